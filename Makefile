@@ -1,0 +1,83 @@
+# make            the library and the tools            make demo     a digit, classified
+# make check      every test                           make bench    the benchmarks
+# make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
+# Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1
+
+BUILD   ?= build
+CC      ?= cc
+PREFIX  ?= /usr/local
+OPT     ?= -O2 -ftree-vectorize
+VERSION := 0.1.0
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
+SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# No contraction: a*b+c gives the same bits whatever the compiler and the ISA.
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DINFER_VERSION='"$(VERSION)"' $(OPT) -g -ffp-contract=off -fno-math-errno \
+             -fno-trapping-math -ffunction-sections -fdata-sections -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS)
+ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
+
+# The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
+IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
+LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
+                   graph/passes/*.c runtime/*.c formats/*.c))
+TOOL_SOURCES := $(wildcard tools/infer-*.c)
+TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
+TEST_SOURCES := tests/main.c $(wildcard tests/test_*.c)
+
+object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
+IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/onnx.proto),$(BUILD)/gen/onnx.pb-c.o)
+TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
+IMPORT_LIBRARIES := -lprotobuf-c -lz
+
+.PHONY: all library tools check unit demo bench install format format-check clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: library tools
+library: $(BUILD)/libinfer.a
+tools: $(TOOLS)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# protoc-c's output is not held to our warnings.
+$(BUILD)/gen/onnx.pb-c.c: formats/onnx/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+$(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
+	$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+$(BUILD)/obj/formats/onnx/%.o: | $(BUILD)/gen/onnx.pb-c.c
+
+# What a program links: one object in which only infer_* is global.
+$(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)
+	$(LD) -r -o $@ $^
+	objcopy --wildcard --keep-global-symbol='infer_*' $@
+$(BUILD)/libinfer.a: $(BUILD)/libinfer.o
+	@rm -f $@
+	$(AR) rcs $@ $<
+# What our own tools and tests link: the same objects, every function visible.
+$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
+
+unit: $(BUILD)/check
+	$(BUILD)/check $(SUITE)
+
+format:
+	clang-format -i $(FORMATTED)
+format-check:
+	clang-format --dry-run --Werror $(FORMATTED)
+FORMATTED = $(shell git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

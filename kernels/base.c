@@ -1,0 +1,241 @@
+#include "kernels/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum status error_set(struct error *error, enum status status, const char *format, ...)
+{
+    if (error && error->status == STATUS_OK) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(error->text, sizeof error->text, format, arguments);
+        va_end(arguments);
+        error->status = status;
+    }
+    return status;
+}
+
+enum status error_prefix(struct error *error, const char *format, ...)
+{
+    char rest[sizeof error->text];
+    memcpy(rest, error->text, sizeof rest);
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    if (length >= 0 && (size_t)length + 2 < sizeof error->text)
+        snprintf(error->text + length, sizeof error->text - (size_t)length, ": %s", rest);
+    return error->status;
+}
+
+static const struct {
+    const char *name;
+    unsigned char bits;
+    char kind; /* f float, i signed, u unsigned, o other */
+} dtypes[DTYPE_COUNT] = {
+    [DTYPE_NONE] = {"none", 0, 'o'},
+    [DTYPE_F32] = {"float32", 32, 'f'},
+    [DTYPE_U8] = {"uint8", 8, 'u'},
+    [DTYPE_I8] = {"int8", 8, 'i'},
+    [DTYPE_U16] = {"uint16", 16, 'u'},
+    [DTYPE_I16] = {"int16", 16, 'i'},
+    [DTYPE_I32] = {"int32", 32, 'i'},
+    [DTYPE_I64] = {"int64", 64, 'i'},
+    [DTYPE_STRING] = {"string", 0, 'o'},
+    [DTYPE_BOOL] = {"bool", 8, 'o'},
+    [DTYPE_F16] = {"float16", 16, 'f'},
+    [DTYPE_F64] = {"float64", 64, 'f'},
+    [DTYPE_U32] = {"uint32", 32, 'u'},
+    [DTYPE_U64] = {"uint64", 64, 'u'},
+    [DTYPE_C64] = {"complex64", 64, 'o'},
+    [DTYPE_C128] = {"complex128", 128, 'o'},
+    [DTYPE_BF16] = {"bfloat16", 16, 'f'},
+    [DTYPE_F8E4M3FN] = {"float8e4m3fn", 8, 'f'},
+    [DTYPE_F8E4M3FNUZ] = {"float8e4m3fnuz", 8, 'f'},
+    [DTYPE_F8E5M2] = {"float8e5m2", 8, 'f'},
+    [DTYPE_F8E5M2FNUZ] = {"float8e5m2fnuz", 8, 'f'},
+    [DTYPE_U4] = {"uint4", 4, 'u'},
+    [DTYPE_I4] = {"int4", 4, 'i'},
+    [DTYPE_F4E2M1] = {"float4e2m1", 4, 'f'},
+    [DTYPE_F8E8M0] = {"float8e8m0", 8, 'f'},
+    [DTYPE_U2] = {"uint2", 2, 'u'},
+    [DTYPE_I2] = {"int2", 2, 'i'},
+};
+
+static bool known(enum dtype dtype)
+{
+    return (unsigned)dtype < DTYPE_COUNT;
+}
+
+const char *dtype_name(enum dtype dtype)
+{
+    return known(dtype) ? dtypes[dtype].name : "unknown";
+}
+
+unsigned dtype_bits(enum dtype dtype)
+{
+    return known(dtype) ? dtypes[dtype].bits : 0;
+}
+
+bool dtype_is_float(enum dtype dtype)
+{
+    return known(dtype) && dtypes[dtype].kind == 'f';
+}
+
+bool dtype_is_signed_integer(enum dtype dtype)
+{
+    return known(dtype) && dtypes[dtype].kind == 'i';
+}
+
+bool dtype_is_unsigned_integer(enum dtype dtype)
+{
+    return known(dtype) && dtypes[dtype].kind == 'u';
+}
+
+bool shape_elements(int rank, const int64_t *dims, int64_t *elements)
+{
+    int64_t product = 1;
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 0)
+            return false;
+        if (dims[i] == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(product, dims[i], &product) || product > INT64_MAX / 32)
+            return false;
+    }
+    *elements = empty ? 0 : product;
+    return true;
+}
+
+size_t dtype_bytes(enum dtype dtype, int64_t elements)
+{
+    return ((size_t)elements * dtype_bits(dtype) + 7) / 8;
+}
+
+static void *default_allocate(void *user, size_t bytes, size_t alignment)
+{
+    (void)user;
+    void *memory = NULL;
+    size_t least = alignment < sizeof(void *) ? sizeof(void *) : alignment;
+    return posix_memalign(&memory, least, bytes ? bytes : 1) == 0 ? memory : NULL;
+}
+
+static void default_release(void *user, void *memory, size_t bytes)
+{
+    (void)user;
+    (void)bytes;
+    free(memory);
+}
+
+const struct allocator default_allocator = {default_allocate, default_release, NULL};
+
+void *allocate(const struct allocator *allocator, size_t bytes, size_t alignment)
+{
+    return allocator->allocate(allocator->user, bytes, alignment);
+}
+
+void release(const struct allocator *allocator, void *memory, size_t bytes)
+{
+    if (memory)
+        allocator->release(allocator->user, memory, bytes);
+}
+
+struct region_block {
+    struct region_block *older;
+    size_t bytes; /* of the whole block */
+    size_t used;
+};
+
+#define REGION_BLOCK_BYTES ((size_t)16 * 1024)
+#define REGION_HEADER (align_up(sizeof(struct region_block), ALIGNMENT))
+
+void region_init(struct region *region, const struct allocator *allocator)
+{
+    *region = (struct region){.allocator = allocator};
+}
+
+void region_free(struct region *region)
+{
+    while (region->newest) {
+        struct region_block *older = region->newest->older;
+        release(region->allocator, region->newest, region->newest->bytes);
+        region->newest = older;
+    }
+    region->total = 0;
+}
+
+static struct region_block *region_grow(struct region *region, size_t bytes)
+{
+    size_t whole;
+    if (!add_size(bytes, REGION_HEADER + ALIGNMENT, &whole))
+        return NULL;
+    if (whole < REGION_BLOCK_BYTES)
+        whole = REGION_BLOCK_BYTES;
+    struct region_block *block = allocate(region->allocator, whole, ALIGNMENT);
+    if (!block)
+        return NULL;
+    *block = (struct region_block){.older = region->newest, .bytes = whole, .used = REGION_HEADER};
+    region->newest = block;
+    region->total += whole;
+    return block;
+}
+
+void *region_buffer(struct region *region, size_t bytes)
+{
+    size_t alignment = bytes >= ALIGNMENT ? ALIGNMENT : 16;
+    struct region_block *block = region->newest;
+    if (block) {
+        size_t start = align_up(block->used, alignment), end;
+        if (add_size(start, bytes, &end) && end <= block->bytes) {
+            block->used = end;
+            return (char *)block + start;
+        }
+    }
+    block = region_grow(region, bytes);
+    if (!block)
+        return NULL;
+    block->used = REGION_HEADER + bytes;
+    return (char *)block + REGION_HEADER;
+}
+
+void *region_allocate(struct region *region, size_t bytes)
+{
+    void *memory = region_buffer(region, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+void *region_array(struct region *region, size_t count, size_t bytes_each)
+{
+    size_t bytes;
+    return multiply_size(count, bytes_each, &bytes) ? region_allocate(region, bytes) : NULL;
+}
+
+char *region_text(struct region *region, const char *text, size_t length)
+{
+    char *copy = length < SIZE_MAX ? region_allocate(region, length + 1) : NULL;
+    if (copy)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+char *region_string(struct region *region, const char *text)
+{
+    return region_text(region, text, strlen(text));
+}
+
+char *region_format(struct region *region, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *text = length < 0 ? NULL : region_allocate(region, (size_t)length + 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
+    return text;
+}

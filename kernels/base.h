@@ -1,0 +1,128 @@
+/* The few things every layer shares: statuses, element types, allocation, checked sizes. */
+#ifndef INFER_KERNELS_BASE_H
+#define INFER_KERNELS_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Highest tensor rank the runtime handles. Larger ranks are refused where a shape is first read. */
+#define MAX_RANK 8
+
+/* Every activation and packed weight starts at a multiple of this many bytes: a cache line, and an AVX-512 vector. */
+#define ALIGNMENT 64
+
+/* Numbers equal those of infer_status in infer.h (asserted in runtime/api.c). */
+enum status {
+    STATUS_OK = 0,
+    STATUS_INVALID_ARGUMENT = 1, /* the caller's input: a shape, a name, an option */
+    STATUS_INVALID_MODEL = 2,    /* a file or a graph that breaks its own rules */
+    STATUS_UNSUPPORTED = 3,      /* valid, but nothing here runs it */
+    STATUS_OUT_OF_MEMORY = 4,
+    STATUS_MEMORY_LIMIT = 5, /* would need more than the caller's limit */
+    STATUS_IO = 6,
+    STATUS_FAULT = 7,       /* a value met at run time: an index out of range, an integer division by zero */
+    STATUS_NEEDS_VALUE = 8, /* internal: a shape depends on a tensor whose content is not known yet */
+};
+
+/* One sentence that says what is wrong and where. Zero-initialise before use. */
+struct error {
+    enum status status;
+    char text[480];
+};
+
+/* Writes the sentence, returns `status`. `error` may be NULL. The first failure stays: later ones are its echo. */
+enum status error_set(struct error *error, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Puts "prefix: " in front of the sentence; to say where, while an error travels up. Returns error->status. */
+enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Element types. The numbers are those of ONNX TensorProto.DataType, so files and importers need no table. */
+enum dtype {
+    DTYPE_NONE = 0,
+    DTYPE_F32 = 1,
+    DTYPE_U8 = 2,
+    DTYPE_I8 = 3,
+    DTYPE_U16 = 4,
+    DTYPE_I16 = 5,
+    DTYPE_I32 = 6,
+    DTYPE_I64 = 7,
+    DTYPE_STRING = 8, /* known by name so that it can be refused by name */
+    DTYPE_BOOL = 9,   /* a byte, 0 or 1 */
+    DTYPE_F16 = 10,
+    DTYPE_F64 = 11,
+    DTYPE_U32 = 12,
+    DTYPE_U64 = 13,
+    DTYPE_C64 = 14,  /* two f32: real, imaginary */
+    DTYPE_C128 = 15, /* two f64 */
+    DTYPE_BF16 = 16,
+    DTYPE_F8E4M3FN = 17,
+    DTYPE_F8E4M3FNUZ = 18,
+    DTYPE_F8E5M2 = 19,
+    DTYPE_F8E5M2FNUZ = 20,
+    DTYPE_U4 = 21, /* two a byte, the first in the low half */
+    DTYPE_I4 = 22,
+    DTYPE_F4E2M1 = 23,
+    DTYPE_F8E8M0 = 24,
+    DTYPE_U2 = 25, /* four a byte, the first in the lowest bits */
+    DTYPE_I2 = 26,
+    DTYPE_COUNT = 27,
+};
+
+const char *dtype_name(enum dtype dtype); /* "float32", "int4"; "unknown" for a number out of range */
+unsigned dtype_bits(enum dtype dtype);    /* 0 for STRING and unknown */
+bool dtype_is_float(enum dtype dtype);    /* every floating type, 4 to 64 bits */
+bool dtype_is_signed_integer(enum dtype dtype);
+bool dtype_is_unsigned_integer(enum dtype dtype); /* BOOL is neither */
+static inline bool dtype_is_integer(enum dtype dtype)
+{
+    return dtype_is_signed_integer(dtype) || dtype_is_unsigned_integer(dtype);
+}
+
+/* Checked arithmetic for sizes that come from input. True on success, false where the result does not fit. */
+static inline bool add_size(size_t a, size_t b, size_t *sum)
+{
+    return !__builtin_add_overflow(a, b, sum);
+}
+static inline bool multiply_size(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+/* Number of elements of a shape; false where a dimension is negative or the product passes INT64_MAX / 32,
+ * so that bits, bytes and aligned bytes of any type fit as well. */
+bool shape_elements(int rank, const int64_t *dims, int64_t *elements);
+/* Bytes of `elements` elements, whole bytes for the types smaller than one. */
+size_t dtype_bytes(enum dtype dtype, int64_t elements);
+static inline size_t align_up(size_t bytes, size_t alignment)
+{
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
+/* All memory of the library comes through one of these; see infer_allocator in infer.h. */
+struct allocator {
+    void *(*allocate)(void *user, size_t bytes, size_t alignment); /* NULL when there is none */
+    void (*release)(void *user, void *memory, size_t bytes);       /* memory may be NULL */
+    void *user;
+};
+extern const struct allocator default_allocator;
+void *allocate(const struct allocator *allocator, size_t bytes, size_t alignment);
+void release(const struct allocator *allocator, void *memory, size_t bytes);
+
+/* A region: objects that are freed together. Nothing in it is freed alone, so an error path just returns. */
+struct region {
+    const struct allocator *allocator;
+    struct region_block *newest;
+    size_t total; /* bytes held */
+};
+void region_init(struct region *region, const struct allocator *allocator);
+void region_free(struct region *region);
+/* Zeroed memory aligned to 64 bytes for blocks of 64 and more, to 16 below; NULL when there is none. */
+void *region_allocate(struct region *region, size_t bytes);
+/* The same, not zeroed: for large buffers that are filled at once. */
+void *region_buffer(struct region *region, size_t bytes);
+void *region_array(struct region *region, size_t count, size_t bytes_each); /* NULL on overflow too */
+char *region_string(struct region *region, const char *text);
+char *region_text(struct region *region, const char *text, size_t length); /* not terminated input; result is */
+char *region_format(struct region *region, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

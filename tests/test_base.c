@@ -1,0 +1,74 @@
+#include "kernels/base.h"
+#include "tests/suites.h"
+
+#include <check.h>
+#include <string.h>
+
+START_TEST(the_first_failure_stays)
+{
+    struct error error = {0};
+    ck_assert_int_eq(error_set(&error, STATUS_IO, "file %d", 7), STATUS_IO);
+    ck_assert_int_eq(error_set(&error, STATUS_FAULT, "later"), STATUS_FAULT);
+    ck_assert_str_eq(error.text, "file 7");
+    ck_assert_int_eq(error_prefix(&error, "model %s", "m"), STATUS_IO);
+    ck_assert_str_eq(error.text, "model m: file 7");
+}
+END_TEST
+
+START_TEST(shapes_that_do_not_fit_are_refused)
+{
+    int64_t elements;
+    ck_assert(shape_elements(0, NULL, &elements));
+    ck_assert_int_eq(elements, 1);
+    ck_assert(shape_elements(3, (int64_t[]){2, 3, 4}, &elements));
+    ck_assert_int_eq(elements, 24);
+    ck_assert(shape_elements(2, (int64_t[]){5, 0}, &elements));
+    ck_assert_int_eq(elements, 0);
+    ck_assert(!shape_elements(2, (int64_t[]){5, -1}, &elements));
+    ck_assert(!shape_elements(2, (int64_t[]){INT64_MAX / 2, 3}, &elements));
+    /* A zero does not hide dimensions that would overflow once it is gone. */
+    ck_assert(!shape_elements(3, (int64_t[]){0, INT64_MAX, INT64_MAX}, &elements));
+}
+END_TEST
+
+START_TEST(small_types_round_up_to_bytes)
+{
+    ck_assert_uint_eq(dtype_bytes(DTYPE_I4, 3), 2);
+    ck_assert_uint_eq(dtype_bytes(DTYPE_U2, 5), 2);
+    ck_assert_uint_eq(dtype_bytes(DTYPE_F64, 3), 24);
+    ck_assert_str_eq(dtype_name(DTYPE_BF16), "bfloat16");
+    ck_assert_str_eq(dtype_name((enum dtype)99), "unknown");
+}
+END_TEST
+
+START_TEST(a_region_gives_zeroed_aligned_memory)
+{
+    struct region region;
+    region_init(&region, &default_allocator);
+    for (size_t bytes = 1; bytes < 100000; bytes = bytes * 3 + 1) {
+        unsigned char *memory = region_allocate(&region, bytes);
+        ck_assert_ptr_nonnull(memory);
+        ck_assert_uint_eq((uintptr_t)memory % (bytes >= ALIGNMENT ? ALIGNMENT : 16), 0);
+        for (size_t i = 0; i < bytes; i++)
+            ck_assert_uint_eq(memory[i], 0);
+        memset(memory, 0xff, bytes);
+    }
+    ck_assert_str_eq(region_format(&region, "%s-%d", "a", 5), "a-5");
+    ck_assert_ptr_null(region_array(&region, SIZE_MAX / 2, 3));
+    ck_assert_ptr_null(region_allocate(&region, SIZE_MAX - 8));
+    region_free(&region);
+    ck_assert_uint_eq(region.total, 0);
+}
+END_TEST
+
+Suite *base_suite(void)
+{
+    Suite *suite = suite_create("base");
+    TCase *tests = tcase_create("base");
+    tcase_add_test(tests, the_first_failure_stays);
+    tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
+    tcase_add_test(tests, small_types_round_up_to_bytes);
+    tcase_add_test(tests, a_region_gives_zeroed_aligned_memory);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
