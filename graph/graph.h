@@ -1,0 +1,124 @@
+/* The graph IR: values, nodes, attributes. Everything lives in the region of its graph and is freed with it. */
+#ifndef INFER_GRAPH_GRAPH_H
+#define INFER_GRAPH_GRAPH_H
+
+#include "kernels/base.h"
+
+struct graph;
+struct node;
+struct op;
+
+/* A tensor of the graph: an input, a constant (data != NULL), or what a node makes. Each keeps the ONNX name it came
+ * from. Dimensions >= 0 are known; a negative one is a symbol, the same number for the same symbol: see
+ * graph_symbol. rank < 0: nothing is known of the shape. */
+struct value {
+    const char *name; /* unique in its graph; "" for a value that a pass or an expansion made up */
+    enum dtype dtype; /* DTYPE_NONE until inferred */
+    int rank;
+    int64_t dims[MAX_RANK];
+    const void *data; /* content of a constant, in C order; not owned */
+    size_t bytes;     /* of data */
+    int id;           /* index in graph->values */
+    /* Set by specialisation: the dimensions above are upper bounds (or unknown, rank < 0) and the true ones are known
+     * only once the producing step has run. */
+    bool dims_at_run;
+    /* Set by lowering: these bytes are bytes [alias_offset, ...) of another value. */
+    struct value *alias;
+    size_t alias_offset;
+};
+
+enum attribute_kind {
+    ATTRIBUTE_INT = 1,
+    ATTRIBUTE_FLOAT = 2,
+    ATTRIBUTE_STRING = 3,
+    ATTRIBUTE_TENSOR = 4,
+    ATTRIBUTE_GRAPH = 5,
+    ATTRIBUTE_INTS = 6,
+    ATTRIBUTE_FLOATS = 7,
+    ATTRIBUTE_STRINGS = 8,
+};
+
+struct attribute {
+    const char *name;
+    enum attribute_kind kind;
+    size_t count; /* of ints, floats or strings; length of string */
+    union {
+        int64_t i;
+        float f;
+        const char *string; /* terminated; may hold zeros before that */
+        const int64_t *ints;
+        const float *floats;
+        const char *const *strings;
+        const struct value *tensor; /* a constant; not among graph->values */
+        const struct graph *graph;  /* closed: what it uses of outer graphs comes in as its last inputs */
+    };
+};
+
+struct node {
+    const struct op *op;
+    int version;      /* opset version of the model for the operator's domain */
+    const char *name; /* ONNX node name, or made from its first output; for messages */
+    struct value **inputs;
+    int input_count; /* NULL entries are absent optional inputs */
+    struct value **outputs;
+    int output_count; /* NULL entries are outputs nobody asked for */
+    const struct attribute *attributes;
+    int attribute_count;
+    /* The ONNX nodes this one stands for: {name} at first, more after fusion. */
+    const char *const *sources;
+    int source_count;
+};
+
+struct graph {
+    struct region *region;
+    const char *name;
+    struct value **values;
+    int value_count, value_capacity;
+    struct node **nodes; /* in topological order: a node comes after those that make its inputs */
+    int node_count, node_capacity;
+    struct value **inputs; /* of a subgraph: formal inputs, then captures */
+    int input_count;
+    struct value **outputs;
+    int output_count;
+    const char **symbols; /* names of symbolic dimensions; "" for an anonymous one */
+    int symbol_count, symbol_capacity;
+};
+
+/* All of these return NULL where memory ran out. */
+struct graph *graph_create(struct region *region, const char *name);
+struct value *graph_add_value(struct graph *graph, const char *name, enum dtype dtype, int rank, const int64_t *dims);
+/* A constant whose data the caller keeps alive as long as the graph. */
+struct value *graph_add_constant(struct graph *graph, const char *name, enum dtype dtype, int rank, const int64_t *dims,
+                                 const void *data);
+/* Copies the pointer arrays, not what they point to. The node's sources are {name}. */
+struct node *graph_add_node(struct graph *graph, const struct op *op, int version, const char *name, int input_count,
+                            struct value *const *inputs, int output_count, struct value *const *outputs,
+                            int attribute_count, const struct attribute *attributes);
+bool graph_append_node(struct graph *graph, struct node *node);
+bool graph_set_inputs(struct graph *graph, int count, struct value *const *inputs);
+bool graph_set_outputs(struct graph *graph, int count, struct value *const *outputs);
+/* The negative number that stands for a symbol as a dimension; 0 where memory ran out. An empty name makes a new
+ * anonymous one each time. */
+int64_t graph_symbol(struct graph *graph, const char *name);
+/* "N" for a named symbol, "?" for an anonymous one. dim < 0. */
+const char *graph_symbol_name(const struct graph *graph, int64_t dim);
+
+/* A deep copy in another region: values, nodes and arrays are new; names, attributes and data stay shared, so the
+ * original must outlive the copy. Node i of the copy is node i of the original; so are values by id. */
+struct graph *graph_clone(const struct graph *graph, struct region *region);
+
+const struct attribute *node_attribute(const struct node *node, const char *name); /* NULL: absent */
+
+/* "1x3x?x224" or "scalar", into a buffer that is returned. */
+const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes);
+static inline const char *value_shape_text(const struct graph *graph, const struct value *value, char *buffer,
+                                           size_t bytes)
+{
+    return shape_text(graph, value->rank, value->dims, buffer, bytes);
+}
+
+/* Checks what every graph must keep: topological order, one producer a value, outputs that exist, constants whose
+ * bytes fit their shape, arity within the operator's, closed subgraphs. One sentence for the first thing wrong. */
+enum status graph_validate(const struct graph *graph, struct error *error);
+
+#endif

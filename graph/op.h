@@ -1,0 +1,212 @@
+/* What an operator is, and the tools with which graph/ops/ is written.
+ *
+ * An operator is a name, an arity and up to three functions, each given an op_context for one node:
+ *   shapes  checks types and attributes, sets the type and shape of every output (op_set_output). When a shape depends
+ *           on the content of an input, it asks op_need (or op_ints, op_doubles) and passes on STATUS_NEEDS_VALUE.
+ *   lower   emits kernel calls (op_emit) that compute the outputs; every shape is known by then. All checks of ranks,
+ *           sizes and types are done here or in shapes: kernels trust what they get.
+ *   expand  instead of lower: replaces the node by simpler ones (op_build). Called after shapes.
+ */
+#ifndef INFER_GRAPH_OP_H
+#define INFER_GRAPH_OP_H
+
+#include "graph/graph.h"
+#include "graph/step.h"
+#include "kernels/copy.h"
+#include "kernels/kernel.h"
+#include "kernels/pointwise.h"
+
+#define ANY_COUNT INT16_MAX /* max_inputs or max_outputs of a variadic operator */
+
+enum op_flags {
+    OP_RANDOM = 1,      /* not a function of its inputs: never folded, never merged with its like */
+    OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: its inputs and outputs are converted around it */
+};
+
+struct op_context {
+    struct graph *graph; /* where new values and nodes go */
+    struct node *node;
+    struct error *error;
+    const struct value *needed; /* set along with STATUS_NEEDS_VALUE */
+    struct step_list *steps;    /* lower: receives the steps */
+    struct graph *expansion;    /* expand: receives the nodes (values still go to `graph`) */
+    enum isa isa;               /* lower: the highest kernels allowed */
+};
+
+struct op {
+    const char *domain; /* "" for ai.onnx */
+    const char *name;
+    int16_t min_inputs, max_inputs, min_outputs, max_outputs;
+    unsigned flags;
+    int detail; /* for functions that serve a whole family: an opcode, a mode */
+    enum status (*shapes)(struct op_context *);
+    enum status (*lower)(struct op_context *);
+    enum status (*expand)(struct op_context *);
+};
+
+/* NULL: no such operator here. domain "ai.onnx" is the same as "". */
+const struct op *op_find(const char *domain, const char *name);
+/* All operators, by index, for listings; NULL past the last. */
+const struct op *op_at(size_t index);
+/* The newest opset of the default domain this runtime knows. */
+#define NEWEST_OPSET 28
+
+/* --- errors ------------------------------------------------------------------------------------------------------ */
+
+/* "node 'conv1' (Conv): ..." */
+enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+enum status op_no_memory(struct op_context *c);
+
+/* Return early on failure: TRY(op_need(c, 1)); */
+#define TRY(call)                        \
+    do {                                 \
+        enum status try_status = (call); \
+        if (try_status != STATUS_OK)     \
+            return try_status;           \
+    } while (0)
+
+/* --- operands ---------------------------------------------------------------------------------------------------- */
+
+/* NULL: absent (not given, or beyond the last). */
+static inline struct value *op_input(const struct op_context *c, int i)
+{
+    return i < c->node->input_count ? c->node->inputs[i] : NULL;
+}
+static inline struct value *op_output(const struct op_context *c, int i)
+{
+    return i < c->node->output_count ? c->node->outputs[i] : NULL;
+}
+/* Type and shape of output i; checks that the element count fits. Absent outputs are skipped. */
+enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
+/* The same for an output whose true dimensions are known only after the run; `dims` are its upper bounds, and rank -1
+ * says that not even those are known (outputs of a Loop). */
+enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
+/* Output 0 has the type and shape of input 0. */
+enum status op_shapes_as_input(struct op_context *c);
+/* Content of output i, where it is known from shapes alone (Shape, Size, Constant); after op_set_output. Not copied. */
+void op_set_data(struct op_context *c, int i, const void *data);
+
+/* One bit a dtype. */
+#define TYPE(dtype) (1u << (dtype))
+#define TYPES_F32_F64 (TYPE(DTYPE_F32) | TYPE(DTYPE_F64))
+#define TYPES_FLOAT (TYPES_F32_F64 | TYPE(DTYPE_F16) | TYPE(DTYPE_BF16))
+#define TYPES_SIGNED (TYPE(DTYPE_I8) | TYPE(DTYPE_I16) | TYPE(DTYPE_I32) | TYPE(DTYPE_I64))
+#define TYPES_UNSIGNED (TYPE(DTYPE_U8) | TYPE(DTYPE_U16) | TYPE(DTYPE_U32) | TYPE(DTYPE_U64))
+#define TYPES_INTEGER (TYPES_SIGNED | TYPES_UNSIGNED)
+#define TYPES_NUMERIC (TYPES_FLOAT | TYPES_INTEGER)
+#define TYPES_INDEX (TYPE(DTYPE_I32) | TYPE(DTYPE_I64))
+#define TYPES_FIXED (TYPES_NUMERIC | TYPE(DTYPE_BOOL)) /* whole bytes, comparable */
+#define TYPES_BYTES                                                                                     \
+    (TYPES_FIXED | TYPE(DTYPE_C64) | TYPE(DTYPE_C128) | TYPE(DTYPE_F8E4M3FN) | TYPE(DTYPE_F8E4M3FNUZ) | \
+     TYPE(DTYPE_F8E5M2) | TYPE(DTYPE_F8E5M2FNUZ) | TYPE(DTYPE_F8E8M0)) /* whole bytes, movable */
+/* Input i is present and its type is in the set; "input 1 is uint8; it may be float32 or float64". */
+enum status op_require(struct op_context *c, int i, unsigned types);
+/* The same, but an absent input is fine. */
+enum status op_allow(struct op_context *c, int i, unsigned types);
+enum status op_require_rank(struct op_context *c, int i, int least, int most);
+
+/* --- contents of inputs that shapes depend on ------------------------------------------------------------------- */
+
+/* Input i, present, must be constant: STATUS_NEEDS_VALUE otherwise. */
+enum status op_need(struct op_context *c, int i);
+/* Reads input i (any integer type, at most `most` elements) as int64. An absent input gives count -1. */
+enum status op_ints(struct op_context *c, int i, int most, int64_t *values, int *count);
+/* Reads input i (f16 to f64, integers) as double. An absent input gives count -1. */
+enum status op_doubles(struct op_context *c, int i, int most, double *values, int *count);
+
+/* --- attributes -------------------------------------------------------------------------------------------------- */
+
+int64_t op_int(const struct op_context *c, const char *name, int64_t fallback);
+float op_float(const struct op_context *c, const char *name, float fallback);
+const char *op_string(const struct op_context *c, const char *name, const char *fallback);
+/* *count is -1 and the result NULL where it is absent. */
+const int64_t *op_int_list(const struct op_context *c, const char *name, int *count);
+const float *op_float_list(const struct op_context *c, const char *name, int *count);
+const struct graph *op_graph(const struct op_context *c, const char *name);
+bool op_has(const struct op_context *c, const char *name);
+
+/* Negative axes count from the end; one out of range is an error that names `what`. */
+enum status op_axis(struct op_context *c, const char *what, int64_t axis, int rank, int *result);
+/* Axes from the attribute (older opsets) or from input `input` (newer), normalised, unique. count -1: none given. */
+enum status op_axes(struct op_context *c, const char *attribute, int input, int rank, int *axes, int *count);
+/* Numpy broadcasting of the shapes of `count` values. */
+enum status op_broadcast(struct op_context *c, int count, struct value *const *values, int *rank, int64_t *dims);
+
+/* --- lowering ----------------------------------------------------------------------------------------------------- */
+
+int64_t value_elements(const struct value *value); /* of a known shape */
+size_t value_bytes(const struct value *value);
+/* Row-major strides in elements. */
+void contiguous_strides(int rank, const int64_t *dims, int64_t *strides);
+/* Strides of `value` seen as a tensor of the broadcast shape: 0 where it repeats. */
+void broadcast_strides(const struct value *value, int rank, int64_t *strides);
+
+/* Appends a kernel call; parameters are copied. Selects the kernel; an error names the type where none supports it.
+ * *step may be NULL. Inputs may be NULL where the family allows it. */
+enum status op_emit(struct op_context *c, enum kernel_family family, const void *params, size_t params_bytes,
+                    int input_count, struct value *const *inputs, int output_count, struct value *const *outputs,
+                    struct step **step);
+/* A value between two steps of one node. NULL: no memory. */
+struct value *op_temporary(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims);
+/* `output` has the same bytes as `input`, from `offset` (bytes) on: no step, the same memory. */
+enum status op_alias(struct op_context *c, struct value *output, struct value *input, size_t offset);
+/* A copy step over the whole of a box: fill in dims, strides and offsets; element_bytes is set from the types. */
+enum status op_copy(struct op_context *c, struct value *input, struct value *output, struct copy_params *params);
+/* A conversion step between any two types the pointwise family knows. */
+enum status op_cast(struct op_context *c, struct value *input, struct value *output, bool saturate);
+/* A pointwise step: operands of `params` get strides and types from the values, axes are merged, and inputs that lie
+ * like the output may be overwritten. `params` holds the code (registers 0..input_count-1 are the inputs), and the
+ * output registers. */
+enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
+                         struct value *const *outputs);
+
+/* Constants that an operator makes up; NULL: no memory. `data` is copied. */
+struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data);
+struct value *op_constant_ints(struct op_context *c, int count, const int64_t *ints); /* a list */
+struct value *op_constant_scalar(struct op_context *c, enum dtype dtype, double number);
+
+/* --- expansion: nodes in place of the node ------------------------------------------------------------------------ */
+
+struct op_build_options {
+    struct value *output;               /* NULL: a new value */
+    const struct attribute *attributes; /* copied */
+    int attribute_count;
+};
+/* Adds a node of the default domain at NEWEST_OPSET with one output, which it returns; NULL on failure, and then
+ * c->error says why. A NULL among the inputs is an absent one if `count` says so; build calls may be nested, since a
+ * failure inside makes the outer call fail: use op_built to tell. */
+struct value *op_build(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                       const struct op_build_options *options);
+/* The same for several outputs. */
+enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
+                          int output_count, struct value **outputs, int attribute_count,
+                          const struct attribute *attributes);
+struct value *op_build1(struct op_context *c, const char *name, struct value *a);
+struct value *op_build2(struct op_context *c, const char *name, struct value *a, struct value *b);
+/* `output` of the node being replaced is `value`. */
+enum status op_build_identity(struct op_context *c, struct value *value, struct value *output);
+/* STATUS_OK unless a build before failed. */
+enum status op_built(const struct op_context *c);
+#define ATTRIBUTE_I(key, number)                            \
+    (struct attribute)                                      \
+    {                                                       \
+        .name = (key), .kind = ATTRIBUTE_INT, .i = (number) \
+    }
+#define ATTRIBUTE_F(key, number)                              \
+    (struct attribute)                                        \
+    {                                                         \
+        .name = (key), .kind = ATTRIBUTE_FLOAT, .f = (number) \
+    }
+#define ATTRIBUTE_LIST(key, length, list)                                                \
+    (struct attribute)                                                                   \
+    {                                                                                    \
+        .name = (key), .kind = ATTRIBUTE_INTS, .count = (size_t)(length), .ints = (list) \
+    }
+#define ATTRIBUTE_TEXT(key, text)                                                            \
+    (struct attribute)                                                                       \
+    {                                                                                        \
+        .name = (key), .kind = ATTRIBUTE_STRING, .count = sizeof(text) - 1, .string = (text) \
+    }
+
+#endif

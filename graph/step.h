@@ -1,0 +1,48 @@
+/* A lowered step: one kernel call with its parameters and the values it reads and writes; or one control step, which
+ * runs a subgraph some number of times. */
+#ifndef INFER_GRAPH_STEP_H
+#define INFER_GRAPH_STEP_H
+
+#include "graph/graph.h"
+#include "kernels/kernel.h"
+
+/* Loop and Scan (ONNX operators of these names): what to do with a body graph. The body's formal inputs are
+ * Loop: iteration number, condition, carried values; Scan: carried values, one slice of each scanned input;
+ * then captures in both. Its outputs: Loop: condition first; then carried values; then one slice of each scan output.
+ */
+struct control {
+    enum { CONTROL_LOOP, CONTROL_SCAN } kind;
+    const struct graph *body;
+    int carried;      /* state values handed from one iteration to the next */
+    int scan_inputs;  /* Scan: inputs cut into slices */
+    int scan_outputs; /* outputs stacked from the slices of all iterations */
+    int captures;     /* inputs of the body that stay the same */
+    int64_t trip;     /* Scan: number of iterations */
+    /* Scan, one entry for each scanned input or output: the axis it is cut or stacked along, and whether backwards. */
+    const int *input_axes, *output_axes;
+    const bool *input_reverse, *output_reverse;
+};
+
+struct step {
+    const struct kernel *kernel; /* NULL for a control step */
+    const struct control *control;
+    const void *params;
+    size_t params_bytes;
+    struct value **inputs;
+    int input_count;
+    struct value **outputs;
+    int output_count;
+    const struct node *node; /* whose name and sources errors and traces speak of */
+    /* Bit i: output 0 may be written where input i lies, element for element. */
+    uint32_t in_place;
+};
+
+struct step_list {
+    struct region *region;
+    struct step **steps;
+    int count, capacity;
+};
+
+struct step *step_list_append(struct step_list *list, const struct step *step); /* copied; NULL: no memory */
+
+#endif

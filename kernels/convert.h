@@ -1,0 +1,66 @@
+/* Scalar conversions between float32 and the narrower floating types, round to nearest even. */
+#ifndef INFER_KERNELS_CONVERT_H
+#define INFER_KERNELS_CONVERT_H
+
+#include "kernels/base.h"
+
+#include <string.h>
+
+static inline float bits_to_f32(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t f32_to_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float bf16_to_f32(uint16_t half)
+{
+    return bits_to_f32((uint32_t)half << 16);
+}
+
+static inline uint16_t f32_to_bf16(float value)
+{
+    uint32_t bits = f32_to_bits(value);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u); /* quiet NaN */
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline float f16_to_f32(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = half & 0x7fffu;
+    if (rest >= 0x7c00u) /* inf, NaN */
+        return bits_to_f32(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    if (rest >= 0x0400u) /* normal: rebias the exponent from 15 to 127 */
+        return bits_to_f32(sign | ((rest << 13) + 0x38000000u));
+    float magnitude = (float)rest * 0x1p-24f; /* denormals are multiples of 2^-24 */
+    return bits_to_f32(sign | f32_to_bits(magnitude));
+}
+
+static inline uint16_t f32_to_f16(float value)
+{
+    uint32_t bits = f32_to_bits(value), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
+    if (rest > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u | (rest >> 13 & 0x3ffu));
+    if (rest >= 0x477ff000u) /* 65520 and more round to infinity */
+        return (uint16_t)(sign | 0x7c00u);
+    if (rest < 0x38800000u) { /* below 2^-14: adding 1/2 lets the FPU round at the denormal's last place */
+        float shifted = bits_to_f32(rest) + 0.5f;
+        return (uint16_t)(sign | (f32_to_bits(shifted) - 0x3f000000u));
+    }
+    return (uint16_t)(sign | (((rest - 0x38000000u) + 0xfffu + (rest >> 13 & 1u)) >> 13));
+}
+
+/* The 8- and 4-bit formats (OCP MX and ONNX "Float stored in 8 bits"); in kernels/convert.c. `bits` holds one element
+ * in its low bits. Overflow saturates, or becomes infinity (NaN where the format has none). */
+float small_float_to_f32(enum dtype dtype, uint8_t bits);
+uint8_t f32_to_small_float(enum dtype dtype, float value, bool saturate);
+
+#endif

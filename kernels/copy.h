@@ -1,0 +1,17 @@
+/* Family copy: moves elements between two strided layouts. Transpose, Slice, Concat, Split, Expand, Tile, Pad, flips,
+ * DepthToSpace and the like are all one or a few of these. */
+#ifndef INFER_KERNELS_COPY_H
+#define INFER_KERNELS_COPY_H
+
+#include "kernels/kernel.h"
+
+/* input 0 → output 0. Strides and offsets count elements; an input stride may be 0 (repeat) or negative (flip). */
+struct copy_params {
+    int rank;
+    int64_t dims[MAX_RANK]; /* of the copied box; a zero copies nothing */
+    int64_t input_offset, input_strides[MAX_RANK];
+    int64_t output_offset, output_strides[MAX_RANK];
+    unsigned element_bytes; /* 1, 2, 4, 8 or 16 */
+};
+
+#endif

@@ -1,0 +1,67 @@
+#include "kernels/pointwise.h"
+
+static const struct {
+    const char *name;
+    int arity;
+} opcodes[POINTWISE_OPCODE_COUNT] = {
+#define POINTWISE(name, arity) {#name, arity},
+#include "kernels/pointwise.def"
+#undef POINTWISE
+};
+
+int pointwise_arity(enum pointwise_opcode opcode)
+{
+    return opcodes[opcode].arity;
+}
+
+const char *pointwise_name(enum pointwise_opcode opcode)
+{
+    return opcodes[opcode].name;
+}
+
+enum pointwise_class pointwise_class_of(enum dtype dtype)
+{
+    if (dtype == DTYPE_F64)
+        return CLASS_F64;
+    if (dtype == DTYPE_U64)
+        return CLASS_U64;
+    return dtype_is_float(dtype) ? CLASS_F32 : CLASS_I64;
+}
+
+/* Axes i and i+1 are one where every operand steps over i as if it had walked all of i+1. */
+static bool mergeable(const struct pointwise_params *p, int axis)
+{
+    for (int i = 0; i < p->input_count + p->output_count; i++) {
+        const int64_t *strides = p->operands[i].strides;
+        if (strides[axis] != strides[axis + 1] * p->dims[axis + 1])
+            return false;
+    }
+    return true;
+}
+
+static void remove_axis(struct pointwise_params *p, int axis)
+{
+    for (int j = axis; j + 1 < p->rank; j++) {
+        p->dims[j] = p->dims[j + 1];
+        for (int i = 0; i < p->input_count + p->output_count; i++)
+            p->operands[i].strides[j] = p->operands[i].strides[j + 1];
+    }
+    p->rank--;
+}
+
+void pointwise_merge_axes(struct pointwise_params *p)
+{
+    for (int axis = p->rank - 1; axis >= 0 && p->rank > 1; axis--)
+        if (p->dims[axis] == 1)
+            remove_axis(p, axis);
+    for (int axis = p->rank - 2; axis >= 0; axis--) {
+        if (!mergeable(p, axis))
+            continue;
+        p->dims[axis + 1] *= p->dims[axis];
+        remove_axis(p, axis);
+    }
+    if (p->rank == 0) {
+        p->rank = 1;
+        p->dims[0] = 1;
+    }
+}
