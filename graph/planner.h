@@ -14,14 +14,17 @@ struct buffer {
     size_t fixed;         /* an offset that is given (a multiple of alignment), or PLANNER_FREE */
 };
 
+/* Bytes are counted in units of the smallest alignment among the buffers: each buffer ends at the next multiple of it,
+ * since nothing could begin before. */
 struct plan {
     size_t height;      /* end of the highest buffer */
-    size_t lower_bound; /* largest sum of live bytes, each rounded up to its alignment; no plan can be lower */
+    size_t lower_bound; /* largest sum of live bytes, or the end of the highest fixed buffer; no plan can be lower */
     bool optimal;       /* height is proven least */
 };
 
 /* Writes an offset for each buffer. Buffers whose lifetimes meet do not overlap. Deterministic: the same buffers and
- * limit of search give the same offsets on every machine, so the limit counts search nodes, not seconds.
+ * limit of search give the same offsets on every machine, so the limit counts search nodes, not seconds; 0 leaves the
+ * best of a few greedy orders, which is optimal for most networks.
  * Errors: OUT_OF_MEMORY; INVALID_ARGUMENT where a size overflows, a lifetime is empty, or two fixed buffers collide. */
 enum status plan_memory(const struct allocator *allocator, size_t count, const struct buffer *buffers,
                         uint64_t search_nodes, size_t *offsets, struct plan *plan, struct error *error);
