@@ -1,0 +1,83 @@
+#include "formats/hash.h"
+#include "tests/suites.h"
+
+#include <check.h>
+#include <string.h>
+
+/* Values of the xxHash reference implementation. */
+START_TEST(text_hashes_to_the_published_values)
+{
+    static const struct {
+        const char *text;
+        uint64_t hash;
+    } known[] = {
+        {"", 0xef46db3751d8e999u},
+        {"a", 0xd24ec4f1a98c6e5bu},
+        {"abc", 0x44bc2cf5ad770999u},
+        {"Nobody inspects the spammish repetition", 0xfbcea83c8a378bf1u},
+        {"The quick brown fox jumps over the lazy dog", 0x0b242d361fda71bcu},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        ck_assert_uint_eq(xxh64(known[i].text, strlen(known[i].text), 0), known[i].hash);
+    ck_assert_uint_eq(xxh64(NULL, 0, 0), known[0].hash);
+}
+END_TEST
+
+/* One length on each side of every branch: rests of bytes, of a word of 4 and 8 bytes, and one stripe or more. */
+static const struct {
+    size_t bytes;
+    uint64_t seed_zero, seed_golden, seed_most;
+} lengths[] = {
+    {1, 0x2078e1ad38ad738bu, 0xe09a55ee04ee9790u, 0x6fbb6e732fff4cbcu},
+    {3, 0x634d95fc01a189cdu, 0x2812951f9274c573u, 0x3702e633f6264a01u},
+    {4, 0xeed340908a1ac6c6u, 0x7077215546799520u, 0x4ccf9dd03ef30dcau},
+    {7, 0x0da493621d6dc898u, 0x502e324adb3bfac6u, 0x8e6c33a6043d3defu},
+    {8, 0x76f916c7bb523126u, 0x3eefa3e2227523c4u, 0x0b87b1071c542f92u},
+    {12, 0xfb52f89a1dc449d2u, 0xd8bd70dd67af144bu, 0x1858b876a873633du},
+    {15, 0x4e1c333b057fb6a4u, 0x377ad0d5a5c42d70u, 0x5b84e64ab5d2ca09u},
+    {31, 0x65c5feb01da7464du, 0xd59b0494237a2e46u, 0x26410674da2508bau},
+    {32, 0x7665c921c9bf2ec7u, 0x3c9b8ca326d19018u, 0x7c688ca0530c3a9fu},
+    {33, 0xb5a9d9ef259ae821u, 0xbf0219f3739423b4u, 0xab869658eda7c134u},
+    {40, 0xc94202b2b0886774u, 0x1e05a3d4615d092bu, 0xeb4f8fd60eea9ec7u},
+    {63, 0xb0289cd9324034f0u, 0xed9abfb1d3b4c22cu, 0x9cc035f59d59dd37u},
+    {64, 0xfff2525c99bf2005u, 0x57d64632337ad473u, 0x87adb19c1e411a30u},
+    {300, 0x4bfc28ef8d14c0a5u, 0xe24dcc1bc1eb3eeeu, 0xc3b3937aa2e33625u},
+};
+
+START_TEST(every_length_and_alignment_gives_its_value)
+{
+    unsigned char data[300 + 8];
+    for (size_t shift = 0; shift < 8; shift++) {
+        for (size_t i = 0; i < 300; i++)
+            data[shift + i] = (unsigned char)(i * 167 + 13);
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            ck_assert_uint_eq(xxh64(data + shift, lengths[i].bytes, 0), lengths[i].seed_zero);
+            ck_assert_uint_eq(xxh64(data + shift, lengths[i].bytes, 0x9e3779b1u), lengths[i].seed_golden);
+            ck_assert_uint_eq(xxh64(data + shift, lengths[i].bytes, UINT64_MAX), lengths[i].seed_most);
+        }
+    }
+}
+END_TEST
+
+START_TEST(a_flipped_bit_changes_the_hash)
+{
+    unsigned char data[100] = {0};
+    uint64_t whole = xxh64(data, sizeof data, 0);
+    for (size_t bit = 0; bit < 8 * sizeof data; bit++) {
+        data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        ck_assert_uint_ne(xxh64(data, sizeof data, 0), whole);
+        data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    }
+}
+END_TEST
+
+Suite *hash_suite(void)
+{
+    Suite *suite = suite_create("hash");
+    TCase *tests = tcase_create("hash");
+    tcase_add_test(tests, text_hashes_to_the_published_values);
+    tcase_add_test(tests, every_length_and_alignment_gives_its_value);
+    tcase_add_test(tests, a_flipped_bit_changes_the_hash);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
