@@ -56,11 +56,11 @@ $(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)
 	objcopy --wildcard --keep-global-symbol='infer_*' $@
 $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
-	$(AR) rcs $@ $<
+	$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
 $(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
