@@ -2,6 +2,7 @@
 #ifndef INFER_FORMATS_MODEL_FILE_H
 #define INFER_FORMATS_MODEL_FILE_H
 
+#include "formats/file.h"
 #include "graph/graph.h"
 
 struct model_metadata {
@@ -25,9 +26,5 @@ enum status model_read(const char *name, const void *bytes, size_t size, const s
  * allocated in `region`. */
 enum status model_write(const struct graph *graph, const struct model_metadata *metadata, struct region *region,
                         void **bytes, size_t *size, struct error *error);
-
-/* Writes `bytes` to a file, or stdout for "-": a temporary file beside it, then a rename, so that a failure leaves
- * whatever was there. */
-enum status file_write(const char *path, const void *bytes, size_t size, struct error *error);
 
 #endif

@@ -12,6 +12,9 @@ enum status error_set(struct error *error, enum status status, const char *forma
         va_start(arguments, format);
         vsnprintf(error->text, sizeof error->text, format, arguments);
         va_end(arguments);
+        for (char *c = error->text; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 0x7f)
+                *c = '?';
         error->status = status;
     }
     return status;
@@ -28,6 +31,21 @@ enum status error_prefix(struct error *error, const char *format, ...)
     if (length >= 0 && (size_t)length + 2 < sizeof error->text)
         snprintf(error->text + length, sizeof error->text - (size_t)length, ": %s", rest);
     return error->status;
+}
+
+struct grouped grouped(uint64_t number)
+{
+    struct grouped result;
+    char *at = result.text + sizeof result.text;
+    *--at = '\0';
+    for (int digits = 0; digits == 0 || number > 0; digits++) {
+        if (digits > 0 && digits % 3 == 0)
+            *--at = ',';
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    }
+    memmove(result.text, at, (size_t)(result.text + sizeof result.text - at));
+    return result;
 }
 
 static const struct {

@@ -31,9 +31,16 @@ struct error {
     char text[480];
 };
 
-/* Writes the sentence, returns `status`. `error` may be NULL. The first failure stays: later ones are its echo. */
+/* Writes the sentence, returns `status`. `error` may be NULL. The first failure stays: later ones are its echo. Control
+ * characters, which names from a file may hold, become '?': an error is one line, and no terminal obeys it. */
 enum status error_set(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A number as messages show it, in the expression that prints it: printf("%s bytes", grouped(901120).text) gives
+ * "901,120 bytes". */
+struct grouped {
+    char text[28];
+};
+struct grouped grouped(uint64_t number);
 /* Puts "prefix: " in front of the sentence; to say where, while an error travels up. Returns error->status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -15,6 +15,23 @@ START_TEST(the_first_failure_stays)
 }
 END_TEST
 
+START_TEST(an_error_is_one_line)
+{
+    struct error error = {0};
+    error_set(&error, STATUS_IO, "node 'a\nb\033[2J\177'");
+    ck_assert_str_eq(error.text, "node 'a?b?[2J?'");
+}
+END_TEST
+
+START_TEST(numbers_are_grouped)
+{
+    ck_assert_str_eq(grouped(0).text, "0");
+    ck_assert_str_eq(grouped(999).text, "999");
+    ck_assert_str_eq(grouped(901120).text, "901,120");
+    ck_assert_str_eq(grouped(UINT64_MAX).text, "18,446,744,073,709,551,615");
+}
+END_TEST
+
 START_TEST(shapes_that_do_not_fit_are_refused)
 {
     int64_t elements;
@@ -66,6 +83,8 @@ Suite *base_suite(void)
     Suite *suite = suite_create("base");
     TCase *tests = tcase_create("base");
     tcase_add_test(tests, the_first_failure_stays);
+    tcase_add_test(tests, an_error_is_one_line);
+    tcase_add_test(tests, numbers_are_grouped);
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     tcase_add_test(tests, small_types_round_up_to_bytes);
     tcase_add_test(tests, a_region_gives_zeroed_aligned_memory);

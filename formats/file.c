@@ -1,0 +1,124 @@
+#include "formats/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_READ_BYTES ((size_t)64 * 1024)
+
+static enum status cannot(struct error *error, const char *name, const char *what)
+{
+    if (errno == ENOMEM)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "%s: cannot %s: out of memory", name, what);
+    return error_set(error, STATUS_IO, "%s: cannot %s: %s", name, what, strerror(errno));
+}
+
+/* Moves what was read into a block of `bytes`; the old block is released. */
+static bool resize(struct file_map *map, const struct allocator *allocator, size_t bytes)
+{
+    void *block = allocate(allocator, bytes, ALIGNMENT);
+    if (!block)
+        return false;
+    if (map->size)
+        memcpy(block, map->bytes, map->size);
+    release(allocator, (void *)map->bytes, map->allocated);
+    map->bytes = block;
+    map->allocated = bytes;
+    return true;
+}
+
+/* Room for one byte past the limit is what tells a file of just that size from a longer one. */
+static enum status make_room(struct file_map *map, const char *name, size_t limit, struct error *error)
+{
+    size_t bytes = map->allocated ? map->allocated : FIRST_READ_BYTES / 2;
+    size_t most = limit < SIZE_MAX ? limit + 1 : limit;
+    if (!multiply_size(bytes, 2, &bytes) || bytes > most)
+        bytes = most;
+    if (!resize(map, map->allocator, bytes))
+        return error_set(error, STATUS_OUT_OF_MEMORY, "%s: out of memory after reading %s bytes", name,
+                         grouped(map->size).text);
+    return STATUS_OK;
+}
+
+/* Reads to the end. `whole`: from the file's beginning, not from where the descriptor stands. */
+static enum status read_all(struct file_map *map, const char *name, int descriptor, bool whole, size_t limit,
+                            struct error *error)
+{
+    for (;;) {
+        if (map->size == map->allocated) {
+            enum status status = make_room(map, name, limit, error);
+            if (status != STATUS_OK)
+                return status;
+        }
+        char *end = (char *)map->bytes + map->size;
+        size_t room = map->allocated - map->size;
+        ssize_t got = whole ? pread(descriptor, end, room, (off_t)map->size) : read(descriptor, end, room);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return cannot(error, name, "read");
+        if (got == 0)
+            break;
+        map->size += (size_t)got;
+        if (map->size > limit)
+            return error_set(error, STATUS_MEMORY_LIMIT, "%s: holds more than the limit of %s bytes", name,
+                             grouped(limit).text);
+    }
+    if (map->size == 0)
+        return error_set(error, STATUS_IO, "%s: is empty", name);
+    return STATUS_OK;
+}
+
+enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
+                                const struct allocator *allocator, struct error *error)
+{
+    *map = (struct file_map){0};
+    struct stat info;
+    if (fstat(descriptor, &info) != 0)
+        return cannot(error, name, "read");
+    if (S_ISDIR(info.st_mode))
+        return error_set(error, STATUS_IO, "%s: is a directory", name);
+    bool regular = S_ISREG(info.st_mode);
+    if (regular && info.st_size > 0) {
+        if ((uintmax_t)info.st_size > SIZE_MAX)
+            return error_set(error, STATUS_IO, "%s: is too large for this machine's addresses", name);
+        void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (bytes != MAP_FAILED) {
+            *map = (struct file_map){.bytes = bytes, .size = (size_t)info.st_size};
+            return STATUS_OK;
+        }
+        if (errno == ENOMEM || errno == EACCES)
+            return cannot(error, name, "map");
+    }
+    map->allocator = allocator;
+    enum status status = read_all(map, name, descriptor, regular, limit, error);
+    if (status != STATUS_OK)
+        file_unmap(map);
+    return status;
+}
+
+enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                          struct error *error)
+{
+    if (strcmp(path, "-") == 0)
+        return file_map_descriptor(map, "standard input", STDIN_FILENO, limit, allocator, error);
+    *map = (struct file_map){0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return cannot(error, path, "open");
+    enum status status = file_map_descriptor(map, path, descriptor, limit, allocator, error);
+    close(descriptor);
+    return status;
+}
+
+void file_unmap(struct file_map *map)
+{
+    if (map->allocator)
+        release(map->allocator, (void *)map->bytes, map->allocated);
+    else if (map->bytes)
+        munmap((void *)map->bytes, map->size);
+    *map = (struct file_map){0};
+}

@@ -1,0 +1,42 @@
+/* Files as bytes in memory: mapped where that can be, read where it cannot; and written whole or not at all. */
+#ifndef INFER_FORMATS_FILE_H
+#define INFER_FORMATS_FILE_H
+
+#include "kernels/base.h"
+
+/* The content of a file. Zero-initialise, or fill by one of the functions below; the fields after `size` are theirs. */
+struct file_map {
+    const void *bytes; /* aligned to ALIGNMENT; never empty after success */
+    size_t size;
+    const struct allocator *allocator; /* NULL: mapped */
+    size_t allocated;
+};
+
+/* Maps the file at `path` ("-": standard input), private and read-only: processes that map one file share its memory.
+ * What cannot be mapped (a pipe, a terminal, /proc) is read to its end into memory of `allocator`, at most `limit`
+ * bytes of it (SIZE_MAX: no limit) or MEMORY_LIMIT. A mapped file must not be cut short or written over while it is in
+ * use: replace it by renaming another over it, as file_write does.
+ * Errors: IO (missing, no permission, a directory, empty, unreadable), MEMORY_LIMIT, OUT_OF_MEMORY. On an error `map`
+ * is left zeroed. */
+enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                          struct error *error);
+/* The same for an open descriptor, which stays the caller's and may be closed at once. A regular file is taken whole,
+ * wherever the descriptor stands; anything else from where it stands. `name` is what errors call it. */
+enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
+                                const struct allocator *allocator, struct error *error);
+/* Also right for a zeroed map. Leaves it zeroed. */
+void file_unmap(struct file_map *map);
+
+struct file_part {
+    const void *bytes;
+    size_t size;
+};
+
+/* Writes the parts, one after another, to the file at `path` ("-": standard output). They go to a new file beside it
+ * which is then renamed, so that a failure (a full disk, a kill) leaves whatever was there, and no reader sees half a
+ * file. Symbolic links are followed; what is no regular file (a pipe, a device) is written to as it is. A file that is
+ * replaced keeps its mode, and is replaced only once the new bytes are on the disk. */
+enum status file_write_parts(const char *path, size_t count, const struct file_part *parts, struct error *error);
+enum status file_write(const char *path, const void *bytes, size_t size, struct error *error);
+
+#endif
