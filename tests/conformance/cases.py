@@ -1,0 +1,93 @@
+"""The cases of ONNX's backend test suite, as plain arrays and bytes."""
+
+import os
+import pickle
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.backend.test.loader import load_model_tests
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from toolrun import CACHE
+
+# The loader also has "real"; those models are what tests/models checks.
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs and expected outputs are arrays in the graph's order; None is an absent optional, a list a sequence."""
+
+    kind: str
+    name: str
+    model: bytes
+    data_sets: list
+    rtol: float
+    atol: float
+
+
+def load_cases(kinds):
+    """Every case of these kinds. Making the node cases takes ONNX ten seconds and more, so they are kept on disk."""
+    return [case for kind in kinds for case in _load_kind(kind)]
+
+
+def _load_kind(kind):
+    versions = "-".join(version(package) for package in ("onnx", "numpy", "ml_dtypes"))
+    kept = CACHE / "conformance" / f"{kind}-{versions}.pickle"
+    if kept.exists():
+        return pickle.loads(kept.read_bytes())
+    with warnings.catch_warnings():
+        # ONNX's own computations overflow and divide by zero on purpose.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        cases = [_plain_case(kind, test) for test in load_model_tests(kind=kind)]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+        pickle.dump(cases, file)
+    os.replace(file.name, kept)
+    return cases
+
+
+def _plain_case(kind, test):
+    if test.model_dir is None:
+        model, data_sets = test.model.SerializeToString(), test.data_sets
+    else:
+        folder = Path(test.model_dir)
+        model, data_sets = (folder / "model.onnx").read_bytes(), _read_data_sets(folder)
+    plain = [tuple([_plain_value(value) for value in values] for values in data_set) for data_set in data_sets]
+    return Case(kind, test.name, model, plain, test.rtol, test.atol)
+
+
+def _plain_value(value):
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_plain_value(element) for element in value]
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
+
+
+def _read_data_sets(folder):
+    graph = onnx.load(folder / "model.onnx").graph
+    return [
+        (_read_values(data_set, "input", graph.input), _read_values(data_set, "output", graph.output))
+        for data_set in sorted(folder.glob("test_data_set_*"))
+    ]
+
+
+def _read_values(folder, prefix, declared):
+    count = len(list(folder.glob(f"{prefix}_*.pb")))
+    return [_read_value((folder / f"{prefix}_{i}.pb").read_bytes(), declared[i].type) for i in range(count)]
+
+
+def _read_value(data, type_proto):
+    if type_proto.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(data))
+    if type_proto.HasField("optional_type"):
+        return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
+    return onnx.TensorProto.FromString(data)

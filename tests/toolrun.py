@@ -1,0 +1,46 @@
+"""Runs the command-line tools for the Python tests and says how each run ended."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache"
+
+SANITIZER_MARKS = ("Sanitizer:", "runtime error:")
+
+
+@dataclass(frozen=True)
+class ToolRun:
+    """`outcome` is ok, refused (exit 1), usage (exit 2), crash or hang; `message` is what stderr said about it."""
+
+    outcome: str
+    message: str
+
+
+def run_tool(command, seconds, cwd=None):
+    tool = Path(command[0]).name
+    try:
+        done = subprocess.run(command, cwd=cwd, timeout=seconds, stdin=subprocess.DEVNULL, capture_output=True)
+    except subprocess.TimeoutExpired:
+        return ToolRun("hang", f"{tool} ran for more than {seconds} s")
+    errors = done.stderr.decode(errors="replace").strip()
+    if any(mark in errors for mark in SANITIZER_MARKS):
+        return ToolRun("crash", next(line for line in errors.splitlines() if any(m in line for m in SANITIZER_MARKS)))
+    if done.returncode < 0:
+        return ToolRun("crash", f"{tool} died of signal {-done.returncode}")
+    if done.returncode > 2:
+        return ToolRun("crash", f"{tool} ended with exit code {done.returncode}: {errors}")
+    message = "; ".join(line.removeprefix(f"{tool}: ") for line in errors.splitlines())
+    return ToolRun(("ok", "refused", "usage")[done.returncode], message)
+
+
+def find_tools(folder):
+    """The absolute paths of infer-convert and infer-run in `folder`; ends the program where they are not there."""
+    tools = [Path(folder).resolve() / name for name in ("infer-convert", "infer-run")]
+    for tool in tools:
+        if not os.access(tool, os.X_OK):
+            sys.exit(f"{Path(sys.argv[0]).name}: {tool} is not there; run make first, or name its folder with --tools")
+    return [str(tool) for tool in tools]
