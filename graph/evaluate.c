@@ -1,0 +1,95 @@
+/* Runs one node at once, on the calling thread: how constants are folded. */
+#include "graph/op.h"
+#include "graph/specialise.h"
+
+static void *memory_of(struct value *value)
+{
+    size_t offset;
+    struct value *root = value ? value_root(value, &offset) : NULL;
+    /* Cast away const: only values that this evaluation allocated are ever written. */
+    return root && root->data ? (char *)(uintptr_t)root->data + offset : NULL;
+}
+
+static bool is_output(const struct node *node, const struct value *value)
+{
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] == value)
+            return true;
+    return false;
+}
+
+/* Results stay with the graph, values between two steps go with `scratch`. */
+static bool provide_memory(struct graph *graph, const struct node *node, struct step *step, struct region *scratch)
+{
+    for (int i = 0; i < step->output_count; i++) {
+        struct value *root = step->outputs[i] ? value_root(step->outputs[i], NULL) : NULL;
+        if (!root || root->data)
+            continue;
+        root->bytes = value_bytes(root);
+        root->data = region_buffer(is_output(node, root) ? graph->region : scratch, root->bytes + 1);
+        if (!root->data)
+            return false;
+    }
+    return true;
+}
+
+static enum status run_step(struct op_context *c, struct step *step, struct region *scratch)
+{
+    const struct kernel *kernel = step->kernel;
+    const void **inputs = region_array(scratch, (size_t)step->input_count + 1, sizeof *inputs);
+    void **outputs = region_array(scratch, (size_t)step->output_count + 1, sizeof *outputs);
+    int64_t **dims = region_array(scratch, (size_t)step->output_count + 1, sizeof *dims);
+    size_t workspace_bytes = kernel->workspace_bytes ? kernel->workspace_bytes(step->params) : 0;
+    void *workspace = region_buffer(scratch, workspace_bytes + ALIGNMENT);
+    if (!inputs || !outputs || !dims || !workspace)
+        return op_no_memory(c);
+    for (int i = 0; i < step->input_count; i++)
+        inputs[i] = memory_of(step->inputs[i]);
+    for (int i = 0; i < step->output_count; i++) {
+        outputs[i] = memory_of(step->outputs[i]);
+        dims[i] = step->outputs[i] && step->outputs[i]->dims_at_run ? step->outputs[i]->dims : NULL;
+    }
+    struct fault fault = {0};
+    struct kernel_call call = {
+        .inputs = inputs, .outputs = outputs, .workspace = workspace, .fault = &fault, .output_dims = dims};
+    int tasks = kernel->tasks ? kernel->tasks(step->params) : 1;
+    for (int task = 0; task < tasks && !fault.set; task++)
+        kernel->run(step->params, &call, task);
+    return fault.set ? op_error(c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
+}
+
+static enum status run_steps(struct op_context *c, struct region *scratch)
+{
+    struct step_list steps = {.region = scratch};
+    TRY(lower_node(c->graph, c->node, c->isa, &steps, c->error));
+    for (int i = 0; i < steps.count; i++) {
+        if (!provide_memory(c->graph, c->node, steps.steps[i], scratch))
+            return op_no_memory(c);
+        TRY(run_step(c, steps.steps[i], scratch));
+    }
+    for (int i = 0; i < c->node->output_count; i++) {
+        struct value *output = c->node->outputs[i];
+        if (!output)
+            continue;
+        const void *data = memory_of(output);
+        if (!data) /* nothing to compute: an empty tensor */
+            data = region_allocate(c->graph->region, ALIGNMENT);
+        if (!data)
+            return op_no_memory(c);
+        output->alias = NULL;
+        output->data = data;
+        output->dims_at_run = false;
+        output->bytes = value_bytes(output);
+    }
+    return STATUS_OK;
+}
+
+enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, struct error *error)
+{
+    struct op_context c = {.graph = graph, .node = node, .error = error, .isa = isa};
+    struct region scratch;
+    region_init(&scratch, graph->region->allocator);
+    enum status status = run_steps(&c, &scratch);
+    region_free(&scratch);
+    return status;
+}

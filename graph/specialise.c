@@ -1,0 +1,195 @@
+#include "graph/specialise.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+struct work {
+    struct segment *segment;
+    const struct specialise_options *options;
+    struct error *error;
+    bool stopped;
+    int rest_capacity, kept_capacity;
+};
+
+static bool append(struct region *region, struct node ***list, int *count, int *capacity, struct node *node)
+{
+    if (*count == *capacity) {
+        int larger = *capacity ? *capacity * 2 : 64;
+        struct node **array = region_array(region, (size_t)larger, sizeof *array);
+        if (!array)
+            return false;
+        if (*count)
+            memcpy(array, *list, (size_t)*count * sizeof *array);
+        *list = array;
+        *capacity = larger;
+    }
+    (*list)[(*count)++] = node;
+    return true;
+}
+
+static enum status no_memory(struct work *work)
+{
+    return error_set(work->error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'",
+                     work->segment->graph->name);
+}
+
+static enum status leave_for_later(struct work *work, struct node *node)
+{
+    struct segment *segment = work->segment;
+    bool done = append(segment->graph->region, &segment->rest, &segment->rest_count, &work->rest_capacity, node);
+    return done ? STATUS_OK : no_memory(work);
+}
+
+static enum status keep(struct work *work, struct node *node)
+{
+    struct segment *segment = work->segment;
+    if (!append(segment->graph->region, &segment->kept, &segment->kept_count, &work->kept_capacity, node))
+        return no_memory(work);
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && node->outputs[i]->dims_at_run)
+            work->stopped = true;
+    return STATUS_OK;
+}
+
+static bool all_constant(const struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i] && !node->inputs[i]->data)
+            return false;
+    return true;
+}
+
+static bool outputs_known(const struct node *node)
+{
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && !node->outputs[i]->data)
+            return false;
+    return true;
+}
+
+static bool has_subgraph(const struct node *node)
+{
+    for (int i = 0; i < node->attribute_count; i++)
+        if (node->attributes[i].kind == ATTRIBUTE_GRAPH)
+            return true;
+    return false;
+}
+
+static bool foldable(const struct node *node)
+{
+    return !(node->op->flags & OP_RANDOM) && !has_subgraph(node) && all_constant(node);
+}
+
+static enum status fold(struct work *work, struct node *node)
+{
+    size_t bytes = work->segment->constant_bytes;
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && !add_size(bytes, value_bytes(node->outputs[i]), &bytes))
+            bytes = SIZE_MAX;
+    if (bytes > work->options->constant_limit)
+        return error_set(work->error, STATUS_MEMORY_LIMIT,
+                         "node '%s' (%s): its constant result brings the constants to %zu bytes, past the limit of %zu",
+                         node->name, node->op->name, bytes, work->options->constant_limit);
+    work->segment->constant_bytes = bytes;
+    return evaluate_node(work->segment->graph, node, work->options->isa, work->error);
+}
+
+static enum status process(struct work *work, struct node *node);
+
+static enum status process_all(struct work *work, struct node *const *nodes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        enum status status = work->stopped ? leave_for_later(work, nodes[i]) : process(work, nodes[i]);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status replace(struct work *work, struct op_context *c)
+{
+    struct graph *graph = work->segment->graph;
+    c->expansion = graph_create(graph->region, "");
+    if (!c->expansion)
+        return no_memory(work);
+    TRY(c->node->op->expand(c));
+    return process_all(work, c->expansion->nodes, c->expansion->node_count);
+}
+
+static enum status process(struct work *work, struct node *node)
+{
+    struct op_context c = {.graph = work->segment->graph, .node = node, .error = work->error};
+    enum status status = node->op->shapes(&c);
+    if (status == STATUS_NEEDS_VALUE) {
+        work->segment->needed = work->segment->graph->values[c.needed->id];
+        work->stopped = true;
+        return leave_for_later(work, node);
+    }
+    if (status != STATUS_OK || outputs_known(node))
+        return status;
+    if (node->op->expand)
+        return replace(work, &c);
+    return foldable(node) ? fold(work, node) : keep(work, node);
+}
+
+/* Drops kept nodes whose results neither the outputs nor the rest reads. */
+static enum status drop_dead(struct segment *segment, struct error *error)
+{
+    struct graph *graph = segment->graph;
+    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    if (!live)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'", graph->name);
+    for (int i = 0; i < graph->output_count; i++)
+        live[graph->outputs[i]->id] = 1;
+    for (int i = 0; i < segment->rest_count; i++)
+        for (int k = 0; k < segment->rest[i]->input_count; k++)
+            if (segment->rest[i]->inputs[k])
+                live[segment->rest[i]->inputs[k]->id] = 1;
+    if (segment->needed)
+        live[segment->needed->id] = 1;
+    int kept = segment->kept_count;
+    for (int i = segment->kept_count - 1; i >= 0; i--) {
+        struct node *node = segment->kept[i];
+        bool used = false;
+        for (int k = 0; k < node->output_count; k++)
+            used = used || (node->outputs[k] && live[node->outputs[k]->id]);
+        if (!used)
+            continue;
+        for (int k = 0; k < node->input_count; k++)
+            if (node->inputs[k])
+                live[node->inputs[k]->id] = 1;
+        segment->kept[--kept] = node;
+    }
+    segment->kept += kept;
+    segment->kept_count -= kept;
+    return STATUS_OK;
+}
+
+enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
+                       struct error *error)
+{
+    *segment = (struct segment){.graph = graph, .steps = {.region = graph->region}};
+    struct work work = {.segment = segment, .options = options, .error = error};
+    TRY(process_all(&work, graph->nodes, graph->node_count));
+    TRY(drop_dead(segment, error));
+    for (int i = 0; i < segment->kept_count; i++)
+        TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));
+    return STATUS_OK;
+}
+
+enum status fold_constants(struct graph *graph, const struct specialise_options *options, struct error *error)
+{
+    struct segment segment = {.graph = graph, .steps = {.region = graph->region}};
+    struct work work = {.segment = &segment, .options = options, .error = error};
+    int count = graph->node_count;
+    for (int i = 0; i < count; i++) {
+        struct node *node = graph->nodes[i];
+        TRY(foldable(node) ? process(&work, node) : keep(&work, node));
+        work.stopped = false; /* a kept node whose outputs have dims at run stops a segment, not this pass */
+    }
+    graph->nodes = segment.kept;
+    graph->node_count = segment.kept_count;
+    graph->node_capacity = work.kept_capacity;
+    return STATUS_OK;
+}
