@@ -3,7 +3,6 @@
 import os
 import pickle
 import sys
-import tempfile
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -48,9 +47,9 @@ def _load_kind(kind):
         warnings.simplefilter("ignore", RuntimeWarning)
         cases = [_plain_case(kind, test) for test in load_model_tests(kind=kind)]
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
-        pickle.dump(cases, file)
-    os.replace(file.name, kept)
+    part = kept.with_name(f"{kept.name}.{os.getpid()}.part")
+    part.write_bytes(pickle.dumps(cases))
+    os.replace(part, kept)
     return cases
 
 

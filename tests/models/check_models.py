@@ -1,0 +1,205 @@
+"""Runs real models through infer-convert and infer-run and compares with ONNX Runtime.
+
+An output is right where max|a-b| <= 1e-4*max|b| + 1e-5 and shape, type and the places of NaN and infinity are the same.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from fetch import FetchError
+from model_cases import all_cases
+from toolrun import CACHE, ROOT, find_tools, run_tool
+
+REFERENCES = CACHE / "references"
+CONVERTED = CACHE / "bin"
+RELATIVE_TOLERANCE = 1e-4
+ABSOLUTE_TOLERANCE = 1e-5
+SECONDS_A_TOOL = 300
+ROW = "{:<24} {:<32} {:>10} {:>10} {:>13} {:>12}  {}"
+
+
+class CheckFailed(Exception):
+    """One sentence on what is not as it must be."""
+
+
+@dataclass
+class Measured:
+    """The worst output's error and allowance; the longest first run; the highest peak."""
+
+    error: float = 0.0
+    allowed: float = np.inf
+    first_run_ms: float = 0.0
+    peak_bytes: int = 0
+
+    def add_output(self, error, allowed):
+        if error / allowed >= self.error / self.allowed:
+            self.error, self.allowed = error, allowed
+
+    def columns(self):
+        errors = (f"{self.error:.2e}", f"{self.allowed:.2e}") if np.isfinite(self.allowed) else ("-", "-")
+        runs = (f"{self.first_run_ms:.2f}", f"{self.peak_bytes / 2**20:.1f}") if self.peak_bytes else ("-", "-")
+        return *errors, *runs
+
+
+def main():
+    arguments = parse_arguments()
+    cases = [case for case in all_cases() if arguments.filter.lower() in case.name.lower()]
+    if not cases:
+        sys.exit(f"check_models.py: no model's name contains '{arguments.filter}'")
+    if arguments.list:
+        print("\n".join(dict.fromkeys(case.name for case in cases)))
+        return 0
+    convert, run = find_tools(arguments.tools)
+    onnxruntime.set_default_logger_severity(3)
+    converter = Converter(convert)
+    print(ROW.format("model", "inputs", "error", "allowed", "first run, ms", "peak, MiB", "result"))
+    passed = sum([check(case, converter, run) for case in cases])
+    print(f"{passed} passed, {len(cases) - passed} failed")
+    return 0 if passed == len(cases) else 1
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--filter", metavar="NAME", default="", help="only the models whose names contain it")
+    parser.add_argument("--list", action="store_true", help="print the models' names")
+    parser.add_argument("--tools", default=ROOT / "build", metavar="DIR", help="the tools' folder; default: build")
+    return parser.parse_args()
+
+
+def check(case, converter, run):
+    """Prints the case's row and returns whether it passed."""
+    measured, shapes, result = Measured(), "", "ok"
+    try:
+        model, steps = case.model(), case.steps()
+        shapes = describe(steps)
+        references = reference_outputs(model, case, steps)
+        compare_runs(converter.convert(model), run, case, steps, references, measured)
+    except (CheckFailed, FetchError) as error:
+        result = f"FAILED: {error}"
+    print(ROW.format(case.name, shapes, *measured.columns(), result), flush=True)
+    return result == "ok"
+
+
+def describe(steps):
+    """The inputs in short: the shape of those that have one, the value of a scalar, how many runs."""
+    first = dict.fromkeys("x".join(map(str, a.shape)) if a.shape else str(a) for a in steps[0].values())
+    runs = f", {len(steps)} runs" if len(steps) > 1 else ""
+    return " ".join(first) + runs
+
+
+class Converter:
+    """Converts each model once."""
+
+    def __init__(self, tool):
+        self.tool = tool
+        self.converted = {}
+
+    def convert(self, model):
+        if model not in self.converted:
+            CONVERTED.mkdir(parents=True, exist_ok=True)
+            target = CONVERTED / f"{model.stem}.bin"
+            self.converted[model] = target, run_tool([self.tool, model, target], SECONDS_A_TOOL)
+        target, done = self.converted[model]
+        if done.outcome != "ok":
+            raise CheckFailed(f"infer-convert: {done.outcome}: {done.message}")
+        return target
+
+
+def reference_outputs(model, case, steps):
+    """ONNX Runtime's outputs of every run, by name in the model's order; kept from one check to the next."""
+    kept = REFERENCES / f"{model.stem}-{reference_key(model, case, steps)}.npz"
+    if not kept.exists():
+        arrays = compute_references(model, case, steps)
+        REFERENCES.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(".part.npz")
+        np.savez(part, **arrays)
+        part.replace(kept)
+    outputs = [{} for _ in steps]
+    with np.load(kept) as archive:
+        for key in archive.files:
+            step, name = key.split(":", 1)
+            outputs[int(step)][name] = archive[key]
+    return outputs
+
+
+def reference_key(model, case, steps):
+    digest = hashlib.sha256(version("onnxruntime").encode())
+    digest.update(model.read_bytes())
+    digest.update(repr(case.carry).encode())
+    for inputs in steps:
+        for name, array in inputs.items():
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def compute_references(model, case, steps):
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    arrays, carried = {}, {}
+    for step, inputs in enumerate(steps):
+        outputs = dict(zip(names, session.run(names, {**inputs, **carried})))
+        carried = {name: outputs[source] for name, source in case.carry.items()}
+        arrays.update({f"{step}:{name}": array for name, array in outputs.items()})
+    return arrays
+
+
+def compare_runs(model, run, case, steps, references, measured):
+    """Runs every step on our own carried state, and raises CheckFailed at the first output that is wrong."""
+    carried = {}
+    for step, (inputs, reference) in enumerate(zip(steps, references)):
+        with tempfile.TemporaryDirectory(prefix="check-models-") as folder:
+            outputs = run_model(model, run, {**inputs, **carried}, list(reference), Path(folder), measured)
+        for name, expected in reference.items():
+            fault = output_fault(outputs[name], expected, measured)
+            if fault:
+                raise CheckFailed(f"run {step + 1}, output '{name}': {fault}")
+        carried = {name: outputs[source] for name, source in case.carry.items()}
+
+
+def run_model(model, run, inputs, names, folder, measured):
+    arguments = []
+    for i, (name, array) in enumerate(inputs.items()):
+        np.save(folder / f"in{i}.npy", array)
+        arguments.append(f"{name}={folder}/in{i}.npy")
+    report_file = folder / "report.json"
+    done = run_tool([run, model, *arguments, "-o", folder, "--json", report_file], SECONDS_A_TOOL)
+    if done.outcome != "ok":
+        raise CheckFailed(f"infer-run: {done.outcome}: {done.message}")
+    report = json.loads(report_file.read_text())
+    measured.first_run_ms = max(measured.first_run_ms, report["first_run_ms"])
+    measured.peak_bytes = max(measured.peak_bytes, report["peak_rss_bytes"])
+    files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
+    if len(files) != len(names):
+        raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")
+    return {name: np.load(file) for name, file in zip(names, files)}
+
+
+def output_fault(output, expected, measured):
+    """What is wrong with an output, or None; its error goes into `measured` where there is one to speak of."""
+    if output.shape != expected.shape:
+        return f"shape {output.shape}, expected {expected.shape}"
+    if output.dtype != expected.dtype:
+        return f"type {output.dtype}, expected {expected.dtype}"
+    finite = np.isfinite(expected)
+    if not np.array_equal(output[~finite], expected[~finite], equal_nan=True) or not np.isfinite(output[finite]).all():
+        return "NaN or infinity where ONNX Runtime has none, or none where it has"
+    a, b = output[finite].astype(np.float64), expected[finite].astype(np.float64)
+    error = float(np.max(np.abs(a - b), initial=0))
+    allowed = float(RELATIVE_TOLERANCE * np.max(np.abs(b), initial=0) + ABSOLUTE_TOLERANCE)
+    measured.add_output(error, allowed)
+    return None if error <= allowed else f"an error of {error:.3g}, {allowed:.3g} is allowed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The real models that the checks run, and what each is fed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+import build_minilm
+import build_mobilenetv2
+import build_seeded
+from fetch import fetch, light_model
+from inputs import VAD_STATE, page, picture, sentences, vad_frames
+
+CHUNKS = 100
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """`steps` makes the inputs of one run after another; `carry` names the outputs that are the next run's inputs."""
+
+    name: str
+    model: Callable
+    steps: Callable
+    carry: dict = field(default_factory=dict)
+
+
+def all_cases():
+    return [*ocr_cases(), *vad_cases(), *sentence_cases(), *classifier_cases()]
+
+
+def ocr_cases():
+    models = {
+        "det": ("ch_PP-OCRv4_det_infer.onnx", (640, 640), (736, 1280)),
+        "rec": ("ch_PP-OCRv4_rec_infer.onnx", (48, 320), (48, 640)),
+        "cls": ("ch_ppocr_mobile_v2.0_cls_infer.onnx", (48, 192)),
+    }
+    return [
+        one_run(f"PP-OCR {name}", lambda file=file: fetch("rapidocr-onnxruntime", file), lambda s=size: {"x": page(*s)})
+        for name, (file, *sizes) in models.items()
+        for size in sizes
+    ]
+
+
+def vad_cases():
+    return [
+        *(vad_sequence(length) for length in (1, 7, 32)),
+        *(vad_chunks("silero_vad", rate, takes_rate=True) for rate in (16000, 8000)),
+        *(vad_chunks("silero_vad_op18_ifless", rate, takes_rate=True) for rate in (16000, 8000)),
+        vad_chunks("silero_vad_16k_op15", 16000, takes_rate=True),
+        vad_chunks("silero_vad_half", 16000, takes_rate=False),
+        vad_chunks("silero_vad_openvino_16k", 16000, takes_rate=False),
+    ]
+
+
+def vad_sequence(length):
+    zeros = np.zeros((1, 1, 128), np.float32)
+    return one_run(
+        "silero_vad_16k_sequence",
+        lambda: fetch("silero-vad", "silero_vad_16k_sequence.onnx"),
+        lambda: {"input": vad_frames(length), "h": zeros, "c": zeros},
+    )
+
+
+def vad_chunks(name, rate, takes_rate):
+    def steps():
+        constant = {"sr": np.array(rate, np.int64)} if takes_rate else {}
+        frames = [{"input": frame[None], **constant} for frame in vad_frames(CHUNKS, rate)]
+        frames[0]["state"] = np.zeros(VAD_STATE, np.float32)
+        return frames
+
+    return ModelCase(name, lambda: fetch("silero-vad", f"{name}.onnx"), steps, {"state": "stateN"})
+
+
+def sentence_cases():
+    shapes = (([128], 128), ([17, 9], 17))
+    return [
+        one_run("MiniLM-L6", build_minilm.build, lambda s=lengths, n=sequence: sentences(s, n))
+        for lengths, sequence in shapes
+    ]
+
+
+def classifier_cases():
+    cases = [
+        one_run("MobileNetV2", build_mobilenetv2.build, lambda n=batch: {"input": picture(n) * 4 - 2})
+        for batch in (1, 2)
+    ]
+    data = {"resnet50": "gpu_0/data_0", "shufflenet": "gpu_0/data_0", "zfnet512": "gpu_0/data_0"}
+    names = ("resnet50", "squeezenet", "densenet121", "vgg19", "inception_v1", "inception_v2", "shufflenet")
+    for name in (*names, "bvlc_alexnet", "zfnet512"):
+        feed = data.get(name, "data_0")
+        cases.append(one_run(f"light_{name}", lambda n=name: light_model(n), lambda f=feed: {f: picture()}))
+        cases.append(one_run(f"seeded_{name}", lambda n=name: build_seeded.build(n), lambda f=feed: {f: picture()}))
+    return cases
+
+
+def one_run(name, model, inputs):
+    return ModelCase(name, model, lambda: [inputs()])
