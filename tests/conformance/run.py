@@ -21,7 +21,7 @@ from onnx import helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cases import KINDS, load_cases
-from compare import differences
+from compare import differences, is_extension
 from toolrun import ROOT, find_tools, run_tool
 
 EXPECTED = Path(__file__).with_name("expected.txt")
@@ -95,9 +95,16 @@ def _write_inputs(inputs, graph, folder):
     arguments = []
     for i, value in enumerate(inputs):
         if isinstance(value, np.ndarray):
-            np.save(folder / f"in{i}.npy", value.astype("U") if value.dtype == object else value)
+            np.save(folder / f"in{i}.npy", _as_stored(value))
             arguments.append(f"{graph.input[i].name}=in{i}.npy" if by_name else f"in{i}.npy")
     return arguments
+
+
+def _as_stored(array):
+    """The form in which a .npy file can hold the array: strings of a fixed width; other types than numpy's as bytes."""
+    if array.dtype == object:
+        return array.astype("U")
+    return array.view(f"V{array.dtype.itemsize}") if is_extension(array.dtype) else array
 
 
 def _output_fault(case, inputs, expected, graph, folder):
