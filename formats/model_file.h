@@ -12,19 +12,24 @@ struct model_metadata {
 };
 
 struct model_read_options {
-    bool skip_weight_checksum; /* for a file that is trusted: opening it then touches no weight */
+    bool skip_weight_checksum; /* for a file that is trusted: opening it then touches no weight but bools */
 };
 
-/* Makes a graph from the bytes of a model file. Weights are not copied: `bytes` must be aligned to ALIGNMENT and
- * outlive the region. `name` is what errors call the file. Everything is validated first; nothing in the bytes can make
- * this crash or allocate more than a small multiple of `size`. */
+/* Makes a graph from the bytes of a model file. Weights, names and lists are not copied: `bytes` must be aligned to
+ * ALIGNMENT and outlive the region. `options` may be NULL. `name` is what errors call the file. Everything is validated
+ * first; nothing in the bytes can make this crash or allocate more than a small multiple of `size`. */
 enum status model_read(const char *name, const void *bytes, size_t size, const struct model_read_options *options,
                        struct region *region, struct graph **graph, struct model_metadata *metadata,
                        struct error *error);
 
-/* The other way: the same graph and metadata give the same bytes each time. `*bytes` (aligned to ALIGNMENT) is
- * allocated in `region`. */
+/* The other way: the same graph and metadata (NULL: none) give the same bytes each time. Constants of equal content are
+ * stored once. `*bytes` (aligned to ALIGNMENT) is allocated in `region`. The graph is checked first: what this writes,
+ * model_read reads. */
 enum status model_write(const struct graph *graph, const struct model_metadata *metadata, struct region *region,
                         void **bytes, size_t *size, struct error *error);
+
+/* The same into a file, by file_write_parts; weights are not copied on the way. */
+enum status model_save(const char *path, const struct graph *graph, const struct model_metadata *metadata,
+                       const struct allocator *allocator, struct error *error);
 
 #endif

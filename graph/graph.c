@@ -223,17 +223,11 @@ const char *shape_text(const struct graph *graph, int rank, const int64_t *dims,
 
 enum { UNDEFINED, DEFINED };
 
-static enum status validate_value(const struct graph *graph, const struct value *value, struct error *error)
+static enum status validate_constant(const struct value *value, struct error *error)
 {
     int64_t elements;
-    if (value->rank > MAX_RANK)
-        return error_set(error, STATUS_UNSUPPORTED, "tensor '%s' has rank %d; at most %d is supported", value->name,
-                         value->rank, MAX_RANK);
-    if (!value->data)
-        return STATUS_OK;
     if (value->rank < 0 || !shape_elements(value->rank, value->dims, &elements))
-        return error_set(error, STATUS_INVALID_MODEL, "constant '%s' of graph '%s' has no valid shape", value->name,
-                         graph->name);
+        return error_set(error, STATUS_INVALID_MODEL, "constant '%s' has no valid shape", value->name);
     if (dtype_bits(value->dtype) == 0)
         return error_set(error, STATUS_UNSUPPORTED, "constant '%s' has type %s, which is not supported", value->name,
                          dtype_name(value->dtype));
@@ -241,6 +235,14 @@ static enum status validate_value(const struct graph *graph, const struct value 
         return error_set(error, STATUS_INVALID_MODEL, "constant '%s' holds %zu bytes; its shape needs %zu", value->name,
                          value->bytes, dtype_bytes(value->dtype, elements));
     return STATUS_OK;
+}
+
+static enum status validate_value(const struct value *value, struct error *error)
+{
+    if (value->rank > MAX_RANK)
+        return error_set(error, STATUS_UNSUPPORTED, "tensor '%s' has rank %d; at most %d is supported", value->name,
+                         value->rank, MAX_RANK);
+    return value->data ? validate_constant(value, error) : STATUS_OK;
 }
 
 static enum status validate_arity(const struct node *node, struct error *error)
@@ -275,6 +277,8 @@ static enum status validate_node(const struct node *node, unsigned char *defined
             defined[output->id] = DEFINED;
     }
     for (int i = 0; i < node->attribute_count; i++) {
+        if (node->attributes[i].kind == ATTRIBUTE_TENSOR)
+            TRY(validate_constant(node->attributes[i].tensor, error));
         if (node->attributes[i].kind != ATTRIBUTE_GRAPH)
             continue;
         if (validate_graph(node->attributes[i].graph, depth + 1, error) != STATUS_OK)
@@ -308,7 +312,7 @@ static enum status validate_graph(const struct graph *graph, int depth, struct e
     if (depth > DEEPEST_SUBGRAPH)
         return error_set(error, STATUS_INVALID_MODEL, "subgraphs are nested more than %d deep", DEEPEST_SUBGRAPH);
     for (int i = 0; i < graph->value_count; i++)
-        TRY(validate_value(graph, graph->values[i], error));
+        TRY(validate_value(graph->values[i], error));
     size_t bytes = (size_t)graph->value_count + 1;
     unsigned char *defined = allocate(graph->region->allocator, bytes, 16);
     if (!defined)

@@ -1,0 +1,237 @@
+#include "formats/hash.h"
+#include "formats/model_file_writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum status no_memory(const struct model_writer *w)
+{
+    return error_set(w->error, STATUS_OUT_OF_MEMORY, "out of memory while writing the model");
+}
+
+void model_append(struct model_writer *w, struct model_list *list, const void *item, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    if (list->capacity - list->bytes < bytes) {
+        size_t capacity = list->capacity ? list->capacity : 256;
+        while (capacity - list->bytes < bytes)
+            if (!multiply_size(capacity, 2, &capacity)) {
+                w->out_of_memory = true;
+                return;
+            }
+        char *items = region_buffer(w->scratch, capacity);
+        if (!items) {
+            w->out_of_memory = true;
+            return;
+        }
+        if (list->bytes)
+            memcpy(items, list->items, list->bytes);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    memcpy(list->items + list->bytes, item, bytes);
+    list->bytes += bytes;
+}
+
+/* --- strings ------------------------------------------------------------------------------------------------------ */
+
+static int compare_texts(const void *a_pointer, const void *b_pointer)
+{
+    const struct model_text *a = a_pointer, *b = b_pointer;
+    return model_compare_strings(a->text, a->length, b->text, b->length);
+}
+
+uint32_t model_string_index(struct model_writer *w, const char *text, size_t length)
+{
+    struct model_text key = {text, length};
+    if (w->collecting) {
+        model_append(w, &w->strings, &key, sizeof key);
+        return 0;
+    }
+    const struct model_text *strings = (const void *)w->strings.items;
+    const struct model_text *found = bsearch(&key, strings, w->strings.bytes / sizeof key, sizeof key, compare_texts);
+    return (uint32_t)(found - strings);
+}
+
+/* Sorts the strings, keeps each once, and writes their section. */
+static enum status number_strings(struct model_writer *w)
+{
+    struct model_text *strings = (void *)w->strings.items;
+    size_t count = w->strings.bytes / sizeof *strings, kept = 0, end = 0;
+    struct model_list *section = &w->sections[SECTION_STRINGS];
+    if (count)
+        qsort(strings, count, sizeof *strings, compare_texts);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || compare_texts(&strings[i], &strings[kept - 1]) != 0)
+            strings[kept++] = strings[i];
+    w->strings.bytes = kept * sizeof *strings;
+    w->names.last = region_array(w->scratch, kept, sizeof *w->names.last);
+    if (!w->names.last)
+        return no_memory(w);
+    uint32_t number = (uint32_t)kept;
+    model_append(w, section, &number, sizeof number);
+    for (size_t i = 0; i < kept; i++) {
+        end += strings[i].length + 1;
+        if (end > UINT32_MAX)
+            return error_set(w->error, STATUS_UNSUPPORTED, "the model's strings have more than %s bytes together",
+                             grouped(UINT32_MAX).text);
+        number = (uint32_t)end;
+        model_append(w, section, &number, sizeof number);
+    }
+    for (size_t i = 0; i < kept; i++) {
+        model_append(w, section, strings[i].text, strings[i].length);
+        model_append(w, section, "", 1);
+    }
+    return STATUS_OK;
+}
+
+/* --- tensors ------------------------------------------------------------------------------------------------------ */
+
+uint32_t model_tensor_index(struct model_writer *w, const void *data, size_t bytes)
+{
+    if (w->collecting) {
+        struct tensor_use use = {.data = data, .bytes = bytes, .checksum = xxh64(data, bytes, 0)};
+        model_append(w, &w->tensor_uses, &use, sizeof use);
+        return 0;
+    }
+    return ((const struct tensor_use *)(const void *)w->tensor_uses.items)[w->next_use++].index;
+}
+
+static int compare_uses(const void *a_pointer, const void *b_pointer)
+{
+    const struct tensor_use *a = *(const struct tensor_use *const *)a_pointer;
+    const struct tensor_use *b = *(const struct tensor_use *const *)b_pointer;
+    if (a->checksum != b->checksum)
+        return a->checksum < b->checksum ? -1 : 1;
+    if (a->bytes != b->bytes)
+        return a->bytes < b->bytes ? -1 : 1;
+    return (a > b) - (a < b); /* the first use first: they lie in one array */
+}
+
+/* Finds, for each use, the first of the same bytes. Should checksums collide, a tensor is stored twice: no harm. */
+static enum status match_uses(struct model_writer *w, struct tensor_use *uses, size_t count)
+{
+    const struct tensor_use **sorted = region_array(w->scratch, count, sizeof *sorted);
+    if (!sorted)
+        return no_memory(w);
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &uses[i];
+    if (count)
+        qsort(sorted, count, sizeof *sorted, compare_uses);
+    const struct tensor_use *first = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct tensor_use *use = sorted[i];
+        if (!first || use->checksum != first->checksum || use->bytes != first->bytes ||
+            (use->bytes && use->data != first->data && memcmp(use->data, first->data, use->bytes) != 0))
+            first = use;
+        uses[use - uses].same_as = (uint32_t)(first - uses);
+    }
+    return STATUS_OK;
+}
+
+static enum status number_tensors(struct model_writer *w)
+{
+    struct tensor_use *uses = (void *)w->tensor_uses.items;
+    size_t count = w->tensor_uses.bytes / sizeof *uses, end = 0;
+    uint32_t next = 0;
+    enum status status = match_uses(w, uses, count);
+    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+        if (uses[i].same_as != i) {
+            uses[i].index = uses[uses[i].same_as].index;
+            continue;
+        }
+        uses[i].index = next++;
+        struct tensor_record record = {align_up(end, ALIGNMENT), uses[i].bytes, uses[i].checksum};
+        model_append(w, &w->sections[SECTION_TENSORS], &record, sizeof record);
+        model_append(w, &w->tensors, &uses[i].data, sizeof uses[i].data);
+        if (!add_size((size_t)record.offset, uses[i].bytes, &end) || end > SIZE_MAX / 2)
+            return error_set(w->error, STATUS_UNSUPPORTED, "the model's weights are too large for this machine");
+    }
+    w->sections[SECTION_WEIGHTS].bytes = end;
+    return status;
+}
+
+enum status model_number(struct model_writer *w)
+{
+    if (w->out_of_memory)
+        return no_memory(w);
+    for (int i = 0; i < SECTION_COUNT; i++)
+        w->sections[i].bytes = 0;
+    enum status status = number_strings(w);
+    if (status == STATUS_OK)
+        status = number_tensors(w);
+    if (status == STATUS_OK && w->out_of_memory)
+        status = no_memory(w);
+    w->collecting = false;
+    return status;
+}
+
+/* --- the file ----------------------------------------------------------------------------------------------------- */
+
+/* Fills in the table; sections without content are left out. Returns where the last but the weights ends. */
+static size_t place_sections(const struct model_writer *w, uint32_t count, struct section_record *table)
+{
+    size_t end = sizeof(struct model_header) + count * sizeof *table, head = 0;
+    for (int i = 0; i < SECTION_COUNT; i++) {
+        const struct model_section_type *type = &model_section_types[i];
+        if (w->sections[i].bytes == 0)
+            continue;
+        size_t offset = align_up(end, ALIGNMENT);
+        *table = (struct section_record){
+            .version = type->version, .flags = type->flags, .offset = offset, .bytes = w->sections[i].bytes};
+        memcpy(table->type, type->type, sizeof table->type);
+        if (!(type->flags & SECTION_IN_PARTS))
+            table->checksum = xxh64(w->sections[i].items, w->sections[i].bytes, 0);
+        head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
+        end = offset + w->sections[i].bytes;
+        table++;
+    }
+    return head;
+}
+
+static void fill_head(const struct model_writer *w, uint32_t count, const struct section_record *table, char *head)
+{
+    struct model_header header = {
+        .format_version = MODEL_FORMAT_VERSION,
+        .section_count = count,
+        .file_bytes = table[count - 1].offset + table[count - 1].bytes,
+        .table_checksum = xxh64(table, count * sizeof *table, 0),
+    };
+    memcpy(header.magic, MODEL_MAGIC, sizeof header.magic);
+    header.header_checksum = xxh64(&header, offsetof(struct model_header, header_checksum), 0);
+    memcpy(head, &header, sizeof header);
+    memcpy(head + sizeof header, table, count * sizeof *table);
+    for (int i = 0; i < SECTION_WEIGHTS; i++)
+        if (w->sections[i].bytes)
+            memcpy(head + table++->offset, w->sections[i].items, w->sections[i].bytes);
+}
+
+enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count)
+{
+    static const char zeros[ALIGNMENT];
+    uint32_t section_total = 0;
+    for (int i = 0; i < SECTION_COUNT; i++)
+        if (w->sections[i].bytes)
+            section_total++;
+    struct section_record table[SECTION_COUNT];
+    size_t head_bytes = place_sections(w, section_total, table);
+    size_t tensor_count = w->tensors.bytes / sizeof(void *);
+    char *head = region_allocate(w->scratch, head_bytes);
+    *parts = region_array(w->scratch, 1 + 2 * tensor_count, sizeof **parts);
+    if (w->out_of_memory || !head || !*parts)
+        return no_memory(w);
+    fill_head(w, section_total, table, head);
+    struct file_part *next = *parts;
+    *next++ = (struct file_part){head, head_bytes};
+    const struct tensor_record *records = (const void *)w->sections[SECTION_TENSORS].items;
+    const void *const *data = (const void *)w->tensors.items;
+    size_t end = 0;
+    for (size_t i = 0; i < tensor_count; i++) {
+        *next++ = (struct file_part){zeros, (size_t)records[i].offset - end};
+        *next++ = (struct file_part){data[i], (size_t)records[i].bytes};
+        end = (size_t)(records[i].offset + records[i].bytes);
+    }
+    *part_count = (size_t)(next - *parts);
+    return STATUS_OK;
+}

@@ -1,0 +1,71 @@
+/* Makes the checksums of a model file right again after its bytes were changed, so that a change reaches the checks
+ * behind them. For tests and the fuzzer. */
+#ifndef INFER_TESTS_MODEL_SEAL_H
+#define INFER_TESTS_MODEL_SEAL_H
+
+#include "formats/hash.h"
+#include "formats/model_file_layout.h"
+
+#include <string.h>
+
+static inline bool model_inside(uint64_t offset, uint64_t bytes, size_t size)
+{
+    return offset <= size && bytes <= size - offset;
+}
+
+static inline void model_seal_tensors(uint8_t *bytes, size_t size, const struct section_record *tensors,
+                                      const struct section_record *weights)
+{
+    struct tensor_record tensor;
+    for (uint64_t at = 0; tensors->bytes - at >= sizeof tensor; at += sizeof tensor) {
+        uint8_t *place = bytes + tensors->offset + at;
+        memcpy(&tensor, place, sizeof tensor);
+        if (!model_inside(tensor.offset, tensor.bytes, weights->bytes) ||
+            !model_inside(weights->offset, weights->bytes, size))
+            continue;
+        tensor.checksum = xxh64(bytes + weights->offset + tensor.offset, tensor.bytes, 0);
+        memcpy(place, &tensor, sizeof tensor);
+    }
+}
+
+/* The record of a section that lies inside the file. */
+static inline bool model_find_section(const uint8_t *bytes, size_t size, uint32_t count, enum model_section kind,
+                                      struct section_record *record)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(record, bytes + sizeof(struct model_header) + i * sizeof *record, sizeof *record);
+        if (memcmp(record->type, model_section_types[kind].type, sizeof record->type) == 0 &&
+            model_inside(record->offset, record->bytes, size))
+            return true;
+    }
+    return false;
+}
+
+static inline void model_seal(uint8_t *bytes, size_t size)
+{
+    struct model_header header;
+    struct section_record record, weights;
+    if (size < sizeof header)
+        return;
+    memcpy(&header, bytes, sizeof header);
+    memcpy(header.magic, MODEL_MAGIC, sizeof header.magic);
+    header.file_bytes = size;
+    uint32_t count = header.section_count, most = (uint32_t)((size - sizeof header) / sizeof record);
+    count = count < most ? count : most;
+    if (model_find_section(bytes, size, count, SECTION_TENSORS, &record) &&
+        model_find_section(bytes, size, count, SECTION_WEIGHTS, &weights))
+        model_seal_tensors(bytes, size, &record, &weights);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *place = bytes + sizeof header + i * sizeof record;
+        memcpy(&record, place, sizeof record);
+        if (!model_inside(record.offset, record.bytes, size))
+            continue;
+        record.checksum = record.flags & SECTION_IN_PARTS ? 0 : xxh64(bytes + record.offset, (size_t)record.bytes, 0);
+        memcpy(place, &record, sizeof record);
+    }
+    header.table_checksum = xxh64(bytes + sizeof header, count * sizeof record, 0);
+    header.header_checksum = xxh64(&header, offsetof(struct model_header, header_checksum), 0);
+    memcpy(bytes, &header, sizeof header);
+}
+
+#endif
