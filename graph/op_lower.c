@@ -107,6 +107,7 @@ enum status op_copy(struct op_context *c, struct value *input, struct value *out
     params->element_bytes = bits / 8;
     if (copies_nothing(params))
         return STATUS_OK;
+    copy_merge_axes(params);
     return op_emit(c, FAMILY_copy, params, sizeof *params, 1, &input, 1, &output, NULL);
 }
 

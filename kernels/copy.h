@@ -14,4 +14,7 @@ struct copy_params {
     unsigned element_bytes; /* 1, 2, 4, 8 or 16 */
 };
 
+/* Joins axes that both sides walk without a gap, so that the inner loop is as long as can be. */
+void copy_merge_axes(struct copy_params *params);
+
 #endif

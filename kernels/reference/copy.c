@@ -39,24 +39,30 @@ static int64_t outer_rows(const struct copy_params *p)
     return rows;
 }
 
+/* A single row may be all there is, so tasks are runs of elements, not of rows. */
+static int64_t row_length(const struct copy_params *p)
+{
+    return p->rank > 0 ? p->dims[p->rank - 1] : 1;
+}
+
 static int copy_tasks(const void *params)
 {
     const struct copy_params *p = params;
-    int64_t row = p->rank > 0 ? p->dims[p->rank - 1] : 1;
-    return task_count(outer_rows(p), 1 + 32768 / (row > 0 ? row : 1));
+    return task_count(outer_rows(p) * row_length(p), 32768);
 }
 
 static void copy_run(const void *params, const struct kernel_call *call, int task)
 {
     const struct copy_params *p = params;
     int last_axis = p->rank - 1;
-    int64_t row = p->rank > 0 ? p->dims[last_axis] : 1;
+    int64_t row = row_length(p), first, last;
     int64_t to_step = p->rank > 0 ? p->output_strides[last_axis] : 1;
     int64_t from_step = p->rank > 0 ? p->input_strides[last_axis] : 1;
-    int64_t first, last;
-    task_range(outer_rows(p), copy_tasks(params), task, &first, &last);
-    for (int64_t r = first; r < last; r++) {
-        int64_t from = p->input_offset, to = p->output_offset, rest = r;
+    task_range(outer_rows(p) * row, copy_tasks(params), task, &first, &last);
+    while (first < last) {
+        int64_t column = first % row, rest = first / row;
+        int64_t n = row - column < last - first ? row - column : last - first;
+        int64_t from = p->input_offset + column * from_step, to = p->output_offset + column * to_step;
         for (int axis = last_axis - 1; axis >= 0; axis--) {
             int64_t index = rest % p->dims[axis];
             rest /= p->dims[axis];
@@ -64,7 +70,8 @@ static void copy_run(const void *params, const struct kernel_call *call, int tas
             to += index * p->output_strides[axis];
         }
         copy_row((char *)call->outputs[0] + to * p->element_bytes, to_step,
-                 (const char *)call->inputs[0] + from * p->element_bytes, from_step, row, p->element_bytes);
+                 (const char *)call->inputs[0] + from * p->element_bytes, from_step, n, p->element_bytes);
+        first += n;
     }
 }
 

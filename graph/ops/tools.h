@@ -1,0 +1,54 @@
+/* What several families of operators share beyond graph/op.h: views, fills, moves along an axis. */
+#ifndef INFER_GRAPH_OPS_TOOLS_H
+#define INFER_GRAPH_OPS_TOOLS_H
+
+#include "graph/op.h"
+#include "kernels/gather.h"
+
+/* An operator of the default domain. Trailing arguments are further designated initialisers (.flags, .detail). */
+#define OPERATOR(op_name, inputs_least, inputs_most, outputs_least, outputs_most, shapes_function, ...) \
+    const struct op op_##op_name = {                                                                    \
+        .domain = "",                                                                                   \
+        .name = #op_name,                                                                               \
+        .min_inputs = (inputs_least),                                                                   \
+        .max_inputs = (inputs_most),                                                                    \
+        .min_outputs = (outputs_least),                                                                 \
+        .max_outputs = (outputs_most),                                                                  \
+        .shapes = (shapes_function),                                                                    \
+        __VA_ARGS__,                                                                                    \
+    };
+
+/* Elements before and after `axis`, and along it: any tensor seen as outer x count x inner. */
+struct axis_split {
+    int64_t outer, count, inner;
+};
+struct axis_split op_split_at(const struct value *value, int axis);
+
+/* The same elements under another shape; NULL: no memory. */
+struct value *op_view(struct op_context *c, struct value *value, int rank, const int64_t *dims);
+/* Constants 0, 1, ... count - 1 as int64, laid along `axis` of a tensor of that rank; NULL: no memory. */
+struct value *op_iota(struct op_context *c, int64_t count, int rank, int axis);
+/* A scalar 0 of any type; NULL: no memory. */
+struct value *op_zero(struct op_context *c, enum dtype dtype);
+/* Every element of `output` becomes the one element of `scalar`. */
+enum status op_fill(struct op_context *c, struct value *scalar, struct value *output);
+/* `output` becomes `input` with axis i of the result being axis order[i] of the input, both contiguous. `dims` are the
+ * input's, which may be another view of it than its own. */
+enum status op_transpose(struct op_context *c, struct value *input, struct value *output, int rank, const int64_t *dims,
+                         const int *order);
+/* A contiguous part of `input`, from element `first` on: shares its memory. */
+enum status op_part(struct op_context *c, struct value *input, int64_t first, struct value *output);
+/* output[.., i, ..] = input[.., indices[i], ..] along `axis`; indices are int64 within the axis. */
+/* Emits a gather step: fill in the geometry; types and sizes of elements come from the values. */
+enum status op_gather(struct op_context *c, struct gather_params *params, struct value *data, struct value *indices,
+                      struct value *output);
+enum status op_take(struct op_context *c, struct value *input, struct value *output, int axis, struct value *indices);
+/* `output` is `input` shifted by begin[axis] along each axis (negative: cropped); `fill` elsewhere. */
+enum status op_pad(struct op_context *c, struct value *input, struct value *output, const int64_t *begin,
+                   struct value *fill);
+
+/* Appends to a pointwise program. */
+void op_instruction(struct pointwise_params *params, struct pointwise_instruction instruction);
+#define INSTRUCTION(...) ((struct pointwise_instruction){__VA_ARGS__})
+
+#endif
