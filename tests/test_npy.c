@@ -2,6 +2,7 @@
 #include "formats/npy.h"
 #include "formats/npy_header.h"
 #include "kernels/convert.h"
+#include "tests/failing_allocator.h"
 #include "tests/suites.h"
 
 #include <check.h>
@@ -451,25 +452,6 @@ END_TEST
 /* --- memory, other sources, reinterpretation, writing's errors ------------------------------------------------------
  */
 
-struct counted {
-    int allowed, held;
-};
-
-static void *counted_allocate(void *user, size_t bytes, size_t alignment)
-{
-    struct counted *counted = user;
-    if (counted->allowed-- <= 0)
-        return NULL;
-    counted->held++;
-    return allocate(&default_allocator, bytes, alignment);
-}
-
-static void counted_release(void *user, void *memory, size_t bytes)
-{
-    ((struct counted *)user)->held--;
-    release(&default_allocator, memory, bytes);
-}
-
 struct stream {
     const unsigned char *bytes;
     size_t most; /* what it gives before it fails */
@@ -492,8 +474,8 @@ START_TEST(a_stream_may_break_and_memory_may_end_anywhere)
     ck_assert_int_eq(file_map_path(&map, DATA "fortran_big_i4.npy", SIZE_MAX, &default_allocator, NULL), STATUS_OK);
     for (int allowed = 0; allowed <= 2; allowed++)
         for (size_t most = 0; most <= map.size; most++) {
-            struct counted counted = {.allowed = allowed};
-            struct allocator allocator = {counted_allocate, counted_release, &counted};
+            struct failing failing = {.allowed = allowed};
+            const struct allocator allocator = failing_allocator(&failing);
             struct stream stream = {map.bytes, most};
             struct npy_source source = {.name = "x", .left = map.size, .read = stream_read, .user = &stream};
             struct npy_array array;
@@ -508,7 +490,8 @@ START_TEST(a_stream_may_break_and_memory_may_end_anywhere)
                 ck_assert(status == STATUS_IO || (allowed < 2 && status == STATUS_OUT_OF_MEMORY));
                 ck_assert_ptr_null(array.data);
             }
-            ck_assert_int_eq(counted.held, 0);
+            ck_assert_int_eq(failing.held, 0);
+            ck_assert_uint_eq(failing.bytes, 0);
         }
     file_unmap(&map);
 }
@@ -564,8 +547,8 @@ START_TEST(what_cannot_be_written_is_an_error)
 {
     struct error error = {0};
     uint8_t data[8] = {0};
-    struct counted counted = {.allowed = 0};
-    struct allocator none = {counted_allocate, counted_release, &counted};
+    struct failing failing = {.allowed = 0};
+    const struct allocator none = failing_allocator(&failing);
     ck_assert_int_eq(npy_write("/dev/full", DTYPE_U8, 1, (int64_t[]){8}, data, &none, &error), STATUS_IO);
     ck_assert_ptr_eq(strstr(error.text, "/dev/full: "), error.text);
     ck_assert_int_eq(npy_write("/absent/x.npy", DTYPE_U8, 1, (int64_t[]){8}, data, &none, NULL), STATUS_IO);
