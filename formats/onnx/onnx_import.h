@@ -10,19 +10,33 @@ struct onnx_dimension {
 };
 
 struct onnx_import_options {
-    const struct onnx_dimension *dimensions; /* from --set-dim */
+    const struct onnx_dimension *dimensions; /* from --set-dim; one that the model lacks is an error */
     int dimension_count;
+    /* Where the model has operators that nothing here runs, the error's text lists as many as fit, and this, if not
+     * NULL, is called with every one and each node that asks for it: ("ai.onnx.ml.TreeEnsemble", "trees_1"). */
+    void (*unsupported)(void *user, const char *operator_name, const char *node_name);
+    void *user;
 };
 
-/* Reads the model at `path` ("-": stdin; then external data is refused) into a graph whose constants live in `region`.
- * Unsupported operators make one error each in `refused` (see below) and an error that counts them. */
-enum status onnx_import(const char *path, const struct onnx_import_options *options, struct region *region,
-                        struct graph **graph, struct model_metadata *metadata, struct error *error);
+struct onnx_model {
+    struct graph *graph; /* passes graph_validate */
+    struct model_metadata metadata;
+    struct onnx_file *files; /* external data, mapped: see onnx_close */
+};
 
-/* After STATUS_UNSUPPORTED for operators that nothing here runs, the text of `error` lists as many as fit; this calls
- * `report` with every one: "ai.onnx.ml.TreeEnsemble: node 'a', node 'b'". Region as given to onnx_import. */
-enum status onnx_list_unsupported(const char *path, struct region *region,
-                                  void (*report)(void *user, const char *operator_name, const char *node_name),
-                                  void *user, struct error *error);
+/* Reads the model at `path` ("-": standard input; then external data is refused). Everything but external data lives in
+ * `region`. Operators of opset NEWEST_OPSET at most. Errors name the file, and the node or the tensor in it:
+ * UNSUPPORTED for what is valid ONNX and not run here, INVALID_MODEL for what breaks ONNX's rules, INVALID_ARGUMENT for
+ * the options. Nothing in the file can make this crash, or take more memory than some hundred times its size. */
+enum status onnx_import(const char *path, const struct onnx_import_options *options, struct region *region,
+                        struct onnx_model *model, struct error *error);
+/* The same from memory, which may go once this returns. `name` is what errors call the model; external data is looked
+ * for in the directory `folder`, or refused where that is NULL. */
+enum status onnx_import_bytes(const char *name, const void *bytes, size_t size, const char *folder,
+                              const struct onnx_import_options *options, struct region *region,
+                              struct onnx_model *model, struct error *error);
+/* Unmaps external data, which constants of the graph point into; the rest goes with the region. Also right after a
+ * failure. */
+void onnx_close(struct onnx_model *model);
 
 #endif

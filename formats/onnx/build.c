@@ -1,0 +1,181 @@
+/* A graph of the file becomes a graph of ours. */
+#include "formats/onnx/import.h"
+
+#include <string.h>
+
+static enum status take(struct import *im, struct name_map *taken, const char *name)
+{
+    bool added;
+    return name_map_add(taken, name, &added) ? STATUS_OK : onnx_no_memory(im);
+}
+
+/* Names that the file gives stay as they are: names that are made up have to avoid them, also those still to come. */
+static enum status take_names(struct scope *s, const Onnx__Graph *message)
+{
+    struct name_map *taken = &s->place->taken;
+    for (size_t i = 0; i < message->n_inputs; i++)
+        TRY(take(s->import, taken, text(message->inputs[i]->name)));
+    for (size_t i = 0; i < message->n_initializers; i++)
+        TRY(take(s->import, taken, text(message->initializers[i]->name)));
+    for (size_t i = 0; i < message->n_nodes; i++)
+        for (size_t k = 0; k < message->nodes[i]->n_outputs; k++)
+            TRY(take(s->import, taken, message->nodes[i]->outputs[k]));
+    return STATUS_OK;
+}
+
+/* A declaration that knows less does not replace one that knows more. */
+static enum status note_types(struct scope *s, size_t count, Onnx__Variable *const *variables)
+{
+    for (size_t i = 0; i < count; i++) {
+        const Onnx__Type *type = variables[i]->type;
+        bool added;
+        void **slot = name_map_add(&s->place->types, text(variables[i]->name), &added);
+        if (!slot)
+            return onnx_no_memory(s->import);
+        bool has_shape = type && type->kind_case == ONNX__TYPE__KIND_TENSOR && type->tensor->shape;
+        if (!*slot || has_shape)
+            *slot = variables[i]->type;
+    }
+    return STATUS_OK;
+}
+
+static const Onnx__Node *first_reader(const Onnx__Graph *message, const char *name)
+{
+    for (size_t i = 0; i < message->n_nodes; i++)
+        for (size_t k = 0; k < message->nodes[i]->n_inputs; k++)
+            if (strcmp(message->nodes[i]->inputs[k], name) == 0)
+                return message->nodes[i];
+    return NULL;
+}
+
+/* The caller of the model has to hand this in, so its type must be one that can be. */
+static enum status check_input(struct import *im, const Onnx__Graph *message, const Onnx__Variable *input)
+{
+    const char *what = onnx_not_a_tensor(input->type);
+    if (what && im->refusal.status == STATUS_OK) {
+        const Onnx__Node *reader = first_reader(message, input->name);
+        onnx_refuse(im, "input '%s' is %s, which is not supported%s%s%s%s%s", input->name, what,
+                    reader ? "; node '" : "", reader ? onnx_node_label(reader) : "", reader ? "' (" : "",
+                    reader ? text(reader->op_type) : "", reader ? ") reads it" : "");
+    }
+    if (what)
+        return STATUS_OK;
+    if (!input->type || input->type->kind_case != ONNX__TYPE__KIND_TENSOR)
+        return error_set(im->error, STATUS_INVALID_MODEL, "input '%s' has no type", input->name);
+    if (dtype_bits((enum dtype)input->type->tensor->element) == 0)
+        return error_set(im->error, STATUS_UNSUPPORTED, "input '%s' has data type %d, which is not known", input->name,
+                         (int)input->type->tensor->element);
+    if (input->type->tensor->shape && input->type->tensor->shape->n_dims > MAX_RANK)
+        return error_set(im->error, STATUS_UNSUPPORTED, "input '%s' has rank %zu; at most %d is supported", input->name,
+                         input->type->tensor->shape->n_dims, MAX_RANK);
+    return STATUS_OK;
+}
+
+/* Before IR version 4 initialisers were listed among the inputs, and since then those are defaults that a caller may
+ * replace. Here they are constants. */
+static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const struct name_map *initialised,
+                              struct operands *inputs)
+{
+    for (size_t i = 0; i < message->n_inputs; i++) {
+        const Onnx__Variable *input = message->inputs[i];
+        struct type type;
+        if (!*text(input->name))
+            return error_set(s->import->error, STATUS_INVALID_MODEL, "input %zu of graph '%s' has no name", i,
+                             s->place->graph->name);
+        if (name_map_has(initialised, input->name))
+            continue;
+        if (s->depth == 0)
+            TRY(check_input(s->import, message, input));
+        TRY(onnx_read_type(s->import, s->place->graph, input->type, &type));
+        struct value *value = graph_add_value(s->place->graph, input->name, type.dtype, type.rank, type.dims);
+        if (!value)
+            return onnx_no_memory(s->import);
+        TRY(onnx_define(s, input->name, value));
+        inputs->values[inputs->count++] = value;
+    }
+    return STATUS_OK;
+}
+
+static enum status add_captures(struct scope *s, size_t count, const struct capture *captures, struct operands *inputs)
+{
+    struct graph *graph = s->place->graph;
+    for (size_t i = 0; i < count; i++) {
+        const struct value *outer = captures[i].value;
+        struct value *value = NULL;
+        if (outer) {
+            const char *name = onnx_unique_name(s->import, &s->place->taken, outer->name);
+            if (!name)
+                return onnx_no_memory(s->import);
+            /* Symbols are each graph's own, so the shape stays behind; it comes along when the program is made. */
+            value = captures[i].passed
+                        ? graph_add_value(graph, name, outer->dtype, -1, NULL)
+                        : graph_add_constant(graph, name, outer->dtype, outer->rank, outer->dims, outer->data);
+            if (!value)
+                return onnx_no_memory(s->import);
+        }
+        if (captures[i].passed)
+            inputs->values[inputs->count++] = value;
+        TRY(onnx_define(s, captures[i].name, value));
+    }
+    return STATUS_OK;
+}
+
+static enum status note_initializers(struct scope *s, const Onnx__Graph *message, struct name_map *initialised)
+{
+    for (size_t i = 0; i < message->n_initializers; i++)
+        TRY(take(s->import, initialised, text(message->initializers[i]->name)));
+    return STATUS_OK;
+}
+
+static enum status add_outputs(struct scope *s, const Onnx__Graph *message)
+{
+    struct import *im = s->import;
+    struct value **outputs = region_array(&im->scratch, message->n_outputs, sizeof *outputs);
+    if (!outputs)
+        return onnx_no_memory(im);
+    for (size_t i = 0; i < message->n_outputs; i++) {
+        const Onnx__Variable *output = message->outputs[i];
+        if (!onnx_lookup(s, text(output->name), &outputs[i]) || !outputs[i])
+            return error_set(im->error, STATUS_INVALID_MODEL, "nothing makes output '%s' of graph '%s'",
+                             text(output->name), s->place->graph->name);
+        const char *what = onnx_not_a_tensor(output->type);
+        if (s->depth == 0 && what)
+            onnx_refuse(im, "output '%s' is %s, which is not supported", output->name, what);
+    }
+    return graph_set_outputs(s->place->graph, (int)message->n_outputs, outputs) ? STATUS_OK : onnx_no_memory(im);
+}
+
+/* See onnx_charge. */
+static size_t graph_cost(const Onnx__Graph *message)
+{
+    size_t cost = 1024 + 512 * (message->n_inputs + message->n_outputs + message->n_intermediates);
+    for (size_t i = 0; i < message->n_initializers; i++)
+        cost += 512 + 2 * strlen(text(message->initializers[i]->name));
+    return cost;
+}
+
+enum status onnx_build_graph(struct scope *s, const Onnx__Graph *message, size_t capture_count,
+                             const struct capture *captures)
+{
+    struct import *im = s->import;
+    struct name_map initialised = {.region = &im->scratch};
+    struct operands inputs = {
+        .values = region_array(&im->scratch, message->n_inputs + capture_count, sizeof(struct value *))};
+    if (!inputs.values)
+        return onnx_no_memory(im);
+    if (s->inlined)
+        TRY(onnx_charge(im, graph_cost(message)));
+    TRY(take_names(s, message));
+    TRY(note_types(s, message->n_intermediates, message->intermediates));
+    TRY(note_types(s, message->n_outputs, message->outputs));
+    TRY(note_initializers(s, message, &initialised));
+    TRY(add_inputs(s, message, &initialised, &inputs));
+    for (size_t i = 0; i < message->n_initializers; i++)
+        if (*text(message->initializers[i]->name))
+            TRY(onnx_define_constant(s, message->initializers[i]->name, message->initializers[i]));
+    TRY(add_captures(s, capture_count, captures, &inputs));
+    if (!graph_set_inputs(s->place->graph, inputs.count, inputs.values))
+        return onnx_no_memory(im);
+    TRY(onnx_build_nodes(s, message->n_nodes, message->nodes));
+    return add_outputs(s, message);
+}
