@@ -1,0 +1,25 @@
+/* How operators with a sliding window read their attributes. */
+#ifndef INFER_GRAPH_OPS_WINDOW_H
+#define INFER_GRAPH_OPS_WINDOW_H
+
+#include "graph/op.h"
+#include "kernels/window.h"
+
+/* One list attribute with `count` entries, each between `lowest` and INT32_MAX; `fallback` for all where it is absent.
+ */
+enum status op_window_list(struct op_context *c, const char *name, int count, int64_t lowest, int64_t fallback,
+                           int64_t *values);
+/* auto_pad: 'N' not set, 'V' valid, 'U' same upper, 'L' same lower. */
+enum status op_auto_pad(struct op_context *c, char *mode);
+/* A window of one element over one element, along all axes. */
+struct window op_unit_window(void);
+/* Fills in everything of the window from `rank` spatial dimensions of the input and the kernel, and the attributes
+ * strides, dilations, pads, auto_pad and ceil_mode. */
+enum status op_window(struct op_context *c, int rank, const int64_t *input, const int64_t *kernel, struct window *w);
+/* Sets output 0, and output 1 where there is one (as int64), to [batch, channels, the window's outputs]. */
+enum status op_window_output(struct op_context *c, enum dtype dtype, int64_t batch, int64_t channels, int rank,
+                             const struct window *w);
+/* Strides of a tensor [batch, channel, spatial...] in C order. */
+struct image_strides op_image_strides(const struct value *value);
+
+#endif

@@ -1,0 +1,20 @@
+/* Family conv: convolution in one to three dimensions, with groups; transposed convolution is one with a spread. */
+#ifndef INFER_KERNELS_CONV_H
+#define INFER_KERNELS_CONV_H
+
+#include "kernels/kernel.h"
+#include "kernels/window.h"
+
+/* inputs: x, weights, optional bias (one element an output channel); output: y. Group g reads channels
+ * [g * input_channels, ...) and writes [g * output_channels, ...). */
+struct conv_params {
+    enum dtype dtype; /* of all operands: f32, f64, i32 */
+    int64_t batch, groups;
+    int64_t input_channels, output_channels; /* of one group */
+    struct window window;
+    struct image_strides x, y;
+    /* Weight of (group, output channel m, input channel c, tap) relative to the first element of the tensor. */
+    int64_t weight_offset, weight_group, weight_output, weight_input, weight_spatial[SPATIAL_AXES];
+};
+
+#endif

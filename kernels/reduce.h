@@ -1,0 +1,30 @@
+/* Family reduce: folds some axes of a tensor into one number each. */
+#ifndef INFER_KERNELS_REDUCE_H
+#define INFER_KERNELS_REDUCE_H
+
+#include "kernels/kernel.h"
+
+enum reduce_kind {
+    REDUCE_SUM,
+    REDUCE_MEAN,
+    REDUCE_PROD,
+    REDUCE_MAX, /* a NaN wins */
+    REDUCE_MIN,
+    REDUCE_L1,
+    REDUCE_L2,
+    REDUCE_SUM_SQUARE,
+    REDUCE_LOG_SUM,
+    REDUCE_LOG_SUM_EXP,
+    REDUCE_COUNT
+};
+
+/* input: x; output: y, contiguous over the kept axes in their order. Strides of x in elements. */
+struct reduce_params {
+    enum dtype dtype;
+    enum reduce_kind kind;
+    int kept_rank, folded_rank;
+    int64_t kept[MAX_RANK], kept_strides[MAX_RANK];
+    int64_t folded[MAX_RANK], folded_strides[MAX_RANK];
+};
+
+#endif

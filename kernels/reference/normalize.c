@@ -1,0 +1,39 @@
+#include "kernels/normalize.h"
+
+#include "kernels/reference/types.h"
+#include "kernels/reference/walk.h"
+
+#include <math.h>
+
+static int normalize_tasks(const void *params)
+{
+    const struct normalize_params *p = params;
+    return task_count(elements(p->kept_rank, p->kept), 1 + 16384 / (1 + elements(p->folded_rank, p->folded)));
+}
+
+#define TYPE_NAME f32
+#define T float
+#include "kernels/reference/normalize.inc"
+#undef TYPE_NAME
+#undef T
+#define TYPE_NAME f64
+#define T double
+#include "kernels/reference/normalize.inc"
+#undef TYPE_NAME
+#undef T
+
+#define NORMALIZE(type, type_dtype)                                              \
+    static bool normalize_supports_##type(const void *params)                    \
+    {                                                                            \
+        return ((const struct normalize_params *)params)->dtype == (type_dtype); \
+    }                                                                            \
+    const struct kernel normalize_##type##_reference = {                         \
+        .name = "normalize_" #type "_reference",                                 \
+        .family = FAMILY_normalize,                                              \
+        .isa = ISA_REFERENCE,                                                    \
+        .supports = normalize_supports_##type,                                   \
+        .tasks = normalize_tasks,                                                \
+        .run = normalize_run_##type,                                             \
+    };
+NORMALIZE(f32, DTYPE_F32)
+NORMALIZE(f64, DTYPE_F64)

@@ -1,0 +1,156 @@
+#include "kernels/reduce.h"
+
+#include "kernels/reference/types.h"
+#include "kernels/reference/walk.h"
+
+#include <math.h>
+
+#define TILE 128
+
+/* Which loop is the inner one: over neighbouring outputs, or over what is folded into one output. */
+static bool folds_across(const struct reduce_params *p)
+{
+    if (p->folded_rank == 0)
+        return true;
+    return p->kept_rank > 0 && p->kept_strides[p->kept_rank - 1] < p->folded_strides[p->folded_rank - 1];
+}
+
+static int reduce_tasks(const void *params)
+{
+    const struct reduce_params *p = params;
+    return task_count(elements(p->kept_rank, p->kept), 1 + 32768 / (1 + elements(p->folded_rank, p->folded)));
+}
+
+/* Floating types are summed in double: the result is the rounded sum for any length that occurs. */
+#define ACCUMULATOR double
+#define PLUS(a, b) ((a) + (b))
+#define TIMES(a, b) ((a) * (b))
+#define MAGNITUDE(a) fabs(a)
+#define IS_NAN(a) isnan(a)
+#define IS_FINITE(a) isfinite(a)
+#define LARGEST INFINITY
+#define SMALLEST (-INFINITY)
+#define TYPE_NAME f32
+#define T float
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#define TYPE_NAME f64
+#define T double
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef ACCUMULATOR
+#undef PLUS
+#undef TIMES
+#undef MAGNITUDE
+#undef IS_NAN
+#undef IS_FINITE
+#undef LARGEST
+#undef SMALLEST
+
+/* Integers wrap: the unsigned operation has the bits of the signed one. */
+#define IS_NAN(a) false
+#define IS_FINITE(a) true
+#define ACCUMULATOR int64_t
+#define PLUS(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
+#define TIMES(a, b) ((int64_t)((uint64_t)(a) * (uint64_t)(b)))
+#define MAGNITUDE(a) ((a) < 0 ? (int64_t)(0 - (uint64_t)(a)) : (a))
+#define TYPE_NAME i8
+#define T int8_t
+#define LARGEST INT8_MAX
+#define SMALLEST INT8_MIN
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#undef SMALLEST
+#define TYPE_NAME i16
+#define T int16_t
+#define LARGEST INT16_MAX
+#define SMALLEST INT16_MIN
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#undef SMALLEST
+#define TYPE_NAME i32
+#define T int32_t
+#define LARGEST INT32_MAX
+#define SMALLEST INT32_MIN
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#undef SMALLEST
+#define TYPE_NAME i64
+#define T int64_t
+#define LARGEST INT64_MAX
+#define SMALLEST INT64_MIN
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#undef SMALLEST
+#undef ACCUMULATOR
+#undef PLUS
+#undef TIMES
+#undef MAGNITUDE
+#define ACCUMULATOR uint64_t
+#define PLUS(a, b) ((a) + (b))
+#define TIMES(a, b) ((a) * (b))
+#define MAGNITUDE(a) (a)
+#define SMALLEST 0
+#define TYPE_NAME u8
+#define T uint8_t
+#define LARGEST UINT8_MAX
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#define TYPE_NAME u16
+#define T uint16_t
+#define LARGEST UINT16_MAX
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#define TYPE_NAME u32
+#define T uint32_t
+#define LARGEST UINT32_MAX
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+#define TYPE_NAME u64
+#define T uint64_t
+#define LARGEST UINT64_MAX
+#include "kernels/reference/reduce.inc"
+#undef TYPE_NAME
+#undef T
+#undef LARGEST
+
+#define REDUCE(type, condition)                                           \
+    static bool reduce_supports_##type(const void *params)                \
+    {                                                                     \
+        enum dtype dtype = ((const struct reduce_params *)params)->dtype; \
+        return condition;                                                 \
+    }                                                                     \
+    const struct kernel reduce_##type##_reference = {                     \
+        .name = "reduce_" #type "_reference",                             \
+        .family = FAMILY_reduce,                                          \
+        .isa = ISA_REFERENCE,                                             \
+        .supports = reduce_supports_##type,                               \
+        .tasks = reduce_tasks,                                            \
+        .run = reduce_run_##type,                                         \
+    };
+REDUCE(f32, dtype == DTYPE_F32)
+REDUCE(f64, dtype == DTYPE_F64)
+REDUCE(i8, dtype == DTYPE_I8)
+REDUCE(i16, dtype == DTYPE_I16)
+REDUCE(i32, dtype == DTYPE_I32)
+REDUCE(i64, dtype == DTYPE_I64)
+REDUCE(u8, dtype == DTYPE_U8 || dtype == DTYPE_BOOL)
+REDUCE(u16, dtype == DTYPE_U16)
+REDUCE(u32, dtype == DTYPE_U32)
+REDUCE(u64, dtype == DTYPE_U64)

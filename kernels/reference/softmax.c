@@ -1,0 +1,46 @@
+#include "kernels/softmax.h"
+
+#include "kernels/reference/types.h"
+
+#include <math.h>
+
+static int softmax_tasks(const void *params)
+{
+    const struct softmax_params *p = params;
+    return task_count(p->outer * p->inner, 1 + 4096 / p->axis);
+}
+
+#define TYPE_NAME f32
+#define T float
+#define EXP expf
+#define LOG logf
+#include "kernels/reference/softmax.inc"
+#undef TYPE_NAME
+#undef T
+#undef EXP
+#undef LOG
+#define TYPE_NAME f64
+#define T double
+#define EXP exp
+#define LOG log
+#include "kernels/reference/softmax.inc"
+#undef TYPE_NAME
+#undef T
+#undef EXP
+#undef LOG
+
+#define SOFTMAX_KERNEL(type, type_dtype)                                       \
+    static bool softmax_supports_##type(const void *params)                    \
+    {                                                                          \
+        return ((const struct softmax_params *)params)->dtype == (type_dtype); \
+    }                                                                          \
+    const struct kernel softmax_##type##_reference = {                         \
+        .name = "softmax_" #type "_reference",                                 \
+        .family = FAMILY_softmax,                                              \
+        .isa = ISA_REFERENCE,                                                  \
+        .supports = softmax_supports_##type,                                   \
+        .tasks = softmax_tasks,                                                \
+        .run = softmax_run_##type,                                             \
+    };
+SOFTMAX_KERNEL(f32, DTYPE_F32)
+SOFTMAX_KERNEL(f64, DTYPE_F64)
