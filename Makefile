@@ -22,7 +22,7 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
                    graph/passes/*.c runtime/*.c formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
-TEST_SOURCES := tests/main.c $(wildcard tests/test_*.c)
+TEST_SOURCES := $(wildcard tests/*.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
@@ -48,7 +48,7 @@ $(BUILD)/gen/onnx.pb-c.c: formats/onnx/onnx.proto
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
 	$(CC) $(ALL_CFLAGS) -w -c $< -o $@
-$(BUILD)/obj/formats/onnx/%.o: | $(BUILD)/gen/onnx.pb-c.c
+$(call object,$(wildcard formats/onnx/*.c)): | $(BUILD)/gen/onnx.pb-c.c
 
 # What a program links: one object in which only infer_* is global.
 $(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)

@@ -121,6 +121,8 @@ bool graph_set_outputs(struct graph *graph, int count, struct value *const *outp
 
 int64_t graph_symbol(struct graph *graph, const char *name)
 {
+    if (strcmp(name, "?") == 0) /* what exporters write for any size */
+        name = "";
     for (int i = 0; *name && i < graph->symbol_count; i++)
         if (strcmp(graph->symbols[i], name) == 0)
             return -1 - i;
@@ -137,7 +139,7 @@ const char *graph_symbol_name(const struct graph *graph, int64_t dim)
     return index >= 0 && index < graph->symbol_count && *graph->symbols[index] ? graph->symbols[index] : "?";
 }
 
-/* --- copies ------------------------------------------------------------------------------------------------------- */
+/* --- copies ---------------------------------------------------------------------------------------------- */
 
 static bool map_values(struct graph *copy, int count, struct value *const *from, struct value ***to)
 {
@@ -217,7 +219,7 @@ const char *shape_text(const struct graph *graph, int rank, const int64_t *dims,
     return buffer;
 }
 
-/* --- validation --------------------------------------------------------------------------------------------------- */
+/* --- validation ------------------------------------------------------------------------------------------ */
 
 #define DEEPEST_SUBGRAPH 32
 

@@ -97,8 +97,8 @@ struct node *graph_add_node(struct graph *graph, const struct op *op, int versio
 bool graph_append_node(struct graph *graph, struct node *node);
 bool graph_set_inputs(struct graph *graph, int count, struct value *const *inputs);
 bool graph_set_outputs(struct graph *graph, int count, struct value *const *outputs);
-/* The negative number that stands for a symbol as a dimension; 0 where memory ran out. An empty name makes a new
- * anonymous one each time. */
+/* The negative number that stands for a symbol as a dimension; 0 where memory ran out. An empty name, or "?",
+ * makes a new anonymous one each time. */
 int64_t graph_symbol(struct graph *graph, const char *name);
 /* "N" for a named symbol, "?" for an anonymous one. dim < 0. */
 const char *graph_symbol_name(const struct graph *graph, int64_t dim);

@@ -31,7 +31,7 @@ const struct op *op_find(const char *domain, const char *name)
     return NULL;
 }
 
-/* --- errors ------------------------------------------------------------------------------------------------------- */
+/* --- errors ---------------------------------------------------------------------------------------------- */
 
 enum status op_error(struct op_context *c, enum status status, const char *format, ...)
 {
@@ -48,7 +48,7 @@ enum status op_no_memory(struct op_context *c)
     return op_error(c, STATUS_OUT_OF_MEMORY, "out of memory");
 }
 
-/* --- operands ----------------------------------------------------------------------------------------------------- */
+/* --- operands -------------------------------------------------------------------------------------------- */
 
 static enum status set_output(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims, bool at_run)
 {
@@ -137,7 +137,7 @@ enum status op_require_rank(struct op_context *c, int i, int least, int most)
                     input->rank, least, most);
 }
 
-/* --- contents ----------------------------------------------------------------------------------------------------- */
+/* --- contents -------------------------------------------------------------------------------------------- */
 
 enum status op_need(struct op_context *c, int i)
 {
@@ -225,7 +225,7 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
     return STATUS_OK;
 }
 
-/* --- attributes --------------------------------------------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------------------------------------------ */
 
 static const struct attribute *find(const struct op_context *c, const char *name, enum attribute_kind kind)
 {

@@ -51,7 +51,7 @@ const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */
 #define NEWEST_OPSET 28
 
-/* --- errors ------------------------------------------------------------------------------------------------------ */
+/* --- errors ---------------------------------------------------------------------------------------------- */
 
 /* "node 'conv1' (Conv): ..." */
 enum status op_error(struct op_context *c, enum status status, const char *format, ...)
@@ -66,7 +66,7 @@ enum status op_no_memory(struct op_context *c);
             return try_status;           \
     } while (0)
 
-/* --- operands ---------------------------------------------------------------------------------------------------- */
+/* --- operands -------------------------------------------------------------------------------------------- */
 
 /* NULL: absent (not given, or beyond the last). */
 static inline struct value *op_input(const struct op_context *c, int i)
@@ -106,7 +106,7 @@ enum status op_require(struct op_context *c, int i, unsigned types);
 enum status op_allow(struct op_context *c, int i, unsigned types);
 enum status op_require_rank(struct op_context *c, int i, int least, int most);
 
-/* --- contents of inputs that shapes depend on ------------------------------------------------------------------- */
+/* --- contents of inputs that shapes depend on ------------------------------------------------------------ */
 
 /* Input i, present, must be constant: STATUS_NEEDS_VALUE otherwise. */
 enum status op_need(struct op_context *c, int i);
@@ -115,7 +115,7 @@ enum status op_ints(struct op_context *c, int i, int most, int64_t *values, int 
 /* Reads input i (f16 to f64, integers) as double. An absent input gives count -1. */
 enum status op_doubles(struct op_context *c, int i, int most, double *values, int *count);
 
-/* --- attributes -------------------------------------------------------------------------------------------------- */
+/* --- attributes ------------------------------------------------------------------------------------------ */
 
 int64_t op_int(const struct op_context *c, const char *name, int64_t fallback);
 float op_float(const struct op_context *c, const char *name, float fallback);
@@ -133,7 +133,7 @@ enum status op_axes(struct op_context *c, const char *attribute, int input, int 
 /* Numpy broadcasting of the shapes of `count` values. */
 enum status op_broadcast(struct op_context *c, int count, struct value *const *values, int *rank, int64_t *dims);
 
-/* --- lowering ----------------------------------------------------------------------------------------------------- */
+/* --- lowering -------------------------------------------------------------------------------------------- */
 
 int64_t value_elements(const struct value *value); /* of a known shape */
 size_t value_bytes(const struct value *value);
@@ -166,7 +166,7 @@ struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, cons
 struct value *op_constant_ints(struct op_context *c, int count, const int64_t *ints); /* a list */
 struct value *op_constant_scalar(struct op_context *c, enum dtype dtype, double number);
 
-/* --- expansion: nodes in place of the node ------------------------------------------------------------------------ */
+/* --- expansion: nodes in place of the node --------------------------------------------------------------- */
 
 struct op_build_options {
     struct value *output;               /* NULL: a new value */

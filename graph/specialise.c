@@ -133,6 +133,24 @@ static enum status process(struct work *work, struct node *node)
     return foldable(node) ? fold(work, node) : keep(work, node);
 }
 
+int live_nodes(struct node **nodes, int count, unsigned char *live)
+{
+    int kept = count;
+    for (int i = count - 1; i >= 0; i--) {
+        struct node *node = nodes[i];
+        bool used = false;
+        for (int k = 0; k < node->output_count; k++)
+            used = used || (node->outputs[k] && live[node->outputs[k]->id]);
+        if (!used)
+            continue;
+        for (int k = 0; k < node->input_count; k++)
+            if (node->inputs[k])
+                live[node->inputs[k]->id] = 1;
+        nodes[--kept] = node;
+    }
+    return kept;
+}
+
 /* Drops kept nodes whose results neither the outputs nor the rest reads. */
 static enum status drop_dead(struct segment *segment, struct error *error)
 {
@@ -148,19 +166,7 @@ static enum status drop_dead(struct segment *segment, struct error *error)
                 live[segment->rest[i]->inputs[k]->id] = 1;
     if (segment->needed)
         live[segment->needed->id] = 1;
-    int kept = segment->kept_count;
-    for (int i = segment->kept_count - 1; i >= 0; i--) {
-        struct node *node = segment->kept[i];
-        bool used = false;
-        for (int k = 0; k < node->output_count; k++)
-            used = used || (node->outputs[k] && live[node->outputs[k]->id]);
-        if (!used)
-            continue;
-        for (int k = 0; k < node->input_count; k++)
-            if (node->inputs[k])
-                live[node->inputs[k]->id] = 1;
-        segment->kept[--kept] = node;
-    }
+    int kept = live_nodes(segment->kept, segment->kept_count, live);
     segment->kept += kept;
     segment->kept_count -= kept;
     return STATUS_OK;
@@ -178,7 +184,8 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
     return STATUS_OK;
 }
 
-enum status fold_constants(struct graph *graph, const struct specialise_options *options, struct error *error)
+enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,
+                           struct error *error)
 {
     struct segment segment = {.graph = graph, .steps = {.region = graph->region}};
     struct work work = {.segment = &segment, .options = options, .error = error};
@@ -191,5 +198,6 @@ enum status fold_constants(struct graph *graph, const struct specialise_options 
     graph->nodes = segment.kept;
     graph->node_count = segment.kept_count;
     graph->node_capacity = work.kept_capacity;
+    *bytes += segment.constant_bytes;
     return STATUS_OK;
 }

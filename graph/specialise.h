@@ -33,7 +33,13 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
                        struct error *error);
 
 /* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. */
-enum status fold_constants(struct graph *graph, const struct specialise_options *options, struct error *error);
+/* Adds the bytes of the constants it makes to *bytes. */
+enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,
+                           struct error *error);
+
+/* Of `count` nodes, moves those whose results the live values need to the end of the array, in order, and returns
+ * where they begin. live[id] != 0 marks the values that are read from outside; marks of the rest are added. */
+int live_nodes(struct node **nodes, int count, unsigned char *live);
 
 /* Appends the steps of one node; converts f16 and bf16 around operators that compute in f32 (OP_HALF_AS_F32). */
 enum status lower_node(struct graph *graph, struct node *node, enum isa isa, struct step_list *steps,

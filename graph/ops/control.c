@@ -2,7 +2,7 @@
 #include "graph/op.h"
 #include "graph/specialise.h"
 
-/* --- If: known once its condition is, and then it is the chosen branch -------------------------------------------- */
+/* --- If: known once its condition is, and then it is the chosen branch ----------------------------------- */
 
 static const struct graph *chosen_branch(const struct op_context *c)
 {
@@ -49,8 +49,7 @@ const struct op op_If = {
     .expand = expand_if,
 };
 
-/* --- Loop and Scan: run by the runtime, iteration by iteration -----------------------------------------------------
- */
+/* --- Loop and Scan: run by the runtime, iteration by iteration ------------------------------------------- */
 
 static enum status emit_control(struct op_context *c, const struct control *control)
 {

@@ -15,8 +15,7 @@ static void append(struct pointwise_params *params, struct pointwise_instruction
     params->code[params->instruction_count++] = instruction;
 }
 
-/* --- one operand ---------------------------------------------------------------------------------------------------
- */
+/* --- one operand ----------------------------------------------------------------------------------------- */
 
 static enum status lower_unary(struct op_context *c, double p, double q)
 {
@@ -109,8 +108,7 @@ UNARY(IsNaN, IS_NAN, shapes_predicate, lower_plain)
 UNARY(Not, LOGICAL_NOT, shapes_bool, lower_plain)
 UNARY(BitwiseNot, BIT_NOT, shapes_integer, lower_plain)
 
-/* --- one operand and attributes ------------------------------------------------------------------------------------
- */
+/* --- one operand and attributes -------------------------------------------------------------------------- */
 
 static enum status lower_alpha_001(struct op_context *c)
 {
@@ -182,8 +180,7 @@ static enum status lower_shrink(struct op_context *c)
 
 UNARY(Shrink, SHRINK, shapes_numeric, lower_shrink)
 
-/* --- two operands --------------------------------------------------------------------------------------------------
- */
+/* --- two operands ---------------------------------------------------------------------------------------- */
 
 static enum status shapes_pair(struct op_context *c, unsigned types, enum dtype result)
 {
@@ -343,8 +340,7 @@ static enum status lower_pow(struct op_context *c)
 
 BINARY(Pow, POW, shapes_pow, lower_pow)
 
-/* --- any number of operands ----------------------------------------------------------------------------------------
- */
+/* --- any number of operands ------------------------------------------------------------------------------ */
 
 static enum status shapes_variadic(struct op_context *c)
 {
@@ -435,8 +431,7 @@ VARIADIC(Min, MIN, lower_variadic)
 VARIADIC(Sum, ADD, lower_variadic)
 VARIADIC(Mean, ADD, lower_mean)
 
-/* --- Where, Clip, Cast ---------------------------------------------------------------------------------------------
- */
+/* --- Where, Clip, Cast ----------------------------------------------------------------------------------- */
 
 static enum status shapes_where(struct op_context *c)
 {

@@ -142,7 +142,7 @@ static instruction_function *const functions[POINTWISE_OPCODE_COUNT][CLASS_COUNT
     INTEGRAL(BIT_XOR),     INTEGRAL(SHIFT_LEFT), INTEGRAL(SHIFT_RIGHT),
 };
 
-/* --- loads and stores ------------------------------------------------------------------------------------------- */
+/* --- loads and stores ------------------------------------------------------------------------------------ */
 
 #define LOAD(case_dtype, storage, class_type, expression)     \
     case case_dtype: {                                        \
@@ -255,7 +255,7 @@ static void store(const void *reg, void *memory, int64_t offset, int64_t step, i
     }
 }
 
-/* --- the interpreter -------------------------------------------------------------------------------------------- */
+/* --- the interpreter ------------------------------------------------------------------------------------- */
 
 static bool is_divide(const struct pointwise_instruction *instruction)
 {

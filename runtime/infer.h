@@ -1,0 +1,246 @@
+/* infer: runs neural networks on the CPU.
+ *
+ *     infer_model   *model;   a file, opened: immutable, shared by reference count
+ *     infer_session *session; a model with options: prepares programs for input shapes, shared by any threads
+ *     infer_context *context; one run at a time: owns the activations
+ *
+ * Objects are independent of each other and of any global state. Every function may be called from any thread; the one
+ * rule is that a context is used by one thread at a time. No function prints, exits or aborts.
+ *
+ * Functions that can fail return a status and, where `error` is not NULL, write one sentence that names the file, the
+ * node or the number that is wrong. On failure output parameters are untouched, except pointers, which become NULL.
+ */
+#ifndef INFER_H
+#define INFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum infer_status {
+    INFER_OK = 0,
+    INFER_INVALID_ARGUMENT = 1, /* the call: a shape, a type, a name, an option */
+    INFER_INVALID_MODEL = 2,    /* the file is damaged, or the graph in it breaks its own rules */
+    INFER_UNSUPPORTED = 3,      /* valid, but this library does not run it */
+    INFER_OUT_OF_MEMORY = 4,
+    INFER_MEMORY_LIMIT = 5, /* more would be needed than the caller's limit */
+    INFER_IO = 6,           /* a file could not be read */
+    INFER_FAULT = 7         /* a value met during the run: an index out of range, an integer division by zero */
+} infer_status;
+
+/* Short name of a status: "invalid model". Never NULL. */
+const char *infer_status_name(infer_status status);
+/* "0.1.0" */
+const char *infer_version(void);
+
+typedef struct infer_error {
+    infer_status status;
+    char message[480]; /* one sentence, terminated; "" where there was no error */
+} infer_error;
+
+/* Element types, numbered as in ONNX. */
+typedef enum infer_dtype {
+    INFER_NONE = 0,
+    INFER_FLOAT32 = 1,
+    INFER_UINT8 = 2,
+    INFER_INT8 = 3,
+    INFER_UINT16 = 4,
+    INFER_INT16 = 5,
+    INFER_INT32 = 6,
+    INFER_INT64 = 7,
+    INFER_STRING = 8, /* known by name only: never the type of a tensor */
+    INFER_BOOL = 9,   /* a byte, 0 or 1 */
+    INFER_FLOAT16 = 10,
+    INFER_FLOAT64 = 11,
+    INFER_UINT32 = 12,
+    INFER_UINT64 = 13,
+    INFER_COMPLEX64 = 14,
+    INFER_COMPLEX128 = 15,
+    INFER_BFLOAT16 = 16,
+    INFER_FLOAT8E4M3FN = 17,
+    INFER_FLOAT8E4M3FNUZ = 18,
+    INFER_FLOAT8E5M2 = 19,
+    INFER_FLOAT8E5M2FNUZ = 20,
+    INFER_UINT4 = 21, /* two a byte, the first in the low half */
+    INFER_INT4 = 22,
+    INFER_FLOAT4E2M1 = 23,
+    INFER_FLOAT8E8M0 = 24,
+    INFER_UINT2 = 25, /* four a byte, the first in the lowest bits */
+    INFER_INT2 = 26
+} infer_dtype;
+
+#define INFER_MAX_RANK 8
+
+/* "float32", "int4", ...; "unknown" for any other number. */
+const char *infer_dtype_name(infer_dtype dtype);
+unsigned infer_dtype_bits(infer_dtype dtype); /* 0 for STRING and unknown */
+
+/* A tensor in the caller's or a context's memory: elements in C order without gaps. */
+typedef struct infer_tensor {
+    void *data;
+    size_t bytes; /* that data has room for; for results: that it holds */
+    infer_dtype dtype;
+    int rank; /* 0: a scalar */
+    int64_t dims[INFER_MAX_RANK];
+} infer_tensor;
+
+/* Bytes that `dtype` and `dims` need, SIZE_MAX where that does not fit or a dimension is negative. */
+size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims);
+
+/* Where the library gets memory. Both functions may be called from several threads at once. */
+typedef struct infer_allocator {
+    /* `bytes` at a multiple of `alignment` (a power of two), or NULL. bytes may be 0. */
+    void *(*allocate)(void *user, size_t bytes, size_t alignment);
+    /* What allocate returned, with the same bytes. Never NULL. */
+    void (*release)(void *user, void *memory, size_t bytes);
+    void *user;
+} infer_allocator;
+
+/* --- models ---------------------------------------------------------------------------------------------- */
+
+typedef struct infer_model infer_model;
+
+/* All zero: the defaults. */
+typedef struct infer_model_options {
+    const infer_allocator *allocator; /* copied; NULL: the C library's. Also serves the model's sessions and contexts */
+    size_t memory_limit;              /* refuse, before allocating, a file whose weights need more bytes; 0: none */
+    bool trust_weights;               /* skip the checksum over the weights: opening then reads none of them */
+} infer_model_options;
+
+/* Opens a model.bin. The file is mapped, not read: weights are paged in as they are used, and shared between
+ * processes. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
+infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **model,
+                              infer_error *error);
+/* The same from a file descriptor (a file or a pipe), which the caller may close afterwards. `name` is what messages
+ * call it. */
+infer_status infer_model_open_descriptor(int descriptor, const char *name, const infer_model_options *options,
+                                         infer_model **model, infer_error *error);
+/* The same from memory, for embedded or decrypted models. The bytes are used in place and must stay until the model is
+ * released, unless they are not aligned to 64 bytes: then they are copied. */
+infer_status infer_model_open_memory(const void *bytes, size_t size, const char *name,
+                                     const infer_model_options *options, infer_model **model, infer_error *error);
+infer_model *infer_model_retain(infer_model *model); /* returns it */
+void infer_model_release(infer_model *model);        /* NULL is fine; sessions keep their model alive */
+
+/* What a model takes or gives. Strings belong to the model. */
+typedef struct infer_value {
+    const char *name;
+    infer_dtype dtype;            /* INFER_NONE where the file does not say (outputs only) */
+    int rank;                     /* -1 where the file does not say */
+    int64_t dims[INFER_MAX_RANK]; /* -1: any; then dim_names has the symbol's name, or NULL */
+    const char *dim_names[INFER_MAX_RANK];
+} infer_value;
+
+size_t infer_model_input_count(const infer_model *model);
+size_t infer_model_output_count(const infer_model *model);
+/* INVALID_ARGUMENT for an index out of range. */
+infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value);
+infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value);
+size_t infer_model_weight_bytes(const infer_model *model);
+/* Metadata of the file by key ("name", "producer", "description", or the model's own keys); NULL: none. */
+const char *infer_model_metadata(const infer_model *model, const char *key);
+
+/* --- sessions -------------------------------------------------------------------------------------------- */
+
+typedef struct infer_session infer_session;
+
+typedef enum infer_isa {
+    INFER_ISA_AUTO = 0, /* the best this CPU has; the environment variable INFER_ISA lowers it */
+    INFER_ISA_REFERENCE = 1,
+    INFER_ISA_AVX2 = 2,
+    INFER_ISA_AVX512 = 3
+} infer_isa;
+
+/* All zero: the defaults. */
+typedef struct infer_session_options {
+    int threads;         /* a run uses; 0: as many as the cores this process may use. Results do not depend on it */
+    infer_isa isa;       /* highest kernels to use; UNSUPPORTED where this CPU lacks them */
+    bool no_optimize;    /* the graph as it was imported: no passes */
+    size_t memory_limit; /* refuse, before allocating, a shape whose weights + constants + arena need more; 0: none */
+    int cached_programs; /* programs kept for shapes seen; 0: 64 */
+} infer_session_options;
+
+infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **session,
+                                  infer_error *error);
+infer_session *infer_session_retain(infer_session *session);
+void infer_session_release(infer_session *session); /* contexts keep their session alive */
+infer_isa infer_session_isa(const infer_session *session);
+int infer_session_threads(const infer_session *session);
+
+/* What one program needs, known before it runs. */
+typedef struct infer_memory {
+    size_t weight_bytes;      /* of the model file */
+    size_t constant_bytes;    /* folded when the session was made and for this shape */
+    size_t arena_bytes;       /* activations and workspace of one context */
+    size_t lower_bound_bytes; /* no plan in this order of steps can be lower */
+    size_t workspace_bytes;   /* the largest workspace of a step, within the arena */
+    size_t steps;
+    bool complete; /* false: shapes depend on data from some step on, and the numbers cover the steps before it */
+} infer_memory;
+
+/* Makes (or finds) the program for these inputs, whose `data` may be NULL, without running it. Errors as infer_run. */
+infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
+                                   infer_memory *memory, infer_error *error);
+
+/* --- runs ------------------------------------------------------------------------------------------------ */
+
+typedef struct infer_context infer_context;
+
+infer_status infer_context_create(infer_session *session, infer_context **context, infer_error *error);
+void infer_context_release(infer_context *context);
+
+/* Runs the model.
+ *
+ * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
+ * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
+ *          data NULL: the result lies in the context's memory until its next run or release;
+ *          data set: the result is written there, `bytes` is its room. dtype, rank, dims and bytes are filled in.
+ *
+ * A shape that this context has run lately allocates nothing and takes no lock. The same inputs give the same bits for
+ * any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT. After an
+ * error the context can run again. */
+infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
+                       size_t output_count, infer_error *error);
+
+/* Bytes of this context's arena so far: the largest any of its runs needed. */
+size_t infer_context_arena_bytes(const infer_context *context);
+
+/* --- watching a run -------------------------------------------------------------------------------------- */
+
+/* One step of a program, as seen while it runs. Pointers are valid during the call. */
+typedef struct infer_step {
+    size_t index;
+    const char *kernel;         /* "pointwise_reference" */
+    const char *node;           /* the ONNX node's name */
+    const char *op;             /* its operator */
+    const char *const *sources; /* names of all ONNX nodes that this step stands for */
+    size_t source_count;
+    size_t input_count, output_count;
+    const infer_tensor *inputs, *outputs; /* dtype INFER_NONE: an absent optional one */
+    const char *const *output_names;      /* ONNX names; "" for a value between two steps of one node */
+    int tasks;
+} infer_step;
+
+/* Called on the thread that runs; each may be NULL. Nothing is paid for where no observer is set.
+ * before, after  around every step; `after` sees the outputs' contents.
+ * value          for each value that keeps an ONNX name, once it has been computed (the last time, where several steps
+ *                write it); its memory may be used again by the next step. Constants and inputs are not shown. */
+typedef struct infer_observer {
+    void (*before)(void *user, const infer_step *step);
+    void (*after)(void *user, const infer_step *step);
+    void (*value)(void *user, const char *name, const infer_tensor *tensor);
+    void *user;
+} infer_observer;
+
+/* For the runs that follow; NULL: none. Copied. */
+void infer_context_observe(infer_context *context, const infer_observer *observer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,228 @@
+#include "runtime/model.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+_Static_assert((int)INFER_OK == (int)STATUS_OK && (int)INFER_FAULT == (int)STATUS_FAULT &&
+                   (int)INFER_INVALID_ARGUMENT == (int)STATUS_INVALID_ARGUMENT &&
+                   (int)INFER_INVALID_MODEL == (int)STATUS_INVALID_MODEL &&
+                   (int)INFER_UNSUPPORTED == (int)STATUS_UNSUPPORTED &&
+                   (int)INFER_OUT_OF_MEMORY == (int)STATUS_OUT_OF_MEMORY &&
+                   (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO,
+               "infer_status mirrors enum status");
+_Static_assert((int)INFER_INT2 == (int)DTYPE_I2 && (int)INFER_BFLOAT16 == (int)DTYPE_BF16 &&
+                   INFER_MAX_RANK == MAX_RANK && sizeof(infer_error) >= sizeof(struct error),
+               "infer.h mirrors kernels/base.h");
+
+infer_status publish_error(infer_error *error, const struct error *from)
+{
+    if (error) {
+        error->status = (infer_status)from->status;
+        memcpy(error->message, from->text, sizeof error->message);
+    }
+    return (infer_status)from->status;
+}
+
+const char *infer_status_name(infer_status status)
+{
+    static const char *const names[] = {
+        "ok",           "invalid argument", "invalid model", "unsupported", "out of memory",
+        "memory limit", "input/output",     "fault"};
+    return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
+}
+
+const char *infer_version(void)
+{
+    return INFER_VERSION;
+}
+
+const char *infer_dtype_name(infer_dtype dtype)
+{
+    return dtype_name((enum dtype)dtype);
+}
+
+unsigned infer_dtype_bits(infer_dtype dtype)
+{
+    return dtype_bits((enum dtype)dtype);
+}
+
+size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims)
+{
+    int64_t elements;
+    bool fits = rank >= 0 && rank <= MAX_RANK && shape_elements(rank, dims, &elements) && dtype_bits((enum dtype)dtype);
+    return fits ? dtype_bytes((enum dtype)dtype, elements) : SIZE_MAX;
+}
+
+/* --- opening --------------------------------------------------------------------------------------------- */
+
+static struct allocator chosen_allocator(const infer_model_options *options)
+{
+    if (!options || !options->allocator)
+        return default_allocator;
+    const infer_allocator *from = options->allocator;
+    return (struct allocator){from->allocate, from->release, from->user};
+}
+
+static struct infer_model *model_create(const infer_model_options *options, struct error *error)
+{
+    struct allocator allocator = chosen_allocator(options);
+    struct infer_model *model = allocate(&allocator, sizeof *model, ALIGNMENT);
+    if (!model) {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while opening a model");
+        return NULL;
+    }
+    memset(model, 0, sizeof *model);
+    model->allocator = allocator;
+    atomic_init(&model->references, 1);
+    region_init(&model->region, &model->allocator);
+    return model;
+}
+
+static size_t constant_bytes(const struct graph *graph)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < graph->value_count; i++)
+        if (graph->values[i]->data)
+            bytes += graph->values[i]->bytes;
+    return bytes;
+}
+
+static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
+                              const infer_model_options *options, struct error *error)
+{
+    struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights};
+    if (options && options->memory_limit && size > options->memory_limit)
+        return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
+                         options->memory_limit);
+    TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
+    model->weight_bytes = constant_bytes(model->graph);
+    return STATUS_OK;
+}
+
+/* Hands the model to the caller, or releases it. */
+static infer_status model_finish(struct infer_model *model, const struct error *from, infer_model **result,
+                                 infer_error *error)
+{
+    *result = NULL;
+    if (from->status == STATUS_OK)
+        *result = model;
+    else
+        infer_model_release(model);
+    return publish_error(error, from);
+}
+
+infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **result,
+                              infer_error *error)
+{
+    struct error from = {0};
+    struct infer_model *model = model_create(options, &from);
+    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    if (model && file_map_path(&model->file, path, limit, &model->allocator, &from) == STATUS_OK)
+        model_load(model, path, model->file.bytes, model->file.size, options, &from);
+    return model_finish(model, &from, result, error);
+}
+
+infer_status infer_model_open_descriptor(int descriptor, const char *name, const infer_model_options *options,
+                                         infer_model **result, infer_error *error)
+{
+    struct error from = {0};
+    struct infer_model *model = model_create(options, &from);
+    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    if (model && file_map_descriptor(&model->file, name, descriptor, limit, &model->allocator, &from) == STATUS_OK)
+        model_load(model, name, model->file.bytes, model->file.size, options, &from);
+    return model_finish(model, &from, result, error);
+}
+
+infer_status infer_model_open_memory(const void *bytes, size_t size, const char *name,
+                                     const infer_model_options *options, infer_model **result, infer_error *error)
+{
+    struct error from = {0};
+    struct infer_model *model = model_create(options, &from);
+    if (model && (uintptr_t)bytes % ALIGNMENT != 0) {
+        model->copy = allocate(&model->allocator, size, ALIGNMENT);
+        model->copy_bytes = size;
+        if (model->copy)
+            bytes = memcpy(model->copy, bytes, size);
+        else
+            error_set(&from, STATUS_OUT_OF_MEMORY, "%s: out of memory for an aligned copy of %zu bytes", name, size);
+    }
+    if (from.status == STATUS_OK)
+        model_load(model, name, bytes, size, options, &from);
+    return model_finish(model, &from, result, error);
+}
+
+infer_model *infer_model_retain(infer_model *model)
+{
+    atomic_fetch_add(&model->references, 1);
+    return model;
+}
+
+void infer_model_release(infer_model *model)
+{
+    if (!model || atomic_fetch_sub(&model->references, 1) != 1)
+        return;
+    region_free(&model->region);
+    file_unmap(&model->file);
+    struct allocator allocator = model->allocator;
+    release(&allocator, model->copy, model->copy_bytes);
+    release(&allocator, model, sizeof *model);
+}
+
+/* --- what a model says of itself ------------------------------------------------------------------------- */
+
+size_t infer_model_input_count(const infer_model *model)
+{
+    return (size_t)model->graph->input_count;
+}
+
+size_t infer_model_output_count(const infer_model *model)
+{
+    return (size_t)model->graph->output_count;
+}
+
+static void describe(const struct graph *graph, const struct value *from, infer_value *value)
+{
+    *value = (infer_value){.name = from->name, .dtype = (infer_dtype)from->dtype, .rank = from->rank};
+    for (int i = 0; i < from->rank; i++) {
+        value->dims[i] = from->dims[i] >= 0 ? from->dims[i] : -1;
+        const char *symbol = from->dims[i] >= 0 ? "?" : graph_symbol_name(graph, from->dims[i]);
+        value->dim_names[i] = strcmp(symbol, "?") == 0 ? NULL : symbol;
+    }
+}
+
+infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value)
+{
+    if (index >= infer_model_input_count(model))
+        return INFER_INVALID_ARGUMENT;
+    describe(model->graph, model->graph->inputs[index], value);
+    return INFER_OK;
+}
+
+infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value)
+{
+    if (index >= infer_model_output_count(model))
+        return INFER_INVALID_ARGUMENT;
+    describe(model->graph, model->graph->outputs[index], value);
+    return INFER_OK;
+}
+
+size_t infer_model_weight_bytes(const infer_model *model)
+{
+    return model->weight_bytes;
+}
+
+const char *infer_model_metadata(const infer_model *model, const char *key)
+{
+    const struct model_metadata *metadata = &model->metadata;
+    if (strcmp(key, "name") == 0)
+        return metadata->name;
+    if (strcmp(key, "producer") == 0)
+        return metadata->producer;
+    if (strcmp(key, "description") == 0)
+        return metadata->description;
+    for (int i = 0; i < metadata->count; i++)
+        if (strcmp(metadata->keys[i], key) == 0)
+            return metadata->values[i];
+    return NULL;
+}

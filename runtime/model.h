@@ -1,0 +1,25 @@
+#ifndef INFER_RUNTIME_MODEL_H
+#define INFER_RUNTIME_MODEL_H
+
+#include "formats/file.h"
+#include "formats/model_file.h"
+#include "runtime/infer.h"
+
+#include <stdatomic.h>
+
+struct infer_model {
+    atomic_int references;
+    struct allocator allocator;
+    struct region region; /* the graph and its names */
+    struct file_map file; /* weights lie in here; zeroed for a model in the caller's memory */
+    void *copy;           /* of memory that was not aligned */
+    size_t copy_bytes;
+    struct graph *graph;
+    struct model_metadata metadata;
+    size_t weight_bytes;
+};
+
+/* The boundary between the library's errors and the public ones. Returns the status. */
+infer_status publish_error(infer_error *error, const struct error *from);
+
+#endif

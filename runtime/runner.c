@@ -1,0 +1,600 @@
+#include "runtime/runner.h"
+
+#include "formats/hash.h"
+#include "graph/op.h"
+#include "runtime/thread_pool.h"
+
+#include <string.h>
+
+/* --- memory ---------------------------------------------------------------------------------------------- */
+
+static void *zeroed(struct runner *runner, size_t count, size_t bytes_each)
+{
+    size_t bytes = (count ? count : 1) * bytes_each;
+    void *memory = allocate(runner->allocator, bytes, ALIGNMENT);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+static void discard(struct runner *runner, void *memory, size_t count, size_t bytes_each)
+{
+    release(runner->allocator, memory, (count ? count : 1) * bytes_each);
+}
+
+static enum status no_memory(struct error *error)
+{
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
+}
+
+enum status slot_reserve(const struct allocator *allocator, struct slot *slot, size_t bytes, struct error *error)
+{
+    if (bytes <= slot->capacity && slot->data)
+        return STATUS_OK;
+    size_t capacity = bytes ? bytes : 1;
+    void *larger = allocate(allocator, capacity, ALIGNMENT);
+    if (!larger)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a result of %zu bytes", bytes);
+    if (slot->data)
+        memcpy(larger, slot->data, slot->capacity);
+    release(allocator, slot->data, slot->capacity);
+    slot->data = larger;
+    slot->capacity = capacity;
+    return STATUS_OK;
+}
+
+void slot_free(const struct allocator *allocator, struct slot *slot)
+{
+    release(allocator, slot->data, slot->capacity);
+    *slot = (struct slot){0};
+}
+
+enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
+                        struct thread_pool *pool, struct error *error)
+{
+    *runner = (struct runner){.session = session, .allocator = session->allocator, .graph = graph, .pool = pool};
+    TRY(program_cache_init(&runner->recent, runner->allocator, session->cached_programs, error));
+    runner->inputs = zeroed(runner, (size_t)graph->input_count, sizeof *runner->inputs);
+    runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);
+    runner->results = zeroed(runner, (size_t)graph->output_count, sizeof *runner->results);
+    runner->known = zeroed(runner, (size_t)graph->input_count, sizeof *runner->known);
+    runner->faults = zeroed(runner, (size_t)session->threads, sizeof *runner->faults);
+    bool done = runner->inputs && runner->outputs && runner->results && runner->known && runner->faults;
+    return done ? STATUS_OK : no_memory(error);
+}
+
+static void free_operands(struct runner *runner)
+{
+    size_t count = (size_t)runner->operand_capacity;
+    discard(runner, runner->operand_pointers, count, sizeof *runner->operand_pointers);
+    discard(runner, runner->dims_pointers, count, sizeof *runner->dims_pointers);
+    discard(runner, runner->operand_tensors, count, sizeof *runner->operand_tensors);
+    discard(runner, runner->operand_names, count, sizeof *runner->operand_names);
+    runner->operand_pointers = NULL;
+    runner->dims_pointers = NULL;
+    runner->operand_tensors = NULL;
+    runner->operand_names = NULL;
+    runner->operand_capacity = 0;
+}
+
+static void free_slots(struct runner *runner, struct slot *slots, int count)
+{
+    for (int i = 0; slots && i < count; i++)
+        slot_free(runner->allocator, &slots[i]);
+    discard(runner, slots, (size_t)count, sizeof *slots);
+}
+
+void runner_free(struct runner *runner)
+{
+    if (!runner->session)
+        return;
+    loops_free(runner);
+    program_cache_free(&runner->recent);
+    free_slots(runner, runner->results, runner->graph->output_count);
+    free_slots(runner, runner->slots, runner->slot_count);
+    free_operands(runner);
+    discard(runner, runner->inputs, (size_t)runner->graph->input_count, sizeof *runner->inputs);
+    discard(runner, runner->outputs, (size_t)runner->graph->output_count, sizeof *runner->outputs);
+    discard(runner, runner->known, (size_t)runner->graph->input_count, sizeof *runner->known);
+    discard(runner, runner->learned, (size_t)runner->awaited_count, sizeof *runner->learned);
+    discard(runner, runner->faults, (size_t)runner->session->threads, sizeof *runner->faults);
+    free_slots(runner, runner->awaited, runner->awaited_count);
+    release(runner->allocator, runner->key, runner->key_capacity);
+    release(runner->allocator, runner->arena, runner->arena_bytes);
+    *runner = (struct runner){0};
+}
+
+/* --- inputs ---------------------------------------------------------------------------------------------- */
+
+static enum status check_dims(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
+                              struct error *error)
+{
+    char want[160], have[160];
+    bool fits = tensor->rank >= 0 && tensor->rank <= MAX_RANK && (value->rank < 0 || tensor->rank == value->rank);
+    for (int i = 0; fits && i < tensor->rank; i++)
+        fits = tensor->dims[i] >= 0 && (value->rank < 0 || value->dims[i] < 0 || value->dims[i] == tensor->dims[i]);
+    if (fits)
+        return STATUS_OK;
+    if (tensor->rank < 0 || tensor->rank > MAX_RANK)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has rank %d; it can be 0 to %d", value->name,
+                         tensor->rank, MAX_RANK);
+    return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
+                     shape_text(NULL, tensor->rank, tensor->dims, have, sizeof have),
+                     value_shape_text(graph, value, want, sizeof want));
+}
+
+static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
+                               bool with_data, struct error *error)
+{
+    if (value->dtype != DTYPE_NONE && (enum dtype)tensor->dtype != value->dtype)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
+                         dtype_name((enum dtype)tensor->dtype), dtype_name(value->dtype));
+    TRY(check_dims(graph, value, tensor, error));
+    size_t bytes = infer_tensor_bytes(tensor->dtype, tensor->rank, tensor->dims);
+    if (bytes == SIZE_MAX)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s': its type and dimensions do not make a tensor",
+                         value->name);
+    if (with_data && (tensor->bytes < bytes || (!tensor->data && bytes > 0)))
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has %zu bytes; its shape needs %zu", value->name,
+                         tensor->data ? tensor->bytes : 0, bytes);
+    return STATUS_OK;
+}
+
+/* A symbol stands for one number in a whole run. */
+static enum status check_symbols(const struct runner *runner, struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    for (int i = 0; i < graph->input_count; i++)
+        for (int a = 0; a < graph->inputs[i]->rank; a++)
+            for (int j = 0; j <= i && graph->inputs[i]->dims[a] < 0; j++)
+                for (int b = 0; b < graph->inputs[j]->rank; b++)
+                    if (graph->inputs[j]->dims[b] == graph->inputs[i]->dims[a] &&
+                        runner->inputs[j].dims[b] != runner->inputs[i].dims[a])
+                        return error_set(
+                            error, STATUS_INVALID_ARGUMENT, "dimension %s is %lld in input '%s' and %lld in input '%s'",
+                            graph_symbol_name(graph, graph->inputs[i]->dims[a]), (long long)runner->inputs[j].dims[b],
+                            graph->inputs[j]->name, (long long)runner->inputs[i].dims[a], graph->inputs[i]->name);
+    return STATUS_OK;
+}
+
+enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
+                               struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    if (count != (size_t)graph->input_count)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
+                         graph->input_count);
+    for (size_t i = 0; i < count; i++) {
+        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data, error));
+        runner->inputs[i] = inputs[i];
+    }
+    return check_symbols(runner, error);
+}
+
+/* --- finding programs ------------------------------------------------------------------------------------ */
+
+static enum status key_append(struct runner *runner, const void *bytes, size_t count, struct error *error)
+{
+    size_t needed = runner->key_bytes + count;
+    if (needed > runner->key_capacity) {
+        size_t capacity = needed < 256 ? 256 : needed * 2;
+        char *larger = allocate(runner->allocator, capacity, ALIGNMENT);
+        if (!larger)
+            return no_memory(error);
+        if (runner->key_bytes)
+            memcpy(larger, runner->key, runner->key_bytes);
+        release(runner->allocator, runner->key, runner->key_capacity);
+        runner->key = larger;
+        runner->key_capacity = capacity;
+    }
+    if (count)
+        memcpy(runner->key + runner->key_bytes, bytes, count);
+    runner->key_bytes = needed;
+    return STATUS_OK;
+}
+
+static enum status key_append_shape(struct runner *runner, enum dtype dtype, int rank, const int64_t *dims,
+                                    struct error *error)
+{
+    int32_t head[2] = {(int32_t)dtype, rank};
+    TRY(key_append(runner, head, sizeof head, error));
+    return key_append(runner, dims, (size_t)rank * sizeof *dims, error);
+}
+
+struct first_request {
+    const struct graph *graph;
+    const struct known_input *inputs;
+};
+
+static enum status make_first(void *user, const struct program_options *options, struct program **program,
+                              struct error *error)
+{
+    const struct first_request *request = user;
+    return program_create(options, request->graph, request->inputs, program, error);
+}
+
+/* Looks in the runner's own table, which needs no lock, then in the session's. */
+static enum status obtain(struct runner *runner, program_maker *make, void *user, struct program **program,
+                          struct error *error)
+{
+    uint64_t hash = xxh64(runner->key, runner->key_bytes, 0);
+    *program = program_cache_find(&runner->recent, runner->key, runner->key_bytes, hash);
+    if (*program)
+        return STATUS_OK;
+    TRY(session_program(runner->session, runner->key, runner->key_bytes, hash, make, user, program, error));
+    enum status status = program_cache_add(&runner->recent, runner->key, runner->key_bytes, hash, *program, error);
+    program_release(*program);
+    return status;
+}
+
+enum status runner_first_program(struct runner *runner, struct program **program, struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    uint64_t head[2] = {0, (uint64_t)(uintptr_t)graph};
+    runner->key_bytes = 0;
+    TRY(key_append(runner, head, sizeof head, error));
+    for (int i = 0; i < graph->input_count; i++)
+        TRY(key_append_shape(runner, (enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank,
+                             runner->inputs[i].dims, error));
+    for (int i = 0; i < graph->input_count; i++)
+        runner->known[i] =
+            (struct known_input){(enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank, runner->inputs[i].dims};
+    struct first_request request = {graph, runner->known};
+    return obtain(runner, make_first, &request, program, error);
+}
+
+struct next_request {
+    struct program *parent;
+    const void *content;
+    const struct known_input *awaited;
+};
+
+static enum status make_next(void *user, const struct program_options *options, struct program **program,
+                             struct error *error)
+{
+    const struct next_request *request = user;
+    return program_continue(options, request->parent, request->content, request->awaited, program, error);
+}
+
+static enum status next_program(struct runner *runner, struct program *parent, struct program **program,
+                                struct error *error)
+{
+    uint64_t head[2] = {parent->id, (uint64_t)(uintptr_t)runner->graph};
+    struct next_request request = {.parent = parent};
+    runner->key_bytes = 0;
+    TRY(key_append(runner, head, sizeof head, error));
+    struct value *needed = parent->segment.needed;
+    if (needed) {
+        request.content = runner_pointer(runner, parent, program_place(parent, needed));
+        TRY(key_append(runner, request.content, value_bytes(needed), error));
+    }
+    request.awaited = runner->learned;
+    for (int i = 0; i < parent->awaited_count; i++) {
+        struct operand place = program_place(parent, parent->awaited[i]);
+        struct known_input *learned = &runner->learned[i];
+        *learned = place.space == SPACE_SLOT ? runner->slots[place.index].shape : runner->awaited[i].shape;
+        learned->dtype = parent->awaited[i]->dtype;
+        TRY(key_append_shape(runner, learned->dtype, learned->rank, learned->dims, error));
+    }
+    return obtain(runner, make_next, &request, program, error);
+}
+
+/* --- memory of a program --------------------------------------------------------------------------------- */
+
+/* A continuation finds in the arena what its parent left there. */
+static enum status reserve_arena(struct runner *runner, const struct program *program, struct error *error)
+{
+    if (program->arena_bytes <= runner->arena_bytes)
+        return STATUS_OK;
+    char *larger = allocate(runner->allocator, program->arena_bytes, ALIGNMENT);
+    if (!larger)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", program->arena_bytes);
+    if (program->parent && runner->arena)
+        memcpy(larger, runner->arena, runner->arena_bytes);
+    release(runner->allocator, runner->arena, runner->arena_bytes);
+    runner->arena = larger;
+    runner->arena_bytes = program->arena_bytes;
+    return STATUS_OK;
+}
+
+static enum status reserve_slots(struct runner *runner, struct slot **slots, int *have, int count, struct error *error)
+{
+    if (count <= *have)
+        return STATUS_OK;
+    struct slot *larger = zeroed(runner, (size_t)count, sizeof *larger);
+    if (!larger)
+        return no_memory(error);
+    for (int i = 0; i < *have; i++)
+        larger[i] = (*slots)[i];
+    for (int i = 0; i < count; i++)
+        larger[i].shape.dims = larger[i].dims;
+    discard(runner, *slots, (size_t)*have, sizeof **slots);
+    *slots = larger;
+    *have = count;
+    return STATUS_OK;
+}
+
+/* The table of what is learned goes with the table of dimensions. */
+static enum status reserve_awaited(struct runner *runner, int count, struct error *error)
+{
+    int have = runner->awaited_count;
+    if (count <= have)
+        return STATUS_OK;
+    struct known_input *learned = zeroed(runner, (size_t)count, sizeof *learned);
+    if (!learned)
+        return no_memory(error);
+    if (runner->learned)
+        discard(runner, runner->learned, (size_t)have, sizeof *learned);
+    runner->learned = learned;
+    enum status status = reserve_slots(runner, &runner->awaited, &runner->awaited_count, count, error);
+    if (status != STATUS_OK) {
+        discard(runner, runner->learned, (size_t)count, sizeof *learned);
+        runner->learned = NULL;
+    }
+    return status;
+}
+
+static enum status bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
+{
+    infer_tensor *output = &runner->outputs[binding->index];
+    const struct value *value = binding->value;
+    size_t bytes = value_bytes(value);
+    output->dtype = (infer_dtype)value->dtype;
+    output->rank = value->rank;
+    memcpy(output->dims, value->dims, sizeof output->dims);
+    if (output->data) {
+        if (output->bytes < bytes)
+            return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
+                             bytes, output->bytes);
+        output->bytes = bytes;
+        return STATUS_OK;
+    }
+    struct slot *result = &runner->results[binding->index];
+    TRY(slot_reserve(runner->allocator, result, bytes, error));
+    output->data = result->data;
+    output->bytes = bytes;
+    return STATUS_OK;
+}
+
+static int most_operands(const struct program *program)
+{
+    int most = 0;
+    for (int i = 0; i < program->step_count; i++) {
+        int count = program->steps[i].step->input_count + program->steps[i].step->output_count;
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+static enum status reserve_operands(struct runner *runner, const struct program *program, struct error *error)
+{
+    int count = most_operands(program);
+    if (count <= runner->operand_capacity && runner->operand_pointers)
+        return STATUS_OK;
+    free_operands(runner);
+    runner->operand_capacity = count;
+    runner->operand_pointers = zeroed(runner, (size_t)count, sizeof *runner->operand_pointers);
+    runner->dims_pointers = zeroed(runner, (size_t)count, sizeof *runner->dims_pointers);
+    runner->operand_tensors = zeroed(runner, (size_t)count, sizeof *runner->operand_tensors);
+    runner->operand_names = zeroed(runner, (size_t)count, sizeof *runner->operand_names);
+    bool done = runner->operand_pointers && runner->dims_pointers && runner->operand_tensors && runner->operand_names;
+    return done ? STATUS_OK : no_memory(error);
+}
+
+static enum status reserve(struct runner *runner, const struct program *program, struct error *error)
+{
+    TRY(reserve_arena(runner, program, error));
+    TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, program->slot_count, error));
+    TRY(reserve_awaited(runner, program->awaited_count, error));
+    TRY(reserve_operands(runner, program, error));
+    for (int i = 0; i < program->output_count; i++)
+        TRY(bind_output(runner, &program->outputs[i], error));
+    return STATUS_OK;
+}
+
+void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand)
+{
+    switch (operand.space) {
+    case SPACE_ARENA:
+        return runner->arena + operand.offset;
+    case SPACE_CONSTANT: /* only ever read */
+        return (char *)(uintptr_t)program->constants[operand.index] + operand.offset;
+    case SPACE_INPUT:
+        return (char *)runner->inputs[operand.index].data + operand.offset;
+    case SPACE_OUTPUT:
+        return (char *)runner->outputs[operand.index].data + operand.offset;
+    case SPACE_SLOT:
+        return (char *)runner->slots[operand.index].data + operand.offset;
+    default:
+        return NULL;
+    }
+}
+
+/* --- steps ----------------------------------------------------------------------------------------------- */
+
+struct step_run {
+    const struct program_step *step;
+    struct kernel_call call;
+    char *workspace;
+    struct fault *faults; /* by thread */
+};
+
+static void run_task(void *user, int task, int thread)
+{
+    const struct step_run *run = user;
+    if (run->faults[thread].set)
+        return;
+    struct kernel_call call = run->call;
+    call.workspace = run->workspace + (size_t)thread * run->step->workspace_bytes;
+    call.fault = &run->faults[thread];
+    run->step->step->kernel->run(run->step->step->params, &call, task);
+}
+
+/* The dimensions a kernel reports go to the awaited entry of that value. */
+static int64_t *reported_dims(struct runner *runner, const struct program *program, const struct value *value)
+{
+    if (!value || !value->dims_at_run)
+        return NULL;
+    for (int i = 0; i < program->awaited_count; i++) {
+        if (program->awaited[i] != value)
+            continue;
+        runner->awaited[i].shape.rank = value->rank;
+        memcpy(runner->awaited[i].dims, value->dims, sizeof value->dims);
+        return runner->awaited[i].dims;
+    }
+    return NULL;
+}
+
+/* The first fault by task, so that the message does not depend on the number of threads: a thread's tasks rise, and so
+ * do those of one thread after another. */
+static enum status report_fault(struct runner *runner, const struct step *step, struct error *error)
+{
+    for (int i = 0; i < runner->session->threads; i++) {
+        if (!runner->faults[i].set)
+            continue;
+        error_set(error, STATUS_FAULT, "node '%s' (%s): %s", step->node->name, step->node->op->name,
+                  runner->faults[i].text);
+        for (int k = i; k < runner->session->threads; k++)
+            runner->faults[k].set = false;
+        return STATUS_FAULT;
+    }
+    return STATUS_OK;
+}
+
+static enum status run_kernel(struct runner *runner, const struct program *program, const struct program_step *step,
+                              struct error *error)
+{
+    const struct step *from = step->step;
+    int count = from->input_count + from->output_count;
+    for (int i = 0; i < count; i++)
+        runner->operand_pointers[i] = runner_pointer(runner, program, step->operands[i]);
+    for (int i = 0; i < from->output_count; i++)
+        runner->dims_pointers[i] = reported_dims(runner, program, from->outputs[i]);
+    struct step_run run = {
+        .step = step,
+        .call = {.inputs = runner->operand_pointers,
+                 .outputs = (void *const *)(uintptr_t)(runner->operand_pointers + from->input_count),
+                 .output_dims = runner->dims_pointers},
+        .workspace = runner->arena + step->workspace_offset,
+        .faults = runner->faults,
+    };
+    thread_pool_run(runner->pool, step->tasks, run_task, &run);
+    return report_fault(runner, from, error);
+}
+
+infer_tensor runner_tensor(struct runner *runner, const struct program *program, const struct value *value,
+                           struct operand operand)
+{
+    infer_tensor tensor = {.dtype = (infer_dtype)value->dtype, .rank = value->rank};
+    const int64_t *dims = value->dims;
+    if (operand.space == SPACE_SLOT && value->rank < 0) {
+        tensor.rank = runner->slots[operand.index].shape.rank;
+        dims = runner->slots[operand.index].dims;
+    }
+    for (int i = 0; i < program->awaited_count; i++)
+        if (program->awaited[i] == value && operand.space != SPACE_SLOT)
+            dims = runner->awaited[i].dims;
+    for (int i = 0; i < tensor.rank; i++)
+        tensor.dims[i] = dims[i];
+    tensor.data = runner_pointer(runner, program, operand);
+    tensor.bytes = infer_tensor_bytes(tensor.dtype, tensor.rank, tensor.dims);
+    return tensor;
+}
+
+/* --- observing ------------------------------------------------------------------------------------------- */
+
+static infer_step describe(struct runner *runner, const struct program *program, size_t index)
+{
+    const struct program_step *step = &program->steps[index];
+    const struct step *from = step->step;
+    for (int i = 0; i < from->input_count + from->output_count; i++) {
+        const struct value *value = i < from->input_count ? from->inputs[i] : from->outputs[i - from->input_count];
+        runner->operand_names[i] = value ? value->name : "";
+        runner->operand_tensors[i] =
+            value ? runner_tensor(runner, program, value, step->operands[i]) : (infer_tensor){0};
+    }
+    return (infer_step){
+        .index = index,
+        .kernel = from->kernel ? from->kernel->name : "control",
+        .node = from->node->name,
+        .op = from->node->op->name,
+        .sources = from->node->sources,
+        .source_count = (size_t)from->node->source_count,
+        .input_count = (size_t)from->input_count,
+        .output_count = (size_t)from->output_count,
+        .inputs = runner->operand_tensors,
+        .outputs = runner->operand_tensors + from->input_count,
+        .output_names = runner->operand_names + from->input_count,
+        .tasks = step->tasks,
+    };
+}
+
+/* The step that makes a value; a value that is a view of another one is made with it. -1: it was there before. */
+static int maker(const struct program *program, const struct value *value)
+{
+    while (program->makers[value->id] < 0 && value->alias)
+        value = value->alias;
+    return program->makers[value->id];
+}
+
+/* Shows the named values that a step has made; index -1: those that were there before the first step. */
+static void show_values(struct runner *runner, const struct program *program, int index)
+{
+    const struct infer_observer *observer = runner->observer;
+    const struct graph *graph = program->segment.graph;
+    if (!observer || !observer->value)
+        return;
+    for (int i = 0; i < graph->value_count; i++) {
+        struct value *value = graph->values[i];
+        struct operand place = program_place(program, value);
+        if (!*value->name || value->data || place.space == SPACE_NONE || maker(program, value) != index)
+            continue;
+        if (index < 0 && !value->alias)
+            continue; /* an input, or shown by the program before this one */
+        infer_tensor tensor = runner_tensor(runner, program, value, place);
+        observer->value(observer->user, value->name, &tensor);
+    }
+}
+
+static enum status run_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
+{
+    const struct program_step *step = &program->steps[index];
+    const infer_observer *observer = runner->observer;
+    if (observer && observer->before) {
+        infer_step view = describe(runner, program, index);
+        observer->before(observer->user, &view);
+    }
+    TRY(step->step->control ? runner_loop(runner, program, step, error) : run_kernel(runner, program, step, error));
+    if (observer && observer->after) {
+        infer_step view = describe(runner, program, index);
+        observer->after(observer->user, &view);
+    }
+    show_values(runner, program, (int)index);
+    return STATUS_OK;
+}
+
+static enum status run_program(struct runner *runner, const struct program *program, struct error *error)
+{
+    TRY(reserve(runner, program, error));
+    show_values(runner, program, -1);
+    for (int i = 0; i < program->step_count; i++)
+        TRY(run_step(runner, program, (size_t)i, error));
+    return STATUS_OK;
+}
+
+enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error)
+{
+    if (count > (size_t)runner->graph->output_count)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
+                         runner->graph->output_count);
+    for (size_t i = 0; i < (size_t)runner->graph->output_count; i++)
+        runner->outputs[i] = i < count ? outputs[i] : (infer_tensor){0};
+    struct program *program;
+    TRY(runner_first_program(runner, &program, error));
+    TRY(run_program(runner, program, error));
+    while (!program->complete) {
+        TRY(next_program(runner, program, &program, error));
+        TRY(run_program(runner, program, error));
+    }
+    for (size_t i = 0; i < count; i++)
+        outputs[i] = runner->outputs[i];
+    return STATUS_OK;
+}

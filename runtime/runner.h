@@ -1,0 +1,74 @@
+/* Runs the programs of one graph: the model's, or the body of a Loop. Owns the memory of a run. */
+#ifndef INFER_RUNTIME_RUNNER_H
+#define INFER_RUNTIME_RUNNER_H
+
+#include "runtime/session.h"
+
+/* A buffer that grows and never shrinks, so that a repeated run allocates nothing. */
+struct slot {
+    void *data;
+    size_t capacity;
+    struct known_input shape; /* dims points to the array below */
+    int64_t dims[MAX_RANK];
+};
+
+struct loop_state;
+struct thread_pool;
+
+struct runner {
+    struct infer_session *session;
+    const struct allocator *allocator;
+    const struct graph *graph;
+    struct thread_pool *pool; /* not owned */
+    struct program_cache recent;
+    char *arena;
+    size_t arena_bytes;
+    infer_tensor *inputs, *outputs; /* of the run under way; the graph's counts */
+    struct slot *results;           /* memory of outputs whose data the caller left NULL */
+    struct slot *slots;
+    int slot_count;
+    struct slot *awaited; /* dimensions only */
+    int awaited_count;
+    struct known_input *known;   /* shapes of the inputs */
+    struct known_input *learned; /* of the awaited values; awaited_count of them */
+    char *key;
+    size_t key_bytes, key_capacity;
+    struct loop_state *loops; /* one a Loop or Scan met */
+    const infer_observer *observer;
+
+    /* Pointers of the step under way, and what an observer sees of it. */
+    const void **operand_pointers;
+    int64_t **dims_pointers;
+    infer_tensor *operand_tensors;
+    const char **operand_names;
+    int operand_capacity;
+    struct fault *faults; /* one a thread */
+};
+
+/* Zeroes the runner first, so that runner_free is right after a failure. */
+enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
+                        struct thread_pool *pool, struct error *error);
+void runner_free(struct runner *runner);
+
+/* Checks and takes the inputs of a run. with_data: every input needs its bytes. */
+enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
+                               struct error *error);
+/* The program for the inputs bound; a reference of runner->recent, not the caller's. */
+enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
+/* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
+enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
+
+/* For runtime/loop.c. */
+void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand);
+/* Room for `bytes`, the content is kept. */
+enum status slot_reserve(const struct allocator *allocator, struct slot *slot, size_t bytes, struct error *error);
+void slot_free(const struct allocator *allocator, struct slot *slot);
+/* The tensor a value of `program` is now. */
+infer_tensor runner_tensor(struct runner *runner, const struct program *program, const struct value *value,
+                           struct operand operand);
+/* Runs a control step; its outputs go to their slots. */
+enum status runner_loop(struct runner *runner, const struct program *program, const struct program_step *step,
+                        struct error *error);
+void loops_free(struct runner *runner);
+
+#endif

@@ -1,0 +1,184 @@
+#include "runtime/session.h"
+
+#include "graph/op.h"
+#include "graph/passes/passes.h"
+#include "runtime/runner.h"
+#include "runtime/cores.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_PROGRAMS 64
+
+/* INFER_ISA lowers what AUTO chooses; a set the CPU lacks is refused either way. */
+static enum status choose_isa(infer_isa wanted, enum isa *isa, struct error *error)
+{
+    enum isa have = isa_detect();
+    const char *name = getenv("INFER_ISA");
+    *isa = have;
+    if (wanted != INFER_ISA_AUTO)
+        *isa = (enum isa)(wanted - INFER_ISA_REFERENCE);
+    else if (name && *name && strcmp(name, "auto") != 0 && !isa_from_name(name, isa))
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "INFER_ISA is '%s'; it must be auto, reference, avx2 or avx512", name);
+    if ((unsigned)*isa > ISA_AVX512)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "ISA number %d does not exist", (int)wanted);
+    if (*isa > have)
+        return error_set(error, STATUS_UNSUPPORTED, "this CPU has no %s; the best it has is %s", isa_name(*isa),
+                         isa_name(have));
+    return STATUS_OK;
+}
+
+static enum status read_options(struct infer_session *session, const infer_session_options *options,
+                                struct error *error)
+{
+    static const infer_session_options defaults = {0};
+    const infer_session_options *chosen = options ? options : &defaults;
+    if (chosen->threads < 0 || chosen->threads > 1024)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%d threads were asked for; it can be 1 to 1024, or 0 for all",
+                         chosen->threads);
+    if (chosen->cached_programs < 0 || chosen->cached_programs > 65536)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "cached_programs is %d; it can be 0 to 65536",
+                         chosen->cached_programs);
+    session->threads = chosen->threads ? chosen->threads : usable_cores();
+    session->no_optimize = chosen->no_optimize;
+    session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
+    session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
+    return choose_isa(chosen->isa, &session->isa, error);
+}
+
+static size_t constant_limit(const struct infer_session *session)
+{
+    size_t weights = session->model->weight_bytes;
+    return session->memory_limit > weights ? session->memory_limit - weights : 0;
+}
+
+static enum status session_start(struct infer_session *session, const infer_session_options *options,
+                                 struct error *error)
+{
+    TRY(read_options(session, options, error));
+    TRY(program_cache_init(&session->cache, session->allocator, session->cached_programs, error));
+    session->graph = graph_clone(session->model->graph, &session->region);
+    if (!session->graph)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
+    struct pass_context context = {.options = {.isa = session->isa, .constant_limit = constant_limit(session)}};
+    if (!session->no_optimize)
+        TRY(run_passes(session->graph, &context, error));
+    session->constant_bytes = context.constant_bytes;
+    return STATUS_OK;
+}
+
+infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **result,
+                                  infer_error *error)
+{
+    struct error from = {0};
+    *result = NULL;
+    struct infer_session *session = allocate(&model->allocator, sizeof *session, ALIGNMENT);
+    if (!session) {
+        error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
+        return publish_error(error, &from);
+    }
+    memset(session, 0, sizeof *session);
+    atomic_init(&session->references, 1);
+    session->model = infer_model_retain(model);
+    session->allocator = &model->allocator;
+    session->next_id = 1;
+    region_init(&session->region, session->allocator);
+    pthread_mutex_init(&session->mutex, NULL);
+    if (session_start(session, options, &from) == STATUS_OK)
+        *result = session;
+    else
+        infer_session_release(session);
+    return publish_error(error, &from);
+}
+
+infer_session *infer_session_retain(infer_session *session)
+{
+    atomic_fetch_add(&session->references, 1);
+    return session;
+}
+
+void infer_session_release(infer_session *session)
+{
+    if (!session || atomic_fetch_sub(&session->references, 1) != 1)
+        return;
+    program_cache_free(&session->cache);
+    region_free(&session->region);
+    pthread_mutex_destroy(&session->mutex);
+    struct infer_model *model = session->model;
+    release(session->allocator, session, sizeof *session);
+    infer_model_release(model);
+}
+
+infer_isa infer_session_isa(const infer_session *session)
+{
+    return (infer_isa)((int)session->isa + INFER_ISA_REFERENCE);
+}
+
+int infer_session_threads(const infer_session *session)
+{
+    return session->threads;
+}
+
+/* --- programs -------------------------------------------------------------------------------------------- */
+
+static struct program *find(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash)
+{
+    pthread_mutex_lock(&session->mutex);
+    struct program *program = program_cache_find(&session->cache, key, key_bytes, hash);
+    if (program)
+        program_retain(program);
+    pthread_mutex_unlock(&session->mutex);
+    return program;
+}
+
+enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
+                            program_maker *make, void *user, struct program **program, struct error *error)
+{
+    *program = find(session, key, key_bytes, hash);
+    if (*program)
+        return STATUS_OK;
+    pthread_mutex_lock(&session->mutex);
+    uint64_t id = session->next_id++;
+    pthread_mutex_unlock(&session->mutex);
+    struct program_options options = {
+        .allocator = session->allocator,
+        .specialise = {.isa = session->isa, .constant_limit = constant_limit(session)},
+        .threads = session->threads,
+        .memory_limit = session->memory_limit,
+        .weight_bytes = session->model->weight_bytes + session->constant_bytes,
+        .id = id,
+    };
+    TRY(make(user, &options, program, error));
+    /* Two threads may have made the same program; both are right, and the table keeps one of them for the next. */
+    pthread_mutex_lock(&session->mutex);
+    enum status status = program_cache_add(&session->cache, key, key_bytes, hash, *program, error);
+    pthread_mutex_unlock(&session->mutex);
+    if (status != STATUS_OK) {
+        program_release(*program);
+        *program = NULL;
+    }
+    return status;
+}
+
+infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
+                                   infer_memory *memory, infer_error *error)
+{
+    struct error from = {0};
+    struct runner runner;
+    struct program *program = NULL;
+    if (runner_init(&runner, session, session->graph, NULL, &from) == STATUS_OK &&
+        runner_bind_inputs(&runner, inputs, input_count, false, &from) == STATUS_OK &&
+        runner_first_program(&runner, &program, &from) == STATUS_OK)
+        *memory = (infer_memory){
+            .weight_bytes = session->model->weight_bytes,
+            .constant_bytes = session->constant_bytes + program->constant_bytes,
+            .arena_bytes = program->arena_bytes,
+            .lower_bound_bytes = program->lower_bound_bytes,
+            .workspace_bytes = program->workspace_bytes,
+            .steps = (size_t)program->step_count,
+            .complete = program->complete,
+        };
+    runner_free(&runner);
+    return publish_error(error, &from);
+}

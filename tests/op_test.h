@@ -1,0 +1,51 @@
+/* Runs one operator through the whole runtime: graph → model.bin → session → run. */
+#ifndef INFER_TESTS_OP_TEST_H
+#define INFER_TESTS_OP_TEST_H
+
+#include "graph/op.h"
+
+#include <check.h>
+
+/* A tensor of a test. As an input: dtype NONE is an absent optional one. As an output it is filled in; its data stays
+ * until the next run_op of the process. */
+struct test_tensor {
+    enum dtype dtype;
+    int rank;
+    int64_t dims[MAX_RANK];
+    const void *data;
+};
+
+#define TENSOR(type, array, tensor_rank, ...)                                          \
+    (struct test_tensor)                                                               \
+    {                                                                                  \
+        .dtype = (type), .rank = (tensor_rank), .dims = {__VA_ARGS__}, .data = (array) \
+    }
+#define ABSENT              \
+    (struct test_tensor)    \
+    {                       \
+        .dtype = DTYPE_NONE \
+    }
+
+struct op_call {
+    const char *domain, *op; /* domain NULL: "" */
+    int version;             /* 0: NEWEST_OPSET */
+    int input_count, output_count, attribute_count;
+    const struct test_tensor *inputs;
+    struct test_tensor *outputs;
+    const struct attribute *attributes;
+    unsigned constants; /* bit i: input i is a constant of the model, not an input of the run */
+};
+
+/* The status and, on failure, the sentence of whatever failed first. */
+enum status run_op_status(const struct op_call *call, struct error *error);
+
+/* Runs it twice, with every input given at run time (but for `constants`) and with every input constant, so that it is
+ * folded; both must succeed and agree in every bit of every output. */
+void run_op(const struct op_call *call);
+
+/* |a - b| <= tolerance * max(1, |b|), NaN equal to NaN, infinities equal. Checks the shape too. */
+void expect_f32(const struct test_tensor *tensor, const float *values, double tolerance, int rank, ...);
+void expect_i64(const struct test_tensor *tensor, const int64_t *values, int rank, ...);
+void expect_bytes(const struct test_tensor *tensor, enum dtype dtype, const void *values, int rank, ...);
+
+#endif

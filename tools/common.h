@@ -1,0 +1,42 @@
+/* What every tool does the same way: options, errors of one line, numbers with suffixes, opening models. */
+#ifndef INFER_TOOLS_COMMON_H
+#define INFER_TOOLS_COMMON_H
+
+#include "kernels/base.h"
+#include "runtime/infer.h"
+
+#include <getopt.h>
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct tool {
+    const char *name;             /* "infer-run" */
+    const char *help;             /* the whole text of --help */
+    const struct option *options; /* of getopt_long; --help and --version are added by every tool as 'h' and 'V' */
+    const char *short_options;
+};
+
+/* The next option, as getopt_long gives it: its `val`; -1 at the end of the options. --help and --version are answered
+ * here, and a wrong option ends the tool with EXIT_USAGE. Positional arguments end up at argv[optind]. */
+int tool_option(const struct tool *tool, int argc, char **argv);
+
+/* "infer-run: message (see infer-run --help)" on stderr; returns EXIT_USAGE. */
+int tool_usage(const struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "infer-run: message" on stderr; returns EXIT_FAILED. */
+int tool_failed(const struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Whole decimal numbers in a range; bytes with an optional K, M or G (powers of 1024). False: not one. */
+bool parse_integer(const char *text, int64_t least, int64_t most, int64_t *number);
+bool parse_bytes(const char *text, size_t *bytes);
+
+/* A model.bin; or a file whose name ends in .onnx, which is converted in memory. *storage then holds what
+ * the model lies in; release it after the model by model_storage_free. Errors name the file. */
+struct model_storage {
+    struct region region;
+    bool used;
+};
+infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
+                        infer_model **model, infer_error *error);
+void model_storage_free(struct model_storage *storage);
+
+#endif

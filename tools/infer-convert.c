@@ -1,0 +1,91 @@
+/* infer-convert MODEL.onnx MODEL.bin */
+#include "formats/onnx/onnx_import.h"
+#include "tools/common.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: infer-convert MODEL.onnx MODEL.bin [options]\n"
+    "Imports an ONNX model (opsets 7 and later, external data too) into infer's own format.\n"
+    "'-' as a name means stdin or stdout. A model with operators that infer does not run is refused, with the\n"
+    "name of every one of them and of its nodes.\n"
+    "\n"
+    "  --set-dim NAME=N   fix the symbolic dimension NAME; may be given more than once\n"
+    "  --help, --version\n"
+    "\n"
+    "Example: infer-convert resnet50.onnx resnet50.bin --set-dim batch=1\n"
+    "Exit codes: 0 done, 1 the model could not be converted, 2 wrong usage.\n";
+
+static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
+
+static const struct tool tool = {.name = "infer-convert", .help = help, .options = options, .short_options = ":hV"};
+
+#define MOST_DIMENSIONS 64
+
+struct request {
+    struct onnx_dimension dimensions[MOST_DIMENSIONS];
+    struct onnx_import_options import;
+    const char *from, *to;
+};
+
+static void add_dimension(struct request *request, char *text)
+{
+    char *equals = strchr(text, '=');
+    int64_t size;
+    if (!equals || equals == text || !parse_integer(equals + 1, 0, INT32_MAX, &size))
+        exit(tool_usage(&tool, "--set-dim takes NAME=N, not '%s'", text));
+    if (request->import.dimension_count == MOST_DIMENSIONS)
+        exit(tool_usage(&tool, "--set-dim can be given at most %d times", MOST_DIMENSIONS));
+    *equals = '\0';
+    request->dimensions[request->import.dimension_count++] = (struct onnx_dimension){text, size};
+}
+
+static void report_unsupported(void *user, const char *operator_name, const char *node_name)
+{
+    (void)user;
+    fprintf(stderr, "%s: unsupported operator %s: node '%s'\n", tool.name, operator_name, node_name);
+}
+
+static void parse(struct request *request, int argc, char **argv)
+{
+    for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
+        if (found == 'd')
+            add_dimension(request, optarg);
+    if (argc - optind != 2)
+        exit(tool_usage(&tool, "two file names are needed, MODEL.onnx and MODEL.bin"));
+    request->from = argv[optind];
+    request->to = argv[optind + 1];
+    request->import.dimensions = request->dimensions;
+    request->import.unsupported = report_unsupported;
+}
+
+static enum status convert(const struct request *request, struct region *region, struct error *error)
+{
+    struct onnx_model model = {0};
+    void *bytes;
+    size_t size;
+    enum status status = onnx_import(request->from, &request->import, region, &model, error);
+    if (status == STATUS_OK)
+        status = model_write(model.graph, &model.metadata, region, &bytes, &size, error);
+    if (status == STATUS_OK)
+        status = file_write(request->to, bytes, size, error);
+    onnx_close(&model);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct request request;
+    struct error error = {0};
+    struct region region;
+    parse(&request, argc, argv);
+    region_init(&region, &default_allocator);
+    enum status status = convert(&request, &region, &error);
+    region_free(&region);
+    return status == STATUS_OK ? EXIT_DONE : tool_failed(&tool, "%s", error.text);
+}

@@ -1,0 +1,261 @@
+/* infer-run MODEL [INPUT...]: runs a model on arrays from files. */
+#include "tools/arrays.h"
+#include "tools/common.h"
+#include "tools/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: infer-run MODEL [INPUT...] [options]\n"
+    "Runs MODEL, a .bin or an .onnx (converted in memory). INPUT is FILE.npy, in the model's order, or NAME=FILE.npy.\n"
+    "\n"
+    "  -o, --output DIR      write outputs as DIR/output_0.npy, output_1.npy, ... (DIR is made)\n"
+    "  --labels FILE         names of the classes, one a line, for outputs that look like class scores\n"
+    "  --device cpu|cuda     where to run (cpu)\n"
+    "  --precision fp32|fp16|int8   (as the model file says)\n"
+    "  --isa auto|reference|avx2|avx512   highest kernel set allowed; the same as INFER_ISA\n"
+    "  --threads N           (the cores this process may use)\n"
+    "  --warmup N, --repeat N   runs before, and runs that are timed (0 and 1)\n"
+    "  --json FILE           a report ('-': stdout, and nothing else there)\n"
+    "  --no-optimize         the graph as it was imported\n"
+    "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
+    "  --help, --version\n"
+    "\n"
+    "Example: infer-run digits.bin digit.npy --labels labels.txt\n"
+    "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
+
+static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                        {"labels", required_argument, NULL, 'l'},
+                                        {"device", required_argument, NULL, 'd'},
+                                        {"precision", required_argument, NULL, 'p'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"warmup", required_argument, NULL, 'w'},
+                                        {"repeat", required_argument, NULL, 'r'},
+                                        {"json", required_argument, NULL, 'j'},
+                                        {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-limit", required_argument, NULL, 'm'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
+
+static const struct tool tool = {.name = "infer-run", .help = help, .options = options, .short_options = ":o:hV"};
+
+struct request {
+    const char *model_path, *output, *labels, *json;
+    int64_t warmup, repeat;
+    infer_session_options session;
+    int input_count;
+    char **inputs;
+};
+
+static int64_t number(const char *option, const char *text, int64_t least, int64_t most)
+{
+    int64_t value;
+    if (!parse_integer(text, least, most, &value))
+        exit(tool_usage(&tool, "--%s takes a number from %lld to %lld, not '%s'", option, (long long)least,
+                        (long long)most, text));
+    return value;
+}
+
+static infer_isa isa_option(const char *text)
+{
+    static const char *const names[] = {"auto", "reference", "avx2", "avx512"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (infer_isa)i;
+    exit(tool_usage(&tool, "--isa takes auto, reference, avx2 or avx512, not '%s'", text));
+}
+
+static void device_option(const char *text)
+{
+    if (strcmp(text, "cuda") == 0)
+        exit(tool_failed(&tool, "--device cuda: this build has no CUDA backend"));
+    if (strcmp(text, "cpu") != 0)
+        exit(tool_usage(&tool, "--device takes cpu or cuda, not '%s'", text));
+}
+
+static void precision_option(const char *text)
+{
+    if (strcmp(text, "fp16") == 0 || strcmp(text, "int8") == 0)
+        exit(tool_failed(&tool, "--precision %s: this build runs models in the precision they were written in", text));
+    if (strcmp(text, "fp32") != 0)
+        exit(tool_usage(&tool, "--precision takes fp32, fp16 or int8, not '%s'", text));
+}
+
+static void take_option(struct request *request, int found)
+{
+    switch (found) {
+    case 'o':
+        request->output = optarg;
+        break;
+    case 'l':
+        request->labels = optarg;
+        break;
+    case 'd':
+        device_option(optarg);
+        break;
+    case 'p':
+        precision_option(optarg);
+        break;
+    case 'i':
+        request->session.isa = isa_option(optarg);
+        break;
+    case 't':
+        request->session.threads = (int)number("threads", optarg, 1, 1024);
+        break;
+    case 'w':
+        request->warmup = number("warmup", optarg, 0, 1000000);
+        break;
+    case 'r':
+        request->repeat = number("repeat", optarg, 1, 1000000);
+        break;
+    case 'j':
+        request->json = optarg;
+        break;
+    case 'n':
+        request->session.no_optimize = true;
+        break;
+    default: /* 'm' */
+        if (!parse_bytes(optarg, &request->session.memory_limit) || request->session.memory_limit == 0)
+            exit(tool_usage(&tool, "--memory-limit takes bytes such as 500M, not '%s'", optarg));
+    }
+}
+
+static void parse(struct request *request, int argc, char **argv)
+{
+    request->repeat = 1;
+    for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
+        take_option(request, found);
+    if (optind == argc)
+        exit(tool_usage(&tool, "a model is needed"));
+    request->model_path = argv[optind];
+    request->inputs = argv + optind + 1;
+    request->input_count = argc - optind - 1;
+}
+
+/* Everything a run holds, so that there is one place that lets go of it. */
+struct job {
+    struct model_storage storage;
+    infer_model *model;
+    infer_session *session;
+    infer_context *context;
+    struct input_set inputs;
+    infer_tensor *outputs;
+    size_t output_count;
+    struct report report;
+};
+
+static void job_free(struct job *job)
+{
+    free_inputs(&job->inputs);
+    free(job->outputs);
+    report_free(&job->report);
+    infer_context_release(job->context);
+    infer_session_release(job->session);
+    infer_model_release(job->model);
+    model_storage_free(&job->storage);
+}
+
+static int failed(const struct request *request, const infer_error *error)
+{
+    size_t length = strlen(request->model_path);
+    bool named = strncmp(error->message, request->model_path, length) == 0;
+    return named ? tool_failed(&tool, "%s", error->message)
+                 : tool_failed(&tool, "%s: %s", request->model_path, error->message);
+}
+
+static int open_all(const struct request *request, struct job *job)
+{
+    infer_error error = {0};
+    infer_model_options limits = {.memory_limit = request->session.memory_limit};
+    report_start(&job->report, request->model_path);
+    if (open_model(request->model_path, &limits, &job->storage, &job->model, &error) != INFER_OK ||
+        infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK ||
+        infer_context_create(job->session, &job->context, &error) != INFER_OK)
+        return failed(request, &error);
+    report_loaded(&job->report);
+    struct error from = {0};
+    if (read_inputs(job->model, request->input_count, request->inputs, &job->inputs, &from) != STATUS_OK)
+        return tool_failed(&tool, "%s", from.text);
+    job->output_count = infer_model_output_count(job->model);
+    job->outputs = calloc(job->output_count + 1, sizeof *job->outputs);
+    return job->outputs ? EXIT_DONE : tool_failed(&tool, "out of memory");
+}
+
+static infer_status run_once(struct job *job, infer_error *error)
+{
+    memset(job->outputs, 0, job->output_count * sizeof *job->outputs);
+    return infer_run(job->context, job->inputs.tensors, job->inputs.count, job->outputs, job->output_count, error);
+}
+
+/* The very first run, which makes the program, is timed on its own; it is a timed run only where there is no other. */
+static int run_all(const struct request *request, struct job *job)
+{
+    infer_error error = {0};
+    int64_t runs = request->warmup + request->repeat;
+    for (int64_t i = 0; i < runs; i++) {
+        double start = seconds_now();
+        if (run_once(job, &error) != INFER_OK)
+            return failed(request, &error);
+        double elapsed = seconds_now() - start;
+        if (i == 0)
+            job->report.first_run_ms = elapsed * 1e3;
+        if (i >= request->warmup && !report_run(&job->report, elapsed * 1e3))
+            return tool_failed(&tool, "out of memory for the times of %lld runs", (long long)request->repeat);
+    }
+    return EXIT_DONE;
+}
+
+static int write_outputs(const struct request *request, struct job *job)
+{
+    struct error error = {0};
+    if (!request->output)
+        return EXIT_DONE;
+    if (make_directory(request->output, &error) != STATUS_OK)
+        return tool_failed(&tool, "%s", error.text);
+    for (size_t i = 0; i < job->output_count; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "output_%zu", i);
+        if (write_tensor(request->output, name, &job->outputs[i], &error) != STATUS_OK)
+            return tool_failed(&tool, "%s", error.text);
+    }
+    return EXIT_DONE;
+}
+
+static int show(const struct request *request, struct job *job)
+{
+    struct error error = {0};
+    struct report_subject subject = {
+        .model = job->model,
+        .session = job->session,
+        .context = job->context,
+        .inputs = job->inputs.tensors,
+        .outputs = job->outputs,
+        .labels = request->labels,
+    };
+    if (request->json && report_json(&job->report, &subject, request->json, &error) != STATUS_OK)
+        return tool_failed(&tool, "%s", error.text);
+    bool quiet = request->json && strcmp(request->json, "-") == 0;
+    if (!quiet && !request->output && report_text(&job->report, &subject, &error) != STATUS_OK)
+        return tool_failed(&tool, "%s", error.text);
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct request request = {0};
+    struct job job = {0};
+    parse(&request, argc, argv);
+    int status = open_all(&request, &job);
+    if (status == EXIT_DONE)
+        status = run_all(&request, &job);
+    if (status == EXIT_DONE)
+        status = write_outputs(&request, &job);
+    if (status == EXIT_DONE)
+        status = show(&request, &job);
+    job_free(&job);
+    return status;
+}

@@ -1,0 +1,310 @@
+#include "tools/report.h"
+
+#include "kernels/convert.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static size_t peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+
+void report_start(struct report *report, const char *model_path)
+{
+    report->model_path = model_path;
+    report->started = seconds_now();
+    report->start_rss_bytes = peak_rss_bytes();
+}
+
+void report_loaded(struct report *report)
+{
+    report->load_ms = (seconds_now() - report->started) * 1e3;
+}
+
+bool report_run(struct report *report, double ms)
+{
+    if (report->run_count == report->run_capacity) {
+        size_t capacity = report->run_capacity ? report->run_capacity * 2 : 64;
+        double *larger = realloc(report->runs_ms, capacity * sizeof *larger);
+        if (!larger)
+            return false;
+        report->runs_ms = larger;
+        report->run_capacity = capacity;
+    }
+    report->runs_ms[report->run_count++] = ms;
+    return true;
+}
+
+void report_free(struct report *report)
+{
+    free(report->runs_ms);
+    *report = (struct report){0};
+}
+
+/* --- latency --------------------------------------------------------------------------------------------- */
+
+struct latency {
+    double min, median, p90, p99, max, mean;
+};
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The nearest-rank percentile of sorted times. */
+static double percentile(const double *sorted, size_t count, double share)
+{
+    size_t rank = (size_t)ceil(share * (double)count);
+    return sorted[rank ? rank - 1 : 0];
+}
+
+static struct latency summarise(const struct report *report)
+{
+    size_t count = report->run_count;
+    double *sorted = malloc((count ? count : 1) * sizeof *sorted);
+    if (!sorted || count == 0) {
+        free(sorted);
+        return (struct latency){0};
+    }
+    memcpy(sorted, report->runs_ms, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_doubles);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += sorted[i];
+    struct latency latency = {
+        .min = sorted[0],
+        .median = count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2,
+        .p90 = percentile(sorted, count, 0.90),
+        .p99 = percentile(sorted, count, 0.99),
+        .max = sorted[count - 1],
+        .mean = sum / (double)count,
+    };
+    free(sorted);
+    return latency;
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------------ */
+
+static void json_text(FILE *file, const char *text)
+{
+    fputc('"', file);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            fprintf(file, "\\%c", *c);
+        else if (*c < 0x20)
+            fprintf(file, "\\u%04x", *c);
+        else
+            fputc(*c, file);
+    }
+    fputc('"', file);
+}
+
+static void json_tensor(FILE *file, const char *name, const infer_tensor *tensor)
+{
+    fputs("{\"name\":", file);
+    json_text(file, name);
+    fprintf(file, ",\"dtype\":\"%s\",\"shape\":[", infer_dtype_name(tensor->dtype));
+    for (int i = 0; i < tensor->rank; i++)
+        fprintf(file, "%s%lld", i ? "," : "", (long long)tensor->dims[i]);
+    fputs("]}", file);
+}
+
+static void json_tensors(FILE *file, const struct report_subject *subject, bool inputs)
+{
+    size_t count = inputs ? infer_model_input_count(subject->model) : infer_model_output_count(subject->model);
+    fprintf(file, ",\"%s\":[", inputs ? "inputs" : "outputs");
+    for (size_t i = 0; i < count; i++) {
+        infer_value value = {.name = ""};
+        if (inputs)
+            infer_model_input(subject->model, i, &value);
+        else
+            infer_model_output(subject->model, i, &value);
+        fputs(i ? "," : "", file);
+        json_tensor(file, value.name, inputs ? &subject->inputs[i] : &subject->outputs[i]);
+    }
+    fputc(']', file);
+}
+
+static const char *isa_text(infer_isa isa)
+{
+    static const char *const names[] = {"auto", "reference", "avx2", "avx512"};
+    return (unsigned)isa < 4 ? names[isa] : "unknown";
+}
+
+static void json_latency(FILE *file, const struct report *report)
+{
+    struct latency latency = summarise(report);
+    fprintf(file, ",\"load_ms\":%.3f,\"first_run_ms\":%.3f", report->load_ms, report->first_run_ms);
+    fprintf(file, ",\"latency_ms\":{\"min\":%.4f,\"median\":%.4f,\"p90\":%.4f,\"p99\":%.4f,\"max\":%.4f,\"mean\":%.4f}",
+            latency.min, latency.median, latency.p90, latency.p99, latency.max, latency.mean);
+    fprintf(file, ",\"runs\":%zu,\"throughput_per_s\":%.2f", report->run_count,
+            latency.mean > 0 ? 1e3 / latency.mean : 0.0);
+}
+
+static enum status write_failed(const char *path, struct error *error)
+{
+    return error_set(error, STATUS_IO, "%s: %s", strcmp(path, "-") == 0 ? "standard output" : path, strerror(errno));
+}
+
+enum status report_json(const struct report *report, const struct report_subject *subject, const char *path,
+                        struct error *error)
+{
+    infer_memory memory = {0};
+    infer_error prepared = {0};
+    infer_session_prepare(subject->session, subject->inputs, infer_model_input_count(subject->model), &memory,
+                          &prepared);
+    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    if (!file)
+        return write_failed(path, error);
+    fputs("{\"model\":", file);
+    json_text(file, report->model_path);
+    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"",
+            isa_text(infer_session_isa(subject->session)), infer_session_threads(subject->session));
+    json_latency(file, report);
+    fprintf(file, ",\"weight_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu",
+            memory.weight_bytes, infer_context_arena_bytes(subject->context), memory.lower_bound_bytes);
+    fprintf(file, ",\"workspace_bytes\":%zu,\"peak_rss_bytes\":%zu,\"steps\":%zu", memory.workspace_bytes,
+            peak_rss_bytes() - report->start_rss_bytes, memory.steps);
+    json_tensors(file, subject, true);
+    json_tensors(file, subject, false);
+    fputs("}\n", file);
+    bool done = fflush(file) == 0 && !ferror(file);
+    if (file != stdout)
+        done = fclose(file) == 0 && done;
+    return done ? STATUS_OK : write_failed(path, error);
+}
+
+/* --- for people ------------------------------------------------------------------------------------------ */
+
+#define MOST_SHOWN 5
+
+static double element(const infer_tensor *tensor, int64_t index)
+{
+    switch (tensor->dtype) {
+    case INFER_FLOAT32:
+        return (double)((const float *)tensor->data)[index];
+    case INFER_FLOAT64:
+        return ((const double *)tensor->data)[index];
+    case INFER_FLOAT16:
+        return (double)f16_to_f32(((const uint16_t *)tensor->data)[index]);
+    default: /* BFLOAT16 */
+        return (double)bf16_to_f32(((const uint16_t *)tensor->data)[index]);
+    }
+}
+
+/* One list of 2 to 100,000 floating point numbers: a row of class scores, as far as anyone can tell. */
+static int64_t score_count(const infer_tensor *tensor)
+{
+    bool floating = tensor->dtype == INFER_FLOAT32 || tensor->dtype == INFER_FLOAT64 ||
+                    tensor->dtype == INFER_FLOAT16 || tensor->dtype == INFER_BFLOAT16;
+    int64_t count = tensor->rank > 0 ? tensor->dims[0] : 0, longest = count;
+    for (int i = 1; i < tensor->rank; i++) {
+        count *= tensor->dims[i];
+        longest = tensor->dims[i] > longest ? tensor->dims[i] : longest;
+    }
+    return floating && count == longest && count > 1 && count <= 100000 ? count : 0;
+}
+
+struct labels {
+    char *text;
+    char **lines;
+    size_t count;
+};
+
+static enum status read_labels(const char *path, struct labels *labels, struct error *error)
+{
+    *labels = (struct labels){0};
+    if (!path)
+        return STATUS_OK;
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return write_failed(path, error);
+    size_t capacity = 0;
+    ssize_t length = getdelim(&labels->text, &capacity, '\0', file);
+    fclose(file);
+    if (length <= 0)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%s: no labels in it", path);
+    for (char *c = labels->text; *c; c++)
+        labels->count += *c == '\n';
+    labels->lines = calloc(labels->count + 2, sizeof *labels->lines);
+    if (!labels->lines)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
+    labels->count = 0;
+    for (char *line = strtok(labels->text, "\r\n"); line; line = strtok(NULL, "\r\n"))
+        labels->lines[labels->count++] = line;
+    return STATUS_OK;
+}
+
+static void show_scores(const infer_tensor *tensor, int64_t count, const struct labels *labels)
+{
+    int64_t best[MOST_SHOWN];
+    int shown = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int place = shown;
+        while (place > 0 && element(tensor, i) > element(tensor, best[place - 1]))
+            place--;
+        if (place == MOST_SHOWN)
+            continue;
+        shown += shown < MOST_SHOWN;
+        memmove(&best[place + 1], &best[place], (size_t)(shown - 1 - place) * sizeof *best);
+        best[place] = i;
+    }
+    for (int i = 0; i < shown; i++)
+        printf("  %10.6g  %s%lld%s%s\n", element(tensor, best[i]), "class ", (long long)best[i],
+               (size_t)best[i] < labels->count ? "  " : "",
+               (size_t)best[i] < labels->count ? labels->lines[best[i]] : "");
+}
+
+static void show_output(const struct report_subject *subject, size_t index, const struct labels *labels)
+{
+    infer_value value = {.name = ""};
+    const infer_tensor *tensor = &subject->outputs[index];
+    infer_model_output(subject->model, index, &value);
+    printf("output %zu  %s  %s ", index, value.name, infer_dtype_name(tensor->dtype));
+    if (tensor->rank == 0)
+        printf("scalar");
+    for (int i = 0; i < tensor->rank; i++)
+        printf("%s%lld", i ? "x" : "", (long long)tensor->dims[i]);
+    putchar('\n');
+    int64_t count = score_count(tensor);
+    if (count)
+        show_scores(tensor, count, labels);
+}
+
+enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)
+{
+    struct labels labels;
+    enum status status = read_labels(subject->labels, &labels, error);
+    if (status == STATUS_OK) {
+        struct latency latency = summarise(report);
+        printf("cpu, %s kernels, %d thread%s\n", isa_text(infer_session_isa(subject->session)),
+               infer_session_threads(subject->session), infer_session_threads(subject->session) == 1 ? "" : "s");
+        for (size_t i = 0; i < infer_model_output_count(subject->model); i++)
+            show_output(subject, i, &labels);
+        printf("latency  %.3f ms", latency.median);
+        if (report->run_count > 1)
+            printf(" median of %zu runs (%.3f to %.3f)", report->run_count, latency.min, latency.max);
+        putchar('\n');
+        if (fflush(stdout) != 0)
+            status = write_failed("-", error);
+    }
+    free(labels.text);
+    free(labels.lines);
+    return status;
+}
