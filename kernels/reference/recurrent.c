@@ -1,0 +1,44 @@
+#include "kernels/recurrent.h"
+
+#include "kernels/reference/types.h"
+
+#include <math.h>
+#include <string.h>
+
+static int recurrent_tasks(const void *params)
+{
+    const struct recurrent_params *p = params;
+    return task_count(p->directions * p->batch, 1);
+}
+
+#define TYPE_NAME f32
+#define T float
+#define M(function) function##f
+#include "kernels/reference/recurrent.inc"
+#undef TYPE_NAME
+#undef T
+#undef M
+#define TYPE_NAME f64
+#define T double
+#define M(function) function
+#include "kernels/reference/recurrent.inc"
+#undef TYPE_NAME
+#undef T
+#undef M
+
+#define RECURRENT(type, type_dtype)                                              \
+    static bool recurrent_supports_##type(const void *params)                    \
+    {                                                                            \
+        return ((const struct recurrent_params *)params)->dtype == (type_dtype); \
+    }                                                                            \
+    const struct kernel recurrent_##type##_reference = {                         \
+        .name = "recurrent_" #type "_reference",                                 \
+        .family = FAMILY_recurrent,                                              \
+        .isa = ISA_REFERENCE,                                                    \
+        .supports = recurrent_supports_##type,                                   \
+        .workspace_bytes = recurrent_workspace_##type,                           \
+        .tasks = recurrent_tasks,                                                \
+        .run = recurrent_run_##type,                                             \
+    };
+RECURRENT(f32, DTYPE_F32)
+RECURRENT(f64, DTYPE_F64)
