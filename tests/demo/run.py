@@ -81,7 +81,7 @@ def the_sample_digits_are_named(demo):
         image = HERE / f"digit_{digit}.npy"
         code, output, errors = demo.text(demo.run, "digits.bin", image, "--labels", HERE / "labels.txt")
         require(code == 0, errors)
-        first = re.search("|".join(names), output)
+        first = re.search(rf"\b({'|'.join(names)})\b", output)
         require(first and first[0] == name, f"{image.name} is not named {name} first:\n{output}")
 
 
