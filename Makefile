@@ -30,7 +30,8 @@ IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
-.PHONY: all library tools check unit demo bench install format format-check clean
+.PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools \
+        check-conformance check-models demo bench install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -71,6 +72,55 @@ $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
 unit: $(BUILD)/check
 	$(BUILD)/check $(SUITE)
 
+# The same tests built otherwise.
+unit-clang:
+	$(MAKE) BUILD=build-clang CC=clang unit
+unit-asan:
+	$(MAKE) BUILD=build-asan OPT=-O1 SANITIZE=address,undefined unit
+unit-tsan:
+	$(MAKE) BUILD=build-tsan OPT=-O1 SANITIZE=thread unit SUITE=thread_pool
+	$(MAKE) BUILD=build-tsan OPT=-O1 SANITIZE=thread unit SUITE=runtime
+
+check-includes:
+	tests/check_includes.sh
+check-library: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/digits.bin
+	tests/check_library.sh $(BUILD)
+check-install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/digits.bin
+	tests/check_install.sh $(BUILD)
+check-tools: $(TOOLS) $(BUILD)/digits.bin
+	tests/check_tools.sh $(BUILD)
+check-conformance: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
+check-models: $(TOOLS)
+	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+PYTHON ?= .venv/bin/python
+
+check: all
+	tests/check.sh
+
+$(BUILD)/digits.bin: tests/demo/digits.onnx $(BUILD)/infer-convert
+	$(BUILD)/infer-convert $< $@
+$(BUILD)/show_digit: $(call object,tests/demo/show_digit.c) $(BUILD)/internal.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
+	@echo
+	@$(BUILD)/show_digit tests/demo/digit_3.npy
+	@echo
+	$(BUILD)/infer-run $(BUILD)/digits.bin tests/demo/digit_3.npy --labels tests/demo/labels.txt
+
+install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/infer.pc
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/libinfer.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 runtime/infer.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 $(BUILD)/infer.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+.PHONY: $(BUILD)/infer.pc # PREFIX may differ from the last time
+$(BUILD)/infer.pc:
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: infer' \
+	    'Description: Runs neural networks on the CPU' 'Version: $(VERSION)' 'Libs: -L$${libdir} -linfer -lm -pthread' \
+	    'Cflags: -I$${includedir}' > $@
+
 format:
 	clang-format -i $(FORMATTED)
 format-check:
@@ -78,6 +128,6 @@ format-check:
 FORMATTED = $(shell git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-clang build-asan build-tsan
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

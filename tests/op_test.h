@@ -7,7 +7,7 @@
 #include <check.h>
 
 /* A tensor of a test. As an input: dtype NONE is an absent optional one. As an output it is filled in; its data stays
- * until the next run_op of the process. */
+ * until the process ends. */
 struct test_tensor {
     enum dtype dtype;
     int rank;

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs every check, each a make target, and closes with the sum: `N passed, N failed`. A check that fails does not stop
+# the others. `tests/check.sh NAME...` runs only those.
+set -u
+cd "$(dirname "$0")/.."
+
+checks=(
+    "unit              unit tests, gcc"
+    "unit-clang        unit tests, clang"
+    "unit-asan         unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+    "unit-tsan         thread pool and concurrent runs under ThreadSanitizer"
+    "check-includes    headers follow the direction of the layers"
+    "check-library     libinfer.a: exported symbols, no constructors, oldest CPU"
+    "check-install     an installed library builds the README's example, in C and in C++"
+    "check-tools       the command line, good and bad usage"
+    "check-fuzz        fuzzers over every reader of bytes"
+    "check-conformance ONNX's own node tests through the two tools"
+    "check-models      real models against ONNX Runtime"
+)
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed=0 failed=0 broken=()
+
+# Adds up what a check says of itself: Check's "N%: Checks: C, Failures: F, Errors: E", or "P passed, F failed".
+count()
+{
+    local good bad
+    read -r good bad < <(awk '
+        match($0, /Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+/) {
+            split(substr($0, RSTART, RLENGTH), n, /[^0-9]+/); good = n[2] - n[3] - n[4]; bad = n[3] + n[4] }
+        /^[0-9]+ passed, [0-9]+ failed/ { good = $1; bad = $3 }
+        END { print good + 0, bad + 0 }' "$log")
+    [ "$1" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+    [ "$((good + bad))" -gt 0 ] || good=1
+    passed=$((passed + good)) failed=$((failed + bad))
+}
+
+for line in "${checks[@]}"; do
+    name=${line%% *}
+    [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+    printf '\n== %s: %s\n' "$name" "$(sed 's/^[^ ]* *//' <<<"$line")"
+    SECONDS=0
+    make --no-print-directory -s -j"$(nproc)" "$name" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    [ "$status" -eq 0 ] || broken+=("$name")
+    count "$status"
+    echo "== $name: $([ "$status" -eq 0 ] && echo ok || echo FAILED) after $SECONDS s"
+done
+
+echo
+[ ${#broken[@]} -eq 0 ] || echo "failed: ${broken[*]}"
+echo "$passed passed, $failed failed"
+[ ${#broken[@]} -eq 0 ] && [ "$failed" -eq 0 ]
