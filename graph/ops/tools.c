@@ -135,6 +135,14 @@ enum status op_pad(struct op_context *c, struct value *input, struct value *outp
     return op_copy(c, input, output, &params);
 }
 
+void op_integer_range(enum dtype dtype, double *low, double *high)
+{
+    bool is_signed = dtype_is_signed_integer(dtype);
+    double half = (double)(UINT64_C(1) << (dtype_bits(dtype) - 1));
+    *low = is_signed ? -half : 0;
+    *high = is_signed ? half - 1 : 2 * half - 1;
+}
+
 void op_instruction(struct pointwise_params *params, struct pointwise_instruction instruction)
 {
     params->code[params->instruction_count++] = instruction;

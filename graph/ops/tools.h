@@ -47,6 +47,8 @@ enum status op_take(struct op_context *c, struct value *input, struct value *out
 enum status op_pad(struct op_context *c, struct value *input, struct value *output, const int64_t *begin,
                    struct value *fill);
 
+/* Least and greatest value of an integer type, 2 to 64 bits (64: rounded to double). */
+void op_integer_range(enum dtype dtype, double *low, double *high);
 /* Appends to a pointwise program. */
 void op_instruction(struct pointwise_params *params, struct pointwise_instruction instruction);
 #define INSTRUCTION(...) ((struct pointwise_instruction){__VA_ARGS__})
