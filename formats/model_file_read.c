@@ -10,6 +10,7 @@ struct graph_reader {
     uint32_t graph_count;
     struct graph **graphs; /* all made at first, so that an attribute can point to one that is read later */
     const uint8_t *graph_records;
+    uint8_t *depths;       /* of the graphs: 0 for the first */
     uint32_t next_graph;   /* the one that the next graph attribute holds */
     uint32_t value_index;  /* of the next record among all values */
     struct value *tensors; /* of tensor attributes: the values after those of the graphs */
@@ -247,6 +248,9 @@ static enum status read_graph_attribute(struct graph_reader *g, uint32_t inside,
     if (index != g->next_graph || index <= inside || index >= g->graph_count)
         return INVALID(g->r, "holds graph %s of %s, inside graph %u; the next is %u", grouped(index).text,
                        grouped(g->graph_count).text, inside, g->next_graph);
+    if (g->depths[inside] == DEEPEST_SUBGRAPH)
+        return INVALID(g->r, "nests graphs more than %d deep", DEEPEST_SUBGRAPH);
+    g->depths[index] = (uint8_t)(g->depths[inside] + 1);
     attribute->graph = g->graphs[index];
     g->next_graph++;
     return STATUS_OK;
@@ -438,10 +442,11 @@ static enum status begin_graphs(struct graph_reader *g)
         return INVALID(r, "holds no graph");
     TRY(model_take(r, SECTION_GRAPHS, g->graph_count, &g->graph_records));
     g->graphs = region_array(r->scratch, g->graph_count, sizeof *g->graphs);
+    g->depths = region_array(r->scratch, g->graph_count, sizeof *g->depths);
     struct graph *block = region_array(r->region, g->graph_count, sizeof *block);
     g->ops = region_array(r->scratch, section_records(r, SECTION_OPERATORS), sizeof *g->ops);
     g->bools_checked = region_array(r->scratch, section_records(r, SECTION_TENSORS), sizeof *g->bools_checked);
-    if (!g->graphs || !block || !g->ops || !g->bools_checked)
+    if (!g->graphs || !g->depths || !block || !g->ops || !g->bools_checked)
         return no_memory(r);
     for (uint32_t i = 0; i < g->graph_count; i++)
         g->graphs[i] = &block[i];
@@ -476,6 +481,9 @@ static enum status read_graphs(struct model_reader *r, struct graph **graph)
             return error_prefix(r->error, "graph %u '%s'", i, g.graphs[i]->name);
     if (g.next_graph != g.graph_count)
         return INVALID(r, "has %u graphs, of which attributes hold %u", g.graph_count, g.next_graph - 1);
+    if (g.next_tensor != g.tensor_count)
+        return INVALID(r, "value %u '%s' is of no graph, and no attribute holds it", g.first_tensor + g.next_tensor,
+                       g.tensors[g.next_tensor].name);
     TRY(check_ends(r));
     *graph = g.graphs[0];
     return graph_validate(*graph, r->error);

@@ -221,8 +221,6 @@ const char *shape_text(const struct graph *graph, int rank, const int64_t *dims,
 
 /* --- validation ------------------------------------------------------------------------------------------ */
 
-#define DEEPEST_SUBGRAPH 32
-
 enum { UNDEFINED, DEFINED };
 
 static enum status validate_constant(const struct value *value, struct error *error)

@@ -117,6 +117,9 @@ static inline const char *value_shape_text(const struct graph *graph, const stru
     return shape_text(graph, value->rank, value->dims, buffer, bytes);
 }
 
+/* How deep graphs may nest: a limit for everything that recurses through them. */
+#define DEEPEST_SUBGRAPH 32
+
 /* Checks what every graph must keep: topological order, one producer a value, outputs that exist, constants whose
  * bytes fit their shape, arity within the operator's, closed subgraphs. One sentence for the first thing wrong. */
 enum status graph_validate(const struct graph *graph, struct error *error);

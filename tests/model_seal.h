@@ -4,7 +4,7 @@
 #define INFER_TESTS_MODEL_SEAL_H
 
 #include "formats/hash.h"
-#include "formats/model_file_layout.h"
+#include "formats/model_file_reader.h"
 
 #include <string.h>
 
