@@ -47,6 +47,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 $(BUILD)/gen/onnx.pb-c.c: formats/onnx/onnx.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+# The header comes with it: what includes it is rebuilt when the .proto changes.
+$(BUILD)/gen/onnx.pb-c.h: $(BUILD)/gen/onnx.pb-c.c ;
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
 	$(CC) $(ALL_CFLAGS) -w -c $< -o $@
 $(call object,$(wildcard formats/onnx/*.c)): | $(BUILD)/gen/onnx.pb-c.c

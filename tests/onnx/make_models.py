@@ -1,0 +1,485 @@
+#!/usr/bin/env python3
+"""Writes the small models that tests/test_onnx.c imports, each for one thing that ONNX files can hold.
+
+    python3 -m pip install -r tests/requirements.txt
+    python3 tests/onnx/make_models.py             writes tests/data/onnx
+"""
+import pathlib
+import shutil
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "data" / "onnx"
+FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+
+
+def value(name, dtype=FLOAT, shape=(2,)):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def node(op, inputs, outputs, name="", **attributes):
+    """Names are parted by spaces; "-" is an absent one."""
+    names = [["" if name == "-" else name for name in text.split()] for text in (inputs, outputs)]
+    return helper.make_node(op, *names, name=name, **attributes)
+
+
+def floats(name, *numbers):
+    return numpy_helper.from_array(np.array(numbers, np.float32), name)
+
+
+def graph(nodes, inputs, outputs, name="main", **more):
+    return helper.make_graph(nodes, name, inputs, outputs, **more)
+
+
+def model(main, opset=21, ir_version=10, functions=(), domains=(), **more):
+    opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(domain, 1) for domain in domains]
+    return helper.make_model(main, opset_imports=opsets, ir_version=ir_version, functions=list(functions), **more)
+
+
+def write(name, content):
+    if not isinstance(content, bytes):
+        content = content.SerializeToString(deterministic=True)
+    (FOLDER / f"{name}.onnx").write_bytes(content)
+
+
+def identity(name, *, of="x", **more):
+    """A model that only hands `of` on."""
+    write(name, model(graph([node("Identity", of, "y", "n")], [value("x")], [value("y")], **more)))
+
+
+# --- the wire format, for what onnx's own classes do not write ---------------------------------------------------------
+
+
+def varint(number):
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes(out + bytes([number]))
+
+
+def field(number, content):
+    """A field of length and bytes, or of a plain number."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+# --- tensors -----------------------------------------------------------------------------------------------------------
+
+ENCODED = {
+    "float32": np.array([1.5, -2, 3], np.float32),
+    "float64": np.array([1.5, -2, 3], np.float64),
+    "float16": np.array([1.5, -2, 3], np.float16),
+    "bfloat16": np.array([1.5, -2, 3], ml_dtypes.bfloat16),
+    "int8": np.array([1, -2, 127], np.int8),
+    "uint8": np.array([1, 200, 255], np.uint8),
+    "int16": np.array([1, -2, 30000], np.int16),
+    "uint16": np.array([1, 2, 60000], np.uint16),
+    "int32": np.array([1, -2, 2**31 - 1], np.int32),
+    "uint32": np.array([1, 2, 2**32 - 1], np.uint32),
+    "int64": np.array([1, -2, 2**63 - 1], np.int64),
+    "uint64": np.array([1, 2, 2**64 - 1], np.uint64),
+    "bool": np.array([True, False, True]),
+    "complex64": np.array([1 + 2j, 3 - 4j, 0], np.complex64),
+    "complex128": np.array([1 + 2j, 3 - 4j, 0], np.complex128),
+    "float8e4m3fn": np.array([1.5, -2, 0.5], ml_dtypes.float8_e4m3fn),
+    "float8e5m2": np.array([1.5, -2, 0.5], ml_dtypes.float8_e5m2),
+    "float8e8m0": np.array([1, 2, 0.5], ml_dtypes.float8_e8m0fnu),
+    "float4e2m1": np.array([1.5, -2, 0.5], ml_dtypes.float4_e2m1fn),
+    "int4": np.array([1, -2, 7], ml_dtypes.int4),
+    "uint4": np.array([1, 2, 15], ml_dtypes.uint4),
+    "int2": np.array([1, -2, 0, 1, -1], ml_dtypes.int2),
+    "uint2": np.array([1, 2, 0, 3, 1], ml_dtypes.uint2),
+}
+
+
+def encodings():
+    """Each type twice, raw and as a list of numbers: the bytes must be the same."""
+    tensors = []
+    for name, array in ENCODED.items():
+        raw = numpy_helper.from_array(array, f"{name}.raw")
+        numbers = array if array.dtype.kind in "fiubc" else array.astype(np.float32)
+        listed = helper.make_tensor(f"{name}.list", raw.data_type, array.shape, numbers)
+        assert raw.HasField("raw_data") and not listed.HasField("raw_data")
+        tensors += [raw, listed]
+    tensors.append(numpy_helper.from_array(np.array(7, np.int64), "scalar"))
+    tensors.append(numpy_helper.from_array(np.zeros((2, 0, 3), np.float32), "empty.raw"))
+    tensors.append(helper.make_tensor("empty.list", FLOAT, (0,), []))
+    odd_bool = numpy_helper.from_array(np.array([True, False, True]), "odd_bool")
+    odd_bool.raw_data = b"\x02\x00\xff"
+    tensors.append(odd_bool)
+    identity("encodings", initializer=tensors)
+
+
+def packing():
+    """Lists of numbers packed where ONNX does not pack them, and the other way round."""
+    unpacked = field(1, 2) + field(2, FLOAT) + field(8, b"w")
+    for number in (1.5, -2.0):
+        unpacked += varint(4 << 3 | 5) + np.float32(number).tobytes()
+    packed_dims = field(1, varint(1) + varint(2)) + field(2, INT64) + field(8, b"v") + field(7, 5) + field(7, 6)
+    packed_ints = field(1, b"perm") + field(20, AttributeProto.INTS) + field(8, varint(1) + varint(0))
+    unknown = field(99, b"what is this") + field(15, 12345) + varint(98 << 3 | 1) + bytes(8)
+    transpose = field(1, b"x") + field(2, b"y") + field(4, b"Transpose") + field(5, packed_ints) + unknown
+    io = [value(name, FLOAT, (2, 2)).SerializeToString() for name in "xy"]
+    main = field(1, transpose) + field(2, b"main") + field(5, unpacked) + field(5, packed_dims)
+    main += field(11, io[0]) + field(12, io[1])
+    write("packing", field(1, 10) + unknown + field(7, main) + field(8, field(2, 21)))
+
+
+def sparse_tensor(name, numbers, indices, shape):
+    values = numpy_helper.from_array(np.array(numbers, np.float32), name)
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(np.array(indices, np.int64)), shape)
+
+
+def sparse():
+    nodes = [
+        node("Constant", "", "c", sparse_value=sparse_tensor("", [5], [[1, 0]], (2, 2))),
+        node("Add", "flat c", "s"),
+        node("Add", "s pairs", "t"),
+        node("Add", "t x", "y"),
+    ]
+    tensors = [sparse_tensor("flat", [1, 2], [0, 3], (2, 2)), sparse_tensor("pairs", [3, 4], [[0, 1], [1, 1]], (2, 2))]
+    main = graph(nodes, [value("x", FLOAT, (2, 2))], [value("y", FLOAT, (2, 2))], sparse_initializer=tensors)
+    write("sparse", model(main))
+    for name, tensor in {
+        "sparse_outside": sparse_tensor("w", [1], [4], (2, 2)),
+        "sparse_negative": sparse_tensor("w", [1], [[0, -1]], (2, 2)),
+        "sparse_huge": sparse_tensor("w", [1], [4], (2**40,)),
+        "sparse_counts": sparse_tensor("w", [1, 2], [0], (2, 2)),
+    }.items():
+        identity(name, sparse_initializer=[tensor])
+
+
+def constants():
+    """Constant nodes of every form."""
+    nodes = [
+        node("Constant", "", "tensor", value=numpy_helper.from_array(np.array([[1, 2]], np.int32))),
+        node("Constant", "", "float", value_float=1.5),
+        node("Constant", "", "floats", value_floats=[1.5, -2.0]),
+        node("Constant", "", "int", value_int=-7),
+        node("Constant", "", "ints", value_ints=[1, 2, 3]),
+        node("Add", "x float", "y"),
+    ]
+    write("constants", model(graph(nodes, [value("x")], [value("y"), value("ints", INT64, (3,))])))
+    strings = graph([node("Constant", "", "s", "text", value_string="hello"), node("Add", "x x", "y")], [value("x")],
+                    [value("y")])
+    write("constant_string", model(strings))
+    write("constant_empty", model(graph([node("Constant", "", "y", "none")], [], [value("y")])))
+
+
+def initialised_inputs():
+    """IR version 3: initialisers are inputs as well."""
+    main = graph([node("Add", "x w", "y")], [value("w"), value("x")], [value("y")], initializer=[floats("w", 1, 2)])
+    write("ir3", model(main, opset=8, ir_version=3))
+
+
+def bad_tensors():
+    short = floats("w", 1, 2)
+    short.dims[0] = 3
+    few = helper.make_tensor("w", FLOAT, (2,), [1, 2])
+    few.dims[0] = 3
+    negative = floats("w", 1, 2)
+    negative.dims[0] = -2
+    overflow = floats("w", 1, 2)
+    overflow.dims[:] = [2**40, 2**40]
+    ranks = floats("w", 1)
+    ranks.dims[:] = [1] * 9
+    unknown = floats("w", 1)
+    unknown.data_type = 99
+    strings = helper.make_tensor("w", TensorProto.STRING, (1,), [b"hello"])
+    for name, tensor in locals().copy().items():
+        identity(f"tensor_{name}", initializer=[tensor])
+
+
+def external():
+    """External data: aligned, unaligned, shared; and places where it must not be."""
+
+    def outside(name, location, shape=(3,), **keys):
+        tensor = TensorProto(name=name, data_type=FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)
+        for key, entry in {"location": location, **keys}.items():
+            tensor.external_data.add(key=key, value=str(entry))
+        return tensor
+
+    numbers = np.arange(64, dtype=np.float32)
+    (FOLDER / "weights.bin").write_bytes(numbers.tobytes())
+    tensors = [
+        outside("aligned", "weights.bin", offset=64, length=12),
+        outside("unaligned", "./weights.bin", offset=4, length=12),
+        outside("from_start", "weights.bin"),
+        outside("none", "weights.bin", shape=(0,)),
+    ]
+    identity("external", initializer=tensors)
+    for name, tensor in {
+        "up": outside("w", "../weights.bin"),
+        "inner_up": outside("w", "folder/../../weights.bin"),
+        "absolute": outside("w", "/etc/passwd"),
+        "link": outside("w", "link.bin"),
+        "folder_link": outside("w", "link/weights.bin"),
+        "folder": outside("w", "folder"),
+        "pipe": outside("w", "pipe"),
+        "missing": outside("w", "missing.bin"),
+        "below": outside("w", "folder/weights.bin"),
+        "past_end": outside("w", "weights.bin", offset=248),
+        "far_past_end": outside("w", "weights.bin", offset=2**64 - 4),
+        "bad_offset": outside("w", "weights.bin", offset=-1),
+        "big_offset": outside("w", "weights.bin", offset=2**64),
+        "bad_length": outside("w", "weights.bin", length=11),
+        "no_location": outside("w", ""),
+    }.items():
+        identity(f"external_{name}", initializer=[tensor])
+    many = [outside(f"w{i}", "weights.bin", shape=(62,), offset=4) for i in range(6)]
+    identity("external_copies", initializer=many)
+
+
+# --- functions ---------------------------------------------------------------------------------------------------------
+
+
+def function(name, inputs, outputs, nodes, attributes=(), defaults=(), overload="", opsets=(("", 21), ("own", 1))):
+    made = helper.make_function(
+        "own", name, inputs.split(), outputs.split(), nodes, [helper.make_opsetid(*o) for o in opsets], attributes,
+        list(defaults), overload=overload,
+    )
+    return made
+
+
+def reference(made, name, kind, meant):
+    """Gives a node an attribute that refers to one of its function."""
+    made.attribute.append(AttributeProto(name=name, type=kind, ref_attr_name=meant))
+    return made
+
+
+def functions():
+    leaky = reference(node("LeakyRelu", "a", "b", "leaky"), "alpha", AttributeProto.FLOAT, "slope")
+    bias = reference(node("Constant", "", "k"), "value_float", AttributeProto.FLOAT, "bias")
+    inner = function("Inner", "a", "c", [leaky, bias, node("Add", "b k", "c")], ["slope"],
+                     [helper.make_attribute("bias", 0.25)], opsets=(("", 20),))
+    call = reference(node("Inner", "p", "q", "call", domain="own"), "slope", AttributeProto.FLOAT, "steepness")
+    absent = node("Clip", "q lowest", "r", "clip")
+    outer = function("Outer", "p lowest", "r p q", [call, absent], ["steepness"])
+    overloaded = [function("Over", "a", "b", [node("Neg", "a", "b")]),
+                  function("Over", "a", "b", [node("Abs", "a", "b")], overload="abs")]
+    nodes = [
+        node("Outer", "x", "first same mid", "o", domain="own", steepness=0.5),
+        node("Outer", "first x_min", "second", "", domain="own"),
+        node("Over", "second", "third", domain="own", overload="abs"),
+        node("Over", "third", "fourth", domain="own"),
+        node("Add", "fourth same", "y"),
+    ]
+    main = graph(nodes, [value("x"), value("x_min", FLOAT, ())], [value("y"), value("mid")])
+    write("functions", model(main, functions=[inner, outer, *overloaded], domains=["own"]))
+
+
+def function_bodies():
+    """Subgraphs in functions, which use the function's values and attributes; and a function called in a subgraph."""
+    scaled = reference(node("Constant", "", "k"), "value_float", AttributeProto.FLOAT, "factor")
+    then_branch = graph([scaled, node("Mul", "doubled k", "t"), node("Sub", "t low", "u")], [], [value("u")], "then")
+    else_branch = graph([node("Neg", "a", "u")], [], [value("u")], "else")
+    choose = node("If", "c", "b", "if", then_branch=then_branch, else_branch=else_branch)
+    chosen = function("Choose", "c a low", "b", [node("Add", "a a", "doubled"), choose], ["factor"])
+    call = graph([node("Choose", "c x x", "z", "call", domain="own", factor=3.0)], [], [value("z")], "call")
+    other = graph([node("Identity", "x", "z")], [], [value("z")], "other")
+    nodes = [node("If", "c", "y", "outer", then_branch=call, else_branch=other)]
+    main = graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")])
+    write("function_bodies", model(main, functions=[chosen], domains=["own"]))
+
+
+def function_graphs():
+    """A graph handed to a function: closed it may be, but not use names around the call."""
+    holder = node("If", "c", "b", "if")
+    reference(holder, "then_branch", AttributeProto.GRAPH, "branch")
+    holder.attribute.append(helper.make_attribute("else_branch", graph([node("Neg", "a", "u")], [], [value("u")])))
+    made = function("Hold", "c a", "b", [holder], ["branch"])
+    closed = graph([node("Constant", "", "z", value_floats=[1.0, 2.0])], [], [value("z")], "closed")
+    free = graph([node("Identity", "x", "z")], [], [value("z")], "free")
+    for name, branch in {"function_graph": closed, "function_graph_free": free}.items():
+        nodes = [node("Hold", "c x", "y", "h", domain="own", branch=branch)]
+        main = graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")])
+        write(name, model(main, functions=[made], domains=["own"]))
+
+
+def function_errors():
+    main = graph([node("Own", "x", "y", "n", domain="own")], [value("x")], [value("y")])
+    for name, made in {
+        "function_recursive": [function("Own", "a", "b", [node("Own", "a", "b", "again", domain="own")])],
+        "function_no_result": [function("Own", "a", "b", [node("Abs", "a", "c")])],
+        "function_inputs": [function("Own", "", "b", [node("Constant", "", "b", value_float=1.0)])],
+        "function_twice": [function("Own", "a", "b", [node("Abs", "a", "b")])] * 2,
+        "function_opset": [function("Own", "a", "b", [node("Abs", "a", "b")], opsets=(("", 99),))],
+    }.items():
+        write(name, model(main, functions=made, domains=["own"]))
+    stages = [function("Own", "a", "b", [node("F0", "a", "b", domain="own")])]
+    for i in range(40):
+        calls = [node(f"F{i + 1}", "a", "c", domain="own"), node(f"F{i + 1}", "c", "b", domain="own")]
+        stages.append(function(f"F{i}", "a", "b", calls))
+    stages.append(function("F40", "a", "b", [node("Abs", "a", "b")]))
+    write("function_bomb", model(main, functions=stages, domains=["own"]))
+    stray = reference(node("LeakyRelu", "x", "y", "n"), "alpha", AttributeProto.FLOAT, "slope")
+    write("reference_outside", model(graph([stray], [value("x")], [value("y")])))
+
+
+# --- subgraphs ---------------------------------------------------------------------------------------------------------
+
+
+def branches():
+    """If in If: captures of values and of constants, from one and from two graphs out."""
+    deep_then = graph([node("Add", "x w", "d1"), node("Mul", "d1 local", "d")], [], [value("d")], "deep_then")
+    deep_else = graph([node("Sub", "later x", "d")], [], [value("d")], "deep_else")
+    deep = node("If", "c", "inner", "deep", then_branch=deep_then, else_branch=deep_else)
+    then_branch = graph([node("Neg", "h", "local"), deep], [], [value("inner")], "then")
+    else_branch = graph([], [], [value("w")], "else")
+    nodes = [
+        node("Abs", "x", "h"),
+        node("Exp", "x", "later"),
+        node("If", "c", "y", "choose", then_branch=then_branch, else_branch=else_branch),
+    ]
+    main = graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")], initializer=[floats("w", 1, 2)])
+    write("if", model(main))
+
+
+def loops():
+    """Captures; the first two inputs and the last outputs left out; a carried value too few."""
+    inputs = [value("i", INT64, ()), value("go", BOOL, ()), value("sum")]
+    nodes = [node("Identity", "go", "go_on"), node("Add", "sum step", "next"), node("Mul", "next w", "scan")]
+    body = graph(nodes, inputs, [value("go_on", BOOL, ()), value("next"), value("scan")], "body")
+    count, x = value("count", INT64, ()), value("x")
+    outputs = [value("y"), value("ys", FLOAT, (None, 2))]
+    weights = [floats("w", 1, 2)]
+    for name, arguments, results in (("loop", "count - x", 2), ("loop_unread", "count - x", 1),
+                                     ("loop_inputs", "count -", 2)):
+        steps = [node("Abs", "x", "step"), node("Loop", arguments, " ".join(["y", "ys"][:results]), "loop", body=body)]
+        write(name, model(graph(steps, [count, x], outputs[:results], initializer=weights)))
+    body = graph([node("Identity", "go", "go_on"), node("Identity", "i", "out")], inputs[:2],
+                 [value("go_on", BOOL, ()), value("out", INT64, ())], "body")
+    steps = [node("Loop", "count", "ys", "loop", body=body)]
+    write("loop_short", model(graph(steps, [count], [value("ys", INT64, (None,))])))
+
+
+def scans():
+    nodes = [node("Add", "state item", "next"), node("Mul", "next h", "out")]
+    body = graph(nodes, [value("state"), value("item")], [value("next"), value("out")], "body")
+    scan = node("Scan", "x items", "last outs", "scan", body=body, num_scan_inputs=1)
+    scan.attribute.append(helper.make_attribute("captures", 5))
+    main = graph([node("Abs", "x", "h"), scan], [value("x"), value("items", FLOAT, (3, 2))],
+                 [value("last"), value("outs", FLOAT, (3, 2))])
+    write("scan", model(main))
+
+
+def nested(depth):
+    inner = graph([node("Identity", "x", "z0")], [], [value("z0")], "g0")
+    for i in range(1, depth):
+        branch = node("If", "c", f"z{i}", then_branch=inner, else_branch=graph([], [], [value("x")], "else"))
+        inner = graph([branch], [], [value(f"z{i}")], f"g{i}")
+    return graph(inner.node, [value("c", BOOL, ()), value("x")], inner.output)
+
+
+def nesting():
+    write("nested", model(nested(20)))
+    bomb = field(1, b"x")
+    for _ in range(3000):
+        bomb = field(1, field(5, field(6, bomb)))
+    write("nested_bomb", field(7, bomb))
+    write("if_missing", model(graph([node("If", "c", "y", "n", then_branch=graph([], [], [value("nowhere")]),
+                                          else_branch=graph([], [], [value("x")]))],
+                                    [value("c", BOOL, ()), value("x")], [value("y")])))
+
+
+# --- names, order, shapes ----------------------------------------------------------------------------------------------
+
+
+def names():
+    own = function("F", "a", "b", [node("Abs", "a", "c", "n"), node("Neg", "c", "b")])
+    nodes = [
+        node("F", "x", "p", "call", domain="own"),
+        node("F", "p", "q", "call", domain="own"),
+        node("Abs", "q", "call/c", "call/n"),
+        node("Relu", "call/c", "17"),
+        node("Add", "17 call/c", "y", "twice"),
+        node("Add", "y x", "z", "twice"),
+        node("Split", "z", "- left", "split", axis=0, num_outputs=2),
+    ]
+    write("names", model(graph(nodes, [value("x")], [value("left", FLOAT, (1,))]), functions=[own], domains=["own"]))
+
+
+def order():
+    late = graph([node("Identity", "b", "z")], [], [value("z")], "late")
+    other = graph([node("Identity", "x", "z")], [], [value("z")], "other")
+    nodes = [
+        node("If", "c", "d", "fourth", then_branch=late, else_branch=other),
+        node("Add", "a x", "b", "second"),
+        node("Abs", "x", "a", "first"),
+        node("Abs", "a", "e", "third"),
+        node("Add", "d e", "y", "fifth"),
+    ]
+    write("unsorted", model(graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")])))
+    nodes = [node("Add", "x c", "a", "one"), node("Abs", "a", "b", "two"), node("Abs", "b", "c", "three")]
+    write("cycle", model(graph(nodes, [value("x")], [value("c")])))
+    for name, broken in {
+        "made_twice": [node("Abs", "x", "y", "one"), node("Neg", "x", "y", "two")],
+        "makes_input": [node("Abs", "x", "x", "one"), node("Neg", "x", "y", "two")],
+        "reads_nothing": [node("Add", "x ghost", "y", "one")],
+        "makes_no_output": [node("Abs", "x", "z", "one")],
+    }.items():
+        write(name, model(graph(broken, [value("x")], [value("y")])))
+
+
+def shapes():
+    batch = value("x", FLOAT, ("batch", 3, None, 0))
+    free = helper.make_tensor_value_info("free", FLOAT, None)
+    nodes = [node("Abs", "x", "h"), node("Abs", "h", "y"), node("Abs", "free", "z")]
+    main = graph(nodes, [batch, free], [value("y", FLOAT, ("batch", 3, "height", "width")), value("z", FLOAT, ("n",))],
+                 value_info=[value("h", FLOAT, ("batch", 3, 5, "width"))])
+    write("shapes", model(main, producer_name="maker", producer_version="1.2", doc_string="what it does"))
+    made = onnx.load(FOLDER / "shapes.onnx")
+    made.metadata_props.add(key="labels", value="a,b")
+    write("shapes", made)
+
+
+def refusals():
+    nodes = [
+        node("Frobnicate", "x", "a", "f1"),
+        node("Frobnicate", "a", "b", "f2"),
+        node("If", "c", "d", "if", then_branch=graph([node("Grind", "b", "g", "g1", domain="mill")], [], [value("g")]),
+             else_branch=graph([node("Frobnicate", "b", "g", "f3")], [], [value("g")])),
+        node("Wrap", "d", "y", "w", domain="own"),
+    ]
+    wrap = function("Wrap", "a", "b", [node("Frobnicate", "a", "b", "inside")])
+    write("unsupported", model(graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")]), functions=[wrap],
+                               domains=["own", "mill"]))
+    sequence = helper.make_tensor_sequence_value_info("s", FLOAT, None)
+    optional = helper.make_value_info("o", helper.make_optional_type_proto(value("x").type))
+    texts = value("t", TensorProto.STRING)
+    for name, given in {"sequence": sequence, "optional": optional, "string": texts}.items():
+        nodes = [node("Identity", given.name, "y", "reader")]
+        write(f"input_{name}", model(graph(nodes, [given], [value("y")])))
+    untyped = onnx.ValueInfoProto(name="x")
+    write("input_untyped", model(graph([node("Abs", "x", "y")], [untyped], [value("y")])))
+    main = graph([node("Abs", "x", "y")], [value("x")], [value("y")])
+    write("opset_newer", model(main, opset=29))
+    write("opset_newest", model(main, opset=28))
+    old = model(main, opset=1)
+    del old.opset_import[:]
+    write("opset_none", old)
+    alias = model(graph([node("Abs", "x", "y", domain="ai.onnx")], [value("x")], [value("y")]))
+    alias.opset_import[0].domain = "ai.onnx"
+    write("domain_alias", alias)
+    write("no_graph", onnx.ModelProto(ir_version=8))
+    old_attribute = model(graph([node("LeakyRelu", "x", "y", alpha=0.5)], [value("x")], [value("y")]), opset=7)
+    old_attribute.graph.node[0].attribute[0].ClearField("type")
+    write("untyped_attribute", old_attribute)
+
+
+def main():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    for make in (encodings, packing, sparse, constants, initialised_inputs, bad_tensors, external, functions,
+                 function_bodies, function_graphs, function_errors, branches, loops, scans, nesting, names, order,
+                 shapes, refusals):
+        make()
+
+
+if __name__ == "__main__":
+    main()
