@@ -125,6 +125,17 @@ static inline bool name_is_new(struct name_scope *names, uint32_t string)
     return is_new;
 }
 
+/* The known dimensions of a shape, negative ones left out, are those of a tensor that could be. */
+static inline bool model_dims_fit(int rank, const int64_t *dims)
+{
+    int64_t known[MAX_RANK], elements;
+    int count = 0;
+    for (int i = 0; i < rank; i++)
+        if (dims[i] >= 0)
+            known[count++] = dims[i];
+    return shape_elements(count, known, &elements);
+}
+
 /* The order of strings: bytes first, then length. */
 static inline int model_compare_strings(const char *a, size_t a_length, const char *b, size_t b_length)
 {

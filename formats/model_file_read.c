@@ -103,16 +103,11 @@ static enum status read_dims(struct model_reader *r, struct value *value, int sy
     const uint8_t *dims;
     TRY(model_take(r, SECTION_DIMS, (uint64_t)value->rank, &dims));
     memcpy(value->dims, dims, (size_t)value->rank * sizeof value->dims[0]);
-    int64_t known[MAX_RANK], elements;
-    int known_count = 0;
-    for (int i = 0; i < value->rank; i++) {
-        if (value->dims[i] >= 0)
-            known[known_count++] = value->dims[i];
-        else if (value->dims[i] < -symbol_count)
+    for (int i = 0; i < value->rank; i++)
+        if (value->dims[i] < -symbol_count)
             return INVALID(r, "has symbol %s as dimension %d; its graph has %d",
                            grouped((uint64_t)(-1 - value->dims[i])).text, i, symbol_count);
-    }
-    if (!shape_elements(known_count, known, &elements))
+    if (!model_dims_fit(value->rank, value->dims))
         return INVALID(r, "has a shape of too many elements");
     return STATUS_OK;
 }

@@ -54,6 +54,8 @@ static enum status write_value(struct model_writer *w, const struct value *value
                              "value '%s' has a symbol as dimension %d that is not "
                              "among its graph's",
                              value->name, i);
+    if (!model_dims_fit(value->rank, value->dims))
+        return error_set(w->error, STATUS_INVALID_MODEL, "value '%s' has a shape of too many elements", value->name);
     if (value->data) {
         if (value->dtype == DTYPE_BOOL && !model_all_bools(value->data, value->bytes))
             return error_set(w->error, STATUS_INVALID_MODEL,
