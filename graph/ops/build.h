@@ -1,0 +1,22 @@
+/* Short names for the nodes that composite operators are made of. All return NULL on failure, which op_built tells. */
+#ifndef INFER_GRAPH_OPS_BUILD_H
+#define INFER_GRAPH_OPS_BUILD_H
+
+#include "graph/op.h"
+
+struct value *build_number(struct op_context *c, enum dtype dtype, double number); /* a scalar constant */
+struct value *build_iota(struct op_context *c, int64_t count, int rank, int axis); /* 0, 1, ... along an axis */
+struct value *build_cast(struct op_context *c, struct value *x, enum dtype dtype);
+struct value *build_reshape(struct op_context *c, struct value *x, int rank, const int64_t *dims);
+struct value *build_transpose(struct op_context *c, struct value *x, int rank, const int64_t *order);
+struct value *build_select(struct op_context *c, struct value *condition, struct value *yes, struct value *no);
+struct value *build_concat(struct op_context *c, struct value *a, struct value *b, int64_t axis);
+/* Elements [begin, end) of an axis. */
+struct value *build_slice(struct op_context *c, struct value *x, int64_t axis, int64_t begin, int64_t end);
+/* Folds one axis, which stays with size 1, by the operator of that name; all axes to a scalar for axis < 0. */
+struct value *build_reduce(struct op_context *c, const char *name, struct value *x, int64_t axis);
+/* The last node of an expansion: its result is output i of the node that is expanded. Nothing where that is unwanted.
+ */
+enum status build_output(struct op_context *c, int i, struct value *x);
+
+#endif
