@@ -33,7 +33,8 @@ def run_tool(command, seconds, cwd=None):
         return ToolRun("crash", f"{tool} died of signal {-done.returncode}")
     if done.returncode > 2:
         return ToolRun("crash", f"{tool} ended with exit code {done.returncode}: {errors}")
-    message = "; ".join(line.removeprefix(f"{tool}: ") for line in errors.splitlines())
+    # infer-convert lists what it lacks a line each; the last line sums up.
+    message = errors.splitlines()[-1].removeprefix(f"{tool}: ") if errors else ""
     return ToolRun(("ok", "refused", "usage")[done.returncode], message)
 
 

@@ -78,8 +78,7 @@ def _run_or_unmet(command, folder, model):
 
 def _names_the_cause(message, model):
     """True where a refusal names an operator of the model, or the kind of an input or output that holds no numbers."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    causes = {node.op_type for node in nodes}
+    causes = {node.op_type for body in (model.graph, *model.functions) for node in _nodes_within(body)}
     for value in (*model.graph.input, *model.graph.output):
         kind = value.type.WhichOneof("value").removesuffix("_type")
         if kind != "tensor":
@@ -87,6 +86,15 @@ def _names_the_cause(message, model):
         elif value.type.tensor_type.elem_type == onnx.TensorProto.STRING:
             causes.add("string")
     return any(cause in message for cause in causes)
+
+
+def _nodes_within(body):
+    """The nodes of a graph or function and of the graphs that they hold."""
+    for node in body.node:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes_within(graph)
 
 
 def _write_inputs(inputs, graph, folder):
@@ -121,11 +129,21 @@ def _output_fault(case, inputs, expected, graph, folder):
 
 
 def _as_declared(array, type_proto):
-    """Gives a type that .npy files cannot name, and hold as raw bytes, the name that the graph declares."""
-    if array.dtype.kind != "V" or not type_proto.HasField("tensor_type"):
+    """Gives the type that the graph declares to an array of a type that .npy files cannot name.
+
+    Such types come as raw bytes of the same size, and integers of 2 and 4 bits as int8 and uint8 too.
+    """
+    if not type_proto.HasField("tensor_type"):
         return array
     declared = np.dtype(helper.tensor_dtype_to_np_dtype(type_proto.tensor_type.elem_type))
-    return array.view(declared) if declared.itemsize == array.dtype.itemsize else array
+    if not is_extension(declared):
+        return array
+    if array.dtype.kind == "V" and array.dtype.itemsize == declared.itemsize:
+        return array.view(declared)
+    if array.dtype.name == {"int": "int8", "uint": "uint8"}.get(declared.name.rstrip("24")):
+        narrow = array.astype(declared)
+        return narrow if np.array_equal(narrow.astype(array.dtype), array) else array
+    return array
 
 
 def run_cases(cases, tools, jobs):

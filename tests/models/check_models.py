@@ -38,8 +38,8 @@ class Measured:
 
     error: float = 0.0
     allowed: float = np.inf
-    first_run_ms: float = 0.0
-    peak_bytes: int = 0
+    first_run_ms: float = np.nan
+    peak_bytes: float = np.nan
 
     def add_output(self, error, allowed):
         if error / allowed >= self.error / self.allowed:
@@ -47,8 +47,8 @@ class Measured:
 
     def columns(self):
         errors = (f"{self.error:.2e}", f"{self.allowed:.2e}") if np.isfinite(self.allowed) else ("-", "-")
-        runs = (f"{self.first_run_ms:.2f}", f"{self.peak_bytes / 2**20:.1f}") if self.peak_bytes else ("-", "-")
-        return *errors, *runs
+        runs = (f"{self.first_run_ms:.2f}", f"{self.peak_bytes / 2**20:.1f}")
+        return *errors, *(runs if np.isfinite(self.first_run_ms) else ("-", "-"))
 
 
 def main():
@@ -177,8 +177,8 @@ def run_model(model, run, inputs, names, folder, measured):
     if done.outcome != "ok":
         raise CheckFailed(f"infer-run: {done.outcome}: {done.message}")
     report = json.loads(report_file.read_text())
-    measured.first_run_ms = max(measured.first_run_ms, report["first_run_ms"])
-    measured.peak_bytes = max(measured.peak_bytes, report["peak_rss_bytes"])
+    measured.first_run_ms = np.fmax(measured.first_run_ms, report["first_run_ms"])
+    measured.peak_bytes = np.fmax(measured.peak_bytes, report["peak_rss_bytes"])
     files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
     if len(files) != len(names):
         raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")
