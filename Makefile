@@ -31,7 +31,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools \
-        check-conformance check-models demo bench install format format-check clean
+        check-demo check-conformance check-models demo bench install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -55,7 +55,7 @@ $(call object,$(wildcard formats/onnx/*.c)): | $(BUILD)/gen/onnx.pb-c.c
 
 # What a program links: one object in which only infer_* is global.
 $(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)
-	$(LD) -r -o $@ $^
+	@$(LD) -r -o $@ $^
 	objcopy --wildcard --keep-global-symbol='infer_*' $@
 $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
@@ -63,7 +63,7 @@ $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 # What our own tools and tests link: the same objects, every function visible.
 $(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	@$(AR) qcs $@ $^
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
@@ -91,6 +91,8 @@ check-install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/digits.bin
 	tests/check_install.sh $(BUILD)
 check-tools: $(TOOLS) $(BUILD)/digits.bin
 	tests/check_tools.sh $(BUILD)
+check-demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
+	$(PYTHON) tests/demo/run.py --tools $(BUILD)
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 check-models: $(TOOLS)
@@ -98,7 +100,7 @@ check-models: $(TOOLS)
 PYTHON ?= .venv/bin/python
 
 check: all
-	tests/check.sh
+	+tests/check.sh
 
 $(BUILD)/digits.bin: tests/demo/digits.onnx $(BUILD)/infer-convert
 	$(BUILD)/infer-convert $< $@

@@ -150,22 +150,23 @@ enum status op_need(struct op_context *c, int i)
     return STATUS_NEEDS_VALUE;
 }
 
+#define CASE(dtype, type, result_type)                             \
+    case dtype:                                                    \
+        *result = (result_type)((const type *)value->data)[index]; \
+        return true;
+
 static bool integer_at(const struct value *value, int64_t index, int64_t *result)
 {
-#define CASE(dtype, type)                                      \
-    case dtype:                                                \
-        *result = (int64_t)((const type *)value->data)[index]; \
-        return true;
     switch (value->dtype) {
-        CASE(DTYPE_I64, int64_t)
-        CASE(DTYPE_I32, int32_t)
-        CASE(DTYPE_I16, int16_t)
-        CASE(DTYPE_I8, int8_t)
-        CASE(DTYPE_U64, uint64_t)
-        CASE(DTYPE_U32, uint32_t)
-        CASE(DTYPE_U16, uint16_t)
-        CASE(DTYPE_U8, uint8_t)
-        CASE(DTYPE_BOOL, uint8_t)
+        CASE(DTYPE_I64, int64_t, int64_t)
+        CASE(DTYPE_I32, int32_t, int64_t)
+        CASE(DTYPE_I16, int16_t, int64_t)
+        CASE(DTYPE_I8, int8_t, int64_t)
+        CASE(DTYPE_U64, uint64_t, int64_t)
+        CASE(DTYPE_U32, uint32_t, int64_t)
+        CASE(DTYPE_U16, uint16_t, int64_t)
+        CASE(DTYPE_U8, uint8_t, int64_t)
+        CASE(DTYPE_BOOL, uint8_t, int64_t)
     default:
         return false;
     }
@@ -175,8 +176,8 @@ static bool number_at(const struct value *value, int64_t index, double *result)
 {
     int64_t integer;
     switch (value->dtype) {
-        CASE(DTYPE_F32, float)
-        CASE(DTYPE_F64, double)
+        CASE(DTYPE_F32, float, double)
+        CASE(DTYPE_F64, double, double)
     case DTYPE_F16:
         *result = (double)f16_to_f32(((const uint16_t *)value->data)[index]);
         return true;
@@ -189,8 +190,8 @@ static bool number_at(const struct value *value, int64_t index, double *result)
         *result = (double)integer;
         return true;
     }
-#undef CASE
 }
+#undef CASE
 
 static enum status readable(struct op_context *c, int i, int most, int *count)
 {

@@ -12,6 +12,7 @@
 
 #include "graph/graph.h"
 #include "graph/step.h"
+#include "kernels/convert.h"
 #include "kernels/copy.h"
 #include "kernels/kernel.h"
 #include "kernels/pointwise.h"
@@ -153,8 +154,11 @@ struct value *op_temporary(struct op_context *c, enum dtype dtype, int rank, con
 enum status op_alias(struct op_context *c, struct value *output, struct value *input, size_t offset);
 /* A copy step over the whole of a box: fill in dims, strides and offsets; element_bytes is set from the types. */
 enum status op_copy(struct op_context *c, struct value *input, struct value *output, struct copy_params *params);
-/* A conversion step between any two types the pointwise family knows. */
+/* A conversion step between any two types the pointwise family knows; `saturate` is for small floats. Rounds F8E8M0
+ * up; op_cast_rounding takes a choice. */
 enum status op_cast(struct op_context *c, struct value *input, struct value *output, bool saturate);
+enum status op_cast_rounding(struct op_context *c, struct value *input, struct value *output, bool saturate,
+                             enum e8m0_rounding rounding);
 /* A pointwise step: operands of `params` get strides and types from the values, axes are merged, and inputs that lie
  * like the output may be overwritten. `params` holds the code (registers 0..input_count-1 are the inputs), and the
  * output registers. */

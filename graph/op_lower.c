@@ -113,11 +113,18 @@ enum status op_copy(struct op_context *c, struct value *input, struct value *out
 
 enum status op_cast(struct op_context *c, struct value *input, struct value *output, bool saturate)
 {
+    return op_cast_rounding(c, input, output, saturate, E8M0_UP);
+}
+
+enum status op_cast_rounding(struct op_context *c, struct value *input, struct value *output, bool saturate,
+                             enum e8m0_rounding rounding)
+{
     static const uint8_t conversions[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                      POINTWISE_TO_U64};
     enum pointwise_class from = pointwise_class_of(input->dtype), to = pointwise_class_of(output->dtype);
     struct pointwise_params params = {.input_count = 1, .output_count = 1};
     params.operands[1].saturate = saturate;
+    params.operands[1].rounding = (uint8_t)rounding;
     if (output->dtype == DTYPE_BOOL && input->dtype != DTYPE_BOOL)
         params.code[params.instruction_count++] =
             (struct pointwise_instruction){.opcode = POINTWISE_TO_BOOL, .class = (uint8_t)from, .target = 1};

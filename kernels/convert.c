@@ -47,18 +47,19 @@ static float e8m0_to_f32(uint8_t bits)
     return bits == 0xff ? NAN : ldexpf(1.0f, (int)bits - 127);
 }
 
-/* A power of two without sign: nearest, ties to the larger exponent; zero and below become the smallest. */
-static uint8_t f32_to_e8m0(float value, bool saturate)
+/* No sign, no zero: what is below the smallest power becomes it. */
+uint8_t f32_to_e8m0(float value, bool saturate, enum e8m0_rounding rounding)
 {
     if (isnan(value) || (!saturate && !(value > 0 && isfinite(value))))
         return 0xff;
-    if (!(value >= 0x1p-127f))
+    if (!(value > 0x1p-127f))
         return 0;
     if (isinf(value))
         return 0xfe;
     int exponent;
     float mantissa = frexpf(value, &exponent); /* value = mantissa 2^exponent, 1/2 <= mantissa < 1 */
-    int code = exponent - 1 + 127 + (mantissa >= 0.75f);
+    float threshold = rounding == E8M0_UP ? nextafterf(0.5f, 1) : rounding == E8M0_DOWN ? 1.0f : 0.75f;
+    int code = exponent - 1 + 127 + (mantissa >= threshold);
     return code <= 0xfe ? (uint8_t)code : saturate ? 0xfe : 0xff;
 }
 
@@ -93,8 +94,6 @@ static unsigned round_to_code(const struct small_format *f, float magnitude)
 
 uint8_t f32_to_small_float(enum dtype dtype, float value, bool saturate)
 {
-    if (dtype == DTYPE_F8E8M0)
-        return f32_to_e8m0(value, saturate);
     struct small_format f = small_format_of(dtype);
     int width = f.exponent_bits + f.mantissa_bits;
     uint8_t sign = (uint8_t)((signbit(value) ? 1u : 0u) << width);

@@ -58,9 +58,13 @@ static inline uint16_t f32_to_f16(float value)
     return (uint16_t)(sign | (((rest - 0x38000000u) + 0xfffu + (rest >> 13 & 1u)) >> 13));
 }
 
-/* The 8- and 4-bit formats (OCP MX and ONNX "Float stored in 8 bits"); in kernels/convert.c. `bits` holds one element
- * in its low bits. Overflow saturates, or becomes infinity (NaN where the format has none). */
+/* The 8- and 4-bit formats but F8E8M0 (OCP MX and ONNX "Float stored in 8 bits"); in kernels/convert.c. `bits` holds
+ * one element in its low bits. Overflow saturates, or becomes infinity (NaN where the format has none). */
 float small_float_to_f32(enum dtype dtype, uint8_t bits);
 uint8_t f32_to_small_float(enum dtype dtype, float value, bool saturate);
+
+/* Powers of two have a choice of their own: ONNX's Cast rounds F8E8M0 up unless it is told otherwise. */
+enum e8m0_rounding { E8M0_UP, E8M0_DOWN, E8M0_NEAREST };
+uint8_t f32_to_e8m0(float value, bool saturate, enum e8m0_rounding rounding);
 
 #endif

@@ -33,6 +33,7 @@ struct pointwise_instruction {
 struct pointwise_operand {
     uint8_t dtype;             /* enum dtype, as it lies in memory */
     uint8_t reg;               /* outputs: the register stored */
+    uint8_t rounding;          /* outputs of type F8E8M0: enum e8m0_rounding */
     bool saturate;             /* outputs of an 8-bit or smaller float type: clamp instead of overflow to inf or NaN */
     int64_t strides[MAX_RANK]; /* in elements; 0 along a broadcast axis */
 };

@@ -536,7 +536,9 @@ static enum status lower_cast(struct op_context *c)
 {
     if (op_input(c, 0)->dtype == op_output(c, 0)->dtype)
         return op_alias(c, op_output(c, 0), op_input(c, 0), 0);
-    return op_cast(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate", 1) != 0);
+    const char *mode = op_string(c, "round_mode", "up");
+    enum e8m0_rounding rounding = mode[0] == 'u' ? E8M0_UP : mode[0] == 'd' ? E8M0_DOWN : E8M0_NEAREST;
+    return op_cast_rounding(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate", 1) != 0, rounding);
 }
 
 const struct op op_Cast = {

@@ -229,8 +229,11 @@ static void store_packed(const void *reg, void *memory, int64_t offset, int64_t 
     }
 }
 
-static void store(const void *reg, void *memory, int64_t offset, int64_t step, int n, enum dtype dtype, bool saturate)
+static void store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
+                  const struct pointwise_operand *operand)
 {
+    enum dtype dtype = (enum dtype)operand->dtype;
+    bool saturate = operand->saturate;
     switch (dtype) {
         STORE(DTYPE_F32, float, float, x)
         STORE(DTYPE_F64, double, double, x)
@@ -249,7 +252,7 @@ static void store(const void *reg, void *memory, int64_t offset, int64_t step, i
         STORE(DTYPE_F8E4M3FNUZ, uint8_t, float, f32_to_small_float(dtype, x, saturate))
         STORE(DTYPE_F8E5M2, uint8_t, float, f32_to_small_float(dtype, x, saturate))
         STORE(DTYPE_F8E5M2FNUZ, uint8_t, float, f32_to_small_float(dtype, x, saturate))
-        STORE(DTYPE_F8E8M0, uint8_t, float, f32_to_small_float(dtype, x, saturate))
+        STORE(DTYPE_F8E8M0, uint8_t, float, f32_to_e8m0(x, saturate, (enum e8m0_rounding)operand->rounding))
     default:
         store_packed(reg, memory, offset, step, n, dtype);
     }
@@ -294,8 +297,7 @@ static void run_tile(const struct pointwise_params *p, const struct kernel_call 
     }
     for (int i = 0; i < p->output_count; i++) {
         const struct pointwise_operand *out = &p->operands[p->input_count + i];
-        store(registers[out->reg], call->outputs[i], offsets[p->input_count + i], out->strides[axis], n,
-              (enum dtype)out->dtype, out->saturate);
+        store(registers[out->reg], call->outputs[i], offsets[p->input_count + i], out->strides[axis], n, out);
     }
 }
 
