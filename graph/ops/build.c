@@ -2,6 +2,9 @@
 
 #include "graph/ops/tools.h"
 
+#include <string.h>
+
+/* Turns a NULL, which only a lack of memory makes here, into an error. */
 static struct value *made(struct op_context *c, struct value *value)
 {
     if (!value)
@@ -41,7 +44,11 @@ struct value *build_reshape(struct op_context *c, struct value *x, int rank, con
 
 struct value *build_transpose(struct op_context *c, struct value *x, int rank, const int64_t *order)
 {
-    const struct attribute permutation = ATTRIBUTE_LIST("perm", rank, order);
+    int64_t *kept = region_array(c->graph->region, (size_t)rank, sizeof *kept); /* the node refers to it */
+    if (!kept)
+        return made(c, NULL);
+    memcpy(kept, order, (size_t)rank * sizeof *kept);
+    const struct attribute permutation = ATTRIBUTE_LIST("perm", rank, kept);
     return build_with(c, "Transpose", 1, &x, 1, &permutation);
 }
 
@@ -63,11 +70,20 @@ struct value *build_slice(struct op_context *c, struct value *x, int64_t axis, i
     return op_build(c, "Slice", 4, (struct value *[]){x, starts, ends, axes}, NULL);
 }
 
+struct value *build_expand(struct op_context *c, struct value *x, int rank, const int64_t *dims)
+{
+    return op_build2(c, "Expand", x, made(c, op_constant_ints(c, rank, dims)));
+}
+
 struct value *build_reduce(struct op_context *c, const char *name, struct value *x, int64_t axis)
 {
-    const struct attribute keep = ATTRIBUTE_I("keepdims", axis >= 0);
-    struct value *axes = axis >= 0 ? made(c, op_constant_ints(c, 1, &axis)) : NULL;
-    return build_with(c, name, axis >= 0 ? 2 : 1, (struct value *[]){x, axes}, 1, &keep);
+    return op_build2(c, name, x, made(c, op_constant_ints(c, 1, &axis)));
+}
+
+struct value *build_reduce_all(struct op_context *c, const char *name, struct value *x)
+{
+    const struct attribute keep = ATTRIBUTE_I("keepdims", 0);
+    return build_with(c, name, 1, &x, 1, &keep);
 }
 
 enum status build_output(struct op_context *c, int i, struct value *x)

@@ -13,8 +13,11 @@ struct value *build_select(struct op_context *c, struct value *condition, struct
 struct value *build_concat(struct op_context *c, struct value *a, struct value *b, int64_t axis);
 /* Elements [begin, end) of an axis. */
 struct value *build_slice(struct op_context *c, struct value *x, int64_t axis, int64_t begin, int64_t end);
-/* Folds one axis, which stays with size 1, by the operator of that name; all axes to a scalar for axis < 0. */
+struct value *build_expand(struct op_context *c, struct value *x, int rank, const int64_t *dims);
+/* Folds one axis, which stays with size 1, by the operator of that name. */
 struct value *build_reduce(struct op_context *c, const char *name, struct value *x, int64_t axis);
+/* Folds all axes to a scalar. */
+struct value *build_reduce_all(struct op_context *c, const char *name, struct value *x);
 /* The last node of an expansion: its result is output i of the node that is expanded. Nothing where that is unwanted.
  */
 enum status build_output(struct op_context *c, int i, struct value *x);

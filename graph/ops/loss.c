@@ -75,9 +75,9 @@ static enum status build_loss(struct op_context *c, struct value *log_likelihood
     if (strcmp(reduction, "none") == 0)
         return build_output(c, 0, loss);
     bool mean = strcmp(reduction, "mean") == 0;
-    struct value *total = build_reduce(c, mean && !weights ? "ReduceMean" : "ReduceSum", loss, -1);
+    struct value *total = build_reduce_all(c, mean && !weights ? "ReduceMean" : "ReduceSum", loss);
     if (mean && weights)
-        total = op_build2(c, "Div", total, build_reduce(c, "ReduceSum", weights, -1));
+        total = op_build2(c, "Div", total, build_reduce_all(c, "ReduceSum", weights));
     return build_output(c, 0, total);
 }
 
