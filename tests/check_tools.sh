@@ -1,0 +1,259 @@
+#!/usr/bin/env bash
+# The command line: every tool with good usage and bad. Needs bash and python3's standard library.
+set -u
+cd "$(dirname "$0")/.."
+build=$(cd "${1:-build}" && pwd) || exit 1
+PATH=$build:$PATH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+model=$build/digits.bin onnx=$PWD/tests/demo/digits.onnx digit=$PWD/tests/demo/digit_3.npy labels=$PWD/tests/demo/labels.txt
+unset INFER_ISA
+
+# --- how a run is judged --------------------------------------------------------------------------------------
+
+verdict() # DESCRIPTION PROBLEM: passes where PROBLEM is empty
+{
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED %s\n%s\n' "$1" "$(head -n 12 <<<"$2" | sed 's/^/    /')"
+    fi
+}
+
+run() # COMMAND...: leaves its status, $work/out and $work/err
+{
+    "$@" >"$work/out" 2>"$work/err" </dev/null
+    status=$?
+}
+
+# done_with DESCRIPTION PATTERN COMMAND...: exits 0, says nothing on stderr, and prints PATTERN (extended; '' nothing).
+done_with()
+{
+    local what=$1 pattern=$2 problem=""
+    shift 2
+    run "$@"
+    [ "$status" -eq 0 ] || problem="exit code $status: $(cat "$work/err")"
+    [ ! -s "$work/err" ] || problem+=" on stderr: $(cat "$work/err")"
+    if [ -z "$pattern" ]; then
+        [ ! -s "$work/out" ] || problem+=" on stdout: $(cat "$work/out")"
+    else
+        tr '\n' ' ' <"$work/out" | grep -qE -e "$pattern" || problem+=" no '$pattern' in: $(cat "$work/out")"
+    fi
+    verdict "$what: $*" "$problem"
+}
+
+# refused STATUS PATTERN COMMAND...: that exit code, nothing on stdout, and one line on stderr: "TOOL: ...PATTERN...".
+refused()
+{
+    local expected=$1 pattern=$2 problem=""
+    shift 2
+    run "$@"
+    [ "$status" -eq "$expected" ] || problem="exit code $status instead of $expected"
+    [ ! -s "$work/out" ] || problem+=" on stdout: $(head -c 300 "$work/out")"
+    [ "$(wc -l <"$work/err")" -eq 1 ] || problem+=" not one line:"
+    grep -qE -e "^$(basename "$1"): .*$pattern" "$work/err" || problem+=" no '$pattern' in: $(cat "$work/err")"
+    verdict "$*" "$problem"
+}
+
+same() # DESCRIPTION FILE FILE
+{
+    verdict "$1" "$(cmp "$2" "$3" 2>&1)"
+}
+
+# --- files to work on -----------------------------------------------------------------------------------------
+
+python3 - "$work" "$model" "$digit" <<'PY' || exit 1
+import os, struct, sys
+
+work, model, digit = sys.argv[1:]
+
+
+def npy(name, descr, shape, content, cut=0):
+    text = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, shape)
+    text += " " * (-(len(text) + 11) % 64) + "\n"
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + content
+    open(os.path.join(work, name), "wb").write(data[: len(data) - cut])
+
+
+ones = struct.pack("<64f", *[1.0] * 64)
+npy("double.npy", "<f8", (1, 1, 8, 8), struct.pack("<64d", *[1.0] * 64))
+npy("shape.npy", "<f4", (1, 1, 4, 16), ones)
+npy("rank.npy", "<f4", (1, 64), ones)
+npy("cut.npy", "<f4", (1, 1, 8, 8), ones, cut=5)
+open(os.path.join(work, "text.npy"), "w").write("not an array\n")
+open(os.path.join(work, "empty.npy"), "w").close()
+image = open(digit, "rb").read()
+npy("batch.npy", "<f4", (3, 1, 8, 8), image[-256:] + ones + image[-256:])
+
+good = open(model, "rb").read()
+open(os.path.join(work, "cut.bin"), "wb").write(good[: len(good) // 2])
+open(os.path.join(work, "empty.bin"), "wb").close()
+for name, place in (("magic.bin", 0), ("header.bin", 20), ("weights.bin", len(good) - 100)):
+    bytes_ = bytearray(good)
+    bytes_[place] ^= 0xFF
+    open(os.path.join(work, name), "wb").write(bytes_)
+open(os.path.join(work, "cut.onnx"), "wb").write(open("tests/demo/digits.onnx", "rb").read()[:3000])
+PY
+
+# --- every tool -----------------------------------------------------------------------------------------------
+
+tools=()
+for tool in "$build"/infer-*; do
+    [ -x "$tool" ] && [ -f "$tool" ] && tools+=("$(basename "$tool")")
+done
+verdict "tools are there" "$([ ${#tools[@]} -ge 2 ] || echo "only ${tools[*]} in $build")"
+for tool in "${tools[@]}"; do
+    done_with "help" "^Usage: $tool .*--help.*Example: $tool .*Exit codes:" "$tool" --help
+    done_with "version" "^$tool [0-9]+\.[0-9]+\.[0-9]+ $" "$tool" --version
+    refused 2 "'--no-such-option'" "$tool" --no-such-option
+    refused 2 "--help" "$tool"
+    "$tool" --help >/dev/full 2>"$work/err"
+    verdict "$tool --help on a full disk" "$([ $? -eq 1 ] && grep -q "$tool: standard output: " "$work/err" || cat "$work/err")"
+done
+
+# --- infer-convert --------------------------------------------------------------------------------------------
+
+done_with "converts" '' infer-convert "$onnx" "$work/again.bin"
+same "the same bytes each time" "$work/again.bin" "$model"
+infer-convert - - <"$onnx" >"$work/piped.bin" 2>"$work/err"
+same "through stdin and stdout" "$work/piped.bin" "$model"
+refused 1 'nosuch\.onnx: cannot open' infer-convert "$work/nosuch.onnx" "$work/x.bin"
+refused 1 'cut\.onnx: ' infer-convert "$work/cut.onnx" "$work/x.bin"
+refused 1 "text\.npy: " infer-convert "$work/text.npy" "$work/x.bin"
+refused 1 "nosuch/x\.bin" infer-convert "$onnx" "$work/nosuch/x.bin"
+refused 1 "/dev/full: .*No space" infer-convert "$onnx" /dev/full
+refused 1 "nosuch" infer-convert "$onnx" "$work/x.bin" --set-dim nosuch=1
+refused 2 "set-dim takes NAME=N" infer-convert "$onnx" "$work/x.bin" --set-dim 3
+refused 2 "two file names" infer-convert "$onnx"
+refused 2 "two file names" infer-convert "$onnx" "$work/x.bin" "$work/y.bin"
+verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"
+
+# --- infer-run: results ---------------------------------------------------------------------------------------
+
+done_with "for people" 'kernels.*output 0  scores  float32 1x10.*class 3  three.*latency ' \
+    infer-run "$model" "$digit" --labels "$labels"
+done_with "several runs" 'median of 5 runs' infer-run "$model" "$digit" --warmup 2 --repeat 5
+done_with "-o" '' infer-run "$model" "$digit" -o "$work/one"
+done_with "--output" '' infer-run "$model" "$digit" --output "$work/one"
+done_with "by name" '' infer-run "$model" "image=$digit" -o "$work/named"
+same "NAME=FILE gives the same" "$work/one/output_0.npy" "$work/named/output_0.npy"
+done_with ".onnx" '' infer-run "$onnx" "$digit" -o "$work/direct"
+same "the .onnx gives what the .bin gives" "$work/one/output_0.npy" "$work/direct/output_0.npy"
+infer-run "$model" - -o "$work/piped" <"$digit" >"$work/out" 2>&1
+same "input from stdin" "$work/one/output_0.npy" "$work/piped/output_0.npy"
+infer-run - "$digit" -o "$work/piped_model" <"$model" >"$work/out" 2>&1
+same "model from stdin" "$work/one/output_0.npy" "$work/piped_model/output_0.npy"
+infer-run "$model" "$work/batch.npy" -o "$work/threads_1" --threads 1
+infer-run "$model" "$work/batch.npy" -o "$work/threads_2" --threads 2
+infer-run "$model" "$work/batch.npy" -o "$work/threads_7" --threads 7
+same "1 thread and 2" "$work/threads_1/output_0.npy" "$work/threads_2/output_0.npy"
+same "1 thread and 7" "$work/threads_1/output_0.npy" "$work/threads_7/output_0.npy"
+done_with "reference kernels" '' infer-run "$model" "$digit" -o "$work/reference" --isa reference
+INFER_ISA=reference infer-run "$model" "$digit" -o "$work/environment" >"$work/out" 2>&1
+same "--isa and INFER_ISA" "$work/reference/output_0.npy" "$work/environment/output_0.npy"
+done_with "--no-optimize" '' infer-run "$model" "$digit" -o "$work/plain" --no-optimize
+done_with "a limit that suffices" '' infer-run "$model" "$digit" -o "$work/one" --memory-limit 1G
+verdict "three digits at once are what they are one by one" "$(python3 - "$work" <<'PY'
+import array, sys
+
+
+def scores(name):
+    data = open(f"{sys.argv[1]}/{name}/output_0.npy", "rb").read()
+    return data[10 + int.from_bytes(data[8:10], "little"):]
+
+
+one, batch = scores("one"), scores("threads_1")
+if batch[:40] != one or batch[80:] != one or batch[40:80] == one:
+    print(array.array("f", one), array.array("f", batch))
+PY
+)"
+
+# --- infer-run: the report ------------------------------------------------------------------------------------
+
+cat >"$work/report.py" <<'PY'
+"""Says what is wrong with a report of infer-run."""
+import json, sys
+
+text = open(sys.argv[1]).read()
+report = json.loads(text)
+fields = {
+    "model": str, "device": str, "isa": str, "threads": int, "precision": str, "load_ms": float, "first_run_ms": float,
+    "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "activation_bytes": int,
+    "activation_lower_bound_bytes": int, "workspace_bytes": int, "peak_rss_bytes": int, "steps": int, "inputs": list,
+    "outputs": list,
+}
+for name in fields.keys() ^ report.keys():
+    print(name, "is missing" if name in fields else "is one field too many")
+for name in fields.keys() & report.keys():
+    if type(report[name]) is not fields[name]:
+        print(name, "is", report[name])
+latency = report["latency_ms"]
+order = [latency[key] for key in ("min", "median", "p90", "p99", "max")]
+if set(latency) != {"min", "median", "p90", "p99", "max", "mean"} or order != sorted(order) or order[0] <= 0:
+    print("latency_ms is", latency)
+if report["inputs"] != [{"name": "image", "dtype": "float32", "shape": [1, 1, 8, 8]}]:
+    print("inputs are", report["inputs"])
+if report["outputs"] != [{"name": "scores", "dtype": "float32", "shape": [1, 10]}]:
+    print("outputs are", report["outputs"])
+if (report["device"], report["precision"], report["threads"], report["runs"]) != ("cpu", "fp32", 2, 3):
+    print("device, precision, threads, runs:", report)
+if report["isa"] not in ("reference", "avx2", "avx512") or report["weight_bytes"] < 10000 or report["steps"] < 3:
+    print("isa, weight_bytes, steps:", report)
+if not report["activation_lower_bound_bytes"] <= report["activation_bytes"]:
+    print("activation_bytes is", report["activation_bytes"])
+PY
+report() # DESCRIPTION FILE
+{
+    verdict "$1" "$(python3 "$work/report.py" "$2" 2>&1)"
+}
+done_with "report in a file" 'latency' infer-run "$model" "$digit" --json "$work/report.json" --threads 2 --repeat 3
+report "--json FILE" "$work/report.json"
+done_with "report on stdout" '^\{"model":.*\} $' infer-run "$model" "$digit" --json - --threads 2 --repeat 3 -o "$work/one"
+report "--json -" "$work/out"
+
+# --- infer-run: what is refused -------------------------------------------------------------------------------
+
+refused 1 'nosuch\.bin: cannot open' infer-run "$work/nosuch.bin" "$digit"
+refused 1 'cannot open|directory' infer-run "$work" "$digit"
+for damaged in cut.bin empty.bin magic.bin header.bin weights.bin; do
+    refused 1 "$damaged: " infer-run "$work/$damaged" "$digit"
+done
+refused 1 'cut\.onnx: ' infer-run "$work/cut.onnx" "$digit"
+refused 1 'nosuch\.npy: cannot open' infer-run "$model" "$work/nosuch.npy"
+for damaged in cut.npy text.npy empty.npy; do
+    refused 1 "$damaged: " infer-run "$model" "$work/$damaged"
+done
+refused 1 "'image'.*float64.*float32" infer-run "$model" "$work/double.npy"
+refused 1 "'image'.*1x1x4x16" infer-run "$model" "$work/shape.npy"
+refused 1 "'image'.*1x64" infer-run "$model" "$work/rank.npy"
+refused 1 "input 0 'image'" infer-run "$model"
+refused 1 "one input too many" infer-run "$model" "$digit" "$digit"
+refused 1 "'image' is given twice" infer-run "$model" "$digit" "image=$digit"
+refused 1 "picture=.*: cannot open" infer-run "$model" "picture=$digit"
+refused 1 "past the limit" infer-run "$model" "$digit" --memory-limit 20K
+refused 1 "past the limit" infer-run "$model" "$digit" --memory-limit 64K
+refused 1 "digit_3\.npy/" infer-run "$model" "$digit" -o "$digit/x"
+refused 1 "digit_3\.npy: cannot make" infer-run "$model" "$digit" -o "$digit"
+refused 1 "/dev/full: .*No space" infer-run "$model" "$digit" -o "$work/one" --json /dev/full
+refused 1 "nosuch/r\.json: " infer-run "$model" "$digit" -o "$work/one" --json "$work/nosuch/r.json"
+refused 1 "nosuch\.txt: " infer-run "$model" "$digit" --labels "$work/nosuch.txt"
+refused 1 "CUDA" infer-run "$model" "$digit" --device cuda
+refused 2 "'0'" infer-run "$model" "$digit" --threads 0
+refused 2 "'many'" infer-run "$model" "$digit" --threads many
+refused 2 "'-1'" infer-run "$model" "$digit" --warmup -1
+refused 2 "'0'" infer-run "$model" "$digit" --repeat 0
+refused 2 "'sse'" infer-run "$model" "$digit" --isa sse
+refused 2 "'tpu'" infer-run "$model" "$digit" --device tpu
+refused 2 "'fp8'" infer-run "$model" "$digit" --precision fp8
+refused 2 "'1T'" infer-run "$model" "$digit" --memory-limit 1T
+refused 2 "needs a value" infer-run "$model" "$digit" --json
+refused 2 "takes no value" infer-run "$model" "$digit" --no-optimize=1
+INFER_ISA=sse infer-run "$model" "$digit" >"$work/out" 2>"$work/err"
+verdict "a wrong INFER_ISA" "$([ $? -eq 1 ] && grep -q "INFER_ISA is 'sse'" "$work/err" || cat "$work/err" "$work/out")"
+infer-run "$model" "$digit" >/dev/full 2>"$work/err"
+verdict "infer-run on a full disk" "$([ $? -eq 1 ] && grep -q 'standard output: No space' "$work/err" || cat "$work/err")"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
