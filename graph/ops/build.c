@@ -24,6 +24,11 @@ struct value *build_number(struct op_context *c, enum dtype dtype, double number
     return made(c, op_constant_scalar(c, dtype, number));
 }
 
+struct value *build_ints(struct op_context *c, int count, const int64_t *ints)
+{
+    return made(c, op_constant_ints(c, count, ints));
+}
+
 struct value *build_iota(struct op_context *c, int64_t count, int rank, int axis)
 {
     return made(c, op_iota(c, count, rank, axis));
@@ -38,7 +43,7 @@ struct value *build_cast(struct op_context *c, struct value *x, enum dtype dtype
 struct value *build_reshape(struct op_context *c, struct value *x, int rank, const int64_t *dims)
 {
     const struct attribute zero = ATTRIBUTE_I("allowzero", 1); /* a 0 among the dimensions means 0 */
-    struct value *shape = made(c, op_constant_ints(c, rank, dims));
+    struct value *shape = build_ints(c, rank, dims);
     return build_with(c, "Reshape", 2, (struct value *[]){x, shape}, 1, &zero);
 }
 
@@ -65,19 +70,19 @@ struct value *build_concat(struct op_context *c, struct value *a, struct value *
 
 struct value *build_slice(struct op_context *c, struct value *x, int64_t axis, int64_t begin, int64_t end)
 {
-    struct value *starts = made(c, op_constant_ints(c, 1, &begin)), *ends = made(c, op_constant_ints(c, 1, &end));
-    struct value *axes = made(c, op_constant_ints(c, 1, &axis));
+    struct value *starts = build_ints(c, 1, &begin), *ends = build_ints(c, 1, &end);
+    struct value *axes = build_ints(c, 1, &axis);
     return op_build(c, "Slice", 4, (struct value *[]){x, starts, ends, axes}, NULL);
 }
 
 struct value *build_expand(struct op_context *c, struct value *x, int rank, const int64_t *dims)
 {
-    return op_build2(c, "Expand", x, made(c, op_constant_ints(c, rank, dims)));
+    return op_build2(c, "Expand", x, build_ints(c, rank, dims));
 }
 
 struct value *build_reduce(struct op_context *c, const char *name, struct value *x, int64_t axis)
 {
-    return op_build2(c, name, x, made(c, op_constant_ints(c, 1, &axis)));
+    return op_build2(c, name, x, build_ints(c, 1, &axis));
 }
 
 struct value *build_reduce_all(struct op_context *c, const char *name, struct value *x)

@@ -5,6 +5,7 @@
 #include "graph/op.h"
 
 struct value *build_number(struct op_context *c, enum dtype dtype, double number); /* a scalar constant */
+struct value *build_ints(struct op_context *c, int count, const int64_t *ints);    /* a list */
 struct value *build_iota(struct op_context *c, int64_t count, int rank, int axis); /* 0, 1, ... along an axis */
 struct value *build_cast(struct op_context *c, struct value *x, enum dtype dtype);
 struct value *build_reshape(struct op_context *c, struct value *x, int rank, const int64_t *dims);

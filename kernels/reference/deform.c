@@ -1,0 +1,39 @@
+#include "kernels/deform.h"
+
+#include "kernels/reference/types.h"
+#include "kernels/reference/walk.h"
+
+#include <math.h>
+
+static int deform_tasks(const void *params)
+{
+    const struct deform_params *p = params;
+    return task_count(p->batch * p->channels, 1);
+}
+
+#define TYPE_NAME f32
+#define T float
+#include "kernels/reference/deform.inc"
+#undef TYPE_NAME
+#undef T
+#define TYPE_NAME f64
+#define T double
+#include "kernels/reference/deform.inc"
+#undef TYPE_NAME
+#undef T
+
+#define DEFORM(type, type_dtype)                                              \
+    static bool deform_supports_##type(const void *params)                    \
+    {                                                                         \
+        return ((const struct deform_params *)params)->dtype == (type_dtype); \
+    }                                                                         \
+    const struct kernel deform_##type##_reference = {                         \
+        .name = "deform_" #type "_reference",                                 \
+        .family = FAMILY_deform,                                              \
+        .isa = ISA_REFERENCE,                                                 \
+        .supports = deform_supports_##type,                                   \
+        .tasks = deform_tasks,                                                \
+        .run = deform_run_##type,                                             \
+    };
+DEFORM(f32, DTYPE_F32)
+DEFORM(f64, DTYPE_F64)
