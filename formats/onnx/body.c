@@ -7,8 +7,7 @@ struct body {
     const char *name; /* of the attribute */
     const Onnx__Graph *message;
     const struct environment *environment;
-    struct name_map used; /* of the scope around it */
-    struct name_list uses;
+    const struct name_list *uses; /* of the scope around it */
     struct graph *graph;
 };
 
@@ -36,14 +35,13 @@ static enum status find_bodies(struct scope *s, const Onnx__Node *node, const st
         body->name = binding->name;
         body->message = binding->attribute->graph;
         body->environment = binding->environment;
-        body->used.region = &im->scratch;
-        TRY(onnx_free_names(im, body->message, &body->used, &body->uses));
+        TRY(onnx_free_names(im, body->message, &body->uses));
         /* A graph that a function gets as an attribute would use names of the caller's. */
-        if (body->environment != s->environment && body->uses.count)
+        if (body->environment != s->environment && body->uses->count)
             return onnx_node_error(im, node, STATUS_UNSUPPORTED,
                                    "its subgraph '%s' comes from outside the function and uses '%s' there, which is not"
                                    " supported",
-                                   body->name, body->uses.names[0]);
+                                   body->name, body->uses->names[0]);
     }
     return STATUS_OK;
 }
@@ -56,15 +54,15 @@ static enum status find_captures(struct scope *s, const Onnx__Node *node, struct
     struct name_map met = {.region = &im->scratch};
     size_t most = 0;
     for (size_t i = 0; i < bodies->count; i++)
-        most += bodies->list[i].uses.count;
+        most += bodies->list[i].uses->count;
     bodies->captures = region_array(&im->scratch, most, sizeof *bodies->captures);
     if (!bodies->captures)
         return onnx_no_memory(im);
     for (size_t i = 0; i < bodies->count; i++)
-        for (size_t k = 0; k < bodies->list[i].uses.count; k++) {
+        for (size_t k = 0; k < bodies->list[i].uses->count; k++) {
             struct capture *capture = &bodies->captures[bodies->capture_count];
             bool added;
-            capture->name = bodies->list[i].uses.names[k];
+            capture->name = bodies->list[i].uses->names[k];
             if (!name_map_add(&met, capture->name, &added))
                 return onnx_no_memory(im);
             if (!added)
@@ -92,8 +90,9 @@ static enum status build_body(struct scope *s, const Onnx__Node *node, const str
         return onnx_no_memory(im);
     size_t count = 0;
     for (size_t i = 0; i < bodies->capture_count; i++)
-        if (bodies->captures[i].passed || name_map_has(&body->used, bodies->captures[i].name))
+        if (bodies->captures[i].passed || name_map_has(&body->uses->set, bodies->captures[i].name))
             captures[count++] = bodies->captures[i];
+    TRY(onnx_charge(im, count * 384));
     struct place place = {.graph = body->graph, .taken = {.region = scratch}, .types = {.region = scratch}};
     struct scope inner = {
         .import = im,

@@ -3,22 +3,6 @@
 
 #include <string.h>
 
-/* Most that inlining may make. */
-#define EXPANDED_BASE ((size_t)128 << 20)
-#define EXPANDED_FACTOR 8
-
-enum status onnx_charge(struct import *im, size_t bytes)
-{
-    size_t most = EXPANDED_BASE + EXPANDED_FACTOR * im->file_size;
-    if (bytes > most - im->expanded_bytes)
-        return error_set(im->error, STATUS_UNSUPPORTED,
-                         "its functions call each other too often: inlined, they take more"
-                         " than %s bytes",
-                         grouped(most).text);
-    im->expanded_bytes += bytes;
-    return STATUS_OK;
-}
-
 static const struct binding *given(const struct environment *attributes, const char *name)
 {
     for (size_t i = 0; i < attributes->count; i++)

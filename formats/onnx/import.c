@@ -9,6 +9,20 @@ enum status onnx_no_memory(struct import *im)
     return error_set(im->error, STATUS_OUT_OF_MEMORY, "out of memory");
 }
 
+/* Most that may be made; the base is enough for models of a few ten thousand nodes. */
+#define EXPANDED_BASE ((size_t)128 << 20)
+#define EXPANDED_FACTOR 8
+
+enum status onnx_charge(struct import *im, size_t bytes)
+{
+    size_t most = EXPANDED_BASE + EXPANDED_FACTOR * im->file_size;
+    if (bytes > most - im->expanded_bytes)
+        return error_set(im->error, STATUS_UNSUPPORTED,
+                         "its functions and subgraphs, written out, take more than %s bytes", grouped(most).text);
+    im->expanded_bytes += bytes;
+    return STATUS_OK;
+}
+
 void onnx_refuse(struct import *im, const char *format, ...)
 {
     char sentence[sizeof im->refusal.text];
@@ -142,7 +156,7 @@ enum status onnx_import_bytes(const char *name, const void *bytes, size_t size, 
     *model = (struct onnx_model){0};
     region_init(&im.scratch, region->allocator);
     im.file_names.region = im.opsets.region = im.functions.region = &im.scratch;
-    im.node_names.region = im.unsupported_names.region = &im.scratch;
+    im.node_names.region = im.unsupported_names.region = im.free_names.region = &im.scratch;
     enum status status = import(&im, bytes, model);
     model->files = im.files;
     region_free(&im.scratch);

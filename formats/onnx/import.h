@@ -36,11 +36,12 @@ struct import {
     struct name_map file_names;        /* location -> struct onnx_file */
     size_t mapped_bytes, copied_bytes; /* of external data */
     size_t dense_bytes;                /* made from sparse tensors */
-    size_t expanded_bytes;             /* made by inlining functions */
+    size_t expanded_bytes;             /* see onnx_charge */
 
     struct name_map opsets;            /* domain -> version: see onnx_opset_version */
     struct name_map functions;         /* key -> struct function */
     struct name_map node_names;        /* in use, in all graphs */
+    struct name_map free_names;        /* a message's address -> struct name_list */
     struct name_map unsupported_names; /* operator -> struct unsupported */
     struct unsupported *unsupported, **unsupported_end;
     /* The first thing that is refused but does not keep us from reading on: unsupported operators say more. */
@@ -103,6 +104,9 @@ static inline const char *text(const char *string)
     return string ? string : "";
 }
 enum status onnx_no_memory(struct import *im);
+/* Counts what grows faster than the file: a few functions that call each other can stand for any number of nodes, and
+ * each of many subgraphs in one another has to pass on what the innermost uses. */
+enum status onnx_charge(struct import *im, size_t bytes);
 /* Remembers the first refusal: see struct import. */
 void onnx_refuse(struct import *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* "node 'conv1' (Conv): ..." */
@@ -185,9 +189,10 @@ const char *onnx_not_a_tensor(const Onnx__Type *message);
 struct name_list {
     const char **names;
     size_t count, capacity;
+    struct name_map set; /* the same names */
 };
-/* Appends the names that a graph uses and does not define, in order of first use; `seen` holds those in the list. */
-enum status onnx_free_names(struct import *im, const Onnx__Graph *graph, struct name_map *seen, struct name_list *list);
+/* The names that a graph uses and does not define, in order of first use. Found once for each graph. */
+enum status onnx_free_names(struct import *im, const Onnx__Graph *graph, const struct name_list **list);
 /* The order of the file, but that a node comes after those whose outputs it uses. */
 enum status onnx_sort_nodes(struct import *im, size_t count, Onnx__Node *const *nodes, const Onnx__Node ***sorted);
 
@@ -225,7 +230,5 @@ enum status onnx_build_bodies(struct scope *s, const Onnx__Node *node, const str
 
 enum status onnx_inline_function(struct scope *s, const Onnx__Node *call, const struct function *function,
                                  const struct environment *attributes);
-/* Counts what inlining takes: a few functions that call each other can stand for any number of nodes. */
-enum status onnx_charge(struct import *im, size_t bytes);
 
 #endif

@@ -27,7 +27,8 @@ struct onnx_model {
 /* Reads the model at `path` ("-": standard input; then external data is refused). Everything but external data lives in
  * `region`. Operators of opset NEWEST_OPSET at most. Errors name the file, and the node or the tensor in it:
  * UNSUPPORTED for what is valid ONNX and not run here, INVALID_MODEL for what breaks ONNX's rules, INVALID_ARGUMENT for
- * the options. Nothing in the file can make this crash, or take more memory than some hundred times its size. */
+ * the options. Nothing in the file can make this crash, or take more memory than 256 MB and some hundred times its
+ * size. */
 enum status onnx_import(const char *path, const struct onnx_import_options *options, struct region *region,
                         struct onnx_model *model, struct error *error);
 /* The same from memory, which may go once this returns. `name` is what errors call the model; external data is looked

@@ -26,13 +26,13 @@ static enum status note(struct import *im, struct name_map *map, const char *nam
 }
 
 /* Appends a name unless it is in the list, or defined in the graph that uses it. */
-static enum status use(struct import *im, const struct name_map *defined, const char *name, struct name_map *seen,
-                       struct name_list *list)
+static enum status use(struct import *im, const struct name_map *defined, const char *name, struct name_list *list)
 {
     bool added;
     if (!*name || (defined && name_map_has(defined, name)))
         return STATUS_OK;
-    if (!name_map_add(seen, name, &added))
+    list->set.region = &im->scratch;
+    if (!name_map_add(&list->set, name, &added))
         return onnx_no_memory(im);
     return added ? push(im, list, name) : STATUS_OK;
 }
@@ -51,30 +51,46 @@ static enum status note_definitions(struct import *im, const Onnx__Graph *graph,
 
 /* What a node uses, its subgraphs included. */
 static enum status node_uses(struct import *im, const Onnx__Node *node, const struct name_map *defined,
-                             struct name_map *seen, struct name_list *list)
+                             struct name_list *list)
 {
     for (size_t i = 0; i < node->n_inputs; i++)
-        TRY(use(im, defined, node->inputs[i], seen, list));
+        TRY(use(im, defined, node->inputs[i], list));
     for (size_t i = 0; i < node->n_attributes; i++) {
-        struct name_map inner_seen = {.region = &im->scratch};
-        struct name_list inner = {0};
+        const struct name_list *inner;
         if (onnx_attribute_kind(node->attributes[i]) != ONNX__ATTRIBUTE__KIND__GRAPH || !node->attributes[i]->graph)
             continue;
-        TRY(onnx_free_names(im, node->attributes[i]->graph, &inner_seen, &inner));
-        for (size_t k = 0; k < inner.count; k++)
-            TRY(use(im, defined, inner.names[k], seen, list));
+        TRY(onnx_free_names(im, node->attributes[i]->graph, &inner));
+        for (size_t k = 0; k < inner->count; k++)
+            TRY(use(im, defined, inner->names[k], list));
     }
     return STATUS_OK;
 }
 
-enum status onnx_free_names(struct import *im, const Onnx__Graph *graph, struct name_map *seen, struct name_list *list)
+static enum status find_free_names(struct import *im, const Onnx__Graph *graph, struct name_list *list)
 {
     struct name_map defined = {.region = &im->scratch};
     TRY(note_definitions(im, graph, &defined));
     for (size_t i = 0; i < graph->n_nodes; i++)
-        TRY(node_uses(im, graph->nodes[i], &defined, seen, list));
+        TRY(node_uses(im, graph->nodes[i], &defined, list));
     for (size_t i = 0; i < graph->n_outputs; i++)
-        TRY(use(im, &defined, text(graph->outputs[i]->name), seen, list));
+        TRY(use(im, &defined, text(graph->outputs[i]->name), list));
+    return onnx_charge(im, list->count * 256);
+}
+
+enum status onnx_free_names(struct import *im, const Onnx__Graph *graph, const struct name_list **list)
+{
+    const char *key = region_format(&im->scratch, "%p", (const void *)graph);
+    bool added;
+    void **slot = key ? name_map_add(&im->free_names, key, &added) : NULL;
+    if (!slot)
+        return onnx_no_memory(im);
+    if (added) {
+        struct name_list *made = *slot = region_allocate(&im->scratch, sizeof *made);
+        if (!made)
+            return onnx_no_memory(im);
+        TRY(find_free_names(im, graph, made));
+    }
+    *list = *slot;
     return STATUS_OK;
 }
 
@@ -94,9 +110,8 @@ static enum status list_items(struct import *im, size_t count, Onnx__Node *const
                               struct name_map *producers)
 {
     for (size_t i = 0; i < count; i++) {
-        struct name_map seen = {.region = &im->scratch};
         items[i].node = nodes[i];
-        TRY(node_uses(im, nodes[i], NULL, &seen, &items[i].uses));
+        TRY(node_uses(im, nodes[i], NULL, &items[i].uses));
         for (size_t k = 0; k < nodes[i]->n_outputs; k++) {
             const char *output = nodes[i]->outputs[k];
             bool added;
