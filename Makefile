@@ -83,6 +83,20 @@ unit-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 SANITIZE=thread unit SUITE=thread_pool
 	$(MAKE) BUILD=build-tsan OPT=-O1 SANITIZE=thread unit SUITE=runtime
 
+# libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
+FUZZ_SECONDS ?= 10
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+.PHONY: fuzz check-fuzz
+fuzz check-fuzz:
+	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(IMPORT_LIBRARIES) -lm
+run-fuzz-%: $(BUILD)/fuzz_%
+	@rm -rf $(BUILD)/corpus/$* && mkdir -p $(BUILD)/corpus && cp -r tests/fuzz/corpus/$* $(BUILD)/corpus
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* 2>$(BUILD)/fuzz_$*.log || \
+	    { tail -n 60 $(BUILD)/fuzz_$*.log; exit 1; }
+	@echo "fuzz_$*: $$(grep -o 'Done [0-9]* runs in [0-9]* second' $(BUILD)/fuzz_$*.log)s, nothing found"
+
 check-includes:
 	tests/check_includes.sh
 check-library: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/digits.bin
@@ -132,6 +146,6 @@ format-check:
 FORMATTED = $(shell git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(BUILD) build-clang build-asan build-tsan
+	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
