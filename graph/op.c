@@ -58,7 +58,7 @@ static enum status set_output(struct op_context *c, int i, enum dtype dtype, int
         return STATUS_OK;
     if (rank > MAX_RANK)
         return op_error(c, STATUS_UNSUPPORTED, "output %d has rank %d; at most %d is supported", i, rank, MAX_RANK);
-    if (dtype_bits(dtype) == 0)
+    if (dtype_bits(dtype) == 0 && !(at_run && rank < 0))
         return op_error(c, STATUS_UNSUPPORTED, "output %d has type %s, which is not supported", i, dtype_name(dtype));
     if (rank >= 0 && !shape_elements(rank, dims, &elements)) {
         char text[200];

@@ -81,7 +81,7 @@ static inline struct value *op_output(const struct op_context *c, int i)
 /* Type and shape of output i; checks that the element count fits. Absent outputs are skipped. */
 enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* The same for an output whose true dimensions are known only after the run; `dims` are its upper bounds, and rank -1
- * says that not even those are known (outputs of a Loop). */
+ * says that not even those are known (outputs of a Loop); then `dtype` may be NONE too. */
 enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* Output 0 has the type and shape of input 0. */
 enum status op_shapes_as_input(struct op_context *c);

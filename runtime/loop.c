@@ -213,13 +213,18 @@ static enum status give(const struct iteration *it, int output, const infer_tens
 
 /* Without an iteration there is no slice to learn the shape from: the body's declaration counts, 0 where it is silent.
  */
-static void declare_slice(const struct iteration *it, int k, int body_output)
+static enum status declare_slice(const struct iteration *it, int k, int body_output)
 {
     const struct value *declared = it->control->body->outputs[body_output + k];
+    if (declared->dtype == DTYPE_NONE)
+        return error_set(it->error, STATUS_UNSUPPORTED,
+                         "node '%s' (%s): it runs no iteration, and its body does not declare the type of '%s'",
+                         it->step->step->node->name, it->step->step->node->op->name, declared->name);
     struct slot *slot = &it->loop->stacked[k];
     slot->shape = (struct known_input){.dtype = declared->dtype, .rank = declared->rank < 0 ? 0 : declared->rank};
     for (int i = 0; i < slot->shape.rank; i++)
         slot->dims[i] = declared->dims[i] < 0 ? 0 : declared->dims[i];
+    return STATUS_OK;
 }
 
 /* The stacked slices with the new axis moved to where the node wants it. */
@@ -266,7 +271,7 @@ static enum status give_all(const struct iteration *it, int body_input, int body
         TRY(give(it, i, &it->loop->tensors[body_input + i]));
     for (int k = 0; k < control->scan_outputs; k++) {
         if (it->number == 0)
-            declare_slice(it, k, body_output + control->carried);
+            TRY(declare_slice(it, k, body_output + control->carried));
         TRY(give_stacked(it, k, along_axes ? control->output_axes[k] : 0));
     }
     return STATUS_OK;

@@ -137,6 +137,7 @@ static bool learn(struct program *program, struct graph *own, const void *conten
     }
     for (int i = 0; i < parent->awaited_count; i++) {
         struct value *value = own->values[parent->awaited[i]->id];
+        value->dtype = awaited[i].dtype;
         value->rank = awaited[i].rank;
         memcpy(value->dims, awaited[i].dims, (size_t)awaited[i].rank * sizeof *awaited[i].dims);
         value->dims_at_run = false;

@@ -271,7 +271,8 @@ static enum status next_program(struct runner *runner, struct program *parent, s
         struct operand place = program_place(parent, parent->awaited[i]);
         struct known_input *learned = &runner->learned[i];
         *learned = place.space == SPACE_SLOT ? runner->slots[place.index].shape : runner->awaited[i].shape;
-        learned->dtype = parent->awaited[i]->dtype;
+        if (place.space != SPACE_SLOT)
+            learned->dtype = parent->awaited[i]->dtype;
         TRY(key_append_shape(runner, learned->dtype, learned->rank, learned->dims, error));
     }
     return obtain(runner, make_next, &request, program, error);

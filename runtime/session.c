@@ -2,8 +2,8 @@
 
 #include "graph/op.h"
 #include "graph/passes/passes.h"
-#include "runtime/runner.h"
 #include "runtime/cores.h"
+#include "runtime/runner.h"
 
 #include <stdlib.h>
 #include <string.h>

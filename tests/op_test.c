@@ -30,7 +30,7 @@ static size_t bytes_of(const struct test_tensor *tensor)
 
 static bool is_constant(const struct op_call *call, int i)
 {
-    return (call->constants & 1u << i) != 0;
+    return (call->constants >> i & 1) != 0;
 }
 
 static struct graph *make_graph(const struct op_call *call, struct region *region)
@@ -116,7 +116,7 @@ void run_op(const struct op_call *call)
     struct error error = {0};
     struct test_tensor folded[64] = {{.dtype = DTYPE_NONE}};
     struct op_call constant = *call;
-    constant.constants = ~0u;
+    constant.constants = ~UINT64_C(0);
     constant.outputs = folded;
     ck_assert_msg(run_op_status(call, &error) == STATUS_OK, "%s", error.text);
     ck_assert_msg(run_op_status(&constant, &error) == STATUS_OK, "folded: %s", error.text);

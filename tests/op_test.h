@@ -33,7 +33,7 @@ struct op_call {
     const struct test_tensor *inputs;
     struct test_tensor *outputs;
     const struct attribute *attributes;
-    unsigned constants; /* bit i: input i is a constant of the model, not an input of the run */
+    uint64_t constants; /* bit i: input i is a constant of the model, not an input of the run */
 };
 
 /* The status and, on failure, the sentence of whatever failed first. */

@@ -79,7 +79,7 @@ static enum status require_body(struct op_context *c, int inputs, int outputs)
     return STATUS_OK;
 }
 
-/* Sizes of what the body makes are known only once it has run. */
+/* Sizes of what the body makes, and types that it does not declare, are known only once it has run. */
 static enum status set_body_outputs(struct op_context *c, int body_first, int carried, int carried_first)
 {
     const struct graph *body = op_graph(c, "body");
@@ -87,9 +87,6 @@ static enum status set_body_outputs(struct op_context *c, int body_first, int ca
         enum dtype dtype = body->outputs[body_first + i]->dtype;
         if (dtype == DTYPE_NONE && i < carried)
             dtype = op_input(c, carried_first + i)->dtype;
-        if (dtype == DTYPE_NONE)
-            return op_error(c, STATUS_INVALID_MODEL, "its body does not declare the type of output %d '%s'", i,
-                            body->outputs[body_first + i]->name);
         TRY(op_set_output_at_run(c, i, dtype, -1, NULL));
     }
     return STATUS_OK;
