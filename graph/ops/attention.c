@@ -6,8 +6,7 @@
 
 #include <math.h>
 
-/* --- the two products ----------------------------------------------------------------------------------------------
- */
+/* --- the two products ------------------------------------------------------------------------------------- */
 
 /* Query heads that share a head of keys stand one after the other, so together they are a matrix with more rows. */
 static struct value *join_heads(struct op_context *c, const struct attention *a, struct value *x, int64_t columns)
@@ -39,8 +38,7 @@ struct value *attention_mean(struct op_context *c, const struct attention *a, st
     return part_heads(c, a, op_build2(c, "MatMul", join_heads(c, a, weights, a->keys), v), a->v_head);
 }
 
-/* --- Attention: (Q, K, V, mask, past key, past value, valid keys) → (Y, key, value, scores) --------------------------
- */
+/* --- Attention: (Q, K, V, mask, past key, past value, valid keys) → (Y, key, value, scores) --------------- */
 
 enum { MASK = 3, PAST_KEY, PAST_VALUE, VALID_KEYS };
 
@@ -179,8 +177,7 @@ static struct value *unpacked(struct op_context *c, int i, const int64_t sizes[4
     return build_transpose(c, x, 4, (int64_t[]){0, 2, 1, 3});
 }
 
-/* --- the bias -------------------------------------------------------------------------------------------------------
- */
+/* --- the bias --------------------------------------------------------------------------------------------- */
 
 static struct value *both(struct op_context *c, struct value *a, struct value *b)
 {
@@ -247,8 +244,7 @@ static struct value *attention_bias(struct op_context *c, const struct operands 
     return build_select(c, allowed, added, build_number(c, o->a.dtype, -INFINITY));
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------------------- */
 
 static struct value *softened(struct op_context *c, struct value *scores, enum dtype dtype)
 {

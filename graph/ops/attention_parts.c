@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- RotaryEmbedding: (x, cos, sin, positions) ----------------------------------------------------------------------
- */
+/* --- RotaryEmbedding: (x, cos, sin, positions) ------------------------------------------------------------ */
 
 struct rotation {
     int64_t batch, heads, length, head;
@@ -122,8 +121,7 @@ static enum status expand_rotary(struct op_context *c)
 
 OPERATOR(RotaryEmbedding, 3, 4, 1, 1, shapes_rotary, .expand = expand_rotary)
 
-/* --- SwiGLU: a sigmoid(alpha a) b ------------------------------------------------------------------------------------
- */
+/* --- SwiGLU: a sigmoid(alpha a) b ------------------------------------------------------------------------- */
 
 static enum status shapes_swiglu(struct op_context *c)
 {

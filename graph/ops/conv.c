@@ -1,6 +1,7 @@
 /* Conv and ConvTranspose. A transposed convolution is a convolution of the input spread out with zeros, with the
  * kernel turned round. */
 #include "kernels/conv.h"
+#include "graph/ops/tools.h"
 #include "graph/ops/window.h"
 
 static enum status check_operands(struct op_context *c, int64_t output_channels)
@@ -32,7 +33,7 @@ static enum status check_weights(struct op_context *c, int64_t *groups)
     return STATUS_OK;
 }
 
-/* --- Conv -------------------------------------------------------------------------------------------------------- */
+/* --- Conv ------------------------------------------------------------------------------------------------- */
 
 static enum status conv_window(struct op_context *c, struct window *w, int64_t *groups)
 {
@@ -83,19 +84,9 @@ static enum status lower_conv(struct op_context *c)
     return emit_conv(c, &params);
 }
 
-const struct op op_Conv = {
-    .domain = "",
-    .name = "Conv",
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_conv,
-    .lower = lower_conv,
-};
+OPERATOR(Conv, 2, 3, 1, 1, shapes_conv, .flags = OP_HALF_AS_F32, .lower = lower_conv)
 
-/* --- ConvTranspose ----------------------------------------------------------------------------------------------- */
+/* --- ConvTranspose ---------------------------------------------------------------------------------------- */
 
 /* Sizes along one axis as ONNX names them. */
 struct transposed {
@@ -188,14 +179,4 @@ static enum status lower_conv_transpose(struct op_context *c)
     return emit_conv(c, &params);
 }
 
-const struct op op_ConvTranspose = {
-    .domain = "",
-    .name = "ConvTranspose",
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_conv_transpose,
-    .lower = lower_conv_transpose,
-};
+OPERATOR(ConvTranspose, 2, 3, 1, 1, shapes_conv_transpose, .flags = OP_HALF_AS_F32, .lower = lower_conv_transpose)

@@ -29,8 +29,7 @@ struct operand {
     struct term term;
 };
 
-/* --- the equation ---------------------------------------------------------------------------------------------------
- */
+/* --- the equation ----------------------------------------------------------------------------------------- */
 
 static int label_of(char letter)
 {
@@ -170,8 +169,7 @@ static enum status shapes_einsum(struct op_context *c)
     return op_set_output(c, 0, op_input(c, 0)->dtype, e.output.rank, dims);
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------
- */
+/* --- steps ------------------------------------------------------------------------------------------------ */
 
 static enum status new_operand(struct op_context *c, const struct equation *e, const struct term *term,
                                enum dtype dtype, struct operand *result)

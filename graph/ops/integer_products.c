@@ -82,7 +82,7 @@ static int64_t column_count(const struct value *b)
     return b->rank > 1 ? b->dims[b->rank - 1] : 1;
 }
 
-/* --- MatMulInteger, ConvInteger ---------------------------------------------------------------------------------- */
+/* --- MatMulInteger, ConvInteger --------------------------------------------------------------------------- */
 
 static enum status shapes_matmul_integer(struct op_context *c)
 {
@@ -122,8 +122,7 @@ static enum status expand_conv_integer(struct op_context *c)
 
 OPERATOR(ConvInteger, 2, 4, 1, 1, shapes_conv_integer, .expand = expand_conv_integer)
 
-/* --- QLinearMatMul, QLinearConv: (x, x scale, x zero, w, w scale, w zero, y scale, y zero[, bias]) ------------------
- */
+/* --- QLinearMatMul, QLinearConv: (x, x scale, x zero, w, w scale, w zero, y scale, y zero[, bias]) -------- */
 
 static enum status check_quantised(struct op_context *c, int64_t rows, int64_t columns)
 {

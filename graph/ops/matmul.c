@@ -1,11 +1,11 @@
 /* MatMul and Gemm. */
 #include "kernels/matmul.h"
 
-#include "graph/op.h"
+#include "graph/ops/tools.h"
 
 #define TYPES_MATMUL (TYPES_FLOAT | TYPE(DTYPE_I32) | TYPE(DTYPE_I64) | TYPE(DTYPE_U32) | TYPE(DTYPE_U64))
 
-/* --- MatMul ------------------------------------------------------------------------------------------------------- */
+/* --- MatMul ----------------------------------------------------------------------------------------------- */
 
 /* The operands as matrices: a vector on the left is a row, one on the right a column. Batch axes are broadcast. */
 static enum status matmul_params(struct op_context *c, struct matmul_params *p)
@@ -79,19 +79,9 @@ static enum status lower_matmul(struct op_context *c)
                    c->node->outputs, NULL);
 }
 
-const struct op op_MatMul = {
-    .domain = "",
-    .name = "MatMul",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_matmul,
-    .lower = lower_matmul,
-};
+OPERATOR(MatMul, 2, 2, 1, 1, shapes_matmul, .flags = OP_HALF_AS_F32, .lower = lower_matmul)
 
-/* --- Gemm --------------------------------------------------------------------------------------------------------- */
+/* --- Gemm ------------------------------------------------------------------------------------------------- */
 
 static enum status gemm_params(struct op_context *c, struct matmul_params *p)
 {
@@ -186,14 +176,4 @@ static enum status lower_gemm(struct op_context *c)
     return scaled ? lower_scaling(c, product, alpha, beta) : STATUS_OK;
 }
 
-const struct op op_Gemm = {
-    .domain = "",
-    .name = "Gemm",
-    .min_inputs = 2,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_gemm,
-    .lower = lower_gemm,
-};
+OPERATOR(Gemm, 2, 3, 1, 1, shapes_gemm, .flags = OP_HALF_AS_F32, .lower = lower_gemm)

@@ -1,7 +1,7 @@
 /* Normalisation by the statistics of groups of elements. */
 #include "kernels/normalize.h"
 
-#include "graph/op.h"
+#include "graph/ops/tools.h"
 
 /* A normalisation before its axes are sorted: x seen as a contiguous tensor of these dimensions, the axes that make a
  * group, and the strides of scale and bias along every axis. */
@@ -44,7 +44,7 @@ static double epsilon_of(const struct op_context *c)
     return (double)op_float(c, "epsilon", 1e-5f);
 }
 
-/* --- LayerNormalization, RMSNormalization ------------------------------------------------------------------------- */
+/* --- LayerNormalization, RMSNormalization ----------------------------------------------------------------- */
 
 /* Scale or bias must broadcast to x without making it larger. */
 static enum status check_broadcast(struct op_context *c, int i)
@@ -124,24 +124,13 @@ static enum status lower_layer(struct op_context *c)
 
 /* `detail`: the input whose type the output has; the mean is subtracted where that is x. */
 #define NORMALIZATION(op_name, most_inputs, least_inputs, most_outputs, number, shapes_function, lower_function) \
-    const struct op op_##op_name = {                                                                             \
-        .domain = "",                                                                                            \
-        .name = #op_name,                                                                                        \
-        .min_inputs = least_inputs,                                                                              \
-        .max_inputs = most_inputs,                                                                               \
-        .min_outputs = 1,                                                                                        \
-        .max_outputs = most_outputs,                                                                             \
-        .flags = OP_HALF_AS_F32,                                                                                 \
-        .detail = number,                                                                                        \
-        .shapes = shapes_function,                                                                               \
-        .lower = lower_function,                                                                                 \
-    };
+    OPERATOR(op_name, least_inputs, most_inputs, 1, most_outputs, shapes_function, .flags = OP_HALF_AS_F32,      \
+             .detail = number, .lower = lower_function)
 
 NORMALIZATION(LayerNormalization, 3, 2, 3, 0, shapes_layer, lower_layer)
 NORMALIZATION(RMSNormalization, 2, 2, 1, 1, shapes_layer, lower_layer)
 
-/* --- InstanceNormalization, GroupNormalization ---------------------------------------------------------------------
- */
+/* --- InstanceNormalization, GroupNormalization ------------------------------------------------------------ */
 
 static enum status check_per_channel(struct op_context *c, int64_t count)
 {
@@ -228,8 +217,7 @@ static enum status lower_group(struct op_context *c)
 NORMALIZATION(InstanceNormalization, 3, 3, 1, 0, shapes_instance, lower_instance)
 NORMALIZATION(GroupNormalization, 3, 3, 1, 0, shapes_group, lower_group)
 
-/* --- MeanVarianceNormalization -------------------------------------------------------------------------------------
- */
+/* --- MeanVarianceNormalization ---------------------------------------------------------------------------- */
 
 static enum status variance_axes(struct op_context *c, unsigned *mask)
 {

@@ -1,19 +1,15 @@
 /* BatchNormalization, LpNormalization and LRN: pointwise programs, on statistics made by other families. */
 #include "graph/ops/reduce.h"
+#include "graph/ops/tools.h"
 #include "graph/ops/window.h"
 #include "kernels/pool.h"
 
-static void append(struct pointwise_params *params, struct pointwise_instruction instruction)
-{
-    params->code[params->instruction_count++] = instruction;
-}
+/* Appends POINTWISE_operation to a program; `class` is that of the node's numbers. */
+#define APPEND(params, operation, class_of_operands, ...)                                                        \
+    op_instruction((params), INSTRUCTION(.opcode = POINTWISE_##operation, .class = (uint8_t)(class_of_operands), \
+                                         .target = __VA_ARGS__))
 
-#define INSTRUCTION(operation, type, into, ...) \
-    ((struct pointwise_instruction){            \
-        .opcode = POINTWISE_##operation, .class = (uint8_t)(type), .target = (into), __VA_ARGS__})
-
-/* --- BatchNormalization --------------------------------------------------------------------------------------------
- */
+/* --- BatchNormalization ----------------------------------------------------------------------------------- */
 
 static bool is_training(const struct op_context *c)
 {
@@ -47,11 +43,8 @@ static enum status shapes_batch(struct op_context *c)
 static struct value *as_channels(struct op_context *c, struct value *list)
 {
     const struct value *x = op_input(c, 0);
-    int64_t dims[MAX_RANK] = {list->dims[0], 1, 1, 1, 1, 1, 1, 1};
-    struct value *view = op_temporary(c, list->dtype, x->rank > 1 ? x->rank - 1 : 1, dims);
-    if (view)
-        op_alias(c, view, list, 0);
-    return view;
+    const int64_t dims[MAX_RANK] = {list->dims[0], 1, 1, 1, 1, 1, 1, 1};
+    return op_view(c, list, x->rank > 1 ? x->rank - 1 : 1, dims);
 }
 
 /* Mean of x, and of (x - mean)^2, over all axes but the channels. */
@@ -64,8 +57,8 @@ static enum status batch_statistics(struct op_context *c, struct value *mean, st
     if (!squares || !means)
         return op_no_memory(c);
     struct pointwise_params params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(SUB, class, 2, .a = 0, .b = 1));
-    append(&params, INSTRUCTION(MUL, class, 2, .a = 2, .b = 2));
+    APPEND(&params, SUB, class, 2, .a = 0, .b = 1);
+    APPEND(&params, MUL, class, 2, .a = 2, .b = 2);
     params.operands[2].reg = 2;
     TRY(op_reduce(c, REDUCE_MEAN, x, axes, mean));
     TRY(op_pointwise(c, &params, (struct value *[]){x, means}, &squares));
@@ -81,11 +74,11 @@ static enum status update_running(struct op_context *c, struct value *running, s
         return STATUS_OK;
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
     struct pointwise_params params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(CONSTANT, class, 2, .immediate = {momentum}));
-    append(&params, INSTRUCTION(CONSTANT, class, 3, .immediate = {1 - momentum}));
-    append(&params, INSTRUCTION(MUL, class, 2, .a = 0, .b = 2));
-    append(&params, INSTRUCTION(MUL, class, 3, .a = 1, .b = 3));
-    append(&params, INSTRUCTION(ADD, class, 2, .a = 2, .b = 3));
+    APPEND(&params, CONSTANT, class, 2, .immediate = {momentum});
+    APPEND(&params, CONSTANT, class, 3, .immediate = {1 - momentum});
+    APPEND(&params, MUL, class, 2, .a = 0, .b = 2);
+    APPEND(&params, MUL, class, 3, .a = 1, .b = 3);
+    APPEND(&params, ADD, class, 2, .a = 2, .b = 3);
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, (struct value *[]){running, current}, &output);
 }
@@ -97,12 +90,12 @@ static enum status channel_factors(struct op_context *c, struct value *mean, str
     uint8_t class = (uint8_t)pointwise_class_of(factor->dtype);
     double epsilon = (double)op_float(c, "epsilon", 1e-5f);
     struct pointwise_params params = {.input_count = 4, .output_count = 2};
-    append(&params, INSTRUCTION(CONSTANT, class, 4, .immediate = {epsilon}));
-    append(&params, INSTRUCTION(ADD, class, 4, .a = 3, .b = 4));
-    append(&params, INSTRUCTION(SQRT, class, 4, .a = 4));
-    append(&params, INSTRUCTION(DIV, class, 4, .a = 0, .b = 4));
-    append(&params, INSTRUCTION(MUL, class, 5, .a = 2, .b = 4));
-    append(&params, INSTRUCTION(SUB, class, 5, .a = 1, .b = 5));
+    APPEND(&params, CONSTANT, class, 4, .immediate = {epsilon});
+    APPEND(&params, ADD, class, 4, .a = 3, .b = 4);
+    APPEND(&params, SQRT, class, 4, .a = 4);
+    APPEND(&params, DIV, class, 4, .a = 0, .b = 4);
+    APPEND(&params, MUL, class, 5, .a = 2, .b = 4);
+    APPEND(&params, SUB, class, 5, .a = 1, .b = 5);
     params.operands[4].reg = 4;
     params.operands[5].reg = 5;
     return op_pointwise(c, &params, (struct value *[]){op_input(c, 1), op_input(c, 2), mean, variance},
@@ -129,26 +122,15 @@ static enum status lower_batch(struct op_context *c)
     }
     TRY(channel_factors(c, mean, variance, factor, shift));
     struct pointwise_params params = {.input_count = 3, .output_count = 1};
-    append(&params, INSTRUCTION(MUL, class, 3, .a = 0, .b = 1));
-    append(&params, INSTRUCTION(ADD, class, 3, .a = 3, .b = 2));
+    APPEND(&params, MUL, class, 3, .a = 0, .b = 1);
+    APPEND(&params, ADD, class, 3, .a = 3, .b = 2);
     params.operands[3].reg = 3;
     return op_pointwise(c, &params, (struct value *[]){x, factors, shifts}, &y);
 }
 
-const struct op op_BatchNormalization = {
-    .domain = "",
-    .name = "BatchNormalization",
-    .min_inputs = 5,
-    .max_inputs = 5,
-    .min_outputs = 1,
-    .max_outputs = 5,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_batch,
-    .lower = lower_batch,
-};
+OPERATOR(BatchNormalization, 5, 5, 1, 5, shapes_batch, .flags = OP_HALF_AS_F32, .lower = lower_batch)
 
-/* --- LpNormalization -----------------------------------------------------------------------------------------------
- */
+/* --- LpNormalization -------------------------------------------------------------------------------------- */
 
 static enum status shapes_lp(struct op_context *c)
 {
@@ -176,28 +158,17 @@ static enum status lower_lp(struct op_context *c)
         return op_no_memory(c);
     TRY(op_reduce(c, op_int(c, "p", 2) == 1 ? REDUCE_L1 : REDUCE_L2, x, 1u << axis, norm));
     struct pointwise_params params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(CONSTANT, class, 2, .a = 0));
-    append(&params, INSTRUCTION(EQUAL, class, 3, .a = 1, .b = 2));
-    append(&params, INSTRUCTION(DIV, class, 4, .a = 0, .b = 1));
-    append(&params, INSTRUCTION(SELECT, class, 5, .a = 3, .b = 2, .c = 4));
+    APPEND(&params, CONSTANT, class, 2, .a = 0);
+    APPEND(&params, EQUAL, class, 3, .a = 1, .b = 2);
+    APPEND(&params, DIV, class, 4, .a = 0, .b = 1);
+    APPEND(&params, SELECT, class, 5, .a = 3, .b = 2, .c = 4);
     params.operands[2].reg = 5;
     return op_pointwise(c, &params, (struct value *[]){x, norm}, &y);
 }
 
-const struct op op_LpNormalization = {
-    .domain = "",
-    .name = "LpNormalization",
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_lp,
-    .lower = lower_lp,
-};
+OPERATOR(LpNormalization, 1, 1, 1, 1, shapes_lp, .flags = OP_HALF_AS_F32, .lower = lower_lp)
 
-/* --- LRN -----------------------------------------------------------------------------------------------------------
- */
+/* --- LRN -------------------------------------------------------------------------------------------------- */
 
 static enum status shapes_lrn(struct op_context *c)
 {
@@ -246,30 +217,20 @@ static enum status lower_lrn(struct op_context *c)
     if (value_elements(x) == 0)
         return STATUS_OK;
     struct pointwise_params square = {.input_count = 1, .output_count = 1};
-    append(&square, INSTRUCTION(MUL, class, 1, .a = 0, .b = 0));
+    APPEND(&square, MUL, class, 1, .a = 0, .b = 0);
     square.operands[1].reg = 1;
     TRY(op_pointwise(c, &square, &x, &squares));
     TRY(mean_across_channels(c, squares, means));
     struct pointwise_params params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha", 1e-4f)}));
-    append(&params, INSTRUCTION(CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias", 1)}));
-    append(&params, INSTRUCTION(CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta", 0.75f)}));
-    append(&params, INSTRUCTION(MUL, class, 5, .a = 1, .b = 2));
-    append(&params, INSTRUCTION(ADD, class, 5, .a = 5, .b = 3));
-    append(&params, INSTRUCTION(POW, class, 5, .a = 5, .b = 4));
-    append(&params, INSTRUCTION(DIV, class, 5, .a = 0, .b = 5));
+    APPEND(&params, CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha", 1e-4f)});
+    APPEND(&params, CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias", 1)});
+    APPEND(&params, CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta", 0.75f)});
+    APPEND(&params, MUL, class, 5, .a = 1, .b = 2);
+    APPEND(&params, ADD, class, 5, .a = 5, .b = 3);
+    APPEND(&params, POW, class, 5, .a = 5, .b = 4);
+    APPEND(&params, DIV, class, 5, .a = 0, .b = 5);
     params.operands[2].reg = 5;
     return op_pointwise(c, &params, (struct value *[]){x, means}, &y);
 }
 
-const struct op op_LRN = {
-    .domain = "",
-    .name = "LRN",
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_HALF_AS_F32,
-    .shapes = shapes_lrn,
-    .lower = lower_lrn,
-};
+OPERATOR(LRN, 1, 1, 1, 1, shapes_lrn, .flags = OP_HALF_AS_F32, .lower = lower_lrn)

@@ -2,9 +2,10 @@
 #include "kernels/pool.h"
 
 #include "graph/ops/reduce.h"
+#include "graph/ops/tools.h"
 #include "graph/ops/window.h"
 
-/* --- windows ------------------------------------------------------------------------------------------------------ */
+/* --- windows ---------------------------------------------------------------------------------------------- */
 
 static enum status pool_window(struct op_context *c, struct window *w)
 {
@@ -66,25 +67,15 @@ static enum status lower_pool(struct op_context *c)
     return emit_pool(c, &p);
 }
 
-#define POOL_OP(op_name, kind, outputs, shapes_function, lower_function) \
-    const struct op op_##op_name = {                                     \
-        .domain = "",                                                    \
-        .name = #op_name,                                                \
-        .min_inputs = 1,                                                 \
-        .max_inputs = 1,                                                 \
-        .min_outputs = 1,                                                \
-        .max_outputs = outputs,                                          \
-        .flags = OP_HALF_AS_F32,                                         \
-        .detail = kind,                                                  \
-        .shapes = shapes_function,                                       \
-        .lower = lower_function,                                         \
-    };
+#define POOL_OP(op_name, kind, outputs, shapes_function, lower_function)                          \
+    OPERATOR(op_name, 1, 1, 1, outputs, shapes_function, .flags = OP_HALF_AS_F32, .detail = kind, \
+             .lower = lower_function)
 
 POOL_OP(MaxPool, POOL_MAX, 2, shapes_pool, lower_pool)
 POOL_OP(AveragePool, POOL_AVERAGE, 1, shapes_pool, lower_pool)
 POOL_OP(LpPool, POOL_LP, 1, shapes_pool, lower_pool)
 
-/* --- whole images ------------------------------------------------------------------------------------------------- */
+/* --- whole images ----------------------------------------------------------------------------------------- */
 
 static enum status shapes_global(struct op_context *c)
 {

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-/* --- regions of interest ---------------------------------------------------------------------------------------------
- */
+/* --- regions of interest ---------------------------------------------------------------------------------- */
 
 static enum status check_size(struct op_context *c, const char *name, int64_t size)
 {

@@ -1,6 +1,8 @@
 /* Reduce*, ArgMax and ArgMin. */
 #include "graph/ops/reduce.h"
 
+#include "graph/ops/tools.h"
+
 #include "kernels/argmax.h"
 
 /* Neighbouring axes of one kind are one, since the input has no gaps. */
@@ -77,19 +79,8 @@ static enum status lower_reduce(struct op_context *c)
     return op_reduce(c, (enum reduce_kind)c->node->op->detail, op_input(c, 0), mask, op_output(c, 0));
 }
 
-#define REDUCE(op_name, kind)        \
-    const struct op op_##op_name = { \
-        .domain = "",                \
-        .name = #op_name,            \
-        .min_inputs = 1,             \
-        .max_inputs = 2,             \
-        .min_outputs = 1,            \
-        .max_outputs = 1,            \
-        .flags = OP_HALF_AS_F32,     \
-        .detail = kind,              \
-        .shapes = shapes_reduce,     \
-        .lower = lower_reduce,       \
-    };
+#define REDUCE(op_name, kind) \
+    OPERATOR(op_name, 1, 2, 1, 1, shapes_reduce, .flags = OP_HALF_AS_F32, .detail = kind, .lower = lower_reduce)
 
 REDUCE(ReduceSum, REDUCE_SUM)
 REDUCE(ReduceMean, REDUCE_MEAN)
@@ -102,7 +93,7 @@ REDUCE(ReduceSumSquare, REDUCE_SUM_SQUARE)
 REDUCE(ReduceLogSum, REDUCE_LOG_SUM)
 REDUCE(ReduceLogSumExp, REDUCE_LOG_SUM_EXP)
 
-/* --- ArgMax, ArgMin ----------------------------------------------------------------------------------------------- */
+/* --- ArgMax, ArgMin --------------------------------------------------------------------------------------- */
 
 static enum status shapes_argmax(struct op_context *c)
 {
@@ -119,36 +110,22 @@ static enum status lower_argmax(struct op_context *c)
     const struct value *x = op_input(c, 0);
     int axis;
     TRY(op_axis(c, "axis", op_int(c, "axis", 0), x->rank, &axis));
+    struct axis_split split = op_split_at(x, axis);
     struct argmax_params p = {
         .dtype = x->dtype,
         .minimum = c->node->op->detail != 0,
         .last = op_int(c, "select_last_index", 0) != 0,
-        .outer = 1,
-        .axis = x->dims[axis],
-        .inner = 1,
+        .outer = split.outer,
+        .axis = split.count,
+        .inner = split.inner,
     };
-    for (int i = 0; i < x->rank; i++) {
-        p.outer *= i < axis ? x->dims[i] : 1;
-        p.inner *= i > axis ? x->dims[i] : 1;
-    }
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_argmax, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, NULL);
 }
 
-#define ARGMAX(op_name, minimum)     \
-    const struct op op_##op_name = { \
-        .domain = "",                \
-        .name = #op_name,            \
-        .min_inputs = 1,             \
-        .max_inputs = 1,             \
-        .min_outputs = 1,            \
-        .max_outputs = 1,            \
-        .flags = OP_HALF_AS_F32,     \
-        .detail = minimum,           \
-        .shapes = shapes_argmax,     \
-        .lower = lower_argmax,       \
-    };
+#define ARGMAX(op_name, minimum) \
+    OPERATOR(op_name, 1, 1, 1, 1, shapes_argmax, .flags = OP_HALF_AS_F32, .detail = minimum, .lower = lower_argmax)
 
 ARGMAX(ArgMax, 0)
 ARGMAX(ArgMin, 1)

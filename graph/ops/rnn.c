@@ -1,5 +1,5 @@
 /* RNN, GRU and LSTM: one product of the whole input with the input weights, then the recurrence step by step. */
-#include "graph/op.h"
+#include "graph/ops/tools.h"
 #include "kernels/matmul.h"
 #include "kernels/recurrent.h"
 
@@ -7,8 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* --- activations ---------------------------------------------------------------------------------------------------
- */
+/* --- activations ------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *name;
@@ -69,8 +68,7 @@ static enum status read_functions(struct op_context *c, struct recurrent_params 
     return STATUS_OK;
 }
 
-/* --- shapes ---------------------------------------------------------------------------------------------------------
- */
+/* --- shapes ----------------------------------------------------------------------------------------------- */
 
 static enum status check_shape(struct op_context *c, int i, int rank, const int64_t *dims)
 {
@@ -151,8 +149,7 @@ static enum status shapes_recurrent(struct op_context *c)
     return op_set_output(c, 2, p.dtype, 3, states);
 }
 
-/* --- lowering --------------------------------------------------------------------------------------------------------
- */
+/* --- lowering --------------------------------------------------------------------------------------------- */
 
 /* The products of all steps with the input weights of each direction: [directions, rows of x, units]. */
 static enum status project_input(struct op_context *c, const struct recurrent_params *p, struct value **result)
@@ -210,19 +207,9 @@ static enum status lower_recurrent(struct op_context *c)
                    (struct value *[]){op_output(c, 0), op_output(c, 1), op_output(c, 2)}, NULL);
 }
 
-#define RECURRENT_OP(op_name, cell, most_inputs, most_outputs) \
-    const struct op op_##op_name = {                           \
-        .domain = "",                                          \
-        .name = #op_name,                                      \
-        .min_inputs = 3,                                       \
-        .max_inputs = most_inputs,                             \
-        .min_outputs = 0,                                      \
-        .max_outputs = most_outputs,                           \
-        .flags = OP_HALF_AS_F32,                               \
-        .detail = cell,                                        \
-        .shapes = shapes_recurrent,                            \
-        .lower = lower_recurrent,                              \
-    };
+#define RECURRENT_OP(op_name, cell, most_inputs, most_outputs)                                                    \
+    OPERATOR(op_name, 3, most_inputs, 0, most_outputs, shapes_recurrent, .flags = OP_HALF_AS_F32, .detail = cell, \
+             .lower = lower_recurrent)
 
 RECURRENT_OP(RNN, RECURRENT_RNN, 6, 2)
 RECURRENT_OP(GRU, RECURRENT_GRU, 6, 2)

@@ -1,7 +1,7 @@
 /* Softmax, LogSoftmax, Hardmax. */
 #include "kernels/softmax.h"
 
-#include "graph/op.h"
+#include "graph/ops/tools.h"
 
 static enum status softmax_params(struct op_context *c, struct softmax_params *p)
 {
@@ -9,16 +9,12 @@ static enum status softmax_params(struct op_context *c, struct softmax_params *p
     bool flatten = c->node->version < 13; /* older: all axes from `axis` on are one */
     int axis;
     TRY(op_axis(c, "axis", op_int(c, "axis", flatten ? 1 : -1), x->rank, &axis));
-    *p = (struct softmax_params){
-        .dtype = x->dtype, .kind = (enum softmax_kind)c->node->op->detail, .outer = 1, .axis = 1, .inner = 1};
-    for (int i = 0; i < x->rank; i++) {
-        if (i < axis)
-            p->outer *= x->dims[i];
-        else if (i == axis || flatten)
-            p->axis *= x->dims[i];
-        else
-            p->inner *= x->dims[i];
-    }
+    struct axis_split split = op_split_at(x, axis);
+    *p = (struct softmax_params){.dtype = x->dtype,
+                                 .kind = (enum softmax_kind)c->node->op->detail,
+                                 .outer = split.outer,
+                                 .axis = flatten ? split.count * split.inner : split.count,
+                                 .inner = flatten ? 1 : split.inner};
     return STATUS_OK;
 }
 
@@ -42,19 +38,8 @@ static enum status lower_softmax(struct op_context *c)
     return STATUS_OK;
 }
 
-#define SOFTMAX_OP(op_name, kind)    \
-    const struct op op_##op_name = { \
-        .domain = "",                \
-        .name = #op_name,            \
-        .min_inputs = 1,             \
-        .max_inputs = 1,             \
-        .min_outputs = 1,            \
-        .max_outputs = 1,            \
-        .flags = OP_HALF_AS_F32,     \
-        .detail = kind,              \
-        .shapes = shapes_softmax,    \
-        .lower = lower_softmax,      \
-    };
+#define SOFTMAX_OP(op_name, kind) \
+    OPERATOR(op_name, 1, 1, 1, 1, shapes_softmax, .flags = OP_HALF_AS_F32, .detail = kind, .lower = lower_softmax)
 
 SOFTMAX_OP(Softmax, SOFTMAX)
 SOFTMAX_OP(LogSoftmax, SOFTMAX_LOG)
