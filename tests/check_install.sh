@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs into an empty folder and builds the README's C example against it, as C and as C++, found by pkg-config.
+set -u
+cd "$(dirname "$0")/.."
+build=${1:-build}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+expect() # DESCRIPTION COMMAND...
+{
+    local what=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf '%s:\n%s\n' "$what" "$(tail -n 10 <<<"$output")"
+    fi
+}
+
+says_three() # PROGRAM: the example names the digit
+{
+    local output
+    output=$("$1" "$build/digits.bin") && grep -qx 'this is a 3' <<<"$output" || { echo "it says: $output" && return 1; }
+}
+
+expect "make install" make --no-print-directory -s BUILD="$build" install PREFIX="$work/usr"
+export PKG_CONFIG_PATH="$work/usr/lib/pkgconfig"
+# shellcheck disable=SC2046 # flags are words
+flags=$(pkg-config --cflags --libs infer)
+
+awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$work/example.c"
+cp "$work/example.c" "$work/example.cpp"
+# shellcheck disable=SC2086
+expect "the README's example as C" cc -std=c11 -Wall -Wextra -Werror "$work/example.c" $flags -o "$work/c"
+# shellcheck disable=SC2086
+expect "the README's example as C++" g++ -std=c++17 -Wall -Wextra -Werror "$work/example.cpp" $flags -o "$work/cpp"
+expect "the C program's answer" says_three "$work/c"
+expect "the C++ program's answer" says_three "$work/cpp"
+expect "the header alone as strict C" \
+    cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -fsyntax-only -x c "$work/usr/include/infer.h"
+expect "installed infer-run" "$work/usr/bin/infer-run" "$build/digits.bin" tests/demo/digit_3.npy
+expect "nothing but the library, the header and the tools is installed" \
+    test -z "$(cd "$work/usr" && find . -type f | grep -vE '^\./(lib/(libinfer\.a|pkgconfig/infer\.pc)|include/infer\.h|bin/infer-[a-z]+)$')"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
