@@ -179,6 +179,7 @@ typedef struct infer_memory {
     size_t lower_bound_bytes; /* no plan in this order of steps can be lower */
     size_t workspace_bytes;   /* the largest workspace of a step, within the arena */
     size_t steps;
+    infer_isa isa; /* the highest that a kernel of these steps is made for; AUTO never */
     bool complete; /* false: shapes depend on data from some step on, and the numbers cover the steps before it */
 } infer_memory;
 

@@ -1,7 +1,6 @@
 #include "runtime/place.h"
 
 #include "graph/op.h"
-#include "graph/planner.h"
 
 #include <string.h>
 
@@ -293,14 +292,7 @@ static struct buffer value_buffer(const struct placing *p, const struct value *v
     };
 }
 
-struct arena {
-    struct buffer *buffers;
-    int *owners; /* value id, or -1 - step for a workspace */
-    size_t *offsets;
-    size_t count;
-};
-
-static void collect(struct placing *p, struct arena *arena)
+static void collect(struct placing *p, struct arena_plan *arena)
 {
     const struct step_list *steps = &p->program->segment.steps;
     int end = steps->count + 1;
@@ -331,7 +323,7 @@ static enum status plan_arena(struct placing *p)
     struct program *program = p->program;
     struct region *region = &program->region;
     size_t most = (size_t)p->graph->value_count + (size_t)program->segment.steps.count + 1;
-    struct arena arena = {
+    struct arena_plan arena = {
         .buffers = region_array(region, most, sizeof *arena.buffers),
         .owners = region_array(region, most, sizeof *arena.owners),
         .offsets = region_array(region, most, sizeof *arena.offsets),
@@ -342,6 +334,7 @@ static enum status plan_arena(struct placing *p)
     struct plan plan;
     TRY(plan_memory(p->options->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan,
                     p->error));
+    program->plan = arena;
     program->arena_bytes = plan.height;
     program->lower_bound_bytes = plan.lower_bound;
     for (size_t i = 0; i < arena.count; i++) {

@@ -3,6 +3,7 @@
 #ifndef INFER_RUNTIME_PROGRAM_H
 #define INFER_RUNTIME_PROGRAM_H
 
+#include "graph/planner.h"
 #include "graph/specialise.h"
 
 #include <stdatomic.h>
@@ -36,6 +37,14 @@ struct output_binding {
     const struct value *value;
 };
 
+/* What the planner placed in the arena. */
+struct arena_plan {
+    struct buffer *buffers; /* time is the index of a step */
+    int *owners;            /* value id, or -1 - step for a workspace */
+    size_t *offsets;
+    size_t count;
+};
+
 struct program {
     atomic_int references;
     struct region region;
@@ -48,6 +57,7 @@ struct program {
     int constant_count;
     struct output_binding *outputs;
     int output_count;
+    struct arena_plan plan;
     size_t arena_bytes, lower_bound_bytes, workspace_bytes, constant_bytes;
     int slot_count; /* including the parent's */
 

@@ -33,7 +33,7 @@ int tool_failed(const struct tool *tool, const char *format, ...)
 /* What --help and --version print must arrive, or the tool has failed. */
 static void finish_output(const struct tool *tool)
 {
-    exit(fflush(stdout) == 0 ? EXIT_DONE : tool_failed(tool, "standard output: %s", strerror(errno)));
+    exit(fflush(stdout) == 0 ? EXIT_DONE : tool_failed(tool, "standard output: cannot write: %s", strerror(errno)));
 }
 
 int tool_option(const struct tool *tool, int argc, char **argv)
@@ -84,6 +84,48 @@ bool parse_bytes(const char *text, size_t *bytes)
     return multiply_size((size_t)number, unit, bytes);
 }
 
+static const char *const isa_names[] = {"auto", "reference", "avx2", "avx512"};
+
+bool parse_isa(const char *text, infer_isa *isa)
+{
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(text, isa_names[i]) == 0) {
+            *isa = (infer_isa)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *isa_text(infer_isa isa)
+{
+    return isa_names[isa];
+}
+
+static enum status cannot_write(const char *path, struct error *error)
+{
+    return error_set(error, STATUS_IO, "%s: cannot write: %s", strcmp(path, "-") == 0 ? "standard output" : path,
+                     strerror(errno));
+}
+
+FILE *text_open(const char *path, struct error *error)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    if (!file)
+        cannot_write(path, error);
+    return file;
+}
+
+enum status text_close(FILE *file, const char *path, struct error *error)
+{
+    bool done = fflush(file) == 0 && !ferror(file);
+    if (!done)
+        cannot_write(path, error);
+    if (file != stdout && fclose(file) != 0 && done)
+        return cannot_write(path, error);
+    return done ? STATUS_OK : STATUS_IO;
+}
+
 static bool ends_with(const char *text, const char *ending)
 {
     size_t length = strlen(text), tail = strlen(ending);
@@ -120,6 +162,7 @@ infer_status open_model(const char *path, const infer_model_options *options, st
         return error->status;
     }
     infer_model_options trusted = options ? *options : (infer_model_options){0};
+    storage->bytes = size;
     trusted.trust_weights = true; /* written a moment ago */
     return infer_model_open_memory(bytes, size, path, &trusted, model, error);
 }
@@ -129,4 +172,10 @@ void model_storage_free(struct model_storage *storage)
     if (storage->used)
         region_free(&storage->region);
     storage->used = false;
+}
+
+int tool_model_failed(const struct tool *tool, const char *path, const infer_error *error)
+{
+    bool named = strncmp(error->message, path, strlen(path)) == 0;
+    return named ? tool_failed(tool, "%s", error->message) : tool_failed(tool, "%s: %s", path, error->message);
 }

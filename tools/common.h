@@ -6,6 +6,7 @@
 #include "runtime/infer.h"
 
 #include <getopt.h>
+#include <stdio.h>
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -29,14 +30,26 @@ int tool_failed(const struct tool *tool, const char *format, ...) __attribute__(
 bool parse_integer(const char *text, int64_t least, int64_t most, int64_t *number);
 bool parse_bytes(const char *text, size_t *bytes);
 
+/* "auto", "reference", "avx2", "avx512". */
+bool parse_isa(const char *text, infer_isa *isa);
+const char *isa_text(infer_isa isa);
+
+/* A file for text, "-" being stdout. NULL, and the error set, where it cannot be written. */
+FILE *text_open(const char *path, struct error *error);
+/* Says whether all of it has arrived. */
+enum status text_close(FILE *file, const char *path, struct error *error);
+
 /* A model.bin; or a file whose name ends in .onnx, which is converted in memory. *storage then holds what
  * the model lies in; release it after the model by model_storage_free. Errors name the file. */
 struct model_storage {
     struct region region;
     bool used;
+    size_t bytes; /* of the model that was made; 0: it was read from its file */
 };
 infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
                         infer_model **model, infer_error *error);
 void model_storage_free(struct model_storage *storage);
+/* Prints the error after the model's path, unless it names it already; returns EXIT_FAILED. */
+int tool_model_failed(const struct tool *tool, const char *path, const infer_error *error);
 
 #endif

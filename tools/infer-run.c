@@ -60,15 +60,6 @@ static int64_t number(const char *option, const char *text, int64_t least, int64
     return value;
 }
 
-static infer_isa isa_option(const char *text)
-{
-    static const char *const names[] = {"auto", "reference", "avx2", "avx512"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(text, names[i]) == 0)
-            return (infer_isa)i;
-    exit(tool_usage(&tool, "--isa takes auto, reference, avx2 or avx512, not '%s'", text));
-}
-
 static void device_option(const char *text)
 {
     if (strcmp(text, "cuda") == 0)
@@ -101,7 +92,8 @@ static void take_option(struct request *request, int found)
         precision_option(optarg);
         break;
     case 'i':
-        request->session.isa = isa_option(optarg);
+        if (!parse_isa(optarg, &request->session.isa))
+            exit(tool_usage(&tool, "--isa takes auto, reference, avx2 or avx512, not '%s'", optarg));
         break;
     case 't':
         request->session.threads = (int)number("threads", optarg, 1, 1024);
@@ -159,14 +151,6 @@ static void job_free(struct job *job)
     model_storage_free(&job->storage);
 }
 
-static int failed(const struct request *request, const infer_error *error)
-{
-    size_t length = strlen(request->model_path);
-    bool named = strncmp(error->message, request->model_path, length) == 0;
-    return named ? tool_failed(&tool, "%s", error->message)
-                 : tool_failed(&tool, "%s: %s", request->model_path, error->message);
-}
-
 static int open_all(const struct request *request, struct job *job)
 {
     infer_error error = {0};
@@ -175,7 +159,7 @@ static int open_all(const struct request *request, struct job *job)
     if (open_model(request->model_path, &limits, &job->storage, &job->model, &error) != INFER_OK ||
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK ||
         infer_context_create(job->session, &job->context, &error) != INFER_OK)
-        return failed(request, &error);
+        return tool_model_failed(&tool, request->model_path, &error);
     report_loaded(&job->report);
     struct error from = {0};
     if (read_inputs(job->model, request->input_count, request->inputs, &job->inputs, &from) != STATUS_OK)
@@ -199,7 +183,7 @@ static int run_all(const struct request *request, struct job *job)
     for (int64_t i = 0; i < runs; i++) {
         double start = seconds_now();
         if (run_once(job, &error) != INFER_OK)
-            return failed(request, &error);
+            return tool_model_failed(&tool, request->model_path, &error);
         double elapsed = seconds_now() - start;
         if (i == 0)
             job->report.first_run_ms = elapsed * 1e3;

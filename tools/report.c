@@ -1,6 +1,8 @@
 #include "tools/report.h"
 
 #include "kernels/convert.h"
+#include "tools/common.h"
+#include "tools/json.h"
 
 #include <errno.h>
 #include <math.h>
@@ -107,28 +109,13 @@ static struct latency summarise(const struct report *report)
 
 /* --- JSON ------------------------------------------------------------------------------------------------ */
 
-static void json_text(FILE *file, const char *text)
-{
-    fputc('"', file);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(file, "\\%c", *c);
-        else if (*c < 0x20)
-            fprintf(file, "\\u%04x", *c);
-        else
-            fputc(*c, file);
-    }
-    fputc('"', file);
-}
-
 static void json_tensor(FILE *file, const char *name, const infer_tensor *tensor)
 {
     fputs("{\"name\":", file);
     json_text(file, name);
-    fprintf(file, ",\"dtype\":\"%s\",\"shape\":[", infer_dtype_name(tensor->dtype));
-    for (int i = 0; i < tensor->rank; i++)
-        fprintf(file, "%s%lld", i ? "," : "", (long long)tensor->dims[i]);
-    fputs("]}", file);
+    fprintf(file, ",\"dtype\":\"%s\",\"shape\":", infer_dtype_name(tensor->dtype));
+    json_dims(file, tensor->rank, tensor->dims);
+    fputc('}', file);
 }
 
 static void json_tensors(FILE *file, const struct report_subject *subject, bool inputs)
@@ -147,12 +134,6 @@ static void json_tensors(FILE *file, const struct report_subject *subject, bool 
     fputc(']', file);
 }
 
-static const char *isa_text(infer_isa isa)
-{
-    static const char *const names[] = {"auto", "reference", "avx2", "avx512"};
-    return (unsigned)isa < 4 ? names[isa] : "unknown";
-}
-
 static void json_latency(FILE *file, const struct report *report)
 {
     struct latency latency = summarise(report);
@@ -163,25 +144,25 @@ static void json_latency(FILE *file, const struct report *report)
             latency.mean > 0 ? 1e3 / latency.mean : 0.0);
 }
 
-static enum status write_failed(const char *path, struct error *error)
+/* The program of the run, which is known and only looked up. */
+static infer_memory program_memory(const struct report_subject *subject)
 {
-    return error_set(error, STATUS_IO, "%s: %s", strcmp(path, "-") == 0 ? "standard output" : path, strerror(errno));
+    infer_memory memory = {.isa = INFER_ISA_REFERENCE};
+    infer_session_prepare(subject->session, subject->inputs, infer_model_input_count(subject->model), &memory, NULL);
+    return memory;
 }
 
 enum status report_json(const struct report *report, const struct report_subject *subject, const char *path,
                         struct error *error)
 {
-    infer_memory memory = {0};
-    infer_error prepared = {0};
-    infer_session_prepare(subject->session, subject->inputs, infer_model_input_count(subject->model), &memory,
-                          &prepared);
-    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+    infer_memory memory = program_memory(subject);
+    FILE *file = text_open(path, error);
     if (!file)
-        return write_failed(path, error);
+        return error->status;
     fputs("{\"model\":", file);
     json_text(file, report->model_path);
     fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"",
-            isa_text(infer_session_isa(subject->session)), infer_session_threads(subject->session));
+            isa_text(memory.isa), infer_session_threads(subject->session));
     json_latency(file, report);
     fprintf(file, ",\"weight_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu",
             memory.weight_bytes, infer_context_arena_bytes(subject->context), memory.lower_bound_bytes);
@@ -190,10 +171,7 @@ enum status report_json(const struct report *report, const struct report_subject
     json_tensors(file, subject, true);
     json_tensors(file, subject, false);
     fputs("}\n", file);
-    bool done = fflush(file) == 0 && !ferror(file);
-    if (file != stdout)
-        done = fclose(file) == 0 && done;
-    return done ? STATUS_OK : write_failed(path, error);
+    return text_close(file, path, error);
 }
 
 /* --- for people ------------------------------------------------------------------------------------------ */
@@ -240,7 +218,7 @@ static enum status read_labels(const char *path, struct labels *labels, struct e
         return STATUS_OK;
     FILE *file = fopen(path, "r");
     if (!file)
-        return write_failed(path, error);
+        return error_set(error, STATUS_IO, "%s: cannot open: %s", path, strerror(errno));
     size_t capacity = 0;
     ssize_t length = getdelim(&labels->text, &capacity, '\0', file);
     fclose(file);
@@ -299,7 +277,7 @@ enum status report_text(const struct report *report, const struct report_subject
     enum status status = read_labels(subject->labels, &labels, error);
     if (status == STATUS_OK) {
         struct latency latency = summarise(report);
-        printf("cpu, %s kernels, %d thread%s\n", isa_text(infer_session_isa(subject->session)),
+        printf("cpu, %s kernels, %d thread%s\n", isa_text(program_memory(subject).isa),
                infer_session_threads(subject->session), infer_session_threads(subject->session) == 1 ? "" : "s");
         for (size_t i = 0; i < infer_model_output_count(subject->model); i++)
             show_output(subject, i, &labels);
@@ -307,8 +285,7 @@ enum status report_text(const struct report *report, const struct report_subject
         if (report->run_count > 1)
             printf(" median of %zu runs (%.3f to %.3f)", report->run_count, latency.min, latency.max);
         putchar('\n');
-        if (fflush(stdout) != 0)
-            status = write_failed("-", error);
+        status = text_close(stdout, "-", error);
     }
     free(labels.text);
     free(labels.lines);
