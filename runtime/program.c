@@ -33,6 +33,17 @@ void program_release(struct program *program)
     }
 }
 
+enum isa program_isa(const struct program *program)
+{
+    enum isa highest = ISA_REFERENCE;
+    for (int i = 0; i < program->step_count; i++) {
+        const struct kernel *kernel = program->steps[i].step->kernel;
+        if (kernel && kernel->isa > highest)
+            highest = kernel->isa;
+    }
+    return highest;
+}
+
 struct operand program_place(const struct program *program, struct value *value)
 {
     size_t offset;

@@ -99,6 +99,9 @@ enum status program_continue(const struct program_options *options, struct progr
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
 
+/* The highest that one of its kernels is made for. */
+enum isa program_isa(const struct program *program);
+
 /* The place of a value of the program. */
 struct operand program_place(const struct program *program, struct value *value);
 

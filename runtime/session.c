@@ -161,17 +161,6 @@ enum status session_program(struct infer_session *session, const void *key, size
     return status;
 }
 
-static infer_isa highest_isa(const struct program *program)
-{
-    enum isa highest = ISA_REFERENCE;
-    for (int i = 0; i < program->step_count; i++) {
-        const struct kernel *kernel = program->steps[i].step->kernel;
-        if (kernel && kernel->isa > highest)
-            highest = kernel->isa;
-    }
-    return (infer_isa)((int)highest + INFER_ISA_REFERENCE);
-}
-
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_memory *memory, infer_error *error)
 {
@@ -188,7 +177,7 @@ infer_status infer_session_prepare(infer_session *session, const infer_tensor *i
             .lower_bound_bytes = program->lower_bound_bytes,
             .workspace_bytes = program->workspace_bytes,
             .steps = (size_t)program->step_count,
-            .isa = highest_isa(program),
+            .isa = (infer_isa)((int)program_isa(program) + INFER_ISA_REFERENCE),
             .complete = program->complete,
         };
     runner_free(&runner);

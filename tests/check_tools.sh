@@ -212,6 +212,7 @@ done_with "report in a file" 'latency' infer-run "$model" "$digit" --json "$work
 report "--json FILE" "$work/report.json"
 done_with "report on stdout" '^\{"model":.*\} $' infer-run "$model" "$digit" --json - --threads 2 --repeat 3 -o "$work/one"
 report "--json -" "$work/out"
+done_with "the kernels used" '"isa":"reference"' infer-run "$model" "$digit" --json - --isa reference
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
@@ -254,6 +255,66 @@ INFER_ISA=sse infer-run "$model" "$digit" >"$work/out" 2>"$work/err"
 verdict "a wrong INFER_ISA" "$([ $? -eq 1 ] && grep -q "INFER_ISA is 'sse'" "$work/err" || cat "$work/err" "$work/out")"
 infer-run "$model" "$digit" >/dev/full 2>"$work/err"
 verdict "infer-run on a full disk" "$([ $? -eq 1 ] && grep -q 'standard output: .*No space' "$work/err" || cat "$work/err")"
+
+# --- infer-inspect --------------------------------------------------------------------------------------------
+
+done_with "table" 'checksums right.*image +float32 batchx1x8x8.*operators.*Conv 2.*weights +[0-9,]+ bytes.*--shape' \
+    infer-inspect "$model"
+done_with "steps" 'arena .*lower bound.*isa .*step +kernel.*conv1 \(Conv\).*softmax \(Softmax\)' \
+    infer-inspect "$model" --shape image=3x1x8x8
+done_with ".onnx" 'converted in memory.*Conv 2' infer-inspect "$onnx"
+done_with "after a pass" '^graph digits .*input image float32 .*= Softmax\(.*output scores' \
+    infer-inspect "$model" --dump-after dead-code
+done_with "as imported" '= Flatten\(pool2\)' infer-inspect "$model" --dump-after import
+done_with "files, and the table" 'operators' infer-inspect "$model" --shape image=3x1x8x8 \
+    --memory "$work/plan.svg" --dot "$work/graph.dot" --json="$work/inspect.json"
+done_with "Graphviz on stdout" '^digraph "digits".*float32 2x1x8x8.* \} $' \
+    infer-inspect "$model" --shape image=2x1x8x8 --dot -
+verdict "what infer-inspect wrote" "$(python3 - "$work" <<'PY' 2>&1
+import json, re, sys
+import xml.etree.ElementTree as tree
+
+work = sys.argv[1]
+report = json.load(open(f"{work}/inspect.json"))
+program = report["program"]
+if report["operators"]["Conv"] != 2 or report["inputs"][0]["shape"] != ["batch", 1, 8, 8] or report["nodes"] != 12:
+    print("operators, inputs, nodes:", report)
+if len(program["steps"]) < 5 or program["steps"][-1]["outputs"][0]["space"] != "output" or not program["complete"]:
+    print("program:", program)
+highest = 0
+for step in program["steps"]:
+    for output in step["outputs"]:
+        if output and output["space"] == "arena":
+            highest = max(highest, output["offset"] + output["bytes"])
+    if step["workspace_bytes"]:
+        highest = max(highest, step["workspace_offset"] + step["workspace_bytes"])
+if not highest <= program["activation_bytes"] or program["activation_bytes"] < program["activation_lower_bound_bytes"]:
+    print("buffers end at", highest, "in", program["activation_bytes"], program["activation_lower_bound_bytes"])
+
+drawing = tree.parse(f"{work}/plan.svg").getroot()
+names = [title.text for title in drawing.iter("{http://www.w3.org/2000/svg}title")]
+if not any("conv1" in name and "bytes at" in name for name in names):
+    print("no buffer of conv1 among", names)
+dot = open(f"{work}/graph.dot").read()
+if len(re.findall(r"^  node\d+ \[", dot, re.M)) != 12 or "3x1x8x8" not in dot:
+    print(dot)
+PY
+)"
+for damaged in cut.bin empty.bin magic.bin header.bin weights.bin cut.onnx; do
+    refused 1 "$damaged: " infer-inspect "$work/$damaged"
+done
+refused 1 'nosuch\.bin: cannot open' infer-inspect "$work/nosuch.bin"
+refused 1 "input 'image' is batchx1x8x8: name its size" infer-inspect "$model" --memory "$work/x.svg"
+refused 1 "no input 'picture'" infer-inspect "$model" --shape picture=1x1x8x8
+refused 1 "'1x' is no shape" infer-inspect "$model" --shape image=1x
+refused 1 "'1x1x8x99999999999' is no shape" infer-inspect "$model" --shape image=1x1x8x99999999999
+refused 1 "'image'.*1x1x8x9" infer-inspect "$model" --shape image=1x1x8x9
+refused 1 "nosuch/x\.svg: cannot write" infer-inspect "$model" --shape image=1x1x8x8 --memory "$work/nosuch/x.svg"
+refused 1 "nosuch/x\.dot: cannot write" infer-inspect "$model" --dot "$work/nosuch/x.dot"
+refused 1 "/dev/full: cannot write: No space" infer-inspect "$model" --json=/dev/full
+refused 2 "no pass 'nosuch'; the passes are import, " infer-inspect "$model" --dump-after nosuch
+refused 2 "takes NAME=" infer-inspect "$model" --shape 1x1x8x8
+refused 2 "one model" infer-inspect "$model" "$model"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -161,8 +161,8 @@ enum status report_json(const struct report *report, const struct report_subject
         return error->status;
     fputs("{\"model\":", file);
     json_text(file, report->model_path);
-    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"",
-            isa_text(memory.isa), infer_session_threads(subject->session));
+    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"", isa_text(memory.isa),
+            infer_session_threads(subject->session));
     json_latency(file, report);
     fprintf(file, ",\"weight_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu",
             memory.weight_bytes, infer_context_arena_bytes(subject->context), memory.lower_bound_bytes);

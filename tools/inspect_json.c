@@ -1,0 +1,124 @@
+#include "graph/op.h"
+#include "tools/inspect.h"
+#include "tools/json.h"
+
+/* Known sizes are numbers, symbols their names. */
+static void json_value(FILE *file, const struct graph *graph, const struct value *value)
+{
+    fputs("{\"name\":", file);
+    json_text(file, value->name);
+    fprintf(file, ",\"dtype\":\"%s\",\"shape\":", value->dtype == DTYPE_NONE ? "?" : dtype_name(value->dtype));
+    if (value->rank < 0)
+        fputs("null", file);
+    else
+        fputc('[', file);
+    for (int i = 0; i < value->rank; i++) {
+        fputs(i ? "," : "", file);
+        if (value->dims[i] >= 0)
+            fprintf(file, "%lld", (long long)value->dims[i]);
+        else
+            json_text(file, graph_symbol_name(graph, value->dims[i]));
+    }
+    fputs(value->rank < 0 ? "" : "]", file);
+}
+
+static void json_values(FILE *file, const struct graph *graph, const char *key, int count, struct value *const *values)
+{
+    json_key(file, key);
+    for (int i = 0; i < count; i++) {
+        fputc(i ? ',' : '[', file);
+        json_value(file, graph, values[i]);
+        fputc('}', file);
+    }
+    fputs(count ? "]" : "[]", file);
+}
+
+static void json_operands(FILE *file, const char *key, const struct graph *graph, int count,
+                          struct value *const *values, const struct operand *operands)
+{
+    static const char *const spaces[] = {"none", "arena", "constant", "input", "output", "slot"};
+    json_key(file, key);
+    fputc('[', file);
+    for (int i = 0; i < count; i++) {
+        fputs(i ? "," : "", file);
+        if (!values[i]) {
+            fputs("null", file);
+            continue;
+        }
+        json_value(file, graph, values[i]);
+        if (values[i]->rank >= 0)
+            fprintf(file, ",\"bytes\":%zu", value_bytes(values[i]));
+        fprintf(file, ",\"space\":\"%s\",\"offset\":%zu}", spaces[operands[i].space], operands[i].offset);
+    }
+    fputc(']', file);
+}
+
+static void json_step(FILE *file, const struct program *program, const struct program_step *step)
+{
+    const struct step *from = step->step;
+    const struct graph *graph = program->segment.graph;
+    fputs("{\"kernel\":", file);
+    json_text(file, step_kernel(from));
+    json_key(file, "node");
+    json_text(file, from->node->name);
+    json_key(file, "op");
+    json_text(file, from->node->op->name);
+    json_key(file, "sources");
+    fputc('[', file);
+    for (int i = 0; i < from->node->source_count; i++) {
+        fputs(i ? "," : "", file);
+        json_text(file, from->node->sources[i]);
+    }
+    fprintf(file, "],\"tasks\":%d,\"workspace_bytes\":%zu,\"workspace_offset\":%zu", step->tasks, step->workspace_bytes,
+            step->workspace_offset);
+    json_operands(file, "inputs", graph, from->input_count, from->inputs, step->operands);
+    json_operands(file, "outputs", graph, from->output_count, from->outputs, step->operands + from->input_count);
+    fputc('}', file);
+}
+
+static void json_program(FILE *file, const struct inspection *inspection)
+{
+    const struct program *program = inspection->program;
+    json_key(file, "program");
+    if (!program) {
+        fputs("null", file);
+        return;
+    }
+    fprintf(file,
+            "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,"
+            "\"workspace_bytes\":%zu,\"complete\":%s,\"steps\":[",
+            isa_name(program_isa(program)), inspection->session->constant_bytes + program->constant_bytes,
+            program->arena_bytes, program->lower_bound_bytes, program->workspace_bytes,
+            program->complete ? "true" : "false");
+    for (int i = 0; i < program->step_count; i++) {
+        fputs(i ? "," : "", file);
+        json_step(file, program, &program->steps[i]);
+    }
+    fputs("]}", file);
+}
+
+static void json_metadata(FILE *file, const struct inspection *inspection, const char *key)
+{
+    const char *text = infer_model_metadata(inspection->model, key);
+    json_key(file, key);
+    json_text(file, text ? text : "");
+}
+
+void inspect_json(FILE *file, const struct inspection *inspection)
+{
+    fputs("{\"model\":", file);
+    json_text(file, inspection->path);
+    fprintf(file, ",\"file_bytes\":%zu", inspection->file_bytes);
+    json_metadata(file, inspection, "name");
+    json_metadata(file, inspection, "producer");
+    json_metadata(file, inspection, "description");
+    json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs);
+    json_values(file, inspection->graph, "outputs", inspection->graph->output_count, inspection->graph->outputs);
+    fprintf(file, ",\"nodes\":%d,\"operators\":{", inspection->node_count);
+    for (int i = 0; i < inspection->operator_count; i++)
+        fprintf(file, "%s\"%s\":%d", i ? "," : "", inspection->operators[i].op->name, inspection->operators[i].count);
+    fprintf(file, "},\"parameters\":%lld,\"weight_bytes\":%zu", (long long)inspection->parameter_count,
+            infer_model_weight_bytes(inspection->model));
+    json_program(file, inspection);
+    fputs("}\n", file);
+}

@@ -1,0 +1,161 @@
+#include "graph/op.h"
+#include "tools/inspect.h"
+
+#include <string.h>
+
+const char *typed_shape(const struct graph *graph, const struct value *value, char *buffer, size_t bytes)
+{
+    char shape[320];
+    snprintf(buffer, bytes, "%s %s", value->dtype == DTYPE_NONE ? "?" : dtype_name(value->dtype),
+             value_shape_text(graph, value, shape, sizeof shape));
+    return buffer;
+}
+
+const char *step_kernel(const struct step *step)
+{
+    if (step->kernel)
+        return step->kernel->name;
+    return step->control->kind == CONTROL_LOOP ? "loop" : "scan";
+}
+
+static int widest_name(int count, struct value *const *values, int width)
+{
+    for (int i = 0; i < count; i++)
+        width = (int)strlen(values[i]->name) > width ? (int)strlen(values[i]->name) : width;
+    return width;
+}
+
+static void print_values(FILE *file, const struct graph *graph, const char *what, int count,
+                         struct value *const *values, int width)
+{
+    char text[400];
+    for (int i = 0; i < count; i++)
+        fprintf(file, "%-11s %-*s  %s\n", i ? "" : what, width, values[i]->name,
+                typed_shape(graph, values[i], text, sizeof text));
+}
+
+static void print_operators(FILE *file, const struct inspection *inspection)
+{
+    int column = 0;
+    fprintf(file, "%-11s", "operators");
+    for (int i = 0; i < inspection->operator_count; i++) {
+        const struct operator_use *use = &inspection->operators[i];
+        if (column > 90)
+            column = 0, fprintf(file, "\n%-11s", "");
+        column += fprintf(file, " %s %d%s", use->op->name, use->count, i + 1 < inspection->operator_count ? "," : "");
+    }
+    fputc('\n', file);
+}
+
+static void print_text(FILE *file, const char *label, const char *text)
+{
+    if (text && *text)
+        fprintf(file, "%-11s %s\n", label, text);
+}
+
+static void print_bytes(FILE *file, const char *label, size_t bytes, const char *about)
+{
+    fprintf(file, "%-11s %14s bytes%s%s\n", label, grouped(bytes).text, *about ? "  " : "", about);
+}
+
+static void print_model(FILE *file, const struct inspection *inspection)
+{
+    const struct graph *graph = inspection->graph;
+    fprintf(file, "%-11s %s, %s bytes, %s\n", "model", inspection->path, grouped(inspection->file_bytes).text,
+            inspection->converted ? "converted in memory" : "checksums right");
+    print_text(file, "name", infer_model_metadata(inspection->model, "name"));
+    print_text(file, "producer", infer_model_metadata(inspection->model, "producer"));
+    print_text(file, "description", infer_model_metadata(inspection->model, "description"));
+    int width = widest_name(graph->output_count, graph->outputs, widest_name(graph->input_count, graph->inputs, 0));
+    print_values(file, graph, "inputs", graph->input_count, graph->inputs, width);
+    print_values(file, graph, "outputs", graph->output_count, graph->outputs, width);
+    fprintf(file, "%-11s %d\n", "nodes", inspection->node_count);
+    print_operators(file, inspection);
+    fprintf(file, "%-11s %s in %d tensors\n", "parameters", grouped((uint64_t)inspection->parameter_count).text,
+            inspection->constant_count);
+    print_bytes(file, "weights", infer_model_weight_bytes(inspection->model), "");
+}
+
+/* --- the program ----------------------------------------------------------------------------------------- */
+
+/* Where a value lies: its offset in the arena, or what else it is. */
+static const char *place_text(struct operand place, char *buffer, size_t bytes)
+{
+    static const char *const names[] = {"-", "", "constant", "input", "output", "sized at run"};
+    if (place.space == SPACE_ARENA)
+        snprintf(buffer, bytes, "%s", grouped(place.offset).text);
+    else if (place.space == SPACE_INPUT || place.space == SPACE_OUTPUT)
+        snprintf(buffer, bytes, "%s %u", names[place.space], place.index);
+    else
+        snprintf(buffer, bytes, "%s", names[place.space]);
+    return buffer;
+}
+
+static int widest_kernel(const struct program *program)
+{
+    int width = 6;
+    for (int i = 0; i < program->step_count; i++) {
+        int length = (int)strlen(step_kernel(program->steps[i].step));
+        width = length > width ? length : width;
+    }
+    return width;
+}
+
+static void print_step(FILE *file, const struct program *program, int index, int width)
+{
+    const struct program_step *step = &program->steps[index];
+    const struct step *from = step->step;
+    char shape[400], place[40], workspace[40] = "";
+    if (step->workspace_bytes)
+        snprintf(workspace, sizeof workspace, "%s", grouped(step->workspace_bytes).text);
+    for (int i = 0; i < from->output_count; i++) {
+        const struct value *value = from->outputs[i];
+        if (!value)
+            continue;
+        size_t bytes = value->rank >= 0 ? value_bytes(value) : 0;
+        if (i == 0)
+            fprintf(file, "%5d  %-*s", index, width, step_kernel(from));
+        else
+            fprintf(file, "%5s  %-*s", "", width, "");
+        fprintf(file, "  %-28s %14s %14s %12s", typed_shape(program->segment.graph, value, shape, sizeof shape),
+                grouped(bytes).text, place_text(step->operands[from->input_count + i], place, sizeof place),
+                i ? "" : workspace);
+        fprintf(file, i ? "\n" : "  %s (%s)\n", from->node->name, from->node->op->name);
+    }
+}
+
+static void print_steps(FILE *file, const struct program *program)
+{
+    int width = widest_kernel(program);
+    fprintf(file, "\n%5s  %-*s  %-28s %14s %14s %12s  %s\n", "step", width, "kernel", "output", "bytes", "offset",
+            "workspace", "node");
+    for (int i = 0; i < program->step_count; i++)
+        print_step(file, program, i, width);
+}
+
+static void print_program(FILE *file, const struct inspection *inspection)
+{
+    const struct program *program = inspection->program;
+    char about[80];
+    print_bytes(file, "constants", inspection->session->constant_bytes + program->constant_bytes,
+                "folded when the program is made");
+    snprintf(about, sizeof about, "lower bound %s", grouped(program->lower_bound_bytes).text);
+    print_bytes(file, "arena", program->arena_bytes, about);
+    print_bytes(file, "workspace", program->workspace_bytes, "the most a step uses, within the arena");
+    fprintf(file, "%-11s %s\n", "isa", isa_name(program_isa(program)));
+    fprintf(file, "%-11s %d\n", "steps", program->step_count);
+    if (!program->complete)
+        fprintf(file, "%-11s %d nodes are prepared during the run: their shapes depend on its data\n", "",
+                program->segment.rest_count);
+    if (inspection->show_steps)
+        print_steps(file, program);
+}
+
+void inspect_print(FILE *file, const struct inspection *inspection)
+{
+    print_model(file, inspection);
+    if (inspection->program)
+        print_program(file, inspection);
+    else
+        fprintf(file, "%-11s %s\n", "arena", "depends on the shapes of the inputs: name them with --shape");
+}
