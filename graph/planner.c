@@ -110,6 +110,38 @@ static enum status make_sections(struct problem *problem, const struct buffer *b
     return STATUS_OK;
 }
 
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Where all sizes share a divisor that every alignment divides, a plan whose items rest on one another is aligned by
+ * itself, and small numbers are left: the search likes both. */
+static void enlarge_unit(struct problem *problem)
+{
+    uint64_t divisor = 0, alignment = 1;
+    for (uint32_t i = 0; i < problem->count; i++) {
+        const struct item *item = &problem->items[i];
+        divisor = common_divisor(item->size, divisor);
+        divisor = item->fixed == NOWHERE ? divisor : common_divisor(item->fixed, divisor);
+        alignment = item->alignment > alignment ? item->alignment : alignment;
+    }
+    if (divisor <= 1 || divisor % alignment != 0)
+        return;
+    problem->unit *= divisor;
+    for (uint32_t i = 0; i < problem->count; i++) {
+        struct item *item = &problem->items[i];
+        item->size /= divisor;
+        item->alignment = 1;
+        item->fixed = item->fixed == NOWHERE ? NOWHERE : item->fixed / divisor;
+    }
+}
+
 static enum status make_items(struct problem *problem, size_t count, const struct buffer *buffers)
 {
     problem->items = region_array(&problem->region, problem->count, sizeof *problem->items);
@@ -132,6 +164,14 @@ static int compare_items(const void *left, const void *right)
     const struct item *a = left, *b = right;
     if (a->lower != b->lower)
         return a->lower < b->lower ? -1 : 1;
+    if (a->upper != b->upper)
+        return a->upper < b->upper ? -1 : 1;
+    if (a->size != b->size)
+        return a->size < b->size ? -1 : 1;
+    if (a->alignment != b->alignment)
+        return a->alignment < b->alignment ? -1 : 1;
+    if (a->fixed != b->fixed)
+        return a->fixed < b->fixed ? -1 : 1;
     return a->buffer < b->buffer ? -1 : a->buffer > b->buffer;
 }
 
@@ -199,8 +239,10 @@ static enum status make_problem(struct problem *problem, size_t count, const str
                                 struct error *error)
 {
     enum status status = make_items(problem, count, buffers);
-    if (status == STATUS_OK)
-        status = check_fixed(problem, buffers, error);
+    if (status)
+        return status;
+    enlarge_unit(problem);
+    status = check_fixed(problem, buffers, error);
     if (status == STATUS_OK)
         status = make_sections(problem, buffers);
     if (status == STATUS_OK)
@@ -208,15 +250,30 @@ static enum status make_problem(struct problem *problem, size_t count, const str
     return status;
 }
 
-static enum status solve(struct problem *problem)
+/* Each component is planned no lower than the highest bound: lower serves nothing. */
+static enum status solve(struct problem *problem, uint64_t nodes)
 {
-    uint64_t bound = 0;
+    uint64_t target = 0;
+    uint32_t above = 0;
     for (uint32_t i = 0; i < problem->component_count; i++)
-        bound = problem->components[i].bound > bound ? problem->components[i].bound : bound;
+        target = problem->components[i].bound > target ? problem->components[i].bound : target;
     for (uint32_t i = 0; i < problem->component_count; i++) {
-        enum status status = plan_greedy(&problem->components[i], bound, &problem->region);
+        enum status status = plan_greedy(&problem->components[i], target, &problem->region);
         if (status)
             return status;
+        above += problem->components[i].height > target;
+    }
+    for (uint32_t i = 0; i < problem->component_count && nodes; i++) {
+        struct component *component = &problem->components[i];
+        if (component->height <= target)
+            continue;
+        uint64_t share = nodes / above--, left = share;
+        enum status status = plan_search(component, target, &left, &problem->region);
+        if (status)
+            return status;
+        nodes -= share - left;
+        if (component->proven && component->height > target)
+            target = component->height;
     }
     return STATUS_OK;
 }
@@ -233,8 +290,7 @@ static void write_plan(const struct problem *problem, size_t count, const struct
             offsets[component->items[i].buffer] = component->offsets[i] * problem->unit;
         height = component->height > height ? component->height : height;
         bound = component->bound > bound ? component->bound : bound;
-        if (component->proven && component->height > least)
-            least = component->height;
+        least = component->proven && component->height > least ? component->height : least;
     }
     *plan = (struct plan){
         .height = height * problem->unit,
@@ -246,14 +302,13 @@ static void write_plan(const struct problem *problem, size_t count, const struct
 enum status plan_memory(const struct allocator *allocator, size_t count, const struct buffer *buffers,
                         uint64_t search_nodes, size_t *offsets, struct plan *plan, struct error *error)
 {
-    (void)search_nodes;
     struct problem problem = {0};
     region_init(&problem.region, allocator);
     enum status status = check_buffers(&problem, count, buffers, error);
     if (status == STATUS_OK)
         status = make_problem(&problem, count, buffers, error);
     if (status == STATUS_OK)
-        status = solve(&problem);
+        status = solve(&problem, search_nodes);
     if (status == STATUS_OK)
         write_plan(&problem, count, buffers, offsets, plan);
     if (status == STATUS_OUT_OF_MEMORY)

@@ -7,8 +7,8 @@
 #define NOWHERE UINT64_MAX /* an offset that is not given, or not chosen yet */
 
 /* Time is cut into sections: the moments at which a set of live buffers is not part of another moment's. Two buffers
- * meet exactly when they share a section, and the largest load is a section's. Sizes and offsets are in units of the
- * problem's smallest alignment. */
+ * meet exactly when they share a section, and the largest load is a section's. Sizes and offsets are in units that
+ * divide them all. */
 struct item {
     uint32_t lower, upper; /* sections lower <= s < upper */
     uint32_t buffer;       /* index in the caller's array */
@@ -25,7 +25,7 @@ struct component {
     const uint64_t *load; /* of each section: the sum of live sizes */
     uint64_t bound;       /* no plan is lower */
     uint64_t height;      /* of the best plan so far */
-    bool proven;          /* height is least */
+    bool proven;          /* no plan is lower, or none need be */
     uint64_t *offsets;    /* the best plan so far, an item each */
 };
 
@@ -37,5 +37,9 @@ static inline bool items_meet(const struct item *a, const struct item *b)
 /* Orders items by several keys, places each at the lowest offset where it fits, keeps the lowest plan. Stops at
  * `target`, below which a plan serves nothing. */
 enum status plan_greedy(struct component *component, uint64_t target, struct region *scratch);
+
+/* Looks for a plan no higher than `target`, else for the lowest, until it is proven or *nodes are used up; takes what
+ * it used from *nodes. */
+enum status plan_search(struct component *component, uint64_t target, uint64_t *nodes, struct region *scratch);
 
 #endif

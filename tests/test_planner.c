@@ -1,23 +1,10 @@
 #include "graph/planner.h"
+#include "tests/planner/instances.h"
 #include "tests/suites.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* SplitMix64 (Steele, Lea, Flood 2014): every instance of these tests comes from its seed alone. */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-static uint64_t below(uint64_t *state, uint64_t limit)
-{
-    return next_random(state) % limit;
-}
 
 static struct buffer plain(int64_t lower, int64_t upper, size_t bytes)
 {
@@ -208,6 +195,89 @@ START_TEST(random_plans_keep_every_promise)
 }
 END_TEST
 
+static size_t first_fit(size_t count, const struct buffer *buffers, const size_t *order)
+{
+    size_t offsets[8], height = 0;
+    for (size_t n = 0; n < count; n++) {
+        const struct buffer *buffer = &buffers[order[n]];
+        size_t offset = 0;
+        for (size_t tries = 0; tries <= n; tries++)
+            for (size_t m = 0; m < n; m++) {
+                const struct buffer *other = &buffers[order[m]];
+                if (meet(buffer, other) && offset < offsets[m] + other->bytes && offsets[m] < offset + buffer->bytes)
+                    offset = align_up(offsets[m] + other->bytes, buffer->alignment);
+            }
+        offsets[n] = offset;
+        height = offset + buffer->bytes > height ? offset + buffer->bytes : height;
+    }
+    return height;
+}
+
+/* Some order gives a least plan by first fit: that of its offsets, once nothing can be moved down. */
+static size_t least_height(size_t count, const struct buffer *buffers, size_t *order, size_t done)
+{
+    size_t least = SIZE_MAX;
+    if (done == count)
+        return first_fit(count, buffers, order);
+    for (size_t i = done; i < count; i++) {
+        size_t chosen = order[i];
+        order[i] = order[done];
+        order[done] = chosen;
+        size_t height = least_height(count, buffers, order, done + 1);
+        least = height < least ? height : least;
+        order[done] = order[i];
+        order[i] = chosen;
+    }
+    return least;
+}
+
+START_TEST(small_plans_are_least)
+{
+    size_t above_bound = 0;
+    for (uint64_t seed = 0; seed < 4000; seed++) {
+        uint64_t state = seed;
+        struct buffer buffers[7];
+        size_t count = 3 + below(&state, seed % 8 ? 4 : 5), order[7] = {0, 1, 2, 3, 4, 5, 6};
+        for (size_t i = 0; i < count; i++) {
+            int64_t lower = (int64_t)below(&state, 5);
+            buffers[i] = plain(lower, lower + 1 + (int64_t)below(&state, 4), 1 + below(&state, seed % 2 ? 5 : 50));
+            buffers[i].alignment = seed % 3 ? 1 : (size_t)1 << below(&state, 4);
+        }
+        struct plan plan = plan_checked(count, buffers, 1000000);
+        if (seed % 3 == 0) /* the unit is the smallest alignment */
+            for (size_t i = 0, unit = SIZE_MAX; i < 2 * count; i++) {
+                size_t at = i % count;
+                if (i < count)
+                    unit = buffers[at].alignment < unit ? buffers[at].alignment : unit;
+                else
+                    buffers[at].bytes = align_up(buffers[at].bytes, unit);
+            }
+        ck_assert(plan.optimal);
+        ck_assert_uint_eq(plan.height, least_height(count, buffers, order, 0));
+        above_bound += plan.height > plan.lower_bound;
+    }
+    ck_assert_uint_gt(above_bound, 20); /* or the search had nothing to prove */
+}
+END_TEST
+
+/* Of hard instances whose least height is known: the search finds most, and is near it elsewhere. */
+START_TEST(cut_rectangles_are_put_together)
+{
+    size_t found = 0;
+    for (uint64_t seed = 0; seed < 30; seed++) {
+        struct buffer buffers[MOST_PIECES];
+        size_t height, count = cut_instance(seed, buffers, &height), offsets[MOST_PIECES];
+        struct plan plan;
+        ck_assert_int_eq(plan_memory(&default_allocator, count, buffers, 200000, offsets, &plan, NULL), STATUS_OK);
+        check_plan(count, buffers, offsets, &plan);
+        ck_assert_uint_eq(plan.lower_bound, height);
+        found += plan.height == height;
+        ck_assert_uint_le(plan.height, height + height / 4);
+    }
+    ck_assert_uint_ge(found, 15);
+}
+END_TEST
+
 /* An allocator that fails once its count is down. */
 static void *allocate_counted(void *user, size_t bytes, size_t alignment)
 {
@@ -253,6 +323,8 @@ Suite *planner_suite(void)
     tcase_add_test(tests, what_cannot_be_planned_is_refused);
     tcase_add_test(tests, networks_are_solved_at_once);
     tcase_add_test(tests, random_plans_keep_every_promise);
+    tcase_add_test(tests, small_plans_are_least);
+    tcase_add_test(tests, cut_rectangles_are_put_together);
     tcase_add_test(tests, no_memory_is_an_error);
     suite_add_tcase(suite, tests);
     return suite;
