@@ -1,4 +1,5 @@
 /* Operators that take elements from, or put them at, places named by an index tensor. */
+#include "graph/ops/build.h"
 #include "graph/ops/tools.h"
 #include "kernels/scatter.h"
 
@@ -402,13 +403,12 @@ static enum status expand_compress(struct op_context *c)
     if (op_has(c, "axis"))
         TRY(require_axis(c, "axis", 0, &axis));
     else
-        data = op_build2(c, "Reshape", data, op_constant_ints(c, 1, (int64_t[]){-1}));
-    struct value *places = op_build1(c, "NonZero", op_input(c, 1));
-    struct value *list = op_build2(c, "Squeeze", places, op_constant_ints(c, 1, (int64_t[]){0}));
-    op_build(c, "Gather", 2, (struct value *[]){data, list},
-             &(struct op_build_options){
-                 .output = op_output(c, 0), .attributes = &ATTRIBUTE_I("axis", axis), .attribute_count = 1});
-    return op_built(c);
+        data = build_reshape(c, data, 1, (int64_t[]){value_elements(data)});
+    struct value *places = build_reshape(c, op_build1(c, "NonZero", op_input(c, 1)), 1, (int64_t[]){-1});
+    const struct attribute along = ATTRIBUTE_I("axis", axis);
+    return build_output(c, 0,
+                        op_build(c, "Gather", 2, (struct value *[]){data, places},
+                                 &(struct op_build_options){.attributes = &along, .attribute_count = 1}));
 }
 
 OPERATOR(Compress, 2, 2, 1, 1, shapes_compress, .expand = expand_compress)

@@ -1,5 +1,6 @@
 /* Operators that draw random numbers, and Dropout, which does when it trains. */
 #include "kernels/random.h"
+#include "graph/ops/build.h"
 #include "graph/ops/tools.h"
 
 #include <string.h>
@@ -133,22 +134,19 @@ static enum status shapes_multinomial(struct op_context *c)
 static enum status expand_multinomial(struct op_context *c)
 {
     struct value *logits = op_input(c, 0), *output = op_output(c, 0);
-    int64_t dims[3] = {logits->dims[0], output->dims[1], logits->dims[1]};
-    struct attribute uniform[3] = {ATTRIBUTE_LIST("shape", 3, dims), ATTRIBUTE_I("dtype", logits->dtype),
-                                   ATTRIBUTE_F("seed", op_float(c, "seed", 0))};
+    int64_t batch = logits->dims[0], classes = logits->dims[1];
+    struct attribute seed = ATTRIBUTE_F("seed", op_float(c, "seed", 0));
     struct attribute greatest[2] = {ATTRIBUTE_I("axis", 2), ATTRIBUTE_I("keepdims", 0)};
-    struct attribute cast = ATTRIBUTE_I("to", output->dtype);
+    struct value *rows = build_reshape(c, logits, 3, (int64_t[]){batch, 1, classes});
+    rows = build_expand(c, rows, 3, (int64_t[]){batch, output->dims[1], classes});
     struct value *noise =
-        op_build(c, "RandomUniform", 0, NULL,
-                 &(struct op_build_options){.attributes = uniform, .attribute_count = op_has(c, "seed") ? 3 : 2});
+        op_build(c, "RandomUniformLike", 1, &rows,
+                 &(struct op_build_options){.attributes = &seed, .attribute_count = op_has(c, "seed") ? 1 : 0});
     noise = op_build1(c, "Log", op_build1(c, "Neg", op_build1(c, "Log", noise)));
-    struct value *rows = op_build2(c, "Unsqueeze", logits, op_constant_ints(c, 1, (int64_t[]){1}));
     struct value *sum = op_build2(c, "Sub", rows, noise);
     struct value *samples =
         op_build(c, "ArgMax", 1, &sum, &(struct op_build_options){.attributes = greatest, .attribute_count = 2});
-    op_build(c, "Cast", 1, &samples,
-             &(struct op_build_options){.output = output, .attributes = &cast, .attribute_count = 1});
-    return op_built(c);
+    return build_output(c, 0, build_cast(c, samples, output->dtype));
 }
 
 OPERATOR(Multinomial, 1, 1, 1, 1, shapes_multinomial, .expand = expand_multinomial, .flags = OP_RANDOM)
