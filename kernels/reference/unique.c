@@ -1,10 +1,9 @@
 #include "kernels/unique.h"
 
 #include "kernels/reference/numeric_types.h"
+#include "kernels/sort.h"
 
 #include <string.h>
-
-typedef int compare_function(const struct unique_params *p, const void *elements, int64_t a, int64_t b);
 
 /* Four arrays of `count`: the slices in order, room to merge, the group of each slice, and the final number of each
  * group. */
@@ -14,35 +13,17 @@ static size_t unique_workspace(const void *params)
     return (size_t)p->count * 4 * sizeof(int64_t);
 }
 
-/* Bottom-up merge sort: stable, so equal slices keep their order. Returns the array that holds the result. */
-static int64_t *sort_slices(const struct unique_params *p, const void *elements, int64_t *order, int64_t *room,
-                            compare_function *compare)
-{
-    for (int64_t i = 0; i < p->count; i++)
-        order[i] = i;
-    for (int64_t width = 1; width < p->count; width *= 2) {
-        for (int64_t start = 0; start < p->count; start += 2 * width) {
-            int64_t middle = start + width < p->count ? start + width : p->count;
-            int64_t end = middle + width < p->count ? middle + width : p->count;
-            for (int64_t a = start, b = middle, to = start; to < end; to++) {
-                bool left = b == end || (a < middle && compare(p, elements, order[a], order[b]) <= 0);
-                room[to] = left ? order[a++] : order[b++];
-            }
-        }
-        int64_t *sorted = room;
-        room = order;
-        order = sorted;
-    }
-    return order;
-}
+struct slices {
+    const struct unique_params *params;
+    const void *elements;
+};
 
 /* Numbers the groups of equal slices; returns how many there are. */
-static int64_t group_slices(const struct unique_params *p, const void *elements, const int64_t *order, int64_t *group,
-                            compare_function *compare)
+static int64_t group_slices(const struct slices *slices, const int64_t *order, int64_t *group, sort_compare *compare)
 {
     int64_t groups = 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        if (i > 0 && compare(p, elements, order[i - 1], order[i]) != 0)
+    for (int64_t i = 0; i < slices->params->count; i++) {
+        if (i > 0 && compare(slices, order[i - 1], order[i]) != 0)
             groups++;
         group[order[i]] = groups;
     }
@@ -69,12 +50,13 @@ static void write_slice(const struct unique_params *p, const struct kernel_call 
 }
 
 static void unique(const struct unique_params *p, const struct kernel_call *call, size_t element_bytes,
-                   compare_function *compare)
+                   sort_compare *compare)
 {
+    struct slices slices = {p, call->inputs[0]};
     int64_t *room = call->workspace, *group = room + 2 * p->count, *number = room + 3 * p->count;
     int64_t *firsts = call->outputs[1], *inverse = call->outputs[2], *counts = call->outputs[3];
-    int64_t *order = sort_slices(p, call->inputs[0], room, room + p->count, compare);
-    int64_t groups = group_slices(p, call->inputs[0], order, group, compare);
+    int64_t *order = sort_numbers(p->count, room, room + p->count, compare, &slices);
+    int64_t groups = group_slices(&slices, order, group, compare);
     number_groups(p, group, number, groups);
     if (counts)
         memset(counts, 0, (size_t)groups * sizeof *counts);

@@ -1,0 +1,127 @@
+#include "kernels/grid_sample.h"
+
+#include "kernels/reference/types.h"
+
+#include <math.h>
+
+#define MAX_TAPS 64 /* four along each of three axes */
+
+/* What one point reads: elements of a channel and their weights. */
+struct taps {
+    int count;
+    int64_t offsets[MAX_TAPS];
+    double weights[MAX_TAPS];
+};
+
+/* Mirrors x at the edges until it lies between them. */
+static double reflect(double x, double low, double high)
+{
+    double range = high - low, beyond = x < low ? low - x : x - high;
+    if (range <= 0)
+        return low;
+    if (!(beyond > 0))
+        return x;
+    double turns = floor(beyond / range), rest = beyond - turns * range;
+    bool back = fmod(turns, 2) != 0;
+    return (x < low) != back ? low + rest : high - rest;
+}
+
+static double clamp(double x, double low, double high)
+{
+    return x >= low ? (x <= high ? x : high) : low; /* NaN: low */
+}
+
+/* Where a coordinate of the grid lies on an axis of n elements. */
+static double place_on_axis(const struct grid_sample_params *p, double coordinate, int64_t n)
+{
+    double size = (double)n, low = p->align_corners ? 0 : -0.5, high = p->align_corners ? size - 1 : size - 0.5;
+    double x = p->align_corners ? (coordinate + 1) / 2 * (size - 1) : ((coordinate + 1) * size - 1) / 2;
+    x = p->mode == GRID_NEAREST ? rint(x) : x;
+    if (p->padding == GRID_BORDER && !(x >= low && x <= high))
+        x = clamp(x, 0, size - 1);
+    if (p->padding == GRID_REFLECTION)
+        x = reflect(x, low, high);
+    return clamp(x, -0x1p52, 0x1p52); /* floor and its neighbours stay exact */
+}
+
+/* The element that stands at `position`; -1 for one outside that counts as zero. */
+static int64_t element_at(const struct grid_sample_params *p, double position, int64_t n)
+{
+    double last = (double)(n - 1);
+    if (p->padding == GRID_REFLECTION)
+        position = trunc(reflect(position, p->align_corners ? 0 : -0.5, p->align_corners ? last : last + 0.5));
+    if (p->padding == GRID_ZEROS && !(position >= 0 && position <= last))
+        return -1;
+    return (int64_t)clamp(position, 0, last);
+}
+
+/* Keys' cubic convolution with a = -3/4, at distances 1 + t, t, 1 - t, 2 - t. */
+static void cubic_weights(double t, double *weights)
+{
+    const double a = -0.75;
+    for (int i = 0; i < 4; i++) {
+        double d = fabs(t - (i - 1));
+        weights[i] = d <= 1 ? ((a + 2) * d - (a + 3)) * d * d + 1 : ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+    }
+}
+
+/* Splits every tap so far into those along one more axis. */
+static void extend_taps(const struct grid_sample_params *p, struct taps *taps, double x, int64_t n, int64_t stride)
+{
+    double first = floor(x), weights[4] = {1};
+    int count = 1;
+    if (p->mode == GRID_LINEAR) {
+        count = 2;
+        weights[0] = 1 - (x - first);
+        weights[1] = x - first;
+    } else if (p->mode == GRID_CUBIC) {
+        count = 4;
+        cubic_weights(x - first, weights);
+        first -= 1;
+    }
+    struct taps before = *taps;
+    taps->count = 0;
+    for (int i = 0; i < before.count; i++) {
+        for (int k = 0; k < count; k++) {
+            int64_t element = element_at(p, first + k, n);
+            if (element < 0)
+                continue;
+            taps->offsets[taps->count] = before.offsets[i] + element * stride;
+            taps->weights[taps->count++] = before.weights[i] * weights[k];
+        }
+    }
+}
+
+static int grid_sample_tasks(const void *params)
+{
+    const struct grid_sample_params *p = params;
+    return task_count(p->batch * p->points, 1 + 4096 / (1 + p->channels));
+}
+
+#define T float
+#define TYPE_NAME f32
+#include "kernels/reference/grid_sample.inc"
+#undef T
+#undef TYPE_NAME
+#define T double
+#define TYPE_NAME f64
+#include "kernels/reference/grid_sample.inc"
+#undef T
+#undef TYPE_NAME
+
+#define GRID_SAMPLE(type, type_number)                     \
+    static bool supports_##type(const void *params)        \
+    {                                                      \
+        const struct grid_sample_params *p = params;       \
+        return p->dtype == (type_number);                  \
+    }                                                      \
+    const struct kernel grid_sample_##type##_reference = { \
+        .name = "grid_sample_" #type "_reference",         \
+        .family = FAMILY_grid_sample,                      \
+        .isa = ISA_REFERENCE,                              \
+        .supports = supports_##type,                       \
+        .tasks = grid_sample_tasks,                        \
+        .run = grid_sample_run_##type,                     \
+    };
+GRID_SAMPLE(f32, DTYPE_F32)
+GRID_SAMPLE(f64, DTYPE_F64)
