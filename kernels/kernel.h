@@ -48,6 +48,8 @@ void kernel_fault(const struct kernel_call *call, const char *format, ...) __att
 
 /* The first kernel that supports the parameters, best ISA first, none above `highest`. NULL where there is none. */
 const struct kernel *kernel_select(enum kernel_family family, const void *params, enum isa highest);
+/* Multiplications and additions of a problem; 0 for the families where they are not what takes the time. */
+double kernel_flops(enum kernel_family family, const void *params);
 const char *kernel_family_name(enum kernel_family family);
 
 /* Highest ISA this CPU has and the operating system lets us use. */

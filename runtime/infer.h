@@ -224,6 +224,7 @@ typedef struct infer_step {
     const infer_tensor *inputs, *outputs; /* dtype INFER_NONE: an absent optional one */
     const char *const *output_names;      /* ONNX names; "" for a value between two steps of one node */
     int tasks;
+    double flops; /* multiplications and additions; 0 where they are not counted */
 } infer_step;
 
 /* Called on the thread that runs; each may be NULL. Nothing is paid for where no observer is set.

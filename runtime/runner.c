@@ -525,6 +525,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
         .outputs = runner->operand_tensors + from->input_count,
         .output_names = runner->operand_names + from->input_count,
         .tasks = step->tasks,
+        .flops = from->kernel ? kernel_flops(from->kernel->family, from->params) : 0,
     };
 }
 

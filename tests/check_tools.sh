@@ -214,6 +214,51 @@ done_with "report on stdout" '^\{"model":.*\} $' infer-run "$model" "$digit" --j
 report "--json -" "$work/out"
 done_with "the kernels used" '"isa":"reference"' infer-run "$model" "$digit" --json - --isa reference
 
+# --- infer-run: watching and comparing ------------------------------------------------------------------------
+
+done_with "--profile" 'latency' infer-run "$model" "$digit" --profile "$work/trace.json"
+done_with "--profile -" '^\{.*traceEvents.*\} $' infer-run "$model" "$digit" --profile -
+verdict "the trace" "$(python3 - "$work/trace.json" "$work/out" <<'PY' 2>&1
+import json, sys
+
+json.load(open(sys.argv[2]))
+events = json.load(open(sys.argv[1]))["traceEvents"]
+slices = [event for event in events if event["ph"] == "X"]
+conv = next(event for event in slices if event["name"] == "conv1")
+if len(slices) < 5 or any(s["dur"] < 0 or s["ts"] < 0 for s in slices):
+    print(slices)
+if not any(event["ph"] == "M" and event["name"] == "thread_name" for event in events):
+    print("no thread has a name")
+if conv["args"]["outputs"] != ["float32 1x16x8x8"] or not conv["args"]["kernel"].startswith("conv"):
+    print(conv)
+# 16 channels of 8x8, 9 products each.
+flops = conv["args"]["GFLOP/s"] * conv["dur"] * 1e3
+if abs(flops - 2 * 16 * 64 * 9) > 0.02 * flops:
+    print(flops, "floating point operations in", conv)
+PY
+)"
+done_with "--dump" '' infer-run "$model" "$digit" --dump "$work/dump" -o "$work/one"
+same "the dump has the output too" "$work/dump/scores.npy" "$work/one/output_0.npy"
+verdict "--dump wrote the intermediates" "$(cd "$work/dump" && ls conv1.npy relu2.npy flat.npy 2>&1 >/dev/null)"
+done_with "--compare" 'compare 0  scores .* ok' infer-run "$model" "$digit" --compare "$work/one"
+done_with "--compare with room" 'relative [01].* ok' \
+    infer-run "$model" tests/demo/digit_1.npy --compare "$work/one" --tolerance 2
+infer-run "$model" tests/demo/digit_1.npy --compare "$work/one" >"$work/out" 2>"$work/err"
+verdict "--compare sees a difference" "$([ $? -eq 1 ] && grep -q 'PAST' "$work/out" && [ "$(wc -l <"$work/err")" -eq 1 ] &&
+    grep -q "^infer-run: $work/one/output_0.npy: element 3 differs" "$work/err" || cat "$work/out" "$work/err")"
+mkdir "$work/other"
+cp "$digit" "$work/other/output_0.npy"
+infer-run "$model" "$digit" --compare "$work/other" >"$work/out" 2>"$work/err"
+verdict "--compare wants the same shape" \
+    "$([ $? -eq 1 ] && grep -q 'is float32 1x1x8x8; the output is float32 1x10' "$work/err" || cat "$work/err")"
+refused 1 "output_0\.npy: cannot open" infer-run "$model" "$digit" -o "$work/one" --compare "$work"
+refused 1 "nosuch/t\.json: cannot write" infer-run "$model" "$digit" --profile "$work/nosuch/t.json"
+refused 1 "digit_3\.npy: cannot make" infer-run "$model" "$digit" --dump "$digit"
+refused 2 "'much'" infer-run "$model" "$digit" --compare "$work/one" --tolerance much
+refused 2 "'-1'" infer-run "$model" "$digit" --compare "$work/one" --tolerance -1
+refused 2 "same folder" infer-run "$model" "$digit" --compare "$work/one" -o "$work/one"
+refused 2 "only one" infer-run "$model" "$digit" --json - --profile -
+
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
 refused 1 'nosuch\.bin: cannot open' infer-run "$work/nosuch.bin" "$digit"

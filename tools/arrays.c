@@ -1,7 +1,10 @@
 #include "tools/arrays.h"
 
+#include "kernels/convert.h"
+
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,4 +113,63 @@ enum status write_tensor(const char *directory, const char *name, const infer_te
         *c = *c == '/' ? '_' : *c;
     return npy_write(path, (enum dtype)tensor->dtype, tensor->rank, tensor->dims, tensor->data, &default_allocator,
                      error);
+}
+
+/* Several elements a byte, the first in the lowest bits. */
+static double packed_element(const infer_tensor *tensor, int64_t index)
+{
+    unsigned bits = infer_dtype_bits(tensor->dtype), each = 8 / bits;
+    unsigned byte = ((const uint8_t *)tensor->data)[index / each];
+    unsigned raw = byte >> (index % each * bits) & ((1u << bits) - 1);
+    if (tensor->dtype == INFER_FLOAT4E2M1)
+        return (double)small_float_to_f32(DTYPE_F4E2M1, (uint8_t)raw);
+    bool negative = (tensor->dtype == INFER_INT4 || tensor->dtype == INFER_INT2) && raw >> (bits - 1);
+    return negative ? (double)raw - (double)(1u << bits) : (double)raw;
+}
+
+static double small_float_element(const infer_tensor *tensor, uint8_t bits)
+{
+    if (tensor->dtype == INFER_FLOAT8E8M0)
+        return bits == 0xff ? (double)NAN : ldexp(1.0, bits - 127); /* OCP MX: an exponent alone, biased by 127 */
+    return (double)small_float_to_f32((enum dtype)tensor->dtype, bits);
+}
+
+double tensor_element(const infer_tensor *tensor, int64_t index)
+{
+    const void *data = tensor->data;
+    switch (tensor->dtype) {
+    case INFER_FLOAT32:
+        return (double)((const float *)data)[index];
+    case INFER_FLOAT64:
+        return ((const double *)data)[index];
+    case INFER_FLOAT16:
+        return (double)f16_to_f32(((const uint16_t *)data)[index]);
+    case INFER_BFLOAT16:
+        return (double)bf16_to_f32(((const uint16_t *)data)[index]);
+    case INFER_INT8:
+        return ((const int8_t *)data)[index];
+    case INFER_INT16:
+        return ((const int16_t *)data)[index];
+    case INFER_INT32:
+        return ((const int32_t *)data)[index];
+    case INFER_INT64:
+        return (double)((const int64_t *)data)[index];
+    case INFER_BOOL:
+    case INFER_UINT8:
+        return ((const uint8_t *)data)[index];
+    case INFER_UINT16:
+        return ((const uint16_t *)data)[index];
+    case INFER_UINT32:
+        return ((const uint32_t *)data)[index];
+    case INFER_UINT64:
+        return (double)((const uint64_t *)data)[index];
+    case INFER_UINT4:
+    case INFER_INT4:
+    case INFER_FLOAT4E2M1:
+    case INFER_UINT2:
+    case INFER_INT2:
+        return packed_element(tensor, index);
+    default: /* floats of eight bits */
+        return small_float_element(tensor, ((const uint8_t *)data)[index]);
+    }
 }

@@ -17,6 +17,9 @@ enum status read_inputs(const infer_model *model, int count, char **arguments, s
                         struct error *error);
 void free_inputs(struct input_set *inputs);
 
+/* Element `index` as a number; of any type but the complex ones. */
+double tensor_element(const infer_tensor *tensor, int64_t index);
+
 /* Writes the tensor to DIRECTORY/NAME.npy; '/' in the name becomes '_'. */
 enum status write_tensor(const char *directory, const char *name, const infer_tensor *tensor, struct error *error);
 enum status make_directory(const char *path, struct error *error);

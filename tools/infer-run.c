@@ -2,7 +2,11 @@
 #include "tools/arrays.h"
 #include "tools/common.h"
 #include "tools/report.h"
+#include "tools/run_compare.h"
+#include "tools/run_dump.h"
+#include "tools/run_profile.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +23,11 @@ static const char help[] =
     "  --threads N           (the cores this process may use)\n"
     "  --warmup N, --repeat N   runs before, and runs that are timed (0 and 1)\n"
     "  --json FILE           a report ('-': stdout, and nothing else there)\n"
+    "  --profile FILE        a Chrome trace of one more run (opens in Perfetto): a slice a step ('-': stdout)\n"
+    "  --compare DIR         compare with DIR/output_0.npy, ...; exit 1 where an output is past the tolerance\n"
+    "  --tolerance T         largest |a - b| allowed: T * max|b| + T / 10 (T is 1e-4)\n"
+    "  --dump DIR            every intermediate of one more run as DIR/NAME.npy, '/' as '_'; those without a file\n"
+    "                        (fused with others, or not needed) are listed on stderr\n"
     "  --no-optimize         the graph as it was imported\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --help, --version\n"
@@ -35,6 +44,10 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"warmup", required_argument, NULL, 'w'},
                                         {"repeat", required_argument, NULL, 'r'},
                                         {"json", required_argument, NULL, 'j'},
+                                        {"profile", required_argument, NULL, 'P'},
+                                        {"compare", required_argument, NULL, 'c'},
+                                        {"tolerance", required_argument, NULL, 'T'},
+                                        {"dump", required_argument, NULL, 'D'},
                                         {"no-optimize", no_argument, NULL, 'n'},
                                         {"memory-limit", required_argument, NULL, 'm'},
                                         {"help", no_argument, NULL, 'h'},
@@ -44,7 +57,8 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
 static const struct tool tool = {.name = "infer-run", .help = help, .options = options, .short_options = ":o:hV"};
 
 struct request {
-    const char *model_path, *output, *labels, *json;
+    const char *model_path, *output, *labels, *json, *profile, *compare, *dump;
+    double tolerance;
     int64_t warmup, repeat;
     infer_session_options session;
     int input_count;
@@ -57,6 +71,15 @@ static int64_t number(const char *option, const char *text, int64_t least, int64
     if (!parse_integer(text, least, most, &value))
         exit(tool_usage(&tool, "--%s takes a number from %lld to %lld, not '%s'", option, (long long)least,
                         (long long)most, text));
+    return value;
+}
+
+static double tolerance_option(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value < 0)
+        exit(tool_usage(&tool, "--tolerance takes a number such as 1e-4, not '%s'", text));
     return value;
 }
 
@@ -107,6 +130,18 @@ static void take_option(struct request *request, int found)
     case 'j':
         request->json = optarg;
         break;
+    case 'P':
+        request->profile = optarg;
+        break;
+    case 'c':
+        request->compare = optarg;
+        break;
+    case 'T':
+        request->tolerance = tolerance_option(optarg);
+        break;
+    case 'D':
+        request->dump = optarg;
+        break;
     case 'n':
         request->session.no_optimize = true;
         break;
@@ -116,13 +151,23 @@ static void take_option(struct request *request, int found)
     }
 }
 
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 static void parse(struct request *request, int argc, char **argv)
 {
     request->repeat = 1;
+    request->tolerance = DEFAULT_TOLERANCE;
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         take_option(request, found);
     if (optind == argc)
         exit(tool_usage(&tool, "a model is needed"));
+    if (request->output && request->compare && strcmp(request->output, request->compare) == 0)
+        exit(tool_usage(&tool, "--output and --compare cannot be the same folder"));
+    if (is_stdout(request->json) && is_stdout(request->profile))
+        exit(tool_usage(&tool, "only one of --json and --profile can go to stdout"));
     request->model_path = argv[optind];
     request->inputs = argv + optind + 1;
     request->input_count = argc - optind - 1;
@@ -193,6 +238,83 @@ static int run_all(const struct request *request, struct job *job)
     return EXIT_DONE;
 }
 
+/* Profile and dump watch runs of their own, so that the times reported are those of unwatched ones. */
+static int profile_run(const struct request *request, struct job *job)
+{
+    infer_error error = {0};
+    struct error from = {0};
+    struct profile profile;
+    infer_observer observer = {.before = profile_before, .after = profile_after, .user = &profile};
+    profile_start(&profile);
+    infer_context_observe(job->context, &observer);
+    infer_status status = run_once(job, &error);
+    infer_context_observe(job->context, NULL);
+    if (status == INFER_OK)
+        profile_write(&profile, request->profile, request->model_path, &from);
+    profile_free(&profile);
+    if (status != INFER_OK)
+        return tool_model_failed(&tool, request->model_path, &error);
+    return from.status == STATUS_OK ? EXIT_DONE : tool_failed(&tool, "%s", from.text);
+}
+
+static void report_missing(void *user, const char *name)
+{
+    fprintf(stderr, "%s: no file in %s for '%s': fused with others, or not needed\n", tool.name, (const char *)user,
+            name);
+}
+
+static int dump_run(const struct request *request, struct job *job)
+{
+    infer_error error = {0};
+    struct error from = {0};
+    struct dump dump;
+    infer_observer observer = {.value = dump_value, .user = &dump};
+    infer_status status = INFER_OK;
+    if (dump_start(&dump, request->dump, job->model, &from) == STATUS_OK) {
+        infer_context_observe(job->context, &observer);
+        status = run_once(job, &error);
+        infer_context_observe(job->context, NULL);
+        if (status == INFER_OK)
+            dump_finish(&dump, job->session, job->inputs.tensors, report_missing, (void *)(uintptr_t)request->dump,
+                        &from);
+    }
+    dump_free(&dump);
+    if (status != INFER_OK)
+        return tool_model_failed(&tool, request->model_path, &error);
+    return from.status == STATUS_OK ? EXIT_DONE : tool_failed(&tool, "%s", from.text);
+}
+
+static int watch(const struct request *request, struct job *job)
+{
+    int status = request->profile ? profile_run(request, job) : EXIT_DONE;
+    return status == EXIT_DONE && request->dump ? dump_run(request, job) : status;
+}
+
+/* What was sent to stdout is alone there. */
+static bool quiet(const struct request *request)
+{
+    return is_stdout(request->json) || is_stdout(request->profile);
+}
+
+static int compare(const struct request *request, const struct job *job)
+{
+    struct error error = {0};
+    struct difference difference = {0};
+    size_t past;
+    if (!request->compare)
+        return EXIT_DONE;
+    if (compare_outputs(request->compare, job->model, job->outputs, request->tolerance, quiet(request) ? NULL : stdout,
+                        &past, &difference, &error) != STATUS_OK ||
+        text_close(stdout, "-", &error) != STATUS_OK)
+        return tool_failed(&tool, "%s", error.text);
+    if (past == job->output_count)
+        return EXIT_DONE;
+    return tool_failed(&tool,
+                       "%s/output_%zu.npy: element %lld differs by %.3g, %.3g of the largest; past --tolerance %g",
+                       request->compare, past, (long long)difference.place, difference.absolute, difference.relative,
+                       request->tolerance);
+}
+
 static int write_outputs(const struct request *request, struct job *job)
 {
     struct error error = {0};
@@ -222,8 +344,7 @@ static int show(const struct request *request, struct job *job)
     };
     if (request->json && report_json(&job->report, &subject, request->json, &error) != STATUS_OK)
         return tool_failed(&tool, "%s", error.text);
-    bool quiet = request->json && strcmp(request->json, "-") == 0;
-    if (!quiet && !request->output && report_text(&job->report, &subject, &error) != STATUS_OK)
+    if (!quiet(request) && !request->output && report_text(&job->report, &subject, &error) != STATUS_OK)
         return tool_failed(&tool, "%s", error.text);
     return EXIT_DONE;
 }
@@ -237,9 +358,13 @@ int main(int argc, char **argv)
     if (status == EXIT_DONE)
         status = run_all(&request, &job);
     if (status == EXIT_DONE)
+        status = watch(&request, &job);
+    if (status == EXIT_DONE)
         status = write_outputs(&request, &job);
     if (status == EXIT_DONE)
         status = show(&request, &job);
+    if (status == EXIT_DONE)
+        status = compare(&request, &job);
     job_free(&job);
     return status;
 }

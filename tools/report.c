@@ -1,6 +1,6 @@
 #include "tools/report.h"
 
-#include "kernels/convert.h"
+#include "tools/arrays.h"
 #include "tools/common.h"
 #include "tools/json.h"
 
@@ -178,20 +178,6 @@ enum status report_json(const struct report *report, const struct report_subject
 
 #define MOST_SHOWN 5
 
-static double element(const infer_tensor *tensor, int64_t index)
-{
-    switch (tensor->dtype) {
-    case INFER_FLOAT32:
-        return (double)((const float *)tensor->data)[index];
-    case INFER_FLOAT64:
-        return ((const double *)tensor->data)[index];
-    case INFER_FLOAT16:
-        return (double)f16_to_f32(((const uint16_t *)tensor->data)[index]);
-    default: /* BFLOAT16 */
-        return (double)bf16_to_f32(((const uint16_t *)tensor->data)[index]);
-    }
-}
-
 /* One list of 2 to 100,000 floating point numbers: a row of class scores, as far as anyone can tell. */
 static int64_t score_count(const infer_tensor *tensor)
 {
@@ -241,7 +227,7 @@ static void show_scores(const infer_tensor *tensor, int64_t count, const struct 
     int shown = 0;
     for (int64_t i = 0; i < count; i++) {
         int place = shown;
-        while (place > 0 && element(tensor, i) > element(tensor, best[place - 1]))
+        while (place > 0 && tensor_element(tensor, i) > tensor_element(tensor, best[place - 1]))
             place--;
         if (place == MOST_SHOWN)
             continue;
@@ -250,7 +236,7 @@ static void show_scores(const infer_tensor *tensor, int64_t count, const struct 
         best[place] = i;
     }
     for (int i = 0; i < shown; i++)
-        printf("  %10.6g  %s%lld%s%s\n", element(tensor, best[i]), "class ", (long long)best[i],
+        printf("  %10.6g  %s%lld%s%s\n", tensor_element(tensor, best[i]), "class ", (long long)best[i],
                (size_t)best[i] < labels->count ? "  " : "",
                (size_t)best[i] < labels->count ? labels->lines[best[i]] : "");
 }
