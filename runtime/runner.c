@@ -391,19 +391,25 @@ static enum status reserve(struct runner *runner, const struct program *program,
     return STATUS_OK;
 }
 
+/* NULL, the memory of an empty tensor, has no bytes to count. */
+static void *memory_at(const void *base, size_t offset)
+{
+    return base ? (char *)(uintptr_t)base + offset : NULL;
+}
+
 void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand)
 {
     switch (operand.space) {
     case SPACE_ARENA:
-        return runner->arena + operand.offset;
+        return memory_at(runner->arena, operand.offset);
     case SPACE_CONSTANT: /* only ever read */
-        return (char *)(uintptr_t)program->constants[operand.index] + operand.offset;
+        return memory_at(program->constants[operand.index], operand.offset);
     case SPACE_INPUT:
-        return (char *)runner->inputs[operand.index].data + operand.offset;
+        return memory_at(runner->inputs[operand.index].data, operand.offset);
     case SPACE_OUTPUT:
-        return (char *)runner->outputs[operand.index].data + operand.offset;
+        return memory_at(runner->outputs[operand.index].data, operand.offset);
     case SPACE_SLOT:
-        return (char *)runner->slots[operand.index].data + operand.offset;
+        return memory_at(runner->slots[operand.index].data, operand.offset);
     default:
         return NULL;
     }
@@ -424,7 +430,7 @@ static void run_task(void *user, int task, int thread)
     if (run->faults[thread].set)
         return;
     struct kernel_call call = run->call;
-    call.workspace = run->workspace + (size_t)thread * run->step->workspace_bytes;
+    call.workspace = memory_at(run->workspace, (size_t)thread * run->step->workspace_bytes);
     call.fault = &run->faults[thread];
     run->step->step->kernel->run(run->step->step->params, &call, task);
 }
@@ -474,7 +480,7 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
         .call = {.inputs = runner->operand_pointers,
                  .outputs = (void *const *)(uintptr_t)(runner->operand_pointers + from->input_count),
                  .output_dims = runner->dims_pointers},
-        .workspace = runner->arena + step->workspace_offset,
+        .workspace = memory_at(runner->arena, step->workspace_offset),
         .faults = runner->faults,
     };
     thread_pool_run(runner->pool, step->tasks, run_task, &run);
