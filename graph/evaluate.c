@@ -1,4 +1,4 @@
-/* Runs one node at once, on the calling thread: how constants are folded. */
+/* Runs a node or a step at once, on the calling thread: how constants are folded. */
 #include "graph/op.h"
 #include "graph/specialise.h"
 
@@ -92,4 +92,74 @@ enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, 
     enum status status = run_steps(&c, &scratch);
     region_free(&scratch);
     return status;
+}
+
+/* --- steps ----------------------------------------------------------------------------------------------- */
+
+static bool reads_constants_only(const struct step *step)
+{
+    for (int i = 0; i < step->input_count; i++)
+        if (step->inputs[i] && !value_root(step->inputs[i], NULL)->data)
+            return false;
+    return true;
+}
+
+/* Every output is this step's alone: nothing else writes into the same memory. */
+static bool is_sole_writer(const struct step *step, const int *writers)
+{
+    for (int i = 0; i < step->output_count; i++)
+        if (step->outputs[i] &&
+            (step->outputs[i]->alias || step->outputs[i]->dims_at_run || writers[step->outputs[i]->id] != 1))
+            return false;
+    return true;
+}
+
+static enum status fold_step(struct segment *segment, struct step *step, enum isa isa, struct error *error)
+{
+    struct op_context c = {
+        .graph = segment->graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .isa = isa};
+    struct region scratch;
+    region_init(&scratch, segment->graph->region->allocator);
+    enum status status = STATUS_OK;
+    for (int i = 0; i < step->output_count && status == STATUS_OK; i++) {
+        struct value *output = step->outputs[i];
+        if (!output)
+            continue;
+        output->bytes = value_bytes(output);
+        output->data = region_buffer(segment->graph->region, output->bytes + 1);
+        segment->constant_bytes += output->bytes;
+        status = output->data ? STATUS_OK : op_no_memory(&c);
+    }
+    if (status == STATUS_OK)
+        status = run_step(&c, step, &scratch);
+    region_free(&scratch);
+    return status;
+}
+
+enum status fold_steps(struct segment *segment, const struct specialise_options *options, struct error *error)
+{
+    struct step_list *steps = &segment->steps;
+    int *writers = region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *writers);
+    if (!writers)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while folding graph '%s'", segment->graph->name);
+    for (int s = 0; s < steps->count; s++)
+        for (int i = 0; i < steps->steps[s]->output_count; i++)
+            if (steps->steps[s]->outputs[i])
+                writers[value_root(steps->steps[s]->outputs[i], NULL)->id]++;
+    int kept = 0;
+    for (int s = 0; s < steps->count; s++) {
+        struct step *step = steps->steps[s];
+        size_t bytes = 0;
+        for (int i = 0; i < step->output_count; i++)
+            bytes += step->outputs[i] && !step->control ? value_bytes(step->outputs[i]) : 0;
+        bool foldable = step->kernel && !(step->node->op->flags & OP_RANDOM) && reads_constants_only(step) &&
+                        is_sole_writer(step, writers) && bytes <= options->constant_limit - segment->constant_bytes;
+        if (!foldable) {
+            steps->steps[kept++] = step;
+            continue;
+        }
+        TRY(fold_step(segment, step, options->isa, error));
+    }
+    steps->count = kept;
+    return STATUS_OK;
 }

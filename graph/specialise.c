@@ -1,6 +1,7 @@
 #include "graph/specialise.h"
 
 #include "graph/op.h"
+#include "graph/passes/passes.h"
 
 #include <string.h>
 
@@ -181,7 +182,10 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
     TRY(drop_dead(segment, error));
     for (int i = 0; i < segment->kept_count; i++)
         TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));
-    return STATUS_OK;
+    if (!options->fuse)
+        return STATUS_OK;
+    TRY(fold_steps(segment, options, error));
+    return fuse_pointwise(segment, options->isa, error);
 }
 
 enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,

@@ -11,6 +11,7 @@
 
 struct specialise_options {
     enum isa isa;
+    bool fuse;             /* join steps */
     size_t constant_limit; /* most bytes that folded constants may take */
 };
 
@@ -47,6 +48,10 @@ enum status lower_node(struct graph *graph, struct node *node, enum isa isa, str
 
 /* Computes the outputs of a node whose inputs are all constants, and makes them constants. */
 enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, struct error *error);
+
+/* Runs the steps that read only constants now, and drops them; a node with one run-time input may have such steps too.
+ */
+enum status fold_steps(struct segment *segment, const struct specialise_options *options, struct error *error);
 
 /* Adds the nodes of `body` to `target`, with new values in `values`: body input i becomes inputs[i], output i becomes
  * outputs[i] (made by an Identity where the body hands an input or a constant through). Where `sources` is not NULL its

@@ -28,8 +28,9 @@ enum status error_prefix(struct error *error, const char *format, ...)
     va_start(arguments, format);
     int length = vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
-    if (length >= 0 && (size_t)length + 2 < sizeof error->text)
-        snprintf(error->text + length, sizeof error->text - (size_t)length, ": %s", rest);
+    size_t used = length < 0 ? 0 : (size_t)length;
+    if (used + 2 < sizeof error->text) /* what does not fit is cut off */
+        snprintf(error->text + used, sizeof error->text - used, ": %.*s", (int)(sizeof error->text - used - 3), rest);
     return error->status;
 }
 

@@ -300,7 +300,8 @@ START_TEST(a_limit_refuses_before_anything_is_allocated)
     infer_allocator allocator = {counting_allocate, counting_release, &counting};
     infer_model_options options = {.allocator = &allocator};
     struct maker maker = start();
-    struct running r = begin(chain_model(&maker, &options), &(infer_session_options){.memory_limit = 1 << 20});
+    struct running r =
+        begin(chain_model(&maker, &options), &(infer_session_options){.memory_limit = 1 << 20, .no_optimize = true});
     infer_tensor in = tensor_f32(ramp(64 * 4000), 2, 4000, 64), out[2] = {{0}, {0}};
     infer_error error = {0};
     infer_memory memory;
@@ -517,7 +518,7 @@ START_TEST(a_loop_runs_as_often_as_it_is_told)
 END_TEST
 
 struct seen {
-    int steps, values;
+    int steps, values, sources;
     char names[400];
 };
 
@@ -525,6 +526,7 @@ static void see_step(void *user, const infer_step *step)
 {
     struct seen *seen = user;
     ck_assert_uint_gt(step->source_count, 0);
+    seen->sources += (int)step->source_count;
     seen->steps++;
 }
 
@@ -537,22 +539,39 @@ static void see_value(void *user, const char *name, const infer_tensor *tensor)
     strncat(seen->names, " ", 2);
 }
 
-START_TEST(an_observer_sees_every_value_by_its_name)
+static struct seen watch(const infer_session_options *options)
 {
     struct maker maker = start();
-    struct running r = begin(chain_model(&maker, NULL), NULL);
+    struct running r = begin(chain_model(&maker, NULL), options);
     struct seen seen = {.steps = 0};
     infer_observer observer = {.after = see_step, .value = see_value, .user = &seen};
     infer_tensor in = tensor_f32(ramp(64), 2, 1, 64), out[2] = {{0}, {0}};
     infer_context_observe(r.context, &observer);
     run(r.context, &in, 1, out, 2);
+    int steps = seen.steps;
     infer_context_observe(r.context, NULL);
     run(r.context, &in, 1, out, 2);
-    ck_assert_int_ge(seen.steps, 1);
-    const char *const names[] = {"exp ", "product ", "tanh ", "y ", "relu "};
-    for (size_t i = 0; i < 5; i++)
-        ck_assert_msg(strstr(seen.names, names[i]) != NULL, "%s was not seen", names[i]);
+    ck_assert_int_eq(seen.steps, steps);
     end(&r, &maker);
+    return seen;
+}
+
+START_TEST(an_observer_sees_every_value_by_its_name)
+{
+    const char *const names[] = {"exp ", "product ", "tanh ", "y ", "relu "};
+    struct seen plain = watch(&(infer_session_options){.no_optimize = true});
+    ck_assert_int_eq(plain.steps, 5);
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_msg(strstr(plain.names, names[i]) != NULL, "%s was not seen", names[i]);
+}
+END_TEST
+
+START_TEST(a_chain_is_one_step)
+{
+    struct seen fused = watch(NULL);
+    ck_assert_int_eq(fused.steps, 2); /* y is an output, so relu, which reads it, stays a step of its own */
+    ck_assert_str_eq(fused.names, "y relu ");
+    ck_assert_int_eq(fused.sources, 5);
 }
 END_TEST
 
@@ -574,6 +593,7 @@ Suite *runtime_suite(void)
     tcase_add_test(tests, a_branch_chosen_at_run_time);
     tcase_add_test(tests, a_loop_runs_as_often_as_it_is_told);
     tcase_add_test(tests, an_observer_sees_every_value_by_its_name);
+    tcase_add_test(tests, a_chain_is_one_step);
     suite_add_tcase(suite, tests);
     return suite;
 }

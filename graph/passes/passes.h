@@ -22,6 +22,9 @@ extern const struct pass passes[];
 
 enum status run_passes(struct graph *graph, struct pass_context *context, struct error *error);
 
+/* Passes over the steps of a segment, once a shape. */
+enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
+
 enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
 
 #endif

@@ -347,10 +347,18 @@ static void pointwise_run(const void *params, const struct kernel_call *call, in
     run_range(p, call, first, last);
 }
 
+/* Registers that the program touches. */
+static int register_count(const struct pointwise_params *p)
+{
+    int count = p->input_count;
+    for (int i = 0; i < p->instruction_count; i++)
+        count = p->code[i].target >= count ? p->code[i].target + 1 : count;
+    return count;
+}
+
 static size_t pointwise_workspace(const void *params)
 {
-    (void)params;
-    return (size_t)POINTWISE_MAX_REGISTERS * TILE * 8;
+    return (size_t)register_count(params) * TILE * 8;
 }
 
 static bool pointwise_supports(const void *params)
