@@ -131,6 +131,36 @@ void run_op(const struct op_call *call)
 
 /* --- expectations ---------------------------------------------------------------------------------------- */
 
+struct test_tensor run_simple(const char *op, int input_count, const struct test_tensor *inputs, int attribute_count,
+                              const struct attribute *attributes)
+{
+    struct test_tensor output;
+    run_op(&(struct op_call){.op = op,
+                             .input_count = input_count,
+                             .inputs = inputs,
+                             .output_count = 1,
+                             .outputs = &output,
+                             .attribute_count = attribute_count,
+                             .attributes = attributes});
+    return output;
+}
+
+void expect_refusal(enum status status, const char *text, const char *op, int input_count,
+                    const struct test_tensor *inputs, int attribute_count, const struct attribute *attributes)
+{
+    struct test_tensor output;
+    struct error error = {0};
+    const struct op_call call = {.op = op,
+                                 .input_count = input_count,
+                                 .inputs = inputs,
+                                 .output_count = 1,
+                                 .outputs = &output,
+                                 .attribute_count = attribute_count,
+                                 .attributes = attributes};
+    ck_assert_int_eq(run_op_status(&call, &error), status);
+    ck_assert_msg(strstr(error.text, text) != NULL, "'%s' does not say '%s'", error.text, text);
+}
+
 static int64_t expect_shape(const struct test_tensor *tensor, enum dtype dtype, int rank, va_list dims)
 {
     int64_t elements = 1;

@@ -43,6 +43,13 @@ enum status run_op_status(const struct op_call *call, struct error *error);
  * folded; both must succeed and agree in every bit of every output. */
 void run_op(const struct op_call *call);
 
+/* The same for an operator of the newest opset with one output, which it returns. */
+struct test_tensor run_simple(const char *op, int input_count, const struct test_tensor *inputs, int attribute_count,
+                              const struct attribute *attributes);
+/* Such an operator must be refused, with a sentence that holds `text`. */
+void expect_refusal(enum status status, const char *text, const char *op, int input_count,
+                    const struct test_tensor *inputs, int attribute_count, const struct attribute *attributes);
+
 /* |a - b| <= tolerance * max(1, |b|), NaN equal to NaN, infinities equal. Checks the shape too. */
 void expect_f32(const struct test_tensor *tensor, const float *values, double tolerance, int rank, ...);
 void expect_i64(const struct test_tensor *tensor, const int64_t *values, int rank, ...);

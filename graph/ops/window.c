@@ -62,11 +62,12 @@ static void count_positions(struct window *w, int i, int64_t extent, bool ceil_m
 {
     int64_t room = w->input[i] + w->pad[i] + w->pad_after[i] - extent;
     w->output[i] = room < 0 ? 0 : room / w->stride[i] + 1;
-    if (!ceil_mode || room < 0 || room % w->stride[i] == 0)
+    if (!ceil_mode || room < 0)
         return;
-    /* One more, which sticks out at the end, unless it would start in the padding there. */
-    if (w->output[i] * w->stride[i] < w->input[i] + w->pad[i])
-        w->output[i]++;
+    if (room % w->stride[i] != 0)
+        w->output[i]++; /* one more, which sticks out at the end */
+    if ((w->output[i] - 1) * w->stride[i] >= w->input[i] + w->pad[i])
+        w->output[i]--; /* but none that starts in the padding there */
 }
 
 enum status op_window(struct op_context *c, int rank, const int64_t *input, const int64_t *kernel, struct window *w)
