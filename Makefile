@@ -30,7 +30,7 @@ IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
-.PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools \
+.PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-demo check-conformance check-models demo bench install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -97,6 +97,10 @@ run-fuzz-%: $(BUILD)/fuzz_%
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* 2>$(BUILD)/fuzz_$*.log || \
 	    { tail -n 60 $(BUILD)/fuzz_$*.log; exit 1; }
 	@echo "fuzz_$*: $$(grep -o 'Done [0-9]* runs in [0-9]* second' $(BUILD)/fuzz_$*.log)s, nothing found"
+
+# The planner's properties on 100,000 random instances; `make unit` takes 3,000.
+check-planner: $(BUILD)/check
+	INFER_PLANNER_INSTANCES=100000 $(BUILD)/check planner
 
 check-includes:
 	tests/check_includes.sh

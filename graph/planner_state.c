@@ -69,7 +69,7 @@ static void set_floor(struct state *state, uint32_t s, uint64_t floor, uint64_t 
     section->top = top;
 }
 
-static void note_placed(struct state *state, uint32_t i, int kind)
+static void note_placed(struct state *state, uint32_t i, enum change_kind kind)
 {
     const struct item *item = &state->items[i];
     for (uint32_t s = item->lower; s < item->upper; s++) {

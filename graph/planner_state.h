@@ -16,8 +16,10 @@ struct section {
     uint32_t first_end;   /* of `ending`, likewise: the section before is their last */
 };
 
+enum change_kind { CHANGED_FLOOR, PLACED, HUNG };
+
 struct change {
-    enum { CHANGED_FLOOR, PLACED, HUNG } kind;
+    enum change_kind kind;
     uint32_t index; /* a section, or an item */
     uint64_t floor, top;
 };

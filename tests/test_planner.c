@@ -195,16 +195,20 @@ START_TEST(random_plans_keep_every_promise)
 }
 END_TEST
 
+/* The buffers in an order, each as low as the fixed ones and those before it let it. */
 static size_t first_fit(size_t count, const struct buffer *buffers, const size_t *order)
 {
     size_t offsets[8], height = 0;
+    for (size_t n = 0; n < count; n++)
+        offsets[n] = buffers[order[n]].fixed;
     for (size_t n = 0; n < count; n++) {
         const struct buffer *buffer = &buffers[order[n]];
-        size_t offset = 0;
-        for (size_t tries = 0; tries <= n; tries++)
-            for (size_t m = 0; m < n; m++) {
+        size_t offset = buffer->fixed == PLANNER_FREE ? 0 : buffer->fixed;
+        for (size_t tries = 0; tries < count && buffer->fixed == PLANNER_FREE; tries++)
+            for (size_t m = 0; m < count; m++) {
                 const struct buffer *other = &buffers[order[m]];
-                if (meet(buffer, other) && offset < offsets[m] + other->bytes && offsets[m] < offset + buffer->bytes)
+                if (m != n && offsets[m] != PLANNER_FREE && meet(buffer, other) && offset < offsets[m] + other->bytes &&
+                    offsets[m] < offset + buffer->bytes)
                     offset = align_up(offsets[m] + other->bytes, buffer->alignment);
             }
         offsets[n] = offset;
@@ -231,27 +235,31 @@ static size_t least_height(size_t count, const struct buffer *buffers, size_t *o
     return least;
 }
 
+/* Few enough for every order to be tried; sizes in whole units, as the planner counts them. */
+static size_t small_instance(uint64_t seed, struct buffer *buffers)
+{
+    uint64_t state = seed;
+    size_t count = 3 + below(&state, seed % 8 ? 4 : 5), unit = SIZE_MAX;
+    for (size_t i = 0; i < count; i++) {
+        int64_t lower = (int64_t)below(&state, 5);
+        buffers[i] = plain(lower, lower + 1 + (int64_t)below(&state, 4), 1 + below(&state, seed % 2 ? 5 : 50));
+        buffers[i].alignment = seed % 3 ? 1 : (size_t)1 << below(&state, 4);
+        unit = buffers[i].alignment < unit ? buffers[i].alignment : unit;
+    }
+    for (size_t i = 0; i < count; i++)
+        buffers[i].bytes = align_up(buffers[i].bytes, unit);
+    if (seed % 5 == 0)
+        fix_some(&state, buffers, count);
+    return count;
+}
+
 START_TEST(small_plans_are_least)
 {
     size_t above_bound = 0;
     for (uint64_t seed = 0; seed < 4000; seed++) {
-        uint64_t state = seed;
         struct buffer buffers[7];
-        size_t count = 3 + below(&state, seed % 8 ? 4 : 5), order[7] = {0, 1, 2, 3, 4, 5, 6};
-        for (size_t i = 0; i < count; i++) {
-            int64_t lower = (int64_t)below(&state, 5);
-            buffers[i] = plain(lower, lower + 1 + (int64_t)below(&state, 4), 1 + below(&state, seed % 2 ? 5 : 50));
-            buffers[i].alignment = seed % 3 ? 1 : (size_t)1 << below(&state, 4);
-        }
+        size_t count = small_instance(seed, buffers), order[7] = {0, 1, 2, 3, 4, 5, 6};
         struct plan plan = plan_checked(count, buffers, 1000000);
-        if (seed % 3 == 0) /* the unit is the smallest alignment */
-            for (size_t i = 0, unit = SIZE_MAX; i < 2 * count; i++) {
-                size_t at = i % count;
-                if (i < count)
-                    unit = buffers[at].alignment < unit ? buffers[at].alignment : unit;
-                else
-                    buffers[at].bytes = align_up(buffers[at].bytes, unit);
-            }
         ck_assert(plan.optimal);
         ck_assert_uint_eq(plan.height, least_height(count, buffers, order, 0));
         above_bound += plan.height > plan.lower_bound;
