@@ -155,7 +155,7 @@ enum status op_need(struct op_context *c, int i)
         *result = (result_type)((const type *)value->data)[index]; \
         return true;
 
-static bool integer_at(const struct value *value, int64_t index, int64_t *result)
+bool value_integer_at(const struct value *value, int64_t index, int64_t *result)
 {
     switch (value->dtype) {
         CASE(DTYPE_I64, int64_t, int64_t)
@@ -172,7 +172,7 @@ static bool integer_at(const struct value *value, int64_t index, int64_t *result
     }
 }
 
-static bool number_at(const struct value *value, int64_t index, double *result)
+bool value_number_at(const struct value *value, int64_t index, double *result)
 {
     int64_t integer;
     switch (value->dtype) {
@@ -185,7 +185,7 @@ static bool number_at(const struct value *value, int64_t index, double *result)
         *result = (double)bf16_to_f32(((const uint16_t *)value->data)[index]);
         return true;
     default:
-        if (!integer_at(value, index, &integer))
+        if (!value_integer_at(value, index, &integer))
             return false;
         *result = (double)integer;
         return true;
@@ -212,7 +212,7 @@ enum status op_ints(struct op_context *c, int i, int most, int64_t *values, int 
 {
     TRY(readable(c, i, most, count));
     for (int k = 0; k < *count; k++)
-        if (!integer_at(op_input(c, i), k, &values[k]))
+        if (!value_integer_at(op_input(c, i), k, &values[k]))
             return wrong_type(c, i, TYPES_INTEGER);
     return STATUS_OK;
 }
@@ -221,7 +221,7 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
 {
     TRY(readable(c, i, most, count));
     for (int k = 0; k < *count; k++)
-        if (!number_at(op_input(c, i), k, &values[k]))
+        if (!value_number_at(op_input(c, i), k, &values[k]))
             return wrong_type(c, i, TYPES_NUMERIC);
     return STATUS_OK;
 }

@@ -113,6 +113,10 @@ enum status op_require_rank(struct op_context *c, int i, int least, int most);
 enum status op_need(struct op_context *c, int i);
 /* Reads input i (any integer type, at most `most` elements) as int64. An absent input gives count -1. */
 enum status op_ints(struct op_context *c, int i, int most, int64_t *values, int *count);
+/* One element of a constant as int64 (any integer type, bool) or as double (those and f16 to f64); false for a type
+ * that cannot be read so. */
+bool value_integer_at(const struct value *value, int64_t index, int64_t *result);
+bool value_number_at(const struct value *value, int64_t index, double *result);
 /* Reads input i (f16 to f64, integers) as double. An absent input gives count -1. */
 enum status op_doubles(struct op_context *c, int i, int most, double *values, int *count);
 

@@ -1,0 +1,35 @@
+/* What the operators of ai.onnx.ml share. */
+#ifndef INFER_GRAPH_OPS_ML_H
+#define INFER_GRAPH_OPS_ML_H
+
+#include "graph/ops/build.h"
+#include "graph/ops/tools.h"
+
+#define ML_OPERATOR(op_name, inputs_least, inputs_most, outputs_least, outputs_most, shapes_function, ...) \
+    const struct op op_ml_##op_name = {                                                                    \
+        .domain = "ai.onnx.ml",                                                                            \
+        .name = #op_name,                                                                                  \
+        .min_inputs = (inputs_least),                                                                      \
+        .max_inputs = (inputs_most),                                                                       \
+        .min_outputs = (outputs_least),                                                                    \
+        .max_outputs = (outputs_most),                                                                     \
+        .shapes = (shapes_function),                                                                       \
+        __VA_ARGS__,                                                                                       \
+    };
+
+#define TYPES_ML (TYPES_F32_F64 | TYPES_INDEX)
+
+/* Rows and columns of the input, a matrix, or one row of it. */
+enum status ml_matrix(struct op_context *c, int64_t *rows, int64_t *columns);
+/* A list of numbers that may come as any of three attributes (NULL: not as that one), as a constant of rank 1 that is
+ * not among the graph's values. False where there is none. */
+bool ml_numbers(const struct op_context *c, const char *ints, const char *floats, const char *tensor,
+                struct value *list);
+/* A list of floats as a constant row of that type; NULL: failed. */
+struct value *ml_floats(struct op_context *c, const char *attribute, enum dtype dtype);
+/* Applies the attribute post_transform to scores [rows, classes]; NULL: failed. */
+struct value *ml_post_transform(struct op_context *c, struct value *scores);
+/* The class whose score is greatest, as its label from the list of int64; NULL: failed. */
+struct value *ml_label(struct op_context *c, struct value *scores, const char *attribute);
+
+#endif
