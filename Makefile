@@ -94,7 +94,7 @@ $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(IMPORT_LIBRARIES) -lm
 run-fuzz-%: $(BUILD)/fuzz_%
 	@rm -rf $(BUILD)/corpus/$* && mkdir -p $(BUILD)/corpus && cp -r tests/fuzz/corpus/$* $(BUILD)/corpus
-	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* 2>$(BUILD)/fuzz_$*.log || \
+	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/data/$*) 2>$(BUILD)/fuzz_$*.log || \
 	    { tail -n 60 $(BUILD)/fuzz_$*.log; exit 1; }
 	@echo "fuzz_$*: $$(grep -o 'Done [0-9]* runs in [0-9]* second' $(BUILD)/fuzz_$*.log)s, nothing found"
 

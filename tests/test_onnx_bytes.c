@@ -101,6 +101,7 @@ START_TEST(tensors_that_contradict_themselves_are_refused)
                    ": tensor 'w' has shape 1099511627776x1099511627776, which is negative or too large");
     assert_refused("tensor_ranks", STATUS_UNSUPPORTED, ": tensor 'w' has rank 9; at most 8 is supported");
     assert_refused("tensor_unknown", STATUS_UNSUPPORTED, ": tensor 'w' has data type 99, which is not known");
+    assert_refused("tensor_twice", STATUS_INVALID_MODEL, ": 'w' is defined twice in graph 'main'");
     assert_refused("tensor_strings", STATUS_UNSUPPORTED, ": tensor 'w' holds strings, which are not supported");
 }
 END_TEST

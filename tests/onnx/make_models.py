@@ -193,6 +193,7 @@ def bad_tensors():
     strings = helper.make_tensor("w", TensorProto.STRING, (1,), [b"hello"])
     for name, tensor in locals().copy().items():
         identity(f"tensor_{name}", initializer=[tensor])
+    identity("tensor_twice", initializer=[floats("w", 1), floats("w", 2)])
 
 
 def external():
@@ -398,8 +399,8 @@ def names():
         node("Abs", "q", "call/c", "call/n"),
         node("Relu", "call/c", "17"),
         node("Add", "17 call/c", "y", "twice"),
-        node("Add", "y x", "z", "twice"),
-        node("Split", "z", "- left", "split", axis=0, num_outputs=2),
+        node("Add", "y x", "call/c_1", "twice"),
+        node("Split", "call/c_1", "- left", "split", axis=0, num_outputs=2),
     ]
     write("names", model(graph(nodes, [value("x")], [value("left", FLOAT, (1,))]), functions=[own], domains=["own"]))
 
