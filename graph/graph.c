@@ -254,6 +254,10 @@ static enum status validate_arity(const struct node *node, struct error *error)
     if (node->output_count < op->min_outputs || node->output_count > op->max_outputs)
         return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s) has %d outputs; the operator makes %d to %d",
                          node->name, op->name, node->output_count, op->min_outputs, op->max_outputs);
+    for (int i = 0; i < op->min_inputs; i++)
+        if (!node->inputs[i])
+            return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s): input %d is missing", node->name, op->name,
+                             i);
     return STATUS_OK;
 }
 

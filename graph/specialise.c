@@ -167,6 +167,8 @@ static enum status drop_dead(struct segment *segment, struct error *error)
                 live[segment->rest[i]->inputs[k]->id] = 1;
     if (segment->needed)
         live[segment->needed->id] = 1;
+    if (segment->kept_count == 0)
+        return STATUS_OK;
     int kept = live_nodes(segment->kept, segment->kept_count, live);
     segment->kept += kept;
     segment->kept_count -= kept;

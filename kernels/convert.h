@@ -1,9 +1,11 @@
-/* Scalar conversions between float32 and the narrower floating types, round to nearest even. */
+/* Scalar conversions: between float32 and the narrower floating types, round to nearest even; from float64 to integers.
+ */
 #ifndef INFER_KERNELS_CONVERT_H
 #define INFER_KERNELS_CONVERT_H
 
 #include "kernels/base.h"
 
+#include <math.h>
 #include <string.h>
 
 static inline float bits_to_f32(uint32_t bits)
@@ -56,6 +58,17 @@ static inline uint16_t f32_to_f16(float value)
         return (uint16_t)(sign | (f32_to_bits(shifted) - 0x3f000000u));
     }
     return (uint16_t)(sign | (((rest - 0x38000000u) + 0xfffu + (rest >> 13 & 1u)) >> 13));
+}
+
+/* Casts out of range are undefined in C; these clamp, and send NaN to 0. */
+static inline int64_t f64_to_i64(double x)
+{
+    return isnan(x) ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x;
+}
+
+static inline uint64_t f64_to_u64(double x)
+{
+    return isnan(x) ? 0 : x >= 0x1p64 ? UINT64_MAX : x < 0 ? (uint64_t)f64_to_i64(x) : (uint64_t)x;
 }
 
 /* The 8- and 4-bit formats but F8E8M0 (OCP MX and ONNX "Float stored in 8 bits"); in kernels/convert.c. `bits` holds

@@ -141,7 +141,8 @@ static bool learn(struct program *program, struct graph *own, const void *conten
         void *copy = region_buffer(&program->region, bytes + 1);
         if (!copy)
             return false;
-        memcpy(copy, content, bytes);
+        if (bytes)
+            memcpy(copy, content, bytes);
         value->alias = NULL;
         value->data = copy;
         value->bytes = bytes;

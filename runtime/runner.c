@@ -280,19 +280,20 @@ static enum status next_program(struct runner *runner, struct program *parent, s
 
 /* --- memory of a program --------------------------------------------------------------------------------- */
 
-/* A continuation finds in the arena what its parent left there. */
+/* A continuation finds in the arena what its parent left there. An empty arena has an address too. */
 static enum status reserve_arena(struct runner *runner, const struct program *program, struct error *error)
 {
-    if (program->arena_bytes <= runner->arena_bytes)
+    if (program->arena_bytes <= runner->arena_bytes && runner->arena)
         return STATUS_OK;
-    char *larger = allocate(runner->allocator, program->arena_bytes, ALIGNMENT);
+    size_t bytes = program->arena_bytes ? program->arena_bytes : 1;
+    char *larger = allocate(runner->allocator, bytes, ALIGNMENT);
     if (!larger)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", program->arena_bytes);
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", bytes);
     if (program->parent && runner->arena)
         memcpy(larger, runner->arena, runner->arena_bytes);
     release(runner->allocator, runner->arena, runner->arena_bytes);
     runner->arena = larger;
-    runner->arena_bytes = program->arena_bytes;
+    runner->arena_bytes = bytes;
     return STATUS_OK;
 }
 

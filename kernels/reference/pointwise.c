@@ -18,7 +18,7 @@ typedef void instruction_function(void *target, const void *a, const void *b, co
         (void)b, (void)c;                                                                      \
         T *out = target;                                                                       \
         const T *xs = a;                                                                       \
-        const T p = (T)immediate[0], q = (T)immediate[1];                                      \
+        const T p = FROM_DOUBLE(immediate[0]), q = FROM_DOUBLE(immediate[1]);                  \
         (void)p, (void)q;                                                                      \
         for (int i = 0; i < n; i++) {                                                          \
             const T x = xs[i];                                                                 \
@@ -71,19 +71,9 @@ typedef void instruction_function(void *target, const void *a, const void *b, co
 #define JOIN(a, b) JOIN_(a, b)
 #define SUFFIX(name) JOIN(name, CLASS)
 
-/* Casts out of range are undefined in C; these clamp, and send NaN to 0. */
-static int64_t f64_to_i64(double x)
-{
-    return isnan(x) ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x;
-}
-
-static uint64_t f64_to_u64(double x)
-{
-    return isnan(x) ? 0 : x >= 0x1p64 ? UINT64_MAX : x < 0 ? (uint64_t)f64_to_i64(x) : (uint64_t)x;
-}
-
 #define T float
 #define CLASS f32
+#define FROM_DOUBLE(x) (T)(x)
 #define M(function) function##f
 #include "kernels/reference/pointwise_float.inc"
 #undef T
@@ -96,20 +86,25 @@ static uint64_t f64_to_u64(double x)
 #undef T
 #undef CLASS
 #undef M
+#undef FROM_DOUBLE
 #define T int64_t
 #define CLASS i64
+#define FROM_DOUBLE(x) f64_to_i64(x)
 #define IS_SIGNED 1
 #include "kernels/reference/pointwise_integer.inc"
 #undef T
 #undef CLASS
 #undef IS_SIGNED
+#undef FROM_DOUBLE
 #define T uint64_t
 #define CLASS u64
+#define FROM_DOUBLE(x) f64_to_u64(x)
 #define IS_SIGNED 0
 #include "kernels/reference/pointwise_integer.inc"
 #undef T
 #undef CLASS
 #undef IS_SIGNED
+#undef FROM_DOUBLE
 
 #define ARITHMETIC(name) [POINTWISE_##name] = {name##_f32, name##_f64, name##_i64, name##_u64}
 #define FLOATING(name) [POINTWISE_##name] = {name##_f32, name##_f64, NULL, NULL}

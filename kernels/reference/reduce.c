@@ -1,5 +1,6 @@
 #include "kernels/reduce.h"
 
+#include "kernels/convert.h"
 #include "kernels/reference/types.h"
 #include "kernels/reference/walk.h"
 
@@ -26,6 +27,8 @@ static int reduce_tasks(const void *params)
 #define PLUS(a, b) ((a) + (b))
 #define TIMES(a, b) ((a) * (b))
 #define MAGNITUDE(a) fabs(a)
+#define MEAN(sum, count) ((sum) / (double)(count))
+#define ROUNDED(a) (a)
 #define IS_NAN(a) isnan(a)
 #define IS_FINITE(a) isfinite(a)
 #define LARGEST INFINITY
@@ -44,15 +47,19 @@ static int reduce_tasks(const void *params)
 #undef PLUS
 #undef TIMES
 #undef MAGNITUDE
+#undef ROUNDED
 #undef IS_NAN
 #undef IS_FINITE
+#undef MEAN
 #undef LARGEST
 #undef SMALLEST
 
-/* Integers wrap: the unsigned operation has the bits of the signed one. */
+/* Integers wrap: the unsigned operation has the bits of the signed one. The mean of nothing is 0. */
 #define IS_NAN(a) false
 #define IS_FINITE(a) true
 #define ACCUMULATOR int64_t
+#define MEAN(sum, count) ((count) ? (sum) / (ACCUMULATOR)(count) : 0)
+#define ROUNDED(a) f64_to_i64(a)
 #define PLUS(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
 #define TIMES(a, b) ((int64_t)((uint64_t)(a) * (uint64_t)(b)))
 #define MAGNITUDE(a) ((a) < 0 ? (int64_t)(0 - (uint64_t)(a)) : (a))
@@ -96,7 +103,9 @@ static int reduce_tasks(const void *params)
 #undef PLUS
 #undef TIMES
 #undef MAGNITUDE
+#undef ROUNDED
 #define ACCUMULATOR uint64_t
+#define ROUNDED(a) f64_to_u64(a)
 #define PLUS(a, b) ((a) + (b))
 #define TIMES(a, b) ((a) * (b))
 #define MAGNITUDE(a) (a)
