@@ -65,6 +65,13 @@ $(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
 	@rm -f $@
 	@$(AR) qcs $@ $^
 
+# OpenBLAS is what infer-bench measures against, where it is there; no other program knows of it.
+BLAS_LIBRARIES := $(shell pkg-config --silence-errors --libs openblas)
+ifneq ($(BLAS_LIBRARIES),)
+$(BUILD)/obj/tools/bench_blas.o: private ALL_CFLAGS += -DHAVE_OPENBLAS $(shell pkg-config --cflags openblas)
+$(BUILD)/infer-bench: private IMPORT_LIBRARIES += $(BLAS_LIBRARIES)
+endif
+
 $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
@@ -130,6 +137,10 @@ demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	@$(BUILD)/show_digit tests/demo/digit_3.npy
 	@echo
 	$(BUILD)/infer-run $(BUILD)/digits.bin tests/demo/digit_3.npy --labels tests/demo/labels.txt
+
+bench: $(BUILD)/infer-bench $(BUILD)/digits.bin
+	$(BUILD)/infer-bench kernels
+	$(BUILD)/infer-bench model $(BUILD)/digits.bin
 
 install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/infer.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin

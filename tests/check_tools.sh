@@ -361,5 +361,44 @@ refused 2 "no pass 'nosuch'; the passes are import, " infer-inspect "$model" --d
 refused 2 "takes NAME=" infer-inspect "$model" --shape 1x1x8x8
 refused 2 "one model" infer-inspect "$model" "$model"
 
+# --- infer-bench ----------------------------------------------------------------------------------------------
+
+done_with "kernels are checked" 'softmax 1536x128 +softmax_f32_[a-z0-9_]+ +right' \
+    infer-bench kernels --check-only --filter softmax
+done_with "kernels are timed" "one core's peak.*GFLOP/s.*matmul 1x1000x2048 .*GFLOP/s +[0-9.]+ %" \
+    infer-bench kernels --filter 'matmul 1x1000'
+done_with "reference kernels only" 'reference +right $' \
+    infer-bench kernels --check-only --filter 'reduce mean of rows' --isa reference
+done_with "kernels as JSON" '"kernels":' infer-bench kernels --filter 'copy straight' --json -
+cp "$work/out" "$work/kernels.json"
+done_with "a model" 'batch +threads.* 16 +2 .*/s' infer-bench model "$model" --threads 2 --json "$work/model.json"
+done_with "one shape" ' 1 +1 .*/s' infer-bench model "$onnx" --threads 1 --shape image=2x1x8x8
+verdict "the reports of infer-bench" "$(python3 - "$work" <<'PY' 2>&1
+import json, sys
+
+kernels = json.load(open(f"{sys.argv[1]}/kernels.json"))
+if kernels["peak_gflop_per_s"] <= 0 or any(k["microseconds"] <= 0 or k["gb_per_s"] <= 0 for k in kernels["kernels"]):
+    print(kernels)
+if {k["problem"] for k in kernels["kernels"]} != {"copy straight"}:
+    print(kernels)
+runs = json.load(open(f"{sys.argv[1]}/model.json"))["runs"]
+if [(run["batch"], run["threads"]) for run in runs] != [(b, t) for b in (1, 4, 16) for t in (1, 2)]:
+    print(runs)
+if any(run["latency_ms"] <= 0 or run["throughput_per_s"] <= 0 or run["activation_bytes"] <= 0 for run in runs):
+    print(runs)
+PY
+)"
+refused 1 "no problem's name has 'nosuch'" infer-bench kernels --check-only --filter nosuch
+refused 1 "nosuch/b\.json: cannot write" infer-bench kernels --check-only --json "$work/nosuch/b.json"
+refused 1 "nosuch\.bin: cannot open" infer-bench model "$work/nosuch.bin"
+refused 1 "cut\.bin: " infer-bench model "$work/cut.bin"
+refused 1 "no input 'picture'" infer-bench model "$model" --shape picture=1x1x8x8
+refused 1 "'image'.*1x1x8x9" infer-bench model "$model" --shape image=1x1x8x9
+refused 2 "not 'everything'" infer-bench everything
+refused 2 "model takes one model" infer-bench model
+refused 2 "no --filter" infer-bench model "$model" --filter conv
+refused 2 "kernels takes no" infer-bench kernels --shape a=1
+refused 2 "'sse'" infer-bench kernels --isa sse
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
