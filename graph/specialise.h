@@ -33,8 +33,8 @@ struct segment {
 enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
                        struct error *error);
 
-/* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. */
-/* Adds the bytes of the constants it makes to *bytes. */
+/* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. Adds
+ * the bytes of the constants it makes to *bytes. */
 enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,
                            struct error *error);
 
@@ -54,8 +54,7 @@ enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, 
 enum status fold_steps(struct segment *segment, const struct specialise_options *options, struct error *error);
 
 /* Adds the nodes of `body` to `target`, with new values in `values`: body input i becomes inputs[i], output i becomes
- * outputs[i] (made by an Identity where the body hands an input or a constant through). Where `sources` is not NULL its
- * provenance replaces that of the nodes. */
+ * outputs[i] (made by an Identity where the body hands an input or a constant through). */
 enum status inline_graph(const struct graph *body, struct graph *values, struct graph *target,
                          struct value *const *inputs, struct value *const *outputs, struct error *error);
 

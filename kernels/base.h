@@ -12,7 +12,7 @@
 /* Every activation and packed weight starts at a multiple of this many bytes: a cache line, and an AVX-512 vector. */
 #define ALIGNMENT 64
 
-/* Numbers equal those of infer_status in infer.h (asserted in runtime/api.c). */
+/* Numbers equal those of infer_status in infer.h (asserted in runtime/model.c). */
 enum status {
     STATUS_OK = 0,
     STATUS_INVALID_ARGUMENT = 1, /* the caller's input: a shape, a name, an option */

@@ -79,7 +79,8 @@ typedef enum infer_dtype {
 const char *infer_dtype_name(infer_dtype dtype);
 unsigned infer_dtype_bits(infer_dtype dtype); /* 0 for STRING and unknown */
 
-/* A tensor in the caller's or a context's memory: elements in C order without gaps. */
+/* A tensor in the caller's or a context's memory: elements in C order without gaps, the first at a multiple of their
+ * size. */
 typedef struct infer_tensor {
     void *data;
     size_t bytes; /* that data has room for; for results: that it holds */
@@ -200,6 +201,7 @@ void infer_context_release(infer_context *context);
  * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
  *          data NULL: the result lies in the context's memory until its next run or release;
  *          data set: the result is written there, `bytes` is its room. dtype, rank, dims and bytes are filled in.
+ *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock. The same inputs give the same bits for
  * any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT. After an

@@ -292,7 +292,7 @@ static struct buffer value_buffer(const struct placing *p, const struct value *v
     };
 }
 
-static void collect(struct placing *p, struct arena_plan *arena)
+static enum status collect(struct placing *p, struct arena_plan *arena)
 {
     const struct step_list *steps = &p->program->segment.steps;
     int end = steps->count + 1;
@@ -305,7 +305,10 @@ static void collect(struct placing *p, struct arena_plan *arena)
     for (int s = 0; s < steps->count; s++) {
         int tasks = step_tasks(steps->steps[s]);
         int lanes = tasks < p->options->threads ? tasks : p->options->threads;
-        size_t bytes = step_workspace(steps->steps[s]) * (size_t)lanes;
+        size_t bytes;
+        if (!multiply_size(step_workspace(steps->steps[s]), (size_t)lanes, &bytes))
+            return error_set(p->error, STATUS_OUT_OF_MEMORY, "node '%s' (%s) needs a workspace beyond all memory",
+                             steps->steps[s]->node->name, steps->steps[s]->node->op->name);
         if (bytes == 0)
             continue;
         arena->owners[arena->count] = -1 - s;
@@ -313,6 +316,7 @@ static void collect(struct placing *p, struct arena_plan *arena)
             (struct buffer){.lower = s, .upper = s + 1, .bytes = bytes, .alignment = ALIGNMENT, .fixed = PLANNER_FREE};
         p->program->workspace_bytes = bytes > p->program->workspace_bytes ? bytes : p->program->workspace_bytes;
     }
+    return STATUS_OK;
 }
 
 /* Search nodes the planner may spend on one program: a few milliseconds. */
@@ -330,7 +334,7 @@ static enum status plan_arena(struct placing *p)
     };
     if (!arena.buffers || !arena.owners || !arena.offsets)
         return no_memory(p);
-    collect(p, &arena);
+    TRY(collect(p, &arena));
     struct plan plan;
     TRY(plan_memory(p->options->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan,
                     p->error));
@@ -383,7 +387,9 @@ static enum status place_operands(struct placing *p)
         program->steps[s].tasks = step_tasks(step);
         program->steps[s].workspace_bytes = step_workspace(step);
     }
-    return STATUS_OK;
+    /* The runner reads this one even where no step does. */
+    struct operand needed;
+    return place_operand(p, program->segment.needed, &needed);
 }
 
 static enum status allocate_tables(struct placing *p)

@@ -141,7 +141,7 @@ static bool learn(struct program *program, struct graph *own, const void *conten
         void *copy = region_buffer(&program->region, bytes + 1);
         if (!copy)
             return false;
-        if (bytes)
+        if (bytes) /* an empty input may have no memory */
             memcpy(copy, content, bytes);
         value->alias = NULL;
         value->data = copy;

@@ -102,73 +102,6 @@ void runner_free(struct runner *runner)
     *runner = (struct runner){0};
 }
 
-/* --- inputs ---------------------------------------------------------------------------------------------- */
-
-static enum status check_dims(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
-                              struct error *error)
-{
-    char want[160], have[160];
-    bool fits = tensor->rank >= 0 && tensor->rank <= MAX_RANK && (value->rank < 0 || tensor->rank == value->rank);
-    for (int i = 0; fits && i < tensor->rank; i++)
-        fits = tensor->dims[i] >= 0 && (value->rank < 0 || value->dims[i] < 0 || value->dims[i] == tensor->dims[i]);
-    if (fits)
-        return STATUS_OK;
-    if (tensor->rank < 0 || tensor->rank > MAX_RANK)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has rank %d; it can be 0 to %d", value->name,
-                         tensor->rank, MAX_RANK);
-    return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
-                     shape_text(NULL, tensor->rank, tensor->dims, have, sizeof have),
-                     value_shape_text(graph, value, want, sizeof want));
-}
-
-static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
-                               bool with_data, struct error *error)
-{
-    if (value->dtype != DTYPE_NONE && (enum dtype)tensor->dtype != value->dtype)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
-                         dtype_name((enum dtype)tensor->dtype), dtype_name(value->dtype));
-    TRY(check_dims(graph, value, tensor, error));
-    size_t bytes = infer_tensor_bytes(tensor->dtype, tensor->rank, tensor->dims);
-    if (bytes == SIZE_MAX)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s': its type and dimensions do not make a tensor",
-                         value->name);
-    if (with_data && (tensor->bytes < bytes || (!tensor->data && bytes > 0)))
-        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has %zu bytes; its shape needs %zu", value->name,
-                         tensor->data ? tensor->bytes : 0, bytes);
-    return STATUS_OK;
-}
-
-/* A symbol stands for one number in a whole run. */
-static enum status check_symbols(const struct runner *runner, struct error *error)
-{
-    const struct graph *graph = runner->graph;
-    for (int i = 0; i < graph->input_count; i++)
-        for (int a = 0; a < graph->inputs[i]->rank; a++)
-            for (int j = 0; j <= i && graph->inputs[i]->dims[a] < 0; j++)
-                for (int b = 0; b < graph->inputs[j]->rank; b++)
-                    if (graph->inputs[j]->dims[b] == graph->inputs[i]->dims[a] &&
-                        runner->inputs[j].dims[b] != runner->inputs[i].dims[a])
-                        return error_set(
-                            error, STATUS_INVALID_ARGUMENT, "dimension %s is %lld in input '%s' and %lld in input '%s'",
-                            graph_symbol_name(graph, graph->inputs[i]->dims[a]), (long long)runner->inputs[j].dims[b],
-                            graph->inputs[j]->name, (long long)runner->inputs[i].dims[a], graph->inputs[i]->name);
-    return STATUS_OK;
-}
-
-enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
-                               struct error *error)
-{
-    const struct graph *graph = runner->graph;
-    if (count != (size_t)graph->input_count)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
-                         graph->input_count);
-    for (size_t i = 0; i < count; i++) {
-        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data, error));
-        runner->inputs[i] = inputs[i];
-    }
-    return check_symbols(runner, error);
-}
-
 /* --- finding programs ------------------------------------------------------------------------------------ */
 
 static enum status key_append(struct runner *runner, const void *bytes, size_t count, struct error *error)
@@ -314,7 +247,7 @@ static enum status reserve_slots(struct runner *runner, struct slot **slots, int
     return STATUS_OK;
 }
 
-/* The table of what is learned goes with the table of dimensions. */
+/* The table of what is learned goes with the table of dimensions: both grow, or neither. */
 static enum status reserve_awaited(struct runner *runner, int count, struct error *error)
 {
     int have = runner->awaited_count;
@@ -323,36 +256,14 @@ static enum status reserve_awaited(struct runner *runner, int count, struct erro
     struct known_input *learned = zeroed(runner, (size_t)count, sizeof *learned);
     if (!learned)
         return no_memory(error);
+    enum status status = reserve_slots(runner, &runner->awaited, &runner->awaited_count, count, error);
+    if (status != STATUS_OK) {
+        discard(runner, learned, (size_t)count, sizeof *learned);
+        return status;
+    }
     if (runner->learned)
         discard(runner, runner->learned, (size_t)have, sizeof *learned);
     runner->learned = learned;
-    enum status status = reserve_slots(runner, &runner->awaited, &runner->awaited_count, count, error);
-    if (status != STATUS_OK) {
-        discard(runner, runner->learned, (size_t)count, sizeof *learned);
-        runner->learned = NULL;
-    }
-    return status;
-}
-
-static enum status bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
-{
-    infer_tensor *output = &runner->outputs[binding->index];
-    const struct value *value = binding->value;
-    size_t bytes = value_bytes(value);
-    output->dtype = (infer_dtype)value->dtype;
-    output->rank = value->rank;
-    memcpy(output->dims, value->dims, sizeof output->dims);
-    if (output->data) {
-        if (output->bytes < bytes)
-            return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
-                             bytes, output->bytes);
-        output->bytes = bytes;
-        return STATUS_OK;
-    }
-    struct slot *result = &runner->results[binding->index];
-    TRY(slot_reserve(runner->allocator, result, bytes, error));
-    output->data = result->data;
-    output->bytes = bytes;
     return STATUS_OK;
 }
 
@@ -377,8 +288,10 @@ static enum status reserve_operands(struct runner *runner, const struct program 
     runner->dims_pointers = zeroed(runner, (size_t)count, sizeof *runner->dims_pointers);
     runner->operand_tensors = zeroed(runner, (size_t)count, sizeof *runner->operand_tensors);
     runner->operand_names = zeroed(runner, (size_t)count, sizeof *runner->operand_names);
-    bool done = runner->operand_pointers && runner->dims_pointers && runner->operand_tensors && runner->operand_names;
-    return done ? STATUS_OK : no_memory(error);
+    if (runner->operand_pointers && runner->dims_pointers && runner->operand_tensors && runner->operand_names)
+        return STATUS_OK;
+    free_operands(runner); /* all of them or none: the next run starts over */
+    return no_memory(error);
 }
 
 static enum status reserve(struct runner *runner, const struct program *program, struct error *error)
@@ -388,7 +301,7 @@ static enum status reserve(struct runner *runner, const struct program *program,
     TRY(reserve_awaited(runner, program->awaited_count, error));
     TRY(reserve_operands(runner, program, error));
     for (int i = 0; i < program->output_count; i++)
-        TRY(bind_output(runner, &program->outputs[i], error));
+        TRY(runner_bind_output(runner, &program->outputs[i], error));
     return STATUS_OK;
 }
 
@@ -494,6 +407,7 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
     infer_tensor tensor = {.dtype = (infer_dtype)value->dtype, .rank = value->rank};
     const int64_t *dims = value->dims;
     if (operand.space == SPACE_SLOT && value->rank < 0) {
+        tensor.dtype = (infer_dtype)runner->slots[operand.index].shape.dtype;
         tensor.rank = runner->slots[operand.index].shape.rank;
         dims = runner->slots[operand.index].dims;
     }
@@ -544,6 +458,13 @@ static int maker(const struct program *program, const struct value *value)
     return program->makers[value->id];
 }
 
+/* A view that a step of the parent had: shown then, and its memory may hold something else by now. */
+static bool is_old_view(const struct program *program, const struct value *value)
+{
+    const struct graph *before = program->parent ? program->parent->segment.graph : NULL;
+    return before && value->id < before->value_count && before->values[value->id]->alias;
+}
+
 /* Shows the named values that a step has made; index -1: those that were there before the first step. */
 static void show_values(struct runner *runner, const struct program *program, int index)
 {
@@ -556,7 +477,7 @@ static void show_values(struct runner *runner, const struct program *program, in
         struct operand place = program_place(program, value);
         if (!*value->name || value->data || place.space == SPACE_NONE || maker(program, value) != index)
             continue;
-        if (index < 0 && !value->alias)
+        if (index < 0 && (!value->alias || is_old_view(program, value)))
             continue; /* an input, or shown by the program before this one */
         infer_tensor tensor = runner_tensor(runner, program, value, place);
         observer->value(observer->user, value->name, &tensor);

@@ -58,6 +58,9 @@ enum status runner_first_program(struct runner *runner, struct program **program
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
 
+/* Gives an output memory, of the caller or of the runner. It may not be an input's. */
+enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);
+
 /* For runtime/loop.c. */
 void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand);
 /* Room for `bytes`, the content is kept. */

@@ -1,7 +1,5 @@
 /* The runtime by its public header, on graphs made here: programs, memory, threads, segments, loops. */
-#include "formats/model_file.h"
-#include "graph/op.h"
-#include "runtime/infer.h"
+#include "tests/model_maker.h"
 #include "tests/suites.h"
 
 #include <pthread.h>
@@ -11,73 +9,16 @@
 
 /* --- models -------------------------------------------------------------------------------------------- */
 
-struct maker {
-    struct region region;
-    struct graph *graph;
-};
-
-static struct maker start(void)
-{
-    struct maker maker;
-    region_init(&maker.region, &default_allocator);
-    maker.graph = NULL;
-    return maker;
-}
-
-static struct value *value_of(struct graph *graph, const char *name, enum dtype dtype, int rank, const int64_t *dims)
-{
-    return graph_add_value(graph, name, dtype, rank, dims);
-}
-
-static struct value *node_with(struct graph *graph, const char *op, const char *output, int count,
-                               struct value *const *inputs, int attribute_count, const struct attribute *attributes)
-{
-    struct value *made = graph_add_value(graph, output, DTYPE_NONE, -1, NULL);
-    const struct op *found = op_find("", op);
-    ck_assert_msg(found != NULL, "there is no operator %s", op);
-    graph_add_node(graph, found, NEWEST_OPSET, output, count, inputs, 1, &made, attribute_count, attributes);
-    return made;
-}
-
-static struct value *node1(struct graph *graph, const char *op, const char *output, struct value *a)
-{
-    return node_with(graph, op, output, 1, &a, 0, NULL);
-}
-
-static struct value *node2(struct graph *graph, const char *op, const char *output, struct value *a, struct value *b)
-{
-    return node_with(graph, op, output, 2, (struct value *[]){a, b}, 0, NULL);
-}
-
-/* The model file of the graph, in memory that lives with the maker. */
-static infer_model *finish(struct maker *maker, int inputs, struct value *const *input, int outputs,
-                           struct value *const *output, const infer_model_options *options)
-{
-    struct model_metadata metadata = {.name = "test", .producer = "", .description = ""};
-    struct error error = {0};
-    infer_error failure = {0};
-    void *bytes;
-    size_t size;
-    infer_model *model;
-    graph_set_inputs(maker->graph, inputs, input);
-    graph_set_outputs(maker->graph, outputs, output);
-    ck_assert_msg(model_write(maker->graph, &metadata, &maker->region, &bytes, &size, &error) == STATUS_OK, "%s",
-                  error.text);
-    infer_model_open_memory(bytes, size, "test.bin", options, &model, &failure);
-    ck_assert_msg(model != NULL || failure.status == INFER_OUT_OF_MEMORY, "%s", failure.message);
-    return model;
-}
-
 /* y = tanh(x) + exp(x) * x, relu of it beside; x is N x 64. */
 static infer_model *chain_model(struct maker *maker, const infer_model_options *options)
 {
     struct graph *graph = maker->graph = graph_create(&maker->region, "chain");
     int64_t dims[2] = {graph_symbol(graph, "N"), 64};
-    struct value *x = value_of(graph, "x", DTYPE_F32, 2, dims);
-    struct value *product = node2(graph, "Mul", "product", node1(graph, "Exp", "exp", x), x);
-    struct value *y = node2(graph, "Add", "y", node1(graph, "Tanh", "tanh", x), product);
-    struct value *out[] = {y, node1(graph, "Relu", "relu", y)};
-    return finish(maker, 1, &x, 2, out, options);
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, dims);
+    struct value *product = make_node2(graph, "Mul", "product", make_node1(graph, "Exp", "exp", x), x);
+    struct value *y = make_node2(graph, "Add", "y", make_node1(graph, "Tanh", "tanh", x), product);
+    struct value *out[] = {y, make_node1(graph, "Relu", "relu", y)};
+    return maker_finish(maker, 1, &x, 2, out, options);
 }
 
 /* What is positive in x (1-D), doubled: a result whose size only the run tells. */
@@ -86,14 +27,15 @@ static infer_model *select_model(struct maker *maker)
     struct graph *graph = maker->graph = graph_create(&maker->region, "select");
     int64_t dims[1] = {graph_symbol(graph, "N")};
     float zero = 0;
-    struct value *x = value_of(graph, "x", DTYPE_F32, 1, dims);
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, dims);
     struct value *none = graph_add_constant(graph, "none", DTYPE_F32, 0, NULL, &zero);
-    struct value *places = node1(graph, "NonZero", "places", node2(graph, "Greater", "positive", x, none));
+    struct value *places = make_node1(graph, "NonZero", "places", make_node2(graph, "Greater", "positive", x, none));
     const int64_t row[1] = {-1};
     struct value *shape = graph_add_constant(graph, "row", DTYPE_I64, 1, (int64_t[]){1}, row);
-    struct value *chosen = node2(graph, "Gather", "chosen", x, node2(graph, "Reshape", "indices", places, shape));
-    struct value *y = node2(graph, "Add", "y", chosen, chosen);
-    infer_model *model = finish(maker, 1, &x, 1, &y, NULL);
+    struct value *chosen =
+        make_node2(graph, "Gather", "chosen", x, make_node2(graph, "Reshape", "indices", places, shape));
+    struct value *y = make_node2(graph, "Add", "y", chosen, chosen);
+    infer_model *model = maker_finish(maker, 1, &x, 1, &y, NULL);
     return model;
 }
 
@@ -102,7 +44,7 @@ static const struct graph *branch(struct region *region, const char *op)
 {
     struct graph *graph = graph_create(region, op);
     struct value *x = graph_add_value(graph, "captured", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
-    struct value *y = node2(graph, op, "result", x, x);
+    struct value *y = make_node2(graph, op, "result", x, x);
     graph_set_inputs(graph, 1, &x);
     graph_set_outputs(graph, 1, &y);
     return graph;
@@ -111,29 +53,29 @@ static const struct graph *branch(struct region *region, const char *op)
 static infer_model *if_model(struct maker *maker)
 {
     struct graph *graph = maker->graph = graph_create(&maker->region, "if");
-    struct value *condition = value_of(graph, "condition", DTYPE_BOOL, 0, NULL);
-    struct value *x = value_of(graph, "x", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
+    struct value *condition = graph_add_value(graph, "condition", DTYPE_BOOL, 0, NULL);
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
     const struct attribute branches[] = {
         {.name = "then_branch", .kind = ATTRIBUTE_GRAPH, .graph = branch(&maker->region, "Add")},
         {.name = "else_branch", .kind = ATTRIBUTE_GRAPH, .graph = branch(&maker->region, "Mul")},
     };
-    struct value *in[] = {condition, node1(graph, "Neg", "negative", x)};
-    struct value *y = node1(graph, "Neg", "y", node_with(graph, "If", "chosen", 2, in, 2, branches));
+    struct value *in[] = {condition, make_node1(graph, "Neg", "negative", x)};
+    struct value *y = make_node1(graph, "Neg", "y", make_node(graph, "If", "chosen", 2, in, 2, branches));
     struct value *inputs[] = {condition, x};
-    return finish(maker, 2, inputs, 1, &y, NULL);
+    return maker_finish(maker, 2, inputs, 1, &y, NULL);
 }
 
 /* Doubles a state `trip` times and stacks what it was. */
 static infer_model *loop_model(struct maker *maker)
 {
     struct graph *body = graph_create(&maker->region, "body");
-    struct value *number = value_of(body, "number", DTYPE_I64, 0, NULL);
-    struct value *go_on = value_of(body, "go_on", DTYPE_BOOL, 0, NULL);
-    struct value *state = value_of(body, "state", DTYPE_F32, 1, (int64_t[]){graph_symbol(body, "N")});
+    struct value *number = graph_add_value(body, "number", DTYPE_I64, 0, NULL);
+    struct value *go_on = graph_add_value(body, "go_on", DTYPE_BOOL, 0, NULL);
+    struct value *state = graph_add_value(body, "state", DTYPE_F32, 1, (int64_t[]){graph_symbol(body, "N")});
     struct value *formal[] = {number, go_on, state};
-    struct value *still = node1(body, "Identity", "still", go_on);
-    struct value *next = node2(body, "Add", "next", state, state);
-    struct value *was = node1(body, "Identity", "was", state);
+    struct value *still = make_node1(body, "Identity", "still", go_on);
+    struct value *next = make_node2(body, "Add", "next", state, state);
+    struct value *was = make_node1(body, "Identity", "was", state);
     still->dtype = DTYPE_BOOL;
     next->dtype = was->dtype = DTYPE_F32;
     struct value *made[] = {still, next, was};
@@ -141,57 +83,18 @@ static infer_model *loop_model(struct maker *maker)
     graph_set_outputs(body, 3, made);
 
     struct graph *graph = maker->graph = graph_create(&maker->region, "loop");
-    struct value *trip = value_of(graph, "trip", DTYPE_I64, 0, NULL);
-    struct value *x = value_of(graph, "x", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
+    struct value *trip = graph_add_value(graph, "trip", DTYPE_I64, 0, NULL);
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
     struct value *in[] = {trip, NULL, x};
     struct value *out[] = {graph_add_value(graph, "last", DTYPE_NONE, -1, NULL),
                            graph_add_value(graph, "all", DTYPE_NONE, -1, NULL)};
     const struct attribute attribute = {.name = "body", .kind = ATTRIBUTE_GRAPH, .graph = body};
     graph_add_node(graph, op_find("", "Loop"), NEWEST_OPSET, "loop", 3, in, 2, out, 1, &attribute);
     struct value *inputs[] = {trip, x};
-    return finish(maker, 2, inputs, 2, out, NULL);
+    return maker_finish(maker, 2, inputs, 2, out, NULL);
 }
 
 /* --- running -------------------------------------------------------------------------------------------- */
-
-static infer_tensor tensor_f32(const float *data, int rank, int64_t a, int64_t b)
-{
-    infer_tensor tensor = {.data = (void *)(uintptr_t)data, .dtype = INFER_FLOAT32, .rank = rank, .dims = {a, b}};
-    tensor.bytes = infer_tensor_bytes(tensor.dtype, rank, tensor.dims);
-    return tensor;
-}
-
-struct running {
-    infer_session *session;
-    infer_context *context;
-};
-
-static struct running begin(infer_model *model, const infer_session_options *options)
-{
-    struct running r;
-    infer_error error = {0};
-    infer_session_create(model, options, &r.session, &error);
-    ck_assert_msg(r.session != NULL, "%s", error.message);
-    infer_context_create(r.session, &r.context, &error);
-    ck_assert_msg(r.context != NULL, "%s", error.message);
-    infer_model_release(model);
-    return r;
-}
-
-static void end(struct running *r, struct maker *maker)
-{
-    infer_context_release(r->context);
-    infer_session_release(r->session);
-    region_free(&maker->region);
-}
-
-static void run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
-                size_t output_count)
-{
-    infer_error error = {0};
-    infer_status status = infer_run(context, inputs, input_count, outputs, output_count, &error);
-    ck_assert_msg(status == INFER_OK, "%s", error.message);
-}
 
 static float *ramp(int64_t count)
 {
@@ -232,21 +135,21 @@ START_TEST(a_known_shape_allocates_nothing)
     struct counting counting = {.fail_at = -1};
     infer_allocator allocator = {counting_allocate, counting_release, &counting};
     infer_model_options options = {.allocator = &allocator};
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, &options), &(infer_session_options){.threads = 2});
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, &options), &(infer_session_options){.threads = 2});
     infer_tensor in[3], out[2];
     for (int i = 0; i < 3; i++)
-        in[i] = tensor_f32(ramp(64 * 300), 2, 1 + 100 * i, 64);
+        in[i] = f32_tensor(ramp(64 * 300), 2, 1 + 100 * i, 64);
     for (int round = 0; round < 3; round++) {
         long before = atomic_load(&counting.calls);
         for (int i = 0; i < 3; i++) {
             memset(out, 0, sizeof out);
-            run(r.context, &in[i], 1, out, 2);
+            run_well(r.context, &in[i], 1, out, 2);
         }
         if (round > 0)
             ck_assert_int_eq(atomic_load(&counting.calls), before);
     }
-    end(&r, &maker);
+    running_end(&r, &maker);
     ck_assert_int_eq(atomic_load(&counting.bytes), 0);
 }
 END_TEST
@@ -256,7 +159,7 @@ static infer_status everything(struct counting *counting)
 {
     infer_allocator allocator = {counting_allocate, counting_release, counting};
     infer_model_options options = {.allocator = &allocator};
-    struct maker maker = start();
+    struct maker maker = maker_start();
     infer_error error = {0};
     infer_session *session = NULL;
     infer_context *context = NULL;
@@ -267,7 +170,7 @@ static infer_status everything(struct counting *counting)
     if (status == INFER_OK)
         status = infer_context_create(session, &context, &error);
     for (int64_t n = 1; n <= 2 && status == INFER_OK; n++) {
-        infer_tensor in = tensor_f32(ramp(64 * n), 2, n, 64), out[2] = {{0}, {0}};
+        infer_tensor in = f32_tensor(ramp(64 * n), 2, n, 64), out[2] = {{0}, {0}};
         status = infer_run(context, &in, 1, out, 2, &error);
     }
     ck_assert(status == INFER_OK || !model || error.message[0] != '\0');
@@ -299,21 +202,21 @@ START_TEST(a_limit_refuses_before_anything_is_allocated)
     struct counting counting = {.fail_at = -1};
     infer_allocator allocator = {counting_allocate, counting_release, &counting};
     infer_model_options options = {.allocator = &allocator};
-    struct maker maker = start();
-    struct running r =
-        begin(chain_model(&maker, &options), &(infer_session_options){.memory_limit = 1 << 20, .no_optimize = true});
-    infer_tensor in = tensor_f32(ramp(64 * 4000), 2, 4000, 64), out[2] = {{0}, {0}};
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, &options),
+                                     &(infer_session_options){.memory_limit = 1 << 20, .no_optimize = true});
+    infer_tensor in = f32_tensor(ramp(64 * 4000), 2, 4000, 64), out[2] = {{0}, {0}};
     infer_error error = {0};
     infer_memory memory;
     ck_assert_int_eq(infer_run(r.context, &in, 1, out, 2, &error), INFER_MEMORY_LIMIT);
     ck_assert_ptr_nonnull(strstr(error.message, "past the limit of 1048576"));
     ck_assert_int_lt(atomic_load(&counting.bytes), 1 << 19);
-    in = tensor_f32(ramp(64 * 4), 2, 4, 64);
-    run(r.context, &in, 1, out, 2);
+    in = f32_tensor(ramp(64 * 4), 2, 4, 64);
+    run_well(r.context, &in, 1, out, 2);
     ck_assert_int_eq(infer_session_prepare(r.session, &in, 1, &memory, &error), INFER_OK);
     ck_assert_uint_ge(memory.arena_bytes, memory.lower_bound_bytes);
     ck_assert(memory.complete);
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
@@ -322,17 +225,17 @@ START_TEST(shapes_do_not_pile_up)
     struct counting counting = {.fail_at = -1};
     infer_allocator allocator = {counting_allocate, counting_release, &counting};
     infer_model_options options = {.allocator = &allocator};
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, &options), &(infer_session_options){.cached_programs = 4});
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, &options), &(infer_session_options){.cached_programs = 4});
     long most = 0;
     for (int i = 0; i < 400; i++) {
-        infer_tensor in = tensor_f32(ramp(64 * 50), 2, 1 + i * 7 % 50, 64), out[2] = {{0}, {0}};
-        run(r.context, &in, 1, out, 2);
+        infer_tensor in = f32_tensor(ramp(64 * 50), 2, 1 + i * 7 % 50, 64), out[2] = {{0}, {0}};
+        run_well(r.context, &in, 1, out, 2);
         if (i == 100)
             most = atomic_load(&counting.bytes);
     }
     ck_assert_int_le(atomic_load(&counting.bytes), most + 4096);
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
@@ -345,18 +248,18 @@ START_TEST(threads_and_batches_do_not_change_a_bit)
     float *expected = malloc(sizeof(float) * 64 * ROWS);
     ck_assert_ptr_nonnull(expected);
     for (int threads = 1; threads <= 5; threads++) {
-        struct maker maker = start();
-        struct running r = begin(chain_model(&maker, NULL), &(infer_session_options){.threads = threads});
-        infer_tensor in = tensor_f32(x, 2, ROWS, 64), out[2] = {{0}, {0}};
-        run(r.context, &in, 1, out, 2);
+        struct maker maker = maker_start();
+        struct running r = running_begin(chain_model(&maker, NULL), &(infer_session_options){.threads = threads});
+        infer_tensor in = f32_tensor(x, 2, ROWS, 64), out[2] = {{0}, {0}};
+        run_well(r.context, &in, 1, out, 2);
         ck_assert_uint_eq(out[0].bytes, sizeof(float) * 64 * ROWS);
         if (threads == 1)
             memcpy(expected, out[0].data, out[0].bytes);
         ck_assert_mem_eq(out[0].data, expected, out[0].bytes);
-        infer_tensor row = tensor_f32(x + 64 * 17, 2, 1, 64), alone[2] = {{0}, {0}};
-        run(r.context, &row, 1, alone, 2);
+        infer_tensor row = f32_tensor(x + 64 * 17, 2, 1, 64), alone[2] = {{0}, {0}};
+        run_well(r.context, &row, 1, alone, 2);
         ck_assert_mem_eq(alone[0].data, expected + 64 * 17, alone[0].bytes);
-        end(&r, &maker);
+        running_end(&r, &maker);
     }
     free(expected);
 }
@@ -364,15 +267,15 @@ END_TEST
 
 START_TEST(no_optimize_gives_the_same)
 {
-    struct maker maker = start(), plain = start();
-    struct running r = begin(chain_model(&maker, NULL), NULL);
-    struct running s = begin(chain_model(&plain, NULL), &(infer_session_options){.no_optimize = true});
-    infer_tensor in = tensor_f32(ramp(64 * 9), 2, 9, 64), a[2] = {{0}, {0}}, b[2] = {{0}, {0}};
-    run(r.context, &in, 1, a, 2);
-    run(s.context, &in, 1, b, 2);
+    struct maker maker = maker_start(), plain = maker_start();
+    struct running r = running_begin(chain_model(&maker, NULL), NULL);
+    struct running s = running_begin(chain_model(&plain, NULL), &(infer_session_options){.no_optimize = true});
+    infer_tensor in = f32_tensor(ramp(64 * 9), 2, 9, 64), a[2] = {{0}, {0}}, b[2] = {{0}, {0}};
+    run_well(r.context, &in, 1, a, 2);
+    run_well(s.context, &in, 1, b, 2);
     ck_assert_mem_eq(a[1].data, b[1].data, a[1].bytes);
-    end(&r, &maker);
-    end(&s, &plain);
+    running_end(&r, &maker);
+    running_end(&s, &plain);
 }
 END_TEST
 
@@ -395,7 +298,7 @@ static void *work(void *user)
     for (int i = 0; i < 64 * 8; i++)
         x[i] = (float)((i * worker->seed) % 31) / 31;
     for (int i = 0; i < 60 && !worker->failed; i++) {
-        infer_tensor in = tensor_f32(x, 2, 1 + i % 8, 64), out[2] = {{0}, {0}};
+        infer_tensor in = f32_tensor(x, 2, 1 + i % 8, 64), out[2] = {{0}, {0}};
         worker->failed = infer_run(context, &in, 1, out, 2, &error) != INFER_OK ||
                          memcmp(out[0].data, out[1].data, out[1].bytes) != 0; /* all positive: relu keeps y */
     }
@@ -405,8 +308,9 @@ static void *work(void *user)
 
 START_TEST(many_threads_share_a_session)
 {
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, NULL), &(infer_session_options){.threads = 2, .cached_programs = 3});
+    struct maker maker = maker_start();
+    struct running r =
+        running_begin(chain_model(&maker, NULL), &(infer_session_options){.threads = 2, .cached_programs = 3});
     pthread_t threads[4];
     struct worker workers[4];
     for (int i = 0; i < 4; i++) {
@@ -417,39 +321,39 @@ START_TEST(many_threads_share_a_session)
         pthread_join(threads[i], NULL);
         ck_assert(!workers[i].failed);
     }
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
 START_TEST(results_go_where_the_caller_says)
 {
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, NULL), NULL);
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, NULL), NULL);
     float mine[2 * 64];
-    infer_tensor in = tensor_f32(ramp(2 * 64), 2, 2, 64), out[2] = {{.data = mine, .bytes = sizeof mine}, {0}};
+    infer_tensor in = f32_tensor(ramp(2 * 64), 2, 2, 64), out[2] = {{.data = mine, .bytes = sizeof mine}, {0}};
     infer_error error = {0};
-    run(r.context, &in, 1, out, 2);
+    run_well(r.context, &in, 1, out, 2);
     ck_assert_ptr_eq(out[0].data, mine);
     ck_assert_int_eq(out[0].dims[0], 2);
     infer_tensor small[1] = {{.data = mine, .bytes = 100}};
     ck_assert_int_eq(infer_run(r.context, &in, 1, small, 1, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "output 'y' needs 512 bytes; 100 are given");
-    run(r.context, &in, 1, out, 2);
-    end(&r, &maker);
+    run_well(r.context, &in, 1, out, 2);
+    running_end(&r, &maker);
 }
 END_TEST
 
 START_TEST(wrong_inputs_get_a_sentence)
 {
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, NULL), NULL);
-    infer_tensor in = tensor_f32(ramp(3 * 63), 2, 3, 63), out[2] = {{0}, {0}};
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, NULL), NULL);
+    infer_tensor in = f32_tensor(ramp(3 * 63), 2, 3, 63), out[2] = {{0}, {0}};
     infer_error error = {0};
     ck_assert_int_eq(infer_run(r.context, &in, 1, out, 2, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "input 'x' is 3x63; the model takes Nx64");
     ck_assert_int_eq(infer_run(r.context, &in, 0, out, 2, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "0 inputs are given; the model takes 1");
-    in = tensor_f32(ramp(64), 2, 1, 64);
+    in = f32_tensor(ramp(64), 2, 1, 64);
     in.dtype = INFER_INT32;
     ck_assert_int_eq(infer_run(r.context, &in, 1, out, 2, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "input 'x' is int32; the model takes float32");
@@ -457,7 +361,7 @@ START_TEST(wrong_inputs_get_a_sentence)
     in.bytes = 255;
     ck_assert_int_eq(infer_run(r.context, &in, 1, out, 2, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "input 'x' has 255 bytes; its shape needs 256");
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
@@ -465,55 +369,55 @@ END_TEST
 
 START_TEST(a_size_that_only_the_run_tells)
 {
-    struct maker maker = start();
-    struct running r = begin(select_model(&maker), NULL);
+    struct maker maker = maker_start();
+    struct running r = running_begin(select_model(&maker), NULL);
     const float x[6] = {-1, 2, 0, 3, -4, 5}, none[2] = {-1, -2}, doubled[3] = {4, 6, 10};
     for (int round = 0; round < 3; round++) {
-        infer_tensor in = tensor_f32(x, 1, 6, 0), out[1] = {{0}};
-        run(r.context, &in, 1, out, 1);
+        infer_tensor in = f32_tensor(x, 1, 6, 0), out[1] = {{0}};
+        run_well(r.context, &in, 1, out, 1);
         ck_assert_int_eq(out[0].dims[0], 3);
         ck_assert_mem_eq(out[0].data, doubled, sizeof doubled);
-        in = tensor_f32(none, 1, 2, 0);
+        in = f32_tensor(none, 1, 2, 0);
         memset(out, 0, sizeof out);
-        run(r.context, &in, 1, out, 1);
+        run_well(r.context, &in, 1, out, 1);
         ck_assert_int_eq(out[0].dims[0], 0);
     }
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
 START_TEST(a_branch_chosen_at_run_time)
 {
-    struct maker maker = start();
-    struct running r = begin(if_model(&maker), NULL);
+    struct maker maker = maker_start();
+    struct running r = running_begin(if_model(&maker), NULL);
     const float x[3] = {1, 2, 3}, sum[3] = {2, 4, 6}, square[3] = {-1, -4, -9};
     for (int i = 0; i < 4; i++) {
         uint8_t condition = (uint8_t)(i % 2);
-        infer_tensor in[2] = {{.data = &condition, .bytes = 1, .dtype = INFER_BOOL}, tensor_f32(x, 1, 3, 0)};
+        infer_tensor in[2] = {{.data = &condition, .bytes = 1, .dtype = INFER_BOOL}, f32_tensor(x, 1, 3, 0)};
         infer_tensor out[1] = {{0}};
-        run(r.context, in, 2, out, 1);
+        run_well(r.context, in, 2, out, 1);
         ck_assert_mem_eq(out[0].data, condition ? sum : square, sizeof sum);
     }
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
 START_TEST(a_loop_runs_as_often_as_it_is_told)
 {
-    struct maker maker = start();
-    struct running r = begin(loop_model(&maker), NULL);
+    struct maker maker = maker_start();
+    struct running r = running_begin(loop_model(&maker), NULL);
     const float x[2] = {1, 3};
     for (int64_t trip = 4; trip >= 0; trip -= 2) {
-        infer_tensor in[2] = {{.data = &trip, .bytes = 8, .dtype = INFER_INT64}, tensor_f32(x, 1, 2, 0)};
+        infer_tensor in[2] = {{.data = &trip, .bytes = 8, .dtype = INFER_INT64}, f32_tensor(x, 1, 2, 0)};
         infer_tensor out[2] = {{0}, {0}};
-        run(r.context, in, 2, out, 2);
+        run_well(r.context, in, 2, out, 2);
         const float *last = out[0].data, *all = out[1].data;
         ck_assert_float_eq(last[1], 3 * (float)(1 << trip));
         ck_assert_int_eq(out[1].dims[0], trip);
         for (int64_t i = 0; i < trip; i++)
             ck_assert_float_eq(all[2 * i], (float)(1 << i));
     }
-    end(&r, &maker);
+    running_end(&r, &maker);
 }
 END_TEST
 
@@ -541,18 +445,18 @@ static void see_value(void *user, const char *name, const infer_tensor *tensor)
 
 static struct seen watch(const infer_session_options *options)
 {
-    struct maker maker = start();
-    struct running r = begin(chain_model(&maker, NULL), options);
+    struct maker maker = maker_start();
+    struct running r = running_begin(chain_model(&maker, NULL), options);
     struct seen seen = {.steps = 0};
     infer_observer observer = {.after = see_step, .value = see_value, .user = &seen};
-    infer_tensor in = tensor_f32(ramp(64), 2, 1, 64), out[2] = {{0}, {0}};
+    infer_tensor in = f32_tensor(ramp(64), 2, 1, 64), out[2] = {{0}, {0}};
     infer_context_observe(r.context, &observer);
-    run(r.context, &in, 1, out, 2);
+    run_well(r.context, &in, 1, out, 2);
     int steps = seen.steps;
     infer_context_observe(r.context, NULL);
-    run(r.context, &in, 1, out, 2);
+    run_well(r.context, &in, 1, out, 2);
     ck_assert_int_eq(seen.steps, steps);
-    end(&r, &maker);
+    running_end(&r, &maker);
     return seen;
 }
 

@@ -1,0 +1,114 @@
+/* What the caller hands over: inputs are checked and taken, outputs get memory. */
+#include "runtime/runner.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+static enum status check_dims(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
+                              struct error *error)
+{
+    char want[160], have[160];
+    bool fits = tensor->rank >= 0 && tensor->rank <= MAX_RANK && (value->rank < 0 || tensor->rank == value->rank);
+    for (int i = 0; fits && i < tensor->rank; i++)
+        fits = tensor->dims[i] >= 0 && (value->rank < 0 || value->dims[i] < 0 || value->dims[i] == tensor->dims[i]);
+    if (fits)
+        return STATUS_OK;
+    if (tensor->rank < 0 || tensor->rank > MAX_RANK)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has rank %d; it can be 0 to %d", value->name,
+                         tensor->rank, MAX_RANK);
+    return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
+                     shape_text(NULL, tensor->rank, tensor->dims, have, sizeof have),
+                     value_shape_text(graph, value, want, sizeof want));
+}
+
+static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
+                               bool with_data, struct error *error)
+{
+    if (value->dtype != DTYPE_NONE && (enum dtype)tensor->dtype != value->dtype)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
+                         dtype_name((enum dtype)tensor->dtype), dtype_name(value->dtype));
+    TRY(check_dims(graph, value, tensor, error));
+    size_t bytes = infer_tensor_bytes(tensor->dtype, tensor->rank, tensor->dims);
+    if (bytes == SIZE_MAX)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s': its type and dimensions do not make a tensor",
+                         value->name);
+    if (with_data && (tensor->bytes < bytes || (!tensor->data && bytes > 0)))
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has %zu bytes; its shape needs %zu", value->name,
+                         tensor->data ? tensor->bytes : 0, bytes);
+    return STATUS_OK;
+}
+
+/* A symbol stands for one number in a whole run. */
+static enum status check_symbols(const struct runner *runner, struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    for (int i = 0; i < graph->input_count; i++)
+        for (int a = 0; a < graph->inputs[i]->rank; a++)
+            for (int j = 0; j <= i && graph->inputs[i]->dims[a] < 0; j++)
+                for (int b = 0; b < graph->inputs[j]->rank; b++)
+                    if (graph->inputs[j]->dims[b] == graph->inputs[i]->dims[a] &&
+                        runner->inputs[j].dims[b] != runner->inputs[i].dims[a])
+                        return error_set(
+                            error, STATUS_INVALID_ARGUMENT, "dimension %s is %lld in input '%s' and %lld in input '%s'",
+                            graph_symbol_name(graph, graph->inputs[i]->dims[a]), (long long)runner->inputs[j].dims[b],
+                            graph->inputs[j]->name, (long long)runner->inputs[i].dims[a], graph->inputs[i]->name);
+    return STATUS_OK;
+}
+
+enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
+                               struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    if (count != (size_t)graph->input_count)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
+                         graph->input_count);
+    for (size_t i = 0; i < count; i++) {
+        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data, error));
+        runner->inputs[i] = inputs[i];
+    }
+    return check_symbols(runner, error);
+}
+
+/* Steps write the output while others may still read the input. The memory of a result counts as well: a caller may
+ * hand in what the last run left there. */
+static enum status check_overlap(const struct runner *runner, const struct output_binding *binding, size_t bytes,
+                                 struct error *error)
+{
+    const infer_tensor *output = &runner->outputs[binding->index];
+    const struct slot *result = &runner->results[binding->index];
+    uintptr_t start = (uintptr_t)(output->data ? output->data : result->data);
+    uintptr_t end = start + (output->data ? bytes : result->capacity);
+    for (int i = 0; i < runner->graph->input_count; i++) {
+        const infer_tensor *input = &runner->inputs[i];
+        uintptr_t from = (uintptr_t)input->data;
+        size_t count = infer_tensor_bytes(input->dtype, input->rank, input->dims);
+        if (count && from < end && start < from + count)
+            return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' and input '%s' lie in the same memory",
+                             binding->value->name, runner->graph->inputs[i]->name);
+    }
+    return STATUS_OK;
+}
+
+enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
+{
+    infer_tensor *output = &runner->outputs[binding->index];
+    const struct value *value = binding->value;
+    size_t bytes = value_bytes(value);
+    TRY(check_overlap(runner, binding, bytes, error));
+    output->dtype = (infer_dtype)value->dtype;
+    output->rank = value->rank;
+    memcpy(output->dims, value->dims, sizeof output->dims);
+    if (output->data) {
+        if (output->bytes < bytes)
+            return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
+                             bytes, output->bytes);
+        output->bytes = bytes;
+        return STATUS_OK;
+    }
+    struct slot *result = &runner->results[binding->index];
+    TRY(slot_reserve(runner->allocator, result, bytes, error));
+    output->data = result->data;
+    output->bytes = bytes;
+    return STATUS_OK;
+}
