@@ -79,12 +79,17 @@ static struct infer_model *model_create(const infer_model_options *options, stru
     return model;
 }
 
+/* Subgraphs included. */
 static size_t constant_bytes(const struct graph *graph)
 {
     size_t bytes = 0;
     for (int i = 0; i < graph->value_count; i++)
         if (graph->values[i]->data)
             bytes += graph->values[i]->bytes;
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->attribute_count; k++)
+            if (graph->nodes[i]->attributes[k].kind == ATTRIBUTE_GRAPH)
+                bytes += constant_bytes(graph->nodes[i]->attributes[k].graph);
     return bytes;
 }
 
@@ -96,7 +101,9 @@ static enum status model_load(struct infer_model *model, const char *name, const
         return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
                          options->memory_limit);
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
-    model->weight_bytes = constant_bytes(model->graph);
+    /* Constants of equal content are one in the file: its size bounds what they take together. */
+    size_t weights = constant_bytes(model->graph);
+    model->weight_bytes = weights < size ? weights : size;
     return STATUS_OK;
 }
 
