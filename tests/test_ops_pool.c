@@ -152,12 +152,15 @@ START_TEST(regions_of_no_image_and_of_no_end_are_faults)
 }
 END_TEST
 
-START_TEST(windows_without_a_shape_are_refused)
+START_TEST(windows_that_make_no_sense_are_refused)
 {
     const float x[4] = {0};
     const struct test_tensor flat = TENSOR(DTYPE_F32, x, 2, 2, 2), input = TENSOR(DTYPE_F32, x, 3, 1, 1, 4);
     expect_refusal(STATUS_INVALID_MODEL, "kernel_shape is missing", "MaxPool", 1, &input, 0, NULL);
     expect_refusal(STATUS_INVALID_MODEL, "rank 2", "MaxPool", 1, &flat, 0, NULL);
+    const int64_t five = 5;
+    const struct attribute wide = ATTRIBUTE_LIST("kernel_shape", 1, &five);
+    expect_refusal(STATUS_INVALID_ARGUMENT, "larger than the 4", "MaxPool", 1, &input, 1, &wide);
     const struct attribute attribute = ATTRIBUTE_LIST("kernel_shape", 2, two);
     expect_refusal(STATUS_INVALID_MODEL, "kernel_shape has 2 entries", "AveragePool", 1, &input, 1, &attribute);
 }
@@ -177,7 +180,7 @@ Suite *ops_pool_suite(void)
     tcase_add_test(tests, unpooling_puts_maxima_back);
     tcase_add_test(tests, regions_round_to_whole_elements);
     tcase_add_test(tests, regions_of_no_image_and_of_no_end_are_faults);
-    tcase_add_test(tests, windows_without_a_shape_are_refused);
+    tcase_add_test(tests, windows_that_make_no_sense_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

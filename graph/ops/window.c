@@ -95,6 +95,11 @@ enum status op_window(struct op_context *c, int rank, const int64_t *input, cons
         w->pad[i] = pads[k];
         w->pad_after[i] = pads[rank + k];
         int64_t extent = (kernel[k] - 1) * dilations[k] + 1;
+        int64_t room = input[k] + (mode == 'N' ? pads[k] + pads[rank + k] : 0);
+        if ((mode == 'N' || mode == 'V') && input[k] > 0 && extent > room)
+            return op_error(c, STATUS_INVALID_ARGUMENT,
+                            "a window of %lld elements is larger than the %lld it slides over", (long long)extent,
+                            (long long)room);
         if (mode == 'N')
             count_positions(w, i, extent, ceil_mode);
         else
