@@ -168,8 +168,11 @@ static enum status stack(const struct iteration *it, int k, int body_output, int
 {
     const infer_tensor *slice = &it->loop->tensors[it->control->body->input_count + body_output + k];
     struct slot *slot = &it->loop->stacked[k];
-    bool first = it->number == 0;
-    if (first) {
+    if (infer_dtype_bits(slice->dtype) < 8)
+        return error_set(it->error, STATUS_UNSUPPORTED,
+                         "node '%s' (%s): scan output %d is %s, which cannot be stacked byte by byte",
+                         it->step->step->node->name, it->step->step->node->op->name, k, infer_dtype_name(slice->dtype));
+    if (it->number == 0) {
         slot->shape = (struct known_input){.dtype = (enum dtype)slice->dtype, .rank = slice->rank};
         memcpy(slot->dims, slice->dims, sizeof slot->dims);
     }
@@ -293,6 +296,17 @@ static void match_rank(infer_tensor *tensor, const struct value *declared)
     }
 }
 
+static enum status read_condition(const struct iteration *it, const infer_tensor *tensor, uint8_t *condition)
+{
+    if (tensor->dtype != INFER_BOOL || tensor->bytes != 1)
+        return error_set(it->error, STATUS_INVALID_MODEL,
+                         "node '%s' (%s): the condition that its body makes is %s of %zu bytes; it must be one bool",
+                         it->step->step->node->name, it->step->step->node->op->name, infer_dtype_name(tensor->dtype),
+                         tensor->bytes);
+    *condition = *(const uint8_t *)tensor->data;
+    return STATUS_OK;
+}
+
 static enum status run_loop(struct iteration *it)
 {
     const struct control *control = it->control;
@@ -308,7 +322,7 @@ static enum status run_loop(struct iteration *it)
         match_rank(&tensors[0], control->body->inputs[0]);
         match_rank(&tensors[1], control->body->inputs[1]);
         TRY(run_body(it));
-        condition = *(const uint8_t *)tensors[control->body->input_count].data;
+        TRY(read_condition(it, &tensors[control->body->input_count], &condition));
         for (int k = 0; k < control->scan_outputs; k++)
             TRY(stack(it, k, 1 + control->carried, it->number));
         hand_over(it, 2, 1);

@@ -12,7 +12,7 @@ _Static_assert((int)INFER_OK == (int)STATUS_OK && (int)INFER_FAULT == (int)STATU
                    (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO,
                "infer_status mirrors enum status");
 _Static_assert((int)INFER_INT2 == (int)DTYPE_I2 && (int)INFER_BFLOAT16 == (int)DTYPE_BF16 &&
-                   INFER_MAX_RANK == MAX_RANK && sizeof(infer_error) >= sizeof(struct error),
+                   INFER_MAX_RANK == MAX_RANK && sizeof((infer_error){0}.message) == sizeof((struct error){0}.text),
                "infer.h mirrors kernels/base.h");
 
 infer_status publish_error(infer_error *error, const struct error *from)
@@ -79,31 +79,59 @@ static struct infer_model *model_create(const infer_model_options *options, stru
     return model;
 }
 
-/* Subgraphs included. */
+/* Where the constants of a graph, and of those inside it, begin and end. */
+struct span {
+    const char *start, *end;
+};
+
+static void add_constant(struct span *span, const struct value *value)
+{
+    const char *start = value->data;
+    if (!start)
+        return;
+    if (!span->start || start < span->start)
+        span->start = start;
+    if (!span->end || start + value->bytes > span->end)
+        span->end = start + value->bytes;
+}
+
+static void add_constants(struct span *span, const struct graph *graph)
+{
+    for (int i = 0; i < graph->value_count; i++)
+        add_constant(span, graph->values[i]);
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->attribute_count; k++) {
+            const struct attribute *attribute = &graph->nodes[i]->attributes[k];
+            if (attribute->kind == ATTRIBUTE_TENSOR)
+                add_constant(span, attribute->tensor);
+            else if (attribute->kind == ATTRIBUTE_GRAPH)
+                add_constants(span, attribute->graph);
+        }
+}
+
+/* They lie in one section of the file, where those of equal content are there once. */
 static size_t constant_bytes(const struct graph *graph)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < graph->value_count; i++)
-        if (graph->values[i]->data)
-            bytes += graph->values[i]->bytes;
-    for (int i = 0; i < graph->node_count; i++)
-        for (int k = 0; k < graph->nodes[i]->attribute_count; k++)
-            if (graph->nodes[i]->attributes[k].kind == ATTRIBUTE_GRAPH)
-                bytes += constant_bytes(graph->nodes[i]->attributes[k].graph);
-    return bytes;
+    struct span span = {NULL, NULL};
+    add_constants(&span, graph);
+    return (size_t)(span.end - span.start);
+}
+
+static enum status check_limit(const char *name, size_t size, const infer_model_options *options, struct error *error)
+{
+    if (!options || !options->memory_limit || size <= options->memory_limit)
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
+                     options->memory_limit);
 }
 
 static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
                               const infer_model_options *options, struct error *error)
 {
     struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights};
-    if (options && options->memory_limit && size > options->memory_limit)
-        return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
-                         options->memory_limit);
+    TRY(check_limit(name, size, options, error));
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
-    /* Constants of equal content are one in the file: its size bounds what they take together. */
-    size_t weights = constant_bytes(model->graph);
-    model->weight_bytes = weights < size ? weights : size;
+    model->weight_bytes = constant_bytes(model->graph);
     return STATUS_OK;
 }
 
@@ -146,7 +174,8 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    if (model && (uintptr_t)bytes % ALIGNMENT != 0) {
+    bool fits = model && check_limit(name, size, options, &from) == STATUS_OK;
+    if (fits && (uintptr_t)bytes % ALIGNMENT != 0) {
         model->copy = allocate(&model->allocator, size, ALIGNMENT);
         model->copy_bytes = size;
         if (model->copy)

@@ -544,6 +544,70 @@ START_TEST(a_scan_along_axes_and_backwards)
 }
 END_TEST
 
+/* A body whose condition is a number, and a branch that would read what is absent: files may say so. */
+START_TEST(a_body_must_make_a_condition)
+{
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "loop"),
+                 *body = graph_create(&maker.region, "body");
+    struct value *in[] = {scalar(body, "i", DTYPE_I64), scalar(body, "go", DTYPE_BOOL), list(body, "s")};
+    graph_set_inputs(body, 3, in);
+    graph_set_outputs(body, 2, (struct value *[]){make_node1(body, "Neg", "still", in[2]), in[2]});
+    struct value *x = list(graph, "x"), *out[1] = {NULL};
+    make_control(graph, "Loop", 3, (struct value *[]){NULL, NULL, x}, 1, out, body, 0, NULL);
+    struct running r = begin(maker_finish(&maker, 1, &x, 1, out, NULL), _i);
+    const float data[2] = {1, 2};
+    infer_tensor tensor = f32_tensor(data, 1, 2, 0), result = {0};
+    infer_error error = {0};
+    ck_assert_int_eq(infer_run(r.context, &tensor, 1, &result, 1, &error), INFER_INVALID_MODEL);
+    ck_assert_str_eq(error.message, "node 'Loop' (Loop): the condition that its body makes is float32 of 8 bytes; it "
+                                    "must be one bool");
+    running_end(&r, &maker);
+}
+END_TEST
+
+START_TEST(a_branch_reads_nothing_absent)
+{
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "if");
+    struct value *condition = scalar(graph, "condition", DTYPE_BOOL);
+    struct value *y = make_if(graph, "y", condition, NULL, "Neg", "Abs");
+    struct running r = begin(maker_finish(&maker, 1, &condition, 1, &y, NULL), _i);
+    uint8_t yes = 1;
+    infer_tensor tensor = {.data = &yes, .bytes = 1, .dtype = INFER_BOOL}, result = {0};
+    infer_error error = {0};
+    ck_assert_int_eq(infer_run(r.context, &tensor, 1, &result, 1, &error), INFER_INVALID_MODEL);
+    ck_assert_msg(strncmp(error.message, "node 'y' (If): input 1", 22) == 0, "%s", error.message);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* Weights that only a branch has, and one that both have. */
+START_TEST(weights_of_branches_count)
+{
+    static const float weights[3][16] = {{1}, {2}, {3}};
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "if");
+    struct value *condition = scalar(graph, "condition", DTYPE_BOOL);
+    struct attribute branches[2] = {{.name = "then_branch", .kind = ATTRIBUTE_GRAPH},
+                                    {.name = "else_branch", .kind = ATTRIBUTE_GRAPH}};
+    for (int i = 0; i < 2; i++) {
+        struct graph *inner = graph_create(&maker.region, branches[i].name);
+        struct value *own = graph_add_constant(inner, "own", DTYPE_F32, 1, (int64_t[]){16}, weights[i]);
+        struct value *both = graph_add_constant(inner, "both", DTYPE_F32, 1, (int64_t[]){16}, weights[2]);
+        struct value *sum = make_node2(inner, "Add", "sum", own, both);
+        graph_set_inputs(inner, 0, NULL);
+        graph_set_outputs(inner, 1, &sum);
+        branches[i].graph = inner;
+    }
+    struct value *y = make_node(graph, "If", "y", 1, &condition, 2, branches);
+    infer_model *model = maker_finish(&maker, 1, &condition, 1, &y, NULL);
+    ck_assert_uint_eq(infer_model_weight_bytes(model), sizeof weights);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 /* --- failures that pass ---------------------------------------------------------------------------------- */
 
 struct failing {
@@ -612,6 +676,9 @@ Suite *runtime_edges_suite(void)
     tcase_add_loop_test(tests, an_if_in_a_loop, 0, WAYS);
     tcase_add_loop_test(tests, a_loop_in_a_loop, 0, WAYS);
     tcase_add_loop_test(tests, a_scan_along_axes_and_backwards, 0, WAYS);
+    tcase_add_loop_test(tests, a_body_must_make_a_condition, 0, WAYS);
+    tcase_add_loop_test(tests, a_branch_reads_nothing_absent, 0, WAYS);
+    tcase_add_test(tests, weights_of_branches_count);
     tcase_add_test(tests, a_context_runs_on_after_memory_was_short);
     suite_add_tcase(suite, tests);
     return suite;

@@ -24,6 +24,9 @@ static enum status shapes_if(struct op_context *c)
         return op_error(c, STATUS_INVALID_MODEL, "branch '%s' has %d inputs and %d outputs; the node has %d and %d",
                         branch->name, branch->input_count, branch->output_count, c->node->input_count - 1,
                         c->node->output_count);
+    for (int i = 1; i < c->node->input_count; i++)
+        if (!op_input(c, i))
+            return op_error(c, STATUS_INVALID_MODEL, "input %d, which its branches may read, is missing", i);
     return STATUS_OK;
 }
 
@@ -171,6 +174,9 @@ static enum status scan_inputs(struct op_context *c, const struct scan_counts *c
         const struct value *input = op_input(c, counts->carried + i);
         if (!input || input->rank < 1)
             return op_error(c, STATUS_INVALID_MODEL, "scanned input %d has no axis to scan", i);
+        if (dtype_bits(input->dtype) < 8)
+            return op_error(c, STATUS_UNSUPPORTED, "scanned input %d is %s, which cannot be cut byte by byte", i,
+                            dtype_name(input->dtype));
         TRY(op_axis(c, "scan_input_axes", i < given ? raw[i] : 0, input->rank, &axes[i]));
         if (*trip >= 0 && input->dims[axes[i]] != *trip)
             return op_error(c, STATUS_INVALID_ARGUMENT, "scanned inputs have %lld and %lld slices", (long long)*trip,

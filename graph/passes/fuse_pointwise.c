@@ -258,6 +258,14 @@ static enum status fuse_into(struct fusion *f, struct step **consumer)
     return STATUS_OK;
 }
 
+/* A value that another kind of step writes too is not what the pointwise step made. */
+static void forget_outputs(struct fusion *f, const struct step *step)
+{
+    for (int i = 0; i < step->output_count; i++)
+        if (step->outputs[i])
+            f->maker[step->outputs[i]->id] = NULL;
+}
+
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error)
 {
     struct fusion f = {.segment = segment, .error = error, .isa = isa};
@@ -269,8 +277,12 @@ enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *
         return no_memory(&f);
     count_uses(&f);
     for (int s = 0; s < steps->count; s++) {
-        if (!steps->steps[s] || !is_pointwise(steps->steps[s]))
+        if (!steps->steps[s])
             continue;
+        if (!is_pointwise(steps->steps[s])) {
+            forget_outputs(&f, steps->steps[s]);
+            continue;
+        }
         TRY(fuse_into(&f, &steps->steps[s]));
         f.maker[steps->steps[s]->outputs[0]->id] = steps->steps[s];
     }
