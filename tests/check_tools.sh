@@ -345,7 +345,7 @@ if len(re.findall(r"^  node\d+ \[", dot, re.M)) != 12 or "3x1x8x8" not in dot:
     print(dot)
 PY
 )"
-done_with "weights of branches" '"If":2.*"parameters":8,"weight_bytes":32,' infer-inspect tests/data/onnx/if.onnx --json
+done_with "weights of branches" '"If":2.*"parameters":8,"weight_bytes":8,' infer-inspect tests/data/onnx/if.onnx --json
 for damaged in cut.bin empty.bin magic.bin header.bin weights.bin cut.onnx; do
     refused 1 "$damaged: " infer-inspect "$work/$damaged"
 done
