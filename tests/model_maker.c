@@ -3,6 +3,7 @@
 #include "formats/model_file.h"
 
 #include <check.h>
+#include <string.h>
 
 struct maker maker_start(void)
 {
@@ -98,4 +99,32 @@ void run_well(infer_context *context, const infer_tensor *inputs, size_t input_c
     infer_error error = {0};
     infer_status status = infer_run(context, inputs, input_count, outputs, output_count, &error);
     ck_assert_msg(status == INFER_OK, "%s", error.message);
+}
+
+struct running begin_way(infer_model *model, int way)
+{
+    return running_begin(model, &(infer_session_options){.no_optimize = way & 1, .threads = 2});
+}
+
+void run_way(struct running *running, int way, const infer_tensor *inputs, size_t input_count, struct results *results,
+             size_t count)
+{
+    memset(results, 0xa5, sizeof *results);
+    memset(results->tensors, 0, sizeof results->tensors);
+    for (size_t i = 0; i < count && way & 2; i++) {
+        results->tensors[i].data = results->room[i];
+        results->tensors[i].bytes = sizeof results->room[i];
+    }
+    run_well(running->context, inputs, input_count, results->tensors, count);
+    for (size_t i = 0; i < count && way & 2; i++)
+        ck_assert_ptr_eq(results->tensors[i].data, results->room[i]);
+}
+
+void expect_floats(const infer_tensor *tensor, int64_t count, const float *expected)
+{
+    ck_assert_int_eq(tensor->dtype, INFER_FLOAT32);
+    ck_assert_uint_eq(tensor->bytes, (size_t)count * sizeof *expected);
+    for (int64_t i = 0; i < count; i++)
+        ck_assert_msg(((const float *)tensor->data)[i] == expected[i], "element %d is %g instead of %g", (int)i,
+                      (double)((const float *)tensor->data)[i], (double)expected[i]);
 }

@@ -36,4 +36,20 @@ void running_end(struct running *running, struct maker *maker);
 void run_well(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
               size_t output_count);
 
+/* --- every way of running: a session with passes or without, buffers of the context or of the caller --------- */
+
+#define MOST 64 /* elements of an input or a caller's buffer */
+/* In loop tests: bit 0 of the index: no passes; bit 1: buffers of the caller. */
+#define WAYS 4
+
+struct results {
+    infer_tensor tensors[8];
+    double room[8][MOST]; /* the caller's buffers, aligned for all types */
+};
+
+struct running begin_way(infer_model *model, int way);
+void run_way(struct running *running, int way, const infer_tensor *inputs, size_t input_count, struct results *results,
+             size_t count);
+void expect_floats(const infer_tensor *tensor, int64_t count, const float *expected);
+
 #endif
