@@ -36,7 +36,10 @@ static enum status emit_normalize(struct op_context *c, const struct problem *pr
         p.folded[p.folded_rank++] = 1;
     if (value_elements(inputs[0]) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_normalize, &p, sizeof p, 3, inputs, 3, outputs, NULL);
+    struct step *step;
+    TRY(op_emit(c, FAMILY_normalize, &p, sizeof p, 3, inputs, 3, outputs, &step));
+    step->in_place = 1; /* a group is read as a whole before any of it is written, and each element once more then */
+    return STATUS_OK;
 }
 
 static double epsilon_of(const struct op_context *c)
