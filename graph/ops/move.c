@@ -277,16 +277,20 @@ static enum status slice_list(struct op_context *c, const char *attribute, int i
     return STATUS_OK;
 }
 
-/* Numpy's rules: negative positions count from the end, then clamp to what exists. */
+static int64_t clamp(int64_t x, int64_t low, int64_t high)
+{
+    return x > high ? high : x < low ? low : x;
+}
+
+/* Negative positions count from the end, then clamp to what exists: a walk backwards starts at the first element at the
+ * earliest, and may end before it. */
 static void slice_axis(struct slice *slice, int axis, int64_t dim, int64_t start, int64_t end, int64_t step)
 {
-    int64_t low = step < 0 ? -1 : 0, high = step < 0 ? dim - 1 : dim;
-    start = start < 0 ? start + dim : start;
-    end = end < 0 ? end + dim : end;
-    start = start < low ? low : start > high ? high : start;
-    end = end < low ? low : end > high ? high : end;
-    int64_t span = step < 0 ? start - end : end - start;
-    uint64_t stride = step < 0 ? 0 - (uint64_t)step : (uint64_t)step;
+    bool back = step < 0;
+    start = clamp(start < 0 ? start + dim : start, dim > 0 || !back ? 0 : -1, back ? dim - 1 : dim);
+    end = clamp(end < 0 ? end + dim : end, back ? -1 : 0, back ? dim - 1 : dim);
+    int64_t span = back ? start - end : end - start;
+    uint64_t stride = back ? 0 - (uint64_t)step : (uint64_t)step;
     slice->start[axis] = start;
     slice->step[axis] = step;
     slice->count[axis] = span <= 0 ? 0 : (int64_t)(((uint64_t)span - 1) / stride + 1);

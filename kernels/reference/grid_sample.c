@@ -37,7 +37,8 @@ static double place_on_axis(const struct grid_sample_params *p, double coordinat
     double size = (double)n, low = p->align_corners ? 0 : -0.5, high = p->align_corners ? size - 1 : size - 0.5;
     double x = p->align_corners ? (coordinate + 1) / 2 * (size - 1) : ((coordinate + 1) * size - 1) / 2;
     x = p->mode == GRID_NEAREST ? rint(x) : x;
-    if (p->padding == GRID_BORDER && !(x >= low && x <= high))
+    /* The cubic kernel keeps its place and its taps are clamped, as PyTorch and ONNX Runtime do. */
+    if (p->padding == GRID_BORDER && p->mode != GRID_CUBIC)
         x = clamp(x, 0, size - 1);
     if (p->padding == GRID_REFLECTION)
         x = reflect(x, low, high);
