@@ -18,33 +18,56 @@ static bool is_output(const struct node *node, const struct value *value)
     return false;
 }
 
-/* Results stay with the graph, values between two steps go with `scratch`. */
-static bool provide_memory(struct graph *graph, const struct node *node, struct step *step, struct region *scratch)
+/* What a node needs beside its results: values between two steps, and workspace. */
+struct scratch {
+    struct region region;
+    size_t limit;
+};
+
+static enum status scratch_buffer(struct op_context *c, struct scratch *scratch, size_t bytes, void **buffer)
+{
+    if (bytes > scratch->limit)
+        return op_error(c, STATUS_MEMORY_LIMIT, "computing its constant result takes %zu bytes, past the limit of %zu",
+                        bytes, scratch->limit);
+    scratch->limit -= bytes;
+    *buffer = region_buffer(&scratch->region, bytes + ALIGNMENT);
+    return *buffer ? STATUS_OK : op_no_memory(c);
+}
+
+/* Results stay with the graph. */
+static enum status provide_memory(struct op_context *c, struct step *step, struct scratch *scratch)
 {
     for (int i = 0; i < step->output_count; i++) {
         struct value *root = step->outputs[i] ? value_root(step->outputs[i], NULL) : NULL;
         if (!root || root->data)
             continue;
+        void *buffer;
         root->bytes = value_bytes(root);
-        root->data = region_buffer(is_output(node, root) ? graph->region : scratch, root->bytes + 1);
-        if (!root->data)
-            return false;
+        if (!is_output(c->node, root))
+            TRY(scratch_buffer(c, scratch, root->bytes, &buffer));
+        else if (!(buffer = region_buffer(c->graph->region, root->bytes + 1)))
+            return op_no_memory(c);
+        root->data = buffer;
     }
-    return true;
+    return STATUS_OK;
 }
 
-static enum status run_step(struct op_context *c, struct step *step, struct region *scratch)
+static enum status run_step(struct op_context *c, struct step *step, struct scratch *scratch)
 {
     const struct kernel *kernel = step->kernel;
-    const void **inputs = region_array(scratch, (size_t)step->input_count + 1, sizeof *inputs);
-    void **outputs = region_array(scratch, (size_t)step->output_count + 1, sizeof *outputs);
-    int64_t **dims = region_array(scratch, (size_t)step->output_count + 1, sizeof *dims);
+    const void **inputs = region_array(&scratch->region, (size_t)step->input_count + 1, sizeof *inputs);
+    void **outputs = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *outputs);
+    int64_t **dims = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *dims);
     size_t workspace_bytes = kernel->workspace_bytes ? kernel->workspace_bytes(step->params) : 0;
-    void *workspace = region_buffer(scratch, workspace_bytes + ALIGNMENT);
-    if (!inputs || !outputs || !dims || !workspace)
+    void *workspace;
+    TRY(scratch_buffer(c, scratch, workspace_bytes, &workspace));
+    if (!inputs || !outputs || !dims)
         return op_no_memory(c);
-    for (int i = 0; i < step->input_count; i++)
+    for (int i = 0; i < step->input_count; i++) {
         inputs[i] = memory_of(step->inputs[i]);
+        if (step->inputs[i] && !inputs[i]) /* an empty tensor, which no step makes: any address will do */
+            inputs[i] = workspace;
+    }
     for (int i = 0; i < step->output_count; i++) {
         outputs[i] = memory_of(step->outputs[i]);
         dims[i] = step->outputs[i] && step->outputs[i]->dims_at_run ? step->outputs[i]->dims : NULL;
@@ -58,13 +81,12 @@ static enum status run_step(struct op_context *c, struct step *step, struct regi
     return fault.set ? op_error(c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
 }
 
-static enum status run_steps(struct op_context *c, struct region *scratch)
+static enum status run_steps(struct op_context *c, struct scratch *scratch)
 {
-    struct step_list steps = {.region = scratch};
+    struct step_list steps = {.region = &scratch->region};
     TRY(lower_node(c->graph, c->node, c->isa, &steps, c->error));
     for (int i = 0; i < steps.count; i++) {
-        if (!provide_memory(c->graph, c->node, steps.steps[i], scratch))
-            return op_no_memory(c);
+        TRY(provide_memory(c, steps.steps[i], scratch));
         TRY(run_step(c, steps.steps[i], scratch));
     }
     for (int i = 0; i < c->node->output_count; i++) {
@@ -84,13 +106,14 @@ static enum status run_steps(struct op_context *c, struct region *scratch)
     return STATUS_OK;
 }
 
-enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, struct error *error)
+enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit,
+                          struct error *error)
 {
     struct op_context c = {.graph = graph, .node = node, .error = error, .isa = isa};
-    struct region scratch;
-    region_init(&scratch, graph->region->allocator);
+    struct scratch scratch = {.limit = scratch_limit};
+    region_init(&scratch.region, graph->region->allocator);
     enum status status = run_steps(&c, &scratch);
-    region_free(&scratch);
+    region_free(&scratch.region);
     return status;
 }
 
@@ -114,12 +137,13 @@ static bool is_sole_writer(const struct step *step, const int *writers)
     return true;
 }
 
-static enum status fold_step(struct segment *segment, struct step *step, enum isa isa, struct error *error)
+static enum status fold_step(struct segment *segment, struct step *step, enum isa isa, size_t scratch_limit,
+                             struct error *error)
 {
     struct op_context c = {
         .graph = segment->graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .isa = isa};
-    struct region scratch;
-    region_init(&scratch, segment->graph->region->allocator);
+    struct scratch scratch = {.limit = scratch_limit};
+    region_init(&scratch.region, segment->graph->region->allocator);
     enum status status = STATUS_OK;
     for (int i = 0; i < step->output_count && status == STATUS_OK; i++) {
         struct value *output = step->outputs[i];
@@ -132,7 +156,7 @@ static enum status fold_step(struct segment *segment, struct step *step, enum is
     }
     if (status == STATUS_OK)
         status = run_step(&c, step, &scratch);
-    region_free(&scratch);
+    region_free(&scratch.region);
     return status;
 }
 
@@ -158,7 +182,7 @@ enum status fold_steps(struct segment *segment, const struct specialise_options 
             steps->steps[kept++] = step;
             continue;
         }
-        TRY(fold_step(segment, step, options->isa, error));
+        TRY(fold_step(segment, step, options->isa, options->constant_limit - segment->constant_bytes - bytes, error));
     }
     steps->count = kept;
     return STATUS_OK;

@@ -32,13 +32,13 @@ struct value *op_constant_scalar(struct op_context *c, enum dtype dtype, double 
         data.half = f32_to_bf16((float)number);
         break;
     case DTYPE_U64:
-        data.u64 = (uint64_t)number;
+        data.u64 = f64_to_u64(number);
         break;
     case DTYPE_BOOL:
         data.byte = number != 0;
         break;
     default: /* little-endian: the low bytes of an int64 are the narrower integer */
-        data.i64 = (int64_t)number;
+        data.i64 = f64_to_i64(number);
     }
     return op_constant(c, dtype, 0, NULL, &data);
 }

@@ -46,8 +46,10 @@ int live_nodes(struct node **nodes, int count, unsigned char *live);
 enum status lower_node(struct graph *graph, struct node *node, enum isa isa, struct step_list *steps,
                        struct error *error);
 
-/* Computes the outputs of a node whose inputs are all constants, and makes them constants. */
-enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, struct error *error);
+/* Computes the outputs of a node whose inputs are all constants, and makes them constants. Refuses what takes more than
+ * scratch_limit bytes on the way. */
+enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit,
+                          struct error *error);
 
 /* Runs the steps that read only constants now, and drops them; a node with one run-time input may have such steps too.
  */

@@ -186,8 +186,9 @@ static enum status stack(const struct iteration *it, int k, int body_output, int
     if (!multiply_size(slice->bytes, (size_t)position, &start) || !add_size(start, slice->bytes, &end) ||
         end > SIZE_MAX / 2)
         return error_set(it->error, STATUS_OUT_OF_MEMORY, "a scan output passes the address space");
+    bool grows = it->control->kind == CONTROL_LOOP && end <= it->outer->session->memory_limit / 2;
     if (end > room)
-        TRY(slot_reserve(it->outer->allocator, slot, it->control->kind == CONTROL_SCAN ? end : 2 * end, it->error));
+        TRY(slot_reserve(it->outer, slot, grows ? 2 * end : end, it->error));
     if (slice->bytes)
         memcpy((char *)slot->data + start, slice->data, slice->bytes);
     return STATUS_OK;
@@ -206,7 +207,7 @@ static enum status give(const struct iteration *it, int output, const infer_tens
     struct slot *slot = result_slot(it, output);
     if (!slot)
         return STATUS_OK;
-    TRY(slot_reserve(it->outer->allocator, slot, tensor->bytes, it->error));
+    TRY(slot_reserve(it->outer, slot, tensor->bytes, it->error));
     if (tensor->bytes)
         memcpy(slot->data, tensor->data, tensor->bytes);
     slot->shape = (struct known_input){(enum dtype)tensor->dtype, tensor->rank, slot->dims};
@@ -260,7 +261,7 @@ static enum status give_stacked(const struct iteration *it, int k, int axis)
         stride *= tensor.dims[i];
     }
     params.input_strides[axis] = stride;
-    TRY(slot_reserve(it->outer->allocator, result, tensor.bytes, it->error));
+    TRY(slot_reserve(it->outer, result, tensor.bytes, it->error));
     run_copy(&params, slot->data, result->data);
     result->shape = (struct known_input){slot->shape.dtype, rank, result->dims};
     memcpy(result->dims, tensor.dims, sizeof result->dims);
@@ -353,7 +354,7 @@ static enum status cut(const struct iteration *it, int k, int64_t position)
     params.input_offset = position * strides[axis];
     slice->bytes = infer_tensor_bytes(slice->dtype, slice->rank, slice->dims);
     struct slot *slot = &it->loop->slices[k];
-    TRY(slot_reserve(it->outer->allocator, slot, slice->bytes, it->error));
+    TRY(slot_reserve(it->outer, slot, slice->bytes, it->error));
     slice->data = slot->data;
     if (slice->bytes)
         run_copy(&params, whole.data, slot->data);

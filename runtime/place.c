@@ -360,6 +360,8 @@ static enum status place_operand(struct placing *p, struct value *value, struct 
     if (p->program->places[root->id].space == SPACE_NONE && root->data)
         TRY(place_constant(p, root));
     *operand = program_place(p->program, value);
+    if (operand->space == SPACE_NONE) /* an empty tensor, which no step makes: any address will do */
+        *operand = (struct operand){.space = SPACE_ARENA};
     return STATUS_OK;
 }
 

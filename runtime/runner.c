@@ -25,17 +25,20 @@ static enum status no_memory(struct error *error)
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
 }
 
-enum status slot_reserve(const struct allocator *allocator, struct slot *slot, size_t bytes, struct error *error)
+enum status slot_reserve(struct runner *runner, struct slot *slot, size_t bytes, struct error *error)
 {
     if (bytes <= slot->capacity && slot->data)
         return STATUS_OK;
+    if (bytes > runner->session->memory_limit)
+        return error_set(error, STATUS_MEMORY_LIMIT, "a result needs %zu bytes, past the limit of %zu", bytes,
+                         runner->session->memory_limit);
     size_t capacity = bytes ? bytes : 1;
-    void *larger = allocate(allocator, capacity, ALIGNMENT);
+    void *larger = allocate(runner->allocator, capacity, ALIGNMENT);
     if (!larger)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a result of %zu bytes", bytes);
     if (slot->data)
         memcpy(larger, slot->data, slot->capacity);
-    release(allocator, slot->data, slot->capacity);
+    release(runner->allocator, slot->data, slot->capacity);
     slot->data = larger;
     slot->capacity = capacity;
     return STATUS_OK;

@@ -63,8 +63,8 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
 
 /* For runtime/loop.c. */
 void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand);
-/* Room for `bytes`, the content is kept. */
-enum status slot_reserve(const struct allocator *allocator, struct slot *slot, size_t bytes, struct error *error);
+/* Room for `bytes`, within the session's limit; the content is kept. */
+enum status slot_reserve(struct runner *runner, struct slot *slot, size_t bytes, struct error *error);
 void slot_free(const struct allocator *allocator, struct slot *slot);
 /* The tensor a value of `program` is now. */
 infer_tensor runner_tensor(struct runner *runner, const struct program *program, const struct value *value,

@@ -107,7 +107,8 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
         return STATUS_OK;
     }
     struct slot *result = &runner->results[binding->index];
-    TRY(slot_reserve(runner->allocator, result, bytes, error));
+    if (slot_reserve(runner, result, bytes, error) != STATUS_OK)
+        return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
     output->bytes = bytes;
     return STATUS_OK;

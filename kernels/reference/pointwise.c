@@ -157,11 +157,13 @@ static uint8_t packed_get(const uint8_t *bytes, int64_t position, unsigned bits)
     return (uint8_t)(bytes[position / each] >> (unsigned)(position % each) * bits & ((1u << bits) - 1));
 }
 
+/* Elements are stored in rising order: what lies above in the byte is cleared, and so are the bits past the last one. */
 static void packed_set(uint8_t *bytes, int64_t position, unsigned bits, uint8_t element)
 {
-    unsigned each = 8 / bits, shift = (unsigned)(position % each) * bits, mask = (1u << bits) - 1;
+    unsigned each = 8 / bits, shift = (unsigned)(position % each) * bits;
     uint8_t *byte = &bytes[position / each];
-    *byte = (uint8_t)((*byte & ~(mask << shift)) | (element & mask) << shift);
+    unsigned below = shift ? *byte & ((1u << shift) - 1) : 0;
+    *byte = (uint8_t)(below | (element & ((1u << bits) - 1)) << shift);
 }
 
 static void load_packed(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype)
