@@ -145,6 +145,7 @@ bench: $(BUILD)/infer-bench $(BUILD)/digits.bin
 install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/infer.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/libinfer.a $(DESTDIR)$(PREFIX)/lib
+	strip --strip-debug $(DESTDIR)$(PREFIX)/lib/libinfer.a
 	install -m 644 runtime/infer.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/infer.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin

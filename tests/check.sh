@@ -13,6 +13,7 @@ checks=(
     "check-library     libinfer.a: exported symbols, no constructors, oldest CPU"
     "check-install     an installed library builds the README's example, in C and in C++"
     "check-tools       the command line, good and bad usage"
+    "check-planner     the memory planner on 100,000 random instances"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"
