@@ -23,7 +23,6 @@ struct fault {
 struct kernel_call {
     const void *const *inputs; /* NULL where an optional operand is absent */
     void *const *outputs;      /* NULL where nobody reads an optional output */
-    const void *packed;        /* what `pack` wrote, or NULL */
     void *workspace;           /* of this task alone, aligned to ALIGNMENT */
     struct fault *fault;       /* of this task alone */
     /* For families whose output size depends on data: output_dims[i] receives the true dimensions of output i, which
@@ -36,8 +35,6 @@ struct kernel {
     enum kernel_family family;
     enum isa isa;
     bool (*supports)(const void *params);
-    size_t (*packed_bytes)(const void *params); /* NULL or 0: uses the weights as they lie */
-    void (*pack)(const void *params, const void *weights, void *packed);
     size_t (*workspace_bytes)(const void *params); /* of one task; NULL: none */
     int (*tasks)(const void *params);              /* from the problem alone, never the machine; NULL: 1 */
     void (*run)(const void *params, const struct kernel_call *call, int task);

@@ -33,7 +33,7 @@ struct trial {
     const struct problem *problem;
     const struct kernel *kernel;
     void *memory[MOST_OPERANDS];
-    void *packed, *workspace;
+    void *workspace;
     struct fault fault;
     int64_t dims[MAX_RANK];
     bool backwards; /* the order of the tasks, which must not matter */
@@ -47,7 +47,6 @@ static void trial_run(void *user)
     struct kernel_call call = {
         .inputs = (const void *const *)trial->memory,
         .outputs = trial->memory + trial->problem->input_count,
-        .packed = trial->packed,
         .workspace = trial->workspace,
         .fault = &trial->fault,
         .output_dims = dims,
@@ -84,16 +83,10 @@ static bool trial_start(struct trial *trial, const struct problem *problem, stru
 static bool trial_kernel(struct trial *trial, const struct kernel *kernel, struct region *region)
 {
     const void *params = &trial->problem->params;
-    size_t packed = kernel->packed_bytes ? kernel->packed_bytes(params) : 0;
     size_t workspace = kernel->workspace_bytes ? kernel->workspace_bytes(params) : 0;
     trial->kernel = kernel;
-    trial->packed = packed ? region_buffer(region, packed) : NULL;
     trial->workspace = workspace ? region_buffer(region, workspace) : NULL;
-    if ((packed && !trial->packed) || (workspace && !trial->workspace))
-        return false;
-    if (packed)
-        kernel->pack(params, trial->memory[1], trial->packed);
-    return true;
+    return workspace == 0 || trial->workspace;
 }
 
 /* Runs it over NaNs, so that what it leaves unwritten shows. */
