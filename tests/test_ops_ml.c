@@ -1,0 +1,214 @@
+#include "tests/op_short.h"
+#include "tests/suites.h"
+
+#include <math.h>
+
+#define ML(name) .domain = "ai.onnx.ml", .version = 5, .op = (name)
+#define ATTRIBUTE_NUMBERS(key, list)                                                            \
+    {                                                                                           \
+        .name = (key), .kind = ATTRIBUTE_FLOATS, .count = (size_t)COUNT(list), .floats = (list) \
+    }
+#define ATTRIBUTE_VALUE(key, value)                                \
+    {                                                              \
+        .name = (key), .kind = ATTRIBUTE_TENSOR, .tensor = (value) \
+    }
+
+static const float x[] = {1, -2, 3, 4, 5, -6};
+
+START_TEST(features_are_picked_scaled_and_cut)
+{
+    const int64_t last[] = {2};
+    const float picked[] = {3, -6}, binary[] = {0, 0, 1, 1, 1, 0}, offsets[] = {1, 0, 0}, scales[] = {2};
+    const float scaled[] = {0, -4, 6, 6, 10, -12};
+    const struct attribute threshold[] = {ATTRIBUTE_F("threshold", 1)};
+    const struct attribute scaler[] = {ATTRIBUTE_NUMBERS("offset", offsets), ATTRIBUTE_NUMBERS("scale", scales)};
+    struct test_tensor two[] = {F32(x, 2, 2, 3), I64(last, 1, 1)}, in[] = {F32(x, 2, 2, 3)}, out[1];
+    RUN_OP(two, out, ML("ArrayFeatureExtractor"));
+    expect_f32(&out[0], picked, 0, 2, 2, 1);
+    RUN_OP(in, out, ML("Binarizer"), ATTRIBUTES(threshold));
+    expect_f32(&out[0], binary, 0, 2, 2, 3);
+    RUN_OP(in, out, ML("Scaler"), ATTRIBUTES(scaler));
+    expect_f32(&out[0], scaled, 0, 2, 2, 3);
+}
+END_TEST
+
+START_TEST(missing_values_are_replaced)
+{
+    const float holes[] = {1, NAN, NAN, 4}, values[] = {8, 9}, whole[] = {1, 9, 8, 4};
+    const struct attribute imputer[] = {ATTRIBUTE_NUMBERS("imputed_value_floats", values),
+                                        ATTRIBUTE_F("replaced_value_float", NAN)};
+    struct test_tensor in[] = {F32(holes, 2, 2, 2)}, out[1];
+    RUN_OP(in, out, ML("Imputer"), ATTRIBUTES(imputer));
+    expect_f32(&out[0], whole, 0, 2, 2, 2);
+}
+END_TEST
+
+START_TEST(rows_are_normalised)
+{
+    const float rows[] = {3, -4, 0, 0}, l2[] = {0.6f, -0.8f, 0, 0}, max[] = {0.75f, -1, 0, 0};
+    const struct attribute by_l2[] = {ATTRIBUTE_TEXT("norm", "L2")};
+    struct test_tensor in[] = {F32(rows, 2, 2, 2)}, out[1];
+    RUN_OP(in, out, ML("Normalizer"), ATTRIBUTES(by_l2));
+    expect_f32(&out[0], l2, 1e-6, 2, 2, 2);
+    RUN_OP(in, out, ML("Normalizer"));
+    expect_f32(&out[0], max, 1e-6, 2, 2, 2);
+}
+END_TEST
+
+START_TEST(labels_are_looked_up)
+{
+    const int64_t words[] = {3, 7, 1, 3}, keys[] = {3, 1, 3}, categories[] = {1, 3};
+    const float values[] = {0.5f, 1.5f, 2.5f}, found[] = {2.5f, -1, 1.5f, 2.5f}; /* the last of equal keys holds */
+    const float hot[] = {0, 1, 0, 0, 1, 0, 0, 1}, keys_with_nan[] = {NAN, 2}, numbers[] = {2, NAN, 1};
+    const int64_t ranks[] = {10, 20}, ranked[] = {20, 10, -1};
+    const struct attribute encoder[] = {ATTRIBUTE_LIST("keys_int64s", 3, keys),
+                                        ATTRIBUTE_NUMBERS("values_floats", values), ATTRIBUTE_F("default_float", -1)};
+    const struct attribute by_float[] = {ATTRIBUTE_NUMBERS("keys_floats", keys_with_nan),
+                                         ATTRIBUTE_LIST("values_int64s", 2, ranks)};
+    const struct attribute one_hot[] = {ATTRIBUTE_LIST("cats_int64s", 2, categories)};
+    struct test_tensor in[] = {I64(words, 1, 4)}, out[1];
+    RUN_OP(in, out, ML("LabelEncoder"), ATTRIBUTES(encoder));
+    expect_f32(&out[0], found, 0, 1, 4);
+    RUN_OP(in, out, ML("OneHotEncoder"), ATTRIBUTES(one_hot));
+    expect_f32(&out[0], hot, 0, 2, 4, 2);
+    in[0] = F32(numbers, 1, 3);
+    RUN_OP(in, out, ML("LabelEncoder"), ATTRIBUTES(by_float));
+    expect_i64(&out[0], ranked, 1, 3);
+}
+END_TEST
+
+START_TEST(linear_models_score_and_choose)
+{
+    const float rows[] = {1, 2, -1, 0}, weights[] = {1, 1, 0, -1}, bias[] = {0.5f, 0};
+    const float scores[] = {3.5f, -2, -0.5f, 0};
+    const int64_t classes[] = {4, 9}, chosen[] = {4, 9};
+    const struct attribute regressor[] = {ATTRIBUTE_NUMBERS("coefficients", weights),
+                                          ATTRIBUTE_NUMBERS("intercepts", bias), ATTRIBUTE_I("targets", 2)};
+    const struct attribute classifier[] = {ATTRIBUTE_NUMBERS("coefficients", weights),
+                                           ATTRIBUTE_NUMBERS("intercepts", bias),
+                                           ATTRIBUTE_LIST("classlabels_ints", 2, classes)};
+    struct test_tensor in[] = {F32(rows, 2, 2, 2)}, out[1], both[2];
+    RUN_OP(in, out, ML("LinearRegressor"), ATTRIBUTES(regressor));
+    expect_f32(&out[0], scores, 1e-6, 2, 2, 2);
+    RUN_OP(in, both, ML("LinearClassifier"), ATTRIBUTES(classifier));
+    expect_i64(&both[0], chosen, 1, 2);
+    expect_f32(&both[1], scores, 1e-6, 2, 2, 2);
+}
+END_TEST
+
+/* Two trees over x0 and x1:  x0 <= 1 ? leaf 0 : (x1 in {2, 5} ? leaf 1 : leaf 2), and leaf 0 alone. */
+static const int64_t features[] = {0, 1, 0}, yes[] = {0, 1, 0}, no[] = {1, 2, 0}, yes_leaf[] = {1, 1, 1},
+                     no_leaf[] = {0, 1, 1}, targets[] = {0, 1, 0}, roots[] = {0, 2}, missing[] = {0, 1, 0};
+static const float splits[] = {1, 0, 0}, weights[] = {10, 20, 30}, members[] = {2, 5, NAN};
+static const uint8_t modes[] = {0, 6, 0};
+
+static void run_trees(const struct test_tensor *in, struct test_tensor *out, const int64_t *true_leaves,
+                      int64_t aggregate, struct error *error)
+{
+    const struct value of_splits = {
+        .name = "", .dtype = DTYPE_F32, .rank = 1, .dims = {3}, .data = splits, .bytes = 12};
+    const struct value of_modes = {.name = "", .dtype = DTYPE_U8, .rank = 1, .dims = {3}, .data = modes, .bytes = 3};
+    const struct value of_weights = {
+        .name = "", .dtype = DTYPE_F32, .rank = 1, .dims = {3}, .data = weights, .bytes = 12};
+    const struct value of_members = {
+        .name = "", .dtype = DTYPE_F32, .rank = 1, .dims = {3}, .data = members, .bytes = 12};
+    const struct attribute list[] = {ATTRIBUTE_VALUE("nodes_splits", &of_splits),
+                                     ATTRIBUTE_VALUE("nodes_modes", &of_modes),
+                                     ATTRIBUTE_VALUE("leaf_weights", &of_weights),
+                                     ATTRIBUTE_VALUE("membership_values", &of_members),
+                                     ATTRIBUTE_LIST("nodes_featureids", 3, features),
+                                     ATTRIBUTE_LIST("nodes_truenodeids", 3, yes),
+                                     ATTRIBUTE_LIST("nodes_falsenodeids", 3, no),
+                                     ATTRIBUTE_LIST("nodes_trueleafs", 3, true_leaves),
+                                     ATTRIBUTE_LIST("nodes_falseleafs", 3, no_leaf),
+                                     ATTRIBUTE_LIST("leaf_targetids", 3, targets),
+                                     ATTRIBUTE_LIST("tree_roots", 2, roots),
+                                     ATTRIBUTE_LIST("nodes_missing_value_tracks_true", 3, missing),
+                                     ATTRIBUTE_I("n_targets", 2),
+                                     ATTRIBUTE_I("aggregate_function", aggregate)};
+    struct op_call call = {ML("TreeEnsemble"), .inputs = in,      .input_count = 1,
+                           .outputs = out,     .output_count = 1, ATTRIBUTES(list)};
+    if (error)
+        ck_assert_int_eq(run_op_status(&call, error), STATUS_INVALID_MODEL);
+    else
+        run_op(&call);
+}
+
+START_TEST(trees_add_up)
+{
+    const float rows[] = {1, 0, 2, 5, 2, 3, 2, NAN, NAN, 2};
+    const float sums[] = {20, 0, 10, 20, 40, 0, 10, 20, 10, 20}, most[] = {10, 0, 10, 20, 30, 0, 10, 20, 10, 20};
+    struct test_tensor in[] = {F32(rows, 2, 5, 2)}, out[1];
+    run_trees(in, out, yes_leaf, 1, NULL);
+    expect_f32(&out[0], sums, 0, 2, 5, 2);
+    run_trees(in, out, yes_leaf, 3, NULL);
+    expect_f32(&out[0], most, 0, 2, 5, 2);
+}
+END_TEST
+
+START_TEST(a_branch_that_leads_back_is_refused)
+{
+    const float row[] = {1, 0};
+    struct test_tensor in[] = {F32(row, 2, 1, 2)}, out[1];
+    struct error error = {0};
+    const int64_t looping[] = {0, 1, 1}; /* node 0's true branch is node 0 */
+    run_trees(in, out, looping, 1, &error);
+    ck_assert_msg(strstr(error.text, "leads back") != NULL, "%s", error.text);
+}
+END_TEST
+
+START_TEST(old_trees_classify)
+{
+    static const char *const names[] = {"BRANCH_LT", "LEAF", "LEAF"};
+    const int64_t trees[] = {0, 0, 0}, nodes[] = {0, 1, 2}, zero[] = {0, 0, 0}, to_yes[] = {1, 0, 0},
+                  to_no[] = {2, 0, 0};
+    const float limits[] = {0.5f, 0, 0}, votes[] = {0.25f, 0.75f, 1};
+    const int64_t vote_trees[] = {0, 0, 0}, vote_nodes[] = {1, 1, 2}, vote_classes[] = {0, 1, 0}, labels[] = {7, 8};
+    const float rows[] = {0, 1}, scores[] = {0.25f, 0.75f, 1, 0};
+    const int64_t chosen[] = {8, 7};
+    const struct attribute list[] = {
+        {.name = "nodes_modes", .kind = ATTRIBUTE_STRINGS, .count = 3, .strings = names},
+        ATTRIBUTE_LIST("nodes_treeids", 3, trees),
+        ATTRIBUTE_LIST("nodes_nodeids", 3, nodes),
+        ATTRIBUTE_LIST("nodes_featureids", 3, zero),
+        ATTRIBUTE_LIST("nodes_truenodeids", 3, to_yes),
+        ATTRIBUTE_LIST("nodes_falsenodeids", 3, to_no),
+        ATTRIBUTE_NUMBERS("nodes_values", limits),
+        ATTRIBUTE_LIST("class_treeids", 3, vote_trees),
+        ATTRIBUTE_LIST("class_nodeids", 3, vote_nodes),
+        ATTRIBUTE_LIST("class_ids", 3, vote_classes),
+        ATTRIBUTE_NUMBERS("class_weights", votes),
+        ATTRIBUTE_LIST("classlabels_int64s", 2, labels),
+    };
+    struct test_tensor in[] = {F32(rows, 2, 2, 1)}, out[2];
+    RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));
+    expect_i64(&out[0], chosen, 1, 2);
+    expect_f32(&out[1], scores, 0, 2, 2, 2);
+}
+END_TEST
+
+START_TEST(strings_are_refused)
+{
+    static const char *const words[] = {"a"};
+    const struct attribute list[] = {{.name = "keys_strings", .kind = ATTRIBUTE_STRINGS, .count = 1, .strings = words}};
+    struct test_tensor in[] = {F32(x, 1, 2)};
+    REFUSED(STATUS_UNSUPPORTED, "are not numbers", in, ML("LabelEncoder"), ATTRIBUTES(list));
+}
+END_TEST
+
+Suite *ops_ml_suite(void)
+{
+    Suite *suite = suite_create("ops_ml");
+    TCase *tests = tcase_create("ops_ml");
+    tcase_add_test(tests, features_are_picked_scaled_and_cut);
+    tcase_add_test(tests, missing_values_are_replaced);
+    tcase_add_test(tests, rows_are_normalised);
+    tcase_add_test(tests, labels_are_looked_up);
+    tcase_add_test(tests, linear_models_score_and_choose);
+    tcase_add_test(tests, trees_add_up);
+    tcase_add_test(tests, a_branch_that_leads_back_is_refused);
+    tcase_add_test(tests, old_trees_classify);
+    tcase_add_test(tests, strings_are_refused);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
