@@ -64,7 +64,8 @@ START_TEST(half_spectra_pad_cut_and_return)
     sized[1] = SCALAR(DTYPE_I64, six);
     RUN_OP(sized, out, .op = "DFT", ATTRIBUTES(half));
     expect_f32(&out[0], padded, 1e-6, 3, 1, 4, 2);
-    in[0] = F32(spectrum, 3, 1, 3, 2);
+    const float noisy[] = {10, 9, -2, 2, -2, 9}; /* bins that are their own mirror image count as real */
+    in[0] = F32(noisy, 3, 1, 3, 2);
     RUN_OP(in, out, .op = "DFT", ATTRIBUTES(back));
     expect_f32(&out[0], x, 1e-6, 3, 1, 4, 1);
 }
