@@ -279,6 +279,24 @@ START_TEST(no_optimize_gives_the_same)
 }
 END_TEST
 
+/* y = exp(x) + -exp(x): the negation may not be written over what the sum still reads. */
+START_TEST(a_value_read_later_is_not_overwritten)
+{
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "later");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){graph_symbol(graph, "N")});
+    struct value *power = make_node1(graph, "Exp", "power", x);
+    struct value *y = make_node2(graph, "Add", "y", power, make_node1(graph, "Neg", "negative", power));
+    infer_model *model = maker_finish(&maker, 1, &x, 1, &y, NULL);
+    struct running r = running_begin(model, &(infer_session_options){.no_optimize = true});
+    const float numbers[3] = {-1, 0, 2}, zeros[3] = {0, 0, 0};
+    infer_tensor in = f32_tensor(numbers, 1, 3, 0), out[1] = {{0}};
+    run_well(r.context, &in, 1, out, 1);
+    expect_floats(&out[0], 3, zeros);
+    running_end(&r, &maker);
+}
+END_TEST
+
 struct worker {
     infer_session *session;
     int seed;
@@ -490,6 +508,7 @@ Suite *runtime_suite(void)
     tcase_add_test(tests, shapes_do_not_pile_up);
     tcase_add_test(tests, threads_and_batches_do_not_change_a_bit);
     tcase_add_test(tests, no_optimize_gives_the_same);
+    tcase_add_test(tests, a_value_read_later_is_not_overwritten);
     tcase_add_test(tests, many_threads_share_a_session);
     tcase_add_test(tests, results_go_where_the_caller_says);
     tcase_add_test(tests, wrong_inputs_get_a_sentence);
