@@ -155,6 +155,19 @@ START_TEST(compress_may_keep_nothing)
 }
 END_TEST
 
+START_TEST(absurd_attributes_are_refused)
+{
+    const int64_t tuples[] = {0};
+    const struct attribute low[] = {ATTRIBUTE_I("batch_dims", INT64_MIN)},
+                           high[] = {ATTRIBUTE_I("batch_dims", INT64_MAX)};
+    const struct attribute axis[] = {ATTRIBUTE_I("axis", INT64_MIN)};
+    struct test_tensor in[] = {F32(six, 2, 2, 3), I64(tuples, 2, 1, 1)};
+    REFUSED(STATUS_INVALID_MODEL, "batch_dims is -9223372036854775808", in, .op = "GatherND", ATTRIBUTES(low));
+    REFUSED(STATUS_INVALID_MODEL, "batch_dims is 9223372036854775807", in, .op = "GatherND", ATTRIBUTES(high));
+    REFUSED(STATUS_INVALID_MODEL, "is outside a tensor of rank 2", in, .op = "Gather", ATTRIBUTES(axis));
+}
+END_TEST
+
 Suite *ops_index_suite(void)
 {
     Suite *suite = suite_create("ops_index");
@@ -169,6 +182,7 @@ Suite *ops_index_suite(void)
     tcase_add_test(tests, tensor_scatter_goes_round);
     tcase_add_test(tests, reverse_sequence_keeps_what_is_past_the_length);
     tcase_add_test(tests, compress_may_keep_nothing);
+    tcase_add_test(tests, absurd_attributes_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

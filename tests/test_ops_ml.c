@@ -196,6 +196,38 @@ START_TEST(strings_are_refused)
 }
 END_TEST
 
+START_TEST(support_vectors_vote)
+{
+    const float rows[] = {0, 1}, vectors[] = {0, 2}, votes[] = {1, -1}, rho[] = {0.5f}, params[] = {1, 0, 2};
+    const float radial[] = {1.5f - expf(-4), 0.5f}, sides[] = {1, 1}, squares[] = {0.5f, -3.5f};
+    struct attribute list[] = {ATTRIBUTE_NUMBERS("support_vectors", vectors),
+                               ATTRIBUTE_NUMBERS("coefficients", votes),
+                               ATTRIBUTE_NUMBERS("rho", rho),
+                               ATTRIBUTE_NUMBERS("kernel_params", params),
+                               ATTRIBUTE_I("n_supports", 2),
+                               ATTRIBUTE_TEXT("kernel_type", "RBF"),
+                               ATTRIBUTE_I("one_class", 0)};
+    struct test_tensor in[] = {F32(rows, 2, 2, 1)}, out[1];
+    RUN_OP(in, out, ML("SVMRegressor"), ATTRIBUTES(list));
+    expect_f32(&out[0], radial, 1e-6, 2, 2, 1);
+    list[6] = ATTRIBUTE_I("one_class", 1);
+    RUN_OP(in, out, ML("SVMRegressor"), ATTRIBUTES(list));
+    expect_f32(&out[0], sides, 0, 2, 2, 1);
+    list[5] = ATTRIBUTE_TEXT("kernel_type", "POLY");
+    list[6] = ATTRIBUTE_I("one_class", 0);
+    RUN_OP(in, out, ML("SVMRegressor"), ATTRIBUTES(list));
+    expect_f32(&out[0], squares, 1e-6, 2, 2, 1);
+}
+END_TEST
+
+START_TEST(a_feature_of_no_features_is_a_fault)
+{
+    const int64_t first[] = {0};
+    struct test_tensor in[] = {F32(x, 2, 2, 0), I64(first, 1, 1)};
+    REFUSED(STATUS_FAULT, "index 0 is outside an axis of 0", in, ML("ArrayFeatureExtractor"));
+}
+END_TEST
+
 Suite *ops_ml_suite(void)
 {
     Suite *suite = suite_create("ops_ml");
@@ -209,6 +241,8 @@ Suite *ops_ml_suite(void)
     tcase_add_test(tests, a_branch_that_leads_back_is_refused);
     tcase_add_test(tests, old_trees_classify);
     tcase_add_test(tests, strings_are_refused);
+    tcase_add_test(tests, support_vectors_vote);
+    tcase_add_test(tests, a_feature_of_no_features_is_a_fault);
     suite_add_tcase(suite, tests);
     return suite;
 }

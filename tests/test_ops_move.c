@@ -191,6 +191,22 @@ START_TEST(center_crop_pad_leaves_the_larger_half_at_the_end)
 }
 END_TEST
 
+START_TEST(absurd_amounts_are_refused)
+{
+    const int64_t pads[] = {INT64_MIN, INT64_MAX}, repeats[] = {INT64_MAX};
+    const struct attribute parts[] = {ATTRIBUTE_I("num_outputs", INT64_MAX)};
+    const struct attribute block[] = {ATTRIBUTE_I("blocksize", INT64_MAX)};
+    struct test_tensor in[] = {F32(six, 1, 6), I64(pads, 1, 2)}, whole[] = {F32(six, 4, 1, 1, 2, 3)}, out[1];
+    REFUSED(STATUS_INVALID_ARGUMENT, "padding of axis 0 is out of range", in, .op = "Pad");
+    in[1] = I64(repeats, 1, 1);
+    REFUSED(STATUS_INVALID_ARGUMENT, "cannot be repeated", in, .op = "Tile");
+    REFUSED(STATUS_INVALID_MODEL, "blocksize is 9223372036854775807", whole, .op = "SpaceToDepth", ATTRIBUTES(block));
+    whole[0] = F32(six, 1, 6);
+    RUN_OP(whole, out, .op = "Split", ATTRIBUTES(parts)); /* one of many parts, most of them empty */
+    expect_f32(&out[0], six, 0, 1, 1);
+}
+END_TEST
+
 Suite *ops_move_suite(void)
 {
     Suite *suite = suite_create("ops_move");
@@ -205,6 +221,7 @@ Suite *ops_move_suite(void)
     tcase_add_test(tests, expand_and_tile_repeat);
     tcase_add_test(tests, depth_and_space_are_inverse);
     tcase_add_test(tests, center_crop_pad_leaves_the_larger_half_at_the_end);
+    tcase_add_test(tests, absurd_amounts_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -146,6 +146,10 @@ START_TEST(eye_like_shifts_its_diagonal)
     struct test_tensor in[] = {F32(numbers, 2, 2, 3)}, out[1];
     RUN_OP(in, out, .op = "EyeLike", ATTRIBUTES(shifted));
     expect_i64(&out[0], eye, 2, 2, 3);
+    const struct attribute far[] = {ATTRIBUTE_I("k", INT64_MIN)};
+    const float none[6] = {0};
+    RUN_OP(in, out, .op = "EyeLike", ATTRIBUTES(far));
+    expect_f32(&out[0], none, 0, 2, 2, 3);
 }
 END_TEST
 

@@ -52,19 +52,19 @@ static struct gather_params by_tuples(const struct value *data, const struct val
     return params;
 }
 
-static enum status tuple_length(struct op_context *c, int batch, int *tuple)
+static enum status tuple_length(struct op_context *c, int64_t batch, int *tuple)
 {
     const struct value *data = op_input(c, 0), *indices = op_input(c, 1);
     TRY(op_require(c, 1, TYPES_INDEX));
     TRY(op_require_rank(c, 0, 1, MAX_RANK));
     TRY(op_require_rank(c, 1, 1, MAX_RANK));
     if (batch < 0 || batch >= data->rank || batch >= indices->rank)
-        return op_error(c, STATUS_INVALID_MODEL, "batch_dims is %d, for ranks %d and %d", batch, data->rank,
-                        indices->rank);
+        return op_error(c, STATUS_INVALID_MODEL, "batch_dims is %lld, for ranks %d and %d", (long long)batch,
+                        data->rank, indices->rank);
     int64_t length = indices->dims[indices->rank - 1];
     if (length > data->rank - batch)
         return op_error(c, STATUS_INVALID_MODEL, "index tuples have %lld entries, the data %d axes", (long long)length,
-                        data->rank - batch);
+                        data->rank - (int)batch);
     *tuple = (int)length;
     return STATUS_OK;
 }
@@ -151,7 +151,7 @@ static enum status shapes_gather_nd(struct op_context *c)
     const struct value *data = op_input(c, 0), *indices = op_input(c, 1);
     int64_t dims[MAX_RANK], batch = op_int(c, "batch_dims", 0);
     int tuple;
-    TRY(tuple_length(c, batch > MAX_RANK ? MAX_RANK : (int)batch, &tuple));
+    TRY(tuple_length(c, batch, &tuple));
     for (int i = 0; i < batch; i++)
         if (data->dims[i] != indices->dims[i])
             return op_error(c, STATUS_INVALID_ARGUMENT,

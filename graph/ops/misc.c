@@ -86,9 +86,10 @@ static enum status read_ngrams(struct op_context *c, struct ngrams_params *p)
                         (long long)shortest, (long long)longest, sizes < NGRAMS_MAX_LENGTH ? sizes : NGRAMS_MAX_LENGTH);
     int64_t total = 0;
     for (int n = 1; n <= sizes; n++) {
-        int64_t end = n < sizes ? starts[n] : pool, numbers = end - starts[n - 1];
-        if (starts[n - 1] < 0 || numbers < 0 || end > pool || numbers % n != 0)
+        int64_t start = starts[n - 1], end = n < sizes ? starts[n] : pool;
+        if (start < 0 || end < start || end > pool || (end - start) % n != 0)
             return op_error(c, STATUS_INVALID_MODEL, "ngram_counts does not divide the pool into n-grams");
+        int64_t numbers = end - start;
         if (n <= NGRAMS_MAX_LENGTH)
             p->counts[n - 1] = numbers / n;
         total += numbers / n;
@@ -107,7 +108,9 @@ static enum status read_ngrams(struct op_context *c, struct ngrams_params *p)
     p->shortest = (int)shortest;
     p->longest = (int)longest;
     p->skips = op_int(c, "max_skip_count", 0);
-    return p->skips < 0 ? op_error(c, STATUS_INVALID_MODEL, "max_skip_count is negative") : STATUS_OK;
+    if (p->skips < 0 || p->skips > INT32_MAX)
+        return op_error(c, STATUS_INVALID_MODEL, "max_skip_count is %lld", (long long)p->skips);
+    return STATUS_OK;
 }
 
 static enum status shapes_tfidf(struct op_context *c)

@@ -27,8 +27,7 @@ static enum status lower_extract(struct op_context *c)
     struct value *x = op_input(c, 0), *output = op_output(c, 0);
     struct gather_params params = {
         .rank = 2,
-        .dims = {value_elements(x) / (x->dims[x->rank - 1] > 0 ? x->dims[x->rank - 1] : 1),
-                 output->dims[output->rank - 1]},
+        .dims = {op_split_at(x, x->rank - 1).outer, output->dims[output->rank - 1]},
         .data_strides = {x->dims[x->rank - 1], 0},
         .index_strides = {0, 1},
         .block_strides = {output->dims[output->rank - 1], 1},
@@ -97,8 +96,9 @@ static struct value *encoder_default(struct op_context *c, enum dtype dtype)
     const struct attribute *a = node_attribute(c->node, "default_tensor");
     if (a && a->kind == ATTRIBUTE_TENSOR && a->tensor->dtype == dtype && value_elements(a->tensor) == 1)
         return op_constant(c, dtype, 0, NULL, a->tensor->data);
-    if (dtype_is_integer(dtype))
-        return op_constant_scalar(c, dtype, (double)op_int(c, "default_int64", -1));
+    const int64_t whole = op_int(c, "default_int64", -1);
+    if (dtype_is_integer(dtype)) /* little-endian: the low bytes are the narrower integer */
+        return op_constant(c, dtype, 0, NULL, &whole);
     return op_constant_scalar(c, dtype, (double)op_float(c, "default_float", -0.0f));
 }
 

@@ -73,7 +73,11 @@ static enum status expand_imputer(struct op_context *c)
         if (!values)
             return op_no_memory(c);
         values = build_cast(c, values, x->dtype);
-        replaced = op_build2(c, "Equal", x, build_number(c, x->dtype, (double)op_int(c, "replaced_value_int64", 0)));
+        int64_t missing = op_int(c, "replaced_value_int64", 0);
+        struct value *old_value = op_constant(c, DTYPE_I64, 0, NULL, &missing);
+        if (!old_value)
+            return op_no_memory(c);
+        replaced = op_build2(c, "Equal", x, build_cast(c, old_value, x->dtype));
     } else {
         values = ml_floats(c, "imputed_value_floats", x->dtype);
         replaced = isnan(old) ? op_build1(c, "IsNaN", x) : op_build2(c, "Equal", x, build_number(c, x->dtype, old));
@@ -300,7 +304,9 @@ static enum status expand_linear_classifier(struct op_context *c)
         return build_output(c, 0, ml_label(c, scores, "classlabels_ints"));
     double threshold = strcmp(op_string(c, "post_transform", "NONE"), "NONE") == 0 ? 0 : 0.5;
     struct value *holds = op_build2(c, "GreaterOrEqual", scores, build_number(c, float_type(c), threshold));
-    struct value *label = build_number(c, DTYPE_I64, (double)op_int_list(c, "classlabels_ints", &labels)[0]);
+    struct value *label = op_constant(c, DTYPE_I64, 0, NULL, op_int_list(c, "classlabels_ints", &labels));
+    if (!label)
+        return op_no_memory(c);
     struct value *chosen = build_select(c, holds, label, build_number(c, DTYPE_I64, 0));
     return build_output(c, 0, build_reshape(c, chosen, 1, &rows));
 }

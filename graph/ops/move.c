@@ -203,7 +203,7 @@ static enum status split_sizes(struct op_context *c, int *axis, int64_t **sizes)
     if (parts < outputs)
         return op_error(c, STATUS_INVALID_MODEL, "num_outputs is %lld, yet there are %d outputs", (long long)parts,
                         outputs);
-    int64_t each = (left + parts - 1) / parts;
+    int64_t each = left / parts + (left % parts != 0);
     for (int i = 0; i < outputs; i++) {
         if (count < 0)
             (*sizes)[i] = each < left ? each : left;

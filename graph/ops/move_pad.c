@@ -26,6 +26,9 @@ static enum status read_padding(struct op_context *c, struct padding *padding)
     memset(padding, 0, sizeof *padding);
     for (int i = 0; i < padded; i++) {
         int axis = axis_count < 0 ? i : axes[i];
+        const int64_t most = INT64_C(1) << 57; /* more than any tensor has */
+        if (pads[i] < -most || pads[i] > most || pads[padded + i] < -most || pads[padded + i] > most)
+            return op_error(c, STATUS_INVALID_ARGUMENT, "the padding of axis %d is out of range", axis);
         padding->begin[axis] = pads[i];
         padding->end[axis] = pads[padded + i];
     }

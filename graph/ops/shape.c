@@ -85,7 +85,8 @@ static enum status lower_eye_like(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     struct value *rows = op_iota(c, output->dims[0], 2, 0), *columns = op_iota(c, output->dims[1], 2, 1);
-    struct value *offset = op_constant_scalar(c, DTYPE_I64, (double)op_int(c, "k", 0));
+    int64_t k = op_int(c, "k", 0);
+    struct value *offset = op_constant(c, DTYPE_I64, 0, NULL, &k);
     struct value *equal = op_temporary(c, DTYPE_BOOL, output->rank, output->dims);
     if (!rows || !columns || !offset || !equal)
         return op_no_memory(c);

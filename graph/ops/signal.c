@@ -123,6 +123,8 @@ static enum status read_frames(struct op_context *c, struct frames *frames)
         return op_error(c, STATUS_INVALID_ARGUMENT, "frames of %lld do not fit a signal of %lld",
                         (long long)frames->length, (long long)signal->dims[1]);
     frames->count = (signal->dims[1] - frames->length) / frames->step + 1;
+    if (frames->count == 1)
+        frames->step = 1; /* never taken, and then not too large to multiply either */
     return STATUS_OK;
 }
 
@@ -246,7 +248,7 @@ static enum status read_mel(struct op_context *c, struct mel *mel)
     }
     *mel = (struct mel){whole[0], whole[1], whole[2], edges[0], edges[1]};
     if (mel->bands < 0 || mel->bands > INT32_MAX || mel->length < 0 || mel->length > INT32_MAX || mel->rate < 1 ||
-        !(mel->low >= 0 && mel->high >= mel->low && mel->high < 0x1p40))
+        !(mel->low >= 0 && mel->high >= mel->low && mel->high < 0x1p30))
         return op_error(c, STATUS_INVALID_ARGUMENT,
                         "the numbers of bands, of samples or the frequencies make no sense");
     return STATUS_OK;

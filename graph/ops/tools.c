@@ -125,6 +125,8 @@ enum status op_pad(struct op_context *c, struct value *input, struct value *outp
         low[i] = begin[i] < 0 ? 0 : begin[i] < output->dims[i] ? begin[i] : output->dims[i];
         high[i] = end < low[i] ? low[i] : end < output->dims[i] ? end : output->dims[i];
         params.dims[i] = high[i] - low[i];
+        if (params.dims[i] == 0) /* nothing is copied, and the offsets might not fit */
+            continue;
         params.output_offset += low[i] * params.output_strides[i];
         params.input_offset += (low[i] - begin[i]) * params.input_strides[i];
     }
