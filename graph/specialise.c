@@ -176,6 +176,19 @@ static enum status drop_dead(struct segment *segment, struct error *error)
     return STATUS_OK;
 }
 
+/* Lowering makes tables as long as the dimensions of its results, so those must fit before it begins. */
+static enum status check_results(const struct node *node, const struct specialise_options *options, struct error *error)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        const struct value *output = node->outputs[i];
+        if (output && output->rank >= 0 && value_bytes(output) > options->constant_limit)
+            return error_set(error, STATUS_MEMORY_LIMIT,
+                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
+                             node->op->name, i, value_bytes(output), options->constant_limit);
+    }
+    return STATUS_OK;
+}
+
 enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
                        struct error *error)
 {
@@ -183,8 +196,10 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
     struct work work = {.segment = segment, .options = options, .error = error};
     TRY(process_all(&work, graph->nodes, graph->node_count));
     TRY(drop_dead(segment, error));
-    for (int i = 0; i < segment->kept_count; i++)
+    for (int i = 0; i < segment->kept_count; i++) {
+        TRY(check_results(segment->kept[i], options, error));
         TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));
+    }
     if (!options->fuse)
         return STATUS_OK;
     TRY(fold_steps(segment, options, error));

@@ -12,7 +12,7 @@
 struct specialise_options {
     enum isa isa;
     bool fuse;             /* join steps */
-    size_t constant_limit; /* most bytes that folded constants may take */
+    size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
 };
 
 struct segment {

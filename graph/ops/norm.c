@@ -34,8 +34,6 @@ static enum status emit_normalize(struct op_context *c, const struct problem *pr
         append_axis(&p, problem, i, strides[i]);
     if (p.folded_rank == 0)
         p.folded[p.folded_rank++] = 1;
-    if (value_elements(inputs[0]) == 0)
-        return STATUS_OK;
     struct step *step;
     TRY(op_emit(c, FAMILY_normalize, &p, sizeof p, 3, inputs, 3, outputs, &step));
     step->in_place = 1; /* a group is read as a whole before any of it is written, and each element once more then */
@@ -115,12 +113,14 @@ static enum status lower_layer(struct op_context *c)
         TRY(as_type(c, op_input(c, i), x->dtype, &inputs[i]));
         TRY(before_cast(c, op_output(c, i), x->dtype, &outputs[i]));
     }
+    if (!outputs[0] && !(outputs[0] = op_temporary(c, x->dtype, x->rank, x->dims))) /* only statistics are wanted */
+        return op_no_memory(c);
     broadcast_strides(inputs[1], x->rank, problem.scale);
     if (inputs[2])
         broadcast_strides(inputs[2], x->rank, problem.bias);
     TRY(emit_normalize(c, &problem, inputs, outputs));
     for (int i = 0; i < 3; i++)
-        if (outputs[i] != op_output(c, i))
+        if (op_output(c, i) && outputs[i] != op_output(c, i))
             TRY(op_cast(c, outputs[i], op_output(c, i), false));
     return STATUS_OK;
 }
