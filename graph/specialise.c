@@ -109,12 +109,26 @@ static enum status process_all(struct work *work, struct node *const *nodes, int
     return STATUS_OK;
 }
 
+/* Lowering and expanding make tables as long as the dimensions of the results, so those must fit before. */
+static enum status check_results(const struct node *node, const struct specialise_options *options, struct error *error)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        const struct value *output = node->outputs[i];
+        if (output && output->rank >= 0 && value_bytes(output) > options->constant_limit)
+            return error_set(error, STATUS_MEMORY_LIMIT,
+                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
+                             node->op->name, i, value_bytes(output), options->constant_limit);
+    }
+    return STATUS_OK;
+}
+
 static enum status replace(struct work *work, struct op_context *c)
 {
     struct graph *graph = work->segment->graph;
     c->expansion = graph_create(graph->region, "");
     if (!c->expansion)
         return no_memory(work);
+    TRY(check_results(c->node, work->options, work->error));
     TRY(c->node->op->expand(c));
     return process_all(work, c->expansion->nodes, c->expansion->node_count);
 }
@@ -173,19 +187,6 @@ static enum status drop_dead(struct segment *segment, struct error *error)
     int kept = live_nodes(segment->kept, segment->kept_count, live);
     segment->kept += kept;
     segment->kept_count -= kept;
-    return STATUS_OK;
-}
-
-/* Lowering makes tables as long as the dimensions of its results, so those must fit before it begins. */
-static enum status check_results(const struct node *node, const struct specialise_options *options, struct error *error)
-{
-    for (int i = 0; i < node->output_count; i++) {
-        const struct value *output = node->outputs[i];
-        if (output && output->rank >= 0 && value_bytes(output) > options->constant_limit)
-            return error_set(error, STATUS_MEMORY_LIMIT,
-                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
-                             node->op->name, i, value_bytes(output), options->constant_limit);
-    }
     return STATUS_OK;
 }
 
