@@ -157,7 +157,8 @@ static uint8_t packed_get(const uint8_t *bytes, int64_t position, unsigned bits)
     return (uint8_t)(bytes[position / each] >> (unsigned)(position % each) * bits & ((1u << bits) - 1));
 }
 
-/* Elements are stored in rising order: what lies above in the byte is cleared, and so are the bits past the last one. */
+/* Elements are stored in rising order: what lies above in the byte is cleared, and so are the bits past the last one.
+ */
 static void packed_set(uint8_t *bytes, int64_t position, unsigned bits, uint8_t element)
 {
     unsigned each = 8 / bits, shift = (unsigned)(position % each) * bits;
