@@ -45,6 +45,19 @@ struct op {
     enum status (*expand)(struct op_context *);
 };
 
+/* An operator of the default domain. Trailing arguments are further designated initialisers (.flags, .detail). */
+#define OPERATOR(op_name, inputs_least, inputs_most, outputs_least, outputs_most, shapes_function, ...) \
+    const struct op op_##op_name = {                                                                    \
+        .domain = "",                                                                                   \
+        .name = #op_name,                                                                               \
+        .min_inputs = (inputs_least),                                                                   \
+        .max_inputs = (inputs_most),                                                                    \
+        .min_outputs = (outputs_least),                                                                 \
+        .max_outputs = (outputs_most),                                                                  \
+        .shapes = (shapes_function),                                                                    \
+        __VA_ARGS__,                                                                                    \
+    };
+
 /* NULL: no such operator here. domain "ai.onnx" is the same as "". */
 const struct op *op_find(const char *domain, const char *name);
 /* All operators, by index, for listings; NULL past the last. */

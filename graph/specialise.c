@@ -216,7 +216,13 @@ enum status fold_constants(struct graph *graph, const struct specialise_options 
     for (int i = 0; i < count; i++) {
         struct node *node = graph->nodes[i];
         TRY(foldable(node) ? process(&work, node) : keep(&work, node));
-        work.stopped = false; /* a kept node whose outputs have dims at run stops a segment, not this pass */
+        /* What stops a segment (dimensions that only a run tells) does not stop this pass; an expansion that was cut
+         * short by it stays as nodes. */
+        work.stopped = false;
+        for (int r = 0; r < segment.rest_count; r++)
+            TRY(keep(&work, segment.rest[r]));
+        segment.rest_count = 0;
+        work.stopped = false;
     }
     graph->nodes = segment.kept;
     graph->node_count = segment.kept_count;

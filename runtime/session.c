@@ -47,10 +47,11 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     return choose_isa(chosen->isa, &session->isa, error);
 }
 
+/* What the limit leaves beside the weights and the constants that the session has folded already. */
 static size_t constant_limit(const struct infer_session *session)
 {
-    size_t weights = session->model->weight_bytes;
-    return session->memory_limit > weights ? session->memory_limit - weights : 0;
+    size_t held = session->model->weight_bytes + session->constant_bytes;
+    return session->memory_limit > held ? session->memory_limit - held : 0;
 }
 
 static enum status session_start(struct infer_session *session, const infer_session_options *options,

@@ -67,13 +67,9 @@ static void parse(struct request *request, int argc, char **argv)
 static enum status convert(const struct request *request, struct region *region, struct error *error)
 {
     struct onnx_model model = {0};
-    void *bytes;
-    size_t size;
     enum status status = onnx_import(request->from, &request->import, region, &model, error);
     if (status == STATUS_OK)
-        status = model_write(model.graph, &model.metadata, region, &bytes, &size, error);
-    if (status == STATUS_OK)
-        status = file_write(request->to, bytes, size, error);
+        status = model_save(request->to, model.graph, &model.metadata, region->allocator, error);
     onnx_close(&model);
     return status;
 }

@@ -41,16 +41,7 @@ static enum status expand_if(struct op_context *c)
     return inline_graph(branch, c->graph, c->expansion, c->node->inputs + 1, outputs, c->error);
 }
 
-const struct op op_If = {
-    .domain = "",
-    .name = "If",
-    .min_inputs = 1,
-    .max_inputs = ANY_COUNT,
-    .min_outputs = 1,
-    .max_outputs = ANY_COUNT,
-    .shapes = shapes_if,
-    .expand = expand_if,
-};
+OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .expand = expand_if)
 
 /* --- Loop and Scan: run by the runtime, iteration by iteration ------------------------------------------- */
 
@@ -243,13 +234,4 @@ static enum status lower_scan(struct op_context *c)
     return emit_control(c, &control);
 }
 
-const struct op op_Scan = {
-    .domain = "",
-    .name = "Scan",
-    .min_inputs = 1,
-    .max_inputs = ANY_COUNT,
-    .min_outputs = 1,
-    .max_outputs = ANY_COUNT,
-    .shapes = shapes_scan,
-    .lower = lower_scan,
-};
+OPERATOR(Scan, 1, ANY_COUNT, 1, ANY_COUNT, shapes_scan, .lower = lower_scan)

@@ -63,17 +63,7 @@ static enum status shapes_predicate(struct op_context *c)
 }
 
 #define UNARY(op_name, opcode, shapes_function, lower_function) \
-    const struct op op_##op_name = {                            \
-        .domain = "",                                           \
-        .name = #op_name,                                       \
-        .min_inputs = 1,                                        \
-        .max_inputs = 1,                                        \
-        .min_outputs = 1,                                       \
-        .max_outputs = 1,                                       \
-        .detail = POINTWISE_##opcode,                           \
-        .shapes = shapes_function,                              \
-        .lower = lower_function,                                \
-    };
+    OPERATOR(op_name, 1, 1, 1, 1, shapes_function, .lower = (lower_function), .detail = POINTWISE_##opcode)
 
 UNARY(Abs, ABS, shapes_numeric, lower_plain)
 UNARY(Neg, NEG, shapes_numeric, lower_plain)
@@ -250,17 +240,7 @@ static enum status lower_shift(struct op_context *c)
 }
 
 #define BINARY(op_name, opcode, shapes_function, lower_function) \
-    const struct op op_##op_name = {                             \
-        .domain = "",                                            \
-        .name = #op_name,                                        \
-        .min_inputs = 2,                                         \
-        .max_inputs = 2,                                         \
-        .min_outputs = 1,                                        \
-        .max_outputs = 1,                                        \
-        .detail = POINTWISE_##opcode,                            \
-        .shapes = shapes_function,                               \
-        .lower = lower_function,                                 \
-    };
+    OPERATOR(op_name, 2, 2, 1, 1, shapes_function, .lower = (lower_function), .detail = POINTWISE_##opcode)
 
 BINARY(Add, ADD, shapes_arithmetic, lower_binary)
 BINARY(Sub, SUB, shapes_arithmetic, lower_binary)
@@ -414,17 +394,7 @@ static enum status lower_mean(struct op_context *c)
 }
 
 #define VARIADIC(op_name, opcode, lower_function) \
-    const struct op op_##op_name = {              \
-        .domain = "",                             \
-        .name = #op_name,                         \
-        .min_inputs = 1,                          \
-        .max_inputs = ANY_COUNT,                  \
-        .min_outputs = 1,                         \
-        .max_outputs = 1,                         \
-        .detail = POINTWISE_##opcode,             \
-        .shapes = shapes_variadic,                \
-        .lower = lower_function,                  \
-    };
+    OPERATOR(op_name, 1, ANY_COUNT, 1, 1, shapes_variadic, .lower = (lower_function), .detail = POINTWISE_##opcode)
 
 VARIADIC(Max, MAX, lower_variadic)
 VARIADIC(Min, MIN, lower_variadic)
@@ -454,16 +424,7 @@ static enum status lower_where(struct op_context *c)
     return op_pointwise(c, &params, c->node->inputs, &output);
 }
 
-const struct op op_Where = {
-    .domain = "",
-    .name = "Where",
-    .min_inputs = 3,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .shapes = shapes_where,
-    .lower = lower_where,
-};
+OPERATOR(Where, 3, 3, 1, 1, shapes_where, .lower = lower_where)
 
 static enum status shapes_clip(struct op_context *c)
 {
@@ -503,16 +464,7 @@ static enum status lower_clip(struct op_context *c)
     return op_pointwise(c, &params, operands, &output);
 }
 
-const struct op op_Clip = {
-    .domain = "",
-    .name = "Clip",
-    .min_inputs = 1,
-    .max_inputs = 3,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .shapes = shapes_clip,
-    .lower = lower_clip,
-};
+OPERATOR(Clip, 1, 3, 1, 1, shapes_clip, .lower = lower_clip)
 
 static enum status set_cast_output(struct op_context *c, enum dtype to)
 {
@@ -541,24 +493,6 @@ static enum status lower_cast(struct op_context *c)
     return op_cast_rounding(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate", 1) != 0, rounding);
 }
 
-const struct op op_Cast = {
-    .domain = "",
-    .name = "Cast",
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .shapes = shapes_cast,
-    .lower = lower_cast,
-};
+OPERATOR(Cast, 1, 1, 1, 1, shapes_cast, .lower = lower_cast)
 
-const struct op op_CastLike = {
-    .domain = "",
-    .name = "CastLike",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .shapes = shapes_cast_like,
-    .lower = lower_cast,
-};
+OPERATOR(CastLike, 2, 2, 1, 1, shapes_cast_like, .lower = lower_cast)

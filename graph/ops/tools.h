@@ -5,19 +5,6 @@
 #include "graph/op.h"
 #include "kernels/gather.h"
 
-/* An operator of the default domain. Trailing arguments are further designated initialisers (.flags, .detail). */
-#define OPERATOR(op_name, inputs_least, inputs_most, outputs_least, outputs_most, shapes_function, ...) \
-    const struct op op_##op_name = {                                                                    \
-        .domain = "",                                                                                   \
-        .name = #op_name,                                                                               \
-        .min_inputs = (inputs_least),                                                                   \
-        .max_inputs = (inputs_most),                                                                    \
-        .min_outputs = (outputs_least),                                                                 \
-        .max_outputs = (outputs_most),                                                                  \
-        .shapes = (shapes_function),                                                                    \
-        __VA_ARGS__,                                                                                    \
-    };
-
 /* Elements before and after `axis`, and along it: any tensor seen as outer x count x inner. */
 struct axis_split {
     int64_t outer, count, inner;

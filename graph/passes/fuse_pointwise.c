@@ -10,8 +10,8 @@ struct fusion {
     struct segment *segment;
     struct error *error;
     enum isa isa;
-    int *uses;           /* by value id: operands of steps, views, and everything that outlives the segment */
-    struct step **maker; /* by value id: the pointwise step that makes it, NULL for anything else */
+    int *uses;  /* by value id: operands of steps, views, and everything that outlives the segment */
+    int *maker; /* by value id: 1 + the index of the pointwise step that makes it, 0 for anything else */
 };
 
 #define MOST_DRAFT_REGISTERS (POINTWISE_MAX_OPERANDS + POINTWISE_MAX_INSTRUCTIONS)
@@ -57,13 +57,13 @@ static int operands_of(const struct step *step, const struct value *value)
     return count;
 }
 
-/* The step whose result `value` this consumer alone reads, element for element; NULL: there is none. */
-static struct step *fusible_maker(const struct fusion *f, const struct step *consumer, const struct value *value)
+/* The entry of the step whose result `value` this consumer alone reads, element for element; NULL: there is none. */
+static struct step **fusible_maker(const struct fusion *f, const struct step *consumer, const struct value *value)
 {
-    struct step *maker = value && !value->data && !value->alias ? f->maker[value->id] : NULL;
+    int maker = value && !value->data && !value->alias ? f->maker[value->id] : 0;
     bool fits = maker && survives_in_register(value->dtype) && same_shape(value, consumer->outputs[0]) &&
                 f->uses[value->id] == operands_of(consumer, value);
-    return fits ? maker : NULL;
+    return fits ? &f->segment->steps.steps[maker - 1] : NULL;
 }
 
 /* --- joining two programs -------------------------------------------------------------------------------- */
@@ -241,18 +241,15 @@ static void count_uses(struct fusion *f)
 static enum status fuse_into(struct fusion *f, struct step **consumer)
 {
     for (int i = 0; i < (*consumer)->input_count; i++) {
-        struct step *maker = fusible_maker(f, *consumer, (*consumer)->inputs[i]);
+        struct step **maker = fusible_maker(f, *consumer, (*consumer)->inputs[i]);
         bool fused = false;
         if (!maker)
             continue;
-        TRY(fuse(f, maker, consumer, &fused));
+        TRY(fuse(f, *maker, consumer, &fused));
         if (!fused)
             continue;
-        f->maker[maker->outputs[0]->id] = NULL;
-        struct step_list *steps = &f->segment->steps;
-        for (int s = 0; s < steps->count; s++)
-            if (steps->steps[s] == maker)
-                steps->steps[s] = NULL;
+        f->maker[(*maker)->outputs[0]->id] = 0;
+        *maker = NULL;
         i = -1; /* its inputs are the consumer's now: look again */
     }
     return STATUS_OK;
@@ -263,7 +260,7 @@ static void forget_outputs(struct fusion *f, const struct step *step)
 {
     for (int i = 0; i < step->output_count; i++)
         if (step->outputs[i])
-            f->maker[step->outputs[i]->id] = NULL;
+            f->maker[step->outputs[i]->id] = 0;
 }
 
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error)
@@ -284,7 +281,7 @@ enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *
             continue;
         }
         TRY(fuse_into(&f, &steps->steps[s]));
-        f.maker[steps->steps[s]->outputs[0]->id] = steps->steps[s];
+        f.maker[steps->steps[s]->outputs[0]->id] = s + 1;
     }
     int kept = 0;
     for (int s = 0; s < steps->count; s++)

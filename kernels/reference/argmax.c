@@ -10,19 +10,8 @@ static int argmax_tasks(const void *params)
     return task_count(p->outer * p->inner, 1 + 16384 / p->axis);
 }
 
-#define ARGMAX(type, type_dtype)                                              \
-    static bool argmax_supports_##type(const void *params)                    \
-    {                                                                         \
-        return ((const struct argmax_params *)params)->dtype == (type_dtype); \
-    }                                                                         \
-    const struct kernel argmax_##type##_reference = {                         \
-        .name = "argmax_" #type "_reference",                                 \
-        .family = FAMILY_argmax,                                              \
-        .isa = ISA_REFERENCE,                                                 \
-        .supports = argmax_supports_##type,                                   \
-        .tasks = argmax_tasks,                                                \
-        .run = argmax_run_##type,                                             \
-    };
+#define ARGMAX(type, type_dtype) \
+    REFERENCE_KERNEL(argmax, type, type_dtype, .tasks = argmax_tasks, .run = argmax_run_##type)
 
 #define IS_NAN(x) isnan(x)
 #define TYPE_NAME f32

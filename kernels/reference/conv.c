@@ -108,20 +108,9 @@ static int conv_tasks(const void *params)
 #undef TYPE_NAME
 #undef T
 
-#define CONV(type, type_dtype)                                              \
-    static bool conv_supports_##type(const void *params)                    \
-    {                                                                       \
-        return ((const struct conv_params *)params)->dtype == (type_dtype); \
-    }                                                                       \
-    const struct kernel conv_##type##_reference = {                         \
-        .name = "conv_" #type "_reference",                                 \
-        .family = FAMILY_conv,                                              \
-        .isa = ISA_REFERENCE,                                               \
-        .supports = conv_supports_##type,                                   \
-        .workspace_bytes = conv_workspace_##type,                           \
-        .tasks = conv_tasks,                                                \
-        .run = conv_run_##type,                                             \
-    };
+#define CONV(type, type_dtype)                                                                              \
+    REFERENCE_KERNEL(conv, type, type_dtype, .workspace_bytes = conv_workspace_##type, .tasks = conv_tasks, \
+                     .run = conv_run_##type)
 CONV(f32, DTYPE_F32)
 CONV(f64, DTYPE_F64)
 CONV(i32, DTYPE_I32)

@@ -22,18 +22,7 @@ static int deform_tasks(const void *params)
 #undef TYPE_NAME
 #undef T
 
-#define DEFORM(type, type_dtype)                                              \
-    static bool deform_supports_##type(const void *params)                    \
-    {                                                                         \
-        return ((const struct deform_params *)params)->dtype == (type_dtype); \
-    }                                                                         \
-    const struct kernel deform_##type##_reference = {                         \
-        .name = "deform_" #type "_reference",                                 \
-        .family = FAMILY_deform,                                              \
-        .isa = ISA_REFERENCE,                                                 \
-        .supports = deform_supports_##type,                                   \
-        .tasks = deform_tasks,                                                \
-        .run = deform_run_##type,                                             \
-    };
+#define DEFORM(type, type_dtype) \
+    REFERENCE_KERNEL(deform, type, type_dtype, .tasks = deform_tasks, .run = deform_run_##type)
 DEFORM(f32, DTYPE_F32)
 DEFORM(f64, DTYPE_F64)

@@ -62,19 +62,7 @@ static double determinant(double *matrix, int64_t n)
 #undef TYPE_NAME
 #undef T
 
-#define DET(type, type_dtype)                                              \
-    static bool det_supports_##type(const void *params)                    \
-    {                                                                      \
-        return ((const struct det_params *)params)->dtype == (type_dtype); \
-    }                                                                      \
-    const struct kernel det_##type##_reference = {                         \
-        .name = "det_" #type "_reference",                                 \
-        .family = FAMILY_det,                                              \
-        .isa = ISA_REFERENCE,                                              \
-        .supports = det_supports_##type,                                   \
-        .workspace_bytes = det_workspace,                                  \
-        .tasks = det_tasks,                                                \
-        .run = det_run_##type,                                             \
-    };
+#define DET(type, type_dtype) \
+    REFERENCE_KERNEL(det, type, type_dtype, .workspace_bytes = det_workspace, .tasks = det_tasks, .run = det_run_##type)
 DET(f32, DTYPE_F32)
 DET(f64, DTYPE_F64)

@@ -22,18 +22,7 @@ static int normalize_tasks(const void *params)
 #undef TYPE_NAME
 #undef T
 
-#define NORMALIZE(type, type_dtype)                                              \
-    static bool normalize_supports_##type(const void *params)                    \
-    {                                                                            \
-        return ((const struct normalize_params *)params)->dtype == (type_dtype); \
-    }                                                                            \
-    const struct kernel normalize_##type##_reference = {                         \
-        .name = "normalize_" #type "_reference",                                 \
-        .family = FAMILY_normalize,                                              \
-        .isa = ISA_REFERENCE,                                                    \
-        .supports = normalize_supports_##type,                                   \
-        .tasks = normalize_tasks,                                                \
-        .run = normalize_run_##type,                                             \
-    };
+#define NORMALIZE(type, type_dtype) \
+    REFERENCE_KERNEL(normalize, type, type_dtype, .tasks = normalize_tasks, .run = normalize_run_##type)
 NORMALIZE(f32, DTYPE_F32)
 NORMALIZE(f64, DTYPE_F64)

@@ -26,19 +26,8 @@ static int recurrent_tasks(const void *params)
 #undef T
 #undef M
 
-#define RECURRENT(type, type_dtype)                                              \
-    static bool recurrent_supports_##type(const void *params)                    \
-    {                                                                            \
-        return ((const struct recurrent_params *)params)->dtype == (type_dtype); \
-    }                                                                            \
-    const struct kernel recurrent_##type##_reference = {                         \
-        .name = "recurrent_" #type "_reference",                                 \
-        .family = FAMILY_recurrent,                                              \
-        .isa = ISA_REFERENCE,                                                    \
-        .supports = recurrent_supports_##type,                                   \
-        .workspace_bytes = recurrent_workspace_##type,                           \
-        .tasks = recurrent_tasks,                                                \
-        .run = recurrent_run_##type,                                             \
-    };
+#define RECURRENT(type, type_dtype)                                                              \
+    REFERENCE_KERNEL(recurrent, type, type_dtype, .workspace_bytes = recurrent_workspace_##type, \
+                     .tasks = recurrent_tasks, .run = recurrent_run_##type)
 RECURRENT(f32, DTYPE_F32)
 RECURRENT(f64, DTYPE_F64)

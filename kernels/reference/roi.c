@@ -37,18 +37,6 @@ static int roi_tasks(const void *params)
 #undef TYPE_NAME
 #undef T
 
-#define ROI(type, type_dtype)                                              \
-    static bool roi_supports_##type(const void *params)                    \
-    {                                                                      \
-        return ((const struct roi_params *)params)->dtype == (type_dtype); \
-    }                                                                      \
-    const struct kernel roi_##type##_reference = {                         \
-        .name = "roi_" #type "_reference",                                 \
-        .family = FAMILY_roi,                                              \
-        .isa = ISA_REFERENCE,                                              \
-        .supports = roi_supports_##type,                                   \
-        .tasks = roi_tasks,                                                \
-        .run = roi_run_##type,                                             \
-    };
+#define ROI(type, type_dtype) REFERENCE_KERNEL(roi, type, type_dtype, .tasks = roi_tasks, .run = roi_run_##type)
 ROI(f32, DTYPE_F32)
 ROI(f64, DTYPE_F64)

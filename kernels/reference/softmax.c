@@ -29,18 +29,7 @@ static int softmax_tasks(const void *params)
 #undef EXP
 #undef LOG
 
-#define SOFTMAX_KERNEL(type, type_dtype)                                       \
-    static bool softmax_supports_##type(const void *params)                    \
-    {                                                                          \
-        return ((const struct softmax_params *)params)->dtype == (type_dtype); \
-    }                                                                          \
-    const struct kernel softmax_##type##_reference = {                         \
-        .name = "softmax_" #type "_reference",                                 \
-        .family = FAMILY_softmax,                                              \
-        .isa = ISA_REFERENCE,                                                  \
-        .supports = softmax_supports_##type,                                   \
-        .tasks = softmax_tasks,                                                \
-        .run = softmax_run_##type,                                             \
-    };
+#define SOFTMAX_KERNEL(type, type_dtype) \
+    REFERENCE_KERNEL(softmax, type, type_dtype, .tasks = softmax_tasks, .run = softmax_run_##type)
 SOFTMAX_KERNEL(f32, DTYPE_F32)
 SOFTMAX_KERNEL(f64, DTYPE_F64)
