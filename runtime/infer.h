@@ -204,8 +204,8 @@ void infer_context_release(infer_context *context);
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The
- * same inputs give the same bits for any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT. After an
- * error the context can run again. */
+ * same inputs give the same bits for any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED,
+ * OUT_OF_MEMORY, MEMORY_LIMIT, FAULT. After an error the context can run again. */
 infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
                        size_t output_count, infer_error *error);
 
