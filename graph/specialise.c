@@ -167,21 +167,29 @@ int live_nodes(struct node **nodes, int count, unsigned char *live)
     return kept;
 }
 
-/* Drops kept nodes whose results neither the outputs nor the rest reads. */
-static enum status drop_dead(struct segment *segment, struct error *error)
+/* Marks what the outputs and the rest read; NULL: no memory. */
+static unsigned char *mark_live(const struct segment *segment)
 {
-    struct graph *graph = segment->graph;
+    const struct graph *graph = segment->graph;
     unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count + 1);
-    if (!live)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'", graph->name);
-    for (int i = 0; i < graph->output_count; i++)
+    for (int i = 0; live && i < graph->output_count; i++)
         live[graph->outputs[i]->id] = 1;
-    for (int i = 0; i < segment->rest_count; i++)
+    for (int i = 0; live && i < segment->rest_count; i++)
         for (int k = 0; k < segment->rest[i]->input_count; k++)
             if (segment->rest[i]->inputs[k])
                 live[segment->rest[i]->inputs[k]->id] = 1;
-    if (segment->needed)
+    if (live && segment->needed)
         live[segment->needed->id] = 1;
+    return live;
+}
+
+/* Drops kept nodes whose results neither the outputs nor the rest reads. */
+static enum status drop_dead(struct work *work)
+{
+    struct segment *segment = work->segment;
+    unsigned char *live = mark_live(segment);
+    if (!live)
+        return no_memory(work);
     if (segment->kept_count == 0)
         return STATUS_OK;
     int kept = live_nodes(segment->kept, segment->kept_count, live);
@@ -190,13 +198,42 @@ static enum status drop_dead(struct segment *segment, struct error *error)
     return STATUS_OK;
 }
 
+/* Runs the passes over the kept nodes. What they put in may be composite or constant: it is taken as any node is. */
+static enum status run_shaped_passes(struct work *work)
+{
+    struct segment *segment = work->segment;
+    struct graph *graph = segment->graph;
+    const unsigned char *live = mark_live(segment);
+    if (!live)
+        return no_memory(work);
+    struct pass_context context = {.options = *work->options, .shaped = true};
+    context.options.constant_limit -= segment->constant_bytes;
+    graph->nodes = segment->kept;
+    graph->node_count = segment->kept_count;
+    graph->node_capacity = work->kept_capacity;
+    TRY(run_passes(graph, &context, live, work->error));
+    segment->constant_bytes += context.constant_bytes;
+    segment->kept = graph->nodes;
+    segment->kept_count = graph->node_count;
+    work->kept_capacity = graph->node_capacity;
+    if (!context.changed)
+        return STATUS_OK;
+    segment->kept = NULL;
+    segment->kept_count = work->kept_capacity = 0;
+    work->stopped = false;
+    TRY(process_all(work, graph->nodes, graph->node_count));
+    return drop_dead(work);
+}
+
 enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
                        struct error *error)
 {
     *segment = (struct segment){.graph = graph, .steps = {.region = graph->region}};
     struct work work = {.segment = segment, .options = options, .error = error};
     TRY(process_all(&work, graph->nodes, graph->node_count));
-    TRY(drop_dead(segment, error));
+    TRY(drop_dead(&work));
+    if (options->fuse && segment->kept_count > 0)
+        TRY(run_shaped_passes(&work));
     for (int i = 0; i < segment->kept_count; i++) {
         TRY(check_results(segment->kept[i], options, error));
         TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));

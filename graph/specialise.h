@@ -9,10 +9,17 @@
 #include "graph/graph.h"
 #include "graph/step.h"
 
+/* Called after each pass. */
+struct pass_observer {
+    void (*after)(void *user, const char *pass, const struct graph *graph);
+    void *user;
+};
+
 struct specialise_options {
     enum isa isa;
-    bool fuse;             /* join steps */
+    bool fuse;             /* run the passes */
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
+    const struct pass_observer *observer; /* NULL: nobody looks */
 };
 
 struct segment {

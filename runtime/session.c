@@ -64,7 +64,7 @@ static enum status session_start(struct infer_session *session, const infer_sess
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     struct pass_context context = {.options = {.isa = session->isa, .constant_limit = constant_limit(session)}};
     if (!session->no_optimize)
-        TRY(run_passes(session->graph, &context, error));
+        TRY(run_passes(session->graph, &context, NULL, error));
     session->constant_bytes = context.constant_bytes;
     return STATUS_OK;
 }

@@ -249,16 +249,16 @@ static void print_after(void *user, const char *pass, const struct graph *graph)
 static enum status dump_after(const struct job *job, const char *pass, struct error *error)
 {
     struct region region;
-    struct pass_context context = {.options = {.isa = job->session->isa, .constant_limit = SIZE_MAX},
-                                   .after = print_after,
-                                   .user = (void *)(uintptr_t)pass};
+    struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
+    struct pass_context context = {
+        .options = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);
     enum status status = graph ? STATUS_OK : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the graph");
     if (graph && strcmp(pass, "import") == 0)
         graph_print(stdout, graph);
     else if (graph)
-        status = run_passes(graph, &context, error);
+        status = run_passes(graph, &context, NULL, error);
     region_free(&region);
     return status == STATUS_OK ? text_close(stdout, "-", error) : status;
 }

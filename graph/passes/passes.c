@@ -6,19 +6,33 @@ static enum status fold(struct graph *graph, struct pass_context *context, struc
 }
 
 const struct pass passes[] = {
-    {"dead-code", eliminate_dead_code},
-    {"fold-constants", fold},
-    {NULL, NULL},
+    {"dead-code", PASS_ONCE, eliminate_dead_code},
+    {"fold-constants", PASS_ONCE, fold},
+    {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
+    {NULL, 0, NULL},
 };
 
-enum status run_passes(struct graph *graph, struct pass_context *context, struct error *error)
+enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
+                       struct error *error)
 {
+    unsigned char *pins = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    if (!pins)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
+    for (int i = 0; needed && i < graph->value_count; i++)
+        pins[i] = needed[i];
+    for (int i = 0; i < graph->output_count; i++)
+        pins[graph->outputs[i]->id] = 1;
+    context->pins = pins;
+    context->pin_count = graph->value_count;
     for (const struct pass *pass = passes; pass->name; pass++) {
+        if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)))
+            continue;
         enum status status = pass->run(graph, context, error);
         if (status != STATUS_OK)
             return status;
-        if (context->after)
-            context->after(context->user, pass->name, graph);
+        const struct pass_observer *observer = context->options.observer;
+        if (observer)
+            observer->after(observer->user, pass->name, graph);
     }
     return STATUS_OK;
 }

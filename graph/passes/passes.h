@@ -7,24 +7,42 @@
 struct pass_context {
     struct specialise_options options;
     size_t constant_bytes; /* of the constants that passes have made */
-    /* Called after each pass; NULL: nobody looks. */
-    void (*after)(void *user, const char *pass, const struct graph *graph);
-    void *user;
+    bool shaped;           /* the time is PASS_SHAPED */
+    bool changed;          /* set by a pass that changed a node */
+    /* By value id, of the first `pin_count` values: read from outside the nodes. */
+    const unsigned char *pins;
+    int pin_count;
+};
+
+enum pass_time {
+    PASS_ONCE = 1,   /* once a model, whatever the shapes of its inputs: ranks and types may be unknown (-1, NONE) */
+    PASS_SHAPED = 2, /* once for each program: types and shapes are known, but for values with dims_at_run */
 };
 
 struct pass {
     const char *name;
+    unsigned times;
     enum status (*run)(struct graph *graph, struct pass_context *context, struct error *error);
 };
 
-/* Ends with a NULL name. These need no input shapes, and run once a model. */
+/* Ends with a NULL name. */
 extern const struct pass passes[];
 
-enum status run_passes(struct graph *graph, struct pass_context *context, struct error *error);
+/* Those of the context's time. `needed` (NULL: nothing) marks by value id what is read from outside, beside the
+ * graph's outputs. */
+enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
+                       struct error *error);
+
+static inline bool pass_pins(const struct pass_context *context, const struct value *value)
+{
+    return value->id < context->pin_count && context->pins[value->id];
+}
+
+/* The passes, each over the nodes of a graph. */
+enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
+enum status eliminate_identities(struct graph *graph, struct pass_context *context, struct error *error);
 
 /* Passes over the steps of a segment, once a shape. */
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
-
-enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
 
 #endif

@@ -1,0 +1,276 @@
+#include "graph/passes/rewrite.h"
+
+static enum status no_memory(struct rewriter *r)
+{
+    return error_set(r->c.error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", r->c.graph->name);
+}
+
+/* --- looking --------------------------------------------------------------------------------------------- */
+
+struct node *rewrite_maker(const struct rewriter *r, const struct value *value, const char *name)
+{
+    struct node *maker = value && !value->data && value->id < r->capacity ? r->makers[value->id] : NULL;
+    return is_op(maker, name) ? maker : NULL;
+}
+
+bool rewrite_sole(const struct rewriter *r, const struct value *value)
+{
+    return value->id < r->capacity && r->readers[value->id] == 1;
+}
+
+struct node *rewrite_sole_maker(const struct rewriter *r, const struct value *value, const char *name)
+{
+    struct node *maker = rewrite_maker(r, value, name);
+    return maker && rewrite_sole(r, value) ? maker : NULL;
+}
+
+bool rewrite_scalar(const struct value *value, double *number)
+{
+    return value && value->data && value->rank >= 0 && value_elements(value) == 1 && value_number_at(value, 0, number);
+}
+
+struct value *rewrite_other_input(const struct node *node, const struct value *other)
+{
+    if (node->input_count != 2 || node->inputs[0] == node->inputs[1])
+        return NULL;
+    return node->inputs[0] == other ? node->inputs[1] : node->inputs[1] == other ? node->inputs[0] : NULL;
+}
+
+int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback)
+{
+    const struct attribute *attribute = node_attribute(node, name);
+    return attribute ? attribute->i : fallback;
+}
+
+float rewrite_float(const struct node *node, const char *name, float fallback)
+{
+    const struct attribute *attribute = node_attribute(node, name);
+    return attribute ? attribute->f : fallback;
+}
+
+/* --- changing -------------------------------------------------------------------------------------------- */
+
+/* Room in the tables for every value of the graph. */
+static bool reserve(struct rewriter *r)
+{
+    int needed = r->c.graph->value_count;
+    if (needed <= r->capacity)
+        return true;
+    size_t larger = (size_t)needed * 2, known = (size_t)r->capacity;
+    struct region *region = r->c.graph->region;
+    struct node **makers = region_array(region, larger, sizeof *makers);
+    int *readers = region_array(region, larger, sizeof *readers);
+    struct value **replacements = region_array(region, larger, sizeof *replacements);
+    if (!makers || !readers || !replacements)
+        return false;
+    if (known) {
+        memcpy(makers, r->makers, known * sizeof *makers);
+        memcpy(readers, r->readers, known * sizeof *readers);
+        memcpy(replacements, r->replacements, known * sizeof *replacements);
+    }
+    r->makers = makers;
+    r->readers = readers;
+    r->replacements = replacements;
+    r->capacity = (int)larger;
+    return true;
+}
+
+/* A node that nobody reads any more reads nothing either: its makers may then be taken in. */
+static void forget_read(struct rewriter *r, const struct value *value)
+{
+    if (!value || --r->readers[value->id] > 0)
+        return;
+    const struct node *maker = r->makers[value->id];
+    for (int i = 0; maker && i < maker->output_count; i++)
+        if (maker->outputs[i] && r->readers[maker->outputs[i]->id] > 0)
+            return;
+    for (int i = 0; maker && i < maker->input_count; i++)
+        forget_read(r, maker->inputs[i]);
+}
+
+static void add_reads(struct rewriter *r, const struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i])
+            r->readers[node->inputs[i]->id]++;
+}
+
+static bool is_source(const struct node *node, int count, const char *name)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(node->sources[i], name) == 0)
+            return true;
+    return false;
+}
+
+enum status rewrite_absorb(struct rewriter *r, struct node *node, const struct node *absorbed)
+{
+    int most = node->source_count + absorbed->source_count, count = 0;
+    const char **sources = region_array(r->c.graph->region, (size_t)most + 1, sizeof *sources);
+    if (!sources)
+        return no_memory(r);
+    for (int i = 0; i < absorbed->source_count; i++)
+        if (!is_source(node, node->source_count, absorbed->sources[i]))
+            sources[count++] = absorbed->sources[i];
+    for (int i = 0; i < node->source_count; i++)
+        sources[count++] = node->sources[i];
+    node->sources = sources;
+    node->source_count = count;
+    return STATUS_OK;
+}
+
+/* Sets type and shape of the outputs where the inputs' are known. */
+static enum status infer(struct rewriter *r, struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i] && (node->inputs[i]->rank < 0 || node->inputs[i]->dtype == DTYPE_NONE))
+            return STATUS_OK;
+    if (!r->context->shaped)
+        return STATUS_OK;
+    struct op_context c = r->c;
+    c.node = node;
+    return node->op->shapes(&c);
+}
+
+enum status rewrite_as(struct rewriter *r, struct node *node, const struct op *op, int input_count,
+                       struct value *const *inputs, int attribute_count, const struct attribute *attributes)
+{
+    struct region *region = r->c.graph->region;
+    struct value **new_inputs = region_array(region, (size_t)input_count + 1, sizeof *new_inputs);
+    struct attribute *new_attributes = region_array(region, (size_t)attribute_count + 1, sizeof *new_attributes);
+    if (!new_inputs || !new_attributes || !reserve(r))
+        return no_memory(r);
+    if (input_count)
+        memcpy(new_inputs, inputs, (size_t)input_count * sizeof *inputs);
+    if (attribute_count)
+        memcpy(new_attributes, attributes, (size_t)attribute_count * sizeof *attributes);
+    const struct node old = *node;
+    r->context->changed = true;
+    node->op = op;
+    node->version = NEWEST_OPSET;
+    node->inputs = new_inputs;
+    node->input_count = input_count;
+    node->attributes = new_attributes;
+    node->attribute_count = attribute_count;
+    add_reads(r, node);
+    for (int i = 0; i < old.input_count; i++)
+        forget_read(r, old.inputs[i]);
+    return infer(r, node);
+}
+
+void rewrite_input(struct rewriter *r, struct node *node, int i, struct value *value)
+{
+    struct value *old = node->inputs[i];
+    r->context->changed = true;
+    if (value)
+        r->readers[value->id]++;
+    node->inputs[i] = value;
+    forget_read(r, old);
+}
+
+struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_count, struct value *const *inputs,
+                            int attribute_count, const struct attribute *attributes)
+{
+    const struct node *visited = r->c.node;
+    struct value *output = graph_add_value(r->c.graph, "", DTYPE_NONE, -1, NULL);
+    struct node *node = output ? graph_add_node(r->c.expansion, op, NEWEST_OPSET, visited->name, input_count, inputs, 1,
+                                                &output, attribute_count, attributes)
+                               : NULL;
+    if (!node || !reserve(r)) {
+        no_memory(r);
+        return NULL;
+    }
+    node->sources = visited->sources;
+    node->source_count = visited->source_count;
+    add_reads(r, node);
+    r->makers[output->id] = node;
+    return infer(r, node) == STATUS_OK ? output : NULL;
+}
+
+struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, const void *data)
+{
+    struct pass_context *context = r->context;
+    int64_t elements = 0;
+    size_t bytes = shape_elements(rank, dims, &elements) ? dtype_bytes(dtype, elements) : SIZE_MAX;
+    if (bytes > context->options.constant_limit || context->constant_bytes > context->options.constant_limit - bytes) {
+        op_error(&r->c, STATUS_MEMORY_LIMIT, "a folded constant brings the constants past the limit of %zu bytes",
+                 context->options.constant_limit);
+        return NULL;
+    }
+    struct value *constant = op_constant(&r->c, dtype, rank, dims, data);
+    if (!constant)
+        no_memory(r);
+    else
+        context->constant_bytes += bytes;
+    return constant;
+}
+
+enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value)
+{
+    struct value *output = node->outputs[0];
+    if (pass_pins(r->context, output))
+        return is_op(node, "Identity") ? STATUS_OK : rewrite_as(r, node, op_find("", "Identity"), 1, &value, 0, NULL);
+    r->context->changed = true;
+    r->replacements[output->id] = value;
+    /* Its readers read `value` from now on, and it no longer does. */
+    r->readers[value->id] += r->readers[output->id];
+    for (int i = 0; i < node->input_count; i++)
+        forget_read(r, node->inputs[i]);
+    r->dropped = true;
+    return STATUS_OK;
+}
+
+/* --- the walk -------------------------------------------------------------------------------------------- */
+
+static void replace_inputs(struct rewriter *r, struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        while (node->inputs[i] && r->replacements[node->inputs[i]->id])
+            node->inputs[i] = r->replacements[node->inputs[i]->id];
+}
+
+static enum status visit_all(struct rewriter *r, rewrite_visit *visit)
+{
+    struct graph *graph = r->c.graph;
+    for (int i = 0; i < graph->node_count; i++) {
+        struct node *node = graph->nodes[i];
+        r->c.node = node;
+        r->dropped = false;
+        replace_inputs(r, node);
+        TRY(visit(r, node));
+        if (!r->dropped && !graph_append_node(r->c.expansion, node))
+            return no_memory(r);
+    }
+    return STATUS_OK;
+}
+
+/* What is read from outside the nodes: outputs of the graph, and what the context says. */
+static enum status pin(struct rewriter *r)
+{
+    const struct graph *graph = r->c.graph;
+    if (!reserve(r))
+        return no_memory(r);
+    for (int i = 0; i < graph->value_count; i++)
+        r->readers[i] = pass_pins(r->context, graph->values[i]);
+    for (int i = 0; i < graph->node_count; i++) {
+        add_reads(r, graph->nodes[i]);
+        for (int k = 0; k < graph->nodes[i]->output_count; k++)
+            if (graph->nodes[i]->outputs[k])
+                r->makers[graph->nodes[i]->outputs[k]->id] = graph->nodes[i];
+    }
+    return STATUS_OK;
+}
+
+enum status rewrite_graph(struct graph *graph, struct pass_context *context, rewrite_visit *visit, struct error *error)
+{
+    struct rewriter r = {.c = {.graph = graph, .error = error, .isa = context->options.isa}, .context = context};
+    r.c.expansion = graph_create(graph->region, "");
+    if (!r.c.expansion)
+        return no_memory(&r);
+    TRY(pin(&r));
+    TRY(visit_all(&r, visit));
+    graph->nodes = r.c.expansion->nodes;
+    graph->node_count = r.c.expansion->node_count;
+    graph->node_capacity = r.c.expansion->node_capacity;
+    return eliminate_dead_code(graph, context, error);
+}
