@@ -2,7 +2,9 @@
 #ifndef INFER_KERNELS_CONV_H
 #define INFER_KERNELS_CONV_H
 
-#include "kernels/kernel.h"
+#define CONV_INPUTS 3 /* before the epilogue's */
+
+#include "kernels/epilogue.h"
 #include "kernels/window.h"
 
 /* inputs: x, weights, optional bias (one element an output channel); output: y. Group g reads channels
@@ -15,6 +17,8 @@ struct conv_params {
     struct image_strides x, y;
     /* Weight of (group, output channel m, input channel c, tap) relative to the first element of the tensor. */
     int64_t weight_offset, weight_group, weight_output, weight_input, weight_spatial[SPATIAL_AXES];
+    /* Results are numbered [batch, group, output channel, position]; y above does not count then. */
+    const struct pointwise_params *epilogue;
 };
 
 #endif

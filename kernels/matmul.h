@@ -3,7 +3,9 @@
 #ifndef INFER_KERNELS_MATMUL_H
 #define INFER_KERNELS_MATMUL_H
 
-#include "kernels/kernel.h"
+#define MATMUL_INPUTS 3 /* before the epilogue's */
+
+#include "kernels/epilogue.h"
 
 /* Strides in elements; 0 repeats. */
 struct matrix_strides {
@@ -17,6 +19,8 @@ struct matmul_params {
     int64_t batch[MAX_RANK];
     int64_t m, n, k;
     struct matrix_strides a, b, c, d;
+    /* Results are numbered [batch, m, n]; c does not count then. */
+    const struct pointwise_params *epilogue;
 };
 
 #endif

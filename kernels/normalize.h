@@ -3,7 +3,9 @@
 #ifndef INFER_KERNELS_NORMALIZE_H
 #define INFER_KERNELS_NORMALIZE_H
 
-#include "kernels/kernel.h"
+#define NORMALIZE_INPUTS 3 /* before the epilogue's */
+
+#include "kernels/epilogue.h"
 
 /* Strides in elements along the axes that number the groups, and along those inside a group. */
 struct normalize_strides {
@@ -19,6 +21,7 @@ struct normalize_params {
     int kept_rank, folded_rank; /* folded_rank at least 1 */
     int64_t kept[MAX_RANK], folded[MAX_RANK];
     struct normalize_strides x, scale, bias; /* y lies as x */
+    const struct pointwise_params *epilogue; /* results are numbered [kept, folded] */
 };
 
 #endif

@@ -2,7 +2,9 @@
 #ifndef INFER_KERNELS_POOL_H
 #define INFER_KERNELS_POOL_H
 
-#include "kernels/kernel.h"
+#define POOL_INPUTS 1 /* before the epilogue's */
+
+#include "kernels/epilogue.h"
 #include "kernels/window.h"
 
 enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_LP };
@@ -17,6 +19,8 @@ struct pool_params {
     struct window window;
     struct image_strides x, y;
     struct image_strides index; /* an index is the position of the maximum times these */
+    /* Results are numbered [batch, channel, position]; y does not count then, and there are no indices. */
+    const struct pointwise_params *epilogue;
 };
 
 #endif

@@ -2,7 +2,9 @@
 #ifndef INFER_KERNELS_REDUCE_H
 #define INFER_KERNELS_REDUCE_H
 
-#include "kernels/kernel.h"
+#define REDUCE_INPUTS 1 /* before the epilogue's */
+
+#include "kernels/epilogue.h"
 
 enum reduce_kind {
     REDUCE_SUM,
@@ -25,6 +27,7 @@ struct reduce_params {
     int kept_rank, folded_rank;
     int64_t kept[MAX_RANK], kept_strides[MAX_RANK];
     int64_t folded[MAX_RANK], folded_strides[MAX_RANK];
+    const struct pointwise_params *epilogue; /* results are numbered as the kept axes are */
 };
 
 #endif

@@ -85,6 +85,27 @@ static bool output_is_flat(const struct conv_params *p)
     return true;
 }
 
+static bool stores_directly(const struct conv_params *p)
+{
+    return output_is_flat(p) && !p->epilogue;
+}
+
+/* Elements of workspace: sums that cannot go where they belong at once. */
+static size_t tile_elements(const struct conv_params *p)
+{
+    if (stores_directly(p))
+        return 0;
+    return (size_t)(least(p->output_channels, BLOCK_CHANNELS) * least(positions(&p->window), BLOCK_POSITIONS));
+}
+
+/* The same, with what the taps see and the weights, where those must be gathered. */
+static size_t block_elements(const struct conv_params *p)
+{
+    int64_t depth = least(p->input_channels * window_taps(&p->window), BLOCK_DEPTH);
+    int64_t rows = weights_are_rows(p) ? 0 : least(p->output_channels, BLOCK_CHANNELS);
+    return tile_elements(p) + (size_t)(depth * (least(positions(&p->window), BLOCK_POSITIONS) + rows));
+}
+
 static int conv_tasks(const void *params)
 {
     const struct conv_params *p = params;

@@ -11,7 +11,7 @@
 
 /* A block of C of one matrix of the batch, and the offsets of the four matrices. */
 struct block {
-    int64_t row, column, rows, columns;
+    int64_t matrix, row, column, rows, columns;
     int64_t a, b, c, d;
 };
 
@@ -25,16 +25,35 @@ static void block_at(const struct matmul_params *p, int64_t index, struct block 
     int64_t across = divide_up(p->n, BLOCK_COLUMNS), down = divide_up(p->m, BLOCK_ROWS);
     int64_t column = index % across * BLOCK_COLUMNS, row = index / across % down * BLOCK_ROWS;
     *at = (struct block){
+        .matrix = index / across / down,
         .row = row,
         .column = column,
         .rows = least(p->m - row, BLOCK_ROWS),
         .columns = least(p->n - column, BLOCK_COLUMNS),
     };
-    int64_t matrix = index / across / down;
+    int64_t matrix = at->matrix;
     at->a = offset_at(p->batch_rank, p->batch, p->a.batch, matrix);
     at->b = offset_at(p->batch_rank, p->batch, p->b.batch, matrix);
     at->c = offset_at(p->batch_rank, p->batch, p->c.batch, matrix);
     at->d = offset_at(p->batch_rank, p->batch, p->d.batch, matrix);
+}
+
+static bool stores_directly(const struct matmul_params *p)
+{
+    return p->c.column == 1 && !p->epilogue;
+}
+
+/* Elements of workspace: sums that cannot go where they belong at once. */
+static size_t tile_elements(const struct matmul_params *p)
+{
+    return stores_directly(p) ? 0 : (size_t)(least(p->m, BLOCK_ROWS) * least(p->n, BLOCK_COLUMNS));
+}
+
+/* The same, with a block of B, where its columns must be gathered. */
+static size_t block_elements(const struct matmul_params *p)
+{
+    int64_t packed = p->b.column == 1 ? 0 : least(p->k, BLOCK_DEPTH) * least(p->n, BLOCK_COLUMNS);
+    return tile_elements(p) + (size_t)packed;
 }
 
 static int matmul_tasks(const void *params)

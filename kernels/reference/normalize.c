@@ -5,6 +5,13 @@
 
 #include <math.h>
 
+#define TILE 256 /* results handed to an epilogue at a time */
+
+static size_t normalize_workspace(const void *params)
+{
+    return epilogue_workspace(((const struct normalize_params *)params)->epilogue);
+}
+
 static int normalize_tasks(const void *params)
 {
     const struct normalize_params *p = params;
@@ -22,7 +29,8 @@ static int normalize_tasks(const void *params)
 #undef TYPE_NAME
 #undef T
 
-#define NORMALIZE(type, type_dtype) \
-    REFERENCE_KERNEL(normalize, type, type_dtype, .tasks = normalize_tasks, .run = normalize_run_##type)
+#define NORMALIZE(type, type_dtype)                                                                                 \
+    REFERENCE_KERNEL(normalize, type, type_dtype, .workspace_bytes = normalize_workspace, .tasks = normalize_tasks, \
+                     .run = normalize_run_##type)
 NORMALIZE(f32, DTYPE_F32)
 NORMALIZE(f64, DTYPE_F64)

@@ -1,5 +1,5 @@
 /* The pointwise interpreter: instruction by instruction over tiles that stay in the L1 cache. */
-#include "kernels/pointwise.h"
+#include "kernels/epilogue.h"
 
 #include "kernels/convert.h"
 
@@ -273,6 +273,7 @@ static bool has_zero(const uint64_t *divisors, int n)
     return false;
 }
 
+/* n elements of a row; offsets of all operands are those of the first. */
 static void run_tile(const struct pointwise_params *p, const struct kernel_call *call, const int64_t *offsets, int n)
 {
     char *tile = call->workspace;
@@ -316,7 +317,9 @@ static int pointwise_tasks(const void *params)
     return task_count(outer_rows(p) * p->dims[p->rank - 1], 16384);
 }
 
-static void run_range(const struct pointwise_params *p, const struct kernel_call *call, int64_t first, int64_t last)
+/* Elements [first, last); memory of input 0 begins with element `origin`. */
+static void run_range(const struct pointwise_params *p, const struct kernel_call *call, int64_t first, int64_t last,
+                      int64_t origin)
 {
     int operands = p->input_count + p->output_count;
     int64_t row = p->dims[p->rank - 1];
@@ -332,6 +335,7 @@ static void run_range(const struct pointwise_params *p, const struct kernel_call
             for (int i = 0; i < operands; i++)
                 offsets[i] += index * p->operands[i].strides[axis];
         }
+        offsets[0] -= origin;
         run_tile(p, call, offsets, (int)n);
         first += n;
     }
@@ -342,7 +346,7 @@ static void pointwise_run(const void *params, const struct kernel_call *call, in
     const struct pointwise_params *p = params;
     int64_t first, last;
     task_range(outer_rows(p) * p->dims[p->rank - 1], pointwise_tasks(params), task, &first, &last);
-    run_range(p, call, first, last);
+    run_range(p, call, first, last, 0);
 }
 
 /* Registers that the program touches. */
@@ -357,6 +361,23 @@ static int register_count(const struct pointwise_params *p)
 static size_t pointwise_workspace(const void *params)
 {
     return (size_t)register_count(params) * TILE * 8;
+}
+
+size_t epilogue_workspace(const struct pointwise_params *program)
+{
+    return program ? pointwise_workspace(program) : 0;
+}
+
+void epilogue_run(const struct pointwise_params *program, const struct kernel_call *call, int own_inputs,
+                  const void *results, int64_t first, int64_t count, void *workspace)
+{
+    const void *inputs[POINTWISE_MAX_OPERANDS] = {results};
+    for (int i = 1; i < program->input_count; i++)
+        inputs[i] = call->inputs[own_inputs + i - 1];
+    struct kernel_call piece = *call;
+    piece.inputs = inputs;
+    piece.workspace = workspace;
+    run_range(program, &piece, first, first + count, first);
 }
 
 static bool pointwise_supports(const void *params)

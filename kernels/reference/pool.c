@@ -5,6 +5,8 @@
 
 #include <math.h>
 
+#define TILE 256 /* results handed to an epilogue at a time */
+
 /* The taps of a window that fall inside the input, and where its first tap would lie. */
 struct view {
     int64_t first[SPATIAL_AXES], last[SPATIAL_AXES];
@@ -64,6 +66,11 @@ static struct line line_at(const struct pool_params *p, int64_t index)
     };
 }
 
+static size_t pool_workspace(const void *params)
+{
+    return epilogue_workspace(((const struct pool_params *)params)->epilogue);
+}
+
 static int pool_tasks(const void *params)
 {
     const struct pool_params *p = params;
@@ -113,6 +120,7 @@ static int pool_tasks(const void *params)
         .family = FAMILY_pool,                                                  \
         .isa = ISA_REFERENCE,                                                   \
         .supports = pool_supports_##type,                                       \
+        .workspace_bytes = pool_workspace,                                      \
         .tasks = pool_tasks,                                                    \
         .run = pool_run_##type,                                                 \
     };

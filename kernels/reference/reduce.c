@@ -16,6 +16,11 @@ static bool folds_across(const struct reduce_params *p)
     return p->kept_rank > 0 && p->kept_strides[p->kept_rank - 1] < p->folded_strides[p->folded_rank - 1];
 }
 
+static size_t reduce_workspace(const void *params)
+{
+    return epilogue_workspace(((const struct reduce_params *)params)->epilogue);
+}
+
 static int reduce_tasks(const void *params)
 {
     const struct reduce_params *p = params;
@@ -150,6 +155,7 @@ static int reduce_tasks(const void *params)
         .family = FAMILY_reduce,                                          \
         .isa = ISA_REFERENCE,                                             \
         .supports = reduce_supports_##type,                               \
+        .workspace_bytes = reduce_workspace,                              \
         .tasks = reduce_tasks,                                            \
         .run = reduce_run_##type,                                         \
     };
