@@ -55,6 +55,7 @@ static enum status provide_memory(struct op_context *c, struct step *step, struc
 static enum status run_step(struct op_context *c, struct step *step, struct scratch *scratch)
 {
     const struct kernel *kernel = step->kernel;
+    step_finish(step);
     const void **inputs = region_array(&scratch->region, (size_t)step->input_count + 1, sizeof *inputs);
     void **outputs = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *outputs);
     int64_t **dims = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *dims);

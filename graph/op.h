@@ -176,9 +176,8 @@ enum status op_copy(struct op_context *c, struct value *input, struct value *out
 enum status op_cast(struct op_context *c, struct value *input, struct value *output, bool saturate);
 enum status op_cast_rounding(struct op_context *c, struct value *input, struct value *output, bool saturate,
                              enum e8m0_rounding rounding);
-/* A pointwise step: operands of `params` get strides and types from the values, axes are merged, and inputs that lie
- * like the output may be overwritten. `params` holds the code (registers 0..input_count-1 are the inputs), and the
- * output registers. */
+/* A pointwise step: operands of `params` get strides and types from the values. `params` holds the code (registers
+ * 0..input_count-1 are the inputs), and the output registers. */
 enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
                          struct value *const *outputs);
 

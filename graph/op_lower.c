@@ -135,15 +135,6 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
     return op_pointwise(c, &params, &input, &output);
 }
 
-/* Input i may be overwritten by output 0: same bytes an element, walked alike. */
-static bool lies_alike(const struct pointwise_params *params, int i)
-{
-    const struct pointwise_operand *in = &params->operands[i], *out = &params->operands[params->input_count];
-    if (dtype_bits((enum dtype)in->dtype) != dtype_bits((enum dtype)out->dtype))
-        return false;
-    return memcmp(in->strides, out->strides, sizeof in->strides[0] * (size_t)params->rank) == 0;
-}
-
 enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
                          struct value *const *outputs)
 {
@@ -157,14 +148,8 @@ enum status op_pointwise(struct op_context *c, struct pointwise_params *params, 
         params->operands[i].dtype = (uint8_t)value->dtype;
         broadcast_strides(value, params->rank, params->operands[i].strides);
     }
-    pointwise_merge_axes(params);
-    struct step *step;
-    TRY(op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, params->output_count, outputs,
-                &step));
-    for (int i = 0; i < params->input_count && params->output_count == 1; i++)
-        if (lies_alike(params, i))
-            step->in_place |= 1u << i;
-    return STATUS_OK;
+    return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, params->output_count,
+                   outputs, NULL);
 }
 
 struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data)

@@ -238,10 +238,14 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
         TRY(check_results(segment->kept[i], options, error));
         TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));
     }
-    if (!options->fuse)
-        return STATUS_OK;
-    TRY(fold_steps(segment, options, error));
-    return fuse_pointwise(segment, options->isa, error);
+    if (options->fuse) {
+        TRY(fold_steps(segment, options, error));
+        TRY(fuse_pointwise(segment, options->isa, error));
+        TRY(fuse_epilogues(segment, error));
+    }
+    for (int i = 0; i < segment->steps.count; i++)
+        step_finish(segment->steps.steps[i]);
+    return STATUS_OK;
 }
 
 enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,

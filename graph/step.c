@@ -1,5 +1,11 @@
 #include "graph/step.h"
 
+#include "kernels/conv.h"
+#include "kernels/matmul.h"
+#include "kernels/normalize.h"
+#include "kernels/pool.h"
+#include "kernels/reduce.h"
+
 #include <string.h>
 
 struct step *step_list_append(struct step_list *list, const struct step *step)
@@ -20,4 +26,59 @@ struct step *step_list_append(struct step_list *list, const struct step *step)
     *copy = *step;
     list->steps[list->count++] = copy;
     return copy;
+}
+
+const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs)
+{
+    switch (step->kernel->family) {
+    case FAMILY_conv:
+        *own_inputs = CONV_INPUTS;
+        return &((struct conv_params *)step->params)->epilogue;
+    case FAMILY_matmul:
+        *own_inputs = MATMUL_INPUTS;
+        return &((struct matmul_params *)step->params)->epilogue;
+    case FAMILY_pool:
+        *own_inputs = POOL_INPUTS;
+        return &((struct pool_params *)step->params)->epilogue;
+    case FAMILY_reduce:
+        *own_inputs = REDUCE_INPUTS;
+        return &((struct reduce_params *)step->params)->epilogue;
+    case FAMILY_normalize:
+        *own_inputs = NORMALIZE_INPUTS;
+        return &((struct normalize_params *)step->params)->epilogue;
+    default:
+        return NULL;
+    }
+}
+
+/* Same bytes an element, walked alike. */
+static bool lies_as_output(const struct pointwise_params *program, int i)
+{
+    const struct pointwise_operand *in = &program->operands[i], *out = &program->operands[program->input_count];
+    if (dtype_bits((enum dtype)in->dtype) != dtype_bits((enum dtype)out->dtype))
+        return false;
+    return memcmp(in->strides, out->strides, sizeof in->strides[0] * (size_t)program->rank) == 0;
+}
+
+/* `first`: the step's input that is input 1 - or, for a step that is nothing but the program, 0 - of the program. */
+static void finish_program(struct step *step, struct pointwise_params *program, int first_input, int first)
+{
+    pointwise_merge_axes(program);
+    for (int i = first; i < program->input_count && program->output_count == 1; i++)
+        if (lies_as_output(program, i))
+            step->in_place |= 1u << (first_input + i - first);
+}
+
+void step_finish(struct step *step)
+{
+    int own;
+    if (!step->kernel)
+        return;
+    if (step->kernel->family == FAMILY_pointwise) {
+        finish_program(step, step->params, 0, 0);
+        return;
+    }
+    const struct pointwise_params **epilogue = step_epilogue(step, &own);
+    if (epilogue && *epilogue) /* of the region, and this step's alone */
+        finish_program(step, (struct pointwise_params *)(uintptr_t)*epilogue, own, 1);
 }

@@ -4,7 +4,7 @@
 #define INFER_GRAPH_STEP_H
 
 #include "graph/graph.h"
-#include "kernels/kernel.h"
+#include "kernels/pointwise.h"
 
 /* Loop and Scan (ONNX operators of these names): what to do with a body graph. The body's formal inputs are
  * Loop: iteration number, condition, carried values; Scan: carried values, one slice of each scanned input;
@@ -26,7 +26,7 @@ struct control {
 struct step {
     const struct kernel *kernel; /* NULL for a control step */
     const struct control *control;
-    const void *params;
+    void *params; /* the step's own */
     size_t params_bytes;
     struct value **inputs;
     int input_count;
@@ -44,5 +44,12 @@ struct step_list {
 };
 
 struct step *step_list_append(struct step_list *list, const struct step *step); /* copied; NULL: no memory */
+
+/* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
+const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);
+
+/* The last thing done to a step before it runs. Passes see pointwise programs over the dimensions of their output;
+ * kernels get them with as few axes as can be. Sets which inputs a program may overwrite. */
+void step_finish(struct step *step);
 
 #endif

@@ -132,7 +132,6 @@ static enum status emit(struct op_context *c, const struct layout *layout, struc
         }
         broadcast_strides(&seen, layout->rank, operand->strides);
     }
-    pointwise_merge_axes(params);
     return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, 1, &output, NULL);
 }
 

@@ -1,0 +1,28 @@
+/* Who reads and who writes each value of a segment's steps. */
+#ifndef INFER_GRAPH_PASSES_USES_H
+#define INFER_GRAPH_PASSES_USES_H
+
+#include "graph/specialise.h"
+
+struct uses {
+    int *reads;  /* by value id: operands of steps, views, and everything that outlives the segment */
+    int *writes; /* by value id: outputs of steps */
+    int *maker;  /* by value id: index of the last step that writes it, -1: none */
+};
+
+/* False: no memory. Entries of the list may be NULL. */
+bool uses_count(const struct segment *segment, struct uses *uses);
+
+/* Operands of a step that read the value itself. */
+static inline int operands_of(const struct step *step, const struct value *value)
+{
+    int count = 0;
+    for (int i = 0; i < step->input_count; i++)
+        count += step->inputs[i] == value;
+    return count;
+}
+
+/* Drops the NULL entries of a list. */
+void step_list_compact(struct step_list *list);
+
+#endif
