@@ -1,6 +1,18 @@
+#include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/matmul.h"
 #include "kernels/recurrent.h"
+
+static double attention_flops(const struct attention_params *p)
+{
+    double pairs = 0;
+    for (int64_t i = 0; i < p->queries; i++) {
+        int64_t from, to;
+        attention_window(p, i, &from, &to);
+        pairs += (double)(to - from);
+    }
+    return 2 * pairs * (double)p->batch * (double)p->heads * (double)(p->head + p->v_head);
+}
 
 static double conv_flops(const struct conv_params *p)
 {
@@ -29,6 +41,8 @@ static double recurrent_flops(const struct recurrent_params *p)
 double kernel_flops(enum kernel_family family, const void *params)
 {
     switch (family) {
+    case FAMILY_attention:
+        return attention_flops(params);
     case FAMILY_conv:
         return conv_flops(params);
     case FAMILY_matmul:

@@ -2,6 +2,7 @@
 #ifndef INFER_TOOLS_BENCH_H
 #define INFER_TOOLS_BENCH_H
 
+#include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/copy.h"
 #include "kernels/matmul.h"
@@ -13,13 +14,14 @@
 #include "tools/common.h"
 #include "tools/shapes.h"
 
-#define MOST_OPERANDS 4
+#define MOST_OPERANDS 5
 
 /* A problem that real networks pose, of float32. */
 struct problem {
     char name[64];
     enum kernel_family family;
     union {
+        struct attention_params attention;
         struct conv_params conv;
         struct copy_params copy;
         struct matmul_params matmul;

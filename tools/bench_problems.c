@@ -1,5 +1,6 @@
 #include "tools/bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,6 +134,61 @@ static void make_matmul(const struct matmul_case *from, struct problem *problem)
              (long long)from->n, (long long)from->k, from->transposed ? " b^t" : "");
 }
 
+/* --- attention ------------------------------------------------------------------------------------------------- */
+
+struct attention_case {
+    const char *name;
+    int64_t heads, group, queries, keys, head;
+    bool causal, packed; /* packed: heads lie next to each other in a row, as projections leave them */
+};
+
+/* MiniLM, a vision transformer, a language model's prompt and its next token with shared keys. */
+static const struct attention_case attention_cases[] = {
+    {"12 heads 128x128x32", 12, 1, 128, 128, 32, false, false},
+    {"12 heads 128x128x32 packed", 12, 1, 128, 128, 32, false, true},
+    {"6 heads 197x197x64 packed", 6, 1, 197, 197, 64, false, true},
+    {"8 heads 1024x1024x64 causal", 8, 1, 1024, 1024, 64, true, false},
+    {"32 heads 1x2048x64 of 8", 32, 4, 1, 2048, 64, false, false},
+};
+
+static struct attention_strides head_strides(int64_t heads, int64_t rows, int64_t columns, bool packed)
+{
+    return (struct attention_strides){.batch = heads * rows * columns,
+                                      .head = packed ? columns : rows * columns,
+                                      .row = packed ? heads * columns : columns,
+                                      .column = 1};
+}
+
+static void make_attention(size_t index, struct problem *problem)
+{
+    const struct attention_case *from = &attention_cases[index];
+    struct attention_params *p = &problem->params.attention;
+    int64_t own = from->heads / from->group;
+    *p = (struct attention_params){
+        .dtype = DTYPE_F32,
+        .batch = 1,
+        .heads = from->heads,
+        .group = from->group,
+        .queries = from->queries,
+        .keys = from->keys,
+        .head = from->head,
+        .v_head = from->head,
+        .scale = 1 / sqrt((double)from->head),
+        .first = -from->queries,
+        .last = from->causal ? 0 : from->keys,
+        .q = head_strides(from->heads, from->queries, from->head, from->packed),
+        .k = head_strides(own, from->keys, from->head, from->packed),
+        .v = head_strides(own, from->keys, from->head, from->packed),
+        .y = head_strides(from->heads, from->queries, from->head, from->packed),
+    };
+    problem->family = FAMILY_attention;
+    problem->input_count = 4; /* the mask is absent */
+    problem->output_count = 1;
+    problem->elements[0] = problem->elements[4] = p->q.batch;
+    problem->elements[1] = problem->elements[2] = p->k.batch;
+    snprintf(problem->name, sizeof problem->name, "attention %s", from->name);
+}
+
 /* --- the rest ------------------------------------------------------------------------------------------------ */
 
 static const struct {
@@ -249,6 +305,7 @@ static const struct {
 } makers[] = {
     {2 * COUNT(conv_cases), make_conv_at},
     {COUNT(matmul_cases), make_matmul_at},
+    {COUNT(attention_cases), make_attention},
     {2 * COUNT(pool_cases), make_pool_at},
     {COUNT(pointwise_cases), make_pointwise},
     {2, make_softmax},
