@@ -64,6 +64,8 @@ const struct op *op_find(const char *domain, const char *name);
 const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */
 #define NEWEST_OPSET 28
+/* The domain of operators that are our own: for expansions and passes, though a model may name them too. */
+#define OWN_DOMAIN "infer"
 
 /* --- errors ---------------------------------------------------------------------------------------------- */
 
@@ -189,16 +191,17 @@ struct value *op_constant_scalar(struct op_context *c, enum dtype dtype, double 
 /* --- expansion: nodes in place of the node --------------------------------------------------------------- */
 
 struct op_build_options {
+    const char *domain;                 /* NULL: the default one */
     struct value *output;               /* NULL: a new value */
     const struct attribute *attributes; /* copied */
     int attribute_count;
 };
-/* Adds a node of the default domain at NEWEST_OPSET with one output, which it returns; NULL on failure, and then
+/* Adds a node, at NEWEST_OPSET in the default domain, with one output, which it returns; NULL on failure, and then
  * c->error says why. A NULL among the inputs is an absent one if `count` says so; build calls may be nested, since a
  * failure inside makes the outer call fail: use op_built to tell. */
 struct value *op_build(struct op_context *c, const char *name, int count, struct value *const *inputs,
                        const struct op_build_options *options);
-/* The same for several outputs. */
+/* The same for several outputs, in the default domain. */
 enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
                           int output_count, struct value **outputs, int attribute_count,
                           const struct attribute *attributes);

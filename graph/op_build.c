@@ -48,13 +48,13 @@ enum status op_built(const struct op_context *c)
     return c->error->status;
 }
 
-enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
-                          int output_count, struct value **outputs, int attribute_count,
-                          const struct attribute *attributes)
+static enum status add_node(struct op_context *c, const char *domain, const char *name, int input_count,
+                            struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
+                            const struct attribute *attributes)
 {
     if (op_built(c) != STATUS_OK)
         return op_built(c);
-    const struct op *op = op_find("", name);
+    const struct op *op = op_find(domain, name);
     if (!op)
         return op_error(c, STATUS_UNSUPPORTED, "it is made of %s, which nothing here runs", name);
     for (int i = 0; i < output_count; i++) {
@@ -63,13 +63,20 @@ enum status op_build_many(struct op_context *c, const char *name, int input_coun
         if (!outputs[i])
             return op_no_memory(c);
     }
-    struct node *node = graph_add_node(c->expansion, op, NEWEST_OPSET, c->node->name, input_count, inputs, output_count,
-                                       outputs, attribute_count, attributes);
+    struct node *node = graph_add_node(c->expansion, op, *domain ? 1 : NEWEST_OPSET, c->node->name, input_count, inputs,
+                                       output_count, outputs, attribute_count, attributes);
     if (!node)
         return op_no_memory(c);
     node->sources = c->node->sources;
     node->source_count = c->node->source_count;
     return STATUS_OK;
+}
+
+enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
+                          int output_count, struct value **outputs, int attribute_count,
+                          const struct attribute *attributes)
+{
+    return add_node(c, "", name, input_count, inputs, output_count, outputs, attribute_count, attributes);
 }
 
 struct value *op_build(struct op_context *c, const char *name, int count, struct value *const *inputs,
@@ -78,7 +85,9 @@ struct value *op_build(struct op_context *c, const char *name, int count, struct
     static const struct op_build_options none = {0};
     const struct op_build_options *chosen = options ? options : &none;
     struct value *output = chosen->output;
-    enum status status = op_build_many(c, name, count, inputs, 1, &output, chosen->attribute_count, chosen->attributes);
+    const char *domain = chosen->domain ? chosen->domain : "";
+    enum status status =
+        add_node(c, domain, name, count, inputs, 1, &output, chosen->attribute_count, chosen->attributes);
     return status == STATUS_OK ? output : NULL;
 }
 

@@ -1,4 +1,4 @@
-/* Attention, made of matrix products, a bias and a softmax. */
+/* Attention: one step, or matrix products, a bias and a softmax where somebody wants to see the scores. */
 #include "graph/ops/attention.h"
 
 #include "graph/ops/build.h"
@@ -36,6 +36,21 @@ struct value *attention_scores(struct op_context *c, const struct attention *a, 
 struct value *attention_mean(struct op_context *c, const struct attention *a, struct value *weights, struct value *v)
 {
     return part_heads(c, a, op_build2(c, "MatMul", join_heads(c, a, weights, a->keys), v), a->v_head);
+}
+
+/* --- one step --------------------------------------------------------------------------------------------- */
+
+bool attention_takes_one_step(const struct attention *a, enum dtype precision)
+{
+    return a->dtype == DTYPE_F64 || precision != DTYPE_F64;
+}
+
+struct value *attention_node(struct op_context *c, struct value *q, struct value *k, struct value *v,
+                             struct value *mask, int attribute_count, const struct attribute *attributes)
+{
+    return op_build(
+        c, "ScaledDotProductAttention", mask ? 4 : 3, (struct value *[]){q, k, v, mask},
+        &(struct op_build_options){.domain = OWN_DOMAIN, .attributes = attributes, .attribute_count = attribute_count});
 }
 
 /* --- Attention: (Q, K, V, mask, past key, past value, valid keys) → (Y, key, value, scores) --------------- */
@@ -230,18 +245,40 @@ static struct value *allowed_keys(struct op_context *c, const struct operands *o
     return allowed;
 }
 
+/* The same without a count of valid keys: query i sees the keys from i + first to i + last. */
+struct window {
+    int64_t first, last;
+};
+
+static struct window fixed_window(const struct op_context *c, const struct operands *o)
+{
+    int64_t left = op_int(c, "left_window_size", -1), right = op_int(c, "right_window_size", -1);
+    struct window window = {.first = INT64_MIN, .last = INT64_MAX};
+    if (left >= 0)
+        window.first = o->past - left;
+    if (op_int(c, "is_causal", 0) != 0)
+        window.last = o->past;
+    else if (right >= 0 && right <= o->a.keys)
+        window.last = o->past + right;
+    return window;
+}
+
+/* The mask and what forbids keys beside it, as one mask of the kind that was given, or boolean; NULL: none. */
+static struct value *whole_mask(struct op_context *c, const struct operands *o, struct value *allowed)
+{
+    struct value *mask = complete_mask(c, &o->a);
+    if (!allowed || !mask || op_input(c, MASK)->dtype == DTYPE_BOOL)
+        return both(c, allowed, mask);
+    return build_select(c, allowed, mask, build_number(c, o->a.dtype, -INFINITY));
+}
+
 /* What is added to the scores; NULL: nothing. */
 static struct value *attention_bias(struct op_context *c, const struct operands *o)
 {
-    struct value *mask = complete_mask(c, &o->a), *allowed = allowed_keys(c, o);
-    if (mask && op_input(c, MASK)->dtype == DTYPE_BOOL) {
-        allowed = both(c, allowed, mask);
-        mask = NULL;
-    }
-    if (!allowed)
+    struct value *mask = whole_mask(c, o, allowed_keys(c, o));
+    if (!mask || (op_input(c, MASK) && op_input(c, MASK)->dtype != DTYPE_BOOL))
         return mask;
-    struct value *added = mask ? mask : build_number(c, o->a.dtype, 0);
-    return build_select(c, allowed, added, build_number(c, o->a.dtype, -INFINITY));
+    return build_select(c, mask, build_number(c, o->a.dtype, 0), build_number(c, o->a.dtype, -INFINITY));
 }
 
 /* --- the whole -------------------------------------------------------------------------------------------- */
@@ -269,12 +306,42 @@ static struct value *attention_weights(struct op_context *c, struct value *score
     return precision == dtype ? weights : build_cast(c, weights, dtype);
 }
 
+/* All stages of the scores, and the result. */
+static struct value *staged_attention(struct op_context *c, const struct operands *o, struct value *q, struct value *k,
+                                      struct value *v)
+{
+    const struct attention *a = &o->a;
+    double scale = op_has(c, "scale") ? (double)op_float(c, "scale", 1) : 1 / sqrt((double)a->head);
+    struct value *stages[4], *bias = attention_bias(c, o);
+    stages[0] = attention_scores(c, a, q, k, scale);
+    stages[1] = softened(c, stages[0], a->dtype);
+    stages[2] = bias ? op_build2(c, "Add", stages[1], bias) : stages[1];
+    stages[3] = attention_weights(c, stages[2], bias, a->dtype);
+    if (build_output(c, 3, stages[op_int(c, "qk_matmul_output_mode", 0)]) != STATUS_OK)
+        return NULL;
+    return attention_mean(c, a, stages[3], v);
+}
+
+static struct value *attention_in_one_step(struct op_context *c, const struct operands *o, struct value *q,
+                                           struct value *k, struct value *v)
+{
+    bool moves = op_input(c, VALID_KEYS) != NULL; /* the window, with the count of valid keys: then it is a mask */
+    struct window window = moves ? (struct window){INT64_MIN, INT64_MAX} : fixed_window(c, o);
+    struct value *mask = whole_mask(c, o, moves ? allowed_keys(c, o) : NULL);
+    struct attribute attributes[5] = {ATTRIBUTE_I("first", window.first), ATTRIBUTE_I("last", window.last),
+                                      ATTRIBUTE_I("blind_is_zero", 1),
+                                      ATTRIBUTE_F("softcap", op_float(c, "softcap", 0))};
+    int count = 4;
+    if (op_has(c, "scale"))
+        attributes[count++] = ATTRIBUTE_F("scale", op_float(c, "scale", 1));
+    return attention_node(c, q, k, v, mask, count, attributes);
+}
+
 static enum status expand_attention(struct op_context *c)
 {
     struct operands o;
     TRY(read_operands(c, &o));
     const struct attention *a = &o.a;
-    double scale = op_has(c, "scale") ? (double)op_float(c, "scale", 1) : 1 / sqrt((double)a->head);
     struct value *q = unpacked(c, 0, (int64_t[]){a->batch, a->heads, a->queries, a->head});
     struct value *k = unpacked(c, 1, (int64_t[]){a->batch, a->kv_heads, o.fresh, a->head});
     struct value *v = unpacked(c, 2, (int64_t[]){a->batch, a->kv_heads, o.fresh, a->v_head});
@@ -284,15 +351,11 @@ static enum status expand_attention(struct op_context *c)
     }
     TRY(build_output(c, 1, k));
     TRY(build_output(c, 2, v));
-    struct value *stages[4], *bias = attention_bias(c, &o);
-    stages[0] = attention_scores(c, a, q, k, scale);
-    stages[1] = softened(c, stages[0], a->dtype);
-    stages[2] = bias ? op_build2(c, "Add", stages[1], bias) : stages[1];
-    stages[3] = attention_weights(c, stages[2], bias, a->dtype);
-    TRY(build_output(c, 3, stages[op_int(c, "qk_matmul_output_mode", 0)]));
     if (op_input(c, 2)->dtype != a->dtype)
         v = build_cast(c, v, a->dtype);
-    struct value *y = attention_mean(c, a, stages[3], v);
+    enum dtype precision = (enum dtype)op_int(c, "softmax_precision", a->dtype);
+    bool whole = !op_output(c, 3) && attention_takes_one_step(a, precision);
+    struct value *y = whole ? attention_in_one_step(c, &o, q, k, v) : staged_attention(c, &o, q, k, v);
     if (o.packed) {
         y = build_transpose(c, y, 4, (int64_t[]){0, 2, 1, 3});
         y = build_reshape(c, y, 3, (int64_t[]){a->batch, a->queries, a->heads * a->v_head});

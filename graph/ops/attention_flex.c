@@ -1,4 +1,4 @@
-/* FlexAttention of ai.onnx.preview: attention whose scores and weights a subgraph may change. */
+/* FlexAttention of ai.onnx.preview: attention whose scores and weights a subgraph may change; one step without. */
 #include "graph/ops/attention.h"
 #include "graph/ops/build.h"
 #include "graph/specialise.h"
@@ -61,6 +61,14 @@ static struct value *modified(struct op_context *c, const char *name, struct val
     return inline_graph(body, c->graph, c->expansion, inputs, &result, c->error) == STATUS_OK ? result : NULL;
 }
 
+static struct value *staged(struct op_context *c, const struct attention *a, enum dtype precision, double scale)
+{
+    struct value *scores = attention_scores(c, a, op_input(c, 0), op_input(c, 1), scale);
+    scores = modified(c, "score_mod", build_cast(c, scores, precision));
+    struct value *weights = modified(c, "prob_mod", op_build1(c, "Softmax", scores));
+    return build_cast(c, attention_mean(c, a, weights, build_cast(c, op_input(c, 2), precision)), a->dtype);
+}
+
 static enum status expand_flex(struct op_context *c)
 {
     struct attention a;
@@ -68,11 +76,11 @@ static enum status expand_flex(struct op_context *c)
     enum dtype fallback = a.dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     enum dtype precision = (enum dtype)op_int(c, "softmax_precision", fallback);
     double scale = op_has(c, "scale") ? (double)op_float(c, "scale", 1) : 1 / sqrt((double)a.head);
-    struct value *scores = attention_scores(c, &a, op_input(c, 0), op_input(c, 1), scale);
-    scores = modified(c, "score_mod", build_cast(c, scores, precision));
-    struct value *weights = modified(c, "prob_mod", op_build1(c, "Softmax", scores));
-    struct value *mean = attention_mean(c, &a, weights, build_cast(c, op_input(c, 2), precision));
-    return build_output(c, 0, build_cast(c, mean, a.dtype));
+    if (op_graph(c, "score_mod") || op_graph(c, "prob_mod") || !attention_takes_one_step(&a, precision))
+        return build_output(c, 0, staged(c, &a, precision, scale));
+    const struct attribute given = ATTRIBUTE_F("scale", op_float(c, "scale", 1));
+    return build_output(
+        c, 0, attention_node(c, op_input(c, 0), op_input(c, 1), op_input(c, 2), NULL, op_has(c, "scale"), &given));
 }
 
 const struct op op_preview_FlexAttention = {

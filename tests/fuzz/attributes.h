@@ -74,6 +74,7 @@ static const struct word_list attribute_words[] = {
     {"RotaryEmbedding", "i:interleaved i:num_heads i:rotary_embedding_dim"},
     {"Scan", "i:num_scan_inputs I:scan_input_axes I:scan_input_directions I:scan_output_axes I:scan_output_directions "
              "g:body i:captures"},
+    {"ScaledDotProductAttention", "i:blind_is_zero i:first i:last f:scale f:softcap"},
     {"ScatterElements ScatterND TensorScatter", "i:axis s:mode s:reduction"},
     {"Shape", "i:end i:start"},
     {"Slice", "I:axes I:ends I:starts"},
