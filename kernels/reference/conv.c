@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define BLOCK_POSITIONS 256
-#define BLOCK_CHANNELS 256 /* output channels */
-#define BLOCK_DEPTH 128    /* pairs of an input channel and a tap */
+#define BLOCK_POSITIONS 128
+#define BLOCK_CHANNELS 64 /* output channels */
+#define BLOCK_DEPTH 32    /* pairs of an input channel and a tap */
 
 /* Some output channels at some positions (counted along the flattened output) of one image and group. */
 struct block {
