@@ -18,6 +18,7 @@ struct pass_observer {
 struct specialise_options {
     enum isa isa;
     bool fuse;             /* run the passes */
+    int threads;           /* that a run uses: the order of the steps allows for their workspaces */
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     const struct pass_observer *observer; /* NULL: nobody looks */
 };
@@ -34,6 +35,12 @@ struct segment {
     int kept_count;
     size_t constant_bytes; /* folded here */
 };
+
+/* The node whose outputs with dims_at_run the rest waits for. NULL: it waits for `needed`, or for nothing. */
+static inline const struct node *segment_awaited(const struct segment *segment)
+{
+    return segment->needed || segment->kept_count == 0 ? NULL : segment->kept[segment->kept_count - 1];
+}
 
 /* `graph` is private to the caller and is changed: its nodes are consumed. Inputs have known types and shapes. The
  * segment lives in graph->region. */

@@ -43,6 +43,17 @@ struct step_list {
     int count, capacity;
 };
 
+static inline int step_tasks(const struct step *step)
+{
+    return step->kernel && step->kernel->tasks ? step->kernel->tasks(step->params) : 1;
+}
+
+static inline size_t step_workspace(const struct step *step) /* of one task */
+{
+    size_t bytes = step->kernel && step->kernel->workspace_bytes ? step->kernel->workspace_bytes(step->params) : 0;
+    return align_up(bytes, ALIGNMENT);
+}
+
 struct step *step_list_append(struct step_list *list, const struct step *step); /* copied; NULL: no memory */
 
 /* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */

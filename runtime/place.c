@@ -1,17 +1,9 @@
 #include "runtime/place.h"
 
+#include "graph/liveness.h"
 #include "graph/op.h"
 
 #include <string.h>
-
-/* While placing: for each root value, the steps that touch it. */
-struct life {
-    int first, last; /* first is NOT_HERE where no step of this program writes it */
-    bool carried;    /* read by the rest, or an output: must stay to the end */
-    bool fixed;      /* its place was given before: by the parent, an input, a constant, an output, a slot */
-};
-
-#define NOT_HERE INT32_MAX
 
 struct placing {
     struct program *program;
@@ -31,11 +23,6 @@ static struct value *root_of(struct value *value)
     return value_root(value, NULL);
 }
 
-static bool known_size(const struct value *value)
-{
-    return value->rank >= 0 && !value->dims_at_run;
-}
-
 /* --- outputs --------------------------------------------------------------------------------------------- */
 
 static bool is_made_here(const struct placing *p, const struct value *root)
@@ -43,13 +30,11 @@ static bool is_made_here(const struct placing *p, const struct value *root)
     return p->lives[root->id].first != NOT_HERE;
 }
 
-/* A result can be computed right where the caller wants it, unless its memory is something else's too. */
+/* Where its root is not an earlier output's already. */
 static bool can_bind(const struct placing *p, struct value *output)
 {
-    size_t offset;
-    struct value *root = value_root(output, &offset);
-    return !root->data && is_made_here(p, root) && p->program->places[root->id].space == SPACE_NONE && offset == 0 &&
-           known_size(output) && known_size(root) && value_bytes(output) == value_bytes(root);
+    const struct value *root = root_of(output);
+    return output_is_whole(output) && is_made_here(p, root) && p->program->places[root->id].space == SPACE_NONE;
 }
 
 static void bind(struct placing *p, int index, const struct value *value, struct value *root)
@@ -98,18 +83,6 @@ static bool is_bound(const struct placing *p, int index, struct value *output)
 {
     struct operand place = program_place(p->program, output);
     return place.space == SPACE_OUTPUT && place.index == (uint32_t)index && place.offset == 0;
-}
-
-/* Counts what the segment's own steps write, before copies to outputs are added. */
-static void find_writers(struct placing *p)
-{
-    const struct step_list *steps = &p->program->segment.steps;
-    for (int s = 0; s < steps->count; s++)
-        for (int i = 0; i < steps->steps[s]->output_count; i++)
-            if (steps->steps[s]->outputs[i]) {
-                struct life *life = &p->lives[root_of(steps->steps[s]->outputs[i])->id];
-                life->first = s < life->first ? s : life->first;
-            }
 }
 
 static enum status place_outputs(struct placing *p)
@@ -168,105 +141,24 @@ static void inherit_places(struct placing *p)
     }
 }
 
-/* --- lifetimes ------------------------------------------------------------------------------------------- */
-
-static void touch(struct placing *p, struct value *value, int step)
-{
-    struct life *life = &p->lives[root_of(value)->id];
-    life->last = step > life->last ? step : life->last;
-}
-
-static void carry(struct placing *p, struct value *value)
-{
-    p->lives[root_of(value)->id].carried = true;
-}
-
-static void find_lives(struct placing *p)
-{
-    struct segment *segment = &p->program->segment;
-    for (int i = 0; i < p->graph->value_count; i++)
-        p->lives[i] = (struct life){.first = NOT_HERE, .last = -1};
-    find_writers(p);
-    for (int s = 0; s < segment->steps.count; s++) {
-        struct step *step = segment->steps.steps[s];
-        for (int i = 0; i < step->input_count; i++)
-            if (step->inputs[i])
-                touch(p, step->inputs[i], s);
-        for (int i = 0; i < step->output_count; i++)
-            if (step->outputs[i])
-                touch(p, step->outputs[i], s);
-    }
-    for (int i = 0; i < segment->rest_count; i++)
-        for (int k = 0; k < segment->rest[i]->input_count; k++)
-            if (segment->rest[i]->inputs[k])
-                carry(p, segment->rest[i]->inputs[k]);
-    for (int i = 0; i < p->graph->output_count && !p->program->complete; i++)
-        carry(p, p->graph->outputs[i]);
-    if (segment->needed)
-        carry(p, segment->needed);
-    for (int i = 0; i < p->program->awaited_count; i++)
-        carry(p, p->program->awaited[i]);
-}
-
 /* --- in place -------------------------------------------------------------------------------------------- */
-
-static bool is_free(const struct placing *p, const struct value *root)
-{
-    return !root->data && p->program->places[root->id].space == SPACE_NONE && is_made_here(p, root);
-}
-
-/* Other operands of the step that share the root must allow it too. */
-static bool shared_elsewhere(const struct step *step, const struct value *root)
-{
-    for (int i = 0; i < step->input_count; i++)
-        if (step->inputs[i] && root_of(step->inputs[i]) == root && !(step->in_place & 1u << i))
-            return true;
-    return false;
-}
-
-static bool can_overwrite(const struct placing *p, const struct step *step, int s, struct value *input)
-{
-    size_t offset;
-    struct value *root = value_root(input, &offset), *output = step->outputs[0];
-    const struct life *life = &p->lives[root->id];
-    return is_free(p, root) && life->last == s && !life->carried && offset == 0 &&
-           value_bytes(root) == value_bytes(output) && !shared_elsewhere(step, root);
-}
 
 /* A result that may be written over an input which dies there takes its memory. */
 static void overwrite_inputs(struct placing *p)
 {
     const struct step_list *steps = &p->program->segment.steps;
     for (int s = 0; s < steps->count; s++) {
-        struct step *step = steps->steps[s];
-        struct value *output = step->in_place ? step->outputs[0] : NULL;
-        if (!output || output->alias || !is_free(p, output) || p->lives[output->id].first != s || !known_size(output))
+        struct value *root = overwritten_root(p->lives, steps->steps[s], s);
+        if (!root)
             continue;
-        for (int i = 0; i < step->input_count; i++) {
-            if (!(step->in_place & 1u << i) || !can_overwrite(p, step, s, step->inputs[i]))
-                continue;
-            struct value *root = root_of(step->inputs[i]);
-            struct life *from = &p->lives[output->id], *to = &p->lives[root->id];
-            output->alias = root;
-            to->last = from->last;
-            to->carried = from->carried;
-            break;
-        }
+        struct value *output = steps->steps[s]->outputs[0];
+        output->alias = root;
+        p->lives[root->id].last = p->lives[output->id].last;
+        p->lives[root->id].carried = p->lives[output->id].carried;
     }
 }
 
 /* --- the arena ------------------------------------------------------------------------------------------- */
-
-static size_t step_workspace(const struct step *step)
-{
-    size_t bytes = step->kernel && step->kernel->workspace_bytes ? step->kernel->workspace_bytes(step->params) : 0;
-    return align_up(bytes, ALIGNMENT);
-}
-
-static int step_tasks(const struct step *step)
-{
-    return step->kernel && step->kernel->tasks ? step->kernel->tasks(step->params) : 1;
-}
 
 static bool needs_arena(const struct placing *p, const struct value *value)
 {
@@ -303,10 +195,8 @@ static enum status collect(struct placing *p, struct arena_plan *arena)
         arena->buffers[arena->count++] = value_buffer(p, p->graph->values[i], end);
     }
     for (int s = 0; s < steps->count; s++) {
-        int tasks = step_tasks(steps->steps[s]);
-        int lanes = tasks < p->options->threads ? tasks : p->options->threads;
         size_t bytes;
-        if (!multiply_size(step_workspace(steps->steps[s]), (size_t)lanes, &bytes))
+        if (!step_workspaces(steps->steps[s], p->options->specialise.threads, &bytes))
             return error_set(p->error, STATUS_OUT_OF_MEMORY, "node '%s' (%s) needs a workspace beyond all memory",
                              steps->steps[s]->node->name, steps->steps[s]->node->op->name);
         if (bytes == 0)
@@ -420,9 +310,9 @@ enum status place_values(struct program *program, const struct program_options *
     inherit_places(&p);
     place_inputs(&p);
     place_slots(&p);
-    find_lives(&p);
+    segment_lives(&program->segment, p.lives);
     TRY(place_outputs(&p));
-    find_lives(&p); /* again, with the copies to outputs */
+    segment_lives(&program->segment, p.lives); /* again, with the copies to outputs */
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
     TRY(plan_arena(&p));

@@ -63,9 +63,9 @@ static enum status find_awaited(struct program *program, struct error *error)
 {
     struct segment *segment = &program->segment;
     program->complete = segment->rest_count == 0;
-    if (segment->needed || segment->kept_count == 0)
+    const struct node *last = segment_awaited(segment);
+    if (!last)
         return STATUS_OK;
-    const struct node *last = segment->kept[segment->kept_count - 1];
     program->awaited = region_array(&program->region, (size_t)last->output_count + 1, sizeof *program->awaited);
     if (!program->awaited)
         return no_memory(segment->graph, error);

@@ -75,7 +75,6 @@ struct program {
 struct program_options {
     const struct allocator *allocator;
     struct specialise_options specialise;
-    int threads;
     size_t memory_limit; /* of weights + constants + arena; SIZE_MAX: none */
     size_t weight_bytes;
     uint64_t id;

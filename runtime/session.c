@@ -144,8 +144,10 @@ enum status session_program(struct infer_session *session, const void *key, size
     pthread_mutex_unlock(&session->mutex);
     struct program_options options = {
         .allocator = session->allocator,
-        .specialise = {.isa = session->isa, .fuse = !session->no_optimize, .constant_limit = constant_limit(session)},
-        .threads = session->threads,
+        .specialise = {.isa = session->isa,
+                       .fuse = !session->no_optimize,
+                       .threads = session->threads,
+                       .constant_limit = constant_limit(session)},
         .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
         .id = id,

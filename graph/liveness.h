@@ -1,0 +1,38 @@
+/* When the values of a segment are alive and what memory its steps take, for the order the steps have now. The rules
+ * stand here alone: the order of steps is chosen by them, and places are given by them. */
+#ifndef INFER_GRAPH_LIVENESS_H
+#define INFER_GRAPH_LIVENESS_H
+
+#include "graph/specialise.h"
+
+/* Of a root value (value_root): views live as long as what they look at. It is alive from the first step that writes
+ * it, of several, to the last that touches it. */
+struct life {
+    int first, last; /* first is NOT_HERE where no step of the segment writes it; last is -1 where none touches it */
+    bool carried;    /* must stay to the end: the rest reads it, or an output that is not bound */
+    bool foreign;    /* lies in the caller's memory: an input, or a value that an output is bound to */
+};
+
+#define NOT_HERE INT32_MAX
+
+/* By value id. */
+void segment_lives(const struct segment *segment, struct life *lives);
+
+/* The bytes it takes in the arena, as the planner counts them. What was made before this segment and is no input is
+ * taken to be there. */
+size_t life_bytes(const struct value *value, const struct life *life);
+
+/* An output can be bound, that is computed right where the caller wants it, if it is the whole of its root. */
+bool output_is_whole(struct value *output);
+
+/* The root that dies at step s and whose memory output 0 of the step takes over; NULL: there is none. */
+struct value *overwritten_root(const struct life *lives, const struct step *step, int s);
+
+/* Of as many tasks as run at once; false where it passes all memory. */
+bool step_workspaces(const struct step *step, int threads, size_t *bytes);
+
+/* The largest sum of live bytes at a step: no arena can be smaller. SIZE_MAX where it passes all memory, or where there
+ * is none to compute it in. Takes time in proportion to the steps and values. */
+size_t segment_peak(const struct segment *segment, int threads);
+
+#endif
