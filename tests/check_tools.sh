@@ -237,7 +237,10 @@ if abs(flops - 2 * 16 * 64 * 9) > 0.02 * flops:
     print(flops, "floating point operations in", conv)
 PY
 )"
-done_with "--dump" '' infer-run "$model" "$digit" --dump "$work/dump" -o "$work/one"
+infer-run "$model" "$digit" --dump "$work/fused_dump" -o "$work/one" >"$work/out" 2>"$work/err"
+verdict "--dump lists what has no file" "$([ $? -eq 0 ] && [ "$(ls "$work/fused_dump" | wc -l)" -eq \
+    $((12 - $(grep -c "^infer-run: no file in $work/fused_dump for " "$work/err"))) ] || cat "$work/err")"
+done_with "--dump" '' infer-run "$model" "$digit" --dump "$work/dump" -o "$work/one" --no-optimize
 same "the dump has the output too" "$work/dump/scores.npy" "$work/one/output_0.npy"
 verdict "--dump wrote the intermediates" "$(cd "$work/dump" && ls conv1.npy relu2.npy flat.npy 2>&1 >/dev/null)"
 done_with "--compare" 'compare 0  scores .* ok' infer-run "$model" "$digit" --compare "$work/one"
@@ -258,6 +261,127 @@ refused 2 "'much'" infer-run "$model" "$digit" --compare "$work/one" --tolerance
 refused 2 "'-1'" infer-run "$model" "$digit" --compare "$work/one" --tolerance -1
 refused 2 "same folder" infer-run "$model" "$digit" --compare "$work/one" -o "$work/one"
 refused 2 "only one" infer-run "$model" "$digit" --json - --profile -
+
+# --- infer-run: bisect ----------------------------------------------------------------------------------------
+
+# An ONNX file by hand, of elementwise nodes that fuse and others that do not. A zero in x gives an infinity, and that a
+# NaN.
+python3 - "$work" <<'PY' || exit 1
+import os, struct, sys
+
+work = sys.argv[1]
+
+
+def varint(number):
+    return bytes([number & 127 | 128]) + varint(number >> 7) if number > 127 else bytes([number])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def tensor(name, dtype, *dims):
+    shape = b"".join(field(1, field(1, dim)) for dim in dims)
+    return field(1, name) + field(2, field(1, field(1, dtype) + field(2, shape)))
+
+
+def node(op, inputs, output, attribute=b""):
+    inputs = b"".join(field(1, name) for name in inputs)
+    return field(1, inputs + field(2, output) + field(3, "make " + output) + field(4, op) + attribute)
+
+
+def npy(name, descr, values):
+    code = {"<f4": "f", "<i8": "q"}[descr]
+    text = "{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }\n" % (descr, len(values))
+    data = struct.pack("<H", len(text)) + text.encode() + struct.pack(f"<{len(values)}{code}", *values)
+    open(os.path.join(work, name), "wb").write(b"\x93NUMPY\x01\x00" + data)
+
+
+graph = node("Reciprocal", ["x"], "a/inverse") + node("Sub", ["a/inverse", "a/inverse"], "none")
+graph += node("Neg", ["none"], "negated") + node("Softmax", ["negated"], "soft") + node("Relu", ["soft"], "y")
+axis = field(5, field(1, "axis") + field(3, 0) + field(20, 2))
+graph += node("Concat", ["x", "soft", "negated"], "joined", axis) + field(12, tensor("joined", 1, 12))
+graph += node("ArgMax", ["x"], "place") + field(2, "bisected") + field(11, tensor("x", 1, 4))
+graph += field(12, tensor("y", 1, 4)) + field(12, tensor("place", 7, 1))
+open(os.path.join(work, "bisect.onnx"), "wb").write(field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 13)))
+npy("x.npy", "<f4", [1, 2, 3, 4])
+npy("zero.npy", "<f4", [1, 2, 0, 4])
+npy("nan.npy", "<f4", [1, 2, float("nan"), 4])
+for name in ("fused", "early", "whole", "wrong", "infinite", "joined"):
+    os.mkdir(os.path.join(work, name))
+npy("fused/negated.npy", "<f4", [0, 0, 1, 0])
+npy("fused/a_inverse.npy", "<f4", [1, 1 / 2, 1 / 3, 1 / 4])
+npy("early/y.npy", "<f4", [1 / 4, 1 / 4, 1 / 4, 1 / 2])
+npy("early/soft.npy", "<f4", [1 / 4] * 4)
+npy("whole/place.npy", "<i8", [2])
+npy("joined/joined.npy", "<f4", [1, 2, 3, 4] + [1 / 4] * 3 + [7, 0, 0, 0, 0])
+npy("joined/negated.npy", "<f4", [0] * 4)
+npy("wrong/soft.npy", "<f4", [1 / 4] * 5)
+npy("infinite/soft.npy", "<f4", [1 / 4, 1 / 4, float("inf"), 1 / 4])
+PY
+bisected=$work/bisect.onnx x=$work/x.npy zero=$work/zero.npy
+
+# differs_with PATTERN COMMAND...: exits 1, prints PATTERN, and says on one line of stderr which node it is.
+differs_with()
+{
+    local pattern=$1 problem=""
+    shift
+    run "$@"
+    [ "$status" -eq 1 ] || problem="exit code $status: $(cat "$work/err")"
+    [ "$(grep -cE "^infer-run: .*: node '.*' \(.*\) is the first whose output differs past --tolerance" "$work/err")" -eq 1 ] &&
+        [ "$(wc -l <"$work/err")" -eq 1 ] || problem+=" on stderr: $(cat "$work/err")"
+    tr '\n' ' ' <"$work/out" | grep -qE -e "$pattern" || problem+=" no '$pattern' in: $(cat "$work/out")"
+    verdict "$*" "$problem"
+}
+
+fused='make a/inverse \(Reciprocal\), make none \(Sub\), make negated \(Neg\)'
+nothing='^[0-9]+ values compared, 0 differ, [0-9]+ fused away or folded; [0-9]+ of [0-9]+ steps use another kernel than the'
+done_with "--bisect" "$nothing unoptimised program \$" infer-run "$model" "$digit" --bisect
+done_with "--bisect of fused steps" '^5 values compared, 0 differ, 2 fused' infer-run "$bisected" "$x" --bisect
+done_with "--bisect --against reference" "$nothing reference \$" infer-run "$model" "$digit" --bisect --against reference
+done_with "--bisect of the unoptimised program" "$nothing reference \$" \
+    infer-run "$model" "$digit" --bisect --against reference --no-optimize
+done_with "--bisect --against a dump" '^[0-9]+ values compared, 0 differ, .*, 0 without a file $' \
+    infer-run "$model" "$digit" --bisect --against "$work/dump"
+differs_with '^first difference  scaled, .* scaled \(Mul\), float32 1x1x8x8   element \[0,0,.*between   image, the last' \
+    infer-run "$model" tests/demo/digit_1.npy --bisect --against "$work/dump"
+done_with "--bisect with room" ', 0 differ' \
+    infer-run "$model" tests/demo/digit_1.npy --bisect --against "$work/dump" --tolerance 9
+differs_with "negated, .*element \[2\]: -?0, expected 1; absolute 1, relative 1 .*value, and negated: $fused 1 v" \
+    infer-run "$bisected" "$x" --bisect --against "$work/fused"
+differs_with 'y, output.*\[3\]: 0\.25, expected 0\.5;.*  soft, the last equal value, and y: make y \(Relu\) 2 values' \
+    infer-run "$bisected" "$x" --bisect --against "$work/early"
+differs_with 'joined, .*\[7\]: 0\.25, expected 7;.*between   (x, negated|negated, x), .*: make soft \(Softmax\), make joined \(Concat\) ' \
+    infer-run "$bisected" "$x" --bisect --against "$work/joined"
+differs_with 'place, .*\(ArgMax\), int64 1   element \[0\]: 3, expected 2;' \
+    infer-run "$bisected" "$x" --bisect --against "$work/whole" --tolerance 9
+differs_with 'soft, .*\[2\]: 0\.25, expected inf; absolute inf' \
+    infer-run "$bisected" "$x" --bisect --against "$work/infinite" --tolerance 9
+done_with "where a NaN comes from" 'first NaN       element \[2\] of none, output of node make none \(Sub\); in the unoptimised' \
+    infer-run "$bisected" "$zero" --bisect
+done_with "where a fused NaN comes from" "of node make negated \(Neg\), which stands for $fused; in the optimised" \
+    infer-run "$bisected" "$zero" --bisect
+done_with "where an infinity comes from" 'first infinity .* of node make a/inverse \(Reciprocal\); in the unoptimised program $' \
+    infer-run "$bisected" "$zero" --bisect
+done_with "a NaN that came in" ', 0 differ.* first NaN       element \[2\] of input x; in both programs $' \
+    infer-run "$bisected" "$work/nan.npy" --bisect
+refused 1 "wrong/soft\.npy: is float32 5; the output is float32 4" \
+    infer-run "$bisected" "$x" --bisect --against "$work/wrong"
+refused 1 "nosuch: cannot open" infer-run "$model" "$digit" --bisect --against "$work/nosuch"
+refused 1 "digit_3\.npy: cannot open" infer-run "$model" "$digit" --bisect --against "$digit"
+refused 1 "/one: no file in it is named after a value of this run" infer-run "$model" "$digit" --bisect --against "$work/one"
+refused 1 "cut\.npy: " infer-run "$model" "$work/cut.npy" --bisect
+refused 1 "past the limit" infer-run "$model" "$digit" --bisect --memory-limit 64K
+refused 2 "--against goes with --bisect" infer-run "$model" "$digit" --against reference
+refused 2 "--no-optimize" infer-run "$model" "$digit" --bisect --no-optimize
+for option in --output --labels --warmup --repeat --json --profile --compare --dump; do
+    refused 2 "--bisect takes no $option" infer-run "$model" "$digit" --bisect "$option" 1
+done
+infer-run "$model" "$digit" --bisect >/dev/full 2>"$work/err"
+verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: cannot write" "$work/err" || cat "$work/err")"
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 

@@ -10,6 +10,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+infer_tensor array_tensor(const struct npy_array *array)
+{
+    infer_tensor tensor = {
+        .data = array->data, .bytes = array->bytes, .dtype = (infer_dtype)array->dtype, .rank = array->rank};
+    memcpy(tensor.dims, array->dims, sizeof tensor.dims);
+    return tensor;
+}
+
 /* The input that an argument names, and where its file name begins; an argument without a name takes the next input
  * not given yet. A path that holds '=' is fine unless what stands before it is an input's name. */
 static enum status find_input(const infer_model *model, const struct input_set *inputs, const char *argument,
@@ -49,10 +57,7 @@ static enum status read_input(const infer_model *model, size_t index, const char
         status = npy_reinterpret(array, file, (enum dtype)value.dtype, error);
     if (status != STATUS_OK)
         return status;
-    infer_tensor *tensor = &inputs->tensors[index];
-    *tensor = (infer_tensor){
-        .data = array->data, .bytes = array->bytes, .dtype = (infer_dtype)array->dtype, .rank = array->rank};
-    memcpy(tensor->dims, array->dims, sizeof tensor->dims);
+    inputs->tensors[index] = array_tensor(array);
     return STATUS_OK;
 }
 
@@ -102,15 +107,22 @@ enum status make_directory(const char *path, struct error *error)
     return error_set(error, STATUS_IO, "%s: cannot make this directory: %s", path, strerror(reason));
 }
 
-enum status write_tensor(const char *directory, const char *name, const infer_tensor *tensor, struct error *error)
+enum status tensor_path(const char *directory, const char *name, char *path, struct error *error)
 {
-    char path[PATH_MAX];
     size_t start = strlen(directory) + 1;
-    int length = snprintf(path, sizeof path, "%s/%s.npy", directory, name);
-    if (length < 0 || (size_t)length >= sizeof path)
+    int length = snprintf(path, PATH_MAX, "%s/%s.npy", directory, name);
+    if (length < 0 || length >= PATH_MAX)
         return error_set(error, STATUS_IO, "%s: the path to '%.200s' is too long", directory, name);
     for (char *c = path + start; *c; c++)
         *c = *c == '/' ? '_' : *c;
+    return STATUS_OK;
+}
+
+enum status write_tensor(const char *directory, const char *name, const infer_tensor *tensor, struct error *error)
+{
+    char path[PATH_MAX];
+    if (tensor_path(directory, name, path, error) != STATUS_OK)
+        return error->status;
     return npy_write(path, (enum dtype)tensor->dtype, tensor->rank, tensor->dims, tensor->data, &default_allocator,
                      error);
 }
@@ -132,6 +144,19 @@ static double small_float_element(const infer_tensor *tensor, uint8_t bits)
     if (tensor->dtype == INFER_FLOAT8E8M0)
         return bits == 0xff ? (double)NAN : ldexp(1.0, bits - 127); /* OCP MX: an exponent alone, biased by 127 */
     return (double)small_float_to_f32((enum dtype)tensor->dtype, bits);
+}
+
+infer_tensor tensor_numbers(const infer_tensor *tensor, int64_t *count)
+{
+    infer_tensor numbers = *tensor;
+    bool complex = tensor->dtype == INFER_COMPLEX64 || tensor->dtype == INFER_COMPLEX128;
+    if (!shape_elements(tensor->rank, tensor->dims, count))
+        *count = 0;
+    if (complex) {
+        numbers.dtype = tensor->dtype == INFER_COMPLEX64 ? INFER_FLOAT32 : INFER_FLOAT64;
+        *count *= 2;
+    }
+    return numbers;
 }
 
 double tensor_element(const infer_tensor *tensor, int64_t index)

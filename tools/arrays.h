@@ -17,10 +17,17 @@ enum status read_inputs(const infer_model *model, int count, char **arguments, s
                         struct error *error);
 void free_inputs(struct input_set *inputs);
 
+/* The array as a tensor in the same memory. */
+infer_tensor array_tensor(const struct npy_array *array);
+
 /* Element `index` as a number; of any type but the complex ones. */
 double tensor_element(const infer_tensor *tensor, int64_t index);
+/* The same bytes as plain numbers, and how many: a complex element is two. The dimensions are those of the tensor. */
+infer_tensor tensor_numbers(const infer_tensor *tensor, int64_t *count);
 
-/* Writes the tensor to DIRECTORY/NAME.npy; '/' in the name becomes '_'. */
+/* DIRECTORY/NAME.npy, '/' in the name as '_', into PATH_MAX bytes. */
+enum status tensor_path(const char *directory, const char *name, char *path, struct error *error);
+/* Writes the tensor to that file. */
 enum status write_tensor(const char *directory, const char *name, const infer_tensor *tensor, struct error *error);
 enum status make_directory(const char *path, struct error *error);
 

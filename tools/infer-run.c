@@ -2,6 +2,7 @@
 #include "tools/arrays.h"
 #include "tools/common.h"
 #include "tools/report.h"
+#include "tools/run_bisect.h"
 #include "tools/run_compare.h"
 #include "tools/run_dump.h"
 #include "tools/run_profile.h"
@@ -28,6 +29,11 @@ static const char help[] =
     "  --tolerance T         largest |a - b| allowed: T * max|b| + T / 10 (T is 1e-4)\n"
     "  --dump DIR            every intermediate of one more run as DIR/NAME.npy, '/' as '_'; those without a file\n"
     "                        (fused with others, or not needed) are listed on stderr\n"
+    "  --bisect              name the first node whose output differs from the unoptimised program's past the "
+    "tolerance,\n"
+    "                        and where the first NaN and infinity come from; exit 1 where one differs\n"
+    "  --against reference|DIR   what --bisect expects: the unoptimised program on the reference kernels; or\n"
+    "                        DIR/NAME.npy, as --dump writes them\n"
     "  --no-optimize         the graph as it was imported\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --help, --version\n"
@@ -48,6 +54,8 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"compare", required_argument, NULL, 'c'},
                                         {"tolerance", required_argument, NULL, 'T'},
                                         {"dump", required_argument, NULL, 'D'},
+                                        {"bisect", no_argument, NULL, 'b'},
+                                        {"against", required_argument, NULL, 'a'},
                                         {"no-optimize", no_argument, NULL, 'n'},
                                         {"memory-limit", required_argument, NULL, 'm'},
                                         {"help", no_argument, NULL, 'h'},
@@ -57,7 +65,9 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
 static const struct tool tool = {.name = "infer-run", .help = help, .options = options, .short_options = ":o:hV"};
 
 struct request {
-    const char *model_path, *output, *labels, *json, *profile, *compare, *dump;
+    const char *model_path, *output, *labels, *json, *profile, *compare, *dump, *against;
+    bool bisect;
+    const char *other_than_bisect; /* an option given that goes with other runs than --bisect's */
     double tolerance;
     int64_t warmup, repeat;
     infer_session_options session;
@@ -142,6 +152,12 @@ static void take_option(struct request *request, int found)
     case 'D':
         request->dump = optarg;
         break;
+    case 'b':
+        request->bisect = true;
+        break;
+    case 'a':
+        request->against = optarg;
+        break;
     case 'n':
         request->session.no_optimize = true;
         break;
@@ -149,6 +165,24 @@ static void take_option(struct request *request, int found)
         if (!parse_bytes(optarg, &request->session.memory_limit) || request->session.memory_limit == 0)
             exit(tool_usage(&tool, "--memory-limit takes bytes such as 500M, not '%s'", optarg));
     }
+}
+
+/* --bisect makes runs of its own, and says what came of them. */
+static void note_other_run(struct request *request, int found)
+{
+    for (const struct option *option = options; option->name; option++)
+        if (option->val == found && strchr("olwrjPcD", found))
+            request->other_than_bisect = option->name;
+}
+
+static void check_bisect(const struct request *request)
+{
+    if (request->against && !request->bisect)
+        exit(tool_usage(&tool, "--against goes with --bisect"));
+    if (request->bisect && request->other_than_bisect)
+        exit(tool_usage(&tool, "--bisect takes no --%s", request->other_than_bisect));
+    if (request->bisect && request->session.no_optimize && !request->against)
+        exit(tool_usage(&tool, "--bisect expects what --no-optimize gives; to test that, say what it is --against"));
 }
 
 static bool is_stdout(const char *path)
@@ -160,8 +194,11 @@ static void parse(struct request *request, int argc, char **argv)
 {
     request->repeat = 1;
     request->tolerance = DEFAULT_TOLERANCE;
-    for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
+    for (int found; (found = tool_option(&tool, argc, argv)) != -1;) {
         take_option(request, found);
+        note_other_run(request, found);
+    }
+    check_bisect(request);
     if (optind == argc)
         exit(tool_usage(&tool, "a model is needed"));
     if (request->output && request->compare && strcmp(request->output, request->compare) == 0)
@@ -214,10 +251,15 @@ static int open_all(const struct request *request, struct job *job)
     return job->outputs ? EXIT_DONE : tool_failed(&tool, "out of memory");
 }
 
-static infer_status run_once(struct job *job, infer_error *error)
+static infer_status run_in(struct job *job, infer_context *context, infer_error *error)
 {
     memset(job->outputs, 0, job->output_count * sizeof *job->outputs);
-    return infer_run(job->context, job->inputs.tensors, job->inputs.count, job->outputs, job->output_count, error);
+    return infer_run(context, job->inputs.tensors, job->inputs.count, job->outputs, job->output_count, error);
+}
+
+static infer_status run_once(struct job *job, infer_error *error)
+{
+    return run_in(job, job->context, error);
 }
 
 /* The very first run, which makes the program, is timed on its own; it is a timed run only where there is no other. */
@@ -290,6 +332,76 @@ static int watch(const struct request *request, struct job *job)
     return status == EXIT_DONE && request->dump ? dump_run(request, job) : status;
 }
 
+/* --- bisect -------------------------------------------------------------------------------------------------- */
+
+static bool against_folder(const struct request *request)
+{
+    return request->against && strcmp(request->against, "reference") != 0;
+}
+
+/* The run that says what is expected has a session of its own, which goes before the other run begins. */
+static int expected_run(const struct request *request, struct job *job, struct bisect *bisect)
+{
+    infer_error error = {0};
+    struct error from = {0};
+    infer_session *session = NULL;
+    infer_context *context = NULL;
+    infer_session_options plain = request->session;
+    infer_observer observer = bisect_expect(bisect);
+    plain.no_optimize = true;
+    plain.isa = request->against ? INFER_ISA_REFERENCE : plain.isa;
+    if (infer_session_create(job->model, &plain, &session, &error) == INFER_OK &&
+        infer_context_create(session, &context, &error) == INFER_OK) {
+        infer_context_observe(context, &observer);
+        if (run_in(job, context, &error) == INFER_OK)
+            bisect_expected(bisect, job->outputs, &from);
+    }
+    infer_context_release(context);
+    infer_session_release(session);
+    if (error.status != INFER_OK)
+        return tool_model_failed(&tool, request->model_path, &error);
+    return from.status == STATUS_OK ? EXIT_DONE : tool_failed(&tool, "%s", from.text);
+}
+
+static int tested_run(const struct request *request, struct job *job, struct bisect *bisect)
+{
+    infer_error error = {0};
+    struct error from = {0};
+    infer_observer observer = bisect_test(bisect);
+    infer_context_observe(job->context, &observer);
+    infer_status status = run_once(job, &error);
+    infer_context_observe(job->context, NULL);
+    if (status != INFER_OK)
+        return tool_model_failed(&tool, request->model_path, &error);
+    if (bisect_tested(bisect, job->outputs, &from) != STATUS_OK || bisect_report(bisect, stdout, &from) != STATUS_OK)
+        return tool_failed(&tool, "%s", from.text);
+    const struct bisect_value *first = bisect_first(bisect);
+    if (!first)
+        return EXIT_DONE;
+    return tool_failed(&tool, "%s: node '%s' (%s) is the first whose output differs past --tolerance %g",
+                       request->model_path, first->node, first->op, request->tolerance);
+}
+
+static int bisect_runs(const struct request *request, struct job *job)
+{
+    struct bisect bisect;
+    struct error error = {0};
+    const char *folder = against_folder(request) ? request->against : NULL;
+    int status = EXIT_DONE;
+    if (bisect_start(&bisect, job->model, &job->inputs, folder, request->tolerance, &error) != STATUS_OK)
+        status = tool_failed(&tool, "%s", error.text);
+    bisect.run_name = request->session.no_optimize ? "the unoptimised program" : "the optimised program";
+    bisect.expected_name = request->against ? "the reference" : "the unoptimised program";
+    if (status == EXIT_DONE && !folder)
+        status = expected_run(request, job, &bisect);
+    if (status == EXIT_DONE)
+        status = tested_run(request, job, &bisect);
+    bisect_free(&bisect);
+    return status;
+}
+
+/* --- all of it ----------------------------------------------------------------------------------------------- */
+
 /* What was sent to stdout is alone there. */
 static bool quiet(const struct request *request)
 {
@@ -349,6 +461,18 @@ static int show(const struct request *request, struct job *job)
     return EXIT_DONE;
 }
 
+static int timed_runs(const struct request *request, struct job *job)
+{
+    int status = run_all(request, job);
+    if (status == EXIT_DONE)
+        status = watch(request, job);
+    if (status == EXIT_DONE)
+        status = write_outputs(request, job);
+    if (status == EXIT_DONE)
+        status = show(request, job);
+    return status == EXIT_DONE ? compare(request, job) : status;
+}
+
 int main(int argc, char **argv)
 {
     struct request request = {0};
@@ -356,15 +480,7 @@ int main(int argc, char **argv)
     parse(&request, argc, argv);
     int status = open_all(&request, &job);
     if (status == EXIT_DONE)
-        status = run_all(&request, &job);
-    if (status == EXIT_DONE)
-        status = watch(&request, &job);
-    if (status == EXIT_DONE)
-        status = write_outputs(&request, &job);
-    if (status == EXIT_DONE)
-        status = show(&request, &job);
-    if (status == EXIT_DONE)
-        status = compare(&request, &job);
+        status = request.bisect ? bisect_runs(&request, &job) : timed_runs(&request, &job);
     job_free(&job);
     return status;
 }

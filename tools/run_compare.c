@@ -8,34 +8,45 @@
 #include <math.h>
 #include <string.h>
 
-static void compare_one(double got, double expected, int64_t place, struct difference *difference, double *largest)
+/* Doubles hold integers of up to 53 bits; larger ones that differ may be the same double. */
+static bool same_integer(const infer_tensor *got, const infer_tensor *expected, int64_t i)
 {
-    double distance = got == expected || (isnan(got) && isnan(expected)) ? 0.0 : fabs(got - expected);
-    if (isnan(distance))
-        distance = INFINITY;
-    if (isfinite(expected) && fabs(expected) > *largest)
-        *largest = fabs(expected);
-    if (distance > difference->absolute) {
-        difference->absolute = distance;
-        difference->place = place;
-    }
+    return ((const uint64_t *)got->data)[i] == ((const uint64_t *)expected->data)[i];
 }
 
-static void compare_all(const infer_tensor *got, const infer_tensor *expected, int64_t count, double tolerance,
-                        struct difference *difference)
+static double distance_between(const infer_tensor *got, const infer_tensor *expected, int64_t i, double a, double b)
+{
+    if (got->dtype == INFER_INT64 || got->dtype == INFER_UINT64)
+        return same_integer(got, expected, i) ? 0.0 : fmax(fabs(a - b), 1.0);
+    if (a == b || (isnan(a) && isnan(b)))
+        return 0.0;
+    double distance = fabs(a - b);
+    return isnan(distance) ? (double)INFINITY : distance;
+}
+
+void compare_tensors(const infer_tensor *got_tensor, const infer_tensor *expected_tensor, double tolerance,
+                     struct difference *difference)
 {
     double largest = 0;
+    int64_t count;
+    infer_tensor got = tensor_numbers(got_tensor, &count), expected = tensor_numbers(expected_tensor, &count);
     *difference = (struct difference){0};
-    for (int64_t i = 0; i < count; i++)
-        compare_one(tensor_element(got, i), tensor_element(expected, i), i, difference, &largest);
+    for (int64_t i = 0; i < count; i++) {
+        double a = tensor_element(&got, i), b = tensor_element(&expected, i);
+        double distance = distance_between(&got, &expected, i, a, b);
+        if (isfinite(b) && fabs(b) > largest)
+            largest = fabs(b);
+        if (distance > difference->absolute)
+            *difference = (struct difference){.absolute = distance, .place = i, .got = a, .expected = b};
+    }
     difference->relative = largest > 0 ? difference->absolute / largest : difference->absolute > 0 ? INFINITY : 0.0;
     difference->within = difference->absolute <= tolerance * largest + tolerance / 10;
 }
 
-static bool same_shape(const infer_tensor *tensor, const struct npy_array *array)
+bool same_tensor(const infer_tensor *a, const infer_tensor *b)
 {
-    return tensor->rank == array->rank &&
-           memcmp(tensor->dims, array->dims, (size_t)tensor->rank * sizeof *tensor->dims) == 0;
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
 static enum status compare_array(const char *path, const infer_tensor *tensor, struct npy_array *array,
@@ -47,17 +58,13 @@ static enum status compare_array(const char *path, const infer_tensor *tensor, s
         if (status != STATUS_OK)
             return status;
     }
-    if (array->dtype != (enum dtype)tensor->dtype || !same_shape(tensor, array))
+    infer_tensor theirs = array_tensor(array);
+    if (!same_tensor(tensor, &theirs))
         return error_set(
             error, STATUS_INVALID_ARGUMENT, "%s: is %s %s; the output is %s %s", path, dtype_name(array->dtype),
             shape_text(NULL, array->rank, array->dims, expected, sizeof expected), infer_dtype_name(tensor->dtype),
             shape_text(NULL, tensor->rank, tensor->dims, got, sizeof got));
-    infer_tensor ours = *tensor, theirs = *tensor;
-    theirs.data = array->data;
-    bool complex = tensor->dtype == INFER_COMPLEX64 || tensor->dtype == INFER_COMPLEX128;
-    if (complex) /* two numbers each */
-        ours.dtype = theirs.dtype = tensor->dtype == INFER_COMPLEX64 ? INFER_FLOAT32 : INFER_FLOAT64;
-    compare_all(&ours, &theirs, complex ? 2 * array->elements : array->elements, tolerance, difference);
+    compare_tensors(tensor, &theirs, tolerance, difference);
     return STATUS_OK;
 }
 
