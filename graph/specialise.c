@@ -241,7 +241,8 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
     if (options->fuse) {
         TRY(fold_steps(segment, options, error));
         TRY(fuse_pointwise(segment, options->isa, error));
-        TRY(fuse_epilogues(segment, error));
+        TRY(fuse_epilogues(segment, options->isa, error));
+        TRY(absorb_copies(segment, options->isa, error));
     }
     for (int i = 0; i < segment->steps.count; i++)
         step_finish(segment->steps.steps[i]);

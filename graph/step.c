@@ -1,6 +1,7 @@
 #include "graph/step.h"
 
 #include "kernels/conv.h"
+#include "kernels/copy.h"
 #include "kernels/matmul.h"
 #include "kernels/normalize.h"
 #include "kernels/pool.h"
@@ -78,6 +79,8 @@ void step_finish(struct step *step)
         finish_program(step, step->params, 0, 0);
         return;
     }
+    if (step->kernel->family == FAMILY_copy)
+        copy_merge_axes(step->params);
     const struct pointwise_params **epilogue = step_epilogue(step, &own);
     if (epilogue && *epilogue) /* of the region, and this step's alone */
         finish_program(step, (struct pointwise_params *)(uintptr_t)*epilogue, own, 1);

@@ -16,6 +16,7 @@
 struct fusion {
     struct segment *segment;
     struct error *error;
+    enum isa isa;
     struct uses uses;
 };
 
@@ -159,6 +160,7 @@ static enum status attach(struct fusion *f, struct step *maker, struct step **co
         return no_memory(f);
     *copy = *program;
     *epilogue = copy;
+    maker->kernel = kernel_select(maker->kernel->family, maker->params, f->isa);
     for (int i = 0; i < own + extra; i++)
         inputs[i] = i >= own ? draft->values[1 + i - own] : i < maker->input_count ? maker->inputs[i] : NULL;
     outputs[0] = (*consumer)->outputs[0];
@@ -199,9 +201,9 @@ static enum status fuse_into(struct fusion *f, struct step **consumer, int index
     }
 }
 
-enum status fuse_epilogues(struct segment *segment, struct error *error)
+enum status fuse_epilogues(struct segment *segment, enum isa isa, struct error *error)
 {
-    struct fusion f = {.segment = segment, .error = error};
+    struct fusion f = {.segment = segment, .error = error, .isa = isa};
     if (!uses_count(segment, &f.uses))
         return no_memory(&f);
     struct step_list *steps = &segment->steps;

@@ -44,6 +44,7 @@ enum status eliminate_identities(struct graph *graph, struct pass_context *conte
 
 /* Passes over the steps of a segment, once a shape. */
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
-enum status fuse_epilogues(struct segment *segment, struct error *error);
+enum status fuse_epilogues(struct segment *segment, enum isa isa, struct error *error);
+enum status absorb_copies(struct segment *segment, enum isa isa, struct error *error);
 
 #endif

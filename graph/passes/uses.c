@@ -18,10 +18,11 @@ bool uses_count(const struct segment *segment, struct uses *uses)
     const struct graph *graph = segment->graph;
     struct region *region = segment->steps.region;
     size_t values = (size_t)graph->value_count + 1;
+    uses->outside = region_array(region, values, sizeof *uses->outside);
     uses->reads = region_array(region, values, sizeof *uses->reads);
     uses->writes = region_array(region, values, sizeof *uses->writes);
     uses->maker = region_array(region, values, sizeof *uses->maker);
-    if (!uses->reads || !uses->writes || !uses->maker)
+    if (!uses->outside || !uses->reads || !uses->writes || !uses->maker)
         return false;
     for (size_t i = 0; i < values; i++)
         uses->maker[i] = -1;
@@ -32,13 +33,15 @@ bool uses_count(const struct segment *segment, struct uses *uses)
         if (graph->values[i]->alias)
             uses->reads[graph->values[i]->alias->id]++;
     for (int i = 0; i < graph->output_count; i++)
-        uses->reads[graph->outputs[i]->id]++;
+        uses->outside[graph->outputs[i]->id]++;
     for (int i = 0; i < segment->rest_count; i++)
         for (int k = 0; k < segment->rest[i]->input_count; k++)
             if (segment->rest[i]->inputs[k])
-                uses->reads[segment->rest[i]->inputs[k]->id]++;
+                uses->outside[segment->rest[i]->inputs[k]->id]++;
     if (segment->needed)
-        uses->reads[segment->needed->id]++;
+        uses->outside[segment->needed->id]++;
+    for (int i = 0; i < graph->value_count; i++)
+        uses->reads[i] += uses->outside[i];
     return true;
 }
 
