@@ -12,6 +12,12 @@ struct infer_context {
     infer_observer observer;
 };
 
+size_t context_table_bytes(const struct infer_session *session, const struct needs *needs)
+{
+    return sizeof(struct infer_context) + thread_pool_bytes(session->threads) +
+           runner_table_bytes(session, session->graph, needs);
+}
+
 static enum status context_start(struct infer_context *context, struct error *error)
 {
     struct infer_session *session = context->session;

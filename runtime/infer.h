@@ -172,21 +172,39 @@ void infer_session_release(infer_session *session); /* contexts keep their sessi
 infer_isa infer_session_isa(const infer_session *session);
 int infer_session_threads(const infer_session *session);
 
-/* What one program needs, known before it runs. */
+/* What one program, or all of a session's, need: known before a run, in the bytes that the allocator is asked for.
+ *
+ *     weight_bytes + constant_bytes + table_bytes + contexts * (arena_bytes + result_bytes + context_bytes)
+ *
+ * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
+ * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
-    size_t weight_bytes;      /* of the model file */
-    size_t constant_bytes;    /* folded when the session was made and for this shape */
-    size_t arena_bytes;       /* activations and workspace of one context */
-    size_t lower_bound_bytes; /* no plan in this order of steps can be lower */
+    size_t weight_bytes;      /* in the model: not allocated but where the file was a pipe, or memory not aligned */
+    size_t constant_bytes;    /* folded when the session was made and for these shapes */
+    size_t table_bytes;       /* model, session and programs: graphs, steps, parameters, names */
+    size_t arena_bytes;       /* activations and workspace of a context, as large as its largest shape needs */
+    size_t lower_bound_bytes; /* no arena can be smaller with this order of steps */
+    bool arena_is_least;      /* that none is smaller than arena_bytes is proven; it may lie above the bound */
     size_t workspace_bytes;   /* the largest workspace of a step, within the arena */
-    size_t steps;
-    infer_isa isa; /* the highest that a kernel of these steps is made for; AUTO never */
-    bool complete; /* false: shapes depend on data from some step on, and the numbers cover the steps before it */
+    size_t result_bytes;      /* of a context, for outputs whose data is NULL; what the caller gives room for is less */
+    size_t context_bytes;     /* of a context: its tables. The stacks of its threads come from the system */
+    size_t steps;             /* of the program that has the most */
+    infer_isa isa;            /* the highest that a kernel of these steps is made for; AUTO never */
+    bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
+                               * Scan has a body, and the numbers leave out what only a run can tell */
 } infer_memory;
 
-/* Makes (or finds) the program for these inputs, whose `data` may be NULL, without running it. Errors as infer_run. */
+/* Makes (or finds) the program for these inputs, whose `data` may be NULL, without running it, and tells what that
+ * shape needs alone. A context that grows afterwards grows to the largest shape prepared, once: prepare all shapes
+ * first, and the first run of a context allocates all it will ever hold. Errors as infer_run. */
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_memory *memory, infer_error *error);
+
+/* What the session needs for all shapes prepared or run so far: constants and tables are of the programs that it keeps
+ * (or a context still holds), the rest is the largest of each, also of programs it has dropped. A model whose input
+ * shapes are all fixed needs no preparing: its program is made here. Any thread may ask at any time. Errors as
+ * infer_session_prepare, where a program is made. */
+infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error);
 
 /* --- runs ------------------------------------------------------------------------------------------------ */
 
@@ -209,7 +227,8 @@ void infer_context_release(infer_context *context);
 infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
                        size_t output_count, infer_error *error);
 
-/* Bytes of this context's arena so far: the largest any of its runs needed. */
+/* Bytes of this context's arena: 0 before its first run, then what the largest shape of its session needed when the
+ * arena last grew. It never shrinks. */
 size_t infer_context_arena_bytes(const infer_context *context);
 
 /* --- watching a run -------------------------------------------------------------------------------------- */

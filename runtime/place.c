@@ -231,6 +231,7 @@ static enum status plan_arena(struct placing *p)
     program->plan = arena;
     program->arena_bytes = plan.height;
     program->lower_bound_bytes = plan.lower_bound;
+    program->arena_is_least = plan.optimal;
     for (size_t i = 0; i < arena.count; i++) {
         if (arena.owners[i] >= 0)
             program->places[arena.owners[i]] = (struct operand){.space = SPACE_ARENA, .offset = arena.offsets[i]};

@@ -17,6 +17,33 @@ static struct program *program_allocate(const struct program_options *options)
     return program;
 }
 
+size_t program_table_bytes(const struct program *program)
+{
+    return sizeof *program + program->region.total - program->segment.constant_bytes;
+}
+
+enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
+                             struct error *error)
+{
+    void *copy = region_buffer(&program->region, key_bytes);
+    if (!copy)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+    program->key = memcpy(copy, key, key_bytes);
+    program->key_bytes = key_bytes;
+    program->totals = totals;
+    atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
+    atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
+    return STATUS_OK;
+}
+
+static void unregister(struct program *program)
+{
+    if (!program->totals)
+        return;
+    atomic_fetch_sub(&program->totals->table_bytes, program_table_bytes(program));
+    atomic_fetch_sub(&program->totals->constant_bytes, program->segment.constant_bytes);
+}
+
 void program_retain(struct program *program)
 {
     atomic_fetch_add(&program->references, 1);
@@ -27,6 +54,7 @@ void program_release(struct program *program)
     while (program && atomic_fetch_sub(&program->references, 1) == 1) {
         struct program *parent = program->parent;
         const struct allocator *allocator = program->region.allocator;
+        unregister(program);
         region_free(&program->region);
         release(allocator, program, sizeof *program);
         program = parent;
@@ -42,6 +70,16 @@ enum isa program_isa(const struct program *program)
             highest = kernel->isa;
     }
     return highest;
+}
+
+int program_most_operands(const struct program *program)
+{
+    int most = 0;
+    for (int i = 0; i < program->step_count; i++) {
+        int count = program->steps[i].step->input_count + program->steps[i].step->output_count;
+        most = count > most ? count : most;
+    }
+    return most;
 }
 
 struct operand program_place(const struct program *program, struct value *value)

@@ -45,11 +45,19 @@ struct arena_plan {
     size_t count;
 };
 
+/* Of the programs of a session that exist: in its table, or held by a context that ran them. */
+struct program_totals {
+    atomic_size_t table_bytes, constant_bytes;
+};
+
 struct program {
     atomic_int references;
     struct region region;
-    uint64_t id;            /* unique in the session; names the program in the keys of its continuations */
-    struct program *parent; /* a continuation's; retained */
+    const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
+    size_t key_bytes;
+    struct program_totals *totals; /* NULL: not registered */
+    uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent;        /* a continuation's; retained */
     struct segment segment;
     struct program_step *steps;
     int step_count;
@@ -58,8 +66,9 @@ struct program {
     struct output_binding *outputs;
     int output_count;
     struct arena_plan plan;
-    size_t arena_bytes, lower_bound_bytes, workspace_bytes, constant_bytes;
-    int slot_count; /* including the parent's */
+    size_t arena_bytes, lower_bound_bytes, workspace_bytes, constant_bytes; /* constants: the parent's too */
+    bool arena_is_least; /* proven: no plan in this order of steps is lower */
+    int slot_count;      /* including the parent's */
 
     /* Places of values by id (SPACE_NONE: not placed yet); of roots, see value_root. */
     struct operand *places;
@@ -95,8 +104,17 @@ enum status program_create(const struct program_options *options, const struct g
 enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
                              const struct known_input *awaited, struct program **program, struct error *error);
 
+/* Gives a program its key, a copy, and adds it to the totals until it is freed. */
+enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
+                             struct error *error);
+
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
+
+/* All it holds but its constants, without its parent. */
+size_t program_table_bytes(const struct program *program);
+/* Of the step that has the most, inputs and outputs. */
+int program_most_operands(const struct program *program);
 
 /* The highest that one of its kernels is made for. */
 enum isa program_isa(const struct program *program);

@@ -13,16 +13,10 @@ enum status program_cache_init(struct program_cache *cache, const struct allocat
     return STATUS_OK;
 }
 
-static void drop(struct program_cache *cache, struct cached_program *entry)
-{
-    program_release(entry->program);
-    release(cache->allocator, entry->key, entry->key_bytes);
-}
-
 void program_cache_free(struct program_cache *cache)
 {
     for (int i = 0; i < cache->count; i++)
-        drop(cache, &cache->entries[i]);
+        program_release(cache->entries[i].program);
     release(cache->allocator, cache->entries, (size_t)cache->capacity * sizeof *cache->entries);
     *cache = (struct program_cache){0};
 }
@@ -31,7 +25,8 @@ struct program *program_cache_find(struct program_cache *cache, const void *key,
 {
     for (int i = 0; i < cache->count; i++) {
         struct cached_program *entry = &cache->entries[i];
-        if (entry->hash != hash || entry->key_bytes != key_bytes || memcmp(entry->key, key, key_bytes) != 0)
+        const struct program *program = entry->program;
+        if (entry->hash != hash || program->key_bytes != key_bytes || memcmp(program->key, key, key_bytes) != 0)
             continue;
         entry->used = ++cache->clock;
         return entry->program;
@@ -39,13 +34,8 @@ struct program *program_cache_find(struct program_cache *cache, const void *key,
     return NULL;
 }
 
-enum status program_cache_add(struct program_cache *cache, const void *key, size_t key_bytes, uint64_t hash,
-                              struct program *program, struct error *error)
+void program_cache_add(struct program_cache *cache, uint64_t hash, struct program *program)
 {
-    void *copy = allocate(cache->allocator, key_bytes, ALIGNMENT);
-    if (!copy)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
-    memcpy(copy, key, key_bytes);
     struct cached_program *place = cache->entries;
     if (cache->count < cache->capacity) {
         place = &cache->entries[cache->count++];
@@ -53,10 +43,8 @@ enum status program_cache_add(struct program_cache *cache, const void *key, size
         for (int i = 1; i < cache->count; i++)
             if (cache->entries[i].used < place->used)
                 place = &cache->entries[i];
-        drop(cache, place);
+        program_release(place->program);
     }
     program_retain(program);
-    *place = (struct cached_program){
-        .hash = hash, .used = ++cache->clock, .key = copy, .key_bytes = key_bytes, .program = program};
-    return STATUS_OK;
+    *place = (struct cached_program){.hash = hash, .used = ++cache->clock, .program = program};
 }

@@ -7,8 +7,6 @@
 
 struct cached_program {
     uint64_t hash, used; /* used: when, by the cache's clock */
-    void *key;
-    size_t key_bytes;
     struct program *program;
 };
 
@@ -24,8 +22,7 @@ enum status program_cache_init(struct program_cache *cache, const struct allocat
 void program_cache_free(struct program_cache *cache);
 /* NULL: not there. The cache's reference, not the caller's. */
 struct program *program_cache_find(struct program_cache *cache, const void *key, size_t key_bytes, uint64_t hash);
-/* Takes a reference of its own; drops the entry least lately used where it is full. */
-enum status program_cache_add(struct program_cache *cache, const void *key, size_t key_bytes, uint64_t hash,
-                              struct program *program, struct error *error);
+/* Under the program's own key. Takes a reference of its own; drops the entry least lately used where it is full. */
+void program_cache_add(struct program_cache *cache, uint64_t hash, struct program *program);
 
 #endif

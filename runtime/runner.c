@@ -6,18 +6,26 @@
 
 #include <string.h>
 
+#define KEY_GRAIN 256 /* bytes that the room for a key grows by */
+
 /* --- memory ---------------------------------------------------------------------------------------------- */
+
+/* An empty table has an address too. */
+static size_t table_bytes(size_t count, size_t bytes_each)
+{
+    return (count ? count : 1) * bytes_each;
+}
 
 static void *zeroed(struct runner *runner, size_t count, size_t bytes_each)
 {
-    size_t bytes = (count ? count : 1) * bytes_each;
+    size_t bytes = table_bytes(count, bytes_each);
     void *memory = allocate(runner->allocator, bytes, ALIGNMENT);
     return memory ? memset(memory, 0, bytes) : NULL;
 }
 
 static void discard(struct runner *runner, void *memory, size_t count, size_t bytes_each)
 {
-    release(runner->allocator, memory, (count ? count : 1) * bytes_each);
+    release(runner->allocator, memory, table_bytes(count, bytes_each));
 }
 
 static enum status no_memory(struct error *error)
@@ -105,13 +113,31 @@ void runner_free(struct runner *runner)
     *runner = (struct runner){0};
 }
 
+/* What runner_init, key_append and reserve allocate, in that order. */
+size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs)
+{
+    const struct runner *runner = NULL; /* for the sizes of what its fields point to */
+    size_t inputs = (size_t)graph->input_count, outputs = (size_t)graph->output_count;
+    size_t operands = (size_t)needs->operands, slots = (size_t)needs->slots, awaited = (size_t)needs->awaited;
+    size_t bytes = (size_t)session->cached_programs * sizeof *runner->recent.entries;
+    bytes += table_bytes(inputs, sizeof *runner->inputs + sizeof *runner->known);
+    bytes += table_bytes(outputs, sizeof *runner->outputs + sizeof *runner->results);
+    bytes += table_bytes((size_t)session->threads, sizeof *runner->faults);
+    bytes += align_up(needs->key_bytes, KEY_GRAIN);
+    bytes += needs->arena_bytes ? 0 : 1;
+    bytes += table_bytes(operands, sizeof *runner->operand_pointers + sizeof *runner->dims_pointers +
+                                       sizeof *runner->operand_tensors + sizeof *runner->operand_names);
+    bytes += slots * sizeof *runner->slots;
+    return bytes + awaited * (sizeof *runner->awaited + sizeof *runner->learned);
+}
+
 /* --- finding programs ------------------------------------------------------------------------------------ */
 
 static enum status key_append(struct runner *runner, const void *bytes, size_t count, struct error *error)
 {
     size_t needed = runner->key_bytes + count;
     if (needed > runner->key_capacity) {
-        size_t capacity = needed < 256 ? 256 : needed * 2;
+        size_t capacity = align_up(needed, KEY_GRAIN);
         char *larger = allocate(runner->allocator, capacity, ALIGNMENT);
         if (!larger)
             return no_memory(error);
@@ -156,9 +182,11 @@ static enum status obtain(struct runner *runner, program_maker *make, void *user
     if (*program)
         return STATUS_OK;
     TRY(session_program(runner->session, runner->key, runner->key_bytes, hash, make, user, program, error));
-    enum status status = program_cache_add(&runner->recent, runner->key, runner->key_bytes, hash, *program, error);
+    if (runner_is_outermost(runner))
+        session_note(runner->session, *program);
+    program_cache_add(&runner->recent, hash, *program);
     program_release(*program);
-    return status;
+    return STATUS_OK;
 }
 
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error)
@@ -216,18 +244,28 @@ static enum status next_program(struct runner *runner, struct program *parent, s
 
 /* --- memory of a program --------------------------------------------------------------------------------- */
 
-/* A continuation finds in the arena what its parent left there. An empty arena has an address too. */
-static enum status reserve_arena(struct runner *runner, const struct program *program, struct error *error)
+static void release_arena(struct runner *runner)
 {
-    if (program->arena_bytes <= runner->arena_bytes && runner->arena)
+    release(runner->allocator, runner->arena, runner->arena_bytes);
+    runner->arena = NULL;
+    runner->arena_bytes = 0;
+}
+
+/* keep: a continuation finds in the arena what its parent left there. Otherwise nothing is in it, and there is never a
+ * small one beside a large one. An empty arena has an address too. */
+static enum status reserve_arena(struct runner *runner, size_t bytes, bool keep, struct error *error)
+{
+    if (bytes <= runner->arena_bytes && runner->arena)
         return STATUS_OK;
-    size_t bytes = program->arena_bytes ? program->arena_bytes : 1;
+    bytes = bytes ? bytes : 1;
+    if (!keep)
+        release_arena(runner);
     char *larger = allocate(runner->allocator, bytes, ALIGNMENT);
     if (!larger)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", bytes);
-    if (program->parent && runner->arena)
+    if (runner->arena)
         memcpy(larger, runner->arena, runner->arena_bytes);
-    release(runner->allocator, runner->arena, runner->arena_bytes);
+    release_arena(runner);
     runner->arena = larger;
     runner->arena_bytes = bytes;
     return STATUS_OK;
@@ -270,19 +308,8 @@ static enum status reserve_awaited(struct runner *runner, int count, struct erro
     return STATUS_OK;
 }
 
-static int most_operands(const struct program *program)
+static enum status reserve_operands(struct runner *runner, int count, struct error *error)
 {
-    int most = 0;
-    for (int i = 0; i < program->step_count; i++) {
-        int count = program->steps[i].step->input_count + program->steps[i].step->output_count;
-        most = count > most ? count : most;
-    }
-    return most;
-}
-
-static enum status reserve_operands(struct runner *runner, const struct program *program, struct error *error)
-{
-    int count = most_operands(program);
     if (count <= runner->operand_capacity && runner->operand_pointers)
         return STATUS_OK;
     free_operands(runner);
@@ -297,12 +324,24 @@ static enum status reserve_operands(struct runner *runner, const struct program 
     return no_memory(error);
 }
 
+static bool has_room(const struct runner *runner, const struct program *program)
+{
+    return runner->arena && program->arena_bytes <= runner->arena_bytes && runner->operand_pointers &&
+           program_most_operands(program) <= runner->operand_capacity && program->slot_count <= runner->slot_count &&
+           program->awaited_count <= runner->awaited_count;
+}
+
+/* What has to grow grows at once to what the session's programs need, so that shapes prepared before cost no further
+ * growth. */
 static enum status reserve(struct runner *runner, const struct program *program, struct error *error)
 {
-    TRY(reserve_arena(runner, program, error));
-    TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, program->slot_count, error));
-    TRY(reserve_awaited(runner, program->awaited_count, error));
-    TRY(reserve_operands(runner, program, error));
+    if (!has_room(runner, program)) {
+        struct needs needs = runner_is_outermost(runner) ? session_needs(runner->session) : program_needs(program);
+        TRY(reserve_arena(runner, needs.arena_bytes, program->parent != NULL, error));
+        TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, needs.slots, error));
+        TRY(reserve_awaited(runner, needs.awaited, error));
+        TRY(reserve_operands(runner, needs.operands, error));
+    }
     for (int i = 0; i < program->output_count; i++)
         TRY(runner_bind_output(runner, &program->outputs[i], error));
     return STATUS_OK;

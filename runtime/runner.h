@@ -49,6 +49,8 @@ struct runner {
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
                         struct thread_pool *pool, struct error *error);
 void runner_free(struct runner *runner);
+/* Beside arena, results and loops: what a runner comes to allocate that has run what `needs` counts. */
+size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs);
 
 /* Checks and takes the inputs of a run. with_data: every input needs its bytes. */
 enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
@@ -57,6 +59,12 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
+
+/* It runs the model's graph, not the body of a loop: what it needs is what the session counts. */
+static inline bool runner_is_outermost(const struct runner *runner)
+{
+    return runner->graph == runner->session->graph;
+}
 
 /* Gives an output memory, of the caller or of the runner. It may not be an input's. */
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);

@@ -109,7 +109,12 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
         return STATUS_OK;
     }
     struct slot *result = &runner->results[binding->index];
-    if (slot_reserve(runner, result, bytes, error) != STATUS_OK)
+    size_t room = bytes;
+    if (bytes > result->capacity) { /* as the arena: it grows at once, and the old one is gone before */
+        room = runner_is_outermost(runner) ? session_result_bytes(runner->session, binding->index) : bytes;
+        slot_free(runner->allocator, result);
+    }
+    if (slot_reserve(runner, result, room, error) != STATUS_OK)
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
     output->bytes = bytes;

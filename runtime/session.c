@@ -3,7 +3,6 @@
 #include "graph/op.h"
 #include "graph/passes/passes.h"
 #include "runtime/cores.h"
-#include "runtime/runner.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +65,10 @@ static enum status session_start(struct infer_session *session, const infer_sess
     if (!session->no_optimize)
         TRY(run_passes(session->graph, &context, NULL, error));
     session->constant_bytes = context.constant_bytes;
+    session->result_bytes =
+        region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
+    if (!session->result_bytes)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     return STATUS_OK;
 }
 
@@ -153,36 +156,15 @@ enum status session_program(struct infer_session *session, const void *key, size
         .id = id,
     };
     TRY(make(user, &options, program, error));
-    /* Two threads may have made the same program; both are right, and the table keeps one of them for the next. */
-    pthread_mutex_lock(&session->mutex);
-    enum status status = program_cache_add(&session->cache, key, key_bytes, hash, *program, error);
-    pthread_mutex_unlock(&session->mutex);
+    enum status status = program_register(*program, key, key_bytes, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
+        return status;
     }
-    return status;
-}
-
-infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
-                                   infer_memory *memory, infer_error *error)
-{
-    struct error from = {0};
-    struct runner runner;
-    struct program *program = NULL;
-    if (runner_init(&runner, session, session->graph, NULL, &from) == STATUS_OK &&
-        runner_bind_inputs(&runner, inputs, input_count, false, &from) == STATUS_OK &&
-        runner_first_program(&runner, &program, &from) == STATUS_OK)
-        *memory = (infer_memory){
-            .weight_bytes = session->model->weight_bytes,
-            .constant_bytes = session->constant_bytes + program->constant_bytes,
-            .arena_bytes = program->arena_bytes,
-            .lower_bound_bytes = program->lower_bound_bytes,
-            .workspace_bytes = program->workspace_bytes,
-            .steps = (size_t)program->step_count,
-            .isa = (infer_isa)((int)program_isa(program) + INFER_ISA_REFERENCE),
-            .complete = program->complete,
-        };
-    runner_free(&runner);
-    return publish_error(error, &from);
+    /* Two threads may have made the same program; both are right, and the table keeps one of them for the next. */
+    pthread_mutex_lock(&session->mutex);
+    program_cache_add(&session->cache, hash, *program);
+    pthread_mutex_unlock(&session->mutex);
+    return STATUS_OK;
 }

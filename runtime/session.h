@@ -6,6 +6,15 @@
 
 #include <pthread.h>
 
+/* What a context comes to take that runs some programs of the model's graph: the largest of each. */
+struct needs {
+    size_t arena_bytes, lower_bound_bytes, workspace_bytes, result_bytes, key_bytes;
+    int steps, operands, slots, awaited;
+    enum isa isa;
+    bool arena_is_least; /* proven, of the program that has the largest */
+    bool complete;       /* nothing of them depends on data; false where there is no program */
+};
+
 struct infer_session {
     atomic_int references;
     struct infer_model *model;
@@ -18,9 +27,12 @@ struct infer_session {
     bool no_optimize;
     size_t memory_limit; /* SIZE_MAX: none */
     int cached_programs;
-    pthread_mutex_t mutex; /* of the two below; never held while a program runs */
+    struct program_totals totals;
+    pthread_mutex_t mutex; /* of all below; never held while a program runs */
     struct program_cache cache;
     uint64_t next_id;
+    struct needs needs;   /* of every program made for the model's graph, also where it has left the cache */
+    size_t *result_bytes; /* the largest of each output; in the region */
 };
 
 /* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock. */
@@ -28,5 +40,14 @@ typedef enum status program_maker(void *user, const struct program_options *opti
                                   struct error *error);
 enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
                             program_maker *make, void *user, struct program **program, struct error *error);
+
+struct needs program_needs(const struct program *program);
+/* Counts a program of the model's graph among what the session needs. */
+void session_note(struct infer_session *session, const struct program *program);
+struct needs session_needs(struct infer_session *session);
+size_t session_result_bytes(struct infer_session *session, int output);
+
+/* What a context takes beside its arena and its results. */
+size_t context_table_bytes(const struct infer_session *session, const struct needs *needs);
 
 #endif

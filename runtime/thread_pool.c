@@ -202,6 +202,11 @@ static enum status start_workers(struct thread_pool *pool, struct error *error)
     return STATUS_OK;
 }
 
+size_t thread_pool_bytes(int threads)
+{
+    return align_up(sizeof(struct thread_pool) + (size_t)(threads - 1) * sizeof(struct worker), ALIGNMENT);
+}
+
 enum status thread_pool_create(const struct allocator *allocator, int threads, struct thread_pool **pool,
                                struct error *error)
 {
@@ -209,7 +214,7 @@ enum status thread_pool_create(const struct allocator *allocator, int threads, s
     if (threads < 1 || threads > THREAD_POOL_MOST)
         return error_set(error, STATUS_INVALID_ARGUMENT, "%d threads were asked for; 1 to %d are possible", threads,
                          THREAD_POOL_MOST);
-    size_t bytes = align_up(sizeof **pool + (size_t)(threads - 1) * sizeof(struct worker), ALIGNMENT);
+    size_t bytes = thread_pool_bytes(threads);
     struct thread_pool *made = allocate(allocator, bytes, ALIGNMENT);
     if (!made)
         return error_set(error, STATUS_OUT_OF_MEMORY, "no memory for a pool of %d threads", threads);

@@ -17,6 +17,7 @@ enum status thread_pool_create(const struct allocator *allocator, int threads, s
 void thread_pool_destroy(struct thread_pool *pool);
 
 int thread_pool_threads(const struct thread_pool *pool);
+size_t thread_pool_bytes(int threads); /* that such a pool takes of its allocator; stacks are the system's */
 
 /* Calls task(user, i, t) for each i in [0, tasks) and returns when all are done. Who does what is fixed: of
  * T = min(threads, tasks), thread t in [0, T) does the tasks [t * tasks / T, (t + 1) * tasks / T) in order, and thread

@@ -1,9 +1,9 @@
 /* The runtime by its public header, on graphs made here: programs, memory, threads, segments, loops. */
+#include "tests/counting_allocator.h"
 #include "tests/model_maker.h"
 #include "tests/suites.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,34 +106,10 @@ static float *ramp(int64_t count)
 
 /* --- memory -------------------------------------------------------------------------------------------- */
 
-/* An allocator that counts, and fails from a given call on. */
-struct counting {
-    atomic_long calls, bytes;
-    long fail_at; /* -1: never */
-};
-
-static void *counting_allocate(void *user, size_t bytes, size_t alignment)
-{
-    struct counting *counting = user;
-    long call = atomic_fetch_add(&counting->calls, 1);
-    if (counting->fail_at >= 0 && call >= counting->fail_at)
-        return NULL;
-    atomic_fetch_add(&counting->bytes, (long)bytes);
-    return default_allocator.allocate(NULL, bytes, alignment);
-}
-
-static void counting_release(void *user, void *memory, size_t bytes)
-{
-    struct counting *counting = user;
-    ck_assert_ptr_nonnull(memory);
-    atomic_fetch_sub(&counting->bytes, (long)bytes);
-    default_allocator.release(NULL, memory, bytes);
-}
-
 START_TEST(a_known_shape_allocates_nothing)
 {
     struct counting counting = {.fail_at = -1};
-    infer_allocator allocator = {counting_allocate, counting_release, &counting};
+    infer_allocator allocator = counting_allocator(&counting);
     infer_model_options options = {.allocator = &allocator};
     struct maker maker = maker_start();
     struct running r = running_begin(chain_model(&maker, &options), &(infer_session_options){.threads = 2});
@@ -157,7 +133,7 @@ END_TEST
 /* Everything from opening to the second shape, with the allocator failing from call `fail_at` on. */
 static infer_status everything(struct counting *counting)
 {
-    infer_allocator allocator = {counting_allocate, counting_release, counting};
+    infer_allocator allocator = counting_allocator(counting);
     infer_model_options options = {.allocator = &allocator};
     struct maker maker = maker_start();
     infer_error error = {0};
@@ -200,7 +176,7 @@ END_TEST
 START_TEST(a_limit_refuses_before_anything_is_allocated)
 {
     struct counting counting = {.fail_at = -1};
-    infer_allocator allocator = {counting_allocate, counting_release, &counting};
+    infer_allocator allocator = counting_allocator(&counting);
     infer_model_options options = {.allocator = &allocator};
     struct maker maker = maker_start();
     struct running r = running_begin(chain_model(&maker, &options),
@@ -223,7 +199,7 @@ END_TEST
 START_TEST(shapes_do_not_pile_up)
 {
     struct counting counting = {.fail_at = -1};
-    infer_allocator allocator = {counting_allocate, counting_release, &counting};
+    infer_allocator allocator = counting_allocator(&counting);
     infer_model_options options = {.allocator = &allocator};
     struct maker maker = maker_start();
     struct running r = running_begin(chain_model(&maker, &options), &(infer_session_options){.cached_programs = 4});

@@ -1,0 +1,208 @@
+/* What a session needs, known before it runs: sums over its programs, and the largest of each for its contexts. */
+#include "runtime/runner.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+static size_t sum(size_t a, size_t b)
+{
+    size_t total;
+    return add_size(a, b, &total) ? total : SIZE_MAX;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* --- needs ----------------------------------------------------------------------------------------------- */
+
+/* An empty result has an address too. */
+static size_t result_room(const struct output_binding *binding)
+{
+    return larger(value_bytes(binding->value), 1);
+}
+
+/* The body of a loop has programs of its own, which only a run makes. */
+static bool has_loop(const struct program *program)
+{
+    for (int i = 0; i < program->step_count; i++)
+        if (program->steps[i].step->control)
+            return true;
+    return false;
+}
+
+struct needs program_needs(const struct program *program)
+{
+    struct needs needs = {
+        .arena_bytes = program->arena_bytes,
+        .lower_bound_bytes = program->lower_bound_bytes,
+        .workspace_bytes = program->workspace_bytes,
+        .key_bytes = program->key_bytes,
+        .steps = program->step_count,
+        .operands = program_most_operands(program),
+        .slots = program->slot_count,
+        .awaited = program->awaited_count,
+        .isa = program_isa(program),
+        .arena_is_least = program->arena_is_least,
+        .complete = program->complete && !has_loop(program),
+    };
+    for (int i = 0; i < program->output_count; i++)
+        needs.result_bytes = sum(needs.result_bytes, result_room(&program->outputs[i]));
+    return needs;
+}
+
+/* Results are the session's to add up: the largest of each output may come from different programs. */
+static void add_needs(struct needs *all, const struct needs *one)
+{
+    bool first = all->key_bytes == 0; /* no program is without a key */
+    if (one->arena_bytes >= all->arena_bytes)
+        all->arena_is_least = one->arena_is_least || (all->arena_is_least && one->arena_bytes == all->arena_bytes);
+    all->complete = one->complete && (first || all->complete);
+    all->arena_bytes = larger(all->arena_bytes, one->arena_bytes);
+    all->lower_bound_bytes = larger(all->lower_bound_bytes, one->lower_bound_bytes);
+    all->workspace_bytes = larger(all->workspace_bytes, one->workspace_bytes);
+    all->key_bytes = larger(all->key_bytes, one->key_bytes);
+    all->steps = one->steps > all->steps ? one->steps : all->steps;
+    all->operands = one->operands > all->operands ? one->operands : all->operands;
+    all->slots = one->slots > all->slots ? one->slots : all->slots;
+    all->awaited = one->awaited > all->awaited ? one->awaited : all->awaited;
+    all->isa = one->isa > all->isa ? one->isa : all->isa;
+}
+
+void session_note(struct infer_session *session, const struct program *program)
+{
+    struct needs one = program_needs(program);
+    pthread_mutex_lock(&session->mutex);
+    add_needs(&session->needs, &one);
+    session->needs.result_bytes = 0;
+    for (int i = 0; i < program->output_count; i++) {
+        size_t *bytes = &session->result_bytes[program->outputs[i].index];
+        *bytes = larger(*bytes, result_room(&program->outputs[i]));
+    }
+    for (int i = 0; i < session->graph->output_count; i++)
+        session->needs.result_bytes = sum(session->needs.result_bytes, session->result_bytes[i]);
+    pthread_mutex_unlock(&session->mutex);
+}
+
+struct needs session_needs(struct infer_session *session)
+{
+    pthread_mutex_lock(&session->mutex);
+    struct needs needs = session->needs;
+    pthread_mutex_unlock(&session->mutex);
+    return needs;
+}
+
+size_t session_result_bytes(struct infer_session *session, int output)
+{
+    pthread_mutex_lock(&session->mutex);
+    size_t bytes = session->result_bytes[output];
+    pthread_mutex_unlock(&session->mutex);
+    return bytes;
+}
+
+/* --- what the caller is told ----------------------------------------------------------------------------- */
+
+/* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
+static size_t model_table_bytes(const struct infer_model *model)
+{
+    size_t file = model->copy_bytes + model->file.allocated;
+    return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0);
+}
+
+static size_t session_table_bytes(const struct infer_session *session)
+{
+    return sizeof *session + session->region.total - session->constant_bytes +
+           (size_t)session->cached_programs * sizeof *session->cache.entries;
+}
+
+/* `tables` and `constants` are of programs. */
+static infer_memory memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
+                              size_t constants)
+{
+    return (infer_memory){
+        .weight_bytes = session->model->weight_bytes,
+        .constant_bytes = session->constant_bytes + constants,
+        .table_bytes = model_table_bytes(session->model) + session_table_bytes(session) + tables,
+        .arena_bytes = needs->arena_bytes,
+        .lower_bound_bytes = needs->lower_bound_bytes,
+        .arena_is_least = needs->arena_is_least,
+        .workspace_bytes = needs->workspace_bytes,
+        .result_bytes = needs->result_bytes,
+        .context_bytes = context_table_bytes(session, needs),
+        .steps = (size_t)needs->steps,
+        .isa = (infer_isa)((int)needs->isa + INFER_ISA_REFERENCE),
+        .complete = needs->complete,
+    };
+}
+
+static enum status prepare(struct infer_session *session, const infer_tensor *inputs, size_t input_count,
+                           infer_memory *memory, struct error *error)
+{
+    struct runner runner;
+    struct program *program;
+    enum status status = runner_init(&runner, session, session->graph, NULL, error);
+    if (status == STATUS_OK)
+        status = runner_bind_inputs(&runner, inputs, input_count, false, error);
+    if (status == STATUS_OK)
+        status = runner_first_program(&runner, &program, error);
+    if (status == STATUS_OK) {
+        struct needs needs = program_needs(program);
+        *memory = memory_of(session, &needs, program_table_bytes(program), program->constant_bytes);
+    }
+    runner_free(&runner);
+    return status;
+}
+
+infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
+                                   infer_memory *memory, infer_error *error)
+{
+    struct error from = {0};
+    prepare(session, inputs, input_count, memory, &from);
+    return publish_error(error, &from);
+}
+
+/* A model whose input shapes are all given in its file needs nobody to name them. */
+static bool is_fixed(const struct graph *graph)
+{
+    for (int i = 0; i < graph->input_count; i++) {
+        const struct value *input = graph->inputs[i];
+        if (input->dtype == DTYPE_NONE || input->rank < 0)
+            return false;
+        for (int k = 0; k < input->rank; k++)
+            if (input->dims[k] < 0)
+                return false;
+    }
+    return true;
+}
+
+static enum status prepare_fixed(struct infer_session *session, struct error *error)
+{
+    const struct graph *graph = session->graph;
+    size_t count = (size_t)graph->input_count, bytes = (count + 1) * sizeof(infer_tensor);
+    infer_memory memory;
+    infer_tensor *inputs = allocate(session->allocator, bytes, ALIGNMENT);
+    if (!inputs)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the shapes of %zu inputs", count);
+    for (size_t i = 0; i < count; i++) {
+        const struct value *input = graph->inputs[i];
+        inputs[i] = (infer_tensor){.dtype = (infer_dtype)input->dtype, .rank = input->rank};
+        memcpy(inputs[i].dims, input->dims, sizeof inputs[i].dims);
+    }
+    enum status status = prepare(session, inputs, count, &memory, error);
+    release(session->allocator, inputs, bytes);
+    return status;
+}
+
+infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error)
+{
+    struct error from = {0};
+    struct needs needs = session_needs(session);
+    if (needs.key_bytes == 0 && is_fixed(session->graph) && prepare_fixed(session, &from) == STATUS_OK)
+        needs = session_needs(session);
+    if (from.status == STATUS_OK)
+        *memory = memory_of(session, &needs, atomic_load(&session->totals.table_bytes),
+                            atomic_load(&session->totals.constant_bytes));
+    return publish_error(error, &from);
+}
