@@ -265,7 +265,7 @@ refused 2 "only one" infer-run "$model" "$digit" --json - --profile -
 # --- infer-run: bisect ----------------------------------------------------------------------------------------
 
 # An ONNX file by hand, of elementwise nodes that fuse and others that do not. A zero in x gives an infinity, and that a
-# NaN.
+# NaN; the one in the mask is meant.
 python3 - "$work" <<'PY' || exit 1
 import os, struct, sys
 
@@ -300,7 +300,9 @@ def npy(name, descr, values):
     open(os.path.join(work, name), "wb").write(b"\x93NUMPY\x01\x00" + data)
 
 
-graph = node("Reciprocal", ["x"], "a/inverse") + node("Sub", ["a/inverse", "a/inverse"], "none")
+mask = field(1, 4) + field(2, 1) + field(8, "mask") + field(9, struct.pack("<4f", 0, 0, -float("inf"), 0))
+graph = field(5, mask) + node("Add", ["x", "mask"], "masked") + node("Softmax", ["masked"], "chosen")
+graph += field(12, tensor("chosen", 1, 4)) + node("Reciprocal", ["x"], "a/inverse") + node("Sub", ["a/inverse", "a/inverse"], "none")
 graph += node("Neg", ["none"], "negated") + node("Softmax", ["negated"], "soft") + node("Relu", ["soft"], "y")
 axis = field(5, field(1, "axis") + field(3, 0) + field(20, 2))
 graph += node("Concat", ["x", "soft", "negated"], "joined", axis) + field(12, tensor("joined", 1, 12))
@@ -340,7 +342,8 @@ differs_with()
 fused='make a/inverse \(Reciprocal\), make none \(Sub\), make negated \(Neg\)'
 nothing='^[0-9]+ values compared, 0 differ, [0-9]+ fused away or folded; [0-9]+ of [0-9]+ steps use another kernel than the'
 done_with "--bisect" "$nothing unoptimised program \$" infer-run "$model" "$digit" --bisect
-done_with "--bisect of fused steps" '^5 values compared, 0 differ, 2 fused' infer-run "$bisected" "$x" --bisect
+done_with "--bisect of fused steps, and an infinity in a mask" '^[0-9]+ values compared, 0 differ, 2 fused.* program $' \
+    infer-run "$bisected" "$x" --bisect
 done_with "--bisect --against reference" "$nothing reference \$" infer-run "$model" "$digit" --bisect --against reference
 done_with "--bisect of the unoptimised program" "$nothing reference \$" \
     infer-run "$model" "$digit" --bisect --against reference --no-optimize
@@ -419,6 +422,8 @@ refused 2 "'tpu'" infer-run "$model" "$digit" --device tpu
 refused 2 "'fp8'" infer-run "$model" "$digit" --precision fp8
 refused 2 "'1T'" infer-run "$model" "$digit" --memory-limit 1T
 refused 2 "needs a value" infer-run "$model" "$digit" --json
+refused 2 "option '--nosuch' is unknown" infer-run "$model" "$digit" --nosuch
+refused 2 "option '--dump' needs a value" infer-run "$model" "$digit" --dump
 refused 2 "takes no value" infer-run "$model" "$digit" --no-optimize=1
 INFER_ISA=sse infer-run "$model" "$digit" >"$work/out" 2>"$work/err"
 verdict "a wrong INFER_ISA" "$([ $? -eq 1 ] && grep -q "INFER_ISA is 'sse'" "$work/err" || cat "$work/err" "$work/out")"

@@ -40,7 +40,8 @@ int tool_option(const struct tool *tool, int argc, char **argv)
 {
     opterr = 0;
     int at = optind ? optind : 1, found = getopt_long(argc, argv, tool->short_options, tool->options, NULL);
-    const char *text = at < argc ? argv[at] : "";
+    /* An option may stand behind arguments, which getopt_long has then moved after it. */
+    const char *text = optind > at ? argv[optind - 1] : at < argc ? argv[at] : "";
     switch (found) {
     case 'h':
         fputs(tool->help, stdout);
