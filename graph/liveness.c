@@ -59,6 +59,8 @@ void segment_lives(const struct segment *segment, struct life *lives)
         lives[i] = (struct life){.first = NOT_HERE, .last = -1};
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
+        if (!step)
+            continue;
         touch_all(lives, step->inputs, step->input_count, s);
         touch_all(lives, step->outputs, step->output_count, s);
         for (int i = 0; i < step->output_count; i++) {
@@ -169,6 +171,8 @@ static size_t peak_of(const struct segment *segment, int threads, struct life *l
     peak = live;
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
+        if (!step)
+            continue;
         const struct value *overwritten = overwritten_root(lives, step, s);
         size_t now, workspaces;
         if (!add_begun(lives, step, s, &live) || !step_workspaces(step, threads, &workspaces))

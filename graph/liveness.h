@@ -1,5 +1,6 @@
 /* When the values of a segment are alive and what memory its steps take, for the order the steps have now. The rules
- * stand here alone: the order of steps is chosen by them, and places are given by them. */
+ * stand here alone: the order of steps is chosen by them, and places are given by them. Entries of the list may be
+ * NULL: a pass has taken the step away. */
 #ifndef INFER_GRAPH_LIVENESS_H
 #define INFER_GRAPH_LIVENESS_H
 

@@ -69,7 +69,10 @@ enum status op_emit(struct op_context *c, enum kernel_family family, const void 
     };
     if (!step.kernel)
         return no_kernel(c, family, input_count, inputs);
-    struct step *copy = step.params && step.inputs && step.outputs ? step_list_append(c->steps, &step) : NULL;
+    if (!step.params || !step.inputs || !step.outputs)
+        return op_no_memory(c);
+    step_mark_in_place(&step);
+    struct step *copy = step_list_append(c->steps, &step);
     if (emitted)
         *emitted = copy;
     return copy ? STATUS_OK : op_no_memory(c);

@@ -58,30 +58,39 @@ static bool lies_as_output(const struct pointwise_params *program, int i)
     const struct pointwise_operand *in = &program->operands[i], *out = &program->operands[program->input_count];
     if (dtype_bits((enum dtype)in->dtype) != dtype_bits((enum dtype)out->dtype))
         return false;
-    return memcmp(in->strides, out->strides, sizeof in->strides[0] * (size_t)program->rank) == 0;
+    for (int k = 0; k < program->rank; k++)
+        if (program->dims[k] != 1 && in->strides[k] != out->strides[k])
+            return false;
+    return true;
 }
 
-/* `first`: the step's input that is input 1 - or, for a step that is nothing but the program, 0 - of the program. */
-static void finish_program(struct step *step, struct pointwise_params *program, int first_input, int first)
+/* The program of a step; input *first of it is input *step_input of the step, and so on. NULL: it has none. */
+static struct pointwise_params *program_of(struct step *step, int *first, int *step_input)
 {
-    pointwise_merge_axes(program);
-    for (int i = first; i < program->input_count && program->output_count == 1; i++)
+    *first = *step_input = 0;
+    if (step->kernel->family == FAMILY_pointwise)
+        return step->params;
+    const struct pointwise_params **epilogue = step_epilogue(step, step_input);
+    *first = 1;
+    /* An epilogue is of the region, and its step's alone. */
+    return epilogue ? (struct pointwise_params *)(uintptr_t)*epilogue : NULL;
+}
+
+void step_mark_in_place(struct step *step)
+{
+    int first, step_input;
+    const struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
+    for (int i = first; program && i < program->input_count && program->output_count == 1; i++)
         if (lies_as_output(program, i))
-            step->in_place |= 1u << (first_input + i - first);
+            step->in_place |= 1u << (step_input + i - first);
 }
 
 void step_finish(struct step *step)
 {
-    int own;
-    if (!step->kernel)
-        return;
-    if (step->kernel->family == FAMILY_pointwise) {
-        finish_program(step, step->params, 0, 0);
-        return;
-    }
-    if (step->kernel->family == FAMILY_copy)
+    int first, step_input;
+    struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
+    if (program)
+        pointwise_merge_axes(program);
+    if (step->kernel && step->kernel->family == FAMILY_copy)
         copy_merge_axes(step->params);
-    const struct pointwise_params **epilogue = step_epilogue(step, &own);
-    if (epilogue && *epilogue) /* of the region, and this step's alone */
-        finish_program(step, (struct pointwise_params *)(uintptr_t)*epilogue, own, 1);
 }

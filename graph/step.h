@@ -59,8 +59,11 @@ struct step *step_list_append(struct step_list *list, const struct step *step); 
 /* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
 const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);
 
+/* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
+void step_mark_in_place(struct step *step);
+
 /* The last thing done to a step before it runs. Passes see pointwise programs over the dimensions of their output;
- * kernels get them with as few axes as can be. Sets which inputs a program may overwrite. */
+ * kernels get them, and copies, with as few axes as can be. */
 void step_finish(struct step *step);
 
 #endif

@@ -332,6 +332,7 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
     copy->kernel = kernel_select(copy->kernel->family, copy->params, isa);
     if (!copy->kernel)
         return NULL;
-    copy->in_place = 0; /* it was said of operands in C order; step_finish says it of programs */
+    copy->in_place = 0; /* it was said of operands in C order */
+    step_mark_in_place(copy);
     return copy;
 }

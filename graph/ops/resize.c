@@ -333,6 +333,42 @@ static int next_axis(const struct resize *resize, int rank, unsigned done)
     return best;
 }
 
+/* How often each element of an axis comes in a row, where nearest neighbours are just that; 0 where they are not. */
+static int64_t repetitions(const struct resize *resize, const struct axis_geometry *g)
+{
+    if (!changes(resize, g))
+        return 1;
+    int64_t times = g->input > 0 ? g->output / g->input : 0;
+    if (times * g->input != g->output)
+        return 0;
+    for (int64_t i = 0; i < g->output; i++)
+        if (nearest_index(resize->nearest, source_of(resize, g, i), g->input) != i / times)
+            return 0;
+    return times;
+}
+
+/* Nearest neighbours by whole factors: one copy that walks each element several times. */
+static bool repeat_params(const struct resize *resize, const struct value *input, const struct value *output,
+                          struct copy_params *params)
+{
+    int64_t from[MAX_RANK], to[MAX_RANK];
+    contiguous_strides(input->rank, input->dims, from);
+    contiguous_strides(output->rank, output->dims, to);
+    *params = (struct copy_params){.rank = 0};
+    for (int i = 0; i < input->rank; i++) {
+        int64_t times = repetitions(resize, &resize->axes[i]);
+        const int64_t dims[] = {input->dims[i], times}, reads[] = {from[i], 0}, writes[] = {times * to[i], to[i]};
+        for (int k = 0; k < (times == 1 ? 1 : 2); k++) {
+            if (times == 0 || params->rank == MAX_RANK)
+                return false;
+            params->dims[params->rank] = dims[k];
+            params->input_strides[params->rank] = reads[k];
+            params->output_strides[params->rank++] = writes[k];
+        }
+    }
+    return true;
+}
+
 static enum status resize_axes(struct op_context *c, const struct resize *resize, struct value *input,
                                struct value *output)
 {
@@ -341,8 +377,11 @@ static enum status resize_axes(struct op_context *c, const struct resize *resize
     unsigned done = 0;
     memcpy(dims, input->dims, sizeof dims);
     int axis = next_axis(resize, input->rank, done);
+    struct copy_params repeat;
     if (axis < 0)
         return op_alias(c, output, input, 0);
+    if (resize->mode == MODE_NEAREST && dtype_bits(input->dtype) >= 8 && repeat_params(resize, input, output, &repeat))
+        return op_copy(c, input, output, &repeat);
     while (axis >= 0) {
         done |= 1u << axis;
         dims[axis] = resize->axes[axis].output;

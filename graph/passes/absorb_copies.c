@@ -3,6 +3,7 @@
 #include "graph/passes/passes.h"
 #include "graph/passes/uses.h"
 
+#include "graph/liveness.h"
 #include "graph/op.h"
 #include "graph/walk.h"
 
@@ -11,6 +12,7 @@ struct absorption {
     struct error *error;
     enum isa isa;
     struct uses uses;
+    size_t peak; /* of live bytes, so far */
 };
 
 static enum status no_memory(struct absorption *a)
@@ -85,6 +87,27 @@ static struct step *redirect_reads(struct absorption *a, struct step *step, cons
     return result;
 }
 
+/* Steps from `first` on are those of the other list, which gets what they were. */
+static void exchange(struct absorption *a, struct step **others, int first)
+{
+    struct step_list *steps = &a->segment->steps;
+    for (int s = first; s < steps->count; s++) {
+        struct step *step = steps->steps[s];
+        steps->steps[s] = others[s];
+        others[s] = step;
+    }
+}
+
+/* Whether the order of steps takes no more memory than before. */
+static bool keeps_peak(struct absorption *a)
+{
+    size_t peak = segment_peak(a->segment, 1);
+    if (peak > a->peak)
+        return false;
+    a->peak = peak;
+    return true;
+}
+
 /* Readers of the copy at `index` take the original; *done says whether all of them could. */
 static enum status absorb_into_readers(struct absorption *a, int index, bool *done)
 {
@@ -106,10 +129,11 @@ static enum status absorb_into_readers(struct absorption *a, int index, bool *do
         if (!changed[s])
             return STATUS_OK;
     }
-    for (int s = index + 1; s < steps->count; s++)
-        if (steps->steps[s])
-            steps->steps[s] = changed[s];
-    *done = true;
+    changed[index] = NULL;
+    exchange(a, changed, index);
+    *done = keeps_peak(a);
+    if (!*done)
+        exchange(a, changed, index);
     return STATUS_OK;
 }
 
@@ -165,7 +189,7 @@ static bool may_write_early(const struct absorption *a, int from, int to, const 
 static enum status absorb_into_maker(struct absorption *a, int index, bool *done)
 {
     struct step_list *steps = &a->segment->steps;
-    const struct step *copy = steps->steps[index];
+    struct step *copy = steps->steps[index];
     struct value *target = copy->outputs[0];
     struct relocation relocation;
     *done = false;
@@ -173,7 +197,7 @@ static enum status absorb_into_maker(struct absorption *a, int index, bool *done
     if (maker < 0 || !steps->steps[maker] || copy->inputs[0]->dtype != target->dtype ||
         !relocation_of_copy(copy, false, &relocation) || !may_write_early(a, maker, index, value_root(target, NULL)))
         return STATUS_OK;
-    struct step *step = steps->steps[maker];
+    struct step *step = steps->steps[maker], *before = step;
     if (step->outputs[0] != value_root(copy->inputs[0], NULL))
         return STATUS_OK;
     step = step_relocated(step, step->input_count, &relocation, 0, a->isa, steps->region);
@@ -184,7 +208,12 @@ static enum status absorb_into_maker(struct absorption *a, int index, bool *done
         return no_memory(a);
     step->outputs[0] = view;
     steps->steps[maker] = step;
-    *done = true;
+    steps->steps[index] = NULL;
+    *done = keeps_peak(a);
+    if (!*done) {
+        steps->steps[maker] = before;
+        steps->steps[index] = copy;
+    }
     return STATUS_OK;
 }
 
@@ -200,7 +229,6 @@ static enum status absorb(struct absorption *a, int index, bool *done)
         TRY(absorb_into_maker(a, index, done));
     if (!*done)
         return STATUS_OK;
-    a->segment->steps.steps[index] = NULL;
     return uses_count(a->segment, &a->uses) ? STATUS_OK : no_memory(a);
 }
 
@@ -209,6 +237,7 @@ enum status absorb_copies(struct segment *segment, enum isa isa, struct error *e
     struct absorption a = {.segment = segment, .error = error, .isa = isa};
     if (!uses_count(segment, &a.uses))
         return no_memory(&a);
+    a.peak = segment_peak(segment, 1);
     for (int s = 0; s < segment->steps.count; s++) {
         bool done;
         if (is_copy(segment->steps.steps[s]))

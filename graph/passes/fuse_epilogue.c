@@ -170,6 +170,7 @@ static enum status attach(struct fusion *f, struct step *maker, struct step **co
     maker->input_count = own + extra;
     maker->outputs = outputs;
     maker->node = node;
+    step_mark_in_place(maker);
     *consumer = maker;
     return STATUS_OK;
 }
