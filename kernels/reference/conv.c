@@ -1,5 +1,5 @@
 /* Convolution as a product of matrices: the weights, times what each tap sees (gathered block by block, so that it
- * stays in the cache). */
+ * stays in the cache; small blocks, since each thread's workspace is part of the arena). */
 #include "kernels/conv.h"
 
 #include "kernels/reference/types.h"
@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define BLOCK_POSITIONS 128
-#define BLOCK_CHANNELS 64 /* output channels */
-#define BLOCK_DEPTH 32    /* pairs of an input channel and a tap */
+#define BLOCK_POSITIONS 64
+#define BLOCK_CHANNELS 32 /* output channels */
+#define BLOCK_DEPTH 16    /* pairs of an input channel and a tap */
 
 /* Some output channels at some positions (counted along the flattened output) of one image and group. */
 struct block {

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#define BLOCK_ROWS 64
-#define BLOCK_COLUMNS 256
-#define BLOCK_DEPTH 128
+#define BLOCK_ROWS 32
+#define BLOCK_COLUMNS 64
+#define BLOCK_DEPTH 64
 
 /* A block of C of one matrix of the batch, and the offsets of the four matrices. */
 struct block {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#define TILE 256 /* elements: 24 registers of 8 bytes are 48 KB at worst, 4 to 8 KB in practice */
+#define TILE 256 /* elements: 24 registers of 8 bytes are 48 KB at worst, 2 to 8 KB in practice */
 
 typedef void instruction_function(void *target, const void *a, const void *b, const void *c, int n, const double *p);
 
@@ -273,14 +273,46 @@ static bool has_zero(const uint64_t *divisors, int n)
     return false;
 }
 
+/* The result is of another class than f32, or is made of another. */
+static bool leaves_f32(const struct pointwise_instruction *code)
+{
+    switch (code->opcode) {
+    case POINTWISE_TO_F64:
+    case POINTWISE_TO_I64:
+    case POINTWISE_TO_U64:
+    case POINTWISE_TO_BOOL:
+    case POINTWISE_EQUAL:
+    case POINTWISE_LESS:
+    case POINTWISE_LESS_EQUAL:
+    case POINTWISE_IS_NAN:
+    case POINTWISE_IS_INF:
+        return true;
+    default:
+        return code->class != CLASS_F32;
+    }
+}
+
+/* Of one element. Programs of f32 alone, which most are, get by with half. */
+static size_t register_bytes(const struct pointwise_params *p)
+{
+    for (int i = 0; i < p->input_count; i++)
+        if (pointwise_class_of((enum dtype)p->operands[i].dtype) != CLASS_F32)
+            return 8;
+    for (int i = 0; i < p->instruction_count; i++)
+        if (leaves_f32(&p->code[i]))
+            return 8;
+    return 4;
+}
+
 /* n elements of a row; offsets of all operands are those of the first. */
 static void run_tile(const struct pointwise_params *p, const struct kernel_call *call, const int64_t *offsets, int n)
 {
     char *tile = call->workspace;
     void *registers[POINTWISE_MAX_REGISTERS];
     int axis = p->rank - 1;
+    size_t each = register_bytes(p);
     for (int i = 0; i < POINTWISE_MAX_REGISTERS; i++)
-        registers[i] = tile + (size_t)i * TILE * 8;
+        registers[i] = tile + (size_t)i * TILE * each;
     for (int i = 0; i < p->input_count; i++) {
         const struct pointwise_operand *in = &p->operands[i];
         load(registers[i], call->inputs[i], offsets[i], in->strides[axis], n, (enum dtype)in->dtype);
@@ -360,7 +392,7 @@ static int register_count(const struct pointwise_params *p)
 
 static size_t pointwise_workspace(const void *params)
 {
-    return (size_t)register_count(params) * TILE * 8;
+    return (size_t)register_count(params) * TILE * register_bytes(params);
 }
 
 size_t epilogue_workspace(const struct pointwise_params *program)
