@@ -25,6 +25,9 @@ struct value {
     /* Set by lowering: these bytes are bytes [alias_offset, ...) of another value. */
     struct value *alias;
     size_t alias_offset;
+    /* Set by passes along with an alias: the elements do not lie one after the other; only the step that has this value
+     * as an operand knows how. */
+    bool strided;
 };
 
 enum attribute_kind {

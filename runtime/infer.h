@@ -242,8 +242,9 @@ typedef struct infer_step {
     const char *const *sources; /* names of all ONNX nodes that this step stands for */
     size_t source_count;
     size_t input_count, output_count;
-    const infer_tensor *inputs, *outputs; /* dtype INFER_NONE: an absent optional one */
-    const char *const *output_names;      /* ONNX names; "" for a value between two steps of one node */
+    /* dtype INFER_NONE: an absent optional one; data NULL: a part of a larger tensor, walked through strides. */
+    const infer_tensor *inputs, *outputs;
+    const char *const *output_names; /* ONNX names; "" for a value between two steps of one node */
     int tasks;
     double flops; /* multiplications and additions; 0 where they are not counted */
 } infer_step;

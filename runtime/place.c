@@ -141,6 +141,19 @@ static void inherit_places(struct placing *p)
     }
 }
 
+/* A value that several steps write, each a part of it, is made by the last. */
+static void find_makers(struct placing *p)
+{
+    struct program *program = p->program;
+    const struct step_list *steps = &program->segment.steps;
+    for (int i = 0; i < program->place_count; i++)
+        program->makers[i] = -1;
+    for (int s = 0; s < steps->count; s++)
+        for (int i = 0; i < steps->steps[s]->output_count; i++)
+            for (const struct value *value = steps->steps[s]->outputs[i]; value; value = value->alias)
+                program->makers[value->id] = s;
+}
+
 /* --- in place -------------------------------------------------------------------------------------------- */
 
 /* A result that may be written over an input which dies there takes its memory. */
@@ -260,8 +273,6 @@ static enum status place_operands(struct placing *p)
 {
     struct program *program = p->program;
     const struct step_list *steps = &program->segment.steps;
-    for (int i = 0; i < program->place_count; i++)
-        program->makers[i] = -1;
     for (int s = 0; s < steps->count; s++) {
         const struct step *step = steps->steps[s];
         size_t count = (size_t)step->input_count + (size_t)step->output_count;
@@ -272,8 +283,6 @@ static enum status place_operands(struct placing *p)
             TRY(place_operand(p, step->inputs[i], &operands[i]));
         for (int i = 0; i < step->output_count; i++) {
             TRY(place_operand(p, step->outputs[i], &operands[step->input_count + i]));
-            if (step->outputs[i])
-                program->makers[step->outputs[i]->id] = s;
         }
         program->steps[s].step = step;
         program->steps[s].operands = operands;
@@ -314,6 +323,7 @@ enum status place_values(struct program *program, const struct program_options *
     segment_lives(&program->segment, p.lives);
     TRY(place_outputs(&p));
     segment_lives(&program->segment, p.lives); /* again, with the copies to outputs */
+    find_makers(&p); /* as long as a view is a view, and no result lies over an input */
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
     TRY(plan_arena(&p));

@@ -474,6 +474,8 @@ static infer_step describe(struct runner *runner, const struct program *program,
         runner->operand_names[i] = value ? value->name : "";
         runner->operand_tensors[i] =
             value ? runner_tensor(runner, program, value, step->operands[i]) : (infer_tensor){0};
+        if (value && value->strided)
+            runner->operand_tensors[i].data = NULL;
     }
     return (infer_step){
         .index = index,

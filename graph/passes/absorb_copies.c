@@ -56,6 +56,7 @@ static struct value *view_of(struct absorption *a, struct value *target, int64_t
     if (!view)
         return NULL;
     view->alias = target;
+    view->strided = true;
     view->alias_offset = (size_t)element * dtype_bits(like->dtype) / 8;
     return view;
 }
