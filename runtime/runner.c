@@ -465,17 +465,29 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 
 /* --- observing ------------------------------------------------------------------------------------------- */
 
+/* Of a strided operand only the tensor it is a part of can be shown, and that only once all of it is written. */
+static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
+                                     struct operand operand, bool written)
+{
+    if (!value->strided)
+        return runner_tensor(runner, program, value, operand);
+    struct value *root = value_root(value, NULL);
+    infer_tensor whole = runner_tensor(runner, program, root, program_place(program, root));
+    if (written)
+        whole.data = NULL;
+    return whole;
+}
+
 static infer_step describe(struct runner *runner, const struct program *program, size_t index)
 {
     const struct program_step *step = &program->steps[index];
     const struct step *from = step->step;
     for (int i = 0; i < from->input_count + from->output_count; i++) {
-        const struct value *value = i < from->input_count ? from->inputs[i] : from->outputs[i - from->input_count];
+        struct value *value = i < from->input_count ? from->inputs[i] : from->outputs[i - from->input_count];
         runner->operand_names[i] = value ? value->name : "";
         runner->operand_tensors[i] =
-            value ? runner_tensor(runner, program, value, step->operands[i]) : (infer_tensor){0};
-        if (value && value->strided)
-            runner->operand_tensors[i].data = NULL;
+            value ? describe_operand(runner, program, value, step->operands[i], i >= from->input_count)
+                  : (infer_tensor){0};
     }
     return (infer_step){
         .index = index,

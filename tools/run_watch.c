@@ -89,6 +89,8 @@ static void find_specials(const infer_tensor *tensor, int64_t place[2])
     infer_tensor numbers = tensor_numbers(tensor, &count);
     place[SPECIAL_NAN] = place[SPECIAL_INFINITY] = -1;
     bool complex = numbers.dtype != tensor->dtype;
+    if (!tensor->data)
+        return;
     if (!complex && !dtype_is_float((enum dtype)tensor->dtype))
         return;
     for (int64_t i = 0; i < count; i++) {
