@@ -243,8 +243,7 @@ typedef struct infer_step {
     size_t source_count;
     size_t input_count, output_count;
     /* dtype INFER_NONE: an absent optional one. Where a step goes through a part of a larger tensor, or through a tensor
-     * in another order, that tensor is shown; and without data where it is an output, since other parts of it may not
-     * have been written yet. */
+     * in another order, that tensor is shown; other parts of an output may not have been written yet. */
     const infer_tensor *inputs, *outputs;
     const char *const *output_names; /* ONNX names; "" for a value between two steps of one node */
     int tasks;

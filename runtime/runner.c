@@ -465,17 +465,14 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 
 /* --- observing ------------------------------------------------------------------------------------------- */
 
-/* Of a strided operand only the tensor it is a part of can be shown, and that only once all of it is written. */
+/* Of a strided operand only the tensor it is a part of can be shown. */
 static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
-                                     struct operand operand, bool written)
+                                     struct operand operand)
 {
     if (!value->strided)
         return runner_tensor(runner, program, value, operand);
     struct value *root = value_root(value, NULL);
-    infer_tensor whole = runner_tensor(runner, program, root, program_place(program, root));
-    if (written)
-        whole.data = NULL;
-    return whole;
+    return runner_tensor(runner, program, root, program_place(program, root));
 }
 
 static infer_step describe(struct runner *runner, const struct program *program, size_t index)
@@ -486,8 +483,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
         struct value *value = i < from->input_count ? from->inputs[i] : from->outputs[i - from->input_count];
         runner->operand_names[i] = value ? value->name : "";
         runner->operand_tensors[i] =
-            value ? describe_operand(runner, program, value, step->operands[i], i >= from->input_count)
-                  : (infer_tensor){0};
+            value ? describe_operand(runner, program, value, step->operands[i]) : (infer_tensor){0};
     }
     return (infer_step){
         .index = index,

@@ -44,7 +44,8 @@ static void print_type(FILE *file, const infer_tensor *tensor)
 /* Steps that lead to a value, back to values that were compared and are equal. */
 struct between {
     const struct bisect *bisect;
-    bool *steps;        /* by step of the run */
+    const struct watch *watch;
+    bool *steps;
     const char **equal; /* names */
     size_t equal_count, equal_capacity;
     bool no_memory;
@@ -68,90 +69,106 @@ static void add_equal(struct between *between, const char *name)
     between->equal[between->equal_count++] = name;
 }
 
-static void follow_input(struct between *between, const struct watched_step *step, const infer_tensor *input)
+static bool stop_at_equal(void *user, const struct watched_value *written)
 {
-    const struct watch *run = &between->bisect->run;
-    size_t at = step->written_before, left = input->bytes;
-    const struct watched_value *writer;
-    while ((writer = watch_writer(run, input, &at, &left))) {
-        const struct bisect_value *value = bisect_value(between->bisect, writer->name);
-        if (value && value->compared && !value->differs)
-            add_equal(between, value->name);
-        else if (writer->step >= 0)
-            between->steps[writer->step] = true;
-    }
-    if (left > 0 && watch_input(run, input))
-        add_equal(between, watch_input(run, input));
+    struct between *between = user;
+    const struct bisect_value *value = bisect_value(between->bisect, written->name);
+    bool equal = value && value->compared && !value->differs;
+    if (equal)
+        add_equal(between, value->name);
+    return equal;
 }
 
-static void follow_step(struct between *between, int index)
+static bool stop_at_seen(void *user, const struct watched_value *written)
 {
-    const struct watch *run = &between->bisect->run;
-    const struct watched_step *step = &run->steps[index];
-    for (size_t k = 0; k < step->input_count; k++)
-        follow_input(between, step, &step->inputs[k]);
-    for (int i = 0; i < index; i++) /* a node of several steps is one */
-        if (strcmp(run->steps[i].node, step->node) == 0)
-            between->steps[i] = true;
+    (void)user;
+    return written->known;
 }
 
-/* A step reads what earlier ones wrote, so one pass backwards meets all of them. */
-static void follow(struct between *between, int last)
+static void note_input(void *user, const char *input, const struct watched_step *reader)
 {
-    between->steps[last] = true;
-    for (int i = last; i >= 0; i--)
-        if (between->steps[i])
-            follow_step(between, i);
+    struct between *between = user;
+    (void)reader;
+    if (input)
+        add_equal(between, input);
 }
 
-static bool listed_before(const struct between *between, int step, const char *node)
+static bool listed_before(const struct between *between, size_t step, const char *node)
 {
-    for (int i = 0; i < step; i++)
-        for (size_t k = 0; between->steps[i] && k < between->bisect->run.steps[i].source_count; k++)
-            if (strcmp(between->bisect->run.steps[i].sources[k], node) == 0)
+    for (size_t i = 0; i < step; i++)
+        for (size_t k = 0; between->steps[i] && k < between->watch->steps[i].source_count; k++)
+            if (strcmp(between->watch->steps[i].sources[k], node) == 0)
                 return true;
     return false;
 }
 
-static void print_between(const struct between *between, FILE *file, const char *name, int last)
+/* The nodes, but for `without`; the first after `separator`. Returns what to put before one more. */
+static const char *print_nodes(const struct between *between, FILE *file, const char *separator, const char *without)
 {
-    const struct watch *run = &between->bisect->run;
-    const char *separator = ": ";
-    fputs("  between   ", file);
-    for (size_t i = 0; i < between->equal_count; i++)
-        fprintf(file, "%s%s", i ? ", " : "", between->equal[i]);
-    fprintf(file, "%s and %s",
-            between->equal_count == 0   ? "constants"
-            : between->equal_count == 1 ? ", the last equal value,"
-                                        : ", the last equal values,",
-            name);
-    for (int i = 0; i <= last; i++) {
-        for (size_t k = 0; between->steps[i] && k < run->steps[i].source_count; k++) {
-            if (listed_before(between, i, run->steps[i].sources[k]))
+    const struct watch *watch = between->watch;
+    for (size_t i = 0; i < watch->step_count; i++) {
+        for (size_t k = 0; between->steps[i] && k < watch->steps[i].source_count; k++) {
+            const char *node = watch->steps[i].sources[k];
+            if (strcmp(node, without) == 0 || listed_before(between, i, node))
                 continue;
             fputs(separator, file);
-            print_node(between->bisect, file, run->steps[i].sources[k]);
+            print_node(between->bisect, file, node);
             separator = ", ";
         }
     }
-    fputc('\n', file);
+    return separator;
+}
+
+static void print_equal(const struct between *between, FILE *file)
+{
+    fputs("  between   ", file);
+    for (size_t i = 0; i < between->equal_count; i++)
+        fprintf(file, "%s%s", i ? ", " : "", between->equal[i]);
+    fputs(between->equal_count == 0   ? "constants"
+          : between->equal_count == 1 ? ", the last equal value,"
+                                      : ", the last equal values,",
+          file);
+}
+
+/* False: no memory. */
+static bool between_start(struct between *between, const struct bisect *bisect, const struct watch *watch,
+                          size_t written, bool (*stop)(void *user, const struct watched_value *value))
+{
+    struct tracer tracer = {.stop = stop, .outside = note_input, .user = between};
+    *between = (struct between){.bisect = bisect, .watch = watch};
+    between->steps = calloc(watch->step_count + 1, sizeof *between->steps);
+    if (!between->steps)
+        return false;
+    watch_trace(watch, written, &tracer, between->steps);
+    return !between->no_memory;
+}
+
+static void between_free(struct between *between)
+{
+    free(between->equal);
+    free(between->steps);
+}
+
+static enum status no_memory(struct error *error)
+{
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the report");
 }
 
 static enum status report_between(const struct bisect *bisect, const struct bisect_value *value, FILE *file,
                                   struct error *error)
 {
-    struct between between = {.bisect = bisect};
-    if (value->step < 0)
+    struct between between;
+    size_t written;
+    if (!watch_find(&bisect->run, value->name, &written))
         return STATUS_OK;
-    between.steps = calloc(bisect->run.step_count, sizeof *between.steps);
-    between.no_memory = !between.steps;
-    if (between.steps)
-        follow(&between, value->step);
-    if (!between.no_memory)
-        print_between(&between, file, value->name, value->step);
-    free(between.equal);
-    free(between.steps);
-    return between.no_memory ? error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the report") : STATUS_OK;
+    bool done = between_start(&between, bisect, &bisect->run, written, stop_at_equal);
+    if (done) {
+        print_equal(&between, file);
+        fprintf(file, " and %s: ", value->name);
+        fprintf(file, "%s%s (%s)\n", print_nodes(&between, file, "", value->node), value->node, value->op);
+    }
+    between_free(&between);
+    return done ? STATUS_OK : no_memory(error);
 }
 
 /* --- the difference ------------------------------------------------------------------------------------------ */
@@ -226,71 +243,77 @@ static void report_counts(const struct bisect *bisect, FILE *file)
 
 /* --- NaN and infinity ---------------------------------------------------------------------------------------- */
 
-static void report_sources(const struct bisect *bisect, const struct watched_step *step, FILE *file)
+static void report_outside(const struct special_source *source, const struct watch *watch, FILE *file)
 {
-    if (step->source_count == 1 && strcmp(step->sources[0], step->node) == 0)
-        return;
-    for (size_t i = 0; i < step->source_count; i++) {
-        fputs(i ? ", " : ", which stands for ", file);
-        print_node(bisect, file, step->sources[i]);
-    }
+    if (source->step < 0)
+        fprintf(file, " of input %s", source->value);
+    else
+        fprintf(file, " of a constant that node %s (%s) reads", watch->steps[source->step].node,
+                watch->steps[source->step].op);
 }
 
-static void report_special(const struct bisect *bisect, const struct watch *watch, int kind, const char *program,
-                           FILE *file)
+/* What lies between it and the values that were seen, where that is more than its own node. */
+static bool report_made(const struct bisect *bisect, const struct special_source *source, const struct watch *watch,
+                        FILE *file)
+{
+    const struct bisect_value *value = bisect_value(bisect, source->value);
+    struct between between;
+    fprintf(file, " of %s", source->value);
+    if (value)
+        fprintf(file, ", output of node %s (%s)", value->node, value->op);
+    bool done = between_start(&between, bisect, watch, source->written, stop_at_seen);
+    if (done)
+        print_nodes(&between, file, ", with ", value ? value->node : "");
+    between_free(&between);
+    return done;
+}
+
+static enum status report_special(const struct bisect *bisect, const struct watch *watch, int kind, const char *program,
+                                  FILE *file, struct error *error)
 {
     const struct special_source *source = &watch->first[kind];
-    const struct watched_step *step = source->step >= 0 ? &watch->steps[source->step] : NULL;
+    bool done = true;
+    if (!source->found)
+        return STATUS_OK;
     fprintf(file, "first %s  ", kind == SPECIAL_NAN ? "NaN     " : "infinity");
     print_place(file, &source->tensor, source->place);
-    if (!step)
-        fprintf(file, " of input %s", source->value);
-    else if (source->from_outside)
-        fprintf(file, " of a constant that node %s (%s) reads", step->node, step->op);
-    else if (*source->value)
-        fprintf(file, " of %s, output of node %s (%s)", source->value, step->node, step->op);
+    if (source->from_outside)
+        report_outside(source, watch, file);
     else
-        fprintf(file, " of what node %s (%s) makes", step->node, step->op);
-    if (step)
-        report_sources(bisect, step, file);
+        done = report_made(bisect, source, watch, file);
     fprintf(file, "; in %s\n", program);
+    return done ? STATUS_OK : no_memory(error);
 }
 
-/* Whether both runs name one place, with nothing that one of them has to add. */
+/* Whether both runs name one value and place. */
 static bool same_source(const struct bisect *bisect, int kind)
 {
     const struct special_source *a = &bisect->expected.first[kind], *b = &bisect->run.first[kind];
-    if (!a->found || !b->found || a->place != b->place || strcmp(a->value, b->value) != 0 ||
-        (a->step < 0) != (b->step < 0))
-        return false;
-    if (a->step < 0)
-        return true;
-    const struct watched_step *ours = &bisect->run.steps[b->step];
-    return strcmp(bisect->expected.steps[a->step].node, ours->node) == 0 && ours->source_count == 1;
+    return a->found && b->found && a->place == b->place && strcmp(a->value, b->value) == 0;
 }
 
 /* The run that stands for the imported graph says it best, so it comes first. */
-static void report_specials(const struct bisect *bisect, FILE *file)
+static enum status report_specials(const struct bisect *bisect, FILE *file, struct error *error)
 {
     for (int kind = 0; kind < 2; kind++) {
-        if (same_source(bisect, kind)) {
-            report_special(bisect, &bisect->run, kind, "both programs", file);
-            continue;
-        }
-        if (bisect->expected.first[kind].found)
-            report_special(bisect, &bisect->expected, kind, bisect->expected_name, file);
-        if (bisect->run.first[kind].found)
-            report_special(bisect, &bisect->run, kind, bisect->run_name, file);
+        bool both = same_source(bisect, kind);
+        enum status status = report_special(bisect, &bisect->expected, kind,
+                                            both ? "both programs" : bisect->expected_name, file, error);
+        if (status == STATUS_OK && !both)
+            status = report_special(bisect, &bisect->run, kind, bisect->run_name, file, error);
+        if (status != STATUS_OK)
+            return status;
     }
+    return STATUS_OK;
 }
 
 enum status bisect_report(const struct bisect *bisect, FILE *file, struct error *error)
 {
     const struct bisect_value *first = bisect_first(bisect);
     enum status status = first ? report_difference(bisect, first, file, error) : STATUS_OK;
-    if (status != STATUS_OK)
-        return status;
-    report_counts(bisect, file);
-    report_specials(bisect, file);
-    return text_close(file, "-", error);
+    if (status == STATUS_OK) {
+        report_counts(bisect, file);
+        status = report_specials(bisect, file, error);
+    }
+    return status == STATUS_OK ? text_close(file, "-", error) : status;
 }

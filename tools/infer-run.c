@@ -388,7 +388,8 @@ static int bisect_runs(const struct request *request, struct job *job)
     struct error error = {0};
     const char *folder = against_folder(request) ? request->against : NULL;
     int status = EXIT_DONE;
-    if (bisect_start(&bisect, job->model, &job->inputs, folder, request->tolerance, &error) != STATUS_OK)
+    if (bisect_start(&bisect, job->model, &job->inputs, folder, request->tolerance, request->session.no_optimize,
+                     &error) != STATUS_OK)
         status = tool_failed(&tool, "%s", error.text);
     bisect.run_name = request->session.no_optimize ? "the unoptimised program" : "the optimised program";
     bisect.expected_name = request->against ? "the reference" : "the unoptimised program";

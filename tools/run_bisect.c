@@ -112,12 +112,12 @@ static enum status check_folder(const char *folder, struct error *error)
 }
 
 enum status bisect_start(struct bisect *bisect, const infer_model *model, const struct input_set *inputs,
-                         const char *folder, double tolerance, struct error *error)
+                         const char *folder, double tolerance, bool plain, struct error *error)
 {
     *bisect = (struct bisect){.folder = folder, .tolerance = tolerance};
     region_init(&bisect->region, &default_allocator);
-    watch_start(&bisect->expected, model, inputs);
-    watch_start(&bisect->run, model, inputs);
+    watch_start(&bisect->expected, model, inputs, true, NULL);
+    watch_start(&bisect->run, model, inputs, plain, folder ? NULL : &bisect->expected);
     if (folder && check_folder(folder, error) != STATUS_OK)
         return error->status;
     return learn_names(bisect, model->graph, error);

@@ -35,9 +35,9 @@ struct bisect {
     struct error error;                   /* the first failure within an observer */
 };
 
-/* folder: see above; it has to be there. */
+/* folder: see above; it has to be there. plain: the run under test has no passes. */
 enum status bisect_start(struct bisect *bisect, const infer_model *model, const struct input_set *inputs,
-                         const char *folder, double tolerance, struct error *error);
+                         const char *folder, double tolerance, bool plain, struct error *error);
 void bisect_free(struct bisect *bisect);
 
 /* The observers of the run that says what is expected, and of the one under test, which comes after it. */

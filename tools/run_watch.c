@@ -4,24 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void scan_inputs(struct watch *watch);
-
-void watch_start(struct watch *watch, const infer_model *model, const struct input_set *inputs)
-{
-    *watch = (struct watch){.model = model, .inputs = inputs};
-    region_init(&watch->region, &default_allocator);
-    scan_inputs(watch);
-}
-
-void watch_free(struct watch *watch)
-{
-    free(watch->steps);
-    free(watch->written);
-    if (watch->region.allocator)
-        region_free(&watch->region);
-    *watch = (struct watch){0};
-}
-
 /* --- who wrote what ------------------------------------------------------------------------------------------ */
 
 static size_t overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
@@ -30,54 +12,94 @@ static size_t overlap(uintptr_t a, size_t a_bytes, uintptr_t b, size_t b_bytes)
     return end > start ? end - start : 0;
 }
 
-const struct watched_value *watch_writer(const struct watch *watch, const infer_tensor *tensor, size_t *at,
-                                         size_t *left)
-{
-    while (*left > 0 && *at > 0) {
-        const struct watched_value *value = &watch->written[--*at];
-        size_t shared = overlap((uintptr_t)tensor->data, tensor->bytes, value->start, value->bytes);
-        if (shared > 0) {
-            *left -= shared < *left ? shared : *left;
-            return value;
-        }
-    }
-    return NULL;
-}
-
-const char *watch_input(const struct watch *watch, const infer_tensor *tensor)
+/* The name of the model's input that these bytes lie in; NULL: none. */
+static const char *input_at(const struct watch *watch, uintptr_t start, size_t bytes)
 {
     for (size_t i = 0; i < watch->inputs->count; i++) {
         const infer_tensor *input = &watch->inputs->tensors[i];
         infer_value about;
-        if (overlap((uintptr_t)tensor->data, tensor->bytes, (uintptr_t)input->data, input->bytes) > 0 &&
+        if (overlap(start, bytes, (uintptr_t)input->data, input->bytes) > 0 &&
             infer_model_input(watch->model, i, &about) == INFER_OK)
             return about.name;
     }
     return NULL;
 }
 
-static void *grown(struct watch *watch, void *items, size_t count, size_t *capacity, size_t bytes_each)
+/* Whether something wrote a part of these bytes among the first `count`. */
+static bool is_written(const struct watch *watch, uintptr_t start, size_t bytes, size_t count)
 {
-    if (count < *capacity)
-        return items;
-    size_t more = *capacity ? *capacity * 2 : 256;
-    void *larger = realloc(items, more * bytes_each);
-    if (larger)
-        *capacity = more;
-    else
-        watch->no_memory = true;
-    return larger ? larger : items;
+    for (size_t i = 0; i < count; i++)
+        if (overlap(start, bytes, watch->written[i].start, watch->written[i].bytes) > 0)
+            return true;
+    return false;
 }
 
-static void write_down(struct watch *watch, const char *name, const infer_tensor *tensor)
+/* Parts of one tensor without a name: each is shown as all of it. */
+static bool same_parts(const struct watched_value *a, const struct watched_value *b)
 {
-    const char *copy = region_string(&watch->region, name);
-    watch->written =
-        grown(watch, watch->written, watch->written_count, &watch->written_capacity, sizeof *watch->written);
-    watch->no_memory = watch->no_memory || !copy;
-    if (!watch->no_memory)
-        watch->written[watch->written_count++] = (struct watched_value){
-            .name = copy, .start = (uintptr_t)tensor->data, .bytes = tensor->bytes, .step = (int)watch->step_count - 1};
+    return !*a->name && !*b->name && a->start == b->start && a->bytes == b->bytes;
+}
+
+/* From the latest of the first `count` writings back, until all of these bytes are accounted for. What is a view was
+ * written under other names before. Returns the bytes that nothing wrote. */
+static size_t trace_bytes(const struct watch *watch, uintptr_t start, size_t bytes, size_t count,
+                          const struct tracer *tracer, bool *steps)
+{
+    const struct watched_value *last = NULL;
+    size_t accounted = 0;
+    for (size_t i = count; i > 0; i--) {
+        const struct watched_value *value = &watch->written[i - 1];
+        size_t shared = overlap(start, bytes, value->start, value->bytes);
+        if (shared == 0)
+            continue;
+        bool part = last && same_parts(last, value);
+        if (accounted >= bytes && !part)
+            break;
+        bool stops = tracer->stop(tracer->user, value);
+        if (value->view && !stops)
+            continue;
+        if (!stops && value->step >= 0)
+            steps[value->step] = true;
+        accounted += part ? 0 : shared;
+        last = value;
+    }
+    return bytes > accounted ? bytes - accounted : 0;
+}
+
+static void trace_step(const struct watch *watch, int index, const struct tracer *tracer, bool *steps)
+{
+    const struct watched_step *step = &watch->steps[index];
+    for (size_t k = 0; k < step->input_count; k++) {
+        uintptr_t start = (uintptr_t)step->inputs[k].data;
+        size_t bytes = step->inputs[k].bytes;
+        if (trace_bytes(watch, start, bytes, step->written_before, tracer, steps) > 0)
+            tracer->outside(tracer->user, input_at(watch, start, bytes), step);
+    }
+    for (int i = 0; i < index; i++) /* a node of several steps is one */
+        if (strcmp(watch->steps[i].node, step->node) == 0)
+            steps[i] = true;
+}
+
+/* A step reads what earlier ones wrote, so one pass backwards meets all of them. */
+void watch_trace(const struct watch *watch, size_t index, const struct tracer *tracer, bool *steps)
+{
+    const struct watched_value *value = &watch->written[index];
+    const char *input = value->view ? input_at(watch, value->start, value->bytes) : NULL;
+    if (value->view && trace_bytes(watch, value->start, value->bytes, index, tracer, steps) > 0 && input)
+        tracer->outside(tracer->user, input, NULL);
+    else if (!value->view)
+        steps[value->step] = true;
+    for (int i = value->step; i >= 0; i--)
+        if (steps[i])
+            trace_step(watch, i, tracer, steps);
+}
+
+bool watch_find(const struct watch *watch, const char *name, size_t *index)
+{
+    for (*index = watch->written_count; *index > 0;)
+        if (strcmp(watch->written[--*index].name, name) == 0)
+            return true;
+    return false;
 }
 
 /* --- NaN and infinity ---------------------------------------------------------------------------------------- */
@@ -87,10 +109,8 @@ static void find_specials(const infer_tensor *tensor, int64_t place[2])
 {
     int64_t count;
     infer_tensor numbers = tensor_numbers(tensor, &count);
-    place[SPECIAL_NAN] = place[SPECIAL_INFINITY] = -1;
     bool complex = numbers.dtype != tensor->dtype;
-    if (!tensor->data)
-        return;
+    place[SPECIAL_NAN] = place[SPECIAL_INFINITY] = -1;
     if (!complex && !dtype_is_float((enum dtype)tensor->dtype))
         return;
     for (int64_t i = 0; i < count; i++) {
@@ -121,52 +141,125 @@ static void scan_inputs(struct watch *watch)
         find_specials(tensor, place);
         for (int kind = 0; kind < 2; kind++) {
             struct special_source source = {
-                .value = about.name, .step = -1, .from_outside = true, .tensor = *tensor, .place = place[kind]};
+                .value = about.name, .from_outside = true, .step = -1, .tensor = *tensor, .place = place[kind]};
             if (place[kind] >= 0)
                 found_source(watch, kind, &source);
         }
     }
 }
 
-/* A node may be several steps, with others between them. */
-static bool node_had(const struct watch *watch, int kind, int step)
+static void scan_constants(struct watch *watch, int index)
 {
-    for (int i = step; i >= 0; i--)
-        if (watch->steps[i].had_special[kind] && strcmp(watch->steps[i].node, watch->steps[step].node) == 0)
-            return true;
-    return false;
-}
-
-static void made_special(struct watch *watch, int kind, int step, const char *name, const infer_tensor *tensor,
-                         int64_t place)
-{
-    struct special_source source = {.value = name, .step = step, .tensor = *tensor, .place = place};
-    if (!node_had(watch, kind, step))
-        found_source(watch, kind, &source);
-}
-
-/* A value without a name that another node made has not been judged when it was written: inside a node it may be meant,
- * as an infinity that a softmax then takes away. */
-static void read_special(struct watch *watch, int kind, int step, const infer_tensor *tensor, int64_t place)
-{
-    size_t at = watch->steps[step].written_before, left = tensor->bytes;
-    const struct watched_value *value;
-    bool own = false, outside = true;
-    while ((value = watch_writer(watch, tensor, &at, &left))) {
-        bool unnamed = !*value->name && value->step >= 0;
-        bool same_node = value->step >= 0 && strcmp(watch->steps[value->step].node, watch->steps[step].node) == 0;
-        outside = false;
-        own = own || (unnamed && same_node);
-        if (unnamed && !same_node)
-            made_special(watch, kind, value->step, "", tensor, place);
+    struct watched_step *step = &watch->steps[index];
+    for (size_t i = 0; i < step->input_count; i++) {
+        const infer_tensor *tensor = &step->inputs[i];
+        uintptr_t start = (uintptr_t)tensor->data;
+        int64_t place[2];
+        if (is_written(watch, start, tensor->bytes, step->written_before) || input_at(watch, start, tensor->bytes))
+            continue;
+        find_specials(tensor, place);
+        for (int kind = 0; kind < 2; kind++)
+            step->constant_special[kind] = step->constant_special[kind] || place[kind] >= 0;
+        struct special_source source = {
+            .value = "", .from_outside = true, .step = index, .tensor = *tensor, .place = place[SPECIAL_NAN]};
+        if (place[SPECIAL_NAN] >= 0)
+            found_source(watch, SPECIAL_NAN, &source);
     }
-    watch->steps[step].had_special[kind] = watch->steps[step].had_special[kind] || !own;
-    struct special_source source = {.value = "", .step = step, .from_outside = true, .tensor = *tensor, .place = place};
-    if (outside && kind == SPECIAL_NAN)
-        found_source(watch, kind, &source);
+}
+
+/* What led to a value, of one kind. */
+struct ancestry {
+    int kind;
+    bool has;     /* something has one */
+    bool unmeant; /* and it is not, or does not come from, a constant */
+};
+
+static bool stop_at_known(void *user, const struct watched_value *value)
+{
+    struct ancestry *ancestry = user;
+    if (!value->known)
+        return false;
+    ancestry->has = ancestry->has || value->special[ancestry->kind];
+    ancestry->unmeant = ancestry->unmeant || (value->special[ancestry->kind] && !value->meant[ancestry->kind]);
+    return true;
+}
+
+/* Of an input nothing is to be known: where one has it, the source has been found. */
+static void note_constant(void *user, const char *input, const struct watched_step *reader)
+{
+    struct ancestry *ancestry = user;
+    ancestry->has = ancestry->has || (!input && reader->constant_special[ancestry->kind]);
+}
+
+static struct ancestry ancestry_of(struct watch *watch, size_t index, int kind)
+{
+    struct ancestry ancestry = {.kind = kind};
+    struct tracer tracer = {.stop = stop_at_known, .outside = note_constant, .user = &ancestry};
+    bool *steps = calloc(watch->step_count + 1, sizeof *steps);
+    watch->no_memory = watch->no_memory || !steps;
+    if (steps)
+        watch_trace(watch, index, &tracer, steps);
+    free(steps);
+    return ancestry;
+}
+
+/* The unoptimised run had it as well, and saw that constants brought it. */
+static bool was_meant(const struct watch *watch, const char *name, int kind)
+{
+    size_t index;
+    return watch->before && watch_find(watch->before, name, &index) && watch->before->written[index].meant[kind];
+}
+
+static void judge_value(struct watch *watch, size_t index, const infer_tensor *tensor)
+{
+    struct watched_value *value = &watch->written[index];
+    int64_t place[2];
+    find_specials(tensor, place);
+    for (int kind = 0; kind < 2; kind++) {
+        if (place[kind] < 0)
+            continue;
+        struct special_source source = {
+            .value = value->name, .written = index, .step = value->step, .tensor = *tensor, .place = place[kind]};
+        struct ancestry ancestry = ancestry_of(watch, index, kind);
+        value->special[kind] = true;
+        value->meant[kind] = was_meant(watch, value->name, kind) || (ancestry.has && !ancestry.unmeant);
+        if (!ancestry.has && !value->meant[kind])
+            found_source(watch, kind, &source);
+    }
+    value->known = true;
 }
 
 /* --- steps --------------------------------------------------------------------------------------------------- */
+
+void watch_start(struct watch *watch, const infer_model *model, const struct input_set *inputs, bool plain,
+                 const struct watch *before)
+{
+    *watch = (struct watch){.model = model, .inputs = inputs, .plain = plain, .before = before};
+    region_init(&watch->region, &default_allocator);
+    scan_inputs(watch);
+}
+
+void watch_free(struct watch *watch)
+{
+    free(watch->steps);
+    free(watch->written);
+    if (watch->region.allocator)
+        region_free(&watch->region);
+    *watch = (struct watch){0};
+}
+
+static void *grown(struct watch *watch, void *items, size_t count, size_t *capacity, size_t bytes_each)
+{
+    if (count < *capacity)
+        return items;
+    size_t more = *capacity ? *capacity * 2 : 256;
+    void *larger = realloc(items, more * bytes_each);
+    if (larger)
+        *capacity = more;
+    else
+        watch->no_memory = true;
+    return larger ? larger : items;
+}
 
 /* The step is only there during the call. */
 static bool copy_step(struct watch *watch, const infer_step *step, struct watched_step *copy)
@@ -189,12 +282,6 @@ static bool copy_step(struct watch *watch, const infer_step *step, struct watche
     return true;
 }
 
-static bool all_found(const struct watch *watch)
-{
-    return watch->first[SPECIAL_NAN].found && watch->first[SPECIAL_INFINITY].found;
-}
-
-/* Before the step, because it may write over what it reads. */
 void watch_before(void *user, const infer_step *step)
 {
     struct watch *watch = user;
@@ -203,14 +290,24 @@ void watch_before(void *user, const infer_step *step)
         watch->no_memory = true;
         return;
     }
-    int index = (int)watch->step_count++;
-    for (size_t i = 0; i < step->input_count && !all_found(watch); i++) {
-        int64_t place[2];
-        find_specials(&step->inputs[i], place);
-        for (int kind = 0; kind < 2; kind++)
-            if (place[kind] >= 0)
-                read_special(watch, kind, index, &step->inputs[i], place[kind]);
-    }
+    watch->step_count++;
+    if (watch->plain)
+        scan_constants(watch, (int)watch->step_count - 1);
+}
+
+static bool write_down(struct watch *watch, const char *name, const infer_tensor *tensor, bool view)
+{
+    const char *copy = region_string(&watch->region, name);
+    watch->written =
+        grown(watch, watch->written, watch->written_count, &watch->written_capacity, sizeof *watch->written);
+    watch->no_memory = watch->no_memory || !copy;
+    if (!watch->no_memory)
+        watch->written[watch->written_count++] = (struct watched_value){.name = copy,
+                                                                        .start = (uintptr_t)tensor->data,
+                                                                        .bytes = tensor->bytes,
+                                                                        .step = (int)watch->step_count - 1,
+                                                                        .view = view};
+    return !watch->no_memory;
 }
 
 void watch_after(void *user, const infer_step *step)
@@ -218,35 +315,21 @@ void watch_after(void *user, const infer_step *step)
     struct watch *watch = user;
     for (size_t i = 0; i < step->output_count && !watch->no_memory; i++)
         if (step->outputs[i].dtype != INFER_NONE)
-            write_down(watch, step->output_names[i], &step->outputs[i]);
+            write_down(watch, step->output_names[i], &step->outputs[i], false);
 }
 
-/* What the step under way wrote by this name; NULL: the name is that of a view. */
-static const struct watched_value *just_written(const struct watch *watch, const char *name)
-{
-    int step = (int)watch->step_count - 1;
-    for (size_t i = watch->written_count; step >= 0 && i > 0 && watch->written[i - 1].step == step; i--)
-        if (strcmp(watch->written[i - 1].name, name) == 0)
-            return &watch->written[i - 1];
-    return NULL;
-}
-
-/* Judged here, because only now it is whole: several steps may write a value. */
+/* Several steps may write a value: it is whole only when it is shown. */
 void watch_value(void *user, const char *name, const infer_tensor *tensor)
 {
     struct watch *watch = user;
-    int64_t place[2];
+    int step = (int)watch->step_count - 1;
+    size_t i = watch->written_count;
     if (watch->no_memory)
         return;
-    const struct watched_value *value = just_written(watch, name);
-    if (!value) {
-        write_down(watch, name, tensor);
+    while (i > 0 && watch->written[i - 1].step == step && strcmp(watch->written[i - 1].name, name) != 0)
+        i--;
+    bool direct = step >= 0 && i > 0 && watch->written[i - 1].step == step;
+    if (!direct && !write_down(watch, name, tensor, true))
         return;
-    }
-    if (all_found(watch))
-        return;
-    find_specials(tensor, place);
-    for (int kind = 0; kind < 2; kind++)
-        if (place[kind] >= 0)
-            made_special(watch, kind, value->step, value->name, tensor, place[kind]);
+    judge_value(watch, direct ? i - 1 : watch->written_count - 1, tensor);
 }

@@ -1,10 +1,13 @@
-/* What a run did, as an observer sees it: its steps, which of them wrote what another one reads, and where the first
- * NaN and the first infinity came from. */
+/* What a run did, as an observer sees it: its steps, what led to a value, and where the first NaN and the first
+ * infinity came from. Only the content of named values is looked at: what a step reads and writes may lie in memory any
+ * way. */
 #ifndef INFER_TOOLS_RUN_WATCH_H
 #define INFER_TOOLS_RUN_WATCH_H
 
 #include "kernels/base.h"
 #include "tools/arrays.h"
+
+enum special { SPECIAL_NAN, SPECIAL_INFINITY };
 
 struct watched_step {
     const char *node, *op, *kernel;
@@ -12,35 +15,40 @@ struct watched_step {
     size_t source_count;
     infer_tensor *inputs; /* their content is gone */
     size_t input_count;
-    size_t written_before; /* length of watch.written when it began */
-    bool had_special[2];   /* by enum special: whether something came in with one that its own node had not made */
+    size_t written_before;    /* length of watch.written when it began */
+    bool constant_special[2]; /* by enum special: whether a constant that it reads has one */
 };
 
-/* A value that a step wrote, or a view of one that has a name of its own. */
+/* Bytes that a step wrote. */
 struct watched_value {
-    const char *name; /* "" for one between two steps of a node */
+    const char *name; /* "" for what has none */
     uintptr_t start;
     size_t bytes;
-    int step; /* -1: a view of what was there before the first one */
+    int step;        /* -1: before the first one */
+    bool view;       /* no step wrote it by this name: it was written as something else, or in parts */
+    bool known;      /* whether its content was seen */
+    bool special[2]; /* by enum special; where known */
+    bool meant[2];   /* whether only constants brought it */
 };
-
-enum special { SPECIAL_NAN, SPECIAL_INFINITY };
 
 struct special_source {
     bool found;
-    const char *value; /* "" for one that has no name */
-    int step;          /* that made it; where from_outside, the first that read it, or -1 */
-    bool from_outside; /* an input of the model (which `value` names) or a constant */
+    const char *value; /* "" for a constant */
+    size_t written;    /* index in watch.written; of no use where from_outside */
+    bool from_outside; /* an input of the model or a constant */
+    int step;          /* that reads the constant; -1: none */
     infer_tensor tensor;
     int64_t place; /* in the numbers of the tensor */
 };
 
-/* Sources are of nodes: what has a NaN while nothing that its node reads has one; and what has an infinity, likewise.
+/* Sources are values that have a NaN while nothing that they were computed from has one; and likewise for infinities.
  * An input of the model may be one too, and a constant with a NaN. A constant with an infinity is none: masks have. */
 struct watch {
     struct region region;
     const struct input_set *inputs;
     const infer_model *model;
+    bool plain;                 /* no passes: all that a step reads lies there whole, so constants can be looked at */
+    const struct watch *before; /* of an unoptimised run, whose judgement of constants holds here too; NULL: none */
     struct watched_step *steps;
     size_t step_count, step_capacity;
     struct watched_value *written;
@@ -49,18 +57,25 @@ struct watch {
     bool no_memory;
 };
 
-void watch_start(struct watch *watch, const infer_model *model, const struct input_set *inputs);
+void watch_start(struct watch *watch, const infer_model *model, const struct input_set *inputs, bool plain,
+                 const struct watch *before);
 void watch_free(struct watch *watch);
 /* The observer; `user` is the watch. */
 void watch_before(void *user, const infer_step *step);
 void watch_after(void *user, const infer_step *step);
 void watch_value(void *user, const char *name, const infer_tensor *tensor);
 
-/* One after another, what was written last at the bytes that a step reads. Begin with *at = step->written_before and
- * *left = tensor->bytes. NULL: all of it is known, or the rest was there before the run. */
-const struct watched_value *watch_writer(const struct watch *watch, const infer_tensor *tensor, size_t *at,
-                                         size_t *left);
-/* The name of the model's input that a tensor lies in; NULL: none. */
-const char *watch_input(const struct watch *watch, const infer_tensor *tensor);
+/* What led to a value is followed back to values at which `stop` says true; then `outside` hears of what was there
+ * before the run: an input of the model, or a constant (NULL) and which step reads it. */
+struct tracer {
+    bool (*stop)(void *user, const struct watched_value *value);
+    void (*outside)(void *user, const char *input, const struct watched_step *reader); /* reader NULL: a view does */
+    void *user;
+};
+
+/* Marks the steps that led to watch->written[index] in `steps`, which has an entry for each. */
+void watch_trace(const struct watch *watch, size_t index, const struct tracer *tracer, bool *steps);
+/* The last value of that name; false: none. */
+bool watch_find(const struct watch *watch, const char *name, size_t *index);
 
 #endif
