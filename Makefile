@@ -97,6 +97,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 .PHONY: fuzz check-fuzz
 fuzz check-fuzz:
 	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 WERROR= SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
+$(BUILD)/fuzz_passes: $(BUILD)/obj/tests/random_graph.o
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
 	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(IMPORT_LIBRARIES) -lm
 run-fuzz-%: $(BUILD)/fuzz_%

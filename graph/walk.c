@@ -283,6 +283,14 @@ static enum outcome relocate(struct walk *walk, const struct relocation *r, int6
     return DONE;
 }
 
+int64_t step_walk_start(const struct step *step, int operand)
+{
+    const struct copy_params *p = step->params;
+    if (!step->kernel || step->kernel->family != FAMILY_copy)
+        return 0;
+    return operand < step->input_count ? p->input_offset : p->output_offset;
+}
+
 static struct step *step_copy(const struct step *step, struct region *region)
 {
     struct step *copy = region_allocate(region, sizeof *copy);
@@ -329,6 +337,10 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
         outcome = walk_of(copy, index, &walk) ? relocate(&walk, relocation, base) : REFUSED;
     if (!copy || outcome == REFUSED)
         return NULL;
+    if (walk.copy && index < 0)
+        walk.copy->output_offset = 0;
+    else if (walk.copy)
+        walk.copy->input_offset = 0;
     copy->kernel = kernel_select(copy->kernel->family, copy->params, isa);
     if (!copy->kernel)
         return NULL;

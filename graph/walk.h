@@ -22,10 +22,13 @@ bool relocation_of_copy(const struct step *copy, bool from_output, struct reloca
 /* Where element `base` of the relocated tensor, counted in C order, lies. */
 int64_t relocated_offset(const struct relocation *relocation, int64_t base);
 
+/* Where a walk begins within its operand: copies say so themselves. */
+int64_t step_walk_start(const struct step *step, int operand);
+
 /* A copy of the step, in `region`, that walks an operand (an input, or input_count for output 0) of the relocated
- * tensor, which begins at its element `base`, where its elements have gone. The value that the step names stays the
- * same, and the offset is left to the caller; its kernel is selected anew. NULL: its family cannot, or memory ran
- * out. */
+ * tensor, whose walk begins at its element `base`, where its elements have gone. It begins where its operand does. The
+ * value that the step names stays the same, and the offset is left to the caller; its kernel is selected anew. NULL:
+ * its family cannot, or memory ran out. */
 struct step *step_relocated(const struct step *step, int operand, const struct relocation *relocation, int64_t base,
                             enum isa isa, struct region *region);
 

@@ -78,7 +78,7 @@ static struct step *redirect_reads(struct absorption *a, struct step *step, cons
         size_t each = dtype_bits(copied->dtype) / 8;
         if (operand->dtype != copied->dtype || offset % each != 0)
             return NULL;
-        int64_t base = (int64_t)(offset / each);
+        int64_t base = (int64_t)(offset / each) + step_walk_start(result, i);
         result = step_relocated(result, i, relocation, base, a->isa, a->segment->steps.region);
         struct value *view = result ? view_of(a, original, relocated_offset(relocation, base), operand) : NULL;
         if (!view)
@@ -201,10 +201,11 @@ static enum status absorb_into_maker(struct absorption *a, int index, bool *done
     struct step *step = steps->steps[maker], *before = step;
     if (step->outputs[0] != value_root(copy->inputs[0], NULL))
         return STATUS_OK;
-    step = step_relocated(step, step->input_count, &relocation, 0, a->isa, steps->region);
+    int64_t base = step_walk_start(step, step->input_count);
+    step = step_relocated(step, step->input_count, &relocation, base, a->isa, steps->region);
     if (!step)
         return STATUS_OK;
-    struct value *view = view_of(a, target, relocated_offset(&relocation, 0), step->outputs[0]);
+    struct value *view = view_of(a, target, relocated_offset(&relocation, base), step->outputs[0]);
     if (!view)
         return no_memory(a);
     step->outputs[0] = view;

@@ -193,7 +193,8 @@ static enum status fuse_into(struct fusion *f, struct step **consumer, int index
             return STATUS_OK;
         struct draft draft;
         struct pointwise_params program;
-        if (steps[best] && takes_epilogue(steps[best]) && make_program(*consumer, joint, &draft, &program)) {
+        bool direct = steps[best] && steps[best]->outputs[0] == value_root(joint, NULL);
+        if (direct && takes_epilogue(steps[best]) && make_program(*consumer, joint, &draft, &program)) {
             TRY(attach(f, steps[best], consumer, &draft, &program));
             steps[best] = NULL;
             return STATUS_OK;

@@ -8,8 +8,9 @@ static void count_step(struct uses *uses, const struct step *step, int index)
     for (int i = 0; i < step->output_count; i++) {
         if (!step->outputs[i])
             continue;
-        uses->writes[step->outputs[i]->id]++;
-        uses->maker[step->outputs[i]->id] = index;
+        const struct value *root = value_root(step->outputs[i], NULL);
+        uses->writes[root->id]++;
+        uses->maker[root->id] = index;
     }
 }
 

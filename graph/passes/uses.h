@@ -7,8 +7,8 @@
 struct uses {
     int *outside; /* by value id: what outlives the segment reads it */
     int *reads;   /* by value id: operands of steps, views, and everything that outlives the segment */
-    int *writes;  /* by value id: outputs of steps */
-    int *maker;   /* by value id: index of the last step that writes it, -1: none */
+    int *writes;  /* by id of a root: outputs of steps that lie in it */
+    int *maker;   /* by id of a root: index of the last step that writes it, -1: none */
 };
 
 /* False: no memory. Entries of the list may be NULL. */

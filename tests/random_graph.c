@@ -1,0 +1,618 @@
+#include "tests/random_graph.h"
+
+#include "formats/model_file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MOST_ELEMENTS 2048
+
+/* --- choices --------------------------------------------------------------------------------------------- */
+
+int64_t roll(struct dice *dice, int64_t below)
+{
+    if (dice->at < dice->end)
+        return *dice->at++ % below;
+    dice->state = dice->state * 6364136223846793005u + 1442695040888963407u;
+    return (int64_t)(dice->state >> 33) % below;
+}
+
+static float roll_float(struct dice *dice)
+{
+    return (float)(roll(dice, 251) - 125) / 100;
+}
+
+/* --- a graph in the making ------------------------------------------------------------------------------- */
+
+struct maker {
+    struct graph *graph;
+    struct dice *dice;
+    struct value *values[RANDOM_MOST_VALUES]; /* f32, in the order of their making */
+    int count;
+};
+
+static struct value *any(struct maker *m)
+{
+    /* The newest half the time, so that chains grow. */
+    return m->values[roll(m->dice, 2) ? m->count - 1 : roll(m->dice, m->count)];
+}
+
+static struct value *constant(struct maker *m, int rank, const int64_t *dims)
+{
+    int64_t elements;
+    shape_elements(rank, dims, &elements);
+    float *data = region_array(m->graph->region, (size_t)elements + 1, sizeof *data);
+    for (int64_t i = 0; i < elements; i++)
+        data[i] = roll_float(m->dice);
+    return graph_add_constant(m->graph, "", DTYPE_F32, rank, dims, data);
+}
+
+static struct value *scalar(struct maker *m, double number)
+{
+    float *data = region_allocate(m->graph->region, sizeof *data);
+    *data = (float)number;
+    return graph_add_constant(m->graph, "", DTYPE_F32, 0, NULL, data);
+}
+
+static struct value *ints(struct maker *m, int count, const int64_t *numbers)
+{
+    int64_t length = count, *data = region_array(m->graph->region, (size_t)count + 1, sizeof *data);
+    memcpy(data, numbers, (size_t)count * sizeof *data);
+    return graph_add_constant(m->graph, "", DTYPE_I64, 1, &length, data);
+}
+
+static bool suits(const struct value *output)
+{
+    return output->dtype == DTYPE_F32 && output->rank >= 0 && output->rank <= 6 && !output->dims_at_run &&
+           value_elements(output) > 0 && value_elements(output) <= MOST_ELEMENTS;
+}
+
+/* A node whose outputs join the values, where the operator accepts what it is given; its first output, or NULL. */
+static struct value *node(struct maker *m, const char *name, int input_count, struct value *const *inputs,
+                          int output_count, int attribute_count, const struct attribute *attributes)
+{
+    struct graph *graph = m->graph;
+    struct value *outputs[3];
+    char label[32];
+    if (m->count + output_count > RANDOM_MOST_VALUES)
+        return NULL;
+    for (int i = 0; i < input_count; i++)
+        if (!inputs[i])
+            return NULL;
+    for (int i = 0; i < output_count; i++) {
+        snprintf(label, sizeof label, "v%d", graph->value_count);
+        outputs[i] = graph_add_value(graph, label, DTYPE_NONE, -1, NULL);
+    }
+    snprintf(label, sizeof label, "%s_%d", name, graph->node_count);
+    struct error error = {0};
+    struct node *made = graph_add_node(graph, op_find("", name), 22, label, input_count, inputs, output_count, outputs,
+                                       attribute_count, attributes);
+    struct op_context c = {.graph = graph, .node = made, .error = &error};
+    bool fits = made->op->shapes(&c) == STATUS_OK;
+    for (int i = 0; i < output_count; i++)
+        fits = fits && suits(outputs[i]);
+    if (!fits) {
+        graph->node_count--;
+        graph->value_count -= output_count;
+        return NULL;
+    }
+    for (int i = 0; i < output_count; i++)
+        m->values[m->count++] = outputs[i];
+    return outputs[0];
+}
+
+static struct value *node1(struct maker *m, const char *name, struct value *a)
+{
+    return node(m, name, 1, &a, 1, 0, NULL);
+}
+
+static struct value *node2(struct maker *m, const char *name, struct value *a, struct value *b)
+{
+    return node(m, name, 2, (struct value *[]){a, b}, 1, 0, NULL);
+}
+
+/* --- families of nodes ----------------------------------------------------------------------------------- */
+
+static void add_conv(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank != 4)
+        return;
+    int64_t channels = x->dims[1], groups = roll(m->dice, 3) == 0 ? channels : 1;
+    bool transposed = roll(m->dice, 4) == 0;
+    int64_t each = groups == 1 ? 1 + roll(m->dice, 5) : 1 + roll(m->dice, 2);
+    int64_t kernel[2] = {1 + roll(m->dice, 3), 1 + roll(m->dice, 3)};
+    int64_t weights[4] = {groups * each, channels / groups, kernel[0], kernel[1]};
+    int64_t across[4] = {channels, each, kernel[0], kernel[1]};
+    int64_t pads[4], strides[2] = {1 + roll(m->dice, 2), 1 + roll(m->dice, 2)};
+    int64_t dilations[2] = {1 + roll(m->dice, 2), 1}, outputs = groups * each;
+    for (int i = 0; i < 4; i++)
+        pads[i] = roll(m->dice, 2);
+    struct value *inputs[3] = {x, constant(m, 4, transposed ? across : weights), constant(m, 1, &outputs)};
+    const struct attribute attributes[] = {ATTRIBUTE_I("group", groups), ATTRIBUTE_LIST("pads", 4, pads),
+                                           ATTRIBUTE_LIST("strides", 2, strides),
+                                           ATTRIBUTE_LIST("dilations", 2, dilations)};
+    node(m, transposed ? "ConvTranspose" : "Conv", roll(m->dice, 2) ? 3 : 2, inputs, 1, 4, attributes);
+}
+
+static void add_batch_normalization(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank < 2)
+        return;
+    int64_t channels = x->dims[1];
+    struct value *variance = constant(m, 1, &channels);
+    for (int64_t i = 0; i < channels; i++)
+        ((float *)(uintptr_t)variance->data)[i] = 0.5f + fabsf(((const float *)variance->data)[i]);
+    node(m, "BatchNormalization", 5,
+         (struct value *[]){x, constant(m, 1, &channels), constant(m, 1, &channels), constant(m, 1, &channels),
+                            variance},
+         1, 0, NULL);
+}
+
+static void add_pool(struct maker *m)
+{
+    static const char *const names[] = {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"};
+    int kind = (int)roll(m->dice, 4);
+    int64_t kernel[2] = {1 + roll(m->dice, 3), 1 + roll(m->dice, 3)}, strides[2] = {1 + roll(m->dice, 2), 1};
+    int64_t pads[4] = {kernel[0] / 2, 0, 0, kernel[1] / 2};
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("kernel_shape", 2, kernel),
+                                           ATTRIBUTE_LIST("strides", 2, strides), ATTRIBUTE_LIST("pads", 4, pads)};
+    struct value *x = any(m);
+    if (x->rank == 4)
+        node(m, names[kind], 1, &x, 1, kind < 2 ? 3 : 0, attributes);
+}
+
+static void add_unary(struct maker *m)
+{
+    static const char *const names[] = {"Relu",     "Sigmoid",     "Tanh",     "HardSwish", "Abs",  "Neg",
+                                        "Softplus", "HardSigmoid", "Identity", "Erf",       "Gelu", "Dropout"};
+    node1(m, names[roll(m->dice, sizeof names / sizeof *names)], any(m));
+}
+
+/* A constant that broadcasts to x: a scalar, one a channel, one along the last axis, or all of it. */
+static struct value *broadcast_constant(struct maker *m, const struct value *x)
+{
+    int64_t dims[MAX_RANK];
+    switch (roll(m->dice, 4)) {
+    case 0:
+        return scalar(m, (double)roll_float(m->dice));
+    case 1:
+        for (int i = 0; i < x->rank; i++)
+            dims[i] = i == 1 ? x->dims[i] : 1;
+        return constant(m, x->rank, dims);
+    case 2:
+        return x->rank > 0 ? constant(m, 1, &x->dims[x->rank - 1]) : scalar(m, 0.5);
+    default:
+        return constant(m, x->rank, x->dims);
+    }
+}
+
+static void add_binary(struct maker *m)
+{
+    static const char *const names[] = {"Add", "Mul", "Sub", "Max", "Min", "Div"};
+    int64_t kind = roll(m->dice, 6);
+    struct value *a = any(m);
+    struct value *b = kind == 5          ? scalar(m, 1.5 + (double)roll(m->dice, 4))
+                      : roll(m->dice, 2) ? broadcast_constant(m, a)
+                                         : any(m);
+    if (kind != 5 && roll(m->dice, 2))
+        node2(m, names[kind], b, a);
+    else
+        node2(m, names[kind], a, b);
+}
+
+static void add_transpose(struct maker *m)
+{
+    struct value *x = any(m);
+    int64_t order[MAX_RANK];
+    for (int i = 0; i < x->rank; i++)
+        order[i] = i;
+    for (int i = x->rank - 1; i > 0; i--) {
+        int64_t k = roll(m->dice, i + 1), kept = order[i];
+        order[i] = order[k];
+        order[k] = kept;
+    }
+    node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)});
+}
+
+/* Joins two axes, or cuts one in two. */
+static void add_reshape(struct maker *m)
+{
+    struct value *x = any(m);
+    int64_t dims[MAX_RANK];
+    int rank = 0, at = x->rank > 0 ? (int)roll(m->dice, x->rank) : 0;
+    bool join = roll(m->dice, 2);
+    for (int i = 0; i < x->rank; i++) {
+        if (i == at && join && i + 1 < x->rank) {
+            dims[rank++] = x->dims[i] * x->dims[i + 1];
+            i++;
+        } else if (i == at && !join && rank + 1 < 6) {
+            int64_t part = x->dims[i] % 2 == 0 ? 2 : 1;
+            dims[rank++] = part;
+            dims[rank++] = x->dims[i] / part;
+        } else {
+            dims[rank++] = x->dims[i];
+        }
+    }
+    node2(m, "Reshape", x, ints(m, rank, dims));
+}
+
+static void add_slice(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank == 0)
+        return;
+    int64_t axis = roll(m->dice, x->rank), dim = x->dims[axis], start = roll(m->dice, dim);
+    int64_t end = start + 1 + roll(m->dice, dim - start), step = 1 + roll(m->dice, 2);
+    bool backwards = roll(m->dice, 6) == 0;
+    if (backwards) {
+        int64_t last = end - 1;
+        end = start - 1 < 0 ? INT64_MIN : start - 1;
+        start = last;
+        step = -step;
+    }
+    node(m, "Slice", 5,
+         (struct value *[]){x, ints(m, 1, &start), ints(m, 1, &end), ints(m, 1, &axis), ints(m, 1, &step)}, 1, 0, NULL);
+}
+
+static void add_split(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank == 0)
+        return;
+    int64_t axis = roll(m->dice, x->rank), first = x->dims[axis] / 2, parts[2] = {first, x->dims[axis] - first};
+    node(m, "Split", 2, (struct value *[]){x, ints(m, 2, parts)}, 2, 1,
+         (struct attribute[]){ATTRIBUTE_I("axis", axis)});
+}
+
+static void add_concat(struct maker *m)
+{
+    struct value *parts[3] = {any(m), any(m), any(m)};
+    if (parts[0]->rank == 0)
+        return;
+    int64_t axis = roll(m->dice, parts[0]->rank);
+    const struct attribute attributes[] = {ATTRIBUTE_I("axis", axis)};
+    if (!node(m, "Concat", 2 + (int)roll(m->dice, 2), parts, 1, 1, attributes))
+        node(m, "Concat", 2, (struct value *[]){parts[0], parts[0]}, 1, 1, attributes);
+}
+
+static void add_pad(struct maker *m)
+{
+    struct value *x = any(m);
+    int64_t pads[2 * MAX_RANK] = {0};
+    for (int i = 0; i < x->rank; i++) {
+        bool spatial = i >= 2 || roll(m->dice, 4) == 0;
+        pads[i] = spatial ? roll(m->dice, 2) : 0;
+        pads[x->rank + i] = spatial ? roll(m->dice, 3) : 0;
+    }
+    node2(m, "Pad", x, ints(m, 2 * x->rank, pads));
+}
+
+static void add_product(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank < 2)
+        return;
+    int64_t k = x->dims[x->rank - 1], n = 1 + roll(m->dice, 9), dims[2] = {k, n}, turned[2] = {n, k};
+    int64_t order[MAX_RANK];
+    switch (roll(m->dice, 3)) {
+    case 0:
+        node2(m, "MatMul", x, constant(m, 2, dims));
+        return;
+    case 1:
+        node(m, "Gemm", 3, (struct value *[]){x, constant(m, 2, turned), constant(m, 1, &n)}, 1, 2,
+             (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
+        return;
+    default:
+        for (int i = 0; i < x->rank; i++)
+            order[i] = i < x->rank - 2 ? i : 2 * x->rank - 3 - i;
+        node2(m, "MatMul", x,
+              node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)}));
+    }
+}
+
+static void add_reduction(struct maker *m)
+{
+    static const char *const names[] = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"};
+    struct value *x = any(m);
+    if (x->rank == 0)
+        return;
+    int64_t axis = roll(m->dice, x->rank);
+    node(m, names[roll(m->dice, 4)], 2, (struct value *[]){x, ints(m, 1, &axis)}, 1, 1,
+         (struct attribute[]){ATTRIBUTE_I("keepdims", roll(m->dice, 2))});
+}
+
+static void add_softmax(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank > 0)
+        node(m, "Softmax", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", roll(m->dice, x->rank))});
+}
+
+static void add_resize(struct maker *m)
+{
+    struct value *x = any(m);
+    int64_t dims[4], none = 0;
+    if (x->rank != 4)
+        return;
+    for (int i = 0; i < 4; i++)
+        dims[i] = i < 2 ? x->dims[i] : x->dims[i] * (1 + roll(m->dice, 2));
+    bool nearest = roll(m->dice, 3) > 0;
+    const struct attribute attributes[] = {
+        ATTRIBUTE_TEXT("coordinate_transformation_mode", "asymmetric"), ATTRIBUTE_TEXT("nearest_mode", "floor"),
+        nearest ? ATTRIBUTE_TEXT("mode", "nearest") : ATTRIBUTE_TEXT("mode", "linear")};
+    struct value *roi = graph_add_constant(m->graph, "", DTYPE_F32, 1, &none, &none);
+    node(m, "Resize", 4, (struct value *[]){x, roi, roi, ints(m, 4, dims)}, 1, 3, attributes);
+}
+
+static void add_gather(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank == 0)
+        return;
+    int64_t axis = roll(m->dice, x->rank), first = roll(m->dice, x->dims[axis]);
+    int64_t count = 1 + roll(m->dice, x->dims[axis] - first), places[MOST_ELEMENTS];
+    for (int64_t i = 0; i < count; i++)
+        places[i] = roll(m->dice, 4) ? first + i : roll(m->dice, x->dims[axis]);
+    node(m, "Gather", 2, (struct value *[]){x, ints(m, (int)count, places)}, 1, 1,
+         (struct attribute[]){ATTRIBUTE_I("axis", axis)});
+}
+
+/* --- what exporters spell out ---------------------------------------------------------------------------- */
+
+static void add_layer_normalization(struct maker *m)
+{
+    struct value *x = any(m);
+    if (x->rank == 0)
+        return;
+    int64_t last = x->rank - 1;
+    struct value *axes = ints(m, 1, &last), *mean = node2(m, "ReduceMean", x, axes), *d = node2(m, "Sub", x, mean);
+    struct value *square = roll(m->dice, 2) ? node2(m, "Mul", d, d) : node2(m, "Pow", d, scalar(m, 2));
+    struct value *variance = node2(m, "ReduceMean", square, axes);
+    struct value *y = node2(m, "Div", d, node1(m, "Sqrt", node2(m, "Add", variance, scalar(m, 1e-5))));
+    y = node2(m, "Mul", y, constant(m, 1, &x->dims[last]));
+    node2(m, "Add", y, constant(m, 1, &x->dims[last]));
+}
+
+static void add_activation(struct maker *m)
+{
+    struct value *x = any(m);
+    switch (roll(m->dice, 4)) {
+    case 0:
+        node2(m, "Mul", node2(m, "Mul", x, scalar(m, 0.5)),
+              node2(m, "Add", node1(m, "Erf", node2(m, "Div", x, scalar(m, 1.41421356))), scalar(m, 1)));
+        return;
+    case 1:
+        node2(m, "Mul", x, node1(m, "Sigmoid", x));
+        return;
+    case 2:
+        node2(m, "Mul", x, node1(m, "Tanh", node1(m, "Softplus", x)));
+        return;
+    default:
+        node2(m, "Div",
+              node2(m, "Mul", x,
+                    node(m, "Clip", 3, (struct value *[]){node2(m, "Add", x, scalar(m, 3)), scalar(m, 0), scalar(m, 6)},
+                         1, 0, NULL)),
+              scalar(m, 6));
+    }
+}
+
+/* [rows, heads * width] three times by weights, cut into heads, and put together again. */
+static struct value *heads_of(struct maker *m, struct value *x, int64_t heads, int64_t width, const int64_t *order)
+{
+    int64_t dims[2] = {x->dims[x->rank - 1], heads * width}, cut[4] = {1, x->dims[x->rank - 2], heads, width};
+    struct value *y = node2(m, "Reshape", node2(m, "MatMul", x, constant(m, 2, dims)), ints(m, 4, cut));
+    return y ? node(m, "Transpose", 1, &y, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, order)}) : NULL;
+}
+
+static void add_attention(struct maker *m)
+{
+    static const int64_t rows[] = {0, 2, 1, 3}, columns[] = {0, 2, 3, 1};
+    struct value *x = any(m);
+    int64_t heads = 1 + roll(m->dice, 3), width = 1 + roll(m->dice, 5);
+    if (x->rank < 2 || value_elements(x) != x->dims[x->rank - 1] * x->dims[x->rank - 2])
+        return;
+    struct value *q = heads_of(m, x, heads, width, rows), *k = heads_of(m, x, heads, width, columns);
+    struct value *scores = node2(m, "Mul", node2(m, "MatMul", q, k), scalar(m, 0.5));
+    if (scores && roll(m->dice, 2))
+        scores = node2(m, "Add", scores, constant(m, 2, &scores->dims[2]));
+    if (!scores)
+        return;
+    struct value *weights = node(m, "Softmax", 1, &scores, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", -1)});
+    struct value *mean = node2(m, "MatMul", weights, heads_of(m, x, heads, width, rows));
+    struct value *joined =
+        mean ? node(m, "Transpose", 1, &mean, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, rows)}) : NULL;
+    int64_t whole[2] = {x->dims[x->rank - 2], heads * width};
+    node2(m, "Reshape", joined, ints(m, 2, whole));
+}
+
+/* --- the whole ------------------------------------------------------------------------------------------- */
+
+static void add_something(struct maker *m)
+{
+    static void (*const add[])(struct maker *) = {
+        add_conv,
+        add_conv,
+        add_batch_normalization,
+        add_pool,
+        add_unary,
+        add_unary,
+        add_binary,
+        add_binary,
+        add_binary,
+        add_transpose,
+        add_reshape,
+        add_slice,
+        add_split,
+        add_concat,
+        add_concat,
+        add_pad,
+        add_product,
+        add_product,
+        add_reduction,
+        add_softmax,
+        add_resize,
+        add_gather,
+        add_layer_normalization,
+        add_activation,
+        add_attention,
+    };
+    add[roll(m->dice, sizeof add / sizeof *add)](m);
+}
+
+static void add_input(struct maker *m, float **content)
+{
+    int rank = roll(m->dice, 3) ? 4 : 2 + (int)roll(m->dice, 2);
+    int64_t dims[4], elements;
+    for (int i = 0; i < rank; i++)
+        dims[i] = rank == 4 && i == 0 ? 1 + roll(m->dice, 2) : 1 + roll(m->dice, rank == 4 ? 6 : 9);
+    shape_elements(rank, dims, &elements);
+    char name[16];
+    snprintf(name, sizeof name, "x%d", m->count);
+    m->values[m->count++] = graph_add_value(m->graph, name, DTYPE_F32, rank, dims);
+    *content = region_array(m->graph->region, (size_t)elements + 1, sizeof **content);
+    for (int64_t i = 0; i < elements; i++)
+        (*content)[i] = roll_float(m->dice);
+}
+
+static bool is_read(const struct graph *graph, const struct value *value)
+{
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->input_count; k++)
+            if (graph->nodes[i]->inputs[k] == value)
+                return true;
+    return false;
+}
+
+void random_graph_make(struct random_graph *random, struct dice *dice)
+{
+    region_init(&random->region, &default_allocator);
+    random->graph = graph_create(&random->region, "random");
+    struct maker m = {.graph = random->graph, .dice = dice};
+    for (int i = 0; i < 2; i++)
+        add_input(&m, &random->inputs[i]);
+    graph_set_inputs(m.graph, 2, m.values);
+    int64_t tries = 2 + roll(dice, 14);
+    for (int64_t i = 0; i < tries; i++)
+        add_something(&m);
+    struct value *outputs[RANDOM_MOST_VALUES];
+    int count = 0;
+    for (int i = 2; i < m.count; i++)
+        if (!is_read(m.graph, m.values[i]) || roll(dice, 12) == 0)
+            outputs[count++] = m.values[i];
+    if (count == 0)
+        outputs[count++] = m.values[0];
+    graph_set_outputs(m.graph, count, outputs);
+}
+
+void random_graph_free(struct random_graph *random)
+{
+    region_free(&random->region);
+}
+
+/* --- comparing ------------------------------------------------------------------------------------------- */
+
+struct run {
+    infer_session *session;
+    infer_context *context;
+    infer_tensor outputs[RANDOM_MOST_VALUES];
+    infer_error error;
+};
+
+static void run_start(struct run *run, infer_model *model, const struct random_graph *random, bool no_optimize)
+{
+    const struct graph *graph = random->graph;
+    infer_session_options options = {.no_optimize = no_optimize, .threads = 2};
+    infer_tensor inputs[2] = {{0}};
+    for (int i = 0; i < 2; i++) {
+        inputs[i] = (infer_tensor){.data = random->inputs[i], .dtype = INFER_FLOAT32, .rank = graph->inputs[i]->rank};
+        memcpy(inputs[i].dims, graph->inputs[i]->dims, sizeof inputs[i].dims);
+        inputs[i].bytes = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims);
+    }
+    if (infer_session_create(model, &options, &run->session, &run->error) == INFER_OK &&
+        infer_context_create(run->session, &run->context, &run->error) == INFER_OK)
+        infer_run(run->context, inputs, 2, run->outputs, (size_t)graph->output_count, &run->error);
+}
+
+static void run_end(struct run *run)
+{
+    infer_context_release(run->context);
+    infer_session_release(run->session);
+}
+
+/* Past this, or not finite, only the kind of number is compared. */
+#define HUGE_MAGNITUDE 1e6
+
+static bool is_tame(float x)
+{
+    return fabs((double)x) < HUGE_MAGNITUDE;
+}
+
+static const char *compare_output(const infer_tensor *a, const infer_tensor *b, const char *name, char *text,
+                                  size_t bytes)
+{
+    if (a->rank != b->rank || a->dtype != b->dtype ||
+        memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) != 0) {
+        snprintf(text, bytes, "%s has another shape or type", name);
+        return text;
+    }
+    const float *x = a->data, *y = b->data;
+    double largest = 1;
+    size_t count = a->bytes / sizeof *x;
+    for (size_t i = 0; i < count; i++)
+        if (is_tame(y[i]) && fabs((double)y[i]) > largest)
+            largest = fabs((double)y[i]);
+    for (size_t i = 0; i < count; i++) {
+        bool near = is_tame(x[i]) && is_tame(y[i]) ? fabs((double)x[i] - (double)y[i]) <= 1e-4 * largest
+                                                   : !is_tame(x[i]) && !is_tame(y[i]);
+        if (near)
+            continue;
+        snprintf(text, bytes, "%s[%zu] is %.9g with passes and %.9g without", name, i, (double)x[i], (double)y[i]);
+        return text;
+    }
+    return "";
+}
+
+static const char *compare_runs(const struct run *with, const struct run *without, const struct graph *graph,
+                                char *text, size_t bytes)
+{
+    if (with->error.status != without->error.status) {
+        snprintf(text, bytes, "with passes: %s; without: %s", with->error.message, without->error.message);
+        return text;
+    }
+    for (int i = 0; i < graph->output_count && with->error.status == INFER_OK; i++) {
+        const char *difference =
+            compare_output(&with->outputs[i], &without->outputs[i], graph->outputs[i]->name, text, bytes);
+        if (*difference)
+            return difference;
+    }
+    return "";
+}
+
+const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes)
+{
+    struct region region;
+    struct error error = {0};
+    infer_error opening = {0};
+    infer_model *model = NULL;
+    const char *result = text;
+    void *file;
+    size_t size;
+    region_init(&region, &default_allocator);
+    if (model_write(random->graph, NULL, &region, &file, &size, &error) != STATUS_OK ||
+        infer_model_open_memory(file, size, "random", NULL, &model, &opening) != INFER_OK) {
+        snprintf(text, bytes, "%s%s", error.text, opening.message);
+    } else {
+        struct run with = {0}, without = {0};
+        run_start(&with, model, random, false);
+        run_start(&without, model, random, true);
+        result = compare_runs(&with, &without, random->graph, text, bytes);
+        run_end(&with);
+        run_end(&without);
+    }
+    infer_model_release(model);
+    region_free(&region);
+    return result;
+}

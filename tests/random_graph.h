@@ -1,0 +1,34 @@
+/* Random small graphs of the operators that passes rearrange, and a comparison of runs with passes and without. */
+#ifndef INFER_TESTS_RANDOM_GRAPH_H
+#define INFER_TESTS_RANDOM_GRAPH_H
+
+#include "graph/op.h"
+#include "runtime/infer.h"
+
+/* Where choices come from: bytes first, then a generator that starts from `state`. */
+struct dice {
+    const uint8_t *at, *end;
+    uint64_t state;
+};
+
+/* Uniform in [0, below). */
+int64_t roll(struct dice *dice, int64_t below);
+
+#define RANDOM_MOST_VALUES 48
+
+struct random_graph {
+    struct region region;
+    struct graph *graph;
+    float *inputs[2]; /* contents of the graph's inputs */
+};
+
+/* A graph whose every node has passed its own checks of shapes; all that nobody reads are its outputs. */
+void random_graph_make(struct random_graph *random, struct dice *dice);
+void random_graph_free(struct random_graph *random);
+
+/* Runs it with passes and without. "" where the results agree: within 1e-4 of the largest magnitude of an output, since
+ * folded weights and recognised forms round elsewhere; where one is NaN, infinite or huge, so must the other be.
+ * Otherwise a sentence on the first difference, in `text`. */
+const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes);
+
+#endif
