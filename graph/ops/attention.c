@@ -245,7 +245,7 @@ static struct value *allowed_keys(struct op_context *c, const struct operands *o
     return allowed;
 }
 
-/* The same without a count of valid keys: query i sees the keys from i + first to i + last. */
+/* The same as a window, where no count of valid keys moves it: query i sees the keys from i + first to i + last. */
 struct window {
     int64_t first, last;
 };
