@@ -22,6 +22,7 @@
 enum op_flags {
     OP_RANDOM = 1,      /* not a function of its inputs: never folded, never merged with its like */
     OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: its inputs and outputs are converted around it */
+    OP_ELEMENTWISE = 4, /* an element of the result comes from the elements at its place in the inputs, broadcast */
 };
 
 struct op_context {

@@ -60,6 +60,19 @@ static inline uint16_t f32_to_f16(float value)
     return (uint16_t)(sign | (((rest - 0x38000000u) + 0xfffu + (rest >> 13 & 1u)) >> 13));
 }
 
+/* Rounds to odd: what is rounded again to a type of at most 22 bits becomes what rounding the double itself gives
+ * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
+static inline float f64_to_f32_odd(double x)
+{
+    float nearest = (float)x;
+    if ((double)nearest == x || isnan(x))
+        return nearest;
+    uint32_t bits = f32_to_bits(nearest);
+    if (fabs((double)nearest) > fabs(x))
+        bits--; /* towards zero */
+    return bits_to_f32(bits | 1);
+}
+
 /* Casts out of range are undefined in C; these clamp, and send NaN to 0. */
 static inline int64_t f64_to_i64(double x)
 {

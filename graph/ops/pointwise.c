@@ -62,8 +62,9 @@ static enum status shapes_predicate(struct op_context *c)
     return op_set_output(c, 0, DTYPE_BOOL, op_input(c, 0)->rank, op_input(c, 0)->dims);
 }
 
-#define UNARY(op_name, opcode, shapes_function, lower_function) \
-    OPERATOR(op_name, 1, 1, 1, 1, shapes_function, .lower = (lower_function), .detail = POINTWISE_##opcode)
+#define UNARY(op_name, opcode, shapes_function, lower_function)                                        \
+    OPERATOR(op_name, 1, 1, 1, 1, shapes_function, .flags = OP_ELEMENTWISE, .lower = (lower_function), \
+             .detail = POINTWISE_##opcode)
 
 UNARY(Abs, ABS, shapes_numeric, lower_plain)
 UNARY(Neg, NEG, shapes_numeric, lower_plain)
@@ -239,8 +240,9 @@ static enum status lower_shift(struct op_context *c)
     return lower_pair(c, direction[0] == 'L' ? POINTWISE_SHIFT_LEFT : POINTWISE_SHIFT_RIGHT, false);
 }
 
-#define BINARY(op_name, opcode, shapes_function, lower_function) \
-    OPERATOR(op_name, 2, 2, 1, 1, shapes_function, .lower = (lower_function), .detail = POINTWISE_##opcode)
+#define BINARY(op_name, opcode, shapes_function, lower_function)                                       \
+    OPERATOR(op_name, 2, 2, 1, 1, shapes_function, .flags = OP_ELEMENTWISE, .lower = (lower_function), \
+             .detail = POINTWISE_##opcode)
 
 BINARY(Add, ADD, shapes_arithmetic, lower_binary)
 BINARY(Sub, SUB, shapes_arithmetic, lower_binary)
@@ -393,8 +395,9 @@ static enum status lower_mean(struct op_context *c)
     return lower_variadic_by(c, (double)c->node->input_count);
 }
 
-#define VARIADIC(op_name, opcode, lower_function) \
-    OPERATOR(op_name, 1, ANY_COUNT, 1, 1, shapes_variadic, .lower = (lower_function), .detail = POINTWISE_##opcode)
+#define VARIADIC(op_name, opcode, lower_function)                                                              \
+    OPERATOR(op_name, 1, ANY_COUNT, 1, 1, shapes_variadic, .flags = OP_ELEMENTWISE, .lower = (lower_function), \
+             .detail = POINTWISE_##opcode)
 
 VARIADIC(Max, MAX, lower_variadic)
 VARIADIC(Min, MIN, lower_variadic)
@@ -424,7 +427,7 @@ static enum status lower_where(struct op_context *c)
     return op_pointwise(c, &params, c->node->inputs, &output);
 }
 
-OPERATOR(Where, 3, 3, 1, 1, shapes_where, .lower = lower_where)
+OPERATOR(Where, 3, 3, 1, 1, shapes_where, .flags = OP_ELEMENTWISE, .lower = lower_where)
 
 static enum status shapes_clip(struct op_context *c)
 {
@@ -464,7 +467,7 @@ static enum status lower_clip(struct op_context *c)
     return op_pointwise(c, &params, operands, &output);
 }
 
-OPERATOR(Clip, 1, 3, 1, 1, shapes_clip, .lower = lower_clip)
+OPERATOR(Clip, 1, 3, 1, 1, shapes_clip, .flags = OP_ELEMENTWISE, .lower = lower_clip)
 
 static enum status set_cast_output(struct op_context *c, enum dtype to)
 {
@@ -493,6 +496,6 @@ static enum status lower_cast(struct op_context *c)
     return op_cast_rounding(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate", 1) != 0, rounding);
 }
 
-OPERATOR(Cast, 1, 1, 1, 1, shapes_cast, .lower = lower_cast)
+OPERATOR(Cast, 1, 1, 1, 1, shapes_cast, .flags = OP_ELEMENTWISE, .lower = lower_cast)
 
 OPERATOR(CastLike, 2, 2, 1, 1, shapes_cast_like, .lower = lower_cast)

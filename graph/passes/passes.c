@@ -9,6 +9,7 @@ const struct pass passes[] = {
     {"dead-code", PASS_ONCE, eliminate_dead_code},
     {"fold-constants", PASS_ONCE, fold},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
+    {"fold-weights", PASS_ONCE, fold_weights},
     {NULL, 0, NULL},
 };
 

@@ -36,16 +36,77 @@ struct value *rewrite_other_input(const struct node *node, const struct value *o
     return node->inputs[0] == other ? node->inputs[1] : node->inputs[1] == other ? node->inputs[0] : NULL;
 }
 
+/* Values looked at for one shape: graphs may fan out. */
+#define MOST_LOOKS 32
+
+static bool known_shape(const struct rewriter *r, const struct value *value, int *looks, int *rank, int64_t *dims);
+
+/* The broadcast of all inputs; a dimension is known where an input has it and it is not 1, or where all are 1. */
+static bool broadcast_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
+{
+    int ranks[4];
+    int64_t all[4][MAX_RANK];
+    if (node->input_count > 4)
+        return false;
+    *rank = 0;
+    for (int i = 0; i < node->input_count; i++) {
+        ranks[i] = 0;
+        if (node->inputs[i] && !known_shape(r, node->inputs[i], looks, &ranks[i], all[i]))
+            return false;
+        *rank = ranks[i] > *rank ? ranks[i] : *rank;
+    }
+    for (int axis = 0; axis < *rank; axis++) {
+        dims[axis] = 1;
+        for (int i = 0; i < node->input_count; i++) {
+            int own = axis - (*rank - ranks[i]);
+            int64_t dim = own < 0 ? 1 : all[i][own];
+            dims[axis] = dim > 1 || (dim != 1 && dims[axis] == 1) ? dim : dims[axis];
+        }
+    }
+    return true;
+}
+
+static bool made_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
+{
+    if (node->op->flags & OP_ELEMENTWISE)
+        return broadcast_shape(r, node, looks, rank, dims);
+    if (is_op(node, "BatchNormalization"))
+        return known_shape(r, node->inputs[0], looks, rank, dims);
+    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2)
+        return false;
+    *rank = node->inputs[1]->rank;
+    for (int i = 0; i < *rank; i++)
+        dims[i] = i == 1 ? node->inputs[1]->dims[0] : -1;
+    return true;
+}
+
+static bool known_shape(const struct rewriter *r, const struct value *value, int *looks, int *rank, int64_t *dims)
+{
+    const struct node *maker = !value->data && value->id < r->capacity ? r->makers[value->id] : NULL;
+    if (value->rank < 0)
+        return maker && ++*looks < MOST_LOOKS && maker->outputs[0] == value && made_shape(r, maker, looks, rank, dims);
+    *rank = value->rank;
+    for (int i = 0; i < *rank; i++)
+        dims[i] = value->dims[i] < 0 || value->dims_at_run ? -1 : value->dims[i];
+    return true;
+}
+
+bool rewrite_shape(const struct rewriter *r, const struct value *value, int *rank, int64_t *dims)
+{
+    int looks = 0;
+    return known_shape(r, value, &looks, rank, dims);
+}
+
 int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback)
 {
     const struct attribute *attribute = node_attribute(node, name);
-    return attribute ? attribute->i : fallback;
+    return attribute && attribute->kind == ATTRIBUTE_INT ? attribute->i : fallback;
 }
 
 float rewrite_float(const struct node *node, const char *name, float fallback)
 {
     const struct attribute *attribute = node_attribute(node, name);
-    return attribute ? attribute->f : fallback;
+    return attribute && attribute->kind == ATTRIBUTE_FLOAT ? attribute->f : fallback;
 }
 
 /* --- changing -------------------------------------------------------------------------------------------- */
@@ -187,21 +248,37 @@ struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_c
     return infer(r, node) == STATUS_OK ? output : NULL;
 }
 
-struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, const void *data)
+bool rewrite_fits(const struct rewriter *r, size_t bytes)
 {
-    struct pass_context *context = r->context;
+    size_t limit = r->context->options.constant_limit;
+    return bytes < SIZE_MAX && bytes <= limit && r->context->constant_bytes <= limit - bytes;
+}
+
+struct value *rewrite_buffer(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, void **data)
+{
     int64_t elements = 0;
     size_t bytes = shape_elements(rank, dims, &elements) ? dtype_bytes(dtype, elements) : SIZE_MAX;
-    if (bytes > context->options.constant_limit || context->constant_bytes > context->options.constant_limit - bytes) {
+    if (!rewrite_fits(r, bytes)) {
         op_error(&r->c, STATUS_MEMORY_LIMIT, "a folded constant brings the constants past the limit of %zu bytes",
-                 context->options.constant_limit);
+                 r->context->options.constant_limit);
         return NULL;
     }
-    struct value *constant = op_constant(&r->c, dtype, rank, dims, data);
-    if (!constant)
+    *data = region_buffer(r->c.graph->region, bytes + 1);
+    struct value *constant = *data ? graph_add_constant(r->c.graph, "", dtype, rank, dims, *data) : NULL;
+    if (!constant || !reserve(r)) {
         no_memory(r);
-    else
-        context->constant_bytes += bytes;
+        return NULL;
+    }
+    r->context->constant_bytes += bytes;
+    return constant;
+}
+
+struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, const void *data)
+{
+    void *copy;
+    struct value *constant = rewrite_buffer(r, dtype, rank, dims, &copy);
+    if (constant && constant->bytes)
+        memcpy(copy, data, constant->bytes);
     return constant;
 }
 
@@ -261,9 +338,11 @@ static enum status pin(struct rewriter *r)
     return STATUS_OK;
 }
 
-enum status rewrite_graph(struct graph *graph, struct pass_context *context, rewrite_visit *visit, struct error *error)
+enum status rewrite_graph_with(struct graph *graph, struct pass_context *context, rewrite_visit *visit, void *user,
+                               struct error *error)
 {
-    struct rewriter r = {.c = {.graph = graph, .error = error, .isa = context->options.isa}, .context = context};
+    struct rewriter r = {
+        .c = {.graph = graph, .error = error, .isa = context->options.isa}, .context = context, .user = user};
     r.c.expansion = graph_create(graph->region, "");
     if (!r.c.expansion)
         return no_memory(&r);
@@ -273,4 +352,9 @@ enum status rewrite_graph(struct graph *graph, struct pass_context *context, rew
     graph->node_count = r.c.expansion->node_count;
     graph->node_capacity = r.c.expansion->node_capacity;
     return eliminate_dead_code(graph, context, error);
+}
+
+enum status rewrite_graph(struct graph *graph, struct pass_context *context, rewrite_visit *visit, struct error *error)
+{
+    return rewrite_graph_with(graph, context, visit, NULL, error);
 }

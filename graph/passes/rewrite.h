@@ -16,11 +16,14 @@ struct rewriter {
     struct value **replacements; /* by value id */
     int capacity;                /* of the three */
     bool dropped;                /* the visited node is not kept */
+    void *user;                  /* what the pass remembers from one node to the next */
 };
 
 typedef enum status rewrite_visit(struct rewriter *r, struct node *node);
 
 enum status rewrite_graph(struct graph *graph, struct pass_context *context, rewrite_visit *visit, struct error *error);
+enum status rewrite_graph_with(struct graph *graph, struct pass_context *context, rewrite_visit *visit, void *user,
+                               struct error *error);
 
 /* --- looking --------------------------------------------------------------------------------------------- */
 
@@ -38,6 +41,9 @@ bool rewrite_sole(const struct rewriter *r, const struct value *value);
 bool rewrite_scalar(const struct value *value, double *number);
 /* The input of a two-input node that is not `other`; NULL: `other` is not among them, or is both. */
 struct value *rewrite_other_input(const struct node *node, const struct value *other);
+/* What is known of the shape of a value whatever the shapes of the graph's inputs; dims are -1 where it is not. False:
+ * not even the rank is. */
+bool rewrite_shape(const struct rewriter *r, const struct value *value, int *rank, int64_t *dims);
 /* An attribute, or the fallback where it is absent. */
 int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback);
 float rewrite_float(const struct node *node, const char *name, float fallback);
@@ -57,6 +63,10 @@ struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_c
                             int attribute_count, const struct attribute *attributes);
 /* A constant of the graph, within the limit on constants; `data` is copied. NULL: r->c.error says why. */
 struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, const void *data);
+/* The same, to be filled by the caller: its bytes are at *data. */
+struct value *rewrite_buffer(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, void **data);
+/* The limit on constants leaves so many bytes: a pass that only saves time asks before it makes a constant. */
+bool rewrite_fits(const struct rewriter *r, size_t bytes);
 /* Output 0 of the visited node is `value`: later readers take that instead, and the node goes; where its name is read
  * from outside, it becomes an Identity. */
 enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value);

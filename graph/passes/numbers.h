@@ -1,0 +1,15 @@
+/* Floating-point constants in the hands of passes: read as doubles, computed on, rounded once. */
+#ifndef INFER_GRAPH_PASSES_NUMBERS_H
+#define INFER_GRAPH_PASSES_NUMBERS_H
+
+#include "graph/op.h"
+
+/* `count` elements of a constant (f16 to f64), from `first` on. */
+void numbers_read(const struct value *value, int64_t first, int64_t count, double *numbers);
+void numbers_write(enum dtype dtype, void *data, int64_t first, int64_t count, const double *numbers);
+
+/* The greatest finite number of the type, and the least with all of its digits. */
+double number_greatest(enum dtype dtype);
+double number_least_normal(enum dtype dtype);
+
+#endif

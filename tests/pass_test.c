@@ -1,0 +1,221 @@
+#include "tests/pass_test.h"
+
+#include "graph/passes/numbers.h"
+#include "graph/passes/passes.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- making ---------------------------------------------------------------------------------------------- */
+
+void rig_begin(struct rig *rig)
+{
+    *rig = (struct rig){.maker = maker_start(), .dtype = DTYPE_F32, .seed = 1};
+    rig->graph = rig->maker.graph = graph_create(&rig->maker.region, "test");
+}
+
+static const char *name_of(struct rig *rig, char letter)
+{
+    return region_format(&rig->maker.region, "%c%d", letter, rig->graph->value_count);
+}
+
+static double next_number(struct rig *rig)
+{
+    rig->seed = rig->seed * 1103515245u + 12345u;
+    return (double)(rig->seed >> 8 & 0xffff) / 32768 - 1;
+}
+
+struct value *rig_input(struct rig *rig, int rank, const int64_t *dims)
+{
+    struct value *input = graph_add_value(rig->graph, name_of(rig, 'i'), rig->dtype, rank, dims);
+    memcpy(rig->input_dims[rig->input_count], input->dims, sizeof input->dims);
+    return rig->inputs[rig->input_count++] = input;
+}
+
+struct value *rig_open_input(struct rig *rig, int rank, const int64_t *dims)
+{
+    struct value *input = rig_input(rig, rank, dims);
+    for (int i = 0; i < rank; i++)
+        input->dims[i] = graph_symbol(rig->graph, "");
+    return input;
+}
+
+static struct value *make_constant(struct rig *rig, int rank, const int64_t *dims, bool same, double number)
+{
+    int64_t elements;
+    ck_assert(shape_elements(rank, dims, &elements));
+    void *data = region_allocate(&rig->maker.region, dtype_bytes(rig->dtype, elements) + 1);
+    for (int64_t i = 0; i < elements; i++) {
+        double chosen = same ? number : next_number(rig);
+        numbers_write(rig->dtype, data, i, 1, &chosen);
+    }
+    return graph_add_constant(rig->graph, name_of(rig, 'c'), rig->dtype, rank, dims, data);
+}
+
+struct value *rig_weights(struct rig *rig, int rank, const int64_t *dims)
+{
+    return make_constant(rig, rank, dims, false, 0);
+}
+
+struct value *rig_number(struct rig *rig, int rank, const int64_t *dims, double number)
+{
+    return make_constant(rig, rank, dims, true, number);
+}
+
+struct value *rig_ints(struct rig *rig, int count, const int64_t *ints)
+{
+    return make_ints(rig->graph, name_of(rig, 'c'), count, ints);
+}
+
+struct value *rig_node(struct rig *rig, const char *op, int input_count, struct value *const *inputs,
+                       int attribute_count, const struct attribute *attributes)
+{
+    return make_node(rig->graph, op, name_of(rig, 'v'), input_count, inputs, attribute_count, attributes);
+}
+
+struct value *rig_op1(struct rig *rig, const char *op, struct value *a)
+{
+    return rig_node(rig, op, 1, &a, 0, NULL);
+}
+
+struct value *rig_op2(struct rig *rig, const char *op, struct value *a, struct value *b)
+{
+    return rig_node(rig, op, 2, (struct value *[]){a, b}, 0, NULL);
+}
+
+void rig_split(struct rig *rig, struct value *a, int64_t axis, int count, struct value **outputs)
+{
+    struct attribute attributes[] = {ATTRIBUTE_I("axis", axis), ATTRIBUTE_I("num_outputs", count)};
+    for (int i = 0; i < count; i++)
+        outputs[i] = graph_add_value(rig->graph, name_of(rig, 'v'), DTYPE_NONE, -1, NULL);
+    graph_add_node(rig->graph, op_find("", "Split"), NEWEST_OPSET, outputs[0]->name, 1, &a, count, outputs, 2,
+                   attributes);
+}
+
+void rig_output(struct rig *rig, struct value *output)
+{
+    rig->outputs[rig->output_count++] = output;
+}
+
+/* --- what the passes leave ------------------------------------------------------------------------------- */
+
+static void list_nodes(struct node *const *nodes, int count, char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? " " : "", nodes[i]->op->name);
+    ck_assert_uint_lt(used, bytes);
+}
+
+static struct graph *optimised(struct rig *rig, size_t limit)
+{
+    struct error error = {0};
+    struct pass_context context = {.options = {.constant_limit = limit}};
+    graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
+    graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
+    struct graph *copy = graph_clone(rig->graph, &rig->maker.region);
+    ck_assert_msg(run_passes(copy, &context, NULL, &error) == STATUS_OK, "%s", error.text);
+    ck_assert_uint_le(context.constant_bytes, limit);
+    ck_assert_msg(graph_validate(copy, &error) == STATUS_OK, "%s", error.text);
+    return copy;
+}
+
+static struct segment specialised(struct rig *rig, struct graph *graph)
+{
+    struct error error = {0};
+    struct segment segment;
+    struct specialise_options options = {.fuse = true, .threads = 1, .constant_limit = SIZE_MAX};
+    for (int i = 0; i < graph->input_count; i++)
+        memcpy(graph->inputs[i]->dims, rig->input_dims[i], sizeof rig->input_dims[i]);
+    ck_assert_msg(specialise(graph, &options, &segment, &error) == STATUS_OK, "%s", error.text);
+    return segment;
+}
+
+static void expect_same(const infer_tensor *a, const infer_tensor *b, double tolerance)
+{
+    ck_assert_int_eq(a->dtype, b->dtype);
+    ck_assert_int_eq(a->rank, b->rank);
+    ck_assert_uint_eq(a->bytes, b->bytes);
+    ck_assert_mem_eq(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]);
+    if (tolerance == 0) {
+        ck_assert_mem_eq(a->data, b->data, a->bytes);
+        return;
+    }
+    const struct value first = {.dtype = (enum dtype)a->dtype, .data = a->data};
+    const struct value second = {.dtype = (enum dtype)b->dtype, .data = b->data};
+    int64_t elements;
+    double greatest = 0, x, y;
+    shape_elements(a->rank, a->dims, &elements);
+    for (int64_t i = 0; i < elements; i++)
+        if (value_number_at(&second, i, &y))
+            greatest = fmax(greatest, fabs(y));
+    for (int64_t i = 0; i < elements; i++)
+        ck_assert_msg(value_number_at(&first, i, &x) && value_number_at(&second, i, &y) &&
+                          ((isnan(x) && isnan(y)) || x == y || fabs(x - y) <= tolerance * greatest),
+                      "element %d is %g with passes, %g without", (int)i, x, y);
+}
+
+static void run_both(struct rig *rig, double tolerance)
+{
+    infer_tensor inputs[4], outputs[2][4];
+    struct running running[2];
+    memset(inputs, 0, sizeof inputs);
+    memset(outputs, 0, sizeof outputs);
+    for (int i = 0; i < rig->input_count; i++) {
+        const struct value *data = rig_weights(rig, rig->inputs[i]->rank, rig->input_dims[i]);
+        inputs[i] = (infer_tensor){.data = (void *)(uintptr_t)data->data,
+                                   .dtype = (infer_dtype)data->dtype,
+                                   .rank = data->rank,
+                                   .bytes = data->bytes};
+        memcpy(inputs[i].dims, data->dims, sizeof data->dims);
+    }
+    for (int way = 0; way < 2; way++) {
+        infer_model *model =
+            maker_finish(&rig->maker, rig->input_count, rig->inputs, rig->output_count, rig->outputs, NULL);
+        running[way] = begin_way(model, way);
+        run_well(running[way].context, inputs, (size_t)rig->input_count, outputs[way], (size_t)rig->output_count);
+    }
+    for (int i = 0; i < rig->output_count; i++)
+        expect_same(&outputs[0][i], &outputs[1][i], tolerance);
+    for (int way = 0; way < 2; way++) {
+        infer_context_release(running[way].context);
+        infer_session_release(running[way].session);
+    }
+}
+
+void rig_expect(struct rig *rig, const char *once, const char *shaped, double tolerance)
+{
+    char text[600];
+    struct graph *graph = optimised(rig, SIZE_MAX);
+    list_nodes(graph->nodes, graph->node_count, text, sizeof text);
+    if (once)
+        ck_assert_str_eq(text, once);
+    struct segment segment = specialised(rig, graph);
+    list_nodes(segment.kept, segment.kept_count, text, sizeof text);
+    if (shaped)
+        ck_assert_str_eq(text, shaped);
+    run_both(rig, tolerance);
+    region_free(&rig->maker.region);
+}
+
+void rig_expect_limited(struct rig *rig, size_t limit, const char *once)
+{
+    char text[600];
+    struct graph *graph = optimised(rig, limit);
+    list_nodes(graph->nodes, graph->node_count, text, sizeof text);
+    ck_assert_str_eq(text, once);
+    region_free(&rig->maker.region);
+}
+
+void rig_expect_sources(struct rig *rig, int node, const char *sources)
+{
+    char text[600] = "";
+    size_t used = 0;
+    struct segment segment = specialised(rig, optimised(rig, SIZE_MAX));
+    ck_assert_int_lt(node, segment.kept_count);
+    for (int i = 0; i < segment.kept[node]->source_count; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "", segment.kept[node]->sources[i]);
+    ck_assert_str_eq(text, sources);
+}

@@ -1,0 +1,275 @@
+#include "tests/pass_test.h"
+#include "tests/suites.h"
+
+#include <math.h>
+
+#define NEAR 1e-5
+
+/* --- fold-weights ---------------------------------------------------------------------------------------- */
+
+static struct value *conv(struct rig *rig, const char *op, struct value *x, struct value *w, struct value *bias,
+                          int64_t group, int64_t pad)
+{
+    int64_t *pads = region_array(&rig->maker.region, 4, sizeof *pads);
+    pads[0] = pads[1] = pads[2] = pads[3] = pad;
+    const struct attribute attributes[] = {ATTRIBUTE_I("group", group), ATTRIBUTE_LIST("pads", 4, pads)};
+    return rig_node(rig, op, bias ? 3 : 2, (struct value *[]){x, w, bias}, 2, attributes);
+}
+
+static struct value *batch(struct rig *rig, struct value *x, int64_t channels)
+{
+    struct value *scale = rig_weights(rig, DIMS(channels)), *bias = rig_weights(rig, DIMS(channels)),
+                 *mean = rig_weights(rig, DIMS(channels)), *variance = rig_number(rig, DIMS(channels), 0.7);
+    return rig_node(rig, "BatchNormalization", 5, (struct value *[]){x, scale, bias, mean, variance}, 0, NULL);
+}
+
+/* Normalised, scaled and shifted: by channel, by one number, from either side. */
+static struct value *long_tail(struct rig *rig, struct value *y, int64_t channels)
+{
+    y = batch(rig, y, channels);
+    y = rig_op2(rig, "Mul", rig_weights(rig, DIMS(1, channels, 1, 1)), y);
+    y = rig_op2(rig, "Add", y, rig_weights(rig, DIMS(channels, 1, 1)));
+    y = rig_op2(rig, "Div", y, rig_number(rig, DIMS(1), 3));
+    return rig_op2(rig, "Sub", rig_number(rig, SCALAR_DIMS, 0.25), y);
+}
+
+START_TEST(numbers_after_a_convolution_go_into_it)
+{
+    for (int i = 0; i < 8; i++) {
+        bool transposed = i & 1, grouped = i & 2, biased = i & 4;
+        int64_t group = grouped ? 2 : 1, m = 6, c = 4;
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(2, c, 5, 4));
+        struct value *w =
+            transposed ? rig_weights(&rig, DIMS(c, m / group, 3, 3)) : rig_weights(&rig, DIMS(m, c / group, 3, 3));
+        struct value *y = conv(&rig, transposed ? "ConvTranspose" : "Conv", x, w,
+                               biased ? rig_weights(&rig, DIMS(m)) : NULL, group, 1);
+        rig_output(&rig, long_tail(&rig, y, m));
+        rig_expect(&rig, transposed ? "ConvTranspose" : "Conv", NULL, NEAR);
+    }
+}
+END_TEST
+
+START_TEST(folded_nodes_keep_their_sources)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+    struct value *y = conv(&rig, "Conv", x, rig_weights(&rig, DIMS(2, 2, 1, 1)), NULL, 1, 0), *scaled, *shifted;
+    scaled = rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), 2));
+    shifted = rig_op2(&rig, "Add", scaled, rig_number(&rig, DIMS(1), 2));
+    rig_output(&rig, shifted);
+    const char *sources = region_format(&rig.maker.region, "%s %s %s", y->name, scaled->name, shifted->name);
+    rig_expect_sources(&rig, 0, sources);
+    rig_expect(&rig, "Conv", "Conv", NEAR);
+}
+END_TEST
+
+START_TEST(numbers_that_may_broadcast_stay_outside)
+{
+    static const struct {
+        int rank;
+        int64_t dims[5];
+    } shapes[] = {{1, {3}}, {4, {1, 1, 1, 3}}, {5, {1, 1, 1, 1, 1}}, {4, {2, 3, 1, 1}}, {3, {1, 3, 1}}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+        struct value *y = conv(&rig, "Conv", x, rig_weights(&rig, DIMS(3, 2, 1, 1)), NULL, 1, 0);
+        rig_output(&rig, rig_op2(&rig, "Mul", y, rig_weights(&rig, shapes[i].rank, shapes[i].dims)));
+        rig_expect(&rig, "Conv Mul", "Conv Mul", 0);
+    }
+}
+END_TEST
+
+START_TEST(a_result_that_others_read_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+    struct value *y = conv(&rig, "Conv", x, rig_weights(&rig, DIMS(3, 2, 1, 1)), NULL, 1, 0);
+    rig_output(&rig, y);
+    rig_output(&rig, rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), 2)));
+    rig_expect(&rig, "Conv Mul", "Conv Mul", 0);
+}
+END_TEST
+
+START_TEST(gemm_takes_in_its_own_factors_and_what_follows)
+{
+    for (int i = 0; i < 8; i++) {
+        bool ta = i & 1, tb = i & 2, biased = i & 4;
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = ta ? rig_input(&rig, DIMS(3, 4)) : rig_input(&rig, DIMS(4, 3));
+        struct value *w = tb ? rig_weights(&rig, DIMS(5, 3)) : rig_weights(&rig, DIMS(3, 5));
+        struct value *c = rig_weights(&rig, DIMS(1, 5));
+        const struct attribute attributes[] = {ATTRIBUTE_I("transA", ta), ATTRIBUTE_I("transB", tb),
+                                               ATTRIBUTE_F("alpha", 0.5f), ATTRIBUTE_F("beta", -2)};
+        struct value *y = rig_node(&rig, "Gemm", biased ? 3 : 2, (struct value *[]){x, w, c}, 4, attributes);
+        y = batch(&rig, y, 5);
+        y = rig_op2(&rig, "Mul", y, rig_weights(&rig, DIMS(5)));
+        rig_output(&rig, rig_op2(&rig, "Add", y, rig_weights(&rig, DIMS(1, 5))));
+        rig_expect(&rig, "Gemm", "Gemm", NEAR);
+    }
+}
+END_TEST
+
+START_TEST(matmul_takes_in_factors_and_its_add_the_rest)
+{
+    for (int biased = 0; biased < 2; biased++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_open_input(&rig, DIMS(2, 4, 3));
+        struct value *y = rig_op2(&rig, "MatMul", x, rig_weights(&rig, DIMS(3, 5)));
+        if (biased)
+            y = rig_op2(&rig, "Add", rig_weights(&rig, DIMS(5)), y);
+        y = rig_op2(&rig, "Mul", y, rig_weights(&rig, DIMS(5)));
+        y = rig_op2(&rig, "Div", y, rig_number(&rig, SCALAR_DIMS, 4));
+        if (biased)
+            y = rig_op2(&rig, "Sub", y, rig_weights(&rig, DIMS(1, 1, 5)));
+        rig_output(&rig, y);
+        rig_expect(&rig, biased ? "MatMul Add" : "MatMul", NULL, NEAR);
+    }
+}
+END_TEST
+
+/* What is shifted before a convolution is not shifted in its padding. */
+START_TEST(numbers_before_a_convolution_go_into_it)
+{
+    for (int i = 0; i < 8; i++) {
+        bool padded = i & 1, grouped = i & 2, normalised = i & 4;
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 4, 3, 3));
+        x = rig_op2(&rig, "Sub", x, rig_weights(&rig, DIMS(4, 1, 1)));
+        if (normalised)
+            x = batch(&rig, x, 4);
+        x = rig_op2(&rig, "Mul", rig_weights(&rig, DIMS(1, 4, 1, 1)), x);
+        struct value *w = rig_weights(&rig, DIMS(6, grouped ? 2 : 4, 2, 2));
+        struct value *y =
+            conv(&rig, "Conv", x, w, grouped ? rig_weights(&rig, DIMS(6)) : NULL, grouped ? 2 : 1, padded);
+        rig_output(&rig, long_tail(&rig, y, 6));
+        rig_expect(&rig, !padded ? "Conv" : normalised ? "Sub BatchNormalization Conv" : "Sub Conv", NULL, NEAR);
+    }
+}
+END_TEST
+
+START_TEST(numbers_before_a_transposed_convolution_scale_it)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 4, 3, 3));
+    x = rig_op2(&rig, "Add", x, rig_weights(&rig, DIMS(4, 1, 1)));
+    x = rig_op2(&rig, "Mul", x, rig_weights(&rig, DIMS(1, 4, 1, 1)));
+    rig_output(&rig, conv(&rig, "ConvTranspose", x, rig_weights(&rig, DIMS(4, 3, 2, 2)), NULL, 2, 0));
+    rig_expect(&rig, "Add ConvTranspose", NULL, NEAR);
+}
+END_TEST
+
+START_TEST(numbers_before_a_matrix_product_go_into_it)
+{
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(2, 4));
+        x = rig_op2(&rig, "Mul", x, rig_weights(&rig, DIMS(4)));
+        x = rig_op2(&rig, "Sub", rig_number(&rig, SCALAR_DIMS, 1.5), x);
+        struct value *y = rig_op2(&rig, i ? "MatMul" : "Gemm", x, rig_weights(&rig, DIMS(4, 3)));
+        rig_output(&rig, rig_op2(&rig, "Add", y, rig_weights(&rig, DIMS(3))));
+        rig_expect(&rig, i ? "MatMul Add" : "Gemm", NULL, NEAR);
+    }
+}
+END_TEST
+
+/* A grey picture takes on the constant's three channels: without it the convolution would have one too few. */
+START_TEST(a_constant_that_repeats_the_input_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 1, 3, 3)), *row = rig_open_input(&rig, DIMS(2, 1)), *y;
+    x = rig_op2(&rig, "Mul", x, rig_weights(&rig, DIMS(1, 3, 1, 1)));
+    y = conv(&rig, "Conv", x, rig_weights(&rig, DIMS(2, 3, 2, 2)), NULL, 1, 0);
+    row = rig_op2(&rig, "Mul", row, rig_weights(&rig, DIMS(4)));
+    rig_output(&rig, y);
+    rig_output(&rig, rig_op2(&rig, "MatMul", row, rig_weights(&rig, DIMS(4, 3))));
+    rig_expect(&rig, "Mul Conv Mul MatMul", NULL, 0);
+}
+END_TEST
+
+/* Float16 ends at 65504, and loses digits below 2^-14. */
+START_TEST(folding_keeps_the_range_of_the_type)
+{
+    static const struct {
+        enum dtype dtype;
+        double factor;
+        const char *left;
+    } cases[] = {
+        {DTYPE_F16, 3e4, "Conv Mul"},      {DTYPE_F16, 1e-5, "Conv Mul"},
+        {DTYPE_F16, 100, "Conv"},          {DTYPE_F16, 0, "Conv"},
+        {DTYPE_F32, 3e4, "Conv"},          {DTYPE_F32, 3e38, "Conv Mul"},
+        {DTYPE_F32, INFINITY, "Conv Mul"}, {DTYPE_F32, (double)NAN, "Conv Mul"},
+        {DTYPE_F64, 1e300, "Conv"},        {DTYPE_BF16, 3, "Conv"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        rig.dtype = cases[i].dtype;
+        struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+        struct value *y =
+            conv(&rig, "Conv", x, rig_number(&rig, DIMS(3, 2, 1, 1), 3), rig_number(&rig, DIMS(3), 0), 1, 0);
+        rig_output(&rig, rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), cases[i].factor)));
+        double tolerance = cases[i].dtype == DTYPE_F16 ? 1e-3 : cases[i].dtype == DTYPE_BF16 ? 1e-2 : NEAR;
+        rig_expect(&rig, cases[i].left, NULL, tolerance);
+    }
+}
+END_TEST
+
+START_TEST(folding_stays_within_the_limit_on_constants)
+{
+    for (size_t fits = 0; fits < 2; fits++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+        struct value *y = conv(&rig, "Conv", x, rig_weights(&rig, DIMS(3, 2, 1, 1)), NULL, 1, 0);
+        rig_output(&rig, rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), 2)));
+        rig_expect_limited(&rig, 3 * 2 * 4 + 3 * 4 - 1 + fits, fits ? "Conv" : "Conv Mul");
+    }
+}
+END_TEST
+
+START_TEST(large_weights_that_others_read_are_not_doubled)
+{
+    for (int large = 0; large < 2; large++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 128, 1, 1));
+        struct value *w = rig_weights(&rig, DIMS(large ? 256 : 128, 128, 1, 1));
+        for (int i = 0; i < 2; i++)
+            rig_output(&rig,
+                       rig_op2(&rig, "Mul", conv(&rig, "Conv", x, w, NULL, 1, 0), rig_number(&rig, DIMS(1), 2 + i)));
+        rig_expect(&rig, large ? "Conv Mul Conv Mul" : "Conv Conv", NULL, NEAR);
+    }
+}
+END_TEST
+
+Suite *passes_simplify_suite(void)
+{
+    Suite *suite = suite_create("passes_simplify");
+    TCase *weights = tcase_create("fold-weights");
+    tcase_add_test(weights, numbers_after_a_convolution_go_into_it);
+    tcase_add_test(weights, folded_nodes_keep_their_sources);
+    tcase_add_test(weights, numbers_that_may_broadcast_stay_outside);
+    tcase_add_test(weights, a_result_that_others_read_stays);
+    tcase_add_test(weights, gemm_takes_in_its_own_factors_and_what_follows);
+    tcase_add_test(weights, matmul_takes_in_factors_and_its_add_the_rest);
+    tcase_add_test(weights, numbers_before_a_convolution_go_into_it);
+    tcase_add_test(weights, numbers_before_a_transposed_convolution_scale_it);
+    tcase_add_test(weights, numbers_before_a_matrix_product_go_into_it);
+    tcase_add_test(weights, a_constant_that_repeats_the_input_stays);
+    tcase_add_test(weights, folding_keeps_the_range_of_the_type);
+    tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
+    tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
+    suite_add_tcase(suite, weights);
+    return suite;
+}
