@@ -11,7 +11,7 @@
 
 void rig_begin(struct rig *rig)
 {
-    *rig = (struct rig){.maker = maker_start(), .dtype = DTYPE_F32, .seed = 1};
+    *rig = (struct rig){.maker = maker_start(), .dtype = DTYPE_F32, .reach = 1, .seed = 1};
     rig->graph = rig->maker.graph = graph_create(&rig->maker.region, "test");
 }
 
@@ -41,26 +41,31 @@ struct value *rig_open_input(struct rig *rig, int rank, const int64_t *dims)
     return input;
 }
 
-static struct value *make_constant(struct rig *rig, int rank, const int64_t *dims, bool same, double number)
+/* All of the same number, or of others between -reach and reach. */
+static struct value *make_constant(struct rig *rig, enum dtype dtype, int rank, const int64_t *dims, double reach,
+                                   const double *number)
 {
     int64_t elements;
     ck_assert(shape_elements(rank, dims, &elements));
-    void *data = region_allocate(&rig->maker.region, dtype_bytes(rig->dtype, elements) + 1);
+    void *data = region_allocate(&rig->maker.region, dtype_bytes(dtype, elements) + 1);
     for (int64_t i = 0; i < elements; i++) {
-        double chosen = same ? number : next_number(rig);
-        numbers_write(rig->dtype, data, i, 1, &chosen);
+        double chosen = number ? *number : reach * next_number(rig);
+        if (dtype == DTYPE_BOOL)
+            ((uint8_t *)data)[i] = chosen > -0.3;
+        else
+            numbers_write(dtype, data, i, 1, &chosen);
     }
-    return graph_add_constant(rig->graph, name_of(rig, 'c'), rig->dtype, rank, dims, data);
+    return graph_add_constant(rig->graph, name_of(rig, 'c'), dtype, rank, dims, data);
 }
 
 struct value *rig_weights(struct rig *rig, int rank, const int64_t *dims)
 {
-    return make_constant(rig, rank, dims, false, 0);
+    return make_constant(rig, rig->dtype, rank, dims, 1, NULL);
 }
 
 struct value *rig_number(struct rig *rig, int rank, const int64_t *dims, double number)
 {
-    return make_constant(rig, rank, dims, true, number);
+    return make_constant(rig, rig->dtype, rank, dims, 1, &number);
 }
 
 struct value *rig_ints(struct rig *rig, int count, const int64_t *ints)
@@ -82,6 +87,11 @@ struct value *rig_op1(struct rig *rig, const char *op, struct value *a)
 struct value *rig_op2(struct rig *rig, const char *op, struct value *a, struct value *b)
 {
     return rig_node(rig, op, 2, (struct value *[]){a, b}, 0, NULL);
+}
+
+struct value *rig_with(struct rig *rig, const char *op, struct value *x, double number)
+{
+    return rig_op2(rig, op, x, rig_number(rig, SCALAR_DIMS, number));
 }
 
 void rig_split(struct rig *rig, struct value *a, int64_t axis, int count, struct value **outputs)
@@ -164,7 +174,8 @@ static void run_both(struct rig *rig, double tolerance)
     memset(inputs, 0, sizeof inputs);
     memset(outputs, 0, sizeof outputs);
     for (int i = 0; i < rig->input_count; i++) {
-        const struct value *data = rig_weights(rig, rig->inputs[i]->rank, rig->input_dims[i]);
+        const struct value *input = rig->inputs[i];
+        const struct value *data = make_constant(rig, input->dtype, input->rank, rig->input_dims[i], rig->reach, NULL);
         inputs[i] = (infer_tensor){.data = (void *)(uintptr_t)data->data,
                                    .dtype = (infer_dtype)data->dtype,
                                    .rank = data->rank,
@@ -218,4 +229,62 @@ void rig_expect_sources(struct rig *rig, int node, const char *sources)
     for (int i = 0; i < segment.kept[node]->source_count; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "", segment.kept[node]->sources[i]);
     ck_assert_str_eq(text, sources);
+}
+
+/* --- one pass -------------------------------------------------------------------------------------------- */
+
+static bool stands_for(const struct graph *graph, const char *name)
+{
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->source_count; k++)
+            if (strcmp(graph->nodes[i]->sources[k], name) == 0)
+                return true;
+    return false;
+}
+
+/* Every shape is known, as passes of PASS_SHAPED find it. */
+static void make_shaped(struct graph *graph, const struct specialise_options *options)
+{
+    struct segment segment;
+    struct error error = {0};
+    ck_assert_msg(specialise(graph, options, &segment, &error) == STATUS_OK, "%s", error.text);
+    ck_assert_int_eq(segment.rest_count, 0);
+    graph->nodes = segment.kept;
+    graph->node_count = graph->node_capacity = segment.kept_count;
+}
+
+/* Runs the pass; every node that was there must be among the sources then. */
+static void run_pass(struct graph *graph, pass_function *pass, enum pass_time time)
+{
+    struct pass_context context = {.options = {.threads = 1, .constant_limit = SIZE_MAX},
+                                   .shaped = time == PASS_SHAPED};
+    unsigned char pins[256] = {0};
+    const char *names[64];
+    struct error error = {0};
+    if (context.shaped)
+        make_shaped(graph, &context.options);
+    int count = graph->node_count;
+    ck_assert(graph->value_count <= (int)sizeof pins && count <= 64);
+    for (int i = 0; i < graph->output_count; i++)
+        pins[graph->outputs[i]->id] = 1;
+    context.pins = pins;
+    context.pin_count = graph->value_count;
+    for (int i = 0; i < count; i++)
+        names[i] = graph->nodes[i]->name;
+    ck_assert_msg(pass(graph, &context, &error) == STATUS_OK, "%s", error.text);
+    for (int i = 0; i < count; i++)
+        ck_assert_msg(stands_for(graph, names[i]), "no node stands for '%s'", names[i]);
+}
+
+void rig_expect_pass(struct rig *rig, pass_function *pass, enum pass_time time, const char *nodes, double tolerance)
+{
+    char text[600];
+    graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
+    graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
+    struct graph *graph = graph_clone(rig->graph, &rig->maker.region);
+    run_pass(graph, pass, time);
+    list_nodes(graph->nodes, graph->node_count, text, sizeof text);
+    ck_assert_str_eq(text, nodes);
+    run_both(rig, tolerance);
+    region_free(&rig->maker.region);
 }

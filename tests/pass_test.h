@@ -2,6 +2,7 @@
 #ifndef INFER_TESTS_PASS_TEST_H
 #define INFER_TESTS_PASS_TEST_H
 
+#include "graph/passes/passes.h"
 #include "tests/model_maker.h"
 
 #include <check.h>
@@ -14,6 +15,7 @@ struct rig {
     struct value *inputs[4], *outputs[4];
     int64_t input_dims[4][MAX_RANK]; /* of the run; the model's may be symbols */
     int input_count, output_count;
+    double reach; /* inputs of the run hold numbers between -reach and reach (1) */
     unsigned seed;
 };
 
@@ -37,6 +39,8 @@ struct value *rig_node(struct rig *rig, const char *op, int input_count, struct 
                        int attribute_count, const struct attribute *attributes);
 struct value *rig_op1(struct rig *rig, const char *op, struct value *a);
 struct value *rig_op2(struct rig *rig, const char *op, struct value *a, struct value *b);
+/* x op number, which has no axes. */
+struct value *rig_with(struct rig *rig, const char *op, struct value *x, double number);
 /* Two to four outputs. */
 void rig_split(struct rig *rig, struct value *a, int64_t axis, int count, struct value **outputs);
 void rig_output(struct rig *rig, struct value *output);
@@ -49,5 +53,10 @@ void rig_expect(struct rig *rig, const char *once, const char *shaped, double to
 void rig_expect_limited(struct rig *rig, size_t limit, const char *once);
 /* After rig_expect would have: the sources of the node of the shaped list with that index, with blanks between. */
 void rig_expect_sources(struct rig *rig, int node, const char *sources);
+
+typedef enum status pass_function(struct graph *graph, struct pass_context *context, struct error *error);
+/* The same as rig_expect of one pass at one of its times, whose graph has been through none before. All nodes are among
+ * the sources of what is left. */
+void rig_expect_pass(struct rig *rig, pass_function *pass, enum pass_time time, const char *nodes, double tolerance);
 
 #endif

@@ -9,6 +9,10 @@ const struct pass passes[] = {
     {"dead-code", PASS_ONCE, eliminate_dead_code},
     {"fold-constants", PASS_ONCE, fold},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
+    /* Before the factors that a formula is known by go into weights. */
+    {"recognise-activations", PASS_ONCE | PASS_SHAPED, recognise_activations},
+    {"recognise-normalization", PASS_SHAPED, recognise_normalization},
+    {"recognise-softmax", PASS_SHAPED, recognise_softmax},
     {"fold-weights", PASS_ONCE, fold_weights},
     {NULL, 0, NULL},
 };

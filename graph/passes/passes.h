@@ -42,6 +42,9 @@ static inline bool pass_pins(const struct pass_context *context, const struct va
 enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
 enum status eliminate_identities(struct graph *graph, struct pass_context *context, struct error *error);
 enum status fold_weights(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
 
 /* Passes over the steps of a segment, once a shape. */
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
