@@ -99,7 +99,7 @@ fuzz check-fuzz:
 	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 WERROR= SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
 $(BUILD)/fuzz_passes: $(BUILD)/obj/tests/random_graph.o
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(IMPORT_LIBRARIES) -lm
+	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(IMPORT_LIBRARIES) -lm
 run-fuzz-%: $(BUILD)/fuzz_%
 	@rm -rf $(BUILD)/corpus/$* && mkdir -p $(BUILD)/corpus && cp -r tests/fuzz/corpus/$* $(BUILD)/corpus
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/data/$*) 2>$(BUILD)/fuzz_$*.log || \

@@ -151,6 +151,7 @@ enum status op_pointwise(struct op_context *c, struct pointwise_params *params, 
         params->operands[i].dtype = (uint8_t)value->dtype;
         broadcast_strides(value, params->rank, params->operands[i].strides);
     }
+    pointwise_add_axis(params);
     return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, params->output_count,
                    outputs, NULL);
 }

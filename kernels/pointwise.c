@@ -49,6 +49,16 @@ static void remove_axis(struct pointwise_params *p, int axis)
     p->rank--;
 }
 
+void pointwise_add_axis(struct pointwise_params *p)
+{
+    if (p->rank > 0)
+        return;
+    p->rank = 1;
+    p->dims[0] = 1;
+    for (int i = 0; i < p->input_count + p->output_count; i++)
+        p->operands[i].strides[0] = 0;
+}
+
 void pointwise_merge_axes(struct pointwise_params *p)
 {
     for (int axis = p->rank - 1; axis >= 0 && p->rank > 1; axis--)
@@ -59,9 +69,5 @@ void pointwise_merge_axes(struct pointwise_params *p)
             continue;
         p->dims[axis + 1] *= p->dims[axis];
         remove_axis(p, axis);
-    }
-    if (p->rank == 0) {
-        p->rank = 1;
-        p->dims[0] = 1;
     }
 }

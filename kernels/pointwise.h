@@ -46,6 +46,8 @@ struct pointwise_params {
     struct pointwise_instruction code[POINTWISE_MAX_INSTRUCTIONS];
 };
 
+/* A single number gets the one axis that there must be. */
+void pointwise_add_axis(struct pointwise_params *params);
 /* Merges axes that every operand walks without a gap, so that the inner loop is as long as can be. */
 void pointwise_merge_axes(struct pointwise_params *params);
 

@@ -68,6 +68,21 @@ static bool suits(const struct value *output)
            value_elements(output) > 0 && value_elements(output) <= MOST_ELEMENTS;
 }
 
+/* Attributes whose lists live as long as the graph. */
+static const struct attribute *kept(struct maker *m, int count, const struct attribute *attributes)
+{
+    struct attribute *copies = region_array(m->graph->region, (size_t)count + 1, sizeof *copies);
+    for (int i = 0; i < count; i++) {
+        copies[i] = attributes[i];
+        if (attributes[i].kind != ATTRIBUTE_INTS)
+            continue;
+        int64_t *list = region_array(m->graph->region, attributes[i].count + 1, sizeof *list);
+        memcpy(list, attributes[i].ints, attributes[i].count * sizeof *list);
+        copies[i].ints = list;
+    }
+    return copies;
+}
+
 /* A node whose outputs join the values, where the operator accepts what it is given; its first output, or NULL. */
 static struct value *node(struct maker *m, const char *name, int input_count, struct value *const *inputs,
                           int output_count, int attribute_count, const struct attribute *attributes)
@@ -87,7 +102,7 @@ static struct value *node(struct maker *m, const char *name, int input_count, st
     snprintf(label, sizeof label, "%s_%d", name, graph->node_count);
     struct error error = {0};
     struct node *made = graph_add_node(graph, op_find("", name), 22, label, input_count, inputs, output_count, outputs,
-                                       attribute_count, attributes);
+                                       attribute_count, kept(m, attribute_count, attributes));
     struct op_context c = {.graph = graph, .node = made, .error = &error};
     bool fits = made->op->shapes(&c) == STATUS_OK;
     for (int i = 0; i < output_count; i++)

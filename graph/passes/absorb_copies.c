@@ -43,7 +43,7 @@ static bool lies_in(struct value *value, const struct value *root)
 static bool outlives_segment(const struct absorption *a, const struct value *root)
 {
     const struct graph *graph = a->segment->graph;
-    for (int i = 0; i < graph->value_count; i++)
+    for (int i = 0; i < a->uses.value_count; i++)
         if (a->uses.outside[i] && lies_in(graph->values[i], root))
             return true;
     return false;
@@ -147,7 +147,7 @@ static int sole_maker(const struct absorption *a, struct value *value)
     const struct value *root = value_root(value, &offset);
     const struct graph *graph = a->segment->graph;
     int readings = 0;
-    for (int i = 0; i < graph->value_count; i++)
+    for (int i = 0; i < a->uses.value_count; i++)
         if (lies_in(graph->values[i], root))
             readings += a->uses.reads[i] - (graph->values[i]->alias != NULL); /* a view counts as a reading */
     bool whole = offset == 0 && !root->data && root->dtype == value->dtype && a->uses.writes[root->id] == 1 &&

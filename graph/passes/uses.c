@@ -19,6 +19,7 @@ bool uses_count(const struct segment *segment, struct uses *uses)
     const struct graph *graph = segment->graph;
     struct region *region = segment->steps.region;
     size_t values = (size_t)graph->value_count + 1;
+    uses->value_count = graph->value_count;
     uses->outside = region_array(region, values, sizeof *uses->outside);
     uses->reads = region_array(region, values, sizeof *uses->reads);
     uses->writes = region_array(region, values, sizeof *uses->writes);

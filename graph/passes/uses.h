@@ -5,6 +5,7 @@
 #include "graph/specialise.h"
 
 struct uses {
+    int value_count; /* of the graph when they were counted */
     int *outside; /* by value id: what outlives the segment reads it */
     int *reads;   /* by value id: operands of steps, views, and everything that outlives the segment */
     int *writes;  /* by id of a root: outputs of steps that lie in it */
