@@ -14,6 +14,7 @@ const struct pass passes[] = {
     {"recognise-normalization", PASS_SHAPED, recognise_normalization},
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
     {"fold-weights", PASS_ONCE, fold_weights},
+    {"means-first", PASS_ONCE, take_means_first},
     {NULL, 0, NULL},
 };
 
