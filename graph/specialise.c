@@ -1,5 +1,6 @@
 #include "graph/specialise.h"
 
+#include "graph/liveness.h"
 #include "graph/op.h"
 #include "graph/passes/passes.h"
 
@@ -225,8 +226,8 @@ static enum status run_shaped_passes(struct work *work)
     return drop_dead(work);
 }
 
-enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
-                       struct error *error)
+static enum status specialise_as_told(struct graph *graph, const struct specialise_options *options,
+                                      struct segment *segment, struct error *error)
 {
     *segment = (struct segment){.graph = graph, .steps = {.region = graph->region}};
     struct work work = {.segment = segment, .options = options, .error = error};
@@ -247,6 +248,44 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
     for (int i = 0; i < segment->steps.count; i++)
         step_finish(segment->steps.steps[i]);
     return STATUS_OK;
+}
+
+/* The peak of a program that is thrown away. */
+static enum status measure_peak(const struct graph *graph, struct specialise_options options, bool memory_saving,
+                                size_t *peak, struct error *error)
+{
+    struct region scratch;
+    struct segment segment;
+    options.memory_saving = memory_saving;
+    options.observer = NULL;
+    region_init(&scratch, graph->region->allocator);
+    struct graph *copy = graph_clone(graph, &scratch);
+    enum status status =
+        copy ? specialise_as_told(copy, &options, &segment, error)
+             : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'", graph->name);
+    if (status == STATUS_OK)
+        *peak = segment_peak(&segment, options.threads);
+    region_free(&scratch);
+    return status;
+}
+
+/* The pass that cuts strips goes by a model of what fusion will do; whether that paid is seen when it is done. */
+static enum status check_saving(const struct graph *graph, struct specialise_options *options, struct error *error)
+{
+    size_t whole = 0, strips = 0;
+    TRY(measure_peak(graph, *options, false, &whole, error));
+    TRY(measure_peak(graph, *options, true, &strips, error));
+    options->memory_saving = (double)strips <= (1 - STRIPS_LEAST_GAIN) * (double)whole;
+    return STATUS_OK;
+}
+
+enum status specialise(struct graph *graph, const struct specialise_options *options, struct segment *segment,
+                       struct error *error)
+{
+    struct specialise_options chosen = *options;
+    if (chosen.memory_saving && chosen.fuse)
+        TRY(check_saving(graph, &chosen, error));
+    return specialise_as_told(graph, &chosen, segment, error);
 }
 
 enum status fold_constants(struct graph *graph, const struct specialise_options *options, size_t *bytes,

@@ -18,6 +18,7 @@ struct pass_observer {
 struct specialise_options {
     enum isa isa;
     bool fuse;             /* run the passes */
+    bool memory_saving;    /* and cut what takes most memory into strips, where little more work saves much */
     int threads;           /* that a run uses: the order of the steps allows for their workspaces */
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     const struct pass_observer *observer; /* NULL: nobody looks */

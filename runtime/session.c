@@ -41,6 +41,7 @@ static enum status read_options(struct infer_session *session, const infer_sessi
                          chosen->cached_programs);
     session->threads = chosen->threads ? chosen->threads : usable_cores();
     session->no_optimize = chosen->no_optimize;
+    session->memory_saving = chosen->memory_saving;
     session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
     return choose_isa(chosen->isa, &session->isa, error);
@@ -149,6 +150,7 @@ enum status session_program(struct infer_session *session, const void *key, size
         .allocator = session->allocator,
         .specialise = {.isa = session->isa,
                        .fuse = !session->no_optimize,
+                       .memory_saving = session->memory_saving,
                        .threads = session->threads,
                        .constant_limit = constant_limit(session)},
         .memory_limit = session->memory_limit,

@@ -24,7 +24,7 @@ struct infer_session {
     size_t constant_bytes;
     enum isa isa;
     int threads;
-    bool no_optimize;
+    bool no_optimize, memory_saving;
     size_t memory_limit; /* SIZE_MAX: none */
     int cached_programs;
     struct program_totals totals;

@@ -154,6 +154,8 @@ done_with "reference kernels" '' infer-run "$model" "$digit" -o "$work/reference
 INFER_ISA=reference infer-run "$model" "$digit" -o "$work/environment" >"$work/out" 2>&1
 same "--isa and INFER_ISA" "$work/reference/output_0.npy" "$work/environment/output_0.npy"
 done_with "--no-optimize" '' infer-run "$model" "$digit" -o "$work/plain" --no-optimize
+done_with "--memory-saving" '' infer-run "$model" "$digit" -o "$work/saving" --memory-saving
+same "--memory-saving and without" "$work/one/output_0.npy" "$work/saving/output_0.npy"
 done_with "a limit that suffices" '' infer-run "$model" "$digit" -o "$work/one" --memory-limit 1G
 verdict "three digits at once are what they are one by one" "$(python3 - "$work" <<'PY'
 import array, sys

@@ -35,6 +35,7 @@ static const char help[] =
     "  --against reference|DIR   what --bisect expects: the unoptimised program on the reference kernels; or\n"
     "                        DIR/NAME.npy, as --dump writes them\n"
     "  --no-optimize         the graph as it was imported\n"
+    "  --memory-saving       large intermediates in strips, where 5 % more arithmetic lowers the peak by 20 % or more\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --help, --version\n"
     "\n"
@@ -57,6 +58,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"bisect", no_argument, NULL, 'b'},
                                         {"against", required_argument, NULL, 'a'},
                                         {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-saving", no_argument, NULL, 's'},
                                         {"memory-limit", required_argument, NULL, 'm'},
                                         {"help", no_argument, NULL, 'h'},
                                         {"version", no_argument, NULL, 'V'},
@@ -160,6 +162,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'n':
         request->session.no_optimize = true;
+        break;
+    case 's':
+        request->session.memory_saving = true;
         break;
     default: /* 'm' */
         if (!parse_bytes(optarg, &request->session.memory_limit) || request->session.memory_limit == 0)

@@ -35,7 +35,7 @@ static enum status check_weights(struct op_context *c, int64_t *groups)
 
 /* --- Conv ------------------------------------------------------------------------------------------------- */
 
-static enum status conv_window(struct op_context *c, struct window *w, int64_t *groups)
+enum status op_conv_window(struct op_context *c, struct window *w, int64_t *groups)
 {
     TRY(check_weights(c, groups));
     const struct value *x = op_input(c, 0), *weights = op_input(c, 1);
@@ -50,7 +50,7 @@ static enum status shapes_conv(struct op_context *c)
 {
     struct window w;
     int64_t groups;
-    TRY(conv_window(c, &w, &groups));
+    TRY(op_conv_window(c, &w, &groups));
     const struct value *x = op_input(c, 0), *weights = op_input(c, 1);
     TRY(check_operands(c, weights->dims[0]));
     return op_window_output(c, x->dtype, x->dims[0], weights->dims[0], x->rank - 2, &w);
@@ -74,7 +74,7 @@ static enum status emit_conv(struct op_context *c, struct conv_params *params)
 static enum status lower_conv(struct op_context *c)
 {
     struct conv_params params = {0};
-    TRY(conv_window(c, &params.window, &params.groups));
+    TRY(op_conv_window(c, &params.window, &params.groups));
     struct image_strides weights = op_image_strides(op_input(c, 1));
     params.weight_output = weights.batch;
     params.weight_input = weights.channel;
@@ -119,7 +119,7 @@ static enum status transposed_axis(struct op_context *c, const struct transposed
     return STATUS_OK;
 }
 
-static enum status transposed_window(struct op_context *c, struct window *w, int64_t *groups)
+enum status op_conv_transpose_window(struct op_context *c, struct window *w, int64_t *groups)
 {
     int64_t strides[SPATIAL_AXES], dilations[SPATIAL_AXES], pads[2 * SPATIAL_AXES], extra[SPATIAL_AXES];
     int64_t outputs[SPATIAL_AXES];
@@ -155,7 +155,7 @@ static enum status shapes_conv_transpose(struct op_context *c)
 {
     struct window w;
     int64_t groups, channels;
-    TRY(transposed_window(c, &w, &groups));
+    TRY(op_conv_transpose_window(c, &w, &groups));
     const struct value *x = op_input(c, 0), *weights = op_input(c, 1);
     if (__builtin_mul_overflow(weights->dims[1], groups, &channels))
         return op_error(c, STATUS_INVALID_MODEL, "%lld groups make no sense", (long long)groups);
@@ -166,7 +166,7 @@ static enum status shapes_conv_transpose(struct op_context *c)
 static enum status lower_conv_transpose(struct op_context *c)
 {
     struct conv_params params = {0};
-    TRY(transposed_window(c, &params.window, &params.groups));
+    TRY(op_conv_transpose_window(c, &params.window, &params.groups));
     const struct value *weights = op_input(c, 1);
     struct image_strides strides = op_image_strides(weights);
     params.weight_output = strides.channel;

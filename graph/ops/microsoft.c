@@ -28,6 +28,7 @@ const struct op op_microsoft_QuickGelu = {
     .max_inputs = 1,
     .min_outputs = 1,
     .max_outputs = 1,
+    .flags = OP_ELEMENTWISE,
     .shapes = shapes_quick_gelu,
     .lower = lower_quick_gelu,
 };

@@ -7,7 +7,7 @@
 
 /* --- windows ---------------------------------------------------------------------------------------------- */
 
-static enum status pool_window(struct op_context *c, struct window *w)
+enum status op_pool_window(struct op_context *c, struct window *w)
 {
     const struct value *x = op_input(c, 0);
     int64_t kernel[SPATIAL_AXES];
@@ -24,7 +24,7 @@ static enum status shapes_pool(struct op_context *c)
     bool maximum = c->node->op->detail == POOL_MAX;
     struct window w;
     TRY(op_require(c, 0, maximum ? TYPES_FLOAT | TYPE(DTYPE_I8) | TYPE(DTYPE_U8) : TYPES_FLOAT));
-    TRY(pool_window(c, &w));
+    TRY(op_pool_window(c, &w));
     if (op_int(c, "p", 2) < 1)
         return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be positive", (long long)op_int(c, "p", 2));
     return op_window_output(c, x->dtype, x->dims[0], x->dims[1], x->rank - 2, &w);
@@ -63,7 +63,7 @@ static enum status emit_pool(struct op_context *c, struct pool_params *p)
 static enum status lower_pool(struct op_context *c)
 {
     struct pool_params p = {.count_padding = op_int(c, "count_include_pad", 0) != 0};
-    TRY(pool_window(c, &p.window));
+    TRY(op_pool_window(c, &p.window));
     return emit_pool(c, &p);
 }
 

@@ -476,5 +476,22 @@ static enum status lower_resize(struct op_context *c)
     return resize.coordinates == TF_CROP_AND_RESIZE ? fill_outside(c, &resize, output) : STATUS_OK;
 }
 
+bool op_resize_repeats(struct op_context *c, int64_t *factors)
+{
+    struct resize resize;
+    if (read_resize(c, &resize) != STATUS_OK || resize.mode != MODE_NEAREST || resize.coordinates == TF_CROP_AND_RESIZE)
+        return false;
+    for (int axis = 0; axis < op_input(c, 0)->rank; axis++) {
+        const struct axis_geometry *g = &resize.axes[axis];
+        if (g->input == 0 || g->output < g->input || g->output % g->input != 0)
+            return false;
+        factors[axis] = g->output / g->input;
+        for (int64_t i = 0; i < g->output; i++)
+            if (nearest_index(resize.nearest, source_of(&resize, g, i), g->input) != i / factors[axis])
+                return false;
+    }
+    return true;
+}
+
 OPERATOR(Resize, 1, 4, 1, 1, shapes_resize, .lower = lower_resize)
 OPERATOR(Upsample, 1, 2, 1, 1, shapes_resize, .lower = lower_resize)

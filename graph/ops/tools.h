@@ -34,6 +34,9 @@ enum status op_take(struct op_context *c, struct value *input, struct value *out
 enum status op_pad(struct op_context *c, struct value *input, struct value *output, const int64_t *begin,
                    struct value *fill);
 
+/* Whether a Resize or Upsample repeats each element of axis i factors[i] times, and does no more. */
+bool op_resize_repeats(struct op_context *c, int64_t *factors);
+
 /* Least and greatest value of an integer type, 2 to 64 bits (64: rounded to double). */
 void op_integer_range(enum dtype dtype, double *low, double *high);
 /* Appends to a pointwise program. */

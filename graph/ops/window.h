@@ -19,6 +19,10 @@ enum status op_window(struct op_context *c, int rank, const int64_t *input, cons
 /* Sets output 0, and output 1 where there is one (as int64), to [batch, channels, the window's outputs]. */
 enum status op_window_output(struct op_context *c, enum dtype dtype, int64_t batch, int64_t channels, int rank,
                              const struct window *w);
+/* The windows of a Conv, a ConvTranspose (as a convolution of the spread input) and a pool that is not global. */
+enum status op_conv_window(struct op_context *c, struct window *w, int64_t *groups);
+enum status op_conv_transpose_window(struct op_context *c, struct window *w, int64_t *groups);
+enum status op_pool_window(struct op_context *c, struct window *w);
 /* Strides of a tensor [batch, channel, spatial...] in C order. */
 struct image_strides op_image_strides(const struct value *value);
 

@@ -15,6 +15,7 @@ const struct pass passes[] = {
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
     {"fold-weights", PASS_ONCE, fold_weights},
     {"means-first", PASS_ONCE, take_means_first},
+    {"strips", PASS_SHAPED, cut_strips},
     {NULL, 0, NULL},
 };
 

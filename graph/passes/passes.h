@@ -45,7 +45,10 @@ enum status fold_weights(struct graph *graph, struct pass_context *context, stru
 enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
+/* What strips must at least take off the peak. */
+#define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);
+enum status cut_strips(struct graph *graph, struct pass_context *context, struct error *error);
 
 /* Passes over the steps of a segment, once a shape. */
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
