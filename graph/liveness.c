@@ -119,7 +119,7 @@ struct value *overwritten_root(const struct life *lives, const struct step *step
     return NULL;
 }
 
-/* --- the peak -------------------------------------------------------------------------------------------- */
+/* --- progress ------------------------------------------------------------------------------------------- */
 
 bool step_workspaces(const struct step *step, int threads, size_t *bytes)
 {
@@ -127,76 +127,143 @@ bool step_workspaces(const struct step *step, int threads, size_t *bytes)
     return multiply_size(step_workspace(step), (size_t)lanes, bytes);
 }
 
-/* Adds what is alive before the first step. */
-static bool add_given(const struct graph *graph, const struct life *lives, size_t *live)
+/* Adds the roots of values to the touches of the step that is being listed. */
+static void list_touches(struct progress *progress, int first, int *count, struct value *const *values, int value_count,
+                         bool writes)
 {
-    for (int i = 0; i < graph->value_count; i++)
-        if (lives[i].first == NOT_HERE && !add_size(*live, life_bytes(graph->values[i], &lives[i]), live))
-            return false;
-    return true;
-}
-
-/* Adds the bytes of the roots that begin at step s; each once, so they are marked as begun. */
-static bool add_begun(struct life *lives, const struct step *step, int s, size_t *live)
-{
-    for (int i = 0; i < step->output_count; i++) {
-        struct value *root = step->outputs[i] ? value_root(step->outputs[i], NULL) : NULL;
-        if (!root || lives[root->id].first != s)
+    for (int i = 0; i < value_count; i++) {
+        if (!values[i])
             continue;
-        lives[root->id].first = -1;
-        if (!add_size(*live, life_bytes(root, &lives[root->id]), live))
-            return false;
+        int root = value_root(values[i], NULL)->id, t = first;
+        while (t < *count && progress->touches[t].root != root)
+            t++;
+        if (t == *count)
+            progress->touches[(*count)++] = (struct touch){.root = root};
+        progress->touches[t].writes = progress->touches[t].writes || writes;
+        progress->touches[t].reads = progress->touches[t].reads || !writes;
     }
-    return true;
 }
 
-static size_t take_ended(struct life *lives, struct value *const *values, int count, int s)
+static void list_steps(struct progress *progress, int threads)
 {
-    size_t bytes = 0;
-    for (int i = 0; i < count; i++) {
-        struct value *root = values[i] ? value_root(values[i], NULL) : NULL;
-        if (!root || lives[root->id].last != s || lives[root->id].carried)
-            continue;
-        bytes += life_bytes(root, &lives[root->id]);
-        lives[root->id].last = -1;
-    }
-    return bytes;
-}
-
-static size_t peak_of(const struct segment *segment, int threads, struct life *lives)
-{
-    size_t live = 0, peak;
-    if (!add_given(segment->graph, lives, &live))
-        return SIZE_MAX;
-    peak = live;
-    for (int s = 0; s < segment->steps.count; s++) {
-        const struct step *step = segment->steps.steps[s];
+    const struct step_list *steps = &progress->segment->steps;
+    int count = 0;
+    size_t total = 0;
+    progress->fits = true;
+    for (int s = 0; s < steps->count; s++) {
+        const struct step *step = steps->steps[s];
+        int first = progress->touches_of[s] = count;
         if (!step)
             continue;
-        const struct value *overwritten = overwritten_root(lives, step, s);
-        size_t now, workspaces;
-        if (!add_begun(lives, step, s, &live) || !step_workspaces(step, threads, &workspaces))
-            return SIZE_MAX;
-        /* Two values in one buffer count once. */
-        now = live - (overwritten ? life_bytes(overwritten, &lives[overwritten->id]) : 0);
-        if (!add_size(now, workspaces, &now))
-            return SIZE_MAX;
-        peak = now > peak ? now : peak;
-        live -= take_ended(lives, step->inputs, step->input_count, s);
-        live -= take_ended(lives, step->outputs, step->output_count, s);
+        list_touches(progress, first, &count, step->inputs, step->input_count, false);
+        list_touches(progress, first, &count, step->outputs, step->output_count, true);
+        for (int t = first; t < count; t++)
+            progress->left[progress->touches[t].root]++;
+        progress->fits = progress->fits && step_workspaces(step, threads, &progress->workspaces[s]) &&
+                         add_size(total, progress->workspaces[s], &total);
     }
-    return peak;
+    progress->touches_of[steps->count] = count;
+    for (int i = 0; i < progress->segment->graph->value_count; i++) {
+        progress->bytes[i] = life_bytes(progress->segment->graph->values[i], &progress->lives[i]);
+        progress->fits = progress->fits && add_size(total, progress->bytes[i], &total);
+        if (progress->lives[i].first == NOT_HERE)
+            progress->live += progress->bytes[i];
+    }
+}
+
+bool progress_begin(struct progress *progress, const struct segment *segment, int threads)
+{
+    size_t values = (size_t)segment->graph->value_count + 1, steps = (size_t)segment->steps.count, operands = 0;
+    for (size_t s = 0; s < steps; s++)
+        if (segment->steps.steps[s])
+            operands += (size_t)segment->steps.steps[s]->input_count + (size_t)segment->steps.steps[s]->output_count;
+    *progress = (struct progress){.segment = segment};
+    region_init(&progress->region, segment->graph->region->allocator);
+    progress->touches_of = region_array(&progress->region, steps + 1, sizeof *progress->touches_of);
+    progress->touches = region_array(&progress->region, operands + 1, sizeof *progress->touches);
+    progress->workspaces = region_array(&progress->region, steps + 1, sizeof *progress->workspaces);
+    progress->bytes = region_array(&progress->region, values, sizeof *progress->bytes);
+    progress->left = region_array(&progress->region, values, sizeof *progress->left);
+    progress->written = region_array(&progress->region, values, sizeof *progress->written);
+    progress->lives = region_array(&progress->region, values, sizeof *progress->lives);
+    if (!progress->touches_of || !progress->touches || !progress->workspaces || !progress->bytes || !progress->left ||
+        !progress->written || !progress->lives) {
+        progress_end(progress);
+        return false;
+    }
+    segment_lives(segment, progress->lives);
+    list_steps(progress, threads);
+    return true;
+}
+
+void progress_end(struct progress *progress)
+{
+    region_free(&progress->region);
+}
+
+static bool begins(const struct progress *progress, const struct touch *touch)
+{
+    return touch->writes && progress->written[touch->root] == 0;
+}
+
+static bool ends(const struct progress *progress, const struct touch *touch)
+{
+    return progress->left[touch->root] == 1 && !progress->lives[touch->root].carried;
+}
+
+struct demand progress_look(struct progress *progress, int s)
+{
+    size_t begun = 0, ended = 0;
+    for (int t = progress->touches_of[s]; t < progress->touches_of[s + 1]; t++) {
+        const struct touch *touch = &progress->touches[t];
+        struct life *life = &progress->lives[touch->root];
+        if (life->first != NOT_HERE)
+            life->first = begins(progress, touch) ? s : -1;
+        life->last = progress->left[touch->root] == 1 ? s : -1;
+        begun += begins(progress, touch) ? progress->bytes[touch->root] : 0;
+        ended += ends(progress, touch) ? progress->bytes[touch->root] : 0;
+    }
+    const struct value *overwritten = overwritten_root(progress->lives, progress->segment->steps.steps[s], s);
+    size_t shared = overwritten ? progress->bytes[overwritten->id] : 0; /* two values in one buffer count once */
+    return (struct demand){.during = progress->live + begun - shared + progress->workspaces[s],
+                           .after = progress->live + begun - ended};
+}
+
+void progress_take(struct progress *progress, int s)
+{
+    for (int t = progress->touches_of[s]; t < progress->touches_of[s + 1]; t++) {
+        const struct touch *touch = &progress->touches[t];
+        progress->live += begins(progress, touch) ? progress->bytes[touch->root] : 0;
+        progress->live -= ends(progress, touch) ? progress->bytes[touch->root] : 0;
+        progress->written[touch->root] += touch->writes;
+        progress->left[touch->root]--;
+    }
+}
+
+void progress_back(struct progress *progress, int s)
+{
+    for (int t = progress->touches_of[s]; t < progress->touches_of[s + 1]; t++) {
+        const struct touch *touch = &progress->touches[t];
+        progress->left[touch->root]++;
+        progress->written[touch->root] -= touch->writes;
+        progress->live += ends(progress, touch) ? progress->bytes[touch->root] : 0;
+        progress->live -= begins(progress, touch) ? progress->bytes[touch->root] : 0;
+    }
 }
 
 size_t segment_peak(const struct segment *segment, int threads)
 {
-    const struct allocator *allocator = segment->graph->region->allocator;
-    size_t bytes = ((size_t)segment->graph->value_count + 1) * sizeof(struct life);
-    struct life *lives = allocate(allocator, bytes, ALIGNMENT);
-    if (!lives)
+    struct progress progress;
+    if (!progress_begin(&progress, segment, threads))
         return SIZE_MAX;
-    segment_lives(segment, lives);
-    size_t peak = peak_of(segment, threads, lives);
-    release(allocator, lives, bytes);
+    size_t peak = progress.fits ? progress.live : SIZE_MAX;
+    for (int s = 0; progress.fits && s < segment->steps.count; s++) {
+        if (!segment->steps.steps[s])
+            continue;
+        struct demand demand = progress_look(&progress, s);
+        peak = demand.during > peak ? demand.during : peak;
+        progress_take(&progress, s);
+    }
+    progress_end(&progress);
     return peak;
 }

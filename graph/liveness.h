@@ -36,4 +36,38 @@ bool step_workspaces(const struct step *step, int threads, size_t *bytes);
  * is none to compute it in. Takes time in proportion to the steps and values. */
 size_t segment_peak(const struct segment *segment, int threads);
 
+/* --- the steps in an order of one's own ------------------------------------------------------------------ */
+
+/* What a step does with a root; one entry for both where it reads and writes it. */
+struct touch {
+    int root; /* value id */
+    bool reads, writes;
+};
+
+/* Takes the steps of a segment one after the other, in any order that keeps their dependencies, and back. */
+struct progress {
+    const struct segment *segment;
+    struct region region; /* of the tables */
+    bool fits;            /* all sizes together fit a size_t: else nothing can be asked */
+    size_t live;          /* bytes alive after the steps taken so far */
+    int *touches_of;      /* touches[touches_of[s]] to touches[touches_of[s + 1] - 1] are those of step s */
+    struct touch *touches;
+    size_t *workspaces; /* by step */
+    size_t *bytes;      /* by value id, like all that follow; life_bytes */
+    int *left;          /* steps not taken yet that touch it */
+    int *written;       /* steps taken that write it */
+    struct life *lives; /* first and last: whether the step that is looked at is the first or the last of them */
+};
+
+/* Bytes alive while a step runs, and after it. */
+struct demand {
+    size_t during, after;
+};
+
+bool progress_begin(struct progress *progress, const struct segment *segment, int threads); /* false: no memory */
+void progress_end(struct progress *progress);
+struct demand progress_look(struct progress *progress, int s);
+void progress_take(struct progress *progress, int s);
+void progress_back(struct progress *progress, int s); /* undoes the latest progress_take */
+
 #endif

@@ -247,7 +247,7 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
     }
     for (int i = 0; i < segment->steps.count; i++)
         step_finish(segment->steps.steps[i]);
-    return STATUS_OK;
+    return options->fuse ? schedule_steps(segment, options->threads, error) : STATUS_OK;
 }
 
 /* The peak of a program that is thrown away. */

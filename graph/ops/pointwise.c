@@ -341,10 +341,10 @@ static enum status shapes_variadic(struct op_context *c)
 /* Operands a program can take at once, one of them the sum so far. */
 #define VARIADIC_AT_ONCE (POINTWISE_MAX_OPERANDS - 1)
 
-/* Folds `count` operands with the opcode; divides by `divisor` in the last program where it is not 0. */
-static enum status lower_fold(struct op_context *c, int count, struct value *const *operands, double divisor)
+/* Folds `count` operands with the opcode; divides by `divisor` where it is not 0. */
+static enum status lower_fold(struct op_context *c, int count, struct value *const *operands, double divisor,
+                              struct value *output)
 {
-    struct value *output = op_output(c, 0);
     uint8_t class = class_of(output);
     struct pointwise_params params = {.input_count = count, .output_count = 1};
     uint8_t sum = (uint8_t)count, other = (uint8_t)(count + 1);
@@ -369,20 +369,16 @@ static enum status lower_variadic_by(struct op_context *c, double divisor)
     for (int i = 0; i < c->node->input_count; i++) {
         if (count == VARIADIC_AT_ONCE) {
             /* More operands than a program takes: what is folded so far becomes the first operand of the next. */
-            struct op_context part = *c;
-            struct node node = *c->node;
             struct value *sum = op_temporary(c, output->dtype, output->rank, output->dims);
             if (!sum)
                 return op_no_memory(c);
-            node.outputs = &sum;
-            part.node = &node;
-            TRY(lower_fold(&part, count, operands, 0));
+            TRY(lower_fold(c, count, operands, 0, sum));
             operands[0] = sum;
             count = 1;
         }
         operands[count++] = inputs[i];
     }
-    return lower_fold(c, count, operands, divisor);
+    return lower_fold(c, count, operands, divisor, output);
 }
 
 static enum status lower_variadic(struct op_context *c)

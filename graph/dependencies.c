@@ -1,0 +1,124 @@
+#include "graph/dependencies.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+/* The touches so far of each root of the stretch, chained from the latest back. They are counted from 1 on, and 0 ends
+ * a chain. */
+struct chains {
+    int *latest;  /* by value id */
+    int *earlier; /* by touch */
+    int *step;    /* by touch: whose it is */
+    int capacity; /* of befores */
+};
+
+static bool is_copy(const struct step *step)
+{
+    return step->kernel && step->kernel->family == FAMILY_copy;
+}
+
+/* Whether two steps that touch a root must keep their order. A reader and a writer do. Writers of parts of one value do
+ * not; but a node may have the whole of a value written, and then parts of it once more by copies. */
+static bool keep_order(const struct touch *a, const struct step *step_a, const struct touch *b,
+                       const struct step *step_b)
+{
+    if ((a->writes && b->reads) || (a->reads && b->writes))
+        return true;
+    return a->writes && b->writes && step_a->node == step_b->node && !(is_copy(step_a) && is_copy(step_b));
+}
+
+static bool append_before(struct progress *progress, struct dependencies *d, struct chains *chains, int p)
+{
+    int *count = &d->befores_of[d->count];
+    if (*count == chains->capacity) {
+        int larger = chains->capacity ? chains->capacity * 2 : 256;
+        int *array = region_array(&progress->region, (size_t)larger, sizeof *array);
+        if (!array)
+            return false;
+        if (*count)
+            memcpy(array, d->befores, (size_t)*count * sizeof *array);
+        d->befores = array;
+        chains->capacity = larger;
+    }
+    d->befores[(*count)++] = p;
+    return true;
+}
+
+/* p comes before s, and so does all that comes before p. */
+static bool put_before(struct progress *progress, struct dependencies *d, struct chains *chains, int p, int s)
+{
+    uint64_t *row = d->before + (size_t)s * (size_t)d->words;
+    const uint64_t *other = d->before + (size_t)p * (size_t)d->words;
+    if (comes_before(d, p, s))
+        return true;
+    for (int i = 0; i < d->words; i++)
+        row[i] |= other[i];
+    row[p / 64] |= UINT64_C(1) << (p % 64);
+    return append_before(progress, d, chains, p);
+}
+
+/* Puts before step s those it must follow for its touch t. */
+static bool follow_chain(struct progress *progress, struct dependencies *d, struct chains *chains, int s, int t)
+{
+    struct step *const *steps = progress->segment->steps.steps + d->first;
+    const struct touch *touch = &progress->touches[t], *touches = progress->touches + progress->touches_of[d->first];
+    int place = (int)(touch - touches) + 1;
+    for (int e = chains->latest[touch->root]; e > 0; e = chains->earlier[e])
+        if (keep_order(&touches[e - 1], steps[chains->step[e]], touch, steps[s]) &&
+            !put_before(progress, d, chains, chains->step[e], s))
+            return false;
+    chains->step[place] = s;
+    chains->earlier[place] = chains->latest[touch->root];
+    chains->latest[touch->root] = place;
+    return true;
+}
+
+/* The same pairs by the step that comes first. */
+static bool turn_around(struct progress *progress, struct dependencies *d)
+{
+    int pairs = d->befores_of[d->count];
+    d->afters_of = region_array(&progress->region, (size_t)d->count + 2, sizeof *d->afters_of);
+    d->afters = region_array(&progress->region, (size_t)pairs + 1, sizeof *d->afters);
+    if (!d->afters_of || !d->afters)
+        return false;
+    for (int i = 0; i < pairs; i++)
+        d->afters_of[d->befores[i] + 2]++;
+    for (int s = 1; s <= d->count; s++)
+        d->afters_of[s + 1] += d->afters_of[s];
+    /* While they are filled in, the entry after a step's own says where its next goes: in the end, where the next
+     * step's begin. */
+    for (int s = 0; s < d->count; s++)
+        for (int i = d->befores_of[s]; i < d->befores_of[s + 1]; i++)
+            d->afters[d->afters_of[d->befores[i] + 1]++] = s;
+    return true;
+}
+
+bool find_dependencies(struct progress *progress, int first, int count, struct dependencies *d)
+{
+    struct region *region = &progress->region;
+    size_t values = (size_t)progress->segment->graph->value_count + 1;
+    size_t touches = (size_t)(progress->touches_of[first + count] - progress->touches_of[first]) + 1;
+    struct chains chains = {.latest = region_array(region, values, sizeof(int)),
+                            .earlier = region_array(region, touches, sizeof(int)),
+                            .step = region_array(region, touches, sizeof(int))};
+    *d = (struct dependencies){.first = first, .count = count, .words = (count + 63) / 64};
+    d->before = region_array(region, (size_t)count * (size_t)d->words, sizeof *d->before);
+    d->befores_of = region_array(region, (size_t)count + 1, sizeof *d->befores_of);
+    if (!chains.latest || !chains.earlier || !chains.step || !d->before || !d->befores_of)
+        return false;
+    int random = -1; /* the latest step that draws random numbers: they all draw from one sequence */
+    for (int s = 0; s < count; s++) {
+        d->befores_of[s] = d->befores_of[count];
+        for (int t = progress->touches_of[first + s]; t < progress->touches_of[first + s + 1]; t++)
+            if (progress->lives[progress->touches[t].root].first != NOT_HERE && /* else no step writes it */
+                !follow_chain(progress, d, &chains, s, t))
+                return false;
+        if (!(progress->segment->steps.steps[first + s]->node->op->flags & OP_RANDOM))
+            continue;
+        if (random >= 0 && !put_before(progress, d, &chains, random, s))
+            return false;
+        random = s;
+    }
+    return turn_around(progress, d);
+}
