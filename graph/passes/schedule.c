@@ -1,10 +1,10 @@
 /* An order of the steps in which fewer bytes are alive at once.
  *
  * The peak of a segment is that of its worst block: the steps between two points where everything in front must be done
- * before anything behind can be. Blocks are taken worst first, until the worst is one that has been. In each, steps
- * first trade places with their neighbours as long as that helps. Then it is searched for orders that stay below the
- * best known, depth first through the sets of steps that can be done, each set once; if the search comes to its end,
- * the order is the best there is.
+ * before anything behind can be. Blocks are taken worst first, until the worst is one that has been. Each is tried in
+ * the order that makes nothing before it is needed; then steps trade places with their neighbours as long as that
+ * helps; and then it is searched for orders that stay below the best known, depth first through the sets of steps that
+ * can be done, each set once. If the search comes to its end, the order is the best there is.
  *
  * One rule keeps the search small: a step that leaves no more bytes alive than there were, and stays within the limit
  * meanwhile, is taken at once. Nothing is lost by it. Take any order within the limit that goes on from here, and move
@@ -42,6 +42,7 @@ struct schedule {
 
     /* The block at hand. */
     const struct block *block;
+    bool *placed; /* by step: it is on the path that is being made */
     int *path;    /* its steps in an order that is tried; in a search, as many as are taken */
     size_t limit; /* exchanges: the peak of the path; the search: most bytes alive */
 
@@ -196,6 +197,34 @@ static void try_path(struct schedule *k, struct block *block)
         k->order[k->d.first + block->begin + i] = k->d.first + k->path[i];
 }
 
+/* Puts on the path what step s needs and is not there yet, each thing as late as can be, and the step. */
+static void put_with_needs(struct schedule *k, int s, int *length)
+{
+    for (;;) {
+        int next = s; /* the first in the given order */
+        for (int i = k->d.befores_of[s]; i < k->d.befores_of[s + 1]; i++) {
+            int p = k->d.befores[i];
+            next = p >= k->block->begin && !k->placed[p] && p < next ? p : next;
+        }
+        if (next == s)
+            break;
+        put_with_needs(k, next, length);
+    }
+    k->placed[s] = true;
+    k->path[(*length)++] = s;
+}
+
+/* Tries the order that makes nothing before it is needed. */
+static void try_late_steps(struct schedule *k, struct block *block)
+{
+    int length = 0;
+    memset(k->placed, 0, (size_t)k->d.count * sizeof *k->placed);
+    for (int s = block->begin; s < block->end; s++)
+        if (k->d.afters_of[s] == k->d.afters_of[s + 1] || k->d.afters[k->d.afters_of[s]] >= block->end)
+            put_with_needs(k, s, &length); /* nothing in the block needs it: afters are in order */
+    try_path(k, block);
+}
+
 /* --- exchanges ------------------------------------------------------------------------------------------- */
 
 struct cost {
@@ -295,7 +324,7 @@ static void improve_block(struct schedule *k, struct block *block, int64_t most)
     int64_t rest = k->looks - most;
     k->looks = most;
     for (int i = 0; i < count; i++)
-        k->path[i] = block->begin + i;
+        k->path[i] = k->order[k->d.first + block->begin + i] - k->d.first;
     for (bool changed = true; changed && k->looks > 0;) {
         k->limit = cost_of(k, 0, count).peak;
         for (int i = 0; i < count; i++)
@@ -398,6 +427,7 @@ static void order_block(struct schedule *k, struct block *block)
 {
     if (k->looks > 0 && block->end - block->begin > 1) {
         enter_block(k, block);
+        try_late_steps(k, block);
         improve_block(k, block, k->looks / 2);
         search_block(k, block);
         leave_block(k);
@@ -428,8 +458,9 @@ static bool allocate_tables(struct schedule *k)
     k->path = region_array(region, longest, sizeof *k->path);
     k->waiting = region_array(region, longest, sizeof *k->waiting);
     k->ready = region_array(region, longest / 64 + 1, sizeof *k->ready);
+    k->placed = region_array(region, longest, sizeof *k->placed);
     k->sets = region_array(region, 2 * k->most_sets, sizeof *k->sets);
-    return k->during && k->order && k->path && k->waiting && k->ready && k->sets;
+    return k->during && k->order && k->path && k->waiting && k->ready && k->placed && k->sets;
 }
 
 /* Walks through the segment as it stands; returns its peak. */
