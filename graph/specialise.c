@@ -244,6 +244,7 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
         TRY(fuse_pointwise(segment, options->isa, error));
         TRY(fuse_epilogues(segment, options->isa, error));
         TRY(absorb_copies(segment, options->isa, error));
+        TRY(choose_layouts(segment, options, error));
     }
     for (int i = 0; i < segment->steps.count; i++)
         step_finish(segment->steps.steps[i]);

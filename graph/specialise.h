@@ -22,6 +22,7 @@ struct specialise_options {
     int threads;           /* that a run uses: the order of the steps allows for their workspaces */
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     const struct pass_observer *observer; /* NULL: nobody looks */
+    bool channels_last;                   /* images lie so wherever they can, whatever the kernels prefer */
 };
 
 struct segment {

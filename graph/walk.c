@@ -1,5 +1,6 @@
 #include "graph/walk.h"
 
+#include "graph/specialise.h"
 #include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/copy.h"
@@ -347,4 +348,47 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
     copy->in_place = 0; /* it was said of operands in C order */
     step_mark_in_place(copy);
     return copy;
+}
+
+struct value *strided_view(struct graph *graph, struct value *target, int64_t element, const struct value *like)
+{
+    struct value *view = graph_add_value(graph, "", like->dtype, like->rank, like->dims);
+    if (!view)
+        return NULL;
+    view->alias = target;
+    view->strided = true;
+    view->alias_offset = (size_t)element * dtype_bits(like->dtype) / 8;
+    return view;
+}
+
+/* Operand i of `step`, which is a copy of ours already or becomes one. */
+static struct step *redirect(struct step *step, int i, struct graph *graph, const struct value *moved,
+                             struct value *target, const struct relocation *relocation, enum isa isa)
+{
+    struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
+    size_t offset, each = dtype_bits(moved->dtype) / 8;
+    if (!operand || value_root(operand, &offset) != moved)
+        return step;
+    if (each == 0 || operand->dtype != moved->dtype || offset % each != 0)
+        return NULL;
+    int64_t base = (int64_t)(offset / each) + step_walk_start(step, i);
+    int64_t start = relocated_offset(relocation, base);
+    step = step_relocated(step, i, relocation, base, isa, graph->region);
+    bool whole = operand == target && start == 0;
+    struct value *view = !step ? NULL : whole ? target : strided_view(graph, target, start, operand);
+    if (!view)
+        return NULL;
+    if (i < step->input_count)
+        step->inputs[i] = view;
+    else
+        step->outputs[i - step->input_count] = view;
+    return step;
+}
+
+struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
+                             const struct relocation *relocation, enum isa isa)
+{
+    for (int i = 0; step && i < step->input_count + step->output_count; i++)
+        step = redirect(step, i, graph, moved, target, relocation, isa);
+    return step;
 }

@@ -36,7 +36,8 @@ struct kernel {
     enum isa isa;
     bool (*supports)(const void *params);
     size_t (*workspace_bytes)(const void *params); /* of one task; NULL: none */
-    int (*tasks)(const void *params);              /* from the problem alone, never the machine; NULL: 1 */
+    bool channels_last; /* of a family that works on images: it runs best where channels lie next to each other */
+    int (*tasks)(const void *params); /* from the problem alone, never the machine; NULL: 1 */
     void (*run)(const void *params, const struct kernel_call *call, int task);
 };
 

@@ -323,7 +323,7 @@ enum status place_values(struct program *program, const struct program_options *
     segment_lives(&program->segment, p.lives);
     TRY(place_outputs(&p));
     segment_lives(&program->segment, p.lives); /* again, with the copies to outputs */
-    find_makers(&p); /* as long as a view is a view, and no result lies over an input */
+    find_makers(&p);                           /* as long as a view is a view, and no result lies over an input */
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
     TRY(plan_arena(&p));

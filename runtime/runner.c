@@ -1,5 +1,7 @@
 #include "runtime/runner.h"
 
+#include "graph/op.h"
+
 #include "formats/hash.h"
 #include "graph/op.h"
 #include "runtime/thread_pool.h"
@@ -517,6 +519,25 @@ static bool is_old_view(const struct program *program, const struct value *value
     return before && value->id < before->value_count && before->values[value->id]->alias;
 }
 
+/* Shows a value that lies in another order, if there is memory to put it in C order. */
+static void show_in_order(struct runner *runner, const struct value *value, infer_tensor tensor)
+{
+    struct copy_params params = {.rank = value->rank, .element_bytes = dtype_bits(value->dtype) / 8};
+    memcpy(params.dims, value->dims, sizeof params.dims);
+    memcpy(params.input_strides, value->strides, sizeof params.input_strides);
+    contiguous_strides(value->rank, value->dims, params.output_strides);
+    const struct kernel *kernel = kernel_select(FAMILY_copy, &params, ISA_REFERENCE);
+    void *ordered = allocate(runner->allocator, tensor.bytes, ALIGNMENT);
+    if (!ordered)
+        return;
+    struct kernel_call call = {.inputs = (const void *[]){tensor.data}, .outputs = (void *[]){ordered}};
+    for (int task = 0; task < kernel->tasks(&params); task++)
+        kernel->run(&params, &call, task);
+    tensor.data = ordered;
+    runner->observer->value(runner->observer->user, value->name, &tensor);
+    release(runner->allocator, ordered, tensor.bytes);
+}
+
 /* Shows the named values that a step has made; index -1: those that were there before the first step. */
 static void show_values(struct runner *runner, const struct program *program, int index)
 {
@@ -532,7 +553,10 @@ static void show_values(struct runner *runner, const struct program *program, in
         if (index < 0 && (!value->alias || is_old_view(program, value)))
             continue; /* an input, or shown by the program before this one */
         infer_tensor tensor = runner_tensor(runner, program, value, place);
-        observer->value(observer->user, value->name, &tensor);
+        if (value->strides)
+            show_in_order(runner, value, tensor);
+        else if (!value_root(value, NULL)->strides)
+            observer->value(observer->user, value->name, &tensor);
     }
 }
 

@@ -150,6 +150,7 @@ enum status session_program(struct infer_session *session, const void *key, size
         .allocator = session->allocator,
         .specialise = {.isa = session->isa,
                        .fuse = !session->no_optimize,
+                       .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
                        .threads = session->threads,
                        .constant_limit = constant_limit(session)},

@@ -1,6 +1,7 @@
 #include "tests/random_graph.h"
 
 #include "formats/model_file.h"
+#include "runtime/session.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -536,18 +537,22 @@ struct run {
     infer_error error;
 };
 
-static void run_start(struct run *run, infer_model *model, const struct random_graph *random, bool no_optimize)
+enum way { UNOPTIMISED, OPTIMISED, CHANNELS_LAST };
+
+static void run_start(struct run *run, infer_model *model, const struct random_graph *random, enum way way)
 {
     const struct graph *graph = random->graph;
-    infer_session_options options = {.no_optimize = no_optimize, .threads = 2};
+    infer_session_options options = {.no_optimize = way == UNOPTIMISED, .threads = 2};
     infer_tensor inputs[2] = {{0}};
     for (int i = 0; i < 2; i++) {
         inputs[i] = (infer_tensor){.data = random->inputs[i], .dtype = INFER_FLOAT32, .rank = graph->inputs[i]->rank};
         memcpy(inputs[i].dims, graph->inputs[i]->dims, sizeof inputs[i].dims);
         inputs[i].bytes = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims);
     }
-    if (infer_session_create(model, &options, &run->session, &run->error) == INFER_OK &&
-        infer_context_create(run->session, &run->context, &run->error) == INFER_OK)
+    if (infer_session_create(model, &options, &run->session, &run->error) != INFER_OK)
+        return;
+    run->session->channels_last = way == CHANNELS_LAST;
+    if (infer_context_create(run->session, &run->context, &run->error) == INFER_OK)
         infer_run(run->context, inputs, 2, run->outputs, (size_t)graph->output_count, &run->error);
 }
 
@@ -620,11 +625,15 @@ const char *random_graph_compare(const struct random_graph *random, char *text, 
         infer_model_open_memory(file, size, "random", NULL, &model, &opening) != INFER_OK) {
         snprintf(text, bytes, "%s%s", error.text, opening.message);
     } else {
-        struct run with = {0}, without = {0};
-        run_start(&with, model, random, false);
-        run_start(&without, model, random, true);
-        result = compare_runs(&with, &without, random->graph, text, bytes);
-        run_end(&with);
+        struct run without = {0};
+        run_start(&without, model, random, UNOPTIMISED);
+        result = "";
+        for (enum way way = OPTIMISED; way <= CHANNELS_LAST && !*result; way++) {
+            struct run with = {0};
+            run_start(&with, model, random, way);
+            result = compare_runs(&with, &without, random->graph, text, bytes);
+            run_end(&with);
+        }
         run_end(&without);
     }
     infer_model_release(model);

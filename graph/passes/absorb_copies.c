@@ -49,44 +49,7 @@ static bool outlives_segment(const struct absorption *a, const struct value *roo
     return false;
 }
 
-/* A view of `target` that begins at one of its elements and is called by the dimensions of `like`; NULL: no memory. */
-static struct value *view_of(struct absorption *a, struct value *target, int64_t element, const struct value *like)
-{
-    struct value *view = graph_add_value(a->segment->graph, "", like->dtype, like->rank, like->dims);
-    if (!view)
-        return NULL;
-    view->alias = target;
-    view->strided = true;
-    view->alias_offset = (size_t)element * dtype_bits(like->dtype) / 8;
-    return view;
-}
-
 /* --- reading the original -------------------------------------------------------------------------------- */
-
-/* The step with every reading of `copied` going to the original instead; the step itself where it reads nothing of it;
- * NULL: it cannot, or no memory. */
-static struct step *redirect_reads(struct absorption *a, struct step *step, const struct value *copied,
-                                   struct value *original, const struct relocation *relocation)
-{
-    struct step *result = step;
-    for (int i = 0; i < step->input_count && result; i++) {
-        struct value *operand = step->inputs[i];
-        size_t offset;
-        if (!lies_in(operand, copied))
-            continue;
-        value_root(operand, &offset);
-        size_t each = dtype_bits(copied->dtype) / 8;
-        if (operand->dtype != copied->dtype || offset % each != 0)
-            return NULL;
-        int64_t base = (int64_t)(offset / each) + step_walk_start(result, i);
-        result = step_relocated(result, i, relocation, base, a->isa, a->segment->steps.region);
-        struct value *view = result ? view_of(a, original, relocated_offset(relocation, base), operand) : NULL;
-        if (!view)
-            return NULL;
-        result->inputs[i] = view;
-    }
-    return result;
-}
 
 /* Steps from `first` on are those of the other list, which gets what they were. */
 static void exchange(struct absorption *a, struct step **others, int first)
@@ -126,7 +89,7 @@ static enum status absorb_into_readers(struct absorption *a, int index, bool *do
     for (int s = index + 1; s < steps->count; s++) {
         if (!steps->steps[s])
             continue;
-        changed[s] = redirect_reads(a, steps->steps[s], copied, copy->inputs[0], &relocation);
+        changed[s] = step_redirected(steps->steps[s], a->segment->graph, copied, copy->inputs[0], &relocation, a->isa);
         if (!changed[s])
             return STATUS_OK;
     }
@@ -205,7 +168,7 @@ static enum status absorb_into_maker(struct absorption *a, int index, bool *done
     step = step_relocated(step, step->input_count, &relocation, base, a->isa, steps->region);
     if (!step)
         return STATUS_OK;
-    struct value *view = view_of(a, target, relocated_offset(&relocation, base), step->outputs[0]);
+    struct value *view = strided_view(a->segment->graph, target, relocated_offset(&relocation, base), step->outputs[0]);
     if (!view)
         return no_memory(a);
     step->outputs[0] = view;

@@ -54,6 +54,7 @@ enum status cut_strips(struct graph *graph, struct pass_context *context, struct
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
 enum status fuse_epilogues(struct segment *segment, enum isa isa, struct error *error);
 enum status absorb_copies(struct segment *segment, enum isa isa, struct error *error);
+enum status choose_layouts(struct segment *segment, const struct specialise_options *options, struct error *error);
 /* Last, when the steps are finished; `threads` is how many tasks of a step run at once. */
 enum status schedule_steps(struct segment *segment, int threads, struct error *error);
 

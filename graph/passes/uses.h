@@ -6,10 +6,10 @@
 
 struct uses {
     int value_count; /* of the graph when they were counted */
-    int *outside; /* by value id: what outlives the segment reads it */
-    int *reads;   /* by value id: operands of steps, views, and everything that outlives the segment */
-    int *writes;  /* by id of a root: outputs of steps that lie in it */
-    int *maker;   /* by id of a root: index of the last step that writes it, -1: none */
+    int *outside;    /* by value id: what outlives the segment reads it */
+    int *reads;      /* by value id: operands of steps, views, and everything that outlives the segment */
+    int *writes;     /* by id of a root: outputs of steps that lie in it */
+    int *maker;      /* by id of a root: index of the last step that writes it, -1: none */
 };
 
 /* False: no memory. Entries of the list may be NULL. */
