@@ -13,6 +13,7 @@ const struct pass passes[] = {
     {"recognise-activations", PASS_ONCE | PASS_SHAPED, recognise_activations},
     {"recognise-normalization", PASS_SHAPED, recognise_normalization},
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
+    {"recognise-attention", PASS_SHAPED, recognise_attention},
     {"fold-weights", PASS_ONCE, fold_weights},
     {"means-first", PASS_ONCE, take_means_first},
     {"strips", PASS_SHAPED, cut_strips},

@@ -45,6 +45,7 @@ enum status fold_weights(struct graph *graph, struct pass_context *context, stru
 enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);
