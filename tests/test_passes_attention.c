@@ -165,8 +165,9 @@ START_TEST(sizes_that_broadcast_otherwise_stay)
 {
     struct rig rig;
     rig_begin(&rig);
-    struct heads h = {rig_input(&rig, DIMS(_i == 0 ? 1 : 2, 3, 4, 5)), rig_input(&rig, DIMS(_i == 1 ? 1 : 2, 3, 6, 5)),
-                      _i == 2 ? rig_input(&rig, DIMS(6, 7)) : rig_input(&rig, DIMS(2, 3, 6, 7))};
+    int q = _i == 0 ? 1 : 2, k = _i == 1 || _i == 3 ? 1 : 2, v = _i == 3 ? 1 : 2;
+    struct heads h = {rig_input(&rig, DIMS(q, 3, 4, 5)), rig_input(&rig, DIMS(k, 3, 6, 5)),
+                      _i == 2 ? rig_input(&rig, DIMS(6, 7)) : rig_input(&rig, DIMS(v, 3, 6, 7))};
     struct value *y = weighed(&rig, scores_of(&rig, h), h);
     EXPECT(y, "Transpose MatMul Softmax MatMul");
 }
@@ -312,7 +313,7 @@ Suite *passes_attention_suite(void)
     tcase_add_test(tests, keys_that_are_read_elsewhere_are_read_as_they_are);
     LOOP(heads_without_a_batch, 2);
     LOOP(heads_that_share_their_keys, 2);
-    LOOP(sizes_that_broadcast_otherwise_stay, 3);
+    LOOP(sizes_that_broadcast_otherwise_stay, 4);
     LOOP(constant_keys_and_values_stay, 2);
     LOOP(masks_that_are_added, 6);
     LOOP(masks_that_fill, 12);
