@@ -255,13 +255,17 @@ START_TEST(masks_that_are_none_stay)
 }
 END_TEST
 
-START_TEST(a_mask_that_adds_a_batch_stays)
+/* A mask with more batches, queries or keys than there are. */
+START_TEST(a_mask_that_repeats_scores_stays)
 {
     struct rig rig;
     rig_begin(&rig);
-    struct heads h = {rig_input(&rig, DIMS(1, 3, 4, 5)), rig_input(&rig, DIMS(1, 3, 6, 5)),
-                      rig_input(&rig, DIMS(2, 3, 6, 7))};
-    struct value *y = weighed(&rig, rig_op2(&rig, "Add", scores_of(&rig, h), rig_weights(&rig, DIMS(2, 1, 1, 6))), h);
+    int batch = _i == 0 ? 1 : 2, queries = _i == 1 ? 1 : 4, keys = _i == 2 ? 1 : 6;
+    struct heads h = {rig_input(&rig, DIMS(batch, 3, queries, 5)), rig_input(&rig, DIMS(batch, 3, keys, 5)),
+                      rig_input(&rig, DIMS(batch, 3, 6, 7))};
+    struct value *mask = rig_weights(&rig, 4, (int64_t[][4]){{2, 1, 1, 6}, {1, 1, 4, 1}, {1, 1, 1, 6}}[_i]);
+    struct value *scores = rig_op2(&rig, "Add", scores_of(&rig, h), mask);
+    struct value *y = weighed(&rig, scores, h);
     EXPECT(y, "Transpose MatMul Add Softmax MatMul");
 }
 END_TEST
@@ -319,7 +323,7 @@ Suite *passes_attention_suite(void)
     LOOP(masks_that_fill, 12);
     LOOP(queries_without_keys_get_zero, 2);
     LOOP(masks_that_are_none_stay, 4);
-    tcase_add_test(tests, a_mask_that_adds_a_batch_stays);
+    LOOP(a_mask_that_repeats_scores_stays, 3);
     LOOP(attention_that_is_read_inside_stays, 3);
     tcase_add_test(tests, a_softmax_along_the_queries_stays);
     tcase_add_test(tests, values_on_the_left_stay);

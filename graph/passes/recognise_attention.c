@@ -123,27 +123,16 @@ static bool drowns(const struct value *fill)
     return rewrite_scalar(fill, &number) && number <= (fill->dtype == DTYPE_F64 ? -1e30 : -1e9);
 }
 
-static bool mask_fits(const struct match *m, const struct attention *a, const struct value *scores)
-{
-    const struct value *mask = a->mask;
-    if (!mask)
-        return true;
-    if (mask->rank < 0 || mask->rank > scores->rank || (a->fill && (!drowns(a->fill) || a->fill->rank > scores->rank)))
-        return false;
-    for (int i = 0; i < mask->rank; i++)
-        if (mask->dims[i] != 1 && mask->dims[i] != scores->dims[scores->rank - mask->rank + i])
-            return false;
-    return a->fill ? mask->dtype == DTYPE_BOOL : mask->dtype == m->nodes[0]->outputs[0]->dtype;
-}
-
-/* Heads of queries may share heads of keys and values, but only so many keys as values. */
+/* Heads of queries may share heads of keys and values. The scores that the softmax sees have the shape of the product:
+ * the mask has not repeated any. */
 static bool sizes_fit(const struct attention *a, const struct value *scores)
 {
-    const struct value *q = a->q, *v = a->v;
+    const struct value *q = a->q, *k = a->k, *v = a->v;
     int rank = q->rank;
-    bool fit = v->rank == rank && rank == scores->rank && a->k->rank == rank && !a->k->data && !v->data;
+    bool fit = v->rank == rank && scores->rank == rank && k->rank == rank && !k->data && !v->data &&
+               scores->dims[rank - 2] == q->dims[rank - 2] && scores->dims[rank - 1] == k->dims[a->k_perm[rank - 2]];
     for (int i = 0; fit && i < rank - 2; i++) {
-        int64_t heads = a->k->dims[a->k_perm[i]];
+        int64_t heads = k->dims[a->k_perm[i]];
         bool shared = i == rank - 3 && heads == 1;
         fit = v->dims[i] == heads && q->dims[i] == scores->dims[i] && (heads == q->dims[i] || shared);
     }
@@ -239,7 +228,7 @@ static enum status visit(struct rewriter *r, struct node *node)
     if (!a.v || !match_weights(&m, node->inputs[0], &a, &scores) || !match_masked_scores(&m, scores, &a))
         return STATUS_OK;
     bool taken = m.number_rank <= scores->rank && match_attribute(&m, a.scale) && sizes_fit(&a, scores) &&
-                 mask_fits(&m, &a, scores) && match_closed(&m);
+                 (!a.fill || drowns(a.fill)) && match_closed(&m);
     return taken ? become(&m, &a) : STATUS_OK;
 }
 
