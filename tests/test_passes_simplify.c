@@ -243,13 +243,104 @@ START_TEST(large_weights_that_others_read_are_not_doubled)
     for (int large = 0; large < 2; large++) {
         struct rig rig;
         rig_begin(&rig);
-        struct value *x = rig_input(&rig, DIMS(1, 128, 1, 1));
         struct value *w = rig_weights(&rig, DIMS(large ? 256 : 128, 128, 1, 1));
-        for (int i = 0; i < 2; i++)
-            rig_output(&rig,
-                       rig_op2(&rig, "Mul", conv(&rig, "Conv", x, w, NULL, 1, 0), rig_number(&rig, DIMS(1), 2 + i)));
+        for (int i = 0; i < 2; i++) {
+            struct value *y = conv(&rig, "Conv", rig_input(&rig, DIMS(1, 128, 1, 1)), w, NULL, 1, 0);
+            rig_output(&rig, rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), 2 + i)));
+        }
         rig_expect(&rig, large ? "Conv Mul Conv Mul" : "Conv Conv", NULL, NEAR);
     }
+}
+END_TEST
+
+/* --- common-subexpressions ------------------------------------------------------------------------------- */
+
+START_TEST(what_is_computed_twice_is_computed_once)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 3)), *a[2];
+    for (int i = 0; i < 2; i++) {
+        /* Constants with the same content, attributes in another order. */
+        const struct attribute attributes[] = {ATTRIBUTE_F("alpha", 0.3f), ATTRIBUTE_F("beta", 0.4f)},
+                               turned[] = {attributes[1], attributes[0]};
+        struct value *y = rig_op2(&rig, "Max", x, rig_number(&rig, DIMS(3), 0.25));
+        a[i] = rig_node(&rig, "HardSigmoid", 1, &y, 2, i ? turned : attributes);
+    }
+    rig_output(&rig, rig_op2(&rig, "Sub", a[0], rig_op1(&rig, "Sqrt", a[1])));
+    rig_expect(&rig, "Max HardSigmoid Sqrt Sub", NULL, 0);
+}
+END_TEST
+
+START_TEST(merged_nodes_keep_all_sources)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 3)), *a = rig_op1(&rig, "Sin", x), *b = rig_op1(&rig, "Sin", x);
+    rig_output(&rig, rig_op2(&rig, "Sub", a, rig_op1(&rig, "Sqrt", b)));
+    rig_expect_sources(&rig, 0, region_format(&rig.maker.region, "%s %s", b->name, a->name));
+    rig_expect(&rig, "Sin Sqrt Sub", "Sin Sqrt Sub", 0);
+}
+END_TEST
+
+START_TEST(what_differs_is_computed_apart)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 4)), *parts[4], *y[8];
+    const struct attribute some[] = {ATTRIBUTE_F("alpha", 0.3f)}, others[] = {ATTRIBUTE_F("alpha", 0.4f)};
+    y[0] = rig_node(&rig, "Elu", 1, &x, 1, some);
+    y[1] = rig_node(&rig, "Elu", 1, &x, 1, others);
+    y[2] = rig_op2(&rig, "Max", x, rig_number(&rig, DIMS(4), 0.25));
+    y[3] = rig_op2(&rig, "Max", x, rig_number(&rig, DIMS(1, 4), 0.25)); /* the same bytes, another shape */
+    y[4] = rig_op2(&rig, "Max", x, rig_number(&rig, DIMS(4), 0.5));
+    for (int i = 1; i < 5; i++)
+        y[0] = rig_op2(&rig, "Sub", y[0], y[i]);
+    rig_split(&rig, x, 1, 2, parts);
+    rig_split(&rig, x, 1, 4, parts + 1);
+    rig_output(&rig, y[0]);
+    rig_output(&rig, parts[0]);
+    rig_output(&rig, parts[1]);
+    rig_expect(&rig, "Elu Elu Max Max Max Sub Sub Sub Sub Split Split", NULL, 0);
+}
+END_TEST
+
+START_TEST(all_outputs_of_a_node_are_merged)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 4)), *a[2], *b[2];
+    rig_split(&rig, x, 1, 2, a);
+    rig_split(&rig, x, 1, 2, b);
+    rig_output(&rig, rig_op2(&rig, "Sub", a[0], b[1]));
+    rig_output(&rig, rig_op2(&rig, "Sub", a[1], b[0]));
+    rig_expect(&rig, "Split Sub Sub", NULL, 0);
+}
+END_TEST
+
+START_TEST(an_output_of_the_model_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 4)), *parts[2];
+    rig_output(&rig, rig_op1(&rig, "Exp", x));
+    rig_output(&rig, rig_op1(&rig, "Exp", x));
+    rig_split(&rig, x, 1, 2, parts);
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[0]));
+    rig_split(&rig, x, 1, 2, parts);
+    rig_output(&rig, parts[1]);
+    rig_expect(&rig, "Exp Identity Split Neg Split", NULL, 0);
+}
+END_TEST
+
+START_TEST(random_numbers_are_not_merged)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(64)), *a = rig_op1(&rig, "RandomNormalLike", x);
+    struct value *difference = rig_op2(&rig, "Equal", a, rig_op1(&rig, "RandomNormalLike", x));
+    rig_output(&rig, rig_op1(&rig, "Not", difference));
+    rig_expect(&rig, "RandomNormalLike RandomNormalLike Equal Not", NULL, 0);
 }
 END_TEST
 
@@ -271,5 +362,13 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
     tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
     suite_add_tcase(suite, weights);
+    TCase *common = tcase_create("common-subexpressions");
+    tcase_add_test(common, what_is_computed_twice_is_computed_once);
+    tcase_add_test(common, merged_nodes_keep_all_sources);
+    tcase_add_test(common, what_differs_is_computed_apart);
+    tcase_add_test(common, all_outputs_of_a_node_are_merged);
+    tcase_add_test(common, an_output_of_the_model_stays);
+    tcase_add_test(common, random_numbers_are_not_merged);
+    suite_add_tcase(suite, common);
     return suite;
 }

@@ -282,19 +282,36 @@ struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, c
     return constant;
 }
 
-enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value)
+/* Readers of `output` read `value` from now on. */
+static void redirect(struct rewriter *r, const struct value *output, struct value *value)
 {
-    struct value *output = node->outputs[0];
-    if (pass_pins(r->context, output))
-        return is_op(node, "Identity") ? STATUS_OK : rewrite_as(r, node, op_find("", "Identity"), 1, &value, 0, NULL);
-    r->context->changed = true;
     r->replacements[output->id] = value;
-    /* Its readers read `value` from now on, and it no longer does. */
     r->readers[value->id] += r->readers[output->id];
+}
+
+static enum status drop(struct rewriter *r, const struct node *node)
+{
+    r->context->changed = true;
     for (int i = 0; i < node->input_count; i++)
         forget_read(r, node->inputs[i]);
     r->dropped = true;
     return STATUS_OK;
+}
+
+enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value)
+{
+    if (pass_pins(r->context, node->outputs[0]))
+        return is_op(node, "Identity") ? STATUS_OK : rewrite_as(r, node, op_find("", "Identity"), 1, &value, 0, NULL);
+    redirect(r, node->outputs[0], value);
+    return drop(r, node);
+}
+
+enum status rewrite_merge(struct rewriter *r, struct node *node, const struct node *other)
+{
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i])
+            redirect(r, node->outputs[i], other->outputs[i]);
+    return drop(r, node);
 }
 
 /* --- the walk -------------------------------------------------------------------------------------------- */

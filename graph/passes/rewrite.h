@@ -70,5 +70,7 @@ bool rewrite_fits(const struct rewriter *r, size_t bytes);
 /* Output 0 of the visited node is `value`: later readers take that instead, and the node goes; where its name is read
  * from outside, it becomes an Identity. */
 enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value);
+/* The visited node's outputs, none of them read from outside, are those of another node, and it goes. */
+enum status rewrite_merge(struct rewriter *r, struct node *node, const struct node *other);
 
 #endif
