@@ -2,6 +2,7 @@
 #include "tests/suites.h"
 
 #include <math.h>
+#include <string.h>
 
 #define NEAR 1e-5
 
@@ -344,6 +345,113 @@ START_TEST(random_numbers_are_not_merged)
 }
 END_TEST
 
+/* --- fold-pad -------------------------------------------------------------------------------------------- */
+
+static struct value *pad(struct rig *rig, struct value *x, int count, const int64_t *pads, double fill)
+{
+    struct value *inputs[] = {x, rig_ints(rig, count, pads), rig_number(rig, SCALAR_DIMS, fill)};
+    return rig_node(rig, "Pad", 3, inputs, 0, NULL);
+}
+
+static struct value *pool(struct rig *rig, const char *op, struct value *x, const int64_t *kernel, const int64_t *pads,
+                          const char *extra, int64_t number)
+{
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("kernel_shape", 2, kernel), ATTRIBUTE_LIST("pads", 4, pads),
+                                           ATTRIBUTE_I(extra, number)};
+    return rig_node(rig, op, 1, &x, 3, attributes);
+}
+
+static const int64_t around[] = {0, 0, 1, 0, 0, 0, 2, 1}, in_channels[] = {0, 1, 1, 1, 0, 0, 1, 1},
+                     cropping[] = {0, 0, -1, 1, 0, 0, 1, 1}, none[4], one_each[] = {1, 1, 1, 1},
+                     two_by_three[] = {2, 3}, three[] = {3, 3};
+
+struct pad_case {
+    const int64_t *pads;
+    double fill;
+    const char *left;
+};
+
+START_TEST(zeros_before_a_convolution_become_its_padding)
+{
+    static const struct pad_case cases[] = {
+        {around, 0, "Conv"}, {around, 0.5, "Pad Conv"}, {in_channels, 0, "Pad Conv"}, {cropping, 0, "Pad Conv"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int64_t own = 0; own < 2; own++) {
+            struct rig rig;
+            rig_begin(&rig);
+            struct value *x = pad(&rig, rig_open_input(&rig, DIMS(1, 3, 5, 4)), 8, cases[i].pads, cases[i].fill);
+            struct value *w = rig_weights(&rig, DIMS(2, cases[i].pads == in_channels ? 4 : 3, 3, 3));
+            rig_output(&rig, conv(&rig, "Conv", x, w, NULL, 1, own));
+            rig_expect(&rig, cases[i].left, cases[i].left, NEAR);
+        }
+}
+END_TEST
+
+START_TEST(padding_of_named_axes_and_modes_is_understood)
+{
+    static const int64_t axes[] = {-1, 2}, pads[] = {1, 2, 0, 1};
+    for (int i = 0; i < 4; i++) {
+        static const char *const modes[] = {"VALID", "NOTSET", "SAME_UPPER", "NOTSET"};
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *inputs[] = {rig_input(&rig, DIMS(1, 3, 5, 4)), rig_ints(&rig, 4, pads), NULL,
+                                  rig_ints(&rig, 2, axes)};
+        const struct attribute edge[] = {ATTRIBUTE_TEXT("mode", "edge")};
+        struct attribute mode[] = {ATTRIBUTE_TEXT("auto_pad", "")};
+        mode[0].string = modes[i];
+        mode[0].count = strlen(modes[i]);
+        struct value *padded = rig_node(&rig, "Pad", 4, inputs, i == 3, edge);
+        rig_output(&rig,
+                   rig_node(&rig, "Conv", 2, (struct value *[]){padded, rig_weights(&rig, DIMS(2, 3, 2, 2))}, 1, mode));
+        rig_expect(&rig, i < 2 ? "Conv" : "Pad Conv", NULL, NEAR);
+    }
+}
+END_TEST
+
+START_TEST(zeros_before_a_mean_are_counted)
+{
+    static const struct {
+        const int64_t *own;
+        const char *extra;
+        int64_t number;
+        const char *left;
+    } cases[] = {{none, "ceil_mode", 0, "AveragePool"},
+                 {none, "ceil_mode", 1, "Pad AveragePool"},
+                 {one_each, "ceil_mode", 0, "Pad AveragePool"}, /* some padding counts, some does not */
+                 {one_each, "count_include_pad", 1, "AveragePool"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = pad(&rig, rig_input(&rig, DIMS(1, 2, 5, 4)), 8, around, 0);
+        rig_output(&rig, pool(&rig, "AveragePool", x, two_by_three, cases[i].own, cases[i].extra, cases[i].number));
+        rig_expect(&rig, cases[i].left, cases[i].left, NEAR);
+    }
+}
+END_TEST
+
+START_TEST(padding_before_a_maximum_must_not_win)
+{
+    static const struct {
+        double fill;
+        const char *before;
+        const int64_t *kernel;
+        const char *left;
+    } cases[] = {{-INFINITY, "Neg", two_by_three, "Neg MaxPool"},
+                 {0, "Neg", three, "Neg Pad MaxPool"},
+                 {0, "Relu", three, "Relu MaxPool"},
+                 {0, "Relu", two_by_three, "Relu Pad MaxPool"}, /* a window in the padding alone */
+                 {0.25, "Relu", three, "Relu Pad MaxPool"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_op1(&rig, cases[i].before, rig_input(&rig, DIMS(1, 2, 5, 4)));
+        x = pad(&rig, x, 8, around, cases[i].fill);
+        rig_output(&rig, pool(&rig, "MaxPool", x, cases[i].kernel, none, "ceil_mode", 0));
+        rig_expect(&rig, cases[i].left, cases[i].left, 0);
+    }
+}
+END_TEST
+
 Suite *passes_simplify_suite(void)
 {
     Suite *suite = suite_create("passes_simplify");
@@ -370,5 +478,11 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(common, an_output_of_the_model_stays);
     tcase_add_test(common, random_numbers_are_not_merged);
     suite_add_tcase(suite, common);
+    TCase *pads = tcase_create("fold-pad");
+    tcase_add_test(pads, zeros_before_a_convolution_become_its_padding);
+    tcase_add_test(pads, padding_of_named_axes_and_modes_is_understood);
+    tcase_add_test(pads, zeros_before_a_mean_are_counted);
+    tcase_add_test(pads, padding_before_a_maximum_must_not_win);
+    suite_add_tcase(suite, pads);
     return suite;
 }

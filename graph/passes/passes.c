@@ -15,6 +15,7 @@ const struct pass passes[] = {
     {"recognise-normalization", PASS_SHAPED, recognise_normalization},
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
     {"recognise-attention", PASS_SHAPED, recognise_attention},
+    {"fold-pad", PASS_ONCE | PASS_SHAPED, fold_pads},
     {"fold-weights", PASS_ONCE, fold_weights},
     {"means-first", PASS_ONCE, take_means_first},
     {"strips", PASS_SHAPED, cut_strips},
