@@ -452,6 +452,133 @@ START_TEST(padding_before_a_maximum_must_not_win)
 }
 END_TEST
 
+/* --- slices ---------------------------------------------------------------------------------------------- */
+
+static struct value *slice(struct rig *rig, struct value *x, int64_t axis, int64_t begin, int64_t end, int64_t step)
+{
+    struct value *inputs[] = {x, rig_ints(rig, 1, &begin), rig_ints(rig, 1, &end), rig_ints(rig, 1, &axis),
+                              rig_ints(rig, 1, &step)};
+    return rig_node(rig, "Slice", 5, inputs, 0, NULL);
+}
+
+static struct value *concat(struct rig *rig, int64_t axis, int count, struct value *const *inputs)
+{
+    const struct attribute attributes[] = {ATTRIBUTE_I("axis", axis)};
+    return rig_node(rig, "Concat", count, inputs, 1, attributes);
+}
+
+START_TEST(slices_of_slices_are_one)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_open_input(&rig, DIMS(4, 8, 3)), *y = slice(&rig, x, 1, 2, 7, 1), *z;
+    y = slice(&rig, y, 0, -3, 100, 1);
+    rig_output(&rig, slice(&rig, y, 1, 1, 3, 1));
+    z = slice(&rig, slice(&rig, x, 1, 6, 1, -1), 1, 1, 3, 1); /* what is turned round stays */
+    rig_output(&rig, slice(&rig, z, 0, 0, 4, 1));
+    rig_expect(&rig, NULL, "Slice Slice Slice", 0);
+}
+END_TEST
+
+START_TEST(a_slice_of_everything_is_nothing)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *y = slice(&rig, rig_open_input(&rig, DIMS(4, 3)), 1, 0, 3, 1);
+    rig_output(&rig, rig_op1(&rig, "Neg", y));
+    rig_expect(&rig, "Slice Neg", "Neg", 0);
+}
+END_TEST
+
+START_TEST(parts_put_together_again_are_the_whole)
+{
+    static const struct {
+        int order[3], count;
+        int64_t axis;
+        const char *left;
+    } cases[] = {{{0, 1, 2}, 3, -1, "Neg"},
+                 {{1, 2}, 2, 1, "Slice Neg"},
+                 {{0, 2, 1}, 3, 1, "Split Concat Neg"},
+                 {{0, 1, 2}, 3, 0, "Split Concat Neg"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_open_input(&rig, DIMS(2, 6)), *parts[3], *chosen[3];
+        rig_split(&rig, x, 1, 3, parts);
+        for (int k = 0; k < cases[i].count; k++)
+            chosen[k] = parts[cases[i].order[k]];
+        rig_output(&rig, rig_op1(&rig, "Neg", concat(&rig, cases[i].axis, cases[i].count, chosen)));
+        rig_expect(&rig, "Split Concat Neg", cases[i].left, 0);
+    }
+}
+END_TEST
+
+START_TEST(concats_of_concats_are_one)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_open_input(&rig, DIMS(2, 3)), *y = rig_open_input(&rig, DIMS(2, 1)), *inner, *across;
+    struct value *empty = slice(&rig, y, 1, 1, 1, 1);
+    inner = concat(&rig, 1, 2, (struct value *[]){x, y});
+    across = concat(&rig, 0, 2, (struct value *[]){y, y});
+    across = slice(&rig, across, 0, 1, 3, 1);
+    rig_output(&rig, concat(&rig, -1, 4, (struct value *[]){y, inner, empty, across}));
+    rig_output(&rig, concat(&rig, 0, 2, (struct value *[]){concat(&rig, 1, 1, &x), x}));
+    rig_expect(&rig, NULL, "Concat Slice Concat Concat", 0);
+}
+END_TEST
+
+START_TEST(a_slice_of_one_part_of_a_concat_is_a_slice_of_the_part)
+{
+    static const struct {
+        int64_t begin, end;
+        const char *left;
+    } cases[] = {{0, 3, "Neg"}, {4, 7, "Slice Neg"}, {2, 4, "Concat Slice Neg"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_open_input(&rig, DIMS(2, 3)), *y = rig_open_input(&rig, DIMS(2, 5));
+        struct value *both = concat(&rig, 1, 2, (struct value *[]){x, y});
+        rig_output(&rig, rig_op1(&rig, "Neg", slice(&rig, both, 1, cases[i].begin, cases[i].end, 1)));
+        rig_expect(&rig, "Concat Slice Neg", cases[i].left, 0);
+    }
+}
+END_TEST
+
+START_TEST(one_part_of_a_split_is_a_slice)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_open_input(&rig, DIMS(2, 6)), *parts[3];
+    rig_split(&rig, x, 1, 3, parts);
+    rig_output(&rig, slice(&rig, parts[1], 1, 1, 2, 1));
+    rig_split(&rig, x, 1, 1, parts);
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[0]));
+    rig_expect(&rig, "Split Slice Split Neg", "Slice Neg", 0);
+}
+END_TEST
+
+START_TEST(neighbours_are_sliced_not_gathered)
+{
+    static const struct {
+        int rank;
+        int64_t count, list[3];
+        const char *left;
+    } cases[] = {{1, 3, {1, 2, 3}, "Slice Neg"},   {1, 2, {-2, -1}, "Slice Neg"},     {1, 2, {2, 1}, "Gather Neg"},
+                 {0, 1, {2}, "Slice Reshape Neg"}, {0, 1, {-1}, "Slice Reshape Neg"}, {1, 2, {3, -1}, "Gather Neg"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        const struct attribute axis[] = {ATTRIBUTE_I("axis", -2)};
+        struct value *inputs[] = {rig_open_input(&rig, DIMS(2, 4, 3)), NULL};
+        inputs[1] = rig_ints(&rig, (int)cases[i].count, cases[i].list);
+        inputs[1]->rank = cases[i].rank;
+        rig_output(&rig, rig_op1(&rig, "Neg", rig_node(&rig, "Gather", 2, inputs, 1, axis)));
+        rig_expect(&rig, "Gather Neg", cases[i].left, 0);
+    }
+}
+END_TEST
+
 Suite *passes_simplify_suite(void)
 {
     Suite *suite = suite_create("passes_simplify");
@@ -484,5 +611,14 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(pads, zeros_before_a_mean_are_counted);
     tcase_add_test(pads, padding_before_a_maximum_must_not_win);
     suite_add_tcase(suite, pads);
+    TCase *slices = tcase_create("slices");
+    tcase_add_test(slices, slices_of_slices_are_one);
+    tcase_add_test(slices, a_slice_of_everything_is_nothing);
+    tcase_add_test(slices, parts_put_together_again_are_the_whole);
+    tcase_add_test(slices, concats_of_concats_are_one);
+    tcase_add_test(slices, a_slice_of_one_part_of_a_concat_is_a_slice_of_the_part);
+    tcase_add_test(slices, one_part_of_a_split_is_a_slice);
+    tcase_add_test(slices, neighbours_are_sliced_not_gathered);
+    suite_add_tcase(suite, slices);
     return suite;
 }

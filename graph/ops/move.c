@@ -183,8 +183,7 @@ static enum status lower_concat(struct op_context *c)
 
 OPERATOR(Concat, 1, ANY_COUNT, 1, 1, shapes_concat, .lower = lower_concat)
 
-/* Sizes of the parts: from the attribute (before opset 13), input 1, or equal with a smaller rest in the last. */
-static enum status split_sizes(struct op_context *c, int *axis, int64_t **sizes)
+enum status op_split_sizes(struct op_context *c, int *axis, int64_t **sizes)
 {
     const struct value *input = op_input(c, 0);
     int outputs = c->node->output_count, count;
@@ -222,7 +221,7 @@ static enum status shapes_split(struct op_context *c)
     const struct value *input = op_input(c, 0);
     int64_t *sizes, dims[MAX_RANK];
     int axis;
-    TRY(split_sizes(c, &axis, &sizes));
+    TRY(op_split_sizes(c, &axis, &sizes));
     memcpy(dims, input->dims, sizeof dims);
     for (int i = 0; i < c->node->output_count; i++) {
         dims[axis] = sizes[i];
@@ -236,7 +235,7 @@ static enum status lower_split(struct op_context *c)
     struct value *input = op_input(c, 0);
     int64_t *sizes, done = 0;
     int axis;
-    TRY(split_sizes(c, &axis, &sizes));
+    TRY(op_split_sizes(c, &axis, &sizes));
     struct axis_split whole = op_split_at(input, axis);
     for (int i = 0; i < c->node->output_count; done += sizes[i++]) {
         if (!op_output(c, i))
@@ -260,10 +259,6 @@ static enum status lower_split(struct op_context *c)
 OPERATOR(Split, 1, 2, 1, ANY_COUNT, shapes_split, .lower = lower_split)
 
 /* --- Slice -------------------------------------------------------------------------------------------------------- */
-
-struct slice {
-    int64_t start[MAX_RANK], count[MAX_RANK], step[MAX_RANK];
-};
 
 static enum status slice_list(struct op_context *c, const char *attribute, int input, int64_t *list, int *count)
 {
@@ -296,7 +291,7 @@ static void slice_axis(struct slice *slice, int axis, int64_t dim, int64_t start
     slice->count[axis] = span <= 0 ? 0 : (int64_t)(((uint64_t)span - 1) / stride + 1);
 }
 
-static enum status read_slice(struct op_context *c, struct slice *slice)
+enum status op_slice(struct op_context *c, struct slice *slice)
 {
     const struct value *input = op_input(c, 0);
     int64_t starts[MAX_RANK], ends[MAX_RANK], steps[MAX_RANK];
@@ -323,7 +318,7 @@ static enum status read_slice(struct op_context *c, struct slice *slice)
 static enum status shapes_slice(struct op_context *c)
 {
     struct slice slice;
-    TRY(read_slice(c, &slice));
+    TRY(op_slice(c, &slice));
     return op_set_output(c, 0, op_input(c, 0)->dtype, op_input(c, 0)->rank, slice.count);
 }
 
@@ -348,7 +343,7 @@ static enum status lower_slice(struct op_context *c)
     struct copy_params params = {.rank = input->rank};
     struct slice slice;
     int64_t strides[MAX_RANK];
-    TRY(read_slice(c, &slice));
+    TRY(op_slice(c, &slice));
     if (value_elements(output) == 0)
         return STATUS_OK;
     contiguous_strides(input->rank, input->dims, strides);

@@ -36,6 +36,14 @@ enum status op_pad(struct op_context *c, struct value *input, struct value *outp
 
 /* Whether a Resize or Upsample repeats each element of axis i factors[i] times, and does no more. */
 bool op_resize_repeats(struct op_context *c, int64_t *factors);
+/* Which elements of input 0 a Slice takes along each axis: `count` from `start` on, `step` apart. */
+struct slice {
+    int64_t start[MAX_RANK], count[MAX_RANK], step[MAX_RANK];
+};
+enum status op_slice(struct op_context *c, struct slice *slice);
+/* Sizes of the parts that a Split makes along *axis: from the attribute (before opset 13), input 1, or equal with a
+ * smaller rest in the last. */
+enum status op_split_sizes(struct op_context *c, int *axis, int64_t **sizes);
 
 /* Least and greatest value of an integer type, 2 to 64 bits (64: rounded to double). */
 void op_integer_range(enum dtype dtype, double *low, double *high);

@@ -10,6 +10,7 @@ const struct pass passes[] = {
     {"fold-constants", PASS_ONCE, fold},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
     {"common-subexpressions", PASS_ONCE | PASS_SHAPED, merge_common_subexpressions},
+    {"slices", PASS_SHAPED, tidy_slices},
     /* Before the factors that a formula is known by go into weights. */
     {"recognise-activations", PASS_ONCE | PASS_SHAPED, recognise_activations},
     {"recognise-normalization", PASS_SHAPED, recognise_normalization},
