@@ -579,6 +579,103 @@ START_TEST(neighbours_are_sliced_not_gathered)
 }
 END_TEST
 
+/* --- transposes ------------------------------------------------------------------------------------------ */
+
+static const int64_t to_last[] = {0, 2, 3, 1}, to_first[] = {0, 3, 1, 2}, rolled[] = {3, 0, 1, 2};
+
+static struct value *transpose(struct rig *rig, struct value *x, const int64_t *order)
+{
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("perm", 4, order)};
+    return rig_node(rig, "Transpose", 1, &x, order ? 1 : 0, attributes);
+}
+
+START_TEST(transposes_in_a_row_are_one_or_none)
+{
+    static const struct {
+        const int64_t *first, *second;
+        const char *left;
+    } cases[] = {{to_last, to_first, "Neg"},
+                 {to_last, to_last, "Transpose Neg"},
+                 {NULL, NULL, "Neg"},
+                 {NULL, to_last, "Transpose Neg"},
+                 {to_first, NULL, "Transpose Neg"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_open_input(&rig, DIMS(2, 3, 4, 5));
+        x = transpose(&rig, transpose(&rig, x, cases[i].first), cases[i].second);
+        rig_output(&rig, rig_op1(&rig, "Neg", x));
+        rig_expect(&rig, cases[i].left, cases[i].left, 0);
+    }
+}
+END_TEST
+
+/* Swish, a factor for each channel and one for all, between transposes. */
+START_TEST(transposes_cancel_across_elementwise_operators)
+{
+    static const int64_t *const seconds[] = {to_first, rolled};
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = transpose(&rig, rig_op1(&rig, "Neg", rig_open_input(&rig, DIMS(2, 3, 4, 5))), to_last), *y;
+        y = rig_op2(&rig, "Mul", x, rig_op1(&rig, "Softplus", x));
+        y = rig_op2(&rig, "Mul", rig_weights(&rig, DIMS(3)), y);
+        y = rig_op2(&rig, "Div", y, rig_weights(&rig, DIMS(1, 5, 1)));
+        y = rig_op2(&rig, "Sub", y, rig_number(&rig, DIMS(1, 1), 2));
+        rig_output(&rig, rig_op1(&rig, "Neg", transpose(&rig, y, seconds[i])));
+        const char *left = i == 0 ? "Neg Softplus Mul Mul Div Sub Neg" : "Neg Transpose Softplus Mul Mul Div Sub Neg";
+        rig_expect(&rig, left, left, 0);
+    }
+}
+END_TEST
+
+START_TEST(transposes_stay_where_they_would_not_become_fewer)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_open_input(&rig, DIMS(2, 3, 4, 5)), *y = transpose(&rig, x, to_last), *z;
+    rig_output(&rig, rig_op1(&rig, "Neg", y));
+    z = rig_op1(&rig, "Relu", y); /* would be merged to another, beside the one that is read elsewhere */
+    rig_output(&rig, rig_op1(&rig, "Neg", z));
+    rig_output(&rig, transpose(&rig, z, rolled));
+    z = rig_op2(&rig, "Add", transpose(&rig, x, to_first), rig_weights(&rig, DIMS(2, 5, 3, 4)));
+    rig_output(&rig, transpose(&rig, z, to_last)); /* the constant would have to be rearranged */
+    const char *left = "Transpose Neg Relu Neg Transpose Transpose Add Transpose";
+    rig_expect(&rig, left, left, 0);
+}
+END_TEST
+
+START_TEST(operands_transposed_alike_are_transposed_once)
+{
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = transpose(&rig, rig_open_input(&rig, DIMS(2, 3, 4, 5)), to_last);
+        struct value *y = transpose(&rig, rig_open_input(&rig, DIMS(2, 1, 4, 5)), i ? rolled : to_last);
+        struct value *inputs[] = {x, rig_weights(&rig, DIMS(5, 1)), y};
+        y = i ? rig_op2(&rig, "Sub", x, rig_op1(&rig, "ReduceSum", y)) : rig_node(&rig, "Max", 3, inputs, 0, NULL);
+        rig_output(&rig, rig_op1(&rig, "Neg", y));
+        const char *left = i ? "Transpose Transpose ReduceSum Sub Neg" : "Max Transpose Neg";
+        rig_expect(&rig, left, left, 0);
+    }
+}
+END_TEST
+
+START_TEST(moves_that_keep_the_order_are_one_reshape)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    static const int64_t twelve[] = {2, -1}, axis = 0;
+    struct value *x = rig_open_input(&rig, DIMS(3, 1, 4, 1)), *y = transpose(&rig, x, to_last);
+    y = rig_op2(&rig, "Unsqueeze", y, rig_ints(&rig, 1, &axis));
+    y = rig_op1(&rig, "Flatten", y);
+    rig_output(&rig, rig_op1(&rig, "Neg", rig_op2(&rig, "Reshape", y, rig_ints(&rig, 2, twelve))));
+    y = rig_op2(&rig, "Reshape", rig_op1(&rig, "Relu", x), rig_ints(&rig, 2, twelve));
+    rig_output(&rig, rig_op1(&rig, "Neg", rig_op2(&rig, "Reshape", y, rig_ints(&rig, 4, rig.input_dims[0]))));
+    rig_expect(&rig, NULL, "Reshape Neg Relu Neg", 0);
+}
+END_TEST
+
 Suite *passes_simplify_suite(void)
 {
     Suite *suite = suite_create("passes_simplify");
@@ -620,5 +717,12 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(slices, one_part_of_a_split_is_a_slice);
     tcase_add_test(slices, neighbours_are_sliced_not_gathered);
     suite_add_tcase(suite, slices);
+    TCase *transposes = tcase_create("transposes");
+    tcase_add_test(transposes, transposes_in_a_row_are_one_or_none);
+    tcase_add_test(transposes, transposes_cancel_across_elementwise_operators);
+    tcase_add_test(transposes, transposes_stay_where_they_would_not_become_fewer);
+    tcase_add_test(transposes, operands_transposed_alike_are_transposed_once);
+    tcase_add_test(transposes, moves_that_keep_the_order_are_one_reshape);
+    suite_add_tcase(suite, transposes);
     return suite;
 }

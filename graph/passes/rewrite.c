@@ -66,10 +66,30 @@ static bool broadcast_shape(const struct rewriter *r, const struct node *node, i
     return true;
 }
 
+/* The order tells the rank even where the input does not. */
+static bool transposed_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
+{
+    const struct attribute *perm = node_attribute(node, "perm");
+    int64_t from[MAX_RANK];
+    int from_rank;
+    bool known = known_shape(r, node->inputs[0], looks, &from_rank, from);
+    if (perm ? perm->kind != ATTRIBUTE_INTS || perm->count > MAX_RANK : !known)
+        return false;
+    *rank = perm ? (int)perm->count : from_rank;
+    for (int i = 0; i < *rank; i++) {
+        int64_t axis = perm ? perm->ints[i] : *rank - 1 - i;
+        bool inside = known && from_rank == *rank && axis >= 0 && axis < *rank;
+        dims[i] = inside ? from[axis] : -1;
+    }
+    return true;
+}
+
 static bool made_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
 {
     if (node->op->flags & OP_ELEMENTWISE)
         return broadcast_shape(r, node, looks, rank, dims);
+    if (is_op(node, "Transpose"))
+        return transposed_shape(r, node, looks, rank, dims);
     if (is_op(node, "BatchNormalization"))
         return known_shape(r, node->inputs[0], looks, rank, dims);
     if (!is_op(node, "Conv") || node->inputs[1]->rank < 2)
