@@ -10,22 +10,37 @@ struct chains {
     int *latest;  /* by value id */
     int *earlier; /* by touch */
     int *step;    /* by touch: whose it is */
+    bool *once;   /* by value id: see find_written_once */
     int capacity; /* of befores */
 };
 
-static bool is_copy(const struct step *step)
-{
-    return step->kernel && step->kernel->family == FAMILY_copy;
-}
-
 /* Whether two steps that touch a root must keep their order. A reader and a writer do. Writers of parts of one value do
- * not; but a node may have the whole of a value written, and then parts of it once more by copies. */
-static bool keep_order(const struct touch *a, const struct step *step_a, const struct touch *b,
-                       const struct step *step_b)
+ * not; but some of it may be written twice, such as what lies outside an image. */
+static bool keep_order(const struct chains *chains, const struct touch *a, const struct touch *b)
 {
     if ((a->writes && b->reads) || (a->reads && b->writes))
         return true;
-    return a->writes && b->writes && step_a->node == step_b->node && !(is_copy(step_a) && is_copy(step_b));
+    return a->writes && b->writes && !chains->once[a->root];
+}
+
+/* Which roots have no byte written twice: since all of a value is written, no part overlaps another if they are no more
+ * together than the whole. */
+static bool find_written_once(const struct segment *segment, struct chains *chains, struct region *region)
+{
+    const struct graph *graph = segment->graph;
+    size_t *written = region_array(region, (size_t)graph->value_count + 1, sizeof *written);
+    chains->once = region_array(region, (size_t)graph->value_count + 1, sizeof *chains->once);
+    if (!written || !chains->once)
+        return false;
+    for (int s = 0; s < segment->steps.count; s++) {
+        const struct step *step = segment->steps.steps[s];
+        for (int i = 0; i < step->output_count; i++)
+            if (step->outputs[i] && step->outputs[i]->rank >= 0)
+                written[value_root(step->outputs[i], NULL)->id] += step_bytes_written(step, i);
+    }
+    for (int i = 0; i < graph->value_count; i++)
+        chains->once[i] = graph->values[i]->rank >= 0 && written[i] <= value_bytes(graph->values[i]);
+    return true;
 }
 
 static bool append_before(struct progress *progress, struct dependencies *d, struct chains *chains, int p)
@@ -61,12 +76,10 @@ static bool put_before(struct progress *progress, struct dependencies *d, struct
 /* Puts before step s those it must follow for its touch t. */
 static bool follow_chain(struct progress *progress, struct dependencies *d, struct chains *chains, int s, int t)
 {
-    struct step *const *steps = progress->segment->steps.steps + d->first;
     const struct touch *touch = &progress->touches[t], *touches = progress->touches + progress->touches_of[d->first];
     int place = (int)(touch - touches) + 1;
     for (int e = chains->latest[touch->root]; e > 0; e = chains->earlier[e])
-        if (keep_order(&touches[e - 1], steps[chains->step[e]], touch, steps[s]) &&
-            !put_before(progress, d, chains, chains->step[e], s))
+        if (keep_order(chains, &touches[e - 1], touch) && !put_before(progress, d, chains, chains->step[e], s))
             return false;
     chains->step[place] = s;
     chains->earlier[place] = chains->latest[touch->root];
@@ -105,7 +118,8 @@ bool find_dependencies(struct progress *progress, int first, int count, struct d
     *d = (struct dependencies){.first = first, .count = count, .words = (count + 63) / 64};
     d->before = region_array(region, (size_t)count * (size_t)d->words, sizeof *d->before);
     d->befores_of = region_array(region, (size_t)count + 1, sizeof *d->befores_of);
-    if (!chains.latest || !chains.earlier || !chains.step || !d->before || !d->befores_of)
+    if (!find_written_once(progress->segment, &chains, region) || !chains.latest || !chains.earlier || !chains.step ||
+        !d->before || !d->befores_of)
         return false;
     int random = -1; /* the latest step that draws random numbers: they all draw from one sequence */
     for (int s = 0; s < count; s++) {

@@ -76,6 +76,21 @@ static struct pointwise_params *program_of(struct step *step, int *first, int *s
     return epilogue ? (struct pointwise_params *)(uintptr_t)*epilogue : NULL;
 }
 
+size_t step_bytes_written(const struct step *step, int output)
+{
+    const struct value *value = step->outputs[output];
+    int64_t elements = 1;
+    if (!step->kernel || step->kernel->family != FAMILY_copy) {
+        for (int i = 0; i < value->rank; i++)
+            elements *= value->dims[i];
+        return dtype_bytes(value->dtype, elements);
+    }
+    const struct copy_params *copy = step->params;
+    for (int i = 0; i < copy->rank; i++)
+        elements *= copy->dims[i];
+    return (size_t)elements * copy->element_bytes;
+}
+
 void step_mark_in_place(struct step *step)
 {
     int first, step_input;

@@ -59,6 +59,9 @@ struct step *step_list_append(struct step_list *list, const struct step *step); 
 /* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
 const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);
 
+/* Bytes of an output, of known size, that the step writes: of a copy the box, of any other step all of it. */
+size_t step_bytes_written(const struct step *step, int output);
+
 /* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
 void step_mark_in_place(struct step *step);
 

@@ -125,15 +125,9 @@ static size_t bytes_written(const struct absorption *a, const struct value *root
     size_t sum = 0;
     for (int s = 0; s < steps->count; s++) {
         const struct step *step = steps->steps[s];
-        const struct copy_params *copy = is_copy(step) ? step->params : NULL;
-        for (int i = 0; step && i < step->output_count; i++) {
-            if (!lies_in(step->outputs[i], root))
-                continue;
-            int64_t elements = 1;
-            for (int k = 0; copy && k < copy->rank; k++)
-                elements *= copy->dims[k];
-            sum += copy ? (size_t)elements * copy->element_bytes : value_bytes(step->outputs[i]);
-        }
+        for (int i = 0; step && i < step->output_count; i++)
+            if (lies_in(step->outputs[i], root))
+                sum += step_bytes_written(step, i);
     }
     return sum;
 }
