@@ -41,6 +41,19 @@ struct value *rig_open_input(struct rig *rig, int rank, const int64_t *dims)
     return input;
 }
 
+/* Integers are as the number is, or 100 times as large as a random one. */
+static void store(enum dtype dtype, void *data, int64_t i, double number, bool random)
+{
+    int64_t integer = (int64_t)(random ? 100 * number : number);
+    size_t bytes = dtype_bytes(dtype, 1);
+    if (dtype == DTYPE_BOOL)
+        ((uint8_t *)data)[i] = number > -0.3;
+    else if (dtype_is_integer(dtype))
+        memcpy((char *)data + (size_t)i * bytes, &integer, bytes);
+    else
+        numbers_write(dtype, data, i, 1, &number);
+}
+
 /* All of the same number, or of others between -reach and reach. */
 static struct value *make_constant(struct rig *rig, enum dtype dtype, int rank, const int64_t *dims, double reach,
                                    const double *number)
@@ -48,13 +61,8 @@ static struct value *make_constant(struct rig *rig, enum dtype dtype, int rank, 
     int64_t elements;
     ck_assert(shape_elements(rank, dims, &elements));
     void *data = region_allocate(&rig->maker.region, dtype_bytes(dtype, elements) + 1);
-    for (int64_t i = 0; i < elements; i++) {
-        double chosen = number ? *number : reach * next_number(rig);
-        if (dtype == DTYPE_BOOL)
-            ((uint8_t *)data)[i] = chosen > -0.3;
-        else
-            numbers_write(dtype, data, i, 1, &chosen);
-    }
+    for (int64_t i = 0; i < elements; i++)
+        store(dtype, data, i, number ? *number : reach * next_number(rig), !number);
     return graph_add_constant(rig->graph, name_of(rig, 'c'), dtype, rank, dims, data);
 }
 

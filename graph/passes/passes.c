@@ -17,6 +17,7 @@ const struct pass passes[] = {
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
     {"recognise-attention", PASS_SHAPED, recognise_attention},
     {"transposes", PASS_ONCE | PASS_SHAPED, merge_transposes},
+    {"constant-chains", PASS_ONCE | PASS_SHAPED, merge_constants},
     {"fold-pad", PASS_ONCE | PASS_SHAPED, fold_pads},
     {"fold-weights", PASS_ONCE, fold_weights},
     {"means-first", PASS_ONCE, take_means_first},

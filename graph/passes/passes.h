@@ -52,6 +52,7 @@ enum status recognise_attention(struct graph *graph, struct pass_context *contex
 #define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);
 enum status cut_strips(struct graph *graph, struct pass_context *context, struct error *error);
+enum status merge_constants(struct graph *graph, struct pass_context *context, struct error *error);
 enum status merge_transposes(struct graph *graph, struct pass_context *context, struct error *error);
 enum status tidy_slices(struct graph *graph, struct pass_context *context, struct error *error);
 
