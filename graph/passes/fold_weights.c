@@ -223,5 +223,9 @@ enum status fold_weights(struct graph *graph, struct pass_context *context, stru
     products.of = region_array(graph->region, (size_t)graph->value_count + 1, sizeof *products.of);
     if (!products.of)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
-    return rewrite_graph_with(graph, context, visit, &products, error);
+    TRY(rewrite_graph_with(graph, context, visit, &products, error));
+    for (int i = 0; i < products.count; i++)
+        if (products.of[i] && !product_finish(products.of[i], graph->region->allocator))
+            return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
+    return STATUS_OK;
 }

@@ -2,7 +2,13 @@
 
 #include "graph/passes/numbers.h"
 
+#include <float.h>
 #include <math.h>
+
+/* Larger weights are left as the model has them, in the mapped file: rewriting them would cost most of the time that a
+ * model takes to load and hold them twice, while hundreds of products go into each result already, so that a factor and
+ * a shift more (which ride along as an epilogue) are lost in them. */
+#define LARGEST_FOLDED_WEIGHTS ((size_t)256 << 10)
 
 /* A constant that other nodes read as well stays for them, so folding adds to what is held: only so many bytes. */
 #define LARGEST_SHARED_WEIGHTS ((size_t)64 << 10)
@@ -96,28 +102,25 @@ static int64_t input_of(const struct product *p, int64_t row, int64_t column)
 }
 
 /* One row of the weights as the model has them. */
-static double *row_begin(struct rewriter *r, const struct product *p)
+static double *row_begin(const struct allocator *allocator, const struct product *p)
 {
-    size_t count = (size_t)(p->columns * p->inner);
-    double *row = allocate(r->c.graph->region->allocator, count * sizeof *row, ALIGNMENT);
-    if (!row)
-        op_no_memory(&r->c);
-    return row;
+    return allocate(allocator, (size_t)(p->columns * p->inner) * sizeof(double), ALIGNMENT);
 }
 
-static void row_end(struct rewriter *r, const struct product *p, double *row)
+static void row_end(const struct allocator *allocator, const struct product *p, double *row)
 {
-    release(r->c.graph->region->allocator, row, (size_t)(p->columns * p->inner) * sizeof *row);
+    release(allocator, row, (size_t)(p->columns * p->inner) * sizeof *row);
 }
 
 /* By output channel: the largest of |weights * before|, and the sum of weights * t (t may be NULL: 0). */
 static enum status survey(struct rewriter *r, const struct product *p, const double *before, const double *t,
                           double *largest, double *sums)
 {
+    const struct allocator *allocator = r->c.graph->region->allocator;
     int64_t length = p->columns * p->inner;
-    double *row = row_begin(r, p);
+    double *row = row_begin(allocator, p);
     if (!row)
-        return STATUS_OUT_OF_MEMORY;
+        return op_no_memory(&r->c);
     for (int64_t o = 0; o < p->outputs; o++)
         largest[o] = sums[o] = 0;
     for (int64_t a = 0; a < p->rows; a++) {
@@ -126,14 +129,15 @@ static enum status survey(struct rewriter *r, const struct product *p, const dou
             int64_t o = output_of(p, a, b), i = input_of(p, a, b);
             double most = 0, sum = 0;
             for (int64_t k = b * p->inner; k < (b + 1) * p->inner; k++) {
-                most = isfinite(row[k]) ? fmax(most, fabs(row[k])) : most;
+                double magnitude = fabs(row[k]);
+                most = magnitude > most && magnitude <= DBL_MAX ? magnitude : most;
                 sum += row[k];
             }
             largest[o] = fmax(largest[o], most * fabs(before[i]));
             sums[o] += t ? sum * t[i] : 0;
         }
     }
-    row_end(r, p, row);
+    row_end(allocator, p, row);
     return STATUS_OK;
 }
 
@@ -169,7 +173,8 @@ static enum status read_numbers(struct rewriter *r, struct product *p, const str
     *known = read_bias(p, bias);
     for (int64_t i = 0; i < p->inputs; i++)
         p->before[i] = 1;
-    return *known ? survey(r, p, p->before, NULL, p->largest, sums) : STATUS_OK;
+    p->fixed = p->weights->bytes > LARGEST_FOLDED_WEIGHTS;
+    return *known && !p->fixed ? survey(r, p, p->before, NULL, p->largest, sums) : STATUS_OK;
 }
 
 enum status product_open(struct rewriter *r, struct node *node, struct product **product)
@@ -221,6 +226,8 @@ static bool affordable(const struct rewriter *r, const struct product *p, bool s
 {
     bool anew = (scales || p->scaled) && !p->folded;
     size_t bytes = anew ? p->weights->bytes : 0;
+    if (anew && p->fixed)
+        return false;
     bool shared = !rewrite_sole(r, p->weights) && bytes > LARGEST_SHARED_WEIGHTS;
     return !shared && add_size(bytes, dtype_bytes(p->weights->dtype, p->outputs), &bytes) && rewrite_fits(r, bytes);
 }
@@ -271,7 +278,7 @@ bool product_fold_before(struct rewriter *r, struct product *p, const struct aff
 {
     struct region *region = r->c.graph->region;
     bool scales = !all_are(affine->factor, affine->count, 1), shifts = !all_are(affine->shift, affine->count, 0);
-    if ((shifts && !p->even) || !affordable(r, p, scales))
+    if ((shifts && (p->fixed || !p->even)) || !affordable(r, p, scales))
         return false;
     double *before = region_array(region, (size_t)p->inputs, sizeof *before);
     double *t = region_array(region, (size_t)p->inputs, sizeof *t);
@@ -298,15 +305,14 @@ bool product_fold_before(struct rewriter *r, struct product *p, const struct aff
 
 /* --- the node that comes of it --------------------------------------------------------------------------- */
 
-static enum status write_weights(struct rewriter *r, struct product *p)
+bool product_finish(struct product *p, const struct allocator *allocator)
 {
     int64_t length = p->columns * p->inner;
     const struct value *w = p->weights;
-    if (!p->folded)
-        p->folded = rewrite_buffer(r, w->dtype, w->rank, w->dims, &p->data);
-    double *row = p->folded ? row_begin(r, p) : NULL;
+    double *row = p->folded && !p->finished ? row_begin(allocator, p) : NULL;
     if (!row)
-        return op_built(&r->c);
+        return !p->folded || p->finished;
+    p->finished = true;
     for (int64_t a = 0; a < p->rows; a++) {
         numbers_read(w, a * length, length, row);
         for (int64_t b = 0; b < p->columns; b++) {
@@ -316,8 +322,8 @@ static enum status write_weights(struct rewriter *r, struct product *p)
         }
         numbers_write(w->dtype, p->data, a * length, length, row);
     }
-    row_end(r, p, row);
-    return STATUS_OK;
+    row_end(allocator, p, row);
+    return true;
 }
 
 /* A MatMul and the Add of its bias. A result that has the model's name for it stays as it is: what is folded makes
@@ -344,7 +350,11 @@ enum status product_emit(struct rewriter *r, struct node *node, struct product *
     struct value *inputs[3] = {x, p->weights};
     void *bias;
     if (p->scaled) {
-        TRY(write_weights(r, p));
+        const struct value *w = p->weights;
+        if (!p->folded)
+            p->folded = rewrite_buffer(r, w->dtype, w->rank, w->dims, &p->data);
+        if (!p->folded)
+            return op_built(&r->c);
         inputs[1] = p->folded;
     }
     if (p->shifted) {

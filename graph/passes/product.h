@@ -21,8 +21,10 @@ struct product {
     double *factor, *before, *shift;
     double *largest; /* by output channel: of |weights * before|, of the finite ones */
     bool scaled, shifted;
-    struct value *folded; /* the weights with the factors in them; NULL: not made yet */
-    void *data;           /* its content */
+    bool fixed;           /* the weights are too large to be made anew */
+    struct value *folded; /* what stands for the weights with the factors in them; NULL: not needed yet */
+    void *data;           /* its content, */
+    bool finished;        /* which has been written */
 };
 
 /* A number for each channel (count is the number of channels), or one for all (1): factor * x + shift. */
@@ -38,8 +40,10 @@ enum status product_open(struct rewriter *r, struct node *node, struct product *
  * or what is folded could not be kept. An error (no memory) is in r->c.error. */
 bool product_fold_after(struct rewriter *r, struct product *p, const struct affine *affine);
 bool product_fold_before(struct rewriter *r, struct product *p, const struct affine *affine);
-/* The visited node becomes the product with all that was folded, of `x`. */
+/* The visited node becomes the product with all that was folded, of `x`. Its weights have no content yet. */
 enum status product_emit(struct rewriter *r, struct node *node, struct product *p, struct value *x);
+/* Writes the weights, once all is folded. False: no memory. */
+bool product_finish(struct product *p, const struct allocator *allocator);
 
 /* The constant holds one number, or one for each channel of an axis (counted from the last back), and broadcasting it
  * leaves a tensor of that rank (-1: unknown, at least 1) as it is. */
