@@ -1,5 +1,7 @@
 #include "graph/passes/uses.h"
 
+#include <string.h>
+
 static void count_step(struct uses *uses, const struct step *step, int index)
 {
     for (int i = 0; i < step->input_count; i++)
@@ -14,20 +16,32 @@ static void count_step(struct uses *uses, const struct step *step, int index)
     }
 }
 
+/* Empty tables for so many values; those that grow get room for some more. */
+static bool clear(struct uses *uses, struct region *region, size_t values)
+{
+    if (values > uses->capacity) {
+        uses->capacity = uses->capacity ? 2 * values : values;
+        uses->outside = region_array(region, uses->capacity, sizeof *uses->outside);
+        uses->reads = region_array(region, uses->capacity, sizeof *uses->reads);
+        uses->writes = region_array(region, uses->capacity, sizeof *uses->writes);
+        uses->maker = region_array(region, uses->capacity, sizeof *uses->maker);
+    }
+    if (!uses->outside || !uses->reads || !uses->writes || !uses->maker)
+        return false;
+    memset(uses->outside, 0, values * sizeof *uses->outside);
+    memset(uses->reads, 0, values * sizeof *uses->reads);
+    memset(uses->writes, 0, values * sizeof *uses->writes);
+    for (size_t i = 0; i < values; i++)
+        uses->maker[i] = -1;
+    return true;
+}
+
 bool uses_count(const struct segment *segment, struct uses *uses)
 {
     const struct graph *graph = segment->graph;
-    struct region *region = segment->steps.region;
-    size_t values = (size_t)graph->value_count + 1;
-    uses->value_count = graph->value_count;
-    uses->outside = region_array(region, values, sizeof *uses->outside);
-    uses->reads = region_array(region, values, sizeof *uses->reads);
-    uses->writes = region_array(region, values, sizeof *uses->writes);
-    uses->maker = region_array(region, values, sizeof *uses->maker);
-    if (!uses->outside || !uses->reads || !uses->writes || !uses->maker)
+    if (!clear(uses, segment->steps.region, (size_t)graph->value_count + 1))
         return false;
-    for (size_t i = 0; i < values; i++)
-        uses->maker[i] = -1;
+    uses->value_count = graph->value_count;
     for (int s = 0; s < segment->steps.count; s++)
         if (segment->steps.steps[s])
             count_step(uses, segment->steps.steps[s], s);

@@ -10,9 +10,10 @@ struct uses {
     int *reads;      /* by value id: operands of steps, views, and everything that outlives the segment */
     int *writes;     /* by id of a root: outputs of steps that lie in it */
     int *maker;      /* by id of a root: index of the last step that writes it, -1: none */
+    size_t capacity; /* of the four */
 };
 
-/* False: no memory. Entries of the list may be NULL. */
+/* False: no memory. Entries of the list may be NULL. Counted again in the room that `uses` has: zero at first. */
 bool uses_count(const struct segment *segment, struct uses *uses);
 
 /* Operands of a step that read the value itself. */
