@@ -537,12 +537,13 @@ struct run {
     infer_error error;
 };
 
-enum way { UNOPTIMISED, OPTIMISED, CHANNELS_LAST };
+enum way { UNOPTIMISED, OPTIMISED, IN_STRIPS, CHANNELS_LAST };
 
 static void run_start(struct run *run, infer_model *model, const struct random_graph *random, enum way way)
 {
     const struct graph *graph = random->graph;
-    infer_session_options options = {.no_optimize = way == UNOPTIMISED, .threads = 2};
+    infer_session_options options = {
+        .no_optimize = way == UNOPTIMISED, .memory_saving = way == IN_STRIPS, .threads = 2};
     infer_tensor inputs[2] = {{0}};
     for (int i = 0; i < 2; i++) {
         inputs[i] = (infer_tensor){.data = random->inputs[i], .dtype = INFER_FLOAT32, .rank = graph->inputs[i]->rank};

@@ -26,9 +26,9 @@ struct random_graph {
 void random_graph_make(struct random_graph *random, struct dice *dice);
 void random_graph_free(struct random_graph *random);
 
-/* Runs it without passes, with them, and with them and images in channels-last order. "" where the results agree:
- * within 1e-4 of the largest magnitude of an output, since folded weights and recognised forms round elsewhere; where
- * one is NaN, infinite or huge, so must the other be. Otherwise a sentence on the first difference, in `text`. */
+/* Runs it without passes, with them, and with them and strips, or images in channels-last order. "" where the results
+ * agree: within 1e-4 of the largest magnitude of an output, since folded weights and recognised forms round elsewhere;
+ * where one is NaN, infinite or huge, so must the other be. Otherwise a sentence on the first difference, in `text`. */
 const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes);
 
 #endif

@@ -188,13 +188,14 @@ bool rows_needed(const struct rows_map *map, struct rows made, struct rows *need
 
 /* --- the operator for some rows -------------------------------------------------------------------------- */
 
-static bool is_geometry(const struct attribute *attribute, bool automatic)
+/* Replaced by explicit padding. With that, ceil_mode adds no window that auto_pad had not. */
+static bool is_padding(const struct attribute *attribute)
 {
     static const char *const names[] = {"pads", "auto_pad", "output_padding", "output_shape"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(attribute->name, names[i]) == 0)
             return true;
-    return automatic && strcmp(attribute->name, "ceil_mode") == 0; /* which has no say then */
+    return false;
 }
 
 /* pads: before, then after; and the output_padding of a ConvTranspose. */
@@ -225,18 +226,15 @@ static const struct attribute *window_attributes(struct graph *graph, struct nod
                                                  struct rows made, int *count)
 {
     int rank = node->outputs[0]->rank - 2;
-    struct error ignored = {0};
-    struct op_context c = {.graph = graph, .node = node, .error = &ignored};
     struct attribute *list = region_array(graph->region, (size_t)node->attribute_count + 2, sizeof *list);
     int64_t *pads = region_array(graph->region, 3 * SPATIAL_AXES, sizeof *pads);
-    char mode = 'N';
-    if (!list || !pads || op_auto_pad(&c, &mode) != STATUS_OK)
+    if (!list || !pads)
         return NULL;
     int64_t *extra = pads + 2 * rank;
     fill_padding(map, made, rank, pads, extra);
     *count = 0;
     for (int i = 0; i < node->attribute_count; i++)
-        if (!is_geometry(&node->attributes[i], mode != 'N'))
+        if (!is_padding(&node->attributes[i]))
             list[(*count)++] = node->attributes[i];
     list[(*count)++] = ATTRIBUTE_LIST("pads", 2 * rank, pads);
     if (map->kind == ROWS_SPREAD)

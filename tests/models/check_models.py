@@ -159,7 +159,7 @@ def compare_runs(model, run, case, steps, references, measured):
     carried = {}
     for step, (inputs, reference) in enumerate(zip(steps, references)):
         with tempfile.TemporaryDirectory(prefix="check-models-") as folder:
-            outputs = run_model(model, run, {**inputs, **carried}, list(reference), Path(folder), measured)
+            outputs = run_model(model, run, case, {**inputs, **carried}, list(reference), Path(folder), measured)
         for name, expected in reference.items():
             fault = output_fault(outputs[name], expected, measured)
             if fault:
@@ -167,18 +167,20 @@ def compare_runs(model, run, case, steps, references, measured):
         carried = {name: outputs[source] for name, source in case.carry.items()}
 
 
-def run_model(model, run, inputs, names, folder, measured):
+def run_model(model, run, case, inputs, names, folder, measured):
     arguments = []
     for i, (name, array) in enumerate(inputs.items()):
         np.save(folder / f"in{i}.npy", array)
         arguments.append(f"{name}={folder}/in{i}.npy")
     report_file = folder / "report.json"
-    done = run_tool([run, model, *arguments, "-o", folder, "--json", report_file], SECONDS_A_TOOL)
+    done = run_tool([run, model, *arguments, *case.options, "-o", folder, "--json", report_file], SECONDS_A_TOOL)
     if done.outcome != "ok":
         raise CheckFailed(f"infer-run: {done.outcome}: {done.message}")
     report = json.loads(report_file.read_text())
     measured.first_run_ms = np.fmax(measured.first_run_ms, report["first_run_ms"])
     measured.peak_bytes = np.fmax(measured.peak_bytes, report["peak_rss_bytes"])
+    if report["activation_bytes"] > case.most_arena:
+        raise CheckFailed(f"the arena takes {report['activation_bytes']:,} bytes, {case.most_arena:,.0f} are allowed")
     files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
     if len(files) != len(names):
         raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")

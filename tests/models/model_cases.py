@@ -1,7 +1,7 @@
 """The real models that the checks run, and what each is fed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,16 +16,30 @@ CHUNKS = 100
 
 @dataclass(frozen=True)
 class ModelCase:
-    """`steps` makes the inputs of one run after another; `carry` names the outputs that are the next run's inputs."""
+    """`steps` makes the inputs of one run after another; `carry` names the outputs that are the next run's inputs.
+    `options` are infer-run's, and `most_arena` is the bytes that the arena may take."""
 
     name: str
     model: Callable
     steps: Callable
     carry: dict = field(default_factory=dict)
+    options: tuple = ()
+    most_arena: float = np.inf
 
 
 def all_cases():
-    return [*ocr_cases(), *vad_cases(), *sentence_cases(), *classifier_cases()]
+    cases = [*ocr_cases(), *vad_cases(), *sentence_cases(), *classifier_cases()]
+    return [*cases, *memory_saving_cases(cases)]
+
+
+def memory_saving_cases(cases):
+    """In strips, those whose first layers take most of the memory: the first of each name, the smaller image or batch."""
+    most = {"PP-OCR det": 12e6, "MobileNetV2": 2.5e6}
+    first = {case.name: case for case in reversed(cases)}
+    return [
+        replace(first[name], name=f"{name} saving", options=("--memory-saving",), most_arena=bytes)
+        for name, bytes in most.items()
+    ]
 
 
 def ocr_cases():
