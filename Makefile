@@ -31,7 +31,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench install format format-check clean
+        check-demo check-conformance check-models demo bench bench-memory install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -124,6 +124,8 @@ check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+bench-memory: $(TOOLS)
+	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python
 
 check: all

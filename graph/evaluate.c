@@ -22,6 +22,7 @@ static bool is_output(const struct node *node, const struct value *value)
 struct scratch {
     struct region region;
     size_t limit;
+    size_t made; /* bytes of results, which are not scratch */
 };
 
 static enum status scratch_buffer(struct op_context *c, struct scratch *scratch, size_t bytes, void **buffer)
@@ -47,6 +48,8 @@ static enum status provide_memory(struct op_context *c, struct step *step, struc
             TRY(scratch_buffer(c, scratch, root->bytes, &buffer));
         else if (!(buffer = region_buffer(c->graph->region, root->bytes + 1)))
             return op_no_memory(c);
+        else
+            scratch->made += root->bytes;
         root->data = buffer;
     }
     return STATUS_OK;
@@ -107,7 +110,7 @@ static enum status run_steps(struct op_context *c, struct scratch *scratch)
     return STATUS_OK;
 }
 
-enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit,
+enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit, size_t *made,
                           struct error *error)
 {
     struct op_context c = {.graph = graph, .node = node, .error = error, .isa = isa};
@@ -115,6 +118,7 @@ enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, 
     region_init(&scratch.region, graph->region->allocator);
     enum status status = run_steps(&c, &scratch);
     region_free(&scratch.region);
+    *made += scratch.made;
     return status;
 }
 

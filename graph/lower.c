@@ -42,7 +42,8 @@ static enum status widen(struct op_context *c, struct value *value, struct value
                         .outputs = wide,
                         .output_count = 1,
                         .version = NEWEST_OPSET};
-    return evaluate_node(c->graph, &cast, c->isa, SIZE_MAX, c->error);
+    size_t made = 0; /* lowering has no count of constants */
+    return evaluate_node(c->graph, &cast, c->isa, SIZE_MAX, &made, c->error);
 }
 
 /* The node with f32 twins in place of its half-precision operands, and conversions before and after. */

@@ -93,9 +93,8 @@ static enum status fold(struct work *work, struct node *node)
         return error_set(work->error, STATUS_MEMORY_LIMIT,
                          "node '%s' (%s): its constant result brings the constants to %zu bytes, past the limit of %zu",
                          node->name, node->op->name, bytes, work->options->constant_limit);
-    work->segment->constant_bytes = bytes;
     return evaluate_node(work->segment->graph, node, work->options->isa, work->options->constant_limit - bytes,
-                         work->error);
+                         &work->segment->constant_bytes, work->error);
 }
 
 static enum status process(struct work *work, struct node *node);

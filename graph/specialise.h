@@ -63,8 +63,9 @@ enum status lower_node(struct graph *graph, struct node *node, enum isa isa, str
                        struct error *error);
 
 /* Computes the outputs of a node whose inputs are all constants, and makes them constants. Refuses what takes more than
- * scratch_limit bytes on the way. */
-enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit,
+ * scratch_limit bytes on the way. Adds what the outputs take of the graph's region to *made: one that is a view of an
+ * input takes nothing. */
+enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit, size_t *made,
                           struct error *error);
 
 /* Runs the steps that read only constants now, and drops them; a node with one run-time input may have such steps too.

@@ -38,9 +38,9 @@ def run_tool(command, seconds, cwd=None):
     return ToolRun(("ok", "refused", "usage")[done.returncode], message)
 
 
-def find_tools(folder):
-    """The absolute paths of infer-convert and infer-run in `folder`; ends the program where they are not there."""
-    tools = [Path(folder).resolve() / name for name in ("infer-convert", "infer-run")]
+def find_tools(folder, *names):
+    """The absolute paths of the tools in `folder`; ends the program where they are not there."""
+    tools = [Path(folder).resolve() / name for name in names]
     for tool in tools:
         if not os.access(tool, os.X_OK):
             sys.exit(f"{Path(sys.argv[0]).name}: {tool} is not there; run make first, or name its folder with --tools")

@@ -192,6 +192,7 @@ static enum status make_program(struct job *job, const struct request *request, 
     TRY(runner_bind_inputs(&job->runner, job->inputs, infer_model_input_count(job->model), false, error));
     TRY(runner_first_program(&job->runner, &program, error));
     job->inspection.program = program;
+    infer_session_memory(job->session, &job->inspection.memory, NULL); /* has its program: does not fail */
     job->inspection.show_steps = request->shapes.count > 0;
     return STATUS_OK;
 }
@@ -208,7 +209,6 @@ static int open_all(struct job *job, const struct request *request)
         .converted = job->storage.used,
         .model = job->model,
         .graph = job->model->graph,
-        .session = job->session,
     };
     if (!count_all(&job->inspection))
         return tool_failed(&tool, "out of memory");

@@ -25,7 +25,7 @@ struct inspection {
     int constant_count;
     /* The program for the shapes asked for; NULL: shapes are missing, and everything below is. */
     const struct program *program;
-    const infer_session *session;
+    infer_memory memory;
     bool show_steps;
 };
 

@@ -84,12 +84,13 @@ static void json_program(FILE *file, const struct inspection *inspection)
         fputs("null", file);
         return;
     }
-    fprintf(file,
-            "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,"
-            "\"workspace_bytes\":%zu,\"complete\":%s,\"steps\":[",
-            isa_name(program_isa(program)), inspection->session->constant_bytes + program->constant_bytes,
-            program->arena_bytes, program->lower_bound_bytes, program->workspace_bytes,
-            program->complete ? "true" : "false");
+    const infer_memory *memory = &inspection->memory;
+    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"table_bytes\":%zu", isa_name(program_isa(program)),
+            memory->constant_bytes, memory->table_bytes);
+    fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
+            memory->arena_bytes, memory->lower_bound_bytes, memory->arena_is_least ? "true" : "false");
+    fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu,\"complete\":%s,\"steps\":[",
+            memory->workspace_bytes, memory->result_bytes, memory->context_bytes, memory->complete ? "true" : "false");
     for (int i = 0; i < program->step_count; i++) {
         fputs(i ? "," : "", file);
         json_step(file, program, &program->steps[i]);

@@ -137,11 +137,15 @@ static void print_program(FILE *file, const struct inspection *inspection)
 {
     const struct program *program = inspection->program;
     char about[80];
-    print_bytes(file, "constants", inspection->session->constant_bytes + program->constant_bytes,
-                "folded when the program is made");
-    snprintf(about, sizeof about, "lower bound %s", grouped(program->lower_bound_bytes).text);
-    print_bytes(file, "arena", program->arena_bytes, about);
-    print_bytes(file, "workspace", program->workspace_bytes, "the most a step uses, within the arena");
+    const infer_memory *memory = &inspection->memory;
+    print_bytes(file, "constants", memory->constant_bytes, "folded when the program is made");
+    print_bytes(file, "tables", memory->table_bytes, "graphs, steps, parameters, names");
+    snprintf(about, sizeof about, "lower bound %s%s", grouped(memory->lower_bound_bytes).text,
+             memory->arena_is_least ? "; none can be smaller" : "");
+    print_bytes(file, "arena", memory->arena_bytes, about);
+    print_bytes(file, "workspace", memory->workspace_bytes, "the most a step uses, within the arena");
+    print_bytes(file, "results", memory->result_bytes, "where the caller gives no room for the outputs");
+    print_bytes(file, "context", memory->context_bytes, "each context, beside its arena and its results");
     fprintf(file, "%-11s %s\n", "isa", isa_name(program_isa(program)));
     fprintf(file, "%-11s %d\n", "steps", program->step_count);
     if (!program->complete)

@@ -144,18 +144,18 @@ static void json_latency(FILE *file, const struct report *report)
             latency.mean > 0 ? 1e3 / latency.mean : 0.0);
 }
 
-/* The program of the run, which is known and only looked up. */
-static infer_memory program_memory(const struct report_subject *subject)
+/* Of the runs, which all had one shape; it makes no program, so it does not fail. */
+static infer_memory memory_of_runs(const struct report_subject *subject)
 {
     infer_memory memory = {.isa = INFER_ISA_REFERENCE};
-    infer_session_prepare(subject->session, subject->inputs, infer_model_input_count(subject->model), &memory, NULL);
+    infer_session_memory(subject->session, &memory, NULL);
     return memory;
 }
 
 enum status report_json(const struct report *report, const struct report_subject *subject, const char *path,
                         struct error *error)
 {
-    infer_memory memory = program_memory(subject);
+    infer_memory memory = memory_of_runs(subject);
     FILE *file = text_open(path, error);
     if (!file)
         return error->status;
@@ -164,10 +164,14 @@ enum status report_json(const struct report *report, const struct report_subject
     fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"", isa_text(memory.isa),
             infer_session_threads(subject->session));
     json_latency(file, report);
-    fprintf(file, ",\"weight_bytes\":%zu,\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu",
-            memory.weight_bytes, infer_context_arena_bytes(subject->context), memory.lower_bound_bytes);
-    fprintf(file, ",\"workspace_bytes\":%zu,\"peak_rss_bytes\":%zu,\"steps\":%zu", memory.workspace_bytes,
-            peak_rss_bytes() - report->start_rss_bytes, memory.steps);
+    fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"table_bytes\":%zu", memory.weight_bytes,
+            memory.constant_bytes, memory.table_bytes);
+    fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
+            infer_context_arena_bytes(subject->context), memory.lower_bound_bytes,
+            memory.arena_is_least ? "true" : "false");
+    fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu", memory.workspace_bytes,
+            memory.result_bytes, memory.context_bytes);
+    fprintf(file, ",\"peak_rss_bytes\":%zu,\"steps\":%zu", peak_rss_bytes() - report->start_rss_bytes, memory.steps);
     json_tensors(file, subject, true);
     json_tensors(file, subject, false);
     fputs("}\n", file);
@@ -263,7 +267,7 @@ enum status report_text(const struct report *report, const struct report_subject
     enum status status = read_labels(subject->labels, &labels, error);
     if (status == STATUS_OK) {
         struct latency latency = summarise(report);
-        printf("cpu, %s kernels, %d thread%s\n", isa_text(program_memory(subject).isa),
+        printf("cpu, %s kernels, %d thread%s\n", isa_text(memory_of_runs(subject).isa),
                infer_session_threads(subject->session), infer_session_threads(subject->session) == 1 ? "" : "s");
         for (size_t i = 0; i < infer_model_output_count(subject->model); i++)
             show_output(subject, i, &labels);

@@ -229,7 +229,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    tools = find_tools(arguments.tools)
+    tools = find_tools(arguments.tools, "infer-convert", "infer-run")
     cases = [case for case in load_cases(arguments.kind or KINDS) if arguments.filter in case.name]
     if not cases:
         sys.exit(f"run.py: no case's name contains '{arguments.filter}'")

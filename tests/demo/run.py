@@ -31,7 +31,7 @@ class Demo:
     """The tools, and a folder that holds the converted model."""
 
     def __init__(self, tools, folder):
-        self.convert, self.run = find_tools(tools)
+        self.convert, self.run = find_tools(tools, "infer-convert", "infer-run")
         self.show = Path(tools).resolve() / "show_digit"
         self.folder = Path(folder)
         self._succeed([self.convert, HERE / "digits.onnx", "digits.bin"])

@@ -59,7 +59,7 @@ def main():
     if arguments.list:
         print("\n".join(dict.fromkeys(case.name for case in cases)))
         return 0
-    convert, run = find_tools(arguments.tools)
+    convert, run = find_tools(arguments.tools, "infer-convert", "infer-run")
     onnxruntime.set_default_logger_severity(3)
     converter = Converter(convert)
     print(ROW.format("model", "inputs", "error", "allowed", "first run, ms", "peak, MiB", "result"))

@@ -1,0 +1,34 @@
+"""Usage: peer_memory.py MODEL INPUTS.npz THREADS RUNS
+
+Prints by how many bytes this process grew, at its peak, over loading the model in ONNX Runtime and the first run, and
+on a second line over all runs. What importing takes is not counted.
+"""
+
+import sys
+
+import numpy as np
+import onnxruntime
+
+
+def peak_bytes():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
+
+def main():
+    model, inputs = sys.argv[1], dict(np.load(sys.argv[2]))
+    threads, runs = map(int, sys.argv[3:])
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    start = peak_bytes()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session.run(None, inputs)
+    print(peak_bytes() - start)
+    for _ in range(runs - 1):
+        session.run(None, inputs)
+    print(peak_bytes() - start)
+
+
+if __name__ == "__main__":
+    main()
