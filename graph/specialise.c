@@ -225,6 +225,44 @@ static enum status run_shaped_passes(struct work *work)
     return drop_dead(work);
 }
 
+static enum status make_steps(struct work *work)
+{
+    struct segment *segment = work->segment;
+    const struct specialise_options *options = work->options;
+    for (int i = 0; i < segment->kept_count; i++) {
+        TRY(check_results(segment->kept[i], options, work->error));
+        TRY(lower_node(segment->graph, segment->kept[i], options->isa, &segment->steps, work->error));
+    }
+    if (options->fuse) {
+        TRY(fold_steps(segment, options, work->error));
+        TRY(fuse_pointwise(segment, options->isa, work->error));
+        TRY(fuse_epilogues(segment, options->isa, work->error));
+        TRY(absorb_copies(segment, options->isa, work->error));
+        TRY(choose_layouts(segment, options, work->error));
+    }
+    for (int i = 0; i < segment->steps.count; i++)
+        step_finish(segment->steps.steps[i]);
+    return options->fuse ? schedule_steps(segment, options->threads, work->error) : STATUS_OK;
+}
+
+/* Moves the steps to the graph's region. Lowering and the passes make several times as many, which nobody needs any
+ * more: a session keeps a program for each shape it has seen. */
+static enum status keep_steps(struct work *work)
+{
+    struct step_list *steps = &work->segment->steps;
+    struct region *region = work->segment->graph->region;
+    struct step **kept = region_array(region, (size_t)steps->count + 1, sizeof *kept);
+    if (!kept)
+        return no_memory(work);
+    for (int i = 0; i < steps->count; i++) {
+        kept[i] = step_copy(steps->steps[i], region);
+        if (!kept[i])
+            return no_memory(work);
+    }
+    *steps = (struct step_list){.region = region, .steps = kept, .count = steps->count, .capacity = steps->count + 1};
+    return STATUS_OK;
+}
+
 static enum status specialise_as_told(struct graph *graph, const struct specialise_options *options,
                                       struct segment *segment, struct error *error)
 {
@@ -234,20 +272,14 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
     TRY(drop_dead(&work));
     if (options->fuse && segment->kept_count > 0)
         TRY(run_shaped_passes(&work));
-    for (int i = 0; i < segment->kept_count; i++) {
-        TRY(check_results(segment->kept[i], options, error));
-        TRY(lower_node(graph, segment->kept[i], options->isa, &segment->steps, error));
-    }
-    if (options->fuse) {
-        TRY(fold_steps(segment, options, error));
-        TRY(fuse_pointwise(segment, options->isa, error));
-        TRY(fuse_epilogues(segment, options->isa, error));
-        TRY(absorb_copies(segment, options->isa, error));
-        TRY(choose_layouts(segment, options, error));
-    }
-    for (int i = 0; i < segment->steps.count; i++)
-        step_finish(segment->steps.steps[i]);
-    return options->fuse ? schedule_steps(segment, options->threads, error) : STATUS_OK;
+    struct region scratch;
+    region_init(&scratch, graph->region->allocator);
+    segment->steps.region = &scratch;
+    enum status status = make_steps(&work);
+    if (status == STATUS_OK)
+        status = keep_steps(&work);
+    region_free(&scratch);
+    return status;
 }
 
 /* The peak of a program that is thrown away. */

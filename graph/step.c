@@ -52,6 +52,34 @@ const struct pointwise_params **step_epilogue(const struct step *step, int *own_
     }
 }
 
+struct step *step_copy(const struct step *step, struct region *region)
+{
+    struct step *copy = region_allocate(region, sizeof *copy);
+    struct value **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
+    struct value **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
+    if (!copy || !inputs || !outputs)
+        return NULL;
+    *copy = *step;
+    copy->inputs = memcpy(inputs, step->inputs, (size_t)step->input_count * sizeof *inputs);
+    copy->outputs = memcpy(outputs, step->outputs, (size_t)step->output_count * sizeof *outputs);
+    if (!step->kernel)
+        return copy;
+    void *params = region_allocate(region, step->params_bytes + 1);
+    if (!params)
+        return NULL;
+    copy->params = memcpy(params, step->params, step->params_bytes);
+    int own;
+    const struct pointwise_params **epilogue = step_epilogue(copy, &own);
+    if (epilogue && *epilogue) {
+        struct pointwise_params *program = region_allocate(region, sizeof *program);
+        if (!program)
+            return NULL;
+        *program = **epilogue;
+        *epilogue = program;
+    }
+    return copy;
+}
+
 /* Same bytes an element, walked alike. */
 static bool lies_as_output(const struct pointwise_params *program, int i)
 {

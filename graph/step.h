@@ -38,7 +38,7 @@ struct step {
 };
 
 struct step_list {
-    struct region *region;
+    struct region *region; /* while a segment is in the making: freed once its steps are done, and copied */
     struct step **steps;
     int count, capacity;
 };
@@ -55,6 +55,10 @@ static inline size_t step_workspace(const struct step *step) /* of one task */
 }
 
 struct step *step_list_append(struct step_list *list, const struct step *step); /* copied; NULL: no memory */
+
+/* A step of its own in `region`, with operands, parameters and epilogue; the node, and what a control step runs, are
+ * shared. NULL: no memory. */
+struct step *step_copy(const struct step *step, struct region *region);
 
 /* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
 const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);

@@ -292,30 +292,6 @@ int64_t step_walk_start(const struct step *step, int operand)
     return operand < step->input_count ? p->input_offset : p->output_offset;
 }
 
-static struct step *step_copy(const struct step *step, struct region *region)
-{
-    struct step *copy = region_allocate(region, sizeof *copy);
-    void *params = region_allocate(region, step->params_bytes + 1);
-    struct value **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
-    struct value **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
-    if (!copy || !params || !inputs || !outputs)
-        return NULL;
-    *copy = *step;
-    copy->params = memcpy(params, step->params, step->params_bytes);
-    copy->inputs = memcpy(inputs, step->inputs, (size_t)step->input_count * sizeof *inputs);
-    copy->outputs = memcpy(outputs, step->outputs, (size_t)step->output_count * sizeof *outputs);
-    int own;
-    const struct pointwise_params **epilogue = step_epilogue(copy, &own);
-    if (epilogue && *epilogue) {
-        struct pointwise_params *program = region_allocate(region, sizeof *program);
-        if (!program)
-            return NULL;
-        *program = **epilogue;
-        *epilogue = program;
-    }
-    return copy;
-}
-
 int64_t relocated_offset(const struct relocation *relocation, int64_t base)
 {
     int64_t start[MAX_RANK], offset = relocation->offset;

@@ -197,7 +197,12 @@ static struct region_block *region_grow(struct region *region, size_t bytes)
     if (!block)
         return NULL;
     *block = (struct region_block){.older = region->newest, .bytes = whole, .used = REGION_HEADER};
-    region->newest = block;
+    if (whole > REGION_BLOCK_BYTES && region->newest) { /* it is full; what is left of the newest stays in use */
+        block->older = region->newest->older;
+        region->newest->older = block;
+    } else {
+        region->newest = block;
+    }
     region->total += whole;
     return block;
 }

@@ -47,7 +47,7 @@ OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .expand = expand_if)
 
 static enum status emit_control(struct op_context *c, const struct control *control)
 {
-    struct control *copy = region_allocate(c->steps->region, sizeof *copy);
+    struct control *copy = region_allocate(c->graph->region, sizeof *copy);
     if (!copy)
         return op_no_memory(c);
     *copy = *control;
@@ -197,7 +197,7 @@ static bool *directions(struct op_context *c, const char *name, int count)
 {
     int given;
     const int64_t *raw = op_int_list(c, name, &given);
-    bool *reverse = region_array(c->steps->region, (size_t)count + 1, sizeof *reverse);
+    bool *reverse = region_array(c->graph->region, (size_t)count + 1, sizeof *reverse);
     for (int i = 0; reverse && i < count && i < given; i++)
         reverse[i] = raw[i] != 0;
     return reverse;
@@ -207,8 +207,8 @@ static enum status lower_scan(struct op_context *c)
 {
     struct scan_counts counts;
     TRY(scan_counts(c, &counts));
-    int *input_axes = region_array(c->steps->region, (size_t)counts.scan_inputs, sizeof *input_axes);
-    int *output_axes = region_array(c->steps->region, (size_t)counts.scan_outputs + 1, sizeof *output_axes);
+    int *input_axes = region_array(c->graph->region, (size_t)counts.scan_inputs, sizeof *input_axes);
+    int *output_axes = region_array(c->graph->region, (size_t)counts.scan_outputs + 1, sizeof *output_axes);
     bool *input_reverse = directions(c, "scan_input_directions", counts.scan_inputs);
     bool *output_reverse = directions(c, "scan_output_directions", counts.scan_outputs);
     if (!input_axes || !output_axes || !input_reverse || !output_reverse)

@@ -111,7 +111,7 @@ enum status choose_layouts(struct segment *segment, const struct specialise_opti
         struct value *value = segment->graph->values[i];
         if (!is_candidate(&l, value) || !relocate_all(&l, value, changed))
             continue;
-        value->strides = strides_of(value, steps->region);
+        value->strides = strides_of(value, segment->graph->region);
         if (!value->strides)
             return no_memory(&l);
         memcpy(steps->steps, changed, (size_t)steps->count * sizeof *changed);

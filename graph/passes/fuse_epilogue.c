@@ -155,7 +155,7 @@ static enum status attach(struct fusion *f, struct step *maker, struct step **co
     struct pointwise_params *copy = region_allocate(region, sizeof *copy);
     struct value **inputs = region_array(region, (size_t)(own + extra), sizeof *inputs);
     struct value **outputs = region_array(region, (size_t)maker->output_count, sizeof *outputs);
-    struct node *node = joint_node(region, maker->node, maker->node, (*consumer)->node);
+    struct node *node = joint_node(f->segment->graph->region, maker->node, maker->node, (*consumer)->node);
     if (!copy || !inputs || !outputs || !node)
         return no_memory(f);
     *copy = *program;

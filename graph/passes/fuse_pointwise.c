@@ -79,7 +79,7 @@ static enum status fuse(struct fusion *f, const struct step *maker, struct step 
     if (!*fused)
         return STATUS_OK;
     struct step_list list = {.region = f->segment->steps.region};
-    struct node *node = joint_node(list.region, (*consumer)->node, maker->node, (*consumer)->node);
+    struct node *node = joint_node(f->segment->graph->region, (*consumer)->node, maker->node, (*consumer)->node);
     if (!node)
         return no_memory(f);
     struct op_context c = {.graph = f->segment->graph, .node = node, .error = f->error, .steps = &list, .isa = f->isa};
