@@ -1,5 +1,5 @@
-/* Normalisations and softmax that exporters spell out become one operator, and what only looks like them does not.
- * Results of the two may differ by the rounding of intermediates. */
+/* Normalisations, softmax and norms that exporters spell out become one operator, and what only looks like them does
+ * not. Results of the two may differ by the rounding of intermediates. */
 #include "tests/pass_test.h"
 #include "tests/suites.h"
 
@@ -305,6 +305,69 @@ START_TEST(softmax_that_is_read_inside_stays)
 }
 END_TEST
 
+/* --- norms ------------------------------------------------------------------------------------------------ */
+
+static struct value *squares(struct rig *rig, struct value *x, bool product)
+{
+    return product ? rig_op2(rig, "Mul", x, x) : rig_with(rig, "Pow", x, 2);
+}
+
+START_TEST(sums_of_squares_and_magnitudes)
+{
+    static const int64_t axes[2] = {1, -1};
+    const struct attribute drop = ATTRIBUTE_I("keepdims", 0), list = ATTRIBUTE_LIST("axes", 2, axes);
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = block(&rig), *y = _i == 2 ? rig_op1(&rig, "Abs", x) : squares(&rig, x, _i & 1);
+    if (_i == 3) {
+        y = rig_node(&rig, "ReduceSum", 1, &y, 1, &list);
+        rig.graph->nodes[rig.graph->node_count - 1]->version = 11;
+    } else {
+        y = rig_node(&rig, "ReduceSum", 2, (struct value *[]){y, rig_ints(&rig, 2, axes)}, 1, &drop);
+    }
+    EXPECT(reductions, y, _i == 2 ? "ReduceL1" : "ReduceSumSquare");
+}
+END_TEST
+
+START_TEST(the_norm_of_an_l2_normalisation)
+{
+    static const int64_t last[1] = {-1};
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = block(&rig), *sum = reduce(&rig, "ReduceSum", squares(&rig, x, _i), 1, last);
+    struct value *norm = rig_with(&rig, "Max", rig_op1(&rig, "Sqrt", sum), 1e-12);
+    struct value *y = rig_op2(&rig, "Div", x, norm);
+    EXPECT(reductions, y, "ReduceL2 Max Div");
+}
+END_TEST
+
+START_TEST(other_sums_stay)
+{
+    static const int64_t last[1] = {-1};
+    static const char *const nodes[] = {
+        "Pow ReduceSum", "Mul ReduceSum", "Mul ReduceSum Neg", "Abs ReduceSum Neg", "ReduceSumSquare Neg Sqrt",
+        "Pow ReduceSum"};
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = block(&rig), *y, *z = NULL;
+    if (_i == 0)
+        y = z = rig_with(&rig, "Pow", x, 3);
+    else if (_i == 1)
+        y = z = rig_op2(&rig, "Mul", x, block(&rig));
+    else if (_i == 5) /* the exponent adds an axis */
+        y = z = rig_op2(&rig, "Pow", x, rig_number(&rig, DIMS(1, 1, 1, 1, 1), 2));
+    else
+        y = _i == 3 ? rig_op1(&rig, "Abs", x) : squares(&rig, x, true);
+    struct value *sum = reduce(&rig, "ReduceSum", y, 1, last);
+    if (_i == 4)
+        y = sum;
+    if (!z)
+        rig_output(&rig, rig_op1(&rig, "Neg", y));
+    y = _i == 4 ? rig_op1(&rig, "Sqrt", sum) : sum;
+    EXPECT(reductions, y, nodes[_i]);
+}
+END_TEST
+
 /* --- the suite -------------------------------------------------------------------------------------------- */
 
 #define LOOP(test, count) tcase_add_loop_test(tests, test, 0, count)
@@ -329,6 +392,9 @@ Suite *passes_normalization_suite(void)
     LOOP(softmax_in_every_spelling, 15);
     LOOP(no_softmax, 4);
     LOOP(softmax_that_is_read_inside_stays, 2);
+    LOOP(sums_of_squares_and_magnitudes, 4);
+    LOOP(the_norm_of_an_l2_normalisation, 2);
+    LOOP(other_sums_stay, 6);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -15,6 +15,7 @@ const struct pass passes[] = {
     {"recognise-activations", PASS_ONCE | PASS_SHAPED, recognise_activations},
     {"recognise-normalization", PASS_SHAPED, recognise_normalization},
     {"recognise-softmax", PASS_SHAPED, recognise_softmax},
+    {"recognise-reductions", PASS_SHAPED, recognise_reductions},
     {"recognise-attention", PASS_SHAPED, recognise_attention},
     {"transposes", PASS_ONCE | PASS_SHAPED, merge_transposes},
     {"constant-chains", PASS_ONCE | PASS_SHAPED, merge_constants},

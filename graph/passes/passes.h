@@ -47,6 +47,7 @@ enum status fold_weights(struct graph *graph, struct pass_context *context, stru
 enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_reductions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20
