@@ -1,0 +1,43 @@
+/* What the passes over steps do to the steps of a graph made by hand, and that not one bit of its results changes. */
+#ifndef INFER_TESTS_STEP_TEST_H
+#define INFER_TESTS_STEP_TEST_H
+
+#include "graph/specialise.h"
+#include "tests/pass_test.h"
+
+/* A generator of test contents, which starts from any number. */
+uint64_t next_random(uint64_t *state);
+/* `elements` of a type: small numbers that differ, or, where `adversarial`, NaN, infinities, denormals, zeros of both
+ * signs and extremes among them. */
+void fill_random(enum dtype dtype, void *data, int64_t elements, bool adversarial, uint64_t *state);
+/* Whether all elements have the same bits; any two NaN count as the same. */
+bool same_elements(enum dtype dtype, const void *a, const void *b, int64_t elements);
+
+/* A constant of random contents, of the rig's type. */
+struct value *rig_random(struct rig *rig, int rank, const int64_t *dims);
+/* A node with several outputs. */
+void rig_node_many(struct rig *rig, const char *op, int input_count, struct value *const *inputs, int output_count,
+                   struct value **outputs, int attribute_count, const struct attribute *attributes);
+
+enum step_passes { NO_PASSES, FUSE, FUSE_AND_ABSORB };
+
+/* The graph of the rig, in a copy, lowered node by node: no pass over nodes takes part. */
+struct segment rig_lower(struct rig *rig, enum step_passes which);
+
+/* The steps, with blanks between: the family of each and, after a '+' each, the opcodes of its epilogue; of a pointwise
+ * step its opcodes alone ("conv+ADD+RELU copy MUL"). */
+const char *describe_steps(const struct segment *segment, struct region *region);
+
+/* Runs the steps of a segment as a program would: values share memory where steps may write in place, and lose their
+ * content when they die; each has just the bytes it needs. The tasks of a step run backwards. inputs and outputs: of
+ * the graph, in C order. */
+void run_steps(const struct segment *segment, const void *const *inputs, void *const *outputs);
+
+/* The steps before and after the passes are as described (NULL: anything); absorbing copies has not raised the peak;
+ * the results of the graph are the same for several random inputs. */
+void rig_expect_steps(struct rig *rig, const char *before, const char *after);
+/* The ONNX nodes that a step stands for after the passes, with blanks between: positions among the rig's nodes. */
+void rig_expect_step_sources(struct rig *rig, int step, const char *nodes);
+void rig_end(struct rig *rig);
+
+#endif
