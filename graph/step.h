@@ -37,6 +37,7 @@ struct step {
     uint32_t in_place;
 };
 
+/* All that is written to a value, by one step or several, is written before any step reads of it. */
 struct step_list {
     struct region *region; /* while a segment is in the making: freed once its steps are done, and copied */
     struct step **steps;

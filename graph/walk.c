@@ -60,13 +60,19 @@ bool relocation_of_copy(const struct step *copy, bool from_output, struct reloca
 
 #define MOST_AXES (2 * MAX_RANK + 2)
 
+/* Axes that several operands go along together: one of them can be cut in two, for all of them. */
+struct space {
+    int *rank; /* NULL: there is none */
+    int64_t *dims;
+    int operand_count;
+    int64_t *strides[POINTWISE_MAX_OPERANDS];
+};
+
 struct walk {
     int count;
     int64_t extents[MOST_AXES];
     int64_t *strides[MOST_AXES];
-    /* Where axes may be cut in two: what they are axes of. */
-    struct pointwise_params *program;
-    struct copy_params *copy;
+    struct space space; /* of the first axes */
 };
 
 static void add_axis(struct walk *walk, int64_t extent, int64_t *stride)
@@ -89,10 +95,24 @@ static void add_image(struct walk *walk, int64_t batch, int64_t channels, const 
     add_axes(walk, SPATIAL_AXES, spatial, strides->spatial);
 }
 
+/* The axes of a space, along which the operand has `strides`. First of all axes of a walk. */
+static void add_space(struct walk *walk, int *rank, int64_t *dims, int64_t *strides)
+{
+    walk->space.rank = rank;
+    walk->space.dims = dims;
+    add_axes(walk, *rank, dims, strides);
+}
+
+static void space_holds(struct walk *walk, int64_t *strides)
+{
+    walk->space.strides[walk->space.operand_count++] = strides;
+}
+
 static void add_program(struct walk *walk, struct pointwise_params *program, int operand)
 {
-    walk->program = program;
-    add_axes(walk, program->rank, program->dims, program->operands[operand].strides);
+    add_space(walk, &program->rank, program->dims, program->operands[operand].strides);
+    for (int i = 0; i < program->input_count + program->output_count; i++)
+        space_holds(walk, program->operands[i].strides);
 }
 
 static bool walk_conv(struct conv_params *p, int operand, struct walk *walk)
@@ -115,9 +135,11 @@ static bool walk_pool(struct pool_params *p, const struct step *step, int operan
 
 static bool walk_matmul(struct matmul_params *p, int operand, struct walk *walk)
 {
-    struct matrix_strides *const operands[] = {&p->a, &p->b, &p->d};
-    struct matrix_strides *strides = operand < 0 ? &p->c : operands[operand];
-    add_axes(walk, p->batch_rank, p->batch, strides->batch);
+    struct matrix_strides *const operands[] = {&p->a, &p->b, &p->d, &p->c};
+    struct matrix_strides *strides = operands[operand < 0 ? 3 : operand];
+    add_space(walk, &p->batch_rank, p->batch, strides->batch);
+    for (int i = 0; i < 4; i++)
+        space_holds(walk, operands[i]->batch);
     add_axis(walk, operand == 1 ? p->k : p->m, &strides->row);
     add_axis(walk, operand == 0 ? p->k : p->n, &strides->column);
     return true;
@@ -137,7 +159,8 @@ static bool walk_attention(struct attention_params *p, int operand, struct walk 
 
 static bool walk_reduce(struct reduce_params *p, int operand, struct walk *walk)
 {
-    add_axes(walk, p->kept_rank, p->kept, p->kept_strides);
+    add_space(walk, &p->kept_rank, p->kept, p->kept_strides);
+    space_holds(walk, p->kept_strides);
     add_axes(walk, p->folded_rank, p->folded, p->folded_strides);
     return operand == 0;
 }
@@ -145,26 +168,30 @@ static bool walk_reduce(struct reduce_params *p, int operand, struct walk *walk)
 /* Without an epilogue y lies as x. */
 static bool walk_normalize(struct normalize_params *p, int operand, struct walk *walk)
 {
-    add_axes(walk, p->kept_rank, p->kept, p->x.kept);
+    add_space(walk, &p->kept_rank, p->kept, p->x.kept);
+    space_holds(walk, p->x.kept);
+    space_holds(walk, p->scale.kept);
+    space_holds(walk, p->bias.kept);
     add_axes(walk, p->folded_rank, p->folded, p->x.folded);
     return operand == 0 && p->epilogue;
 }
 
 static bool walk_gather(struct gather_params *p, int operand, struct walk *walk)
 {
-    if (operand < 0) {
-        add_axes(walk, p->rank, p->dims, p->block_strides);
-        return true;
-    }
-    add_axes(walk, p->rank, p->dims, p->data_strides);
-    add_axes(walk, p->components, p->axis_dims, p->axis_strides);
-    return operand == 0;
+    add_space(walk, &p->rank, p->dims, operand < 0 ? p->block_strides : p->data_strides);
+    space_holds(walk, p->data_strides);
+    space_holds(walk, p->index_strides);
+    space_holds(walk, p->block_strides);
+    if (operand == 0)
+        add_axes(walk, p->components, p->axis_dims, p->axis_strides);
+    return operand <= 0;
 }
 
 static bool walk_copy(struct copy_params *p, int operand, struct walk *walk)
 {
-    walk->copy = p;
-    add_axes(walk, p->rank, p->dims, operand == 0 ? p->input_strides : p->output_strides);
+    add_space(walk, &p->rank, p->dims, operand == 0 ? p->input_strides : p->output_strides);
+    space_holds(walk, p->input_strides);
+    space_holds(walk, p->output_strides);
     return true;
 }
 
@@ -213,35 +240,28 @@ static void insert_axis(int64_t *array, int rank, int axis, int64_t outer, int64
     array[axis + 1] = inner;
 }
 
-/* Cuts an axis of the iteration space, whose inner part gets `inner` elements, for all operands. */
-static bool cut_axis(struct walk *walk, int axis, int64_t inner)
+/* Cuts an axis of the space, whose inner part gets `inner` elements. */
+static bool cut_axis(struct space *space, int axis, int64_t inner)
 {
-    struct pointwise_params *program = walk->program;
-    struct copy_params *copy = walk->copy;
-    int *rank = program ? &program->rank : copy ? &copy->rank : NULL;
-    int64_t *dims = program ? program->dims : copy ? copy->dims : NULL;
-    if (!rank || *rank == MAX_RANK || dims[axis] % inner != 0)
+    if (!space->rank || axis >= *space->rank || *space->rank == MAX_RANK || space->dims[axis] % inner != 0)
         return false;
-    insert_axis(dims, *rank, axis, dims[axis] / inner, inner);
-    for (int i = 0; program && i < program->input_count + program->output_count; i++) {
-        int64_t *strides = program->operands[i].strides;
-        insert_axis(strides, *rank, axis, strides[axis] * inner, strides[axis]);
+    insert_axis(space->dims, *space->rank, axis, space->dims[axis] / inner, inner);
+    for (int i = 0; i < space->operand_count; i++) {
+        int64_t stride = space->strides[i][axis];
+        insert_axis(space->strides[i], *space->rank, axis, stride * inner, stride);
     }
-    if (copy) {
-        insert_axis(copy->input_strides, *rank, axis, copy->input_strides[axis] * inner, copy->input_strides[axis]);
-        insert_axis(copy->output_strides, *rank, axis, copy->output_strides[axis] * inner, copy->output_strides[axis]);
-    }
-    ++*rank;
+    ++*space->rank;
     return true;
 }
 
-/* The axis of the relocated tensor that a step of `stride` elements goes along, and how many elements of it. */
+/* The axis of the relocated tensor along which elements `stride` apart in C order lie, and how many elements a step
+ * along it passes; -1: there is none. */
 static int find_axis(const struct relocation *r, int64_t stride, int64_t *inside)
 {
     *inside = 1;
     for (int j = r->rank - 1; j >= 0; j--) {
         if (stride < *inside * r->dims[j])
-            return j;
+            return stride % *inside == 0 ? j : -1;
         *inside *= r->dims[j];
     }
     return -1;
@@ -249,35 +269,37 @@ static int find_axis(const struct relocation *r, int64_t stride, int64_t *inside
 
 enum outcome { DONE, CUT, REFUSED };
 
-/* Index along each axis of element `base`; how far a walk from there has reached, before it begins. */
-static void start_at(const struct relocation *r, int64_t base, int64_t *reach)
+/* Index along each axis of element `base`. */
+static void start_at(const struct relocation *r, int64_t base, int64_t *start)
 {
     for (int j = r->rank - 1; j >= 0; j--) {
-        reach[j] = base % r->dims[j];
+        start[j] = base % r->dims[j];
         base /= r->dims[j];
     }
 }
 
-/* Rewrites the strides; CUT: an axis was cut in two first, and the walk must be taken anew. */
+/* Rewrites the strides; CUT: an axis was cut in two first, and the walk must be taken anew. Element (i, j, ...) of the
+ * walk must have indices along the axes of the relocated tensor that are sums of what each of i, j, ... adds: that is
+ * so where no sum leaves its axis. */
 static enum outcome relocate(struct walk *walk, const struct relocation *r, int64_t base)
 {
-    int64_t reach[MAX_RANK], changed[MOST_AXES];
-    start_at(r, base, reach);
+    int64_t least[MAX_RANK], most[MAX_RANK], changed[MOST_AXES] = {0};
+    start_at(r, base, least);
+    start_at(r, base, most);
     for (int i = 0; i < walk->count; i++) {
-        int64_t stride = *walk->strides[i], inside;
-        changed[i] = 0;
+        int64_t stride = *walk->strides[i], forward = stride < 0 ? -stride : stride, inside;
         if (walk->extents[i] == 1 || stride == 0)
             continue;
-        int axis = stride > 0 ? find_axis(r, stride, &inside) : -1;
-        if (axis < 0 || stride % inside != 0)
+        int axis = find_axis(r, forward, &inside);
+        if (axis < 0)
             return REFUSED;
-        int64_t each = stride / inside;
-        if (each * (walk->extents[i] - 1) >= r->dims[axis])
-            return r->dims[axis] % each == 0 && cut_axis(walk, i, r->dims[axis] / each) ? CUT : REFUSED;
-        reach[axis] += each * (walk->extents[i] - 1);
-        if (reach[axis] >= r->dims[axis])
+        int64_t each = forward / inside, reach = each * (walk->extents[i] - 1);
+        if (reach >= r->dims[axis])
+            return r->dims[axis] % each == 0 && cut_axis(&walk->space, i, r->dims[axis] / each) ? CUT : REFUSED;
+        *(stride < 0 ? &least[axis] : &most[axis]) += stride < 0 ? -reach : reach;
+        if (least[axis] < 0 || most[axis] >= r->dims[axis])
             return REFUSED;
-        changed[i] = each * r->strides[axis];
+        changed[i] = stride / inside * r->strides[axis];
     }
     for (int i = 0; i < walk->count; i++)
         *walk->strides[i] = changed[i];
@@ -314,10 +336,10 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
         outcome = walk_of(copy, index, &walk) ? relocate(&walk, relocation, base) : REFUSED;
     if (!copy || outcome == REFUSED)
         return NULL;
-    if (walk.copy && index < 0)
-        walk.copy->output_offset = 0;
-    else if (walk.copy)
-        walk.copy->input_offset = 0;
+    if (copy->kernel->family == FAMILY_copy) {
+        struct copy_params *p = copy->params;
+        *(index < 0 ? &p->output_offset : &p->input_offset) = 0;
+    }
     copy->kernel = kernel_select(copy->kernel->family, copy->params, isa);
     if (!copy->kernel)
         return NULL;

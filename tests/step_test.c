@@ -135,6 +135,20 @@ static void check(enum status status, const struct error *error)
     ck_assert_msg(status == STATUS_OK, "%s", error->text);
 }
 
+/* Whether a step writes what one before it has read. */
+static void check_order(const struct segment *segment, struct region *region)
+{
+    bool *read = region_array(region, (size_t)segment->graph->value_count + 1, sizeof *read);
+    for (int s = 0; s < segment->steps.count; s++) {
+        const struct step *step = segment->steps.steps[s];
+        for (int i = 0; i < step->output_count; i++)
+            ck_assert(!step->outputs[i] || !read[value_root(step->outputs[i], NULL)->id]);
+        for (int i = 0; i < step->input_count; i++)
+            if (step->inputs[i])
+                read[value_root(step->inputs[i], NULL)->id] = true;
+    }
+}
+
 struct segment rig_lower(struct rig *rig, enum step_passes which)
 {
     struct region *region = &rig->maker.region;
@@ -155,6 +169,7 @@ struct segment rig_lower(struct rig *rig, enum step_passes which)
     }
     if (which == FUSE_AND_ABSORB)
         check(absorb_copies(&segment, ISA_REFERENCE, &error), &error);
+    check_order(&segment, region);
     return segment;
 }
 

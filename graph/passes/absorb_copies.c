@@ -1,5 +1,6 @@
 /* Copies that other steps can do without: what reads a transposed, sliced, repeated or flipped tensor reads the
- * original through strides instead; what makes a part of a concatenation writes it where it belongs. */
+ * original through strides instead; what makes a part of a concatenation writes it where it belongs. Never at the price
+ * of a higher peak: the original may live longer that way, and the concatenation too. */
 #include "graph/passes/passes.h"
 #include "graph/passes/uses.h"
 
@@ -7,23 +8,144 @@
 #include "graph/op.h"
 #include "graph/walk.h"
 
-struct absorption {
-    struct segment *segment;
-    struct error *error;
-    enum isa isa;
-    struct uses uses;
-    size_t peak; /* of live bytes, so far */
+#include <string.h>
+
+/* What the steps do with a root and all that looks at it. */
+struct traffic {
+    int readings;                 /* operands of steps, and what outlives the segment */
+    int writers;                  /* outputs of steps */
+    int last_reader, last_writer; /* indices of steps, -1: none */
+    size_t written;               /* bytes that the writers write, together */
+    bool outlives;
 };
 
-static enum status no_memory(struct absorption *a)
+struct absorption {
+    struct segment *segment;
+    enum isa isa;
+    size_t peak;             /* of live bytes, so far */
+    struct traffic *traffic; /* by id of a root; what a pass adds are views, never roots */
+    int roots;               /* ids there are entries for */
+    struct step **before;    /* the steps, before an attempt */
+};
+
+/* --- traffic --------------------------------------------------------------------------------------------- */
+
+static struct traffic *traffic_of(const struct absorption *a, struct value *value)
 {
-    return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while fusing graph '%s'", a->segment->graph->name);
+    return &a->traffic[value_root(value, NULL)->id];
 }
 
 static bool is_copy(const struct step *step)
 {
     return step && step->kernel && step->kernel->family == FAMILY_copy;
 }
+
+static void count_step(const struct absorption *a, const struct step *step, int index)
+{
+    for (int i = 0; i < step->input_count; i++)
+        if (step->inputs[i]) {
+            struct traffic *traffic = traffic_of(a, step->inputs[i]);
+            traffic->readings++;
+            traffic->last_reader = index;
+        }
+    for (int i = 0; i < step->output_count; i++)
+        if (step->outputs[i]) {
+            struct traffic *traffic = traffic_of(a, step->outputs[i]);
+            traffic->writers++;
+            traffic->last_writer = index;
+            traffic->written += step->outputs[i]->rank < 0 ? 0 : step_bytes_written(step, i);
+        }
+}
+
+static void count_outside(const struct absorption *a, struct value *value)
+{
+    struct traffic *traffic = value ? traffic_of(a, value) : NULL;
+    if (traffic) {
+        traffic->readings++;
+        traffic->outlives = true;
+    }
+}
+
+static void count_traffic(const struct absorption *a)
+{
+    const struct segment *segment = a->segment;
+    for (int i = 0; i < a->roots; i++)
+        a->traffic[i] = (struct traffic){.last_reader = -1, .last_writer = -1};
+    for (int s = 0; s < segment->steps.count; s++)
+        if (segment->steps.steps[s])
+            count_step(a, segment->steps.steps[s], s);
+    for (int i = 0; i < segment->graph->output_count; i++)
+        count_outside(a, segment->graph->outputs[i]);
+    for (int i = 0; i < segment->rest_count; i++)
+        for (int k = 0; k < segment->rest[i]->input_count; k++)
+            count_outside(a, segment->rest[i]->inputs[k]);
+    count_outside(a, segment->needed);
+}
+
+/* --- reading the original -------------------------------------------------------------------------------- */
+
+/* Readers of the copy at `index` take the original. False where one cannot; then some may have been changed. */
+static bool absorb_into_readers(const struct absorption *a, int index)
+{
+    struct step **steps = a->segment->steps.steps;
+    const struct step *copy = steps[index];
+    struct value *copied = copy->outputs[0], *original = copy->inputs[0];
+    struct relocation relocation;
+    if (copied->alias || copied->dtype != original->dtype)
+        return false;
+    const struct traffic *traffic = traffic_of(a, copied);
+    if (traffic->writers != 1 || traffic->outlives || !relocation_of_copy(copy, true, &relocation))
+        return false;
+    for (int s = index + 1; s <= traffic->last_reader; s++)
+        if (steps[s] &&
+            !(steps[s] = step_redirected(steps[s], a->segment->graph, copied, original, &relocation, a->isa)))
+            return false;
+    steps[index] = NULL;
+    return true;
+}
+
+/* --- writing where it belongs ---------------------------------------------------------------------------- */
+
+/* The step that makes all of `value`, as its output 0, which nothing but one operand reads; -1: none. */
+static int sole_maker(const struct absorption *a, struct value *value)
+{
+    size_t offset;
+    struct value *root = value_root(value, &offset);
+    const struct traffic *traffic = traffic_of(a, root);
+    bool whole = offset == 0 && root->dtype == value->dtype && value_elements(root) == value_elements(value);
+    if (!whole || traffic->writers != 1 || traffic->readings != 1)
+        return -1;
+    return a->segment->steps.steps[traffic->last_writer]->outputs[0] == root ? traffic->last_writer : -1;
+}
+
+/* The maker of what the copy at `index` moves writes it there itself. False where it cannot; nothing is changed then.
+ */
+static bool absorb_into_maker(const struct absorption *a, int index)
+{
+    struct step_list *steps = &a->segment->steps;
+    const struct step *copy = steps->steps[index];
+    struct value *target = copy->outputs[0];
+    struct relocation relocation;
+    int maker = sole_maker(a, copy->inputs[0]);
+    /* The order of writing changes: no other part may overlap this one. None does where all together are as large as
+     * the whole. */
+    bool apart = traffic_of(a, target)->written == value_bytes(value_root(target, NULL));
+    if (maker < 0 || !apart || copy->inputs[0]->dtype != target->dtype || !relocation_of_copy(copy, false, &relocation))
+        return false;
+    const struct step *step = steps->steps[maker];
+    int64_t base = step_walk_start(step, step->input_count);
+    struct step *moved = step_relocated(step, step->input_count, &relocation, base, a->isa, steps->region);
+    struct value *view =
+        moved ? strided_view(a->segment->graph, target, relocated_offset(&relocation, base), step->outputs[0]) : NULL;
+    if (!view)
+        return false;
+    moved->outputs[0] = view;
+    steps->steps[maker] = moved;
+    steps->steps[index] = NULL;
+    return true;
+}
+
+/* --- the pass -------------------------------------------------------------------------------------------- */
 
 /* Both sides hold elements of the size that the copy moves, and of known number. */
 static bool moves_elements(const struct step *copy)
@@ -34,35 +156,17 @@ static bool moves_elements(const struct step *copy)
            dtype_bits(from->dtype) == bits && dtype_bits(to->dtype) == bits;
 }
 
-/* The value itself, or a view of it. */
-static bool lies_in(struct value *value, const struct value *root)
+static void save(const struct absorption *a)
 {
-    return value && value_root(value, NULL) == root;
+    memcpy(a->before, a->segment->steps.steps, (size_t)a->segment->steps.count * sizeof *a->before);
 }
 
-static bool outlives_segment(const struct absorption *a, const struct value *root)
+static void restore(const struct absorption *a)
 {
-    const struct graph *graph = a->segment->graph;
-    for (int i = 0; i < a->uses.value_count; i++)
-        if (a->uses.outside[i] && lies_in(graph->values[i], root))
-            return true;
-    return false;
+    memcpy(a->segment->steps.steps, a->before, (size_t)a->segment->steps.count * sizeof *a->before);
 }
 
-/* --- reading the original -------------------------------------------------------------------------------- */
-
-/* Steps from `first` on are those of the other list, which gets what they were. */
-static void exchange(struct absorption *a, struct step **others, int first)
-{
-    struct step_list *steps = &a->segment->steps;
-    for (int s = first; s < steps->count; s++) {
-        struct step *step = steps->steps[s];
-        steps->steps[s] = others[s];
-        others[s] = step;
-    }
-}
-
-/* Whether the order of steps takes no more memory than before. */
+/* Whether the steps take no more memory than before. */
 static bool keeps_peak(struct absorption *a)
 {
     size_t peak = segment_peak(a->segment, 1);
@@ -72,136 +176,53 @@ static bool keeps_peak(struct absorption *a)
     return true;
 }
 
-/* Readers of the copy at `index` take the original; *done says whether all of them could. */
-static enum status absorb_into_readers(struct absorption *a, int index, bool *done)
+static bool absorb(struct absorption *a, int index, bool (*how)(const struct absorption *, int))
 {
-    struct step_list *steps = &a->segment->steps;
-    const struct step *copy = steps->steps[index];
-    struct value *copied = copy->outputs[0];
-    struct relocation relocation;
-    *done = false;
-    if (copied->alias || copied->dtype != copy->inputs[0]->dtype || a->uses.writes[copied->id] != 1 ||
-        outlives_segment(a, copied) || !relocation_of_copy(copy, true, &relocation))
-        return STATUS_OK;
-    struct step **changed = region_array(steps->region, (size_t)steps->count, sizeof *changed);
-    if (!changed)
-        return no_memory(a);
-    for (int s = index + 1; s < steps->count; s++) {
-        if (!steps->steps[s])
+    save(a);
+    if (how(a, index) && keeps_peak(a)) {
+        count_traffic(a);
+        return true;
+    }
+    restore(a);
+    return false;
+}
+
+/* All copies of one original from `index` on, at once: it lives longer then, which one copy less may not pay for. */
+static bool absorb_siblings(const struct absorption *a, int index)
+{
+    struct step **steps = a->segment->steps.steps;
+    struct value *original = value_root(steps[index]->inputs[0], NULL);
+    int absorbed = 0;
+    for (int s = index, last = traffic_of(a, original)->last_reader; s <= last; s++) {
+        if (!is_copy(steps[s]) || !moves_elements(steps[s]) || value_root(steps[s]->inputs[0], NULL) != original)
             continue;
-        changed[s] = step_redirected(steps->steps[s], a->segment->graph, copied, copy->inputs[0], &relocation, a->isa);
-        if (!changed[s])
-            return STATUS_OK;
+        if (!absorb_into_readers(a, s))
+            return false;
+        count_traffic(a);
+        absorbed++;
     }
-    changed[index] = NULL;
-    exchange(a, changed, index);
-    *done = keeps_peak(a);
-    if (!*done)
-        exchange(a, changed, index);
-    return STATUS_OK;
-}
-
-/* --- writing where it belongs ---------------------------------------------------------------------------- */
-
-/* The step that makes all of `value`, which nothing but one operand reads; -1: none. */
-static int sole_maker(const struct absorption *a, struct value *value)
-{
-    size_t offset;
-    const struct value *root = value_root(value, &offset);
-    const struct graph *graph = a->segment->graph;
-    int readings = 0;
-    for (int i = 0; i < a->uses.value_count; i++)
-        if (lies_in(graph->values[i], root))
-            readings += a->uses.reads[i] - (graph->values[i]->alias != NULL); /* a view counts as a reading */
-    bool whole = offset == 0 && !root->data && root->dtype == value->dtype && a->uses.writes[root->id] == 1 &&
-                 value_elements(root) == value_elements(value);
-    return whole && readings == 1 ? a->uses.maker[root->id] : -1;
-}
-
-/* Bytes that the steps write into a root, together. */
-static size_t bytes_written(const struct absorption *a, const struct value *root)
-{
-    const struct step_list *steps = &a->segment->steps;
-    size_t sum = 0;
-    for (int s = 0; s < steps->count; s++) {
-        const struct step *step = steps->steps[s];
-        for (int i = 0; step && i < step->output_count; i++)
-            if (lies_in(step->outputs[i], root))
-                sum += step_bytes_written(step, i);
-    }
-    return sum;
-}
-
-/* Whether a part may be written earlier than it was: no other part overlaps it (all together they are the whole), and
- * nothing between reads it. */
-static bool may_write_early(const struct absorption *a, int from, int to, const struct value *root)
-{
-    const struct step_list *steps = &a->segment->steps;
-    for (int s = from; s < to; s++)
-        for (int i = 0; steps->steps[s] && i < steps->steps[s]->input_count; i++)
-            if (lies_in(steps->steps[s]->inputs[i], root))
-                return false;
-    return bytes_written(a, root) == value_bytes(root);
-}
-
-static enum status absorb_into_maker(struct absorption *a, int index, bool *done)
-{
-    struct step_list *steps = &a->segment->steps;
-    struct step *copy = steps->steps[index];
-    struct value *target = copy->outputs[0];
-    struct relocation relocation;
-    *done = false;
-    int maker = sole_maker(a, copy->inputs[0]);
-    if (maker < 0 || !steps->steps[maker] || copy->inputs[0]->dtype != target->dtype ||
-        !relocation_of_copy(copy, false, &relocation) || !may_write_early(a, maker, index, value_root(target, NULL)))
-        return STATUS_OK;
-    struct step *step = steps->steps[maker], *before = step;
-    if (step->outputs[0] != value_root(copy->inputs[0], NULL))
-        return STATUS_OK;
-    int64_t base = step_walk_start(step, step->input_count);
-    step = step_relocated(step, step->input_count, &relocation, base, a->isa, steps->region);
-    if (!step)
-        return STATUS_OK;
-    struct value *view = strided_view(a->segment->graph, target, relocated_offset(&relocation, base), step->outputs[0]);
-    if (!view)
-        return no_memory(a);
-    step->outputs[0] = view;
-    steps->steps[maker] = step;
-    steps->steps[index] = NULL;
-    *done = keeps_peak(a);
-    if (!*done) {
-        steps->steps[maker] = before;
-        steps->steps[index] = copy;
-    }
-    return STATUS_OK;
-}
-
-/* --- the pass -------------------------------------------------------------------------------------------- */
-
-static enum status absorb(struct absorption *a, int index, bool *done)
-{
-    *done = false;
-    if (!moves_elements(a->segment->steps.steps[index]))
-        return STATUS_OK;
-    TRY(absorb_into_readers(a, index, done));
-    if (!*done)
-        TRY(absorb_into_maker(a, index, done));
-    if (!*done)
-        return STATUS_OK;
-    return uses_count(a->segment, &a->uses) ? STATUS_OK : no_memory(a);
+    return absorbed > 1;
 }
 
 enum status absorb_copies(struct segment *segment, enum isa isa, struct error *error)
 {
-    struct absorption a = {.segment = segment, .error = error, .isa = isa};
-    if (!uses_count(segment, &a.uses))
-        return no_memory(&a);
-    a.peak = segment_peak(segment, 1);
-    for (int s = 0; s < segment->steps.count; s++) {
-        bool done;
-        if (is_copy(segment->steps.steps[s]))
-            TRY(absorb(&a, s, &done));
+    struct step_list *steps = &segment->steps;
+    struct absorption a = {.segment = segment,
+                           .isa = isa,
+                           .peak = segment_peak(segment, 1),
+                           .traffic =
+                               region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *a.traffic),
+                           .roots = segment->graph->value_count,
+                           .before = region_array(steps->region, (size_t)steps->count + 1, sizeof *a.before)};
+    if (!a.traffic || !a.before)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while fusing graph '%s'", segment->graph->name);
+    count_traffic(&a);
+    for (int s = 0; s < steps->count; s++) {
+        if (!is_copy(steps->steps[s]) || !moves_elements(steps->steps[s]))
+            continue;
+        if (!absorb(&a, s, absorb_into_readers) && !absorb(&a, s, absorb_into_maker) && !absorb(&a, s, absorb_siblings))
+            count_traffic(&a); /* siblings count as they go */
     }
-    step_list_compact(&segment->steps);
+    step_list_compact(steps);
     return STATUS_OK;
 }
