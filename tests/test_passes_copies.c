@@ -219,7 +219,7 @@ START_TEST(repeated_elements_are_read_again)
     x = begin(&rig, DTYPE_F32, DIMS(2, 3)); /* not what Softmax can */
     y = rig_op2(&rig, "Tile", x, rig_ints(&rig, 2, (int64_t[]){2, 2}));
     rig_output(&rig, rig_op1(&rig, "Softmax", y));
-    expect(&rig, rig_op1(&rig, "Exp", y), "copy copy softmax EXP", "copy copy softmax EXP");
+    expect(&rig, rig_op1(&rig, "Exp", y), "copy copy softmax EXP", "copy softmax EXP");
 }
 END_TEST
 
