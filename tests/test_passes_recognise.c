@@ -172,6 +172,28 @@ START_TEST(numbers_with_axes_need_a_known_rank)
 }
 END_TEST
 
+/* A number is meant where it is right to the last digits that its type can hold. */
+START_TEST(numbers_are_judged_by_their_type)
+{
+    static const struct {
+        enum dtype dtype;
+        double root;
+        bool taken;
+    } cases[] = {
+        {DTYPE_F16, 1.4142, true},   {DTYPE_F16, 1.41, false},      {DTYPE_F32, 1.414214, true},
+        {DTYPE_F32, 1.41421, false}, {DTYPE_F64, 1.4142136, false}, {DTYPE_F64, 1.4142135623730951, true},
+    };
+    struct rig rig;
+    begin(&rig);
+    rig.dtype = cases[_i].dtype;
+    struct value *x = image(&rig);
+    struct value *gate = rig_with(&rig, "Add", rig_op1(&rig, "Erf", rig_with(&rig, "Div", x, cases[_i].root)), 1);
+    rig_output(&rig, rig_with(&rig, "Mul", mul(&rig, x, gate), 0.5));
+    rig_expect_pass(&rig, recognise_activations, PASS_ONCE, cases[_i].taken ? "Gelu" : "Div Erf Add Mul Mul",
+                    cases[_i].dtype == DTYPE_F16 ? 2e-3 : TOLERANCE);
+}
+END_TEST
+
 /* --- Swish, Mish ------------------------------------------------------------------------------------------ */
 
 START_TEST(swish)
@@ -361,6 +383,7 @@ Suite *passes_recognise_suite(void)
     tcase_add_test(tests, gelu_with_a_further_factor_stays);
     tcase_add_test(tests, numbers_that_add_axes_stay);
     LOOP(numbers_with_axes_need_a_known_rank, 2);
+    LOOP(numbers_are_judged_by_their_type, 6);
     LOOP(swish, 4);
     LOOP(no_swish, 3);
     tcase_add_test(tests, a_factor_beside_swish_stays_beside_it);

@@ -203,18 +203,18 @@ static enum status become(struct match *m, const struct attention *a)
     TRY(match_absorb(m));
     struct value *inputs[4] = {a->q, transposed_keys(r, a), a->v, NULL};
     if (!inputs[1])
-        return r->c.error->status;
+        return op_built(&r->c);
     if (a->mask && !(inputs[3] = built_mask(r, a)))
-        return r->c.error->status;
+        return op_built(&r->c);
     if (a->q->rank == 4)
         return rewrite_as(r, r->c.node, op, count, inputs, 2, attributes);
     for (int i = 0; i < 3; i++)
         if (!(inputs[i] = with_batch(r, inputs[i])))
-            return r->c.error->status;
+            return op_built(&r->c);
     struct value *y = rewrite_build(r, op, count, inputs, 2, attributes);
     struct value *axes = op_constant_ints(&r->c, 1, (int64_t[]){0});
     if (!y)
-        return r->c.error->status;
+        return op_built(&r->c);
     if (!axes)
         return op_no_memory(&r->c);
     return rewrite_as(r, r->c.node, op_find("", "Squeeze"), 2, (struct value *[]){y, axes}, 0, NULL);

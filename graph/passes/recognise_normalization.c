@@ -131,7 +131,7 @@ static enum status try_group(struct match m, struct node *node)
         return STATUS_OK;
     struct value *scale = per_channel(m.r, x, 1), *bias = scale ? per_channel(m.r, x, 0) : NULL;
     if (!bias)
-        return m.r->c.error->status;
+        return op_built(&m.r->c);
     const struct attribute attributes[] = {
         ATTRIBUTE_I("num_groups", grouped->dims[1]),
         ATTRIBUTE_F("epsilon", rewrite_float(instance, "epsilon", 1e-5f)),
@@ -201,7 +201,7 @@ static enum status replace_part(struct match *m, const struct affine *affine, in
             return op_no_memory(&r->c);
         value = rewrite_build(r, op_find("", "Reshape"), 2, (struct value *[]){value, dims}, 0, NULL);
         if (!value)
-            return r->c.error->status;
+            return op_built(&r->c);
     }
     struct value *inputs[3] = {affine->x, affine->scale, affine->bias};
     inputs[input] = value;
