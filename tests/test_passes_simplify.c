@@ -198,6 +198,18 @@ START_TEST(a_constant_that_repeats_the_input_stays)
 }
 END_TEST
 
+/* Without the factor the input would have an axis too few. */
+START_TEST(a_constant_that_adds_an_axis_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(3, 5, 5));
+    x = rig_op2(&rig, "Mul", x, rig_number(&rig, DIMS(1, 1, 1, 1), 3));
+    rig_output(&rig, conv(&rig, "Conv", x, rig_weights(&rig, DIMS(2, 3, 2, 2)), NULL, 1, 0));
+    rig_expect(&rig, "Mul Conv", "Mul Conv", 0);
+}
+END_TEST
+
 /* Float16 ends at 65504, and loses digits below 2^-14. */
 START_TEST(folding_keeps_the_range_of_the_type)
 {
@@ -288,7 +300,7 @@ START_TEST(what_differs_is_computed_apart)
 {
     struct rig rig;
     rig_begin(&rig);
-    struct value *x = rig_input(&rig, DIMS(2, 4)), *parts[4], *y[8];
+    struct value *x = rig_input(&rig, DIMS(2, 4)), *parts[7], *y[5];
     const struct attribute some[] = {ATTRIBUTE_F("alpha", 0.3f)}, others[] = {ATTRIBUTE_F("alpha", 0.4f)};
     y[0] = rig_node(&rig, "Elu", 1, &x, 1, some);
     y[1] = rig_node(&rig, "Elu", 1, &x, 1, others);
@@ -299,10 +311,12 @@ START_TEST(what_differs_is_computed_apart)
         y[0] = rig_op2(&rig, "Sub", y[0], y[i]);
     rig_split(&rig, x, 1, 2, parts);
     rig_split(&rig, x, 1, 4, parts + 1);
+    rig_split(&rig, x, 0, 2, parts + 5);
     rig_output(&rig, y[0]);
-    rig_output(&rig, parts[0]);
-    rig_output(&rig, parts[1]);
-    rig_expect(&rig, "Elu Elu Max Max Max Sub Sub Sub Sub Split Split", NULL, 0);
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[0]));
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[1]));
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[5]));
+    rig_expect(&rig, "Elu Elu Max Max Max Sub Sub Sub Sub Split Split Split Neg Neg Neg", NULL, 0);
 }
 END_TEST
 
@@ -452,6 +466,21 @@ START_TEST(padding_before_a_maximum_must_not_win)
 }
 END_TEST
 
+START_TEST(positions_of_maxima_are_those_in_the_padded_tensor)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute kernel[] = {ATTRIBUTE_LIST("kernel_shape", 2, three)};
+    struct value *x = pad(&rig, rig_input(&rig, DIMS(1, 2, 5, 4)), 8, around, -INFINITY);
+    struct value *outputs[] = {graph_add_value(rig.graph, "y", DTYPE_NONE, -1, NULL),
+                               graph_add_value(rig.graph, "positions", DTYPE_NONE, -1, NULL)};
+    graph_add_node(rig.graph, op_find("", "MaxPool"), NEWEST_OPSET, "pool", 1, &x, 2, outputs, 1, kernel);
+    rig_output(&rig, outputs[0]);
+    rig_output(&rig, outputs[1]);
+    rig_expect(&rig, "Pad MaxPool", "Pad MaxPool", 0);
+}
+END_TEST
+
 Suite *passes_simplify_suite(void)
 {
     Suite *suite = suite_create("passes_simplify");
@@ -466,6 +495,7 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(weights, numbers_before_a_transposed_convolution_scale_it);
     tcase_add_test(weights, numbers_before_a_matrix_product_go_into_it);
     tcase_add_test(weights, a_constant_that_repeats_the_input_stays);
+    tcase_add_test(weights, a_constant_that_adds_an_axis_stays);
     tcase_add_test(weights, folding_keeps_the_range_of_the_type);
     tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
     tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
@@ -483,6 +513,7 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(pads, padding_of_named_axes_and_modes_is_understood);
     tcase_add_test(pads, zeros_before_a_mean_are_counted);
     tcase_add_test(pads, padding_before_a_maximum_must_not_win);
+    tcase_add_test(pads, positions_of_maxima_are_those_in_the_padded_tensor);
     suite_add_tcase(suite, pads);
     return suite;
 }
