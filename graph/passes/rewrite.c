@@ -351,7 +351,8 @@ static enum status visit_all(struct rewriter *r, rewrite_visit *visit)
         r->c.node = node;
         r->dropped = false;
         replace_inputs(r, node);
-        TRY(visit(r, node));
+        if (node->output_count > 0 && node->outputs[0]) /* else only other outputs are asked for: it stays as it is */
+            TRY(visit(r, node));
         if (!r->dropped && !graph_append_node(r->c.expansion, node))
             return no_memory(r);
     }

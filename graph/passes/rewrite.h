@@ -19,6 +19,7 @@ struct rewriter {
     void *user;                  /* what the pass remembers from one node to the next */
 };
 
+/* Shown are the nodes whose first output somebody wants. */
 typedef enum status rewrite_visit(struct rewriter *r, struct node *node);
 
 enum status rewrite_graph(struct graph *graph, struct pass_context *context, rewrite_visit *visit, struct error *error);
