@@ -251,19 +251,83 @@ void progress_back(struct progress *progress, int s)
     }
 }
 
-size_t segment_peak(const struct segment *segment, int threads)
+/* --- the steps in their order ---------------------------------------------------------------------------- */
+
+static struct value *operand_root(const struct step *step, int i)
 {
-    struct progress progress;
-    if (!progress_begin(&progress, segment, threads))
+    struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
+    return operand ? value_root(operand, NULL) : NULL;
+}
+
+/* NULL where an earlier operand has the same root. */
+static struct value *new_root(const struct step *step, int i)
+{
+    struct value *root = operand_root(step, i);
+    for (int k = 0; k < i && root; k++)
+        if (operand_root(step, k) == root)
+            return NULL;
+    return root;
+}
+
+struct demand step_demand(const struct life *lives, const struct step *step, int s, size_t live, int threads)
+{
+    size_t begun = 0, ended = 0, workspaces;
+    step_workspaces(step, threads, &workspaces);
+    for (int i = 0; i < step->input_count + step->output_count; i++) {
+        const struct value *root = new_root(step, i);
+        const struct life *life = root ? &lives[root->id] : NULL;
+        begun += life && life->first == s ? life_bytes(root, life) : 0;
+        ended += life && life->last == s && !life->carried ? life_bytes(root, life) : 0;
+    }
+    const struct value *overwritten = overwritten_root(lives, step, s);
+    size_t shared = overwritten ? life_bytes(overwritten, &lives[overwritten->id]) : 0;
+    return (struct demand){.during = live + begun - shared + workspaces, .after = live + begun - ended};
+}
+
+bool segment_live_before(const struct segment *segment, const struct life *lives, int threads, size_t *live)
+{
+    size_t total = 0;
+    *live = 0;
+    for (int i = 0; i < segment->graph->value_count; i++) {
+        size_t bytes = life_bytes(segment->graph->values[i], &lives[i]);
+        *live += lives[i].first == NOT_HERE ? bytes : 0;
+        if (!add_size(total, bytes, &total))
+            return false;
+    }
+    for (int s = 0; s < segment->steps.count; s++) {
+        size_t workspaces;
+        if (segment->steps.steps[s] &&
+            (!step_workspaces(segment->steps.steps[s], threads, &workspaces) || !add_size(total, workspaces, &total)))
+            return false;
+    }
+    return true;
+}
+
+static size_t peak_of(const struct segment *segment, const struct life *lives, int threads)
+{
+    size_t live, peak;
+    if (!segment_live_before(segment, lives, threads, &live))
         return SIZE_MAX;
-    size_t peak = progress.fits ? progress.live : SIZE_MAX;
-    for (int s = 0; progress.fits && s < segment->steps.count; s++) {
+    peak = live;
+    for (int s = 0; s < segment->steps.count; s++) {
         if (!segment->steps.steps[s])
             continue;
-        struct demand demand = progress_look(&progress, s);
+        struct demand demand = step_demand(lives, segment->steps.steps[s], s, live, threads);
         peak = demand.during > peak ? demand.during : peak;
-        progress_take(&progress, s);
+        live = demand.after;
     }
-    progress_end(&progress);
+    return peak;
+}
+
+size_t segment_peak(const struct segment *segment, int threads)
+{
+    const struct allocator *allocator = segment->graph->region->allocator;
+    size_t bytes = ((size_t)segment->graph->value_count + 1) * sizeof(struct life);
+    struct life *lives = allocate(allocator, bytes, ALIGNMENT);
+    if (!lives)
+        return SIZE_MAX;
+    segment_lives(segment, lives);
+    size_t peak = peak_of(segment, lives, threads);
+    release(allocator, lives, bytes);
     return peak;
 }

@@ -32,6 +32,17 @@ struct value *overwritten_root(const struct life *lives, const struct step *step
 /* Of as many tasks as run at once; false where it passes all memory. */
 bool step_workspaces(const struct step *step, int threads, size_t *bytes);
 
+/* Bytes alive while a step runs, and after it. */
+struct demand {
+    size_t during, after;
+};
+
+/* Of step s in the order that the lives are of, `live` bytes being alive before it. */
+struct demand step_demand(const struct life *lives, const struct step *step, int s, size_t live, int threads);
+
+/* Bytes alive before the first step. False where all sizes together pass all memory: then no sum can be asked. */
+bool segment_live_before(const struct segment *segment, const struct life *lives, int threads, size_t *live);
+
 /* The largest sum of live bytes at a step: no arena can be smaller. SIZE_MAX where it passes all memory, or where there
  * is none to compute it in. Takes time in proportion to the steps and values. */
 size_t segment_peak(const struct segment *segment, int threads);
@@ -57,11 +68,6 @@ struct progress {
     int *left;          /* steps not taken yet that touch it */
     int *written;       /* steps taken that write it */
     struct life *lives; /* first and last: whether the step that is looked at is the first or the last of them */
-};
-
-/* Bytes alive while a step runs, and after it. */
-struct demand {
-    size_t during, after;
 };
 
 bool progress_begin(struct progress *progress, const struct segment *segment, int threads); /* false: no memory */
