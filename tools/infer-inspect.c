@@ -20,7 +20,8 @@ static const char help[] =
     "  --dot FILE         the graph for Graphviz, with the shapes that are known ('-': stdout)\n"
     "  --memory FILE.svg  the memory plan: time across, bytes up ('-': stdout)\n"
     "  --json[=FILE]      everything as JSON, on stdout or to a file\n"
-    "  --dump-after PASS  the graph after a pass, or after 'import'\n"
+    "  --dump-after PASS  the graph after a pass, or after 'import'; with --shape again when a pass runs with shapes "
+    "known\n"
     "  --isa auto|reference|avx2|avx512, --threads N, --no-optimize, --memory-saving   as infer-run has them\n"
     "  --help, --version\n"
     "\n"
@@ -245,12 +246,28 @@ static void print_after(void *user, const char *pass, const struct graph *graph)
         graph_print(stdout, graph);
 }
 
+/* The passes of a program for the input shapes of another. */
+static enum status run_shaped_passes(struct graph *graph, const struct graph *shaped, struct specialise_options given,
+                                     struct error *error)
+{
+    struct segment segment;
+    given.fuse = true;
+    given.threads = 1;
+    for (int i = 0; i < graph->input_count; i++) {
+        struct value *input = graph->inputs[i];
+        input->dtype = shaped->inputs[i]->dtype;
+        input->rank = shaped->inputs[i]->rank;
+        memcpy(input->dims, shaped->inputs[i]->dims, sizeof input->dims);
+    }
+    return specialise(graph, &given, &segment, error);
+}
+
 static enum status dump_after(const struct job *job, const char *pass, struct error *error)
 {
     struct region region;
     struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
     struct pass_context context = {
-        .options = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
+        .given = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);
     enum status status = graph ? STATUS_OK : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the graph");
@@ -258,6 +275,8 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
         graph_print(stdout, graph);
     else if (graph)
         status = run_passes(graph, &context, NULL, error);
+    if (status == STATUS_OK && job->inspection.program && strcmp(pass, "import") != 0)
+        status = run_shaped_passes(graph, job->inspection.program->segment.graph, context.options, error);
     region_free(&region);
     return status == STATUS_OK ? text_close(stdout, "-", error) : status;
 }
