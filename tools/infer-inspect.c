@@ -267,7 +267,7 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
     struct region region;
     struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
     struct pass_context context = {
-        .given = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
+        .options = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);
     enum status status = graph ? STATUS_OK : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the graph");
