@@ -142,7 +142,8 @@ static bool reserve(struct rewriter *r)
     struct node **makers = region_array(region, larger, sizeof *makers);
     int *readers = region_array(region, larger, sizeof *readers);
     struct value **replacements = region_array(region, larger, sizeof *replacements);
-    if (!makers || !readers || !replacements)
+    r->unread = region_array(region, larger, sizeof *r->unread);
+    if (!makers || !readers || !replacements || !r->unread)
         return false;
     if (known) {
         memcpy(makers, r->makers, known * sizeof *makers);
@@ -156,17 +157,28 @@ static bool reserve(struct rewriter *r)
     return true;
 }
 
+/* One reader less; where nobody reads what the maker makes, it joins the `count` unread. */
+static void drop_reader(struct rewriter *r, const struct value *value, int *count)
+{
+    if (!value || --r->readers[value->id] > 0 || !r->makers[value->id])
+        return;
+    const struct node *maker = r->makers[value->id];
+    for (int i = 0; i < maker->output_count; i++)
+        if (maker->outputs[i] && r->readers[maker->outputs[i]->id] > 0)
+            return;
+    r->unread[(*count)++] = maker;
+}
+
 /* A node that nobody reads any more reads nothing either: its makers may then be taken in. */
 static void forget_read(struct rewriter *r, const struct value *value)
 {
-    if (!value || --r->readers[value->id] > 0)
-        return;
-    const struct node *maker = r->makers[value->id];
-    for (int i = 0; maker && i < maker->output_count; i++)
-        if (maker->outputs[i] && r->readers[maker->outputs[i]->id] > 0)
-            return;
-    for (int i = 0; maker && i < maker->input_count; i++)
-        forget_read(r, maker->inputs[i]);
+    int count = 0;
+    drop_reader(r, value, &count);
+    while (count > 0) {
+        const struct node *node = r->unread[--count];
+        for (int i = 0; i < node->input_count; i++)
+            drop_reader(r, node->inputs[i], &count);
+    }
 }
 
 static void add_reads(struct rewriter *r, const struct node *node)
@@ -175,6 +187,9 @@ static void add_reads(struct rewriter *r, const struct node *node)
         if (node->inputs[i])
             r->readers[node->inputs[i]->id]++;
 }
+
+/* Of one node: a chain of any length may become one, and lists that grow with it would take its length squared. */
+#define MOST_SOURCES 128
 
 static bool is_source(const struct node *node, int count, const char *name)
 {
@@ -187,6 +202,8 @@ static bool is_source(const struct node *node, int count, const char *name)
 enum status rewrite_absorb(struct rewriter *r, struct node *node, const struct node *absorbed)
 {
     int most = node->source_count + absorbed->source_count, count = 0;
+    if (most > MOST_SOURCES)
+        return STATUS_OK;
     const char **sources = region_array(r->c.graph->region, (size_t)most + 1, sizeof *sources);
     if (!sources)
         return no_memory(r);

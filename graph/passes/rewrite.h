@@ -14,6 +14,7 @@ struct rewriter {
     struct node **makers;        /* by value id */
     int *readers;                /* by value id: reads by nodes, and one more for what is read from outside */
     struct value **replacements; /* by value id */
+    const struct node **unread;  /* room for the nodes that lose their last reader */
     int capacity;                /* of the three */
     bool dropped;                /* the visited node is not kept */
     void *user;                  /* what the pass remembers from one node to the next */
@@ -51,7 +52,7 @@ float rewrite_float(const struct node *node, const char *name, float fallback);
 
 /* --- changing -------------------------------------------------------------------------------------------- */
 
-/* The visited node stands for the ONNX nodes of `absorbed` too. */
+/* The visited node stands for the ONNX nodes of `absorbed` too; a list that would be longer than 128 stays as it is. */
 enum status rewrite_absorb(struct rewriter *r, struct node *node, const struct node *absorbed);
 /* The visited node makes the same outputs by another operator. Arrays are copied, attributes' contents are not. */
 enum status rewrite_as(struct rewriter *r, struct node *node, const struct op *op, int input_count,
