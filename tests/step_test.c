@@ -257,17 +257,11 @@ static void end_value(struct memory *memory, struct value *value, int s)
     memory->buffers[root->id] = NULL;
 }
 
-static void run_step(struct memory *memory, const struct step *step)
+void run_tasks(const struct step *step, const void *const *inputs, void *const *outputs)
 {
-    const void *inputs[32] = {0};
-    void *outputs[8] = {0};
     int64_t *dims[8] = {0};
     struct fault fault = {0};
     size_t bytes = step_workspace(step);
-    for (int i = 0; i < step->input_count; i++)
-        inputs[i] = step->inputs[i] ? place_of(memory, step->inputs[i]) : NULL;
-    for (int i = 0; i < step->output_count; i++)
-        outputs[i] = step->outputs[i] ? place_of(memory, step->outputs[i]) : NULL;
     for (int task = step_tasks(step) - 1; task >= 0; task--) {
         void *workspace = bytes ? aligned_alloc(ALIGNMENT, bytes) : NULL;
         struct kernel_call call = {
@@ -278,6 +272,17 @@ static void run_step(struct memory *memory, const struct step *step)
         free(workspace);
     }
     ck_assert_msg(!fault.set, "%s", fault.text);
+}
+
+static void run_step(struct memory *memory, const struct step *step)
+{
+    const void *inputs[32] = {0};
+    void *outputs[8] = {0};
+    for (int i = 0; i < step->input_count; i++)
+        inputs[i] = step->inputs[i] ? place_of(memory, step->inputs[i]) : NULL;
+    for (int i = 0; i < step->output_count; i++)
+        outputs[i] = step->outputs[i] ? place_of(memory, step->outputs[i]) : NULL;
+    run_tasks(step, inputs, outputs);
 }
 
 /* Places for what the step writes: where an input lies that it may overwrite, or fresh ones. */

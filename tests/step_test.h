@@ -28,9 +28,10 @@ struct segment rig_lower(struct rig *rig, enum step_passes which);
  * step its opcodes alone ("conv+ADD+RELU copy MUL"). */
 const char *describe_steps(const struct segment *segment, struct region *region);
 
+/* Runs a step alone; its tasks backwards, each with a workspace of just the bytes it asks for. */
+void run_tasks(const struct step *step, const void *const *inputs, void *const *outputs);
 /* Runs the steps of a segment as a program would: values share memory where steps may write in place, and lose their
- * content when they die; each has just the bytes it needs. The tasks of a step run backwards. inputs and outputs: of
- * the graph, in C order. */
+ * content when they die; each has just the bytes it needs. inputs and outputs: of the graph, in C order. */
 void run_steps(const struct segment *segment, const void *const *inputs, void *const *outputs);
 
 /* The steps before and after the passes are as described (NULL: anything); absorbing copies has not raised the peak;
