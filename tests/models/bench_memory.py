@@ -83,7 +83,7 @@ def row(texts):
 def main():
     arguments = parse_arguments()
     tools = find_tools(arguments.tools, "infer-convert", "infer-inspect", "infer-run")
-    cases = [c for c in all_cases() if arguments.filter.lower() in c.name.lower() and not c.name.startswith("light_")]
+    cases = [case for case in all_cases() if arguments.filter.lower() in case.name.lower() and is_listed(case)]
     if not cases:
         sys.exit(f"bench_memory.py: no model's name contains '{arguments.filter}'")
     converter = Converter(tools[0])
@@ -102,6 +102,10 @@ def main():
     return 1 if failed else 0
 
 
+def is_listed(case):
+    return not case.name.startswith("light_") and "--no-optimize" not in case.options
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--filter", metavar="NAME", default="", help="only the models whose names contain it")
@@ -113,12 +117,12 @@ def parse_arguments():
 
 def measure(case, converter, inspect, run, arguments):
     model, steps = case.model(), case.steps()
-    converted, threads = converter.convert(model), ["--threads", str(arguments.threads)]
-    before = json.loads(output_of([inspect, converted, *shape_options(steps[0]), *threads, "--json"]))["program"]
+    converted, options = converter.convert(model), [*case.options, "--threads", str(arguments.threads)]
+    before = json.loads(output_of([inspect, converted, *shape_options(steps[0]), *options, "--json"]))["program"]
     with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
         named = save_inputs(steps[0], Path(folder))
         after = json.loads(
-            output_of([run, converted, *named, *threads, "--repeat", str(arguments.runs), "--json", "-"])
+            output_of([run, converted, *named, *options, "--repeat", str(arguments.runs), "--json", "-"])
         )
         peer = run_peer(model, Path(folder) / "inputs.npz", arguments)
     for kind in TOLD:

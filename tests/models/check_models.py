@@ -173,7 +173,7 @@ def run_model(model, run, case, inputs, names, folder, measured):
         np.save(folder / f"in{i}.npy", array)
         arguments.append(f"{name}={folder}/in{i}.npy")
     report_file = folder / "report.json"
-    done = run_tool([run, model, *arguments, *case.options, "-o", folder, "--json", report_file], SECONDS_A_TOOL)
+    done = run_tool([run, model, *arguments, *case.options, "--threads", "2", "-o", folder, "--json", report_file], SECONDS_A_TOOL)
     if done.outcome != "ok":
         raise CheckFailed(f"infer-run: {done.outcome}: {done.message}")
     report = json.loads(report_file.read_text())
@@ -181,6 +181,8 @@ def run_model(model, run, case, inputs, names, folder, measured):
     measured.peak_bytes = np.fmax(measured.peak_bytes, report["peak_rss_bytes"])
     if report["activation_bytes"] > case.most_arena:
         raise CheckFailed(f"the arena takes {report['activation_bytes']:,} bytes, {case.most_arena:,.0f} are allowed")
+    if report["steps"] > case.most_steps:
+        raise CheckFailed(f"the program has {report['steps']} steps, {case.most_steps} are allowed")
     files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
     if len(files) != len(names):
         raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")
