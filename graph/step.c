@@ -121,7 +121,7 @@ size_t step_bytes_written(const struct step *step, int output)
 
 void step_mark_in_place(struct step *step)
 {
-    int first, step_input;
+    int first = 0, step_input = 0;
     const struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
     for (int i = first; program && i < program->input_count && program->output_count == 1; i++)
         if (lies_as_output(program, i))
@@ -130,7 +130,7 @@ void step_mark_in_place(struct step *step)
 
 void step_finish(struct step *step)
 {
-    int first, step_input;
+    int first = 0, step_input = 0;
     struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
     if (program)
         pointwise_merge_axes(program);
