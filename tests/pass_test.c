@@ -262,7 +262,7 @@ static void make_shaped(struct graph *graph, const struct specialise_options *op
 }
 
 /* Runs the pass; every node that was there must be among the sources then. */
-static void run_pass(struct graph *graph, pass_function *pass, enum pass_time time)
+static void run_one(struct graph *graph, pass_function *pass, enum pass_time time)
 {
     struct pass_context context = {.options = {.threads = 1, .constant_limit = SIZE_MAX},
                                    .shaped = time == PASS_SHAPED};
@@ -279,7 +279,7 @@ static void run_pass(struct graph *graph, pass_function *pass, enum pass_time ti
     context.pin_count = graph->value_count;
     for (int i = 0; i < count; i++)
         names[i] = graph->nodes[i]->name;
-    ck_assert_msg(pass(graph, &context, &error) == STATUS_OK, "%s", error.text);
+    ck_assert_msg(run_pass(pass, graph, &context, &error) == STATUS_OK, "%s", error.text);
     for (int i = 0; i < count; i++)
         ck_assert_msg(stands_for(graph, names[i]), "no node stands for '%s'", names[i]);
 }
@@ -290,7 +290,7 @@ void rig_expect_pass(struct rig *rig, pass_function *pass, enum pass_time time, 
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *graph = graph_clone(rig->graph, &rig->maker.region);
-    run_pass(graph, pass, time);
+    run_one(graph, pass, time);
     list_nodes(graph->nodes, graph->node_count, text, sizeof text);
     ck_assert_str_eq(text, nodes);
     run_both(rig, tolerance);

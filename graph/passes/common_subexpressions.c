@@ -179,8 +179,8 @@ enum status merge_common_subexpressions(struct graph *graph, struct pass_context
     while (slots < 2 * (size_t)graph->node_count)
         slots *= 2;
     struct table table = {.mask = slots - 1};
-    table.nodes = region_array(graph->region, slots, sizeof *table.nodes);
-    table.hashes = region_array(graph->region, slots, sizeof *table.hashes);
+    table.nodes = region_array(&context->scratch, slots, sizeof *table.nodes);
+    table.hashes = region_array(&context->scratch, slots, sizeof *table.hashes);
     if (!table.nodes || !table.hashes)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     return rewrite_graph_with(graph, context, visit, &table, error);

@@ -22,8 +22,8 @@ struct affine_node {
 
 static enum status reserve_numbers(struct rewriter *r, int64_t count, double **factor, double **shift)
 {
-    *factor = region_array(r->c.graph->region, (size_t)count, sizeof **factor);
-    *shift = region_array(r->c.graph->region, (size_t)count, sizeof **shift);
+    *factor = region_array(&r->context->scratch, (size_t)count, sizeof **factor);
+    *shift = region_array(&r->context->scratch, (size_t)count, sizeof **shift);
     return *factor && *shift ? STATUS_OK : op_no_memory(&r->c);
 }
 
@@ -220,7 +220,7 @@ static enum status visit(struct rewriter *r, struct node *node)
 enum status fold_weights(struct graph *graph, struct pass_context *context, struct error *error)
 {
     struct products products = {.count = graph->value_count};
-    products.of = region_array(graph->region, (size_t)graph->value_count + 1, sizeof *products.of);
+    products.of = region_array(&context->scratch, (size_t)graph->value_count + 1, sizeof *products.of);
     if (!products.of)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     TRY(rewrite_graph_with(graph, context, visit, &products, error));

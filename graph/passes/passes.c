@@ -26,6 +26,14 @@ const struct pass passes[] = {
     {NULL, 0, NULL},
 };
 
+enum status run_pass(pass_function *pass, struct graph *graph, struct pass_context *context, struct error *error)
+{
+    region_init(&context->scratch, graph->region->allocator);
+    enum status status = pass(graph, context, error);
+    region_free(&context->scratch);
+    return status;
+}
+
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error)
 {
@@ -41,7 +49,7 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
     for (const struct pass *pass = passes; pass->name; pass++) {
         if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)))
             continue;
-        enum status status = pass->run(graph, context, error);
+        enum status status = run_pass(pass->run, graph, context, error);
         if (status != STATUS_OK)
             return status;
         const struct pass_observer *observer = context->options.observer;

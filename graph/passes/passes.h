@@ -12,6 +12,7 @@ struct pass_context {
     /* By value id, of the first `pin_count` values: read from outside the nodes. */
     const unsigned char *pins;
     int pin_count;
+    struct region scratch; /* of the pass that runs, for what it needs no longer than that */
 };
 
 enum pass_time {
@@ -19,15 +20,19 @@ enum pass_time {
     PASS_SHAPED = 2, /* once for each program: types and shapes are known, but for values with dims_at_run */
 };
 
+typedef enum status pass_function(struct graph *graph, struct pass_context *context, struct error *error);
+
 struct pass {
     const char *name;
     unsigned times;
-    enum status (*run)(struct graph *graph, struct pass_context *context, struct error *error);
+    pass_function *run;
 };
 
 /* Ends with a NULL name. */
 extern const struct pass passes[];
 
+/* One of them, whose scratch memory is freed at the end. */
+enum status run_pass(pass_function *pass, struct graph *graph, struct pass_context *context, struct error *error);
 /* Those of the context's time. `needed` (NULL: nothing) marks by value id what is read from outside, beside the
  * graph's outputs. */
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,

@@ -162,7 +162,7 @@ static bool read_bias(struct product *p, const struct value *bias)
 
 static enum status read_numbers(struct rewriter *r, struct product *p, const struct value *bias, bool *known)
 {
-    struct region *region = r->c.graph->region;
+    struct region *region = &r->context->scratch;
     p->factor = region_array(region, (size_t)p->outputs, sizeof *p->factor);
     p->shift = region_array(region, (size_t)p->outputs, sizeof *p->shift);
     p->largest = region_array(region, (size_t)p->outputs, sizeof *p->largest);
@@ -201,7 +201,7 @@ enum status product_open(struct rewriter *r, struct node *node, struct product *
     if (is_op(found.node, "MatMul")) /* x times one matrix has the rank of x */
         found.rank = rewrite_shape(r, found.node->inputs[0], &found.rank, dims) ? found.rank : -1;
     TRY(read_numbers(r, &found, bias, &known));
-    *product = known ? region_allocate(r->c.graph->region, sizeof **product) : NULL;
+    *product = known ? region_allocate(&r->context->scratch, sizeof **product) : NULL;
     if (known && !*product)
         return op_no_memory(&r->c);
     if (known)
@@ -276,7 +276,7 @@ static bool compose_before(const struct product *p, const struct affine *affine,
 
 bool product_fold_before(struct rewriter *r, struct product *p, const struct affine *affine)
 {
-    struct region *region = r->c.graph->region;
+    struct region *region = &r->context->scratch;
     bool scales = !all_are(affine->factor, affine->count, 1), shifts = !all_are(affine->shift, affine->count, 0);
     if ((shifts && (p->fixed || !p->even)) || !affordable(r, p, scales))
         return false;

@@ -138,7 +138,7 @@ static bool reserve(struct rewriter *r)
     if (needed <= r->capacity)
         return true;
     size_t larger = (size_t)needed * 2, known = (size_t)r->capacity;
-    struct region *region = r->c.graph->region;
+    struct region *region = &r->context->scratch;
     struct node **makers = region_array(region, larger, sizeof *makers);
     int *readers = region_array(region, larger, sizeof *readers);
     struct value **replacements = region_array(region, larger, sizeof *replacements);
