@@ -1,13 +1,16 @@
 """Prints what each model needs in memory, beside what ONNX Runtime takes for the same run.
 
-arena, bound   of infer, told before the run: activations and workspace, and what no plan in that order can go below
+arena, bound   of infer: activations and workspace, and what no plan in that order of steps can go below
 ratio, least   of the two; and whether it is proven that no arena can be smaller
-tables         constants, graphs, steps and a context's own tables, told as well
+told           whether all these numbers are known before the run; only after it where shapes depend on data
+constants      weights that were folded into others, and the like
+tables         graphs, steps and what a context has beside its arena
 infer-run      what the process grew by at its peak, over loading and --runs runs, less the weights
 ORT            the same of a fresh Python with ONNX Runtime and NumPy imported, after its first run and after --runs of
                them: its memory pattern, made in the first, takes a block of its own in the second
 
-MB are 10^6 bytes. The light models are left out: they are the seeded ones with other weights.
+MB are 10^6 bytes. The light models are left out: they are the seeded ones with other weights. 'saving' is infer with
+--memory-saving.
 """
 
 import argparse
@@ -43,6 +46,7 @@ class Needs:
     bound: int
     least: bool
     told: bool  # before the run, all of it
+    constants: int
     tables: int
     grown: int
     peer_first: int
@@ -68,7 +72,8 @@ COLUMNS = (
     Column("ratio", 6, lambda n: f"{n.arena / n.bound:.3f}" if n.bound else "-"),
     Column("least", 5, lambda n: "yes" if n.least else "no"),
     Column("told", 6, lambda n: "before" if n.told else "after"),
-    Column("tables", 7, lambda n: megabytes(n.tables)),
+    Column("constants", 9, lambda n: megabytes(n.constants)),
+    Column("tables", 6, lambda n: megabytes(n.tables)),
     Column("infer-run", 9, lambda n: megabytes(n.grown)),
     Column("ORT, 1 run", 10, lambda n: megabytes(n.peer_first)),
     Column("ORT", 8, lambda n: megabytes(n.peer)),
@@ -117,14 +122,13 @@ def parse_arguments():
 
 def measure(case, converter, inspect, run, arguments):
     model, steps = case.model(), case.steps()
-    converted, options = converter.convert(model), [*case.options, "--threads", str(arguments.threads)]
-    before = json.loads(output_of([inspect, converted, *shape_options(steps[0]), *options, "--json"]))["program"]
+    converted, options = converter.convert(model), ["--threads", str(arguments.threads), *case.options]
+    told = output_of([inspect, converted, *shape_options(steps[0]), *options, "--json"])
     with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
         named = save_inputs(steps[0], Path(folder))
-        after = json.loads(
-            output_of([run, converted, *named, *options, "--repeat", str(arguments.runs), "--json", "-"])
-        )
+        ran = output_of([run, converted, *named, *options, "--repeat", str(arguments.runs), "--json", "-"])
         peer = run_peer(model, Path(folder) / "inputs.npz", arguments)
+    before, after = json.loads(told)["program"], json.loads(ran)
     for kind in TOLD:
         if before["complete"] and before[kind] != after[kind]:
             raise CheckFailed(f"{kind} of {before[kind]} were told before the run, {after[kind]} after it")
@@ -135,7 +139,8 @@ def measure(case, converter, inspect, run, arguments):
         bound=after["activation_lower_bound_bytes"],
         least=after["activation_is_least"],
         told=before["complete"],
-        tables=after["constant_bytes"] + after["table_bytes"] + after["context_bytes"],
+        constants=after["constant_bytes"],
+        tables=after["table_bytes"] + after["context_bytes"],
         grown=after["peak_rss_bytes"] - after["weight_bytes"],
         peer_first=peer[0] - after["weight_bytes"],
         peer=peer[-1] - after["weight_bytes"],
