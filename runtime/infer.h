@@ -158,9 +158,9 @@ typedef enum infer_isa {
 
 /* All zero: the defaults. */
 typedef struct infer_session_options {
-    int threads;         /* a run uses; 0: as many as the cores this process may use. Results do not depend on it */
-    infer_isa isa;       /* highest kernels to use; UNSUPPORTED where this CPU lacks them */
-    bool no_optimize;    /* the graph as it was imported: no passes */
+    int threads;      /* a run uses; 0: as many as the cores this process may use. Results do not depend on it */
+    infer_isa isa;    /* highest kernels to use; UNSUPPORTED where this CPU lacks them */
+    bool no_optimize; /* the graph as it was imported: no passes */
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
      * less; of no effect with no_optimize. */
     bool memory_saving;
@@ -245,8 +245,8 @@ typedef struct infer_step {
     const char *const *sources; /* names of all ONNX nodes that this step stands for */
     size_t source_count;
     size_t input_count, output_count;
-    /* dtype INFER_NONE: an absent optional one. Where a step goes through a part of a larger tensor, or through a tensor
-     * in another order, that tensor is shown; other parts of an output may not have been written yet. */
+    /* dtype INFER_NONE: an absent optional one. Where a step goes through a part of a larger tensor, or through a
+     * tensor in another order, that tensor is shown; other parts of an output may not have been written yet. */
     const infer_tensor *inputs, *outputs;
     const char *const *output_names; /* ONNX names; "" for a value between two steps of one node */
     int tasks;

@@ -25,7 +25,7 @@ struct infer_session {
     enum isa isa;
     int threads;
     bool no_optimize, memory_saving;
-    bool channels_last; /* for tests, between creation and the first run: see struct specialise_options */
+    bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
     size_t memory_limit; /* SIZE_MAX: none */
     int cached_programs;
     struct program_totals totals;
