@@ -84,7 +84,17 @@ struct value *rig_ints(struct rig *rig, int count, const int64_t *ints)
 struct value *rig_node(struct rig *rig, const char *op, int input_count, struct value *const *inputs,
                        int attribute_count, const struct attribute *attributes)
 {
-    return make_node(rig->graph, op, name_of(rig, 'v'), input_count, inputs, attribute_count, attributes);
+    struct attribute *copies = region_array(rig->graph->region, (size_t)attribute_count + 1, sizeof *copies);
+    for (int i = 0; i < attribute_count; i++) {
+        copies[i] = attributes[i];
+        if (attributes[i].kind != ATTRIBUTE_INTS)
+            continue;
+        int64_t *list = region_array(rig->graph->region, attributes[i].count + 1, sizeof *list);
+        for (size_t k = 0; k < attributes[i].count; k++)
+            list[k] = attributes[i].ints[k];
+        copies[i].ints = list; /* the caller's may be gone before the graph is */
+    }
+    return make_node(rig->graph, op, name_of(rig, 'v'), input_count, inputs, attribute_count, copies);
 }
 
 struct value *rig_op1(struct rig *rig, const char *op, struct value *a)
