@@ -66,6 +66,9 @@ START_TEST(both_operands_may_be_the_same_result)
     struct rig rig;
     struct value *x = begin(&rig, DIMS(7)), *y = rig_op1(&rig, "Exp", x);
     expect(&rig, rig_op2(&rig, "Mul", y, y), "EXP MUL", "EXP+MUL");
+    x = begin(&rig, DIMS(7)); /* at different times */
+    y = rig_op1(&rig, "Exp", x);
+    expect(&rig, rig_op2(&rig, "Mul", rig_op1(&rig, "Neg", y), y), "EXP NEG MUL", "EXP+NEG+MUL");
     x = begin(&rig, DIMS(2, 3, 2, 2));
     y = conv(&rig, x, 3, 2);
     expect(&rig, rig_op2(&rig, "Mul", y, y), "conv MUL", "conv+MUL");
@@ -345,6 +348,32 @@ START_TEST(further_results_leave_no_room)
 }
 END_TEST
 
+/* Windows over channels, and groups that are not made of the last axes: programs number results in C order. */
+START_TEST(results_in_another_order_leave_no_room)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DIMS(2, 3, 4, 2));
+    struct value *y = rig_node(&rig, "LRN", 1, &x, 1, (struct attribute[]){ATTRIBUTE_I("size", 3)});
+    expect(&rig, y, NULL, "MUL pool CONSTANT+CONSTANT+CONSTANT+MUL+ADD+POW+DIV");
+    x = begin(&rig, DIMS(2, 3, 4, 2));
+    y = rig_node(&rig, "MeanVarianceNormalization", 1, &x, 0, NULL);
+    expect(&rig, rig_op1(&rig, "Neg", y), "normalize NEG", "normalize NEG");
+}
+END_TEST
+
+/* One value along two axes of one program: the scale of rows, and a factor of columns. */
+START_TEST(one_operand_walked_in_two_ways)
+{
+    struct rig rig;
+    struct value *x = begin_typed(&rig, DTYPE_U8, DIMS(3, 3));
+    rig.dtype = DTYPE_F32;
+    struct value *scale = rig_input(&rig, DIMS(3));
+    struct value *y = rig_node(&rig, "DequantizeLinear", 2, (struct value *[]){x, scale}, 1,
+                               (struct attribute[]){ATTRIBUTE_I("axis", 0)});
+    expect(&rig, rig_op2(&rig, "Mul", y, scale), "TO_F32+MUL MUL", "TO_F32+MUL+MUL");
+}
+END_TEST
+
 START_TEST(integers_take_epilogues_too)
 {
     static const enum dtype dtypes[] = {DTYPE_I32, DTYPE_U32, DTYPE_I64, DTYPE_U64};
@@ -413,6 +442,7 @@ Suite *passes_steps_suite(void)
     tcase_add_test(chains, truth_values_stay_in_registers);
     tcase_add_test(chains, programs_end_where_they_are_full);
     tcase_add_test(chains, registers_are_used_again);
+    tcase_add_test(chains, one_operand_walked_in_two_ways);
     tcase_add_test(chains, any_rank);
     suite_add_tcase(suite, chains);
     TCase *epilogues = tcase_create("epilogues");
@@ -425,6 +455,7 @@ Suite *passes_steps_suite(void)
     tcase_add_test(epilogues, a_cast_rides_along);
     tcase_add_test(epilogues, half_precision_is_rounded_by_the_epilogue);
     tcase_add_test(epilogues, further_results_leave_no_room);
+    tcase_add_test(epilogues, results_in_another_order_leave_no_room);
     tcase_add_test(epilogues, integers_take_epilogues_too);
     tcase_add_test(epilogues, a_residual_is_overwritten);
     tcase_add_test(epilogues, a_normalization_stays_in_place);

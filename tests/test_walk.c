@@ -361,6 +361,17 @@ START_TEST(normalization_walks)
 }
 END_TEST
 
+START_TEST(normalization_of_channels_walks)
+{
+    struct bench bench;
+    struct rig *rig = &bench.rig;
+    struct value *x = begin(&bench, DTYPE_F32, DIMS(4, 6, 5));
+    struct value *inputs[] = {x, rig_input(rig, DIMS(6)), rig_input(rig, DIMS(6))};
+    struct value *y = rig_node(rig, "InstanceNormalization", 3, inputs, 0, NULL);
+    end(&bench, rig_op1(rig, "Exp", y), "c--c");
+}
+END_TEST
+
 START_TEST(gather_walks)
 {
     struct bench bench;
@@ -459,6 +470,7 @@ Suite *walk_suite(void)
     tcase_add_test(families, attention_walks);
     tcase_add_test(families, reduction_walks);
     tcase_add_test(families, normalization_walks);
+    tcase_add_test(families, normalization_of_channels_walks);
     tcase_add_test(families, gather_walks);
     tcase_add_test(families, other_families_do_not);
     suite_add_tcase(suite, families);

@@ -223,10 +223,9 @@ static bool absorb_into_readers(struct absorption *a, int index)
 /* The step that makes all of `value`, as its output 0, which nothing but one operand reads; -1: none. */
 static int sole_maker(const struct absorption *a, struct value *value)
 {
-    size_t offset;
-    struct value *root = value_root(value, &offset);
+    struct value *root = value_root(value, NULL);
     const struct traffic *traffic = traffic_of(a, root);
-    bool whole = offset == 0 && root->dtype == value->dtype && value_elements(root) == value_elements(value);
+    bool whole = root->dtype == value->dtype && value_elements(root) == value_elements(value);
     if (!whole || traffic->writers != 1 || traffic->readings != 1)
         return -1;
     return a->segment->steps.steps[traffic->last_writer]->outputs[0] == root ? traffic->last_writer : -1;

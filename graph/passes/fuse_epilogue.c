@@ -108,24 +108,19 @@ static int sole_maker(const struct fusion *f, const struct step *consumer, const
         return -1;
     const struct value *root = value;
     while (root->alias) {
-        if (root->alias_offset != 0 || uses->reads[root->alias->id] != 1)
+        if (uses->reads[root->alias->id] != 1)
             return -1;
         root = root->alias;
     }
     bool whole = !root->data && !root->dims_at_run && root->dtype == value->dtype &&
-                 value_elements(root) == value_elements(value) && uses->writes[root->id] == 1;
+                 value_elements(root) == value_elements(value);
     return whole ? uses->maker[root->id] : -1;
 }
 
-/* Every reading of `value` goes through all of it in order. */
+/* Every reading of `value` goes through all of it in order: none repeats elements. */
 static bool reads_in_order(const struct step *consumer, const struct value *value)
 {
     const struct pointwise_params *program = consumer->params;
-    int64_t elements = 1;
-    for (int i = 0; i < program->rank; i++)
-        elements *= program->dims[i];
-    if (elements != value_elements(value))
-        return false;
     for (int i = 0; i < program->input_count; i++)
         if (consumer->inputs[i] == value && !is_contiguous(program->rank, program->dims, program->operands[i].strides))
             return false;
@@ -164,8 +159,6 @@ static enum status attach(struct fusion *f, struct step *maker, struct step **co
     for (int i = 0; i < own + extra; i++)
         inputs[i] = i >= own ? draft->values[1 + i - own] : i < maker->input_count ? maker->inputs[i] : NULL;
     outputs[0] = (*consumer)->outputs[0];
-    if (outputs[0]->dtype != maker->outputs[0]->dtype)
-        maker->in_place = 0;
     maker->inputs = inputs;
     maker->input_count = own + extra;
     maker->outputs = outputs;

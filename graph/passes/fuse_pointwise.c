@@ -55,8 +55,7 @@ static struct step **fusible_maker(const struct fusion *f, const struct step *co
     int maker = value && !value->data && !value->alias ? f->uses.maker[value->id] : -1;
     struct step **entry = maker >= 0 ? &f->segment->steps.steps[maker] : NULL;
     bool fits = entry && is_pointwise(*entry) && (*entry)->outputs[0] == value && survives_in_register(value->dtype) &&
-                f->uses.writes[value->id] == 1 && f->uses.reads[value->id] == operands_of(consumer, value) &&
-                same_space(*entry, consumer, value);
+                f->uses.reads[value->id] == operands_of(consumer, value) && same_space(*entry, consumer, value);
     return fits ? entry : NULL;
 }
 
