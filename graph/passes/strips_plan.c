@@ -85,7 +85,8 @@ static int64_t added_steps(const struct candidate *candidate)
 /* The least extra work that keeps the peak at or below the target; INFINITY: nothing does. */
 static double cheapest(struct search *search, size_t target)
 {
-    const struct candidate *candidate = search->candidates, *last = candidate + search->count;
+    const struct candidate *candidate = search->candidates;
+    const struct candidate *last = search->count > 0 ? candidate + search->count : candidate; /* NULL, where none */
     search->cost[0] = 0;
     search->steps[0] = 0;
     for (int end = 1; end <= search->stages->count; end++) {
