@@ -1,5 +1,10 @@
 /* The memory planner: places buffers with known lifetimes in one arena. A pure function of its arguments that knows
- * nothing of graphs, so that it serves CPU and GPU alike and is tested and fuzzed alone. */
+ * nothing of graphs, so that it serves CPU and GPU alike and is tested and fuzzed alone.
+ *
+ * A memory space is what one arena lies in: the host's memory, or a device's. Offsets in different spaces never
+ * collide, so each is planned by a call of its own, with the buffers that lie in it and the times of the one schedule
+ * they share. What is copied from one space to another is two buffers, one in each, both alive at the time of the copy.
+ */
 #ifndef INFER_GRAPH_PLANNER_H
 #define INFER_GRAPH_PLANNER_H
 

@@ -1,12 +1,18 @@
-/* How the exact search is used: at the lower bound again and again, each time with other priorities and a few more
- * nodes, since a lucky order finds in hundreds of nodes what an unlucky one does not in billions; and between the bound
- * and the best plan, so that there is a good plan whatever comes. */
+/* How the searches are used. The exact one goes for the lower bound again and again, each time with other priorities
+ * and a few more nodes, since a lucky order finds in hundreds of nodes what an unlucky one does not in billions; at
+ * times it looks between the bound and the best plan, to prove that there is none or to find one. The local search
+ * takes the best plan down step by step: it is what gets close to the bound where the exact search does not reach it.
+ */
+#include "graph/planner_repack.h"
 #include "graph/planner_search.h"
 
 #include <string.h>
 
 /* The first restarts are short; each cycle of priorities lengthens them by an eighth. */
 #define FIRST_NODES_PER_ITEM 4
+
+/* Of the local search, as shifts of the gap to the bound. */
+enum { LARGEST_STEP = 2, SMALLEST_STEP = 5 };
 
 enum { BY_WIDTH, BY_AREA, BY_SIZE, CYCLE };
 
@@ -28,20 +34,21 @@ static void set_priorities(struct search *search, const struct component *compon
     }
 }
 
-static void keep_plan(struct component *component, const struct search *search)
+static void keep_plan(struct component *component, const uint64_t *offsets)
 {
     component->height = 0;
     for (uint32_t i = 0; i < component->count; i++) {
-        uint64_t end = search->state.offsets[i] + component->items[i].size;
+        uint64_t end = offsets[i] + component->items[i].size;
         component->height = end > component->height ? end : component->height;
     }
-    memcpy(component->offsets, search->state.offsets, component->count * sizeof *component->offsets);
+    memcpy(component->offsets, offsets, component->count * sizeof *component->offsets);
 }
 
 /* The caller's progress: no plan is lower than `low`; the next target between is height - gap * step / 64. */
 struct progress {
     uint64_t low;
     uint64_t step;
+    int shift;     /* the local search's next target is height - (gap >> shift) */
     uint64_t left; /* nodes */
 };
 
@@ -52,7 +59,7 @@ static enum outcome attempt(struct search *search, struct component *component, 
     enum outcome outcome = search_plan(search, component, target);
     progress->left -= search->nodes < progress->left ? search->nodes : progress->left;
     if (outcome == FOUND)
-        keep_plan(component, search);
+        keep_plan(component, search->state.offsets);
     return outcome;
 }
 
@@ -88,21 +95,41 @@ static void try_between(struct search *search, struct component *component, uint
     search->missing = missing;
 }
 
+/* Takes smaller steps where larger ones fail. */
+static void try_repacking(struct repack *repack, struct component *component, uint64_t limit, struct progress *progress)
+{
+    uint64_t nodes = limit < progress->left ? limit : progress->left, left = nodes;
+    while (left > 0 && progress->low < component->height) {
+        uint64_t cut = (component->height - progress->low) >> progress->shift;
+        if (repack_run(repack, component->height - (cut ? cut : 1), &left)) {
+            keep_plan(component, repack->offsets);
+            progress->shift -= progress->shift > LARGEST_STEP;
+        } else if (left > 0)
+            progress->shift += progress->shift < SMALLEST_STEP;
+    }
+    progress->left -= nodes - left;
+}
+
 enum status plan_search(struct component *component, uint64_t target, uint64_t *nodes, struct region *scratch)
 {
     if (!search_can(component))
         return STATUS_OK;
     struct search search;
+    struct repack repack;
     enum status status = search_make(&search, component, *nodes, scratch);
+    if (status == STATUS_OK)
+        status = repack_make(&repack, component, scratch);
     if (status)
         return status;
-    struct progress progress = {.low = target, .step = 32, .left = *nodes};
+    struct progress progress = {.low = target, .step = 32, .shift = LARGEST_STEP, .left = *nodes};
     uint64_t limit = (uint64_t)FIRST_NODES_PER_ITEM * component->count;
     for (uint32_t restart = 0; progress.left > 0 && progress.low < component->height; restart++) {
         set_priorities(&search, component, restart);
         try_bound(&search, component, limit, &progress);
-        if (progress.left > 0 && progress.low < component->height)
+        if (restart % CYCLE == 0 && progress.left > 0 && progress.low < component->height)
             try_between(&search, component, limit, &progress);
+        if (progress.left > 0 && progress.low < component->height)
+            try_repacking(&repack, component, 2 * limit, &progress);
         if (restart % CYCLE == CYCLE - 1)
             limit += limit / 8 + 1;
     }

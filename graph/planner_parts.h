@@ -5,6 +5,7 @@
 #include "graph/planner.h"
 
 #define NOWHERE UINT64_MAX /* an offset that is not given, or not chosen yet */
+#define NOBODY UINT32_MAX  /* no item */
 
 /* Time is cut into sections: the moments at which a set of live buffers is not part of another moment's. Two buffers
  * meet exactly when they share a section, and the largest load is a section's. Sizes and offsets are in units that
@@ -32,6 +33,25 @@ struct component {
 static inline bool items_meet(const struct item *a, const struct item *b)
 {
     return a->lower < b->upper && b->lower < a->upper;
+}
+
+/* Alignments are powers of two; no division here, for these are everywhere in the local search. */
+static inline uint64_t round_down(uint64_t offset, uint64_t alignment)
+{
+    return offset & ~(alignment - 1);
+}
+
+static inline uint64_t round_up(uint64_t offset, uint64_t alignment)
+{
+    return round_down(offset + alignment - 1, alignment);
+}
+
+/* SplitMix64's finaliser (Steele, Lea, Flood 2014). */
+static inline uint64_t scramble(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
 }
 
 /* Orders items by several keys, places each at the lowest offset where it fits, keeps the lowest plan. Stops at

@@ -18,7 +18,6 @@
 #define MOST_ITEMS 2000
 #define MOST_LIVES ((size_t)1 << 22)
 #define HINTS 4
-#define NOBODY UINT32_MAX
 
 /* Sections first <= s < last. */
 struct range {

@@ -55,12 +55,4 @@ static inline uint64_t slack(const struct section *section)
     return section->ceiling - section->floor - section->remaining;
 }
 
-/* SplitMix64's finaliser (Steele, Lea, Flood 2014). */
-static inline uint64_t scramble(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 #endif

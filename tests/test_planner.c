@@ -176,6 +176,22 @@ static void fix_some(uint64_t *state, struct buffer *buffers, size_t count)
             buffers[i].fixed = offsets[i];
 }
 
+/* Cut instances with all that can be asked for, through every phase of the search. */
+START_TEST(searches_keep_every_promise)
+{
+    for (uint64_t seed = 0; seed < 15; seed++) {
+        struct buffer buffers[MOST_PIECES];
+        uint64_t state = seed;
+        size_t height, count = cut_instance(seed, buffers, &height);
+        for (size_t i = 0; i < count && seed % 3; i++)
+            buffers[i].alignment = (size_t)1 << below(&state, 9);
+        if (seed % 3 != 1)
+            fix_some(&state, buffers, count);
+        ck_assert_uint_le(plan_checked(count, buffers, 60000).height, plan_checked(count, buffers, 0).height);
+    }
+}
+END_TEST
+
 static uint64_t instances(void)
 {
     const char *text = getenv("INFER_PLANNER_INSTANCES");
@@ -286,6 +302,46 @@ START_TEST(cut_rectangles_are_put_together)
 }
 END_TEST
 
+/* Of those that the exact search does not solve. */
+START_TEST(hard_plans_come_close_to_the_bound)
+{
+    static const uint64_t seeds[] = {9, 54, 79, 89};
+    for (size_t n = 0; n < sizeof seeds / sizeof seeds[0]; n++) {
+        struct buffer buffers[MOST_PIECES];
+        size_t height, count = cut_instance(seeds[n], buffers, &height), offsets[MOST_PIECES];
+        struct plan plan;
+        ck_assert_int_eq(plan_memory(&default_allocator, count, buffers, 600000, offsets, &plan, NULL), STATUS_OK);
+        check_plan(count, buffers, offsets, &plan);
+        ck_assert_uint_le(plan.height, height + height * 3 / 100);
+    }
+}
+END_TEST
+
+/* A chain whose even layers run on a device and odd ones on the host: each output lies where it is made and, while it
+ * is copied and read, where the next layer runs. */
+START_TEST(memory_spaces_are_planned_one_by_one)
+{
+    enum { SPACES = 2, LAYERS = 60 };
+    struct buffer buffers[SPACES][2 * LAYERS];
+    size_t counts[SPACES] = {0}, alignments[SPACES] = {64, 256};
+    uint64_t state = 3;
+    for (int64_t layer = 0; layer < LAYERS; layer++) {
+        size_t bytes = 1 + below(&state, 100000);
+        int64_t made = 2 * layer, copied = made + 1, read = made + 2;
+        for (int copy = 0; copy < 2; copy++) {
+            size_t space = (size_t)(layer + copy) % SPACES;
+            buffers[space][counts[space]++] = (struct buffer){copy ? copied : made, copy ? read + 1 : copied + 1, bytes,
+                                                              alignments[space], PLANNER_FREE};
+        }
+    }
+    for (size_t space = 0; space < SPACES; space++) {
+        struct plan plan = plan_checked(counts[space], buffers[space], 20000);
+        ck_assert(plan.optimal);
+        ck_assert_uint_eq(plan.height % alignments[space], 0);
+    }
+}
+END_TEST
+
 /* An allocator that fails once its count is down. */
 static void *allocate_counted(void *user, size_t bytes, size_t alignment)
 {
@@ -331,8 +387,11 @@ Suite *planner_suite(void)
     tcase_add_test(tests, what_cannot_be_planned_is_refused);
     tcase_add_test(tests, networks_are_solved_at_once);
     tcase_add_test(tests, random_plans_keep_every_promise);
+    tcase_add_test(tests, searches_keep_every_promise);
     tcase_add_test(tests, small_plans_are_least);
     tcase_add_test(tests, cut_rectangles_are_put_together);
+    tcase_add_test(tests, hard_plans_come_close_to_the_bound);
+    tcase_add_test(tests, memory_spaces_are_planned_one_by_one);
     tcase_add_test(tests, no_memory_is_an_error);
     suite_add_tcase(suite, tests);
     return suite;
