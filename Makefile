@@ -1,13 +1,17 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
-# Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1
+# Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
 CC      ?= cc
 PREFIX  ?= /usr/local
 OPT     ?= -O2 -ftree-vectorize
 VERSION := 0.1.0
+
+# A line a file; V=1 shows the commands instead. $(call say,CC) before a command, which begins with $(Q).
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$@')
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -19,7 +23,7 @@ ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 # The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
 IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
-                   graph/passes/*.c runtime/*.c formats/*.c))
+                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/compile/*.c runtime/*.c formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 TEST_SOURCES := $(wildcard tests/*.c)
@@ -41,29 +45,35 @@ tools: $(TOOLS)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # protoc-c's output is not held to our warnings.
 $(BUILD)/gen/onnx.pb-c.c: formats/onnx/onnx.proto
 	@mkdir -p $(@D)
-	protoc-c --proto_path=$(<D) --c_out=$(@D) $<
+	$(call say,PROTOC)
+	$(Q)protoc-c --proto_path=$(<D) --c_out=$(@D) $<
 # The header comes with it: what includes it is rebuilt when the .proto changes.
 $(BUILD)/gen/onnx.pb-c.h: $(BUILD)/gen/onnx.pb-c.c ;
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
-	$(CC) $(ALL_CFLAGS) -w -c $< -o $@
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -w -c $< -o $@
 $(call object,$(wildcard formats/onnx/*.c)): | $(BUILD)/gen/onnx.pb-c.c
 
 # What a program links: one object in which only infer_* is global.
 $(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)
-	@$(LD) -r -o $@ $^
-	objcopy --wildcard --keep-global-symbol='infer_*' $@
+	$(call say,LD)
+	$(Q)$(LD) -r -o $@ $^
+	$(Q)objcopy --wildcard --keep-global-symbol='infer_*' $@
 $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
+	$(call say,AR)
 	@rm -f $@
-	$(AR) qcs $@ $<
+	$(Q)$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
 $(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
+	$(call say,AR)
 	@rm -f $@
-	@$(AR) qcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 # OpenBLAS is what infer-bench measures against, where it is there; no other program knows of it.
 BLAS_LIBRARIES := $(shell pkg-config --silence-errors --libs openblas)
@@ -73,10 +83,12 @@ $(BUILD)/infer-bench: private IMPORT_LIBRARIES += $(BLAS_LIBRARIES)
 endif
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
 # A busy machine is no reason to fail: no test comes near Check's limit of 4 seconds on an idle one.
 unit: $(BUILD)/check
@@ -99,7 +111,8 @@ fuzz check-fuzz:
 	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 WERROR= SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
 $(BUILD)/fuzz_passes: $(BUILD)/obj/tests/random_graph.o
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
-	$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(IMPORT_LIBRARIES) -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(IMPORT_LIBRARIES) -lm
 run-fuzz-%: $(BUILD)/fuzz_%
 	@rm -rf $(BUILD)/corpus/$* && mkdir -p $(BUILD)/corpus && cp -r tests/fuzz/corpus/$* $(BUILD)/corpus
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/data/$*) 2>$(BUILD)/fuzz_$*.log || \
@@ -134,7 +147,8 @@ check: all
 $(BUILD)/digits.bin: tests/demo/digits.onnx $(BUILD)/infer-convert
 	$(BUILD)/infer-convert $< $@
 $(BUILD)/show_digit: $(call object,tests/demo/show_digit.c) $(BUILD)/internal.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	@echo
 	@$(BUILD)/show_digit tests/demo/digit_3.npy

@@ -1,5 +1,5 @@
 #include "graph/op.h"
-#include "graph/specialise.h"
+#include "runtime/compile/specialise.h"
 
 struct mapping {
     struct value **to; /* by id in the body */

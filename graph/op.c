@@ -7,12 +7,12 @@
 #include <string.h>
 
 #define OP(name) extern const struct op op_##name;
-#include "graph/ops/ops.def"
+#include "graph/ops.def"
 #undef OP
 
 static const struct op *const ops[] = {
 #define OP(name) &op_##name,
-#include "graph/ops/ops.def"
+#include "graph/ops.def"
 #undef OP
 };
 

@@ -11,7 +11,7 @@
 #define INFER_GRAPH_OP_H
 
 #include "graph/graph.h"
-#include "graph/step.h"
+#include "graph/steps/step.h"
 #include "kernels/convert.h"
 #include "kernels/copy.h"
 #include "kernels/kernel.h"

@@ -5,13 +5,13 @@
 #include <string.h>
 
 #define KERNEL(name) extern const struct kernel name;
-#include "kernels/reference/table.def"
+#include "kernels/kernels.def"
 #undef KERNEL
 
 /* Best ISA first; within an ISA, the most special kernel first. */
 static const struct kernel *const kernels[] = {
 #define KERNEL(name) &name,
-#include "kernels/reference/table.def"
+#include "kernels/kernels.def"
 #undef KERNEL
 };
 

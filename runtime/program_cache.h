@@ -3,7 +3,7 @@
 #ifndef INFER_RUNTIME_PROGRAM_CACHE_H
 #define INFER_RUNTIME_PROGRAM_CACHE_H
 
-#include "runtime/program.h"
+#include "runtime/compile/program.h"
 
 struct cached_program {
     uint64_t hash, used; /* used: when, by the cache's clock */

@@ -1,7 +1,7 @@
 #include "tests/step_test.h"
 
-#include "graph/liveness.h"
 #include "graph/passes/passes.h"
+#include "graph/steps/liveness.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef INFER_TESTS_STEP_TEST_H
 #define INFER_TESTS_STEP_TEST_H
 
-#include "graph/specialise.h"
+#include "runtime/compile/specialise.h"
 #include "tests/pass_test.h"
 
 /* A generator of test contents, which starts from any number. */

@@ -4,7 +4,7 @@
 #include "tests/random_graph.h"
 #include "tests/suites.h"
 
-#include "graph/liveness.h"
+#include "graph/steps/liveness.h"
 #include "kernels/kernel.h"
 #include "runtime/session.h"
 

@@ -1,4 +1,4 @@
-#include "graph/planner.h"
+#include "graph/planner/planner.h"
 #include "tests/planner/instances.h"
 #include "tests/suites.h"
 

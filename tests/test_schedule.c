@@ -1,7 +1,7 @@
 /* Live bytes and the order of steps, on segments made here, against sums over sets of steps. */
-#include "graph/liveness.h"
 #include "graph/op.h"
 #include "graph/passes/passes.h"
+#include "graph/steps/liveness.h"
 #include "tests/suites.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Steps whose operands have been relocated: on moved data they compute what the step does, bit for bit. */
-#include "graph/walk.h"
+#include "graph/steps/walk.h"
 #include "tests/step_test.h"
 #include "tests/suites.h"
 

@@ -1,6 +1,6 @@
 /* infer-plan FILE.csv: the memory planner alone. */
 #include "formats/file.h"
-#include "graph/planner.h"
+#include "graph/planner/planner.h"
 #include "tools/common.h"
 #include "tools/plan_svg.h"
 

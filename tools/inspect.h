@@ -2,7 +2,7 @@
 #ifndef INFER_TOOLS_INSPECT_H
 #define INFER_TOOLS_INSPECT_H
 
-#include "runtime/program.h"
+#include "runtime/compile/program.h"
 #include "runtime/session.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* If, Loop, Scan. Their subgraphs are closed: what they use of the outer graph comes in as the last inputs. */
 #include "graph/op.h"
-#include "graph/specialise.h"
+#include "runtime/compile/specialise.h"
 
 /* --- If: known once its condition is, and then it is the chosen branch ----------------------------------- */
 

@@ -2,7 +2,7 @@
 #ifndef INFER_GRAPH_PASSES_PASSES_H
 #define INFER_GRAPH_PASSES_PASSES_H
 
-#include "graph/specialise.h"
+#include "runtime/compile/specialise.h"
 
 struct pass_context {
     struct specialise_options options;

@@ -2,7 +2,7 @@
 #ifndef INFER_TESTS_PLANNER_INSTANCES_H
 #define INFER_TESTS_PLANNER_INSTANCES_H
 
-#include "graph/planner.h"
+#include "graph/planner/planner.h"
 
 /* SplitMix64 (Steele, Lea, Flood 2014): every instance comes from its seed alone. */
 static inline uint64_t next_random(uint64_t *state)

@@ -1,0 +1,130 @@
+/* Greedy plans: items in some order, each at the lowest offset that is free for its whole life. */
+#include "graph/planner/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An item's place in an order: larger keys first, then the caller's order, so that every order is total. */
+struct rank {
+    uint64_t first, second;
+    uint32_t item;
+};
+
+static int compare_ranks(const void *left, const void *right)
+{
+    const struct rank *a = left, *b = right;
+    if (a->first != b->first)
+        return a->first > b->first ? -1 : 1;
+    if (a->second != b->second)
+        return a->second > b->second ? -1 : 1;
+    return a->item < b->item ? -1 : a->item > b->item;
+}
+
+enum key { KEY_ALIGNMENT, KEY_SIZE, KEY_WIDTH, KEY_AREA, KEY_START, KEY_END, KEY_LOAD };
+
+static uint64_t key_of(const struct component *component, const struct item *item, enum key key)
+{
+    uint64_t width = item->upper - item->lower, area, load = 0;
+    switch (key) {
+    case KEY_ALIGNMENT:
+        return item->alignment;
+    case KEY_SIZE:
+        return item->size;
+    case KEY_WIDTH:
+        return width;
+    case KEY_AREA:
+        return __builtin_mul_overflow(width, item->size, &area) ? UINT64_MAX : area;
+    case KEY_START:
+        return UINT64_MAX - item->lower;
+    case KEY_END:
+        return item->upper;
+    case KEY_LOAD: /* of the fullest section it lives in */
+        for (uint32_t s = item->lower; s < item->upper; s++)
+            load = component->load[s] > load ? component->load[s] : load;
+        return load;
+    }
+    return 0;
+}
+
+static const struct {
+    enum key first, second;
+} orders[] = {
+    {KEY_SIZE, KEY_WIDTH}, {KEY_AREA, KEY_SIZE}, {KEY_WIDTH, KEY_SIZE},
+    {KEY_LOAD, KEY_AREA},  {KEY_LOAD, KEY_SIZE}, {KEY_LOAD, KEY_WIDTH},
+    {KEY_START, KEY_SIZE}, {KEY_END, KEY_SIZE},  {KEY_ALIGNMENT, KEY_SIZE},
+};
+
+/* The items placed so far, by offset. */
+struct placed {
+    const struct item *items;
+    uint64_t *offsets;
+    uint32_t *sorted;
+    uint32_t count;
+};
+
+static void place(struct placed *placed, uint32_t item, uint64_t offset)
+{
+    uint32_t at = placed->count++;
+    for (; at > 0 && placed->offsets[placed->sorted[at - 1]] > offset; at--)
+        placed->sorted[at] = placed->sorted[at - 1];
+    placed->sorted[at] = item;
+    placed->offsets[item] = offset;
+}
+
+static uint64_t lowest_free(const struct placed *placed, const struct item *item)
+{
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < placed->count; i++) {
+        const struct item *other = &placed->items[placed->sorted[i]];
+        if (!items_meet(item, other))
+            continue;
+        uint64_t other_offset = placed->offsets[placed->sorted[i]];
+        if (offset + item->size <= other_offset)
+            break;
+        uint64_t end = align_up(other_offset + other->size, item->alignment);
+        offset = end > offset ? end : offset;
+    }
+    return offset;
+}
+
+static uint64_t place_all(const struct component *component, const struct rank *ranks, struct placed *placed)
+{
+    uint64_t height = 0;
+    placed->count = 0;
+    for (uint32_t pass = 0; pass < 2; pass++) /* those that are fixed go first: the others must find their way */
+        for (uint32_t i = 0; i < component->count; i++) {
+            const struct item *item = &component->items[ranks[i].item];
+            bool fixed = item->fixed != NOWHERE;
+            if (fixed != (pass == 0))
+                continue;
+            uint64_t offset = fixed ? item->fixed : lowest_free(placed, item);
+            place(placed, ranks[i].item, offset);
+            height = offset + item->size > height ? offset + item->size : height;
+        }
+    return height;
+}
+
+enum status plan_greedy(struct component *component, uint64_t target, struct region *scratch)
+{
+    struct rank *ranks = region_array(scratch, component->count, sizeof *ranks);
+    struct placed placed = {
+        .items = component->items,
+        .offsets = region_array(scratch, component->count, sizeof *placed.offsets),
+        .sorted = region_array(scratch, component->count, sizeof *placed.sorted),
+    };
+    if (!ranks || !placed.offsets || !placed.sorted)
+        return STATUS_OUT_OF_MEMORY;
+    component->height = UINT64_MAX;
+    for (size_t order = 0; order < sizeof orders / sizeof orders[0] && component->height > target; order++) {
+        for (uint32_t i = 0; i < component->count; i++)
+            ranks[i] = (struct rank){key_of(component, &component->items[i], orders[order].first),
+                                     key_of(component, &component->items[i], orders[order].second), i};
+        qsort(ranks, component->count, sizeof *ranks, compare_ranks);
+        uint64_t height = place_all(component, ranks, &placed);
+        if (height >= component->height)
+            continue;
+        component->height = height;
+        memcpy(component->offsets, placed.offsets, component->count * sizeof *placed.offsets);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,120 @@
+/* Images whose channels lie next to each other in memory (NHWC), where the kernels that work on them run best so.
+ *
+ * Every family that touches images takes strides, so a value changes its layout without a step: all walks of it are
+ * relocated, or none. What cannot be walked otherwise, and what the caller sees, stays in C order, and a convolution at
+ * the border of an island reads the one and writes the other. */
+#include "graph/passes/passes.h"
+#include "graph/steps/uses.h"
+
+#include "graph/op.h"
+#include "graph/steps/walk.h"
+
+struct layout {
+    struct segment *segment;
+    struct error *error;
+    enum isa isa;
+    bool always; /* whatever the kernels prefer */
+    struct uses uses;
+};
+
+static enum status no_memory(struct layout *l)
+{
+    return error_set(l->error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'",
+                     l->segment->graph->name);
+}
+
+static bool is_image(const struct value *value)
+{
+    return value->rank >= 3 && value->rank <= 5 && value->dims[1] > 1 &&
+           value_elements(value) > value->dims[0] * value->dims[1];
+}
+
+/* A step on images that prefers them so. */
+static bool prefers(const struct layout *l, const struct step *step)
+{
+    if (!step->kernel || (step->kernel->family != FAMILY_conv && step->kernel->family != FAMILY_pool))
+        return false;
+    return l->always || step->kernel->channels_last;
+}
+
+static bool touches(const struct step *step, const struct value *root)
+{
+    for (int i = 0; i < step->input_count + step->output_count; i++) {
+        struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
+        if (operand && value_root(operand, NULL) == root)
+            return true;
+    }
+    return false;
+}
+
+/* Made here, seen by nobody else, and touched by a step that prefers the other layout. */
+static bool is_candidate(const struct layout *l, const struct value *value)
+{
+    const struct graph *graph = l->segment->graph;
+    const struct step_list *steps = &l->segment->steps;
+    if (value->alias || value->data || value->dims_at_run || !is_image(value) || l->uses.writes[value->id] == 0)
+        return false;
+    for (int i = 0; i < l->uses.value_count; i++)
+        if (l->uses.outside[i] && value_root(graph->values[i], NULL) == value)
+            return false;
+    for (int s = 0; s < steps->count; s++)
+        if (prefers(l, steps->steps[s]) && touches(steps->steps[s], value))
+            return true;
+    return false;
+}
+
+static void relocation_of(const struct value *value, struct relocation *r)
+{
+    int64_t channels = value->dims[1], positions = value_elements(value) / value->dims[0] / channels;
+    const int64_t dims[] = {value->dims[0], channels, positions}, strides[] = {channels * positions, 1, channels};
+    *r = (struct relocation){.rank = 0};
+    for (int i = value->dims[0] == 1; i < 3; i++) {
+        r->dims[r->rank] = dims[i];
+        r->strides[r->rank++] = strides[i];
+    }
+}
+
+/* The relocated strides of the value's own axes. */
+static const int64_t *strides_of(const struct value *value, struct region *region)
+{
+    int64_t *strides = region_array(region, MAX_RANK, sizeof *strides);
+    if (!strides)
+        return NULL;
+    contiguous_strides(value->rank, value->dims, strides);
+    for (int i = 2; i < value->rank; i++)
+        strides[i] *= value->dims[1];
+    strides[1] = 1;
+    return strides;
+}
+
+static bool relocate_all(struct layout *l, struct value *value, struct step **changed)
+{
+    const struct step_list *steps = &l->segment->steps;
+    struct relocation relocation;
+    relocation_of(value, &relocation);
+    for (int s = 0; s < steps->count; s++) {
+        changed[s] = step_redirected(steps->steps[s], l->segment->graph, value, value, &relocation, l->isa);
+        if (!changed[s])
+            return false;
+    }
+    return true;
+}
+
+enum status choose_layouts(struct segment *segment, const struct specialise_options *options, struct error *error)
+{
+    struct layout l = {.segment = segment, .error = error, .isa = options->isa, .always = options->channels_last};
+    struct step_list *steps = &segment->steps;
+    struct step **changed = region_array(steps->region, (size_t)steps->count + 1, sizeof *changed);
+    if (!changed || !uses_count(segment, &l.uses))
+        return no_memory(&l);
+    for (int i = 0; i < l.uses.value_count; i++) {
+        struct value *value = segment->graph->values[i];
+        if (!is_candidate(&l, value) || !relocate_all(&l, value, changed))
+            continue;
+        value->strides = strides_of(value, segment->graph->region);
+        if (!value->strides)
+            return no_memory(&l);
+        memcpy(steps->steps, changed, (size_t)steps->count * sizeof *changed);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,148 @@
+#include "graph/steps/draft.h"
+
+#include <string.h>
+
+#define MOST_REGISTERS (POINTWISE_MAX_OPERANDS + POINTWISE_MAX_INSTRUCTIONS)
+
+void draft_begin(struct draft *draft, const struct pointwise_params *space)
+{
+    memset(draft, 0, sizeof *draft);
+    draft->rank = space->rank;
+    memcpy(draft->dims, space->dims, sizeof draft->dims);
+}
+
+static bool same_walk(const struct draft *draft, const struct pointwise_operand *a, const struct pointwise_operand *b)
+{
+    return memcmp(a->strides, b->strides, (size_t)draft->rank * sizeof a->strides[0]) == 0;
+}
+
+/* The register of an input; input_count: it is not there. */
+static int find_input(const struct draft *draft, const struct value *value, const struct pointwise_operand *operand)
+{
+    int i = 0;
+    while (i < draft->input_count && (draft->values[i] != value || !same_walk(draft, &draft->inputs[i], operand)))
+        i++;
+    return i;
+}
+
+bool draft_add_inputs(struct draft *draft, const struct step *step, const struct value *joint)
+{
+    const struct pointwise_params *program = step->params;
+    for (int i = 0; i < program->input_count; i++) {
+        if (step->inputs[i] == joint || find_input(draft, step->inputs[i], &program->operands[i]) < draft->input_count)
+            continue;
+        if (draft->input_count == POINTWISE_MAX_OPERANDS - 1)
+            return false;
+        draft->values[draft->input_count] = step->inputs[i];
+        draft->inputs[draft->input_count++] = program->operands[i];
+    }
+    return true;
+}
+
+bool draft_add_code(struct draft *draft, const struct step *step, const struct value *joint, int joint_register)
+{
+    const struct pointwise_params *program = step->params;
+    int registers[POINTWISE_MAX_REGISTERS] = {0};
+    for (int i = 0; i < program->input_count; i++)
+        registers[i] =
+            step->inputs[i] == joint ? joint_register : find_input(draft, step->inputs[i], &program->operands[i]);
+    for (int i = 0; i < program->instruction_count; i++) {
+        const struct pointwise_instruction *code = &program->code[i];
+        if (draft->instruction_count == POINTWISE_MAX_INSTRUCTIONS)
+            return false;
+        int k = draft->instruction_count++, arity = pointwise_arity((enum pointwise_opcode)code->opcode);
+        const uint8_t operands[3] = {code->a, code->b, code->c};
+        draft->instructions[k].code = *code;
+        for (int o = 0; o < 3; o++)
+            draft->instructions[k].operands[o] = o < arity ? registers[operands[o]] : -1;
+        registers[code->target] = draft->input_count + k;
+    }
+    draft->output = program->operands[program->input_count];
+    draft->result = registers[draft->output.reg];
+    return true;
+}
+
+/* Last instruction that reads each register. */
+static void find_last_reads(const struct draft *draft, int *last)
+{
+    for (int r = 0; r < draft->input_count + draft->instruction_count; r++)
+        last[r] = -1;
+    for (int i = 0; i < draft->instruction_count; i++)
+        for (int o = 0; o < 3; o++)
+            if (draft->instructions[i].operands[o] >= 0)
+                last[draft->instructions[i].operands[o]] = i;
+    last[draft->result] = draft->instruction_count;
+}
+
+/* A target never takes the place of one of its own operands: an instruction may write wider elements than it reads. */
+static bool place_registers(const struct draft *draft, int *place)
+{
+    int last[MOST_REGISTERS], occupant[POINTWISE_MAX_REGISTERS];
+    find_last_reads(draft, last);
+    for (int r = 0; r < POINTWISE_MAX_REGISTERS; r++)
+        occupant[r] = r < draft->input_count ? r : -1;
+    for (int r = 0; r < draft->input_count; r++)
+        place[r] = r;
+    for (int i = 0; i < draft->instruction_count; i++) {
+        int target = draft->input_count + i, found = -1;
+        for (int r = 0; r < POINTWISE_MAX_REGISTERS && found < 0; r++)
+            if (occupant[r] < 0 || last[occupant[r]] < i)
+                found = r;
+        if (found < 0)
+            return false;
+        occupant[found] = target;
+        place[target] = found;
+    }
+    return true;
+}
+
+bool draft_settle(const struct draft *draft, struct pointwise_params *params)
+{
+    int place[MOST_REGISTERS];
+    if (!place_registers(draft, place))
+        return false;
+    memset(params, 0, sizeof *params);
+    params->rank = draft->rank;
+    memcpy(params->dims, draft->dims, sizeof params->dims);
+    params->input_count = draft->input_count;
+    params->output_count = 1;
+    params->instruction_count = draft->instruction_count;
+    for (int i = 0; i < draft->input_count; i++) {
+        params->operands[i] = draft->inputs[i];
+        params->operands[i].reg = 0;
+    }
+    params->operands[draft->input_count] = draft->output;
+    params->operands[draft->input_count].reg = (uint8_t)place[draft->result];
+    for (int i = 0; i < draft->instruction_count; i++) {
+        const int *from = draft->instructions[i].operands;
+        struct pointwise_instruction *code = &params->code[i];
+        *code = draft->instructions[i].code;
+        code->a = from[0] >= 0 ? (uint8_t)place[from[0]] : 0;
+        code->b = from[1] >= 0 ? (uint8_t)place[from[1]] : 0;
+        code->c = from[2] >= 0 ? (uint8_t)place[from[2]] : 0;
+        code->target = (uint8_t)place[draft->input_count + i];
+    }
+    return true;
+}
+
+struct node *joint_node(struct region *region, const struct node *base, const struct node *first,
+                        const struct node *second)
+{
+    int count = first->source_count + second->source_count;
+    struct node *node = region_allocate(region, sizeof *node);
+    const char **sources = region_array(region, (size_t)count + 1, sizeof *sources);
+    if (!node || !sources)
+        return NULL;
+    *node = *base;
+    node->source_count = 0;
+    for (int i = 0; i < count; i++) {
+        const char *name = i < first->source_count ? first->sources[i] : second->sources[i - first->source_count];
+        bool known = false;
+        for (int k = 0; k < node->source_count; k++)
+            known = known || strcmp(sources[k], name) == 0;
+        if (!known)
+            sources[node->source_count++] = name;
+    }
+    node->sources = sources;
+    return node;
+}

@@ -1,0 +1,331 @@
+#include "runtime/compile/place.h"
+
+#include "graph/op.h"
+#include "graph/steps/liveness.h"
+
+#include <string.h>
+
+struct placing {
+    struct program *program;
+    const struct program_options *options;
+    struct graph *graph;
+    struct life *lives; /* by value id */
+    struct error *error;
+};
+
+static enum status no_memory(struct placing *p)
+{
+    return error_set(p->error, STATUS_OUT_OF_MEMORY, "out of memory while planning graph '%s'", p->graph->name);
+}
+
+static struct value *root_of(struct value *value)
+{
+    return value_root(value, NULL);
+}
+
+/* --- outputs --------------------------------------------------------------------------------------------- */
+
+static bool is_made_here(const struct placing *p, const struct value *root)
+{
+    return p->lives[root->id].first != NOT_HERE;
+}
+
+/* Where its root is not an earlier output's already. */
+static bool can_bind(const struct placing *p, struct value *output)
+{
+    const struct value *root = root_of(output);
+    return output_is_whole(output) && is_made_here(p, root) && p->program->places[root->id].space == SPACE_NONE;
+}
+
+static void bind(struct placing *p, int index, const struct value *value, struct value *root)
+{
+    struct program *program = p->program;
+    program->places[root->id] = (struct operand){.space = SPACE_OUTPUT, .index = (uint32_t)index};
+    program->outputs[program->output_count++] = (struct output_binding){.index = index, .value = value};
+}
+
+/* A step that copies a value, whose memory belongs elsewhere, to output `index`. */
+static enum status copy_to_output(struct placing *p, int index, struct value *output)
+{
+    struct graph *graph = p->graph;
+    struct value *copy = graph_add_value(graph, output->name, output->dtype, output->rank, output->dims);
+    struct node *node = region_allocate(graph->region, sizeof *node);
+    if (!copy || !node)
+        return no_memory(p);
+    const char **sources = region_array(graph->region, 1, sizeof *sources);
+    if (!sources)
+        return no_memory(p);
+    sources[0] = output->name;
+    *node = (struct node){.op = op_find("", "Identity"),
+                          .version = NEWEST_OPSET,
+                          .name = output->name,
+                          .sources = sources,
+                          .source_count = 1};
+    struct op_context c = {.graph = graph,
+                           .node = node,
+                           .error = p->error,
+                           .steps = &p->program->segment.steps,
+                           .isa = p->options->specialise.isa};
+    struct copy_params params = {.rank = 1,
+                                 .dims = {(int64_t)value_bytes(output)},
+                                 .input_strides = {1},
+                                 .output_strides = {1},
+                                 .element_bytes = 1};
+    if (params.dims[0] > 0)
+        TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, NULL));
+    graph->outputs[index] = copy;
+    bind(p, index, copy, copy);
+    return STATUS_OK;
+}
+
+/* An output is done when its root already lies in that very output. */
+static bool is_bound(const struct placing *p, int index, struct value *output)
+{
+    struct operand place = program_place(p->program, output);
+    return place.space == SPACE_OUTPUT && place.index == (uint32_t)index && place.offset == 0;
+}
+
+static enum status place_outputs(struct placing *p)
+{
+    struct graph *graph = p->graph;
+    for (int i = 0; i < graph->output_count; i++)
+        if (can_bind(p, graph->outputs[i]))
+            bind(p, i, graph->outputs[i], root_of(graph->outputs[i]));
+    for (int i = 0; i < graph->output_count && p->program->complete; i++) {
+        struct value *output = graph->outputs[i];
+        if (is_bound(p, i, output))
+            continue;
+        TRY(copy_to_output(p, i, output));
+    }
+    return STATUS_OK;
+}
+
+/* --- places that are given ------------------------------------------------------------------------------- */
+
+/* One constant table a program; a value that is constant gets an entry the first time a step reads it. */
+static enum status place_constant(struct placing *p, struct value *root)
+{
+    struct program *program = p->program;
+    program->places[root->id] = (struct operand){.space = SPACE_CONSTANT, .index = (uint32_t)program->constant_count};
+    program->constants[program->constant_count++] = root->data;
+    return STATUS_OK;
+}
+
+static void place_inputs(struct placing *p)
+{
+    for (int i = 0; i < p->graph->input_count; i++)
+        if (!p->graph->inputs[i]->data)
+            p->program->places[p->graph->inputs[i]->id] = (struct operand){.space = SPACE_INPUT, .index = (uint32_t)i};
+}
+
+static void place_slots(struct placing *p)
+{
+    struct program *program = p->program;
+    for (int i = 0; i < program->awaited_count; i++)
+        if (program->awaited[i]->rank < 0)
+            program->places[program->awaited[i]->id] =
+                (struct operand){.space = SPACE_SLOT, .index = (uint32_t)program->slot_count++};
+}
+
+/* What the parent placed stays there, but for values that have become constants since. */
+static void inherit_places(struct placing *p)
+{
+    const struct program *parent = p->program->parent;
+    if (!parent)
+        return;
+    p->program->slot_count = parent->slot_count;
+    for (int i = 0; i < parent->place_count; i++) {
+        struct value *value = i < p->graph->value_count ? p->graph->values[i] : NULL;
+        if (value && !value->data && parent->places[i].space != SPACE_CONSTANT)
+            p->program->places[i] = parent->places[i];
+    }
+}
+
+/* A value that several steps write, each a part of it, is made by the last. */
+static void find_makers(struct placing *p)
+{
+    struct program *program = p->program;
+    const struct step_list *steps = &program->segment.steps;
+    for (int i = 0; i < program->place_count; i++)
+        program->makers[i] = -1;
+    for (int s = 0; s < steps->count; s++)
+        for (int i = 0; i < steps->steps[s]->output_count; i++)
+            for (const struct value *value = steps->steps[s]->outputs[i]; value; value = value->alias)
+                program->makers[value->id] = s;
+}
+
+/* --- in place -------------------------------------------------------------------------------------------- */
+
+/* A result that may be written over an input which dies there takes its memory. */
+static void overwrite_inputs(struct placing *p)
+{
+    const struct step_list *steps = &p->program->segment.steps;
+    for (int s = 0; s < steps->count; s++) {
+        struct value *root = overwritten_root(p->lives, steps->steps[s], s);
+        if (!root)
+            continue;
+        struct value *output = steps->steps[s]->outputs[0];
+        output->alias = root;
+        p->lives[root->id].last = p->lives[output->id].last;
+        p->lives[root->id].carried = p->lives[output->id].carried;
+    }
+}
+
+/* --- the arena ------------------------------------------------------------------------------------------- */
+
+static bool needs_arena(const struct placing *p, const struct value *value)
+{
+    enum space space = p->program->places[value->id].space;
+    if (value->alias || value->data)
+        return false;
+    if (space == SPACE_ARENA)
+        return p->lives[value->id].last >= 0 || p->lives[value->id].carried;
+    return space == SPACE_NONE && is_made_here(p, value);
+}
+
+static struct buffer value_buffer(const struct placing *p, const struct value *value, int end)
+{
+    const struct life *life = &p->lives[value->id];
+    struct operand place = p->program->places[value->id];
+    bool given = place.space == SPACE_ARENA;
+    return (struct buffer){
+        .lower = given ? 0 : life->first,
+        .upper = life->carried ? end : life->last + 1,
+        .bytes = value_bytes(value),
+        .alignment = ALIGNMENT,
+        .fixed = given ? place.offset : PLANNER_FREE,
+    };
+}
+
+static enum status collect(struct placing *p, struct arena_plan *arena)
+{
+    const struct step_list *steps = &p->program->segment.steps;
+    int end = steps->count + 1;
+    for (int i = 0; i < p->graph->value_count; i++) {
+        if (!needs_arena(p, p->graph->values[i]))
+            continue;
+        arena->owners[arena->count] = i;
+        arena->buffers[arena->count++] = value_buffer(p, p->graph->values[i], end);
+    }
+    for (int s = 0; s < steps->count; s++) {
+        size_t bytes;
+        if (!step_workspaces(steps->steps[s], p->options->specialise.threads, &bytes))
+            return error_set(p->error, STATUS_OUT_OF_MEMORY, "node '%s' (%s) needs a workspace beyond all memory",
+                             steps->steps[s]->node->name, steps->steps[s]->node->op->name);
+        if (bytes == 0)
+            continue;
+        arena->owners[arena->count] = -1 - s;
+        arena->buffers[arena->count++] =
+            (struct buffer){.lower = s, .upper = s + 1, .bytes = bytes, .alignment = ALIGNMENT, .fixed = PLANNER_FREE};
+        p->program->workspace_bytes = bytes > p->program->workspace_bytes ? bytes : p->program->workspace_bytes;
+    }
+    return STATUS_OK;
+}
+
+/* Search nodes the planner may spend on one program: a few milliseconds. */
+#define PLAN_SEARCH_NODES 20000
+
+static enum status plan_arena(struct placing *p)
+{
+    struct program *program = p->program;
+    struct region *region = &program->region;
+    size_t most = (size_t)p->graph->value_count + (size_t)program->segment.steps.count + 1;
+    struct arena_plan arena = {
+        .buffers = region_array(region, most, sizeof *arena.buffers),
+        .owners = region_array(region, most, sizeof *arena.owners),
+        .offsets = region_array(region, most, sizeof *arena.offsets),
+    };
+    if (!arena.buffers || !arena.owners || !arena.offsets)
+        return no_memory(p);
+    TRY(collect(p, &arena));
+    struct plan plan;
+    TRY(plan_memory(p->options->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan,
+                    p->error));
+    program->plan = arena;
+    program->arena_bytes = plan.height;
+    program->lower_bound_bytes = plan.lower_bound;
+    program->arena_is_least = plan.optimal;
+    for (size_t i = 0; i < arena.count; i++) {
+        if (arena.owners[i] >= 0)
+            program->places[arena.owners[i]] = (struct operand){.space = SPACE_ARENA, .offset = arena.offsets[i]};
+        else
+            program->steps[-1 - arena.owners[i]].workspace_offset = arena.offsets[i];
+    }
+    return STATUS_OK;
+}
+
+/* --- operands -------------------------------------------------------------------------------------------- */
+
+static enum status place_operand(struct placing *p, struct value *value, struct operand *operand)
+{
+    if (!value)
+        return STATUS_OK;
+    struct value *root = root_of(value);
+    if (p->program->places[root->id].space == SPACE_NONE && root->data)
+        TRY(place_constant(p, root));
+    *operand = program_place(p->program, value);
+    if (operand->space == SPACE_NONE) /* an empty tensor, which no step makes: any address will do */
+        *operand = (struct operand){.space = SPACE_ARENA};
+    return STATUS_OK;
+}
+
+static enum status place_operands(struct placing *p)
+{
+    struct program *program = p->program;
+    const struct step_list *steps = &program->segment.steps;
+    for (int s = 0; s < steps->count; s++) {
+        const struct step *step = steps->steps[s];
+        size_t count = (size_t)step->input_count + (size_t)step->output_count;
+        struct operand *operands = region_array(&program->region, count + 1, sizeof *operands);
+        if (!operands)
+            return no_memory(p);
+        for (int i = 0; i < step->input_count; i++)
+            TRY(place_operand(p, step->inputs[i], &operands[i]));
+        for (int i = 0; i < step->output_count; i++) {
+            TRY(place_operand(p, step->outputs[i], &operands[step->input_count + i]));
+        }
+        program->steps[s].step = step;
+        program->steps[s].operands = operands;
+        program->steps[s].tasks = step_tasks(step);
+        program->steps[s].workspace_bytes = step_workspace(step);
+    }
+    /* The runner reads this one even where no step does. */
+    struct operand needed;
+    return place_operand(p, program->segment.needed, &needed);
+}
+
+static enum status allocate_tables(struct placing *p)
+{
+    struct program *program = p->program;
+    struct region *region = &program->region;
+    /* Copies to outputs add at most one value and one step each. */
+    size_t values = (size_t)p->graph->value_count + (size_t)p->graph->output_count;
+    size_t steps = (size_t)program->segment.steps.count + (size_t)p->graph->output_count;
+    program->places = region_array(region, values + 1, sizeof *program->places);
+    program->place_count = (int)values;
+    program->steps = region_array(region, steps + 1, sizeof *program->steps);
+    program->constants = region_array(region, values + 1, sizeof *program->constants);
+    program->outputs = region_array(region, (size_t)p->graph->output_count + 1, sizeof *program->outputs);
+    program->makers = region_array(region, values + 1, sizeof *program->makers);
+    p->lives = region_array(region, values + 1, sizeof *p->lives);
+    bool done =
+        program->places && program->steps && program->constants && program->outputs && program->makers && p->lives;
+    return done ? STATUS_OK : no_memory(p);
+}
+
+enum status place_values(struct program *program, const struct program_options *options, struct error *error)
+{
+    struct placing p = {.program = program, .options = options, .graph = program->segment.graph, .error = error};
+    TRY(allocate_tables(&p));
+    inherit_places(&p);
+    place_inputs(&p);
+    place_slots(&p);
+    segment_lives(&program->segment, p.lives);
+    TRY(place_outputs(&p));
+    segment_lives(&program->segment, p.lives); /* again, with the copies to outputs */
+    find_makers(&p);                           /* as long as a view is a view, and no result lies over an input */
+    overwrite_inputs(&p);
+    program->step_count = program->segment.steps.count;
+    TRY(plan_arena(&p));
+    return place_operands(&p);
+}

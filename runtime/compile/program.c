@@ -1,0 +1,213 @@
+#include "runtime/compile/program.h"
+
+#include "graph/op.h"
+#include "runtime/compile/place.h"
+
+#include <string.h>
+
+static struct program *program_allocate(const struct program_options *options)
+{
+    struct program *program = allocate(options->allocator, sizeof *program, ALIGNMENT);
+    if (!program)
+        return NULL;
+    memset(program, 0, sizeof *program);
+    atomic_init(&program->references, 1);
+    region_init(&program->region, options->allocator);
+    program->id = options->id;
+    return program;
+}
+
+size_t program_table_bytes(const struct program *program)
+{
+    return sizeof *program + program->region.total - program->segment.constant_bytes;
+}
+
+enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
+                             struct error *error)
+{
+    void *copy = region_buffer(&program->region, key_bytes);
+    if (!copy)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+    program->key = memcpy(copy, key, key_bytes);
+    program->key_bytes = key_bytes;
+    program->totals = totals;
+    atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
+    atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
+    return STATUS_OK;
+}
+
+static void unregister(struct program *program)
+{
+    if (!program->totals)
+        return;
+    atomic_fetch_sub(&program->totals->table_bytes, program_table_bytes(program));
+    atomic_fetch_sub(&program->totals->constant_bytes, program->segment.constant_bytes);
+}
+
+void program_retain(struct program *program)
+{
+    atomic_fetch_add(&program->references, 1);
+}
+
+void program_release(struct program *program)
+{
+    while (program && atomic_fetch_sub(&program->references, 1) == 1) {
+        struct program *parent = program->parent;
+        const struct allocator *allocator = program->region.allocator;
+        unregister(program);
+        region_free(&program->region);
+        release(allocator, program, sizeof *program);
+        program = parent;
+    }
+}
+
+enum isa program_isa(const struct program *program)
+{
+    enum isa highest = ISA_REFERENCE;
+    for (int i = 0; i < program->step_count; i++) {
+        const struct kernel *kernel = program->steps[i].step->kernel;
+        if (kernel && kernel->isa > highest)
+            highest = kernel->isa;
+    }
+    return highest;
+}
+
+int program_most_operands(const struct program *program)
+{
+    int most = 0;
+    for (int i = 0; i < program->step_count; i++) {
+        int count = program->steps[i].step->input_count + program->steps[i].step->output_count;
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+struct operand program_place(const struct program *program, struct value *value)
+{
+    size_t offset;
+    struct value *root = value_root(value, &offset);
+    struct operand place = program->places[root->id];
+    place.offset += offset;
+    return place;
+}
+
+static enum status no_memory(const struct graph *graph, struct error *error)
+{
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'", graph->name);
+}
+
+/* What the rest of the segment waits for. */
+static enum status find_awaited(struct program *program, struct error *error)
+{
+    struct segment *segment = &program->segment;
+    program->complete = segment->rest_count == 0;
+    const struct node *last = segment_awaited(segment);
+    if (!last)
+        return STATUS_OK;
+    program->awaited = region_array(&program->region, (size_t)last->output_count + 1, sizeof *program->awaited);
+    if (!program->awaited)
+        return no_memory(segment->graph, error);
+    for (int i = 0; i < last->output_count; i++)
+        if (last->outputs[i] && last->outputs[i]->dims_at_run)
+            program->awaited[program->awaited_count++] = last->outputs[i];
+    /* Results whose sizes are not known yet are handed over by a continuation, even where no node remains. */
+    if (program->awaited_count > 0)
+        program->complete = false;
+    return STATUS_OK;
+}
+
+static enum status build(struct program *program, const struct program_options *options, struct graph *graph,
+                         struct error *error)
+{
+    TRY(specialise(graph, &options->specialise, &program->segment, error));
+    program->constant_bytes = program->segment.constant_bytes + (program->parent ? program->parent->constant_bytes : 0);
+    TRY(find_awaited(program, error));
+    TRY(place_values(program, options, error));
+    size_t total;
+    if (!add_size(options->weight_bytes, program->constant_bytes, &total) ||
+        !add_size(total, program->arena_bytes, &total) || total > options->memory_limit)
+        return error_set(error, STATUS_MEMORY_LIMIT,
+                         "these input shapes need %zu bytes (weights %zu, constants %zu, arena %zu), past the limit of "
+                         "%zu",
+                         total, options->weight_bytes, program->constant_bytes, program->arena_bytes,
+                         options->memory_limit);
+    return STATUS_OK;
+}
+
+/* Hands the program over, or releases it. */
+static enum status finish(struct program *program, enum status status, struct program **result)
+{
+    *result = status == STATUS_OK ? program : NULL;
+    if (status != STATUS_OK)
+        program_release(program);
+    return status;
+}
+
+enum status program_create(const struct program_options *options, const struct graph *graph,
+                           const struct known_input *inputs, struct program **result, struct error *error)
+{
+    *result = NULL;
+    struct program *program = program_allocate(options);
+    struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
+    if (!own) {
+        program_release(program);
+        return no_memory(graph, error);
+    }
+    for (int i = 0; i < own->input_count; i++) {
+        own->inputs[i]->dtype = inputs[i].dtype;
+        own->inputs[i]->rank = inputs[i].rank;
+        memcpy(own->inputs[i]->dims, inputs[i].dims, (size_t)inputs[i].rank * sizeof *inputs[i].dims);
+    }
+    return finish(program, build(program, options, own, error), result);
+}
+
+/* A copy of the parent's graph with what remains as its nodes; value ids, and so places, stay the same. */
+static struct graph *clone_rest(const struct program *parent, struct region *region)
+{
+    struct graph rest = *parent->segment.graph;
+    rest.nodes = parent->segment.rest;
+    rest.node_count = parent->segment.rest_count;
+    return graph_clone(&rest, region);
+}
+
+static bool learn(struct program *program, struct graph *own, const void *content, const struct known_input *awaited)
+{
+    const struct program *parent = program->parent;
+    if (parent->segment.needed) {
+        struct value *value = own->values[parent->segment.needed->id];
+        size_t bytes = value_bytes(value);
+        void *copy = region_buffer(&program->region, bytes + 1);
+        if (!copy)
+            return false;
+        if (bytes) /* an empty input may have no memory */
+            memcpy(copy, content, bytes);
+        value->alias = NULL;
+        value->data = copy;
+        value->bytes = bytes;
+    }
+    for (int i = 0; i < parent->awaited_count; i++) {
+        struct value *value = own->values[parent->awaited[i]->id];
+        value->dtype = awaited[i].dtype;
+        value->rank = awaited[i].rank;
+        memcpy(value->dims, awaited[i].dims, (size_t)awaited[i].rank * sizeof *awaited[i].dims);
+        value->dims_at_run = false;
+    }
+    return true;
+}
+
+enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
+                             const struct known_input *awaited, struct program **result, struct error *error)
+{
+    *result = NULL;
+    struct program *program = program_allocate(options);
+    struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
+    if (program) {
+        program_retain(parent);
+        program->parent = parent;
+    }
+    if (!own || !learn(program, own, content, awaited)) {
+        program_release(program);
+        return no_memory(parent->segment.graph, error);
+    }
+    return finish(program, build(program, options, own, error), result);
+}

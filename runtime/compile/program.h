@@ -1,0 +1,125 @@
+/* A program: a graph made concrete for one set of input shapes. A flat list of kernel calls whose every operand has a
+ * place, known before the first run. Immutable once made; shared by reference count. */
+#ifndef INFER_RUNTIME_COMPILE_PROGRAM_H
+#define INFER_RUNTIME_COMPILE_PROGRAM_H
+
+#include "graph/planner/planner.h"
+#include "runtime/compile/specialise.h"
+
+#include <stdatomic.h>
+
+/* Where an operand lies. */
+enum space {
+    SPACE_NONE,     /* absent */
+    SPACE_ARENA,    /* offset in the context's arena */
+    SPACE_CONSTANT, /* index in program->constants */
+    SPACE_INPUT,    /* the caller's input */
+    SPACE_OUTPUT,   /* the caller's, or the context's, output */
+    SPACE_SLOT,     /* a buffer of the context whose size only the run tells (outputs of Loop and Scan) */
+};
+
+struct operand {
+    enum space space;
+    uint32_t index;
+    size_t offset; /* bytes */
+};
+
+struct program_step {
+    const struct step *step;
+    const struct operand *operands; /* inputs, then outputs */
+    int tasks;
+    size_t workspace_offset, workspace_bytes; /* of one thread; in the arena */
+};
+
+/* An output that this program is the first to write: the runner gives it memory before the first step. */
+struct output_binding {
+    int index;
+    const struct value *value;
+};
+
+/* What the planner placed in the arena. */
+struct arena_plan {
+    struct buffer *buffers; /* time is the index of a step */
+    int *owners;            /* value id, or -1 - step for a workspace */
+    size_t *offsets;
+    size_t count;
+};
+
+/* Of the programs of a session that exist: in its table, or held by a context that ran them. */
+struct program_totals {
+    atomic_size_t table_bytes, constant_bytes;
+};
+
+struct program {
+    atomic_int references;
+    struct region region;
+    const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
+    size_t key_bytes;
+    struct program_totals *totals; /* NULL: not registered */
+    uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent;        /* a continuation's; retained */
+    struct segment segment;
+    struct program_step *steps;
+    int step_count;
+    const void **constants;
+    int constant_count;
+    struct output_binding *outputs;
+    int output_count;
+    struct arena_plan plan;
+    size_t arena_bytes, lower_bound_bytes, workspace_bytes, constant_bytes; /* constants: the parent's too */
+    bool arena_is_least; /* proven: no plan in this order of steps is lower */
+    int slot_count;      /* including the parent's */
+
+    /* Places of values by id (SPACE_NONE: not placed yet); of roots, see value_root. */
+    struct operand *places;
+    int place_count;
+    int *makers; /* by value id: the step that writes it, -1: none (a view, an input, made by the parent) */
+
+    /* What the rest waits for. Nothing when `complete`. */
+    bool complete;
+    struct value **awaited; /* their dims (and for slots their rank) are known once the steps have run */
+    int awaited_count;
+};
+
+struct program_options {
+    const struct allocator *allocator;
+    struct specialise_options specialise;
+    size_t memory_limit; /* of weights + constants + arena; SIZE_MAX: none */
+    size_t weight_bytes;
+    uint64_t id;
+};
+
+struct known_input {
+    enum dtype dtype;
+    int rank;
+    const int64_t *dims;
+};
+
+/* The program for a graph and its input shapes, which have been checked against it. `graph` must outlive it. */
+enum status program_create(const struct program_options *options, const struct graph *graph,
+                           const struct known_input *inputs, struct program **program, struct error *error);
+
+/* The rest of `parent`, once what it waits for is known: `content` of the needed value (copied), or the dimensions of
+ * the awaited ones. */
+enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
+                             const struct known_input *awaited, struct program **program, struct error *error);
+
+/* Gives a program its key, a copy, and adds it to the totals until it is freed. */
+enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
+                             struct error *error);
+
+void program_retain(struct program *program);
+void program_release(struct program *program); /* NULL is fine */
+
+/* All it holds but its constants, without its parent. */
+size_t program_table_bytes(const struct program *program);
+/* Of the step that has the most, inputs and outputs. */
+int program_most_operands(const struct program *program);
+
+/* The highest that one of its kernels is made for. */
+enum isa program_isa(const struct program *program);
+
+/* The place of a value of the program. */
+struct operand program_place(const struct program *program, struct value *value);
+
+#endif

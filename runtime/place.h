@@ -1,9 +1,0 @@
-/* Gives every operand of a program its place: in-place results, outputs, slots, and the plan of the arena. */
-#ifndef INFER_RUNTIME_PLACE_H
-#define INFER_RUNTIME_PLACE_H
-
-#include "runtime/program.h"
-
-enum status place_values(struct program *program, const struct program_options *options, struct error *error);
-
-#endif
