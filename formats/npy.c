@@ -110,11 +110,7 @@ static void reorder(const struct npy_array *array, const void *from, unsigned it
         params.output_strides[axis] = to_stride;
         to_stride *= array->dims[axis];
     }
-    const struct kernel *kernel = kernel_select(FAMILY_copy, &params, ISA_REFERENCE);
-    const struct kernel_call call = {.inputs = &from, .outputs = &array->data};
-    int tasks = kernel->tasks(&params);
-    for (int task = 0; task < tasks; task++)
-        kernel->run(&params, &call, task);
+    copy_now(&params, from, array->data);
 }
 
 static enum status read_fortran(struct npy_array *array, unsigned item_bytes, struct npy_source *source,

@@ -122,6 +122,24 @@ static inline const char *value_shape_text(const struct graph *graph, const stru
     return shape_text(graph, value->rank, value->dims, buffer, bytes);
 }
 
+/* The value whose memory `value` lies in, and where in it (bytes). */
+static inline struct value *value_root(struct value *value, size_t *offset)
+{
+    size_t sum = 0;
+    while (value->alias) {
+        sum += value->alias_offset;
+        value = value->alias;
+    }
+    if (offset)
+        *offset = sum;
+    return value;
+}
+
+/* Adds the nodes of `body` to `target`, with new values in `values`: body input i becomes inputs[i], output i becomes
+ * outputs[i] (made by an Identity where the body hands an input or a constant through). */
+enum status inline_graph(const struct graph *body, struct graph *values, struct graph *target,
+                         struct value *const *inputs, struct value *const *outputs, struct error *error);
+
 /* How deep graphs may nest: a limit for everything that recurses through them. */
 #define DEEPEST_SUBGRAPH 32
 

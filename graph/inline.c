@@ -1,5 +1,4 @@
 #include "graph/op.h"
-#include "runtime/compile/specialise.h"
 
 struct mapping {
     struct value **to; /* by id in the body */

@@ -10,8 +10,7 @@
 #ifndef INFER_GRAPH_OP_H
 #define INFER_GRAPH_OP_H
 
-#include "graph/graph.h"
-#include "graph/steps/step.h"
+#include "graph/control.h"
 #include "kernels/convert.h"
 #include "kernels/copy.h"
 #include "kernels/kernel.h"
@@ -25,14 +24,32 @@ enum op_flags {
     OP_ELEMENTWISE = 4, /* an element of the result comes from the elements at its place in the inputs, broadcast */
 };
 
+/* What lowering makes: a kernel call, or, with `control`, the runs of a body. All pointers are the giver's but those to
+ * values, to the node and to the body. */
+struct emission {
+    enum kernel_family family;
+    const void *params;
+    size_t params_bytes;
+    const struct control *control;
+    int input_count, output_count;
+    struct value *const *inputs, *const *outputs;
+    uint32_t in_place; /* bit i: output 0 may be written where input i lies, element for element */
+    const struct node *node;
+};
+
+/* Takes emissions one by one; operators need not know what becomes of them. */
+struct receiver {
+    enum status (*take)(struct receiver *receiver, const struct emission *emission, struct error *error);
+};
+
 struct op_context {
     struct graph *graph; /* where new values and nodes go */
     struct node *node;
     struct error *error;
-    const struct value *needed; /* set along with STATUS_NEEDS_VALUE */
-    struct step_list *steps;    /* lower: receives the steps */
-    struct graph *expansion;    /* expand: receives the nodes (values still go to `graph`) */
-    enum isa isa;               /* lower: the highest kernels allowed */
+    const struct value *needed;       /* set along with STATUS_NEEDS_VALUE */
+    struct graph *expansion;          /* expand: receives the nodes (values still go to `graph`) */
+    struct receiver *receiver;        /* lower: takes what is emitted */
+    const struct kernel_facts *facts; /* lower: what kernels there may be */
 };
 
 struct op {
@@ -163,11 +180,11 @@ void contiguous_strides(int rank, const int64_t *dims, int64_t *strides);
 /* Strides of `value` seen as a tensor of the broadcast shape: 0 where it repeats. */
 void broadcast_strides(const struct value *value, int rank, int64_t *strides);
 
-/* Appends a kernel call; parameters are copied. Selects the kernel; an error names the type where none supports it.
- * *step may be NULL. Inputs may be NULL where the family allows it. */
+/* Emits a kernel call; an error names the type where no kernel supports it. Inputs may be NULL where the family allows
+ * it. in_place: see struct emission. */
 enum status op_emit(struct op_context *c, enum kernel_family family, const void *params, size_t params_bytes,
                     int input_count, struct value *const *inputs, int output_count, struct value *const *outputs,
-                    struct step **step);
+                    uint32_t in_place);
 /* A value between two steps of one node. NULL: no memory. */
 struct value *op_temporary(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims);
 /* `output` has the same bytes as `input`, from `offset` (bytes) on: no step, the same memory. */

@@ -54,28 +54,22 @@ static enum status no_kernel(struct op_context *c, enum kernel_family family, in
 
 enum status op_emit(struct op_context *c, enum kernel_family family, const void *params, size_t params_bytes,
                     int input_count, struct value *const *inputs, int output_count, struct value *const *outputs,
-                    struct step **emitted)
+                    uint32_t in_place)
 {
-    struct region *region = c->steps->region;
-    struct step step = {
-        .kernel = kernel_select(family, params, c->isa),
-        .params = copy_bytes(region, params, params_bytes),
+    struct emission emission = {
+        .family = family,
+        .params = params,
         .params_bytes = params_bytes,
-        .inputs = copy_bytes(region, inputs, (size_t)input_count * sizeof *inputs),
+        .inputs = inputs,
         .input_count = input_count,
-        .outputs = copy_bytes(region, outputs, (size_t)output_count * sizeof *outputs),
+        .outputs = outputs,
         .output_count = output_count,
+        .in_place = in_place,
         .node = c->node,
     };
-    if (!step.kernel)
+    if (!family_supports(family, params, c->facts))
         return no_kernel(c, family, input_count, inputs);
-    if (!step.params || !step.inputs || !step.outputs)
-        return op_no_memory(c);
-    step_mark_in_place(&step);
-    struct step *copy = step_list_append(c->steps, &step);
-    if (emitted)
-        *emitted = copy;
-    return copy ? STATUS_OK : op_no_memory(c);
+    return c->receiver->take(c->receiver, &emission, c->error);
 }
 
 struct value *op_temporary(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims)
@@ -111,7 +105,7 @@ enum status op_copy(struct op_context *c, struct value *input, struct value *out
     if (copies_nothing(params))
         return STATUS_OK;
     copy_merge_axes(params);
-    return op_emit(c, FAMILY_copy, params, sizeof *params, 1, &input, 1, &output, NULL);
+    return op_emit(c, FAMILY_copy, params, sizeof *params, 1, &input, 1, &output, 0);
 }
 
 enum status op_cast(struct op_context *c, struct value *input, struct value *output, bool saturate)
@@ -153,7 +147,7 @@ enum status op_pointwise(struct op_context *c, struct pointwise_params *params, 
     }
     pointwise_add_axis(params);
     return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, params->output_count,
-                   outputs, NULL);
+                   outputs, 0);
 }
 
 struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data)

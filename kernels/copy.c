@@ -24,3 +24,14 @@ void copy_merge_axes(struct copy_params *p)
         remove_axis(p, axis);
     }
 }
+
+void copy_now(const struct copy_params *params, const void *from, void *to)
+{
+    static const struct kernel_facts facts = {.threads = 1}; /* with no CPU bits: the plain kernel, whose plan is too */
+    struct fault fault = {0};
+    struct kernel_call call = {.inputs = &from, .outputs = &to, .fault = &fault};
+    struct kernel_plan plan;
+    const struct kernel *kernel = kernel_select(FAMILY_copy, params, &facts);
+    kernel_make_plan(kernel, params, &facts, NULL, &plan);
+    kernel_run_alone(kernel, &plan, &call);
+}

@@ -17,4 +17,7 @@ struct copy_params {
 /* Joins axes that both sides walk without a gap, so that the inner loop is as long as can be. */
 void copy_merge_axes(struct copy_params *params);
 
+/* A copy on the calling thread, outside any step. */
+void copy_now(const struct copy_params *params, const void *from, void *to);
+
 #endif

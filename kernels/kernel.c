@@ -1,5 +1,6 @@
 #include "kernels/kernel.h"
 
+#include <cpuid.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +24,18 @@ static const char *const family_names[FAMILY_COUNT] = {
 
 static const char *const isa_names[] = {"reference", "avx2", "avx512"};
 
+/* Registers of the answer to CPUID, and a bit in one of them. The compiler's own test names these features only in its
+ * later versions. */
+enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+static bool has_leaf_bit(unsigned leaf, unsigned subleaf, enum cpuid_register reg, unsigned bit)
+{
+    unsigned answer[4];
+    if (!__get_cpuid_count(leaf, subleaf, &answer[0], &answer[1], &answer[2], &answer[3]))
+        return false;
+    return answer[reg] >> bit & 1;
+}
+
 void kernel_fault(const struct kernel_call *call, const char *format, ...)
 {
     if (call->fault->set)
@@ -34,14 +47,64 @@ void kernel_fault(const struct kernel_call *call, const char *format, ...)
     call->fault->set = true;
 }
 
-const struct kernel *kernel_select(enum kernel_family family, const void *params, enum isa highest)
+const struct kernel *kernel_at(size_t index)
 {
-    for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++) {
-        const struct kernel *kernel = kernels[i];
-        if (kernel->family == family && kernel->isa <= highest && (!kernel->supports || kernel->supports(params)))
+    return index < sizeof kernels / sizeof kernels[0] ? kernels[index] : NULL;
+}
+
+bool kernel_fits(const struct kernel *kernel, enum kernel_family family, const void *params,
+                 const struct kernel_facts *facts)
+{
+    return kernel->family == family && !(kernel->requires & ~facts->cpu) &&
+           !(kernel->constant_inputs & ~facts->constant_inputs) && (!kernel->supports || kernel->supports(params));
+}
+
+const struct kernel *kernel_select(enum kernel_family family, const void *params, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel;
+    for (size_t i = 0; (kernel = facts->kernels ? facts->kernels[i] : kernel_at(i)); i++)
+        if (kernel_fits(kernel, family, params, facts))
             return kernel;
-    }
     return NULL;
+}
+
+bool family_supports(enum kernel_family family, const void *params, const struct kernel_facts *facts)
+{
+    return kernel_select(family, params, facts) != NULL;
+}
+
+bool family_prefers_channels_last(enum kernel_family family, const void *params, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel = kernel_select(family, params, facts);
+    return kernel && kernel->channels_last;
+}
+
+bool kernel_make_plan(const struct kernel *kernel, const void *params, const struct kernel_facts *facts,
+                      struct region *region, struct kernel_plan *plan)
+{
+    *plan = (struct kernel_plan){.params = params};
+    if (kernel->plan)
+        return kernel->plan(params, facts, region, plan);
+    plan->phases = 1;
+    plan->tasks[0] = kernel->tasks ? kernel->tasks(params) : 1;
+    plan->task_bytes = kernel->workspace_bytes ? align_up(kernel->workspace_bytes(params), ALIGNMENT) : 0;
+    return true;
+}
+
+bool kernel_plan_workspace(const struct kernel_plan *plan, int threads, size_t *bytes)
+{
+    int most = 0;
+    for (int i = 0; i < plan->phases; i++)
+        most = plan->tasks[i] > most ? plan->tasks[i] : most;
+    size_t lanes = (size_t)(most < threads ? most : threads), shared = align_up(plan->shared_bytes, ALIGNMENT);
+    return multiply_size(plan->task_bytes, lanes, bytes) && add_size(*bytes, shared, bytes);
+}
+
+void kernel_run_alone(const struct kernel *kernel, const struct kernel_plan *plan, struct kernel_call *call)
+{
+    for (call->phase = 0; call->phase < plan->phases; call->phase++)
+        for (int task = 0; task < plan->tasks[call->phase] && !call->fault->set; task++)
+            kernel->run(plan, call, task);
 }
 
 const char *kernel_family_name(enum kernel_family family)
@@ -49,13 +112,47 @@ const char *kernel_family_name(enum kernel_family family)
     return (unsigned)family < FAMILY_COUNT ? family_names[family] : "unknown";
 }
 
-enum isa isa_detect(void)
+unsigned cpu_detect(void)
 {
+    unsigned bits = 0;
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        return ISA_AVX512;
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? ISA_AVX2 : ISA_REFERENCE;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 0;
+    bits = CPU_AVX2 | CPU_FMA;
+    if (has_leaf_bit(1, 0, CPUID_ECX, 29))
+        bits |= CPU_F16C;
+    if (has_leaf_bit(7, 1, CPUID_EAX, 4))
+        bits |= CPU_AVX_VNNI;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return bits;
+    bits |= CPU_AVX512;
+    if (has_leaf_bit(7, 0, CPUID_ECX, 11))
+        bits |= CPU_AVX512_VNNI;
+    if (has_leaf_bit(7, 1, CPUID_EAX, 5))
+        bits |= CPU_AVX512_BF16;
+    return bits;
+}
+
+unsigned isa_bits(enum isa isa)
+{
+    static const unsigned avx2 = CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX_VNNI;
+    switch (isa) {
+    case ISA_REFERENCE:
+        return 0;
+    case ISA_AVX2:
+        return avx2;
+    default:
+        return avx2 | CPU_AVX512 | CPU_AVX512_VNNI | CPU_AVX512_BF16;
+    }
+}
+
+enum isa isa_of(unsigned cpu)
+{
+    enum isa isa = ISA_REFERENCE;
+    while (isa < ISA_AVX512 && (cpu & ~isa_bits(isa)))
+        isa++;
+    return isa;
 }
 
 const char *isa_name(enum isa isa)

@@ -12,7 +12,28 @@ enum kernel_family {
     FAMILY_COUNT
 };
 
+/* What a CPU has: a kernel asks for bits, never for a place on a ladder. AVX-512 stands for F, BW, VL and DQ together.
+ */
+enum cpu_bit {
+    CPU_AVX2 = 1,
+    CPU_FMA = 2,
+    CPU_F16C = 4,
+    CPU_AVX512 = 8,
+    CPU_AVX_VNNI = 16,
+    CPU_AVX512_VNNI = 32,
+    CPU_AVX512_BF16 = 64,
+};
+
+/* Names for sets of bits, as users give and read them. */
 enum isa { ISA_REFERENCE = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
+
+/* What a kernel is chosen by, beside the parameters of its problem. */
+struct kernel_facts {
+    unsigned cpu;             /* CPU_... bits that may be used */
+    int threads;              /* tasks that run at once; the cut into tasks may depend on it, results never */
+    uint32_t constant_inputs; /* bit i: input i is the same in every run, and known now */
+    const struct kernel *const *kernels; /* those to choose among, ended by NULL; NULL: all */
+};
 
 /* A fault is a value met at run time that has no answer: an index out of range, an integer division by zero. */
 struct fault {
@@ -20,38 +41,95 @@ struct fault {
     char text[160];
 };
 
+#define KERNEL_PHASES 3
+#define KERNEL_PACKS 2
+
+/* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on
+ * source, form and geometry (the weight store), so nothing else may go into its bytes. */
+struct kernel_pack {
+    int input;
+    uint32_t form;     /* the kernel's name for this order; another number where the order changes */
+    uint64_t geometry; /* what the order depends on beside the input's own bytes, type and strides */
+    size_t bytes;
+    int tasks; /* that it is made by */
+};
+
+/* How a kernel goes about one problem; made once, when the program is. Immutable, in the program's region. */
+struct kernel_plan {
+    const void *params; /* the step's */
+    const void *state;  /* the kernel's own: blocking, offset tables */
+    int phases;         /* at least 1; every task of a phase has ended before the next phase begins */
+    int tasks[KERNEL_PHASES];
+    size_t task_bytes;   /* workspace of one task in flight */
+    size_t shared_bytes; /* workspace of the whole step, the same in all its phases */
+    int pack_count;
+    struct kernel_pack packs[KERNEL_PACKS];
+};
+
 struct kernel_call {
     const void *const *inputs; /* NULL where an optional operand is absent */
     void *const *outputs;      /* NULL where nobody reads an optional output */
-    void *workspace;           /* of this task alone, aligned to ALIGNMENT */
-    struct fault *fault;       /* of this task alone */
+    const void *const *packed; /* by pack of the plan */
+    void *workspace;           /* of this task alone, aligned to ALIGNMENT; holds anything */
+    void *shared;              /* of the step, aligned to ALIGNMENT; holds anything before the first phase */
+    int phase;
+    struct fault *fault; /* of this task alone */
     /* For families whose output size depends on data: output_dims[i] receives the true dimensions of output i, which
      * lie within the ones the program was made for. NULL entries elsewhere. */
     int64_t *const *output_dims;
 };
 
+/* The arithmetic of an element (which operations, in which order) depends on the problem without its batch: never on
+ * the task, the tile or the thread that it is computed in. The runtime calls the tasks of a phase in any order, each
+ * once. No access outside an operand, ever; packs and workspace are as large as the plan says. */
 struct kernel {
-    const char *name; /* family_type_isa: gemm_f32_12x32_avx512 */
+    const char *name; /* family_type_set: gemm_f32_12x32_avx512 */
     enum kernel_family family;
-    enum isa isa;
-    bool (*supports)(const void *params);
+    unsigned requires;        /* CPU_... bits */
+    uint32_t constant_inputs; /* bit i: input i must be constant */
+    bool channels_last;       /* of a family that works on images: it runs best where channels lie next to each other */
+    bool (*supports)(const void *params); /* NULL: all parameters */
+    /* Fills in the plan, of which `params` is set and all else is zero; what it points to goes in the region. False: no
+     * memory. NULL: one phase as `tasks` and `workspace_bytes` say. */
+    bool (*plan)(const void *params, const struct kernel_facts *facts, struct region *region, struct kernel_plan *plan);
+    int (*tasks)(const void *params);              /* NULL: 1 */
     size_t (*workspace_bytes)(const void *params); /* of one task; NULL: none */
-    bool channels_last; /* of a family that works on images: it runs best where channels lie next to each other */
-    int (*tasks)(const void *params); /* from the problem alone, never the machine; NULL: 1 */
-    void (*run)(const void *params, const struct kernel_call *call, int task);
+    /* Writes the part of pack `which` that belongs to `task`; from: the input. NULL: it packs nothing. */
+    void (*pack)(const struct kernel_plan *plan, int which, const void *from, void *to, int task);
+    void (*run)(const struct kernel_plan *plan, const struct kernel_call *call, int task);
 };
 
 /* Parameters are trusted: `lower` has proven ranks, sizes, types and overflow. The one thing left is a fault. */
 void kernel_fault(const struct kernel_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The first kernel that supports the parameters, best ISA first, none above `highest`. NULL where there is none. */
-const struct kernel *kernel_select(enum kernel_family family, const void *params, enum isa highest);
+/* Every kernel there is, by index, best first; NULL past the last. One that another always comes before (a special
+ * algorithm's general twin) is found here, for tests and benchmarks. */
+const struct kernel *kernel_at(size_t index);
+/* Whether a kernel can solve the problem: its CPU bits, its constant inputs, its parameters. */
+bool kernel_fits(const struct kernel *kernel, enum kernel_family family, const void *params,
+                 const struct kernel_facts *facts);
+/* The first that fits. NULL where there is none. */
+const struct kernel *kernel_select(enum kernel_family family, const void *params, const struct kernel_facts *facts);
+/* Whether any kernel would take these parameters, and whether the one that would be chosen likes channels last. */
+bool family_supports(enum kernel_family family, const void *params, const struct kernel_facts *facts);
+bool family_prefers_channels_last(enum kernel_family family, const void *params, const struct kernel_facts *facts);
+/* The plan of a kernel that fits. False: no memory. */
+bool kernel_make_plan(const struct kernel *kernel, const void *params, const struct kernel_facts *facts,
+                      struct region *region, struct kernel_plan *plan);
+/* Bytes of workspace of a plan whose tasks run `threads` at a time; false where they pass all memory. */
+bool kernel_plan_workspace(const struct kernel_plan *plan, int threads, size_t *bytes);
+/* Runs all phases on the calling thread, task after task, until one has a fault. `call` needs no phase. */
+void kernel_run_alone(const struct kernel *kernel, const struct kernel_plan *plan, struct kernel_call *call);
+
 /* Multiplications and additions of a problem; 0 for the families where they are not what takes the time. */
 double kernel_flops(enum kernel_family family, const void *params);
 const char *kernel_family_name(enum kernel_family family);
 
-/* Highest ISA this CPU has and the operating system lets us use. */
-enum isa isa_detect(void);
+/* The bits that this CPU has and the operating system lets us use. */
+unsigned cpu_detect(void);
+/* The bits that a set may use, and the lowest set that holds them all. */
+unsigned isa_bits(enum isa isa);
+enum isa isa_of(unsigned cpu);
 const char *isa_name(enum isa isa); /* "reference", "avx2", "avx512" */
 bool isa_from_name(const char *name, enum isa *isa);
 

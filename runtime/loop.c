@@ -89,17 +89,6 @@ static enum status loop_of(struct runner *runner, const struct control *control,
     return loop_create(runner, control, loop, error);
 }
 
-/* A copy on this thread, outside any step. */
-static void run_copy(const struct copy_params *params, const void *from, void *to)
-{
-    struct fault fault = {0};
-    struct kernel_call call = {.inputs = &from, .outputs = &to, .fault = &fault};
-    const struct kernel *kernel = kernel_select(FAMILY_copy, params, ISA_REFERENCE);
-    int tasks = kernel->tasks(params);
-    for (int task = 0; task < tasks; task++)
-        kernel->run(params, &call, task);
-}
-
 /* --- one iteration --------------------------------------------------------------------------------------- */
 
 struct iteration {
@@ -262,7 +251,7 @@ static enum status give_stacked(const struct iteration *it, int k, int axis)
     }
     params.input_strides[axis] = stride;
     TRY(slot_reserve(it->outer, result, tensor.bytes, it->error));
-    run_copy(&params, slot->data, result->data);
+    copy_now(&params, slot->data, result->data);
     result->shape = (struct known_input){slot->shape.dtype, rank, result->dims};
     memcpy(result->dims, tensor.dims, sizeof result->dims);
     return STATUS_OK;
@@ -357,7 +346,7 @@ static enum status cut(const struct iteration *it, int k, int64_t position)
     TRY(slot_reserve(it->outer, slot, slice->bytes, it->error));
     slice->data = slot->data;
     if (slice->bytes)
-        run_copy(&params, whole.data, slot->data);
+        copy_now(&params, whole.data, slot->data);
     return STATUS_OK;
 }
 

@@ -1,7 +1,5 @@
 #include "runtime/runner.h"
 
-#include "graph/op.h"
-
 #include "formats/hash.h"
 #include "graph/op.h"
 #include "runtime/thread_pool.h"
@@ -376,9 +374,9 @@ void *runner_pointer(struct runner *runner, const struct program *program, struc
 /* --- steps ----------------------------------------------------------------------------------------------- */
 
 struct step_run {
-    const struct program_step *step;
+    const struct step *step;
     struct kernel_call call;
-    char *workspace;
+    char *workspace;      /* of the tasks */
     struct fault *faults; /* by thread */
 };
 
@@ -388,9 +386,9 @@ static void run_task(void *user, int task, int thread)
     if (run->faults[thread].set)
         return;
     struct kernel_call call = run->call;
-    call.workspace = memory_at(run->workspace, (size_t)thread * run->step->workspace_bytes);
+    call.workspace = memory_at(run->workspace, (size_t)thread * run->step->plan.task_bytes);
     call.fault = &run->faults[thread];
-    run->step->step->kernel->run(run->step->step->params, &call, task);
+    run->step->kernel->run(&run->step->plan, &call, task);
 }
 
 /* The dimensions a kernel reports go to the awaited entry of that value. */
@@ -433,16 +431,24 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
         runner->operand_pointers[i] = runner_pointer(runner, program, step->operands[i]);
     for (int i = 0; i < from->output_count; i++)
         runner->dims_pointers[i] = reported_dims(runner, program, from->outputs[i]);
+    char *workspace = memory_at(runner->arena, step->workspace_offset);
     struct step_run run = {
-        .step = step,
+        .step = from,
         .call = {.inputs = runner->operand_pointers,
                  .outputs = (void *const *)(uintptr_t)(runner->operand_pointers + from->input_count),
+                 .packed = step->packed,
+                 .shared = workspace,
                  .output_dims = runner->dims_pointers},
-        .workspace = memory_at(runner->arena, step->workspace_offset),
+        .workspace = memory_at(workspace, align_up(from->plan.shared_bytes, ALIGNMENT)),
         .faults = runner->faults,
     };
-    thread_pool_run(runner->pool, step->tasks, run_task, &run);
-    return report_fault(runner, from, error);
+    enum status status = STATUS_OK;
+    for (int phase = 0; phase < from->plan.phases && status == STATUS_OK; phase++) {
+        run.call.phase = phase;
+        thread_pool_run(runner->pool, from->plan.tasks[phase], run_task, &run);
+        status = report_fault(runner, from, error);
+    }
+    return status;
 }
 
 infer_tensor runner_tensor(struct runner *runner, const struct program *program, const struct value *value,
@@ -499,8 +505,8 @@ static infer_step describe(struct runner *runner, const struct program *program,
         .inputs = runner->operand_tensors,
         .outputs = runner->operand_tensors + from->input_count,
         .output_names = runner->operand_names + from->input_count,
-        .tasks = step->tasks,
-        .flops = from->kernel ? kernel_flops(from->kernel->family, from->params) : 0,
+        .tasks = from->kernel ? from->plan.tasks[0] : 1,
+        .flops = from->kernel ? kernel_flops(from->family, from->params) : 0,
     };
 }
 
@@ -526,13 +532,10 @@ static void show_in_order(struct runner *runner, const struct value *value, infe
     memcpy(params.dims, value->dims, sizeof params.dims);
     memcpy(params.input_strides, value->strides, sizeof params.input_strides);
     contiguous_strides(value->rank, value->dims, params.output_strides);
-    const struct kernel *kernel = kernel_select(FAMILY_copy, &params, ISA_REFERENCE);
     void *ordered = allocate(runner->allocator, tensor.bytes, ALIGNMENT);
     if (!ordered)
         return;
-    struct kernel_call call = {.inputs = (const void *[]){tensor.data}, .outputs = (void *[]){ordered}};
-    for (int task = 0; task < kernel->tasks(&params); task++)
-        kernel->run(&params, &call, task);
+    copy_now(&params, tensor.data, ordered);
     tensor.data = ordered;
     runner->observer->value(runner->observer->user, value->name, &tensor);
     release(runner->allocator, ordered, tensor.bytes);

@@ -1,7 +1,6 @@
 #include "runtime/session.h"
 
 #include "graph/op.h"
-#include "graph/passes/passes.h"
 #include "runtime/cores.h"
 
 #include <stdlib.h>
@@ -12,7 +11,7 @@
 /* INFER_ISA lowers what AUTO chooses; a set the CPU lacks is refused either way. */
 static enum status choose_isa(infer_isa wanted, enum isa *isa, struct error *error)
 {
-    enum isa have = isa_detect();
+    enum isa have = isa_of(cpu_detect());
     const char *name = getenv("INFER_ISA");
     *isa = have;
     if (wanted != INFER_ISA_AUTO)
@@ -44,7 +43,9 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->memory_saving = chosen->memory_saving;
     session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
-    return choose_isa(chosen->isa, &session->isa, error);
+    TRY(choose_isa(chosen->isa, &session->isa, error));
+    session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
+    return STATUS_OK;
 }
 
 /* What the limit leaves beside the weights and the constants that the session has folded already. */
@@ -62,7 +63,7 @@ static enum status session_start(struct infer_session *session, const infer_sess
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
-    struct pass_context context = {.options = {.isa = session->isa, .constant_limit = constant_limit(session)}};
+    struct pass_context context = {.resolve = {plain_evaluator(&session->facts), constant_limit(session)}};
     if (!session->no_optimize)
         TRY(run_passes(session->graph, &context, NULL, error));
     session->constant_bytes = context.constant_bytes;
@@ -148,11 +149,10 @@ enum status session_program(struct infer_session *session, const void *key, size
     pthread_mutex_unlock(&session->mutex);
     struct program_options options = {
         .allocator = session->allocator,
-        .specialise = {.isa = session->isa,
+        .specialise = {.facts = session->facts,
                        .fuse = !session->no_optimize,
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
-                       .threads = session->threads,
                        .constant_limit = constant_limit(session)},
         .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,

@@ -23,6 +23,7 @@ struct infer_session {
     struct graph *graph;
     size_t constant_bytes;
     enum isa isa;
+    struct kernel_facts facts; /* of this CPU and the options */
     int threads;
     bool no_optimize, memory_saving;
     bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */

@@ -140,7 +140,7 @@ static void list_nodes(struct node *const *nodes, int count, char *text, size_t 
 static struct graph *optimised(struct rig *rig, size_t limit)
 {
     struct error error = {0};
-    struct pass_context context = {.options = {.constant_limit = limit}};
+    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), limit}};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *copy = graph_clone(rig->graph, &rig->maker.region);
@@ -154,7 +154,7 @@ static struct segment specialised(struct rig *rig, struct graph *graph)
 {
     struct error error = {0};
     struct segment segment;
-    struct specialise_options options = {.fuse = true, .threads = 1, .constant_limit = SIZE_MAX};
+    struct specialise_options options = {.facts = plain_facts, .fuse = true, .constant_limit = SIZE_MAX};
     for (int i = 0; i < graph->input_count; i++)
         memcpy(graph->inputs[i]->dims, rig->input_dims[i], sizeof rig->input_dims[i]);
     ck_assert_msg(specialise(graph, &options, &segment, &error) == STATUS_OK, "%s", error.text);
@@ -261,11 +261,12 @@ static bool stands_for(const struct graph *graph, const char *name)
 }
 
 /* Every shape is known, as passes of PASS_SHAPED find it. */
-static void make_shaped(struct graph *graph, const struct specialise_options *options)
+static void make_shaped(struct graph *graph)
 {
+    struct specialise_options options = {.facts = plain_facts, .constant_limit = SIZE_MAX};
     struct segment segment;
     struct error error = {0};
-    ck_assert_msg(specialise(graph, options, &segment, &error) == STATUS_OK, "%s", error.text);
+    ck_assert_msg(specialise(graph, &options, &segment, &error) == STATUS_OK, "%s", error.text);
     ck_assert_int_eq(segment.rest_count, 0);
     graph->nodes = segment.kept;
     graph->node_count = graph->node_capacity = segment.kept_count;
@@ -274,13 +275,12 @@ static void make_shaped(struct graph *graph, const struct specialise_options *op
 /* Runs the pass; every node that was there must be among the sources then. */
 static void run_one(struct graph *graph, pass_function *pass, enum pass_time time)
 {
-    struct pass_context context = {.options = {.threads = 1, .constant_limit = SIZE_MAX},
-                                   .shaped = time == PASS_SHAPED};
+    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}, .shaped = time == PASS_SHAPED};
     unsigned char pins[256] = {0};
     const char *names[64];
     struct error error = {0};
     if (context.shaped)
-        make_shaped(graph, &context.options);
+        make_shaped(graph);
     int count = graph->node_count;
     ck_assert(graph->value_count <= (int)sizeof pins && count <= 64);
     for (int i = 0; i < graph->output_count; i++)

@@ -2,7 +2,8 @@
 #ifndef INFER_TESTS_PASS_TEST_H
 #define INFER_TESTS_PASS_TEST_H
 
-#include "graph/passes/passes.h"
+#include "runtime/compile/specialise.h"
+#include "tests/kernel_run.h"
 #include "tests/model_maker.h"
 
 #include <check.h>

@@ -156,19 +156,20 @@ struct segment rig_lower(struct rig *rig, enum step_passes which)
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *graph = graph_clone(rig->graph, region);
-    struct segment segment = {.graph = graph, .steps = {.region = region}};
+    struct step_pass_options options = {.facts = &plain_facts, .constant_limit = SIZE_MAX};
+    struct segment segment = {.graph = graph, .steps = step_list_in(region)};
     for (int i = 0; i < graph->node_count; i++) {
         struct op_context c = {.graph = graph, .node = graph->nodes[i], .error = &error};
         check(c.node->op->shapes(&c), &error);
         ck_assert_msg(c.node->op->lower != NULL, "%s has no steps of its own", c.node->op->name);
-        check(lower_node(graph, c.node, ISA_REFERENCE, &segment.steps, &error), &error);
+        check(lower_node(graph, c.node, &plain_facts, &segment.steps, &error), &error);
     }
     if (which != NO_PASSES) {
-        check(fuse_pointwise(&segment, ISA_REFERENCE, &error), &error);
-        check(fuse_epilogues(&segment, ISA_REFERENCE, &error), &error);
+        check(fuse_pointwise(&segment, &options, &error), &error);
+        check(fuse_epilogues(&segment, &options, &error), &error);
     }
     if (which == FUSE_AND_ABSORB)
-        check(absorb_copies(&segment, ISA_REFERENCE, &error), &error);
+        check(absorb_copies(&segment, &options, &error), &error);
     check_order(&segment, region);
     return segment;
 }
@@ -203,11 +204,11 @@ const char *describe_steps(const struct segment *segment, struct region *region)
         int own;
         const struct pointwise_params **epilogue = step_epilogue(step, &own);
         append(text, sizeof text, "%s", s ? " " : "");
-        if (step->kernel->family == FAMILY_pointwise) {
+        if (step->family == FAMILY_pointwise) {
             append_code(text, sizeof text, step->params, "");
             continue;
         }
-        append(text, sizeof text, "%s", kernel_family_name(step->kernel->family));
+        append(text, sizeof text, "%s", kernel_family_name(step->family));
         if (epilogue && *epilogue)
             append_code(text, sizeof text, *epilogue, "+");
     }
@@ -259,19 +260,7 @@ static void end_value(struct memory *memory, struct value *value, int s)
 
 void run_tasks(const struct step *step, const void *const *inputs, void *const *outputs)
 {
-    int64_t *dims[8] = {0};
-    struct fault fault = {0};
-    size_t bytes = step_workspace(step);
-    for (int task = step_tasks(step) - 1; task >= 0; task--) {
-        void *workspace = bytes ? aligned_alloc(ALIGNMENT, bytes) : NULL;
-        struct kernel_call call = {
-            .inputs = inputs, .outputs = outputs, .workspace = workspace, .fault = &fault, .output_dims = dims};
-        if (workspace)
-            memset(workspace, RUBBISH, bytes);
-        step->kernel->run(step->params, &call, task);
-        free(workspace);
-    }
-    ck_assert_msg(!fault.set, "%s", fault.text);
+    run_problem(step->family, step->params, &plain_facts, inputs, outputs);
 }
 
 static void run_step(struct memory *memory, const struct step *step)

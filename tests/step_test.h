@@ -3,6 +3,7 @@
 #define INFER_TESTS_STEP_TEST_H
 
 #include "runtime/compile/specialise.h"
+#include "tests/kernel_run.h"
 #include "tests/pass_test.h"
 
 /* A generator of test contents, which starts from any number. */

@@ -1,6 +1,7 @@
 /* The family attention against sums in double, and the operators that are made of it. */
 #include "kernels/attention.h"
 
+#include "tests/kernel_run.h"
 #include "tests/model_maker.h"
 #include "tests/op_test.h"
 #include "tests/suites.h"
@@ -144,34 +145,27 @@ static void expect_query(const struct problem *problem, int64_t batch, int64_t h
 
 #define UNTOUCHED 12345.0 /* no result is */
 
-/* With a workspace of just the size asked for. */
 static void run_tasks(struct problem *problem, bool backwards)
 {
-    const struct kernel *kernel = kernel_select(FAMILY_attention, &problem->p, isa_detect());
-    struct fault fault = {0};
+    const struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 1};
+    const struct kernel *kernel = kernel_select(FAMILY_attention, &problem->p, &facts);
+    struct kernel_plan plan;
+    struct region region;
     ck_assert_ptr_nonnull(kernel);
+    region_init(&region, &default_allocator);
     for (size_t i = 0; i < problem->elements[Y]; i++)
         put(problem->p.dtype, problem->data[Y], (int64_t)i, UNTOUCHED);
-    size_t bytes = kernel->workspace_bytes(&problem->p);
-    void *workspace = aligned_alloc(ALIGNMENT, align_up(bytes + 1, ALIGNMENT));
-    ck_assert_ptr_nonnull(workspace);
-    memset(workspace, 0xff, bytes);
     if (problem->p.mask_dtype == DTYPE_NONE) {
         free(problem->data[MASK]);
         problem->data[MASK] = NULL;
     }
-    const struct kernel_call call = {.inputs = (const void *const *)problem->data,
-                                     .outputs = &problem->data[Y],
-                                     .workspace = workspace,
-                                     .fault = &fault};
-    int tasks = kernel->tasks(&problem->p);
-    for (int i = 0; i < tasks; i++)
-        kernel->run(&problem->p, &call, backwards ? tasks - 1 - i : i);
-    free(workspace);
+    ck_assert(kernel_make_plan(kernel, &problem->p, &facts, &region, &plan));
+    run_planned(kernel, &plan, (const void *const *)problem->data, &problem->data[Y], backwards);
+    region_free(&region);
 }
 
 /* The result, in any order of the tasks; nothing between its elements is written. */
-static void run_problem(struct problem *problem)
+static void solve(struct problem *problem)
 {
     const struct attention_params *p = &problem->p;
     size_t bytes = problem->elements[Y] * (dtype_bits(p->dtype) / 8), written = 0;
@@ -190,7 +184,7 @@ static void run_problem(struct problem *problem)
 static void expect_right(struct problem *problem)
 {
     const struct attention_params *p = &problem->p;
-    run_problem(problem);
+    solve(problem);
     for (int64_t b = 0; b < p->batch; b++)
         for (int64_t h = 0; h < p->heads; h++)
             for (int64_t i = 0; i < p->queries; i++)
@@ -287,7 +281,7 @@ static float one_query(struct attention_params p, float query, int count, const 
         if (mask)
             put(DTYPE_F32, problem.data[MASK], j, (double)mask[j % count]);
     }
-    run_problem(&problem);
+    solve(&problem);
     float result = (float)get(DTYPE_F32, problem.data[Y], 0);
     end_problem(&problem);
     return result;
@@ -359,11 +353,11 @@ START_TEST(what_a_mask_excludes)
         put(DTYPE_F32, problem.data[V], i, (double)values[i]);
     for (int i = 0; i < 4; i++)
         put(DTYPE_BOOL, problem.data[MASK], i, i != 1);
-    run_problem(&problem);
+    solve(&problem);
     ck_assert(get(DTYPE_F32, problem.data[Y], 0) == 3);
     ck_assert(isnan(get(DTYPE_F32, problem.data[Y], 1)));
     put(DTYPE_F32, problem.data[V], 1, NAN);
-    run_problem(&problem);
+    solve(&problem);
     ck_assert(isnan(get(DTYPE_F32, problem.data[Y], 0)));
     end_problem(&problem);
 }

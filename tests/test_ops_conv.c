@@ -1,4 +1,5 @@
 #include "kernels/conv.h"
+#include "tests/kernel_run.h"
 #include "tests/op_test.h"
 #include "tests/suites.h"
 
@@ -105,20 +106,6 @@ static struct image_strides layout(int64_t channels, int64_t height, int64_t wid
     return (struct image_strides){channels * height * width, height * width, {0, width, 1}};
 }
 
-static void run_kernel(enum kernel_family family, const void *params, const void *const *inputs, void *const *outputs)
-{
-    const struct kernel *kernel = kernel_select(family, params, ISA_REFERENCE);
-    ck_assert_ptr_nonnull(kernel);
-    size_t bytes = kernel->workspace_bytes ? kernel->workspace_bytes(params) : 0;
-    struct fault fault = {0};
-    struct kernel_call call = {
-        .inputs = inputs, .outputs = outputs, .workspace = aligned_alloc(64, align_up(bytes + 1, 64)), .fault = &fault};
-    for (int task = kernel->tasks(params) - 1; task >= 0; task--) /* any order will do */
-        kernel->run(params, &call, task);
-    ck_assert(!fault.set);
-    free(call.workspace);
-}
-
 /* Moves between [batch, channels, pixels] and [batch, pixels, channels]. */
 static float *turned(const float *x, int64_t batch, int64_t channels, int64_t pixels)
 {
@@ -145,7 +132,7 @@ START_TEST(the_kernel_follows_the_definition_in_both_layouts)
         struct conv_params params = params_of(p);
         params.x = layout(in, p->height, p->width, last);
         params.y = layout(out, rows, columns, last);
-        run_kernel(FAMILY_conv, &params, (const void *[]){last ? x_last : x, w, bias}, (void *[]){y});
+        run_problem(FAMILY_conv, &params, &plain_facts, (const void *[]){last ? x_last : x, w, bias}, (void *[]){y});
         for (size_t i = 0; i < results; i++)
             ck_assert_double_eq_tol((double)y[i], (double)(last ? want_last : want)[i], 1e-3);
     }

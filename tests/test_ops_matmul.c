@@ -1,4 +1,5 @@
 #include "kernels/matmul.h"
+#include "tests/kernel_run.h"
 #include "tests/op_test.h"
 #include "tests/suites.h"
 
@@ -36,12 +37,7 @@ START_TEST(strides_are_free)
     p.d = (struct matrix_strides){.row = 1, .column = 0};
     float *a = numbers((m + gap) * (k + gap), 1), *b = numbers((k + gap) * (n + gap), 2), *d = numbers(m, 3);
     float *c = calloc((size_t)((m + gap) * (n + gap)), sizeof *c);
-    const struct kernel *kernel = kernel_select(FAMILY_matmul, &p, ISA_REFERENCE);
-    struct kernel_call call = {.inputs = (const void *[]){a, b, add ? d : NULL},
-                               .outputs = (void *[]){c},
-                               .workspace = aligned_alloc(64, align_up(kernel->workspace_bytes(&p), 64))};
-    for (int task = kernel->tasks(&p) - 1; task >= 0; task--)
-        kernel->run(&p, &call, task);
+    run_problem(FAMILY_matmul, &p, &plain_facts, (const void *[]){a, b, add ? d : NULL}, (void *[]){c});
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = add ? (double)d[i] : 0;
@@ -49,7 +45,6 @@ START_TEST(strides_are_free)
                 sum += (double)a[i * p.a.row + x * p.a.column] * (double)b[x * p.b.row + j * p.b.column];
             ck_assert_double_eq_tol((double)c[i * p.c.row + j * p.c.column], sum, 1e-3);
         }
-    free(a), free(b), free(c), free(d), free(call.workspace);
 }
 END_TEST
 

@@ -232,9 +232,9 @@ static struct measured measure(struct rig *rig, bool memory_saving)
 {
     struct error error = {0};
     struct segment segment;
-    struct pass_context context = {.options = {.constant_limit = SIZE_MAX}};
+    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}};
     struct specialise_options options = {
-        .fuse = true, .memory_saving = memory_saving, .threads = 1, .constant_limit = SIZE_MAX};
+        .facts = plain_facts, .fuse = true, .memory_saving = memory_saving, .constant_limit = SIZE_MAX};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *graph = graph_clone(rig->graph, &rig->maker.region);
@@ -243,7 +243,7 @@ static struct measured measure(struct rig *rig, bool memory_saving)
     struct measured measured = {.steps = segment.steps.count, .peak = segment_peak(&segment, 1)};
     for (int s = 0; s < segment.steps.count; s++) {
         const struct step *step = segment.steps.steps[s];
-        measured.flops += kernel_flops(step->kernel->family, step->params);
+        measured.flops += kernel_flops(step->family, step->params);
     }
     for (int i = 0; i < segment.kept_count; i++)
         measured.elements +=
@@ -279,7 +279,7 @@ static struct running run_way_of(struct rig *rig, enum way way, const infer_tens
 }
 
 /* All bits of all outputs are the same. */
-static void check_results(struct rig *rig)
+static void compare_results(struct rig *rig)
 {
     int rank = rig->inputs[0]->rank;
     infer_tensor input = {.dtype = INFER_FLOAT32, .rank = rank}, outputs[WAY_COUNT][4];
@@ -309,7 +309,7 @@ START_TEST(random_networks_give_the_same_bits)
         struct net net;
         draw_net(&net, (uint64_t)i);
         bool pays = check_gain(&net.rig);
-        check_results(&net.rig);
+        compare_results(&net.rig);
         region_free(&net.rig.maker.region);
         cut += pays;
         all++;
@@ -358,7 +358,7 @@ static void expect_strips(struct rig *rig, double most_of_peak)
     ck_assert_msg((double)strips.peak <= most_of_peak * (double)whole.peak, "%zu of %zu bytes", strips.peak,
                   whole.peak);
     ck_assert(strips.flops <= 1.05 * whole.flops);
-    check_results(rig);
+    compare_results(rig);
     region_free(&rig->maker.region);
 }
 
@@ -414,7 +414,7 @@ START_TEST(windows_that_stick_out_at_the_end_are_cut)
         x = rig_node(&rig, "AveragePool", 1, &x, 5, attributes);
         rig_output(&rig, convolve(&rig, x, 8, 2, 1, 1, 1));
         ck_assert(check_gain(&rig));
-        check_results(&rig);
+        compare_results(&rig);
         region_free(&rig.maker.region);
     }
 }
@@ -430,7 +430,7 @@ START_TEST(signals_and_volumes_are_cut_too)
         x = convolve(&rig, rig_op1(&rig, "Relu", x), 8, 8, 3, 1, 8);
         rig_output(&rig, convolve(&rig, x, 8, 2, 1, 2, 1));
         ck_assert(check_gain(&rig));
-        check_results(&rig);
+        compare_results(&rig);
         region_free(&rig.maker.region);
     }
 }
@@ -514,7 +514,7 @@ START_TEST(any_allocation_may_fail)
         struct segment segment;
         struct error error = {0};
         struct specialise_options options = {
-            .fuse = true, .memory_saving = true, .threads = 1, .constant_limit = SIZE_MAX};
+            .facts = plain_facts, .fuse = true, .memory_saving = true, .constant_limit = SIZE_MAX};
         region_init(&region, &allocator);
         struct graph *graph = graph_clone(rig.graph, &region);
         status = graph ? specialise(graph, &options, &segment, &error) : STATUS_OUT_OF_MEMORY;

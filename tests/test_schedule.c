@@ -1,7 +1,7 @@
 /* Live bytes and the order of steps, on segments made here, against sums over sets of steps. */
 #include "graph/op.h"
-#include "graph/passes/passes.h"
 #include "graph/steps/liveness.h"
+#include "graph/steps/passes.h"
 #include "tests/suites.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void toy_begin(struct toy *toy)
 {
     region_init(&toy->region, &default_allocator);
     toy->graph = graph_create(&toy->region, "toy");
-    toy->segment = (struct segment){.graph = toy->graph, .steps = {.region = &toy->region}};
+    toy->segment = (struct segment){.graph = toy->graph, .steps = step_list_in(&toy->region)};
 }
 
 static struct value *toy_value(struct toy *toy, int64_t bytes)
@@ -37,27 +37,18 @@ static struct value *toy_view(struct toy *toy, struct value *of, int64_t from, i
     return view;
 }
 
-static size_t workspace_of(const void *params)
-{
-    return *(const size_t *)params;
-}
-
-static const struct kernel toy_kernel = {.name = "toy", .family = FAMILY_pointwise, .workspace_bytes = workspace_of};
-
 static struct step *toy_step(struct toy *toy, const char *op, int input_count, struct value *const *inputs,
                              int output_count, struct value *const *outputs)
 {
     struct region *region = &toy->region;
     struct node *node = region_allocate(region, sizeof *node);
-    size_t *workspace = region_allocate(region, sizeof *workspace);
     struct value **operands = region_array(region, (size_t)input_count + (size_t)output_count + 1, sizeof *operands);
     *node = (struct node){.op = op_find("", op), .name = "toy"};
     if (input_count)
         memcpy(operands, inputs, (size_t)input_count * sizeof *operands);
     memcpy(operands + input_count, outputs, (size_t)output_count * sizeof *operands);
-    return step_list_append(&toy->segment.steps, &(struct step){.kernel = &toy_kernel,
-                                                                .params = workspace,
-                                                                .params_bytes = sizeof *workspace,
+    return step_list_append(&toy->segment.steps, &(struct step){.family = FAMILY_pointwise,
+                                                                .plan = {.phases = 1, .tasks = {1}},
                                                                 .inputs = operands,
                                                                 .input_count = input_count,
                                                                 .outputs = operands + input_count,
@@ -174,8 +165,8 @@ static size_t bytes_shared(const struct sets *sets, uint64_t done, int s)
 static size_t bytes_during(const struct sets *sets, uint64_t done, int s)
 {
     uint64_t self = UINT64_C(1) << s;
-    size_t sum = *(const size_t *)sets->steps[s]->params;
-    sum = align_up(sum, ALIGNMENT) - bytes_shared(sets, done, s);
+    size_t sum = sets->steps[s]->plan.task_bytes;
+    sum -= bytes_shared(sets, done, s);
     for (int v = 0; v < sets->toy->graph->value_count; v++) {
         uint64_t touches = sets->reads[v] | sets->writes[v];
         bool begun = sets->writes[v] == 0 || sets->writes[v] & (done | self);
@@ -262,7 +253,7 @@ static void add_random_step(struct toy *toy, uint64_t *state, struct value **sha
     struct step *step = toy_step(toy, "Add", input_count, inputs, output_count, outputs);
     step->in_place = draw(state, 8) & ((1u << input_count) - 1);
     if (draw(state, 3) == 0)
-        *(size_t *)(uintptr_t)step->params = 30 * (1 + draw(state, 8));
+        step->plan.task_bytes = ALIGNMENT * (1 + draw(state, 4));
 }
 
 /* Its first value is an input; another was made by whatever ran before. */
@@ -445,7 +436,7 @@ static bool may_swap(int64_t first_bytes)
     struct value *first = toy_view(&pair.toy, whole, 0, first_bytes), *second = toy_view(&pair.toy, whole, 320, 320);
     pair.first = toy_step(&pair.toy, "Add", 0, NULL, 1, &first);
     pair.second = toy_step(&pair.toy, "Add", 1, &given, 1, &second);
-    *(size_t *)(uintptr_t)pair.first->params = 6400;
+    pair.first->plan.task_bytes = 6400;
     toy_make(&pair.toy, 64, whole, NULL);
     toy_schedule(&pair.toy);
     bool swapped = !in_order(&pair);
@@ -477,21 +468,12 @@ START_TEST(sizes_beyond_all_memory_are_left_alone)
 }
 END_TEST
 
-static int three_tasks(const void *params)
-{
-    (void)params;
-    return 3;
-}
-
 START_TEST(workspaces_count_once_for_each_task_at_work)
 {
     struct toy toy;
-    struct kernel kernel = toy_kernel;
-    kernel.tasks = three_tasks;
     toy_begin(&toy);
     toy_make(&toy, 64, NULL, NULL);
-    toy.segment.steps.steps[0]->kernel = &kernel;
-    *(size_t *)(uintptr_t)toy.segment.steps.steps[0]->params = 100;
+    toy.segment.steps.steps[0]->plan = (struct kernel_plan){.phases = 1, .tasks = {3}, .task_bytes = 128};
     ck_assert_uint_eq(segment_peak(&toy.segment, 1), 64 + 128);
     ck_assert_uint_eq(segment_peak(&toy.segment, 2), 64 + 2 * 128);
     ck_assert_uint_eq(segment_peak(&toy.segment, 8), 64 + 3 * 128);

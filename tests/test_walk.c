@@ -75,8 +75,7 @@ static struct copy_params turned(const struct copy_params *p)
 
 static void run_copy(struct copy_params params, const void *from, void *to)
 {
-    struct step copy = {.kernel = kernel_select(FAMILY_copy, &params, ISA_REFERENCE), .params = &params};
-    run_tasks(&copy, (const void *[]){from}, (void *[]){to});
+    run_problem(FAMILY_copy, &params, &plain_facts, (const void *[]){from}, (void *[]){to});
 }
 
 static struct relocation relocation_of(struct copy_params params, bool from_output)
@@ -151,7 +150,7 @@ static bool relocate_input(struct bench *bench, int operand, int64_t parts, bool
     int64_t base = (int64_t)next_random(&bench->state) % parts * value_elements(value);
     int64_t begin = base + step_walk_start(bench->step, operand);
     struct step *step =
-        step_relocated(bench->step, operand, &relocation, begin, ISA_REFERENCE, &bench->rig.maker.region);
+        step_relocated(bench->step, operand, &relocation, begin, &plain_facts, &bench->rig.maker.region);
     if (!step)
         return false;
     size_t each = dtype_bits(value->dtype) / 8;
@@ -183,7 +182,7 @@ static bool relocate_output(struct bench *bench, bool cuts)
     struct copy_params out = turned(&move.params);
     struct relocation relocation = relocation_of(out, false);
     int64_t begin = step_walk_start(bench->step, bench->step->input_count);
-    struct step *step = step_relocated(bench->step, bench->step->input_count, &relocation, begin, ISA_REFERENCE,
+    struct step *step = step_relocated(bench->step, bench->step->input_count, &relocation, begin, &plain_facts,
                                        &bench->rig.maker.region);
     if (!step)
         return false;
@@ -449,11 +448,11 @@ START_TEST(a_walk_across_rows)
     struct relocation rows = {.rank = 2, .dims = {4, 6}, .strides = {1, 4}},
                       narrow = {.rank = 2, .dims = {6, 4}, .strides = {1, 6}};
     struct region *region = &bench.rig.maker.region;
-    ck_assert_ptr_nonnull(step_relocated(bench.step, 0, &rows, 0, ISA_REFERENCE, region));
-    ck_assert_ptr_nonnull(step_relocated(bench.step, 0, &rows, 6, ISA_REFERENCE, region));
-    ck_assert_ptr_null(step_relocated(bench.step, 0, &rows, 1, ISA_REFERENCE, region));
-    ck_assert_ptr_null(step_relocated(bench.step, 0, &narrow, 0, ISA_REFERENCE, region)); /* 4 does not divide 6 */
-    ck_assert_ptr_null(step_relocated(bench.step, 2, &rows, 0, ISA_REFERENCE, region));   /* no such operand */
+    ck_assert_ptr_nonnull(step_relocated(bench.step, 0, &rows, 0, &plain_facts, region));
+    ck_assert_ptr_nonnull(step_relocated(bench.step, 0, &rows, 6, &plain_facts, region));
+    ck_assert_ptr_null(step_relocated(bench.step, 0, &rows, 1, &plain_facts, region));
+    ck_assert_ptr_null(step_relocated(bench.step, 0, &narrow, 0, &plain_facts, region)); /* 4 does not divide 6 */
+    ck_assert_ptr_null(step_relocated(bench.step, 2, &rows, 0, &plain_facts, region));   /* no such operand */
     region_free(region);
 }
 END_TEST

@@ -32,8 +32,10 @@ struct bench {
 struct trial {
     const struct problem *problem;
     const struct kernel *kernel;
+    struct kernel_plan plan;
     void *memory[MOST_OPERANDS];
-    void *workspace;
+    void *workspace, *shared;
+    const void *packed[KERNEL_PACKS];
     struct fault fault;
     int64_t dims[MAX_RANK];
     bool backwards; /* the order of the tasks, which must not matter */
@@ -42,17 +44,21 @@ struct trial {
 static void trial_run(void *user)
 {
     struct trial *trial = user;
-    int tasks = trial->kernel->tasks ? trial->kernel->tasks(&trial->problem->params) : 1;
     int64_t *dims[MOST_OPERANDS] = {NULL};
     struct kernel_call call = {
         .inputs = (const void *const *)trial->memory,
         .outputs = trial->memory + trial->problem->input_count,
         .workspace = trial->workspace,
+        .shared = trial->shared,
+        .packed = trial->packed,
         .fault = &trial->fault,
         .output_dims = dims,
     };
-    for (int i = 0; i < tasks; i++)
-        trial->kernel->run(&trial->problem->params, &call, trial->backwards ? tasks - 1 - i : i);
+    for (call.phase = 0; call.phase < trial->plan.phases; call.phase++) {
+        int tasks = trial->plan.tasks[call.phase];
+        for (int i = 0; i < tasks; i++)
+            trial->kernel->run(&trial->plan, &call, trial->backwards ? tasks - 1 - i : i);
+    }
 }
 
 /* The same numbers on every machine: between -1 and 1, from a linear congruential generator (Knuth, MMIX). */
@@ -79,14 +85,33 @@ static bool trial_start(struct trial *trial, const struct problem *problem, stru
     return true;
 }
 
+/* Inputs that networks have as constants: what a kernel may pack. */
+static struct kernel_facts facts_of(const struct problem *problem, enum isa isa)
+{
+    bool weights = problem->family == FAMILY_conv || problem->family == FAMILY_matmul;
+    return (struct kernel_facts){
+        .cpu = cpu_detect() & isa_bits(isa), .threads = 1, .constant_inputs = weights ? 1u << 1 : 0};
+}
+
 /* What the kernel wants besides its operands. */
 static bool trial_kernel(struct trial *trial, const struct kernel *kernel, struct region *region)
 {
-    const void *params = &trial->problem->params;
-    size_t workspace = kernel->workspace_bytes ? kernel->workspace_bytes(params) : 0;
+    struct kernel_facts facts = facts_of(trial->problem, ISA_AVX512);
     trial->kernel = kernel;
-    trial->workspace = workspace ? region_buffer(region, workspace) : NULL;
-    return workspace == 0 || trial->workspace;
+    if (!kernel_make_plan(kernel, &trial->problem->params, &facts, region, &trial->plan))
+        return false;
+    trial->workspace = region_buffer(region, trial->plan.task_bytes + 1);
+    trial->shared = region_buffer(region, trial->plan.shared_bytes + 1);
+    for (int i = 0; i < trial->plan.pack_count; i++) {
+        const struct kernel_pack *pack = &trial->plan.packs[i];
+        void *packed = region_buffer(region, pack->bytes + 1);
+        if (!packed)
+            return false;
+        for (int task = 0; task < pack->tasks; task++)
+            kernel->pack(&trial->plan, i, trial->memory[pack->input], packed, task);
+        trial->packed[i] = packed;
+    }
+    return trial->workspace && trial->shared;
 }
 
 /* Runs it over NaNs, so that what it leaves unwritten shows. */
@@ -136,13 +161,13 @@ static void tell_json(struct bench *bench, const struct measured *m)
     json_text(bench->json, m->problem->name);
     json_key(bench->json, "kernel");
     json_text(bench->json, m->kernel->name);
-    fprintf(bench->json, ",\"isa\":\"%s\"", isa_name(m->kernel->isa));
+    fprintf(bench->json, ",\"isa\":\"%s\"", isa_name(isa_of(m->kernel->requires)));
     if (m->seconds > 0) {
         fprintf(bench->json, ",\"microseconds\":%.2f,\"gb_per_s\":%.3f", m->seconds * 1e6,
                 m->bytes / m->seconds * 1e-9);
         if (m->flops > 0)
             fprintf(bench->json, ",\"gflop_per_s\":%.3f,\"share_of_peak\":%.4f", m->flops / m->seconds * 1e-9,
-                    m->flops / m->seconds / bench->peak_flops[m->kernel->isa]);
+                    m->flops / m->seconds / bench->peak_flops[isa_of(m->kernel->requires)]);
         else if (bench->peak_bytes > 0)
             fprintf(bench->json, ",\"share_of_peak\":%.4f", m->bytes / m->seconds / bench->peak_bytes);
         if (m->blas_seconds > 0)
@@ -165,7 +190,7 @@ static void tell(struct bench *bench, const struct measured *m)
     }
     bool counted = m->flops > 0;
     double rate = (counted ? m->flops : m->bytes) / m->seconds;
-    double peak = counted ? bench->peak_flops[m->kernel->isa] : bench->peak_bytes;
+    double peak = counted ? bench->peak_flops[isa_of(m->kernel->requires)] : bench->peak_bytes;
     printf(" %10.1f us %9.2f %s", m->seconds * 1e6, rate * 1e-9, counted ? "GFLOP/s" : "GB/s   ");
     if (peak > 0)
         printf(" %6.1f %%", 100 * rate / peak);
@@ -191,20 +216,20 @@ static void measure(struct bench *bench, struct trial *trial)
     tell(bench, &m);
 }
 
-/* The kernel of each instruction set, the best first, against the reference. False: no memory. */
+/* Each kernel that fits, the best first, against the reference. False: no memory. */
 static bool bench_problem(struct bench *bench, const struct problem *problem, struct region *region)
 {
     struct trial trial;
-    const struct kernel *reference = kernel_select(problem->family, &problem->params, ISA_REFERENCE);
+    struct kernel_facts plain = facts_of(problem, ISA_REFERENCE), facts = facts_of(problem, bench->highest);
+    const struct kernel *reference = kernel_select(problem->family, &problem->params, &plain), *kernel;
     size_t bytes = (size_t)problem->elements[problem->input_count] * sizeof(float);
     float *expected = region_buffer(region, bytes), *scratch = region_buffer(region, bytes);
     if (!expected || !scratch || !trial_start(&trial, problem, region) || !trial_kernel(&trial, reference, region))
         return false;
     run_over_nans(&trial, false);
     memcpy(expected, trial.memory[problem->input_count], bytes);
-    for (int isa = (int)bench->highest; isa >= ISA_REFERENCE; isa--) {
-        const struct kernel *kernel = kernel_select(problem->family, &problem->params, (enum isa)isa);
-        if ((int)kernel->isa != isa)
+    for (size_t i = 0; (kernel = kernel_at(i)); i++) {
+        if (!kernel_fits(kernel, problem->family, &problem->params, &facts))
             continue;
         if (!trial_kernel(&trial, kernel, region))
             return false;
@@ -244,10 +269,10 @@ static int bench_all(struct bench *bench)
 
 static void measure_peaks(struct bench *bench, bool show)
 {
-    for (int isa = ISA_REFERENCE; isa <= (int)isa_detect(); isa++)
+    for (int isa = ISA_REFERENCE; isa <= (int)isa_of(cpu_detect()); isa++)
         bench->peak_flops[isa] = measure_peak_flops((enum isa)isa);
     bench->peak_bytes = measure_peak_bytes();
-    for (int isa = ISA_REFERENCE; show && isa <= (int)isa_detect(); isa++)
+    for (int isa = ISA_REFERENCE; show && isa <= (int)isa_of(cpu_detect()); isa++)
         printf("one core's peak, %-9s %8.1f GFLOP/s\n", isa_name((enum isa)isa), bench->peak_flops[isa] * 1e-9);
     if (show)
         printf("one core's copy of 128 MB %8.1f GB/s, read and written; what fits a cache passes 100 %%\n\n",
@@ -273,7 +298,7 @@ static int finish(struct bench *bench, int status)
 
 int bench_kernels(const struct tool *tool, const struct kernels_request *request)
 {
-    struct bench bench = {.tool = tool, .request = request, .highest = isa_detect()};
+    struct bench bench = {.tool = tool, .request = request, .highest = isa_of(cpu_detect())};
     struct error error = {0};
     if (request->isa != INFER_ISA_AUTO && (int)request->isa - INFER_ISA_REFERENCE > (int)bench.highest)
         return tool_failed(tool, "this CPU has no %s; the best it has is %s", isa_text(request->isa),

@@ -252,7 +252,7 @@ static enum status run_shaped_passes(struct graph *graph, const struct graph *sh
 {
     struct segment segment;
     given.fuse = true;
-    given.threads = 1;
+    given.facts.threads = 1;
     for (int i = 0; i < graph->input_count; i++) {
         struct value *input = graph->inputs[i];
         input->dtype = shaped->inputs[i]->dtype;
@@ -266,8 +266,9 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
 {
     struct region region;
     struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
-    struct pass_context context = {
-        .options = {.isa = job->session->isa, .constant_limit = SIZE_MAX, .observer = &observer}};
+    const struct kernel_facts *facts = &job->session->facts;
+    struct specialise_options given = {.facts = *facts, .constant_limit = SIZE_MAX, .observer = &observer};
+    struct pass_context context = {.resolve = {plain_evaluator(facts), SIZE_MAX}, .observer = &observer};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);
     enum status status = graph ? STATUS_OK : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the graph");
@@ -276,7 +277,7 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
     else if (graph)
         status = run_passes(graph, &context, NULL, error);
     if (status == STATUS_OK && job->inspection.program && strcmp(pass, "import") != 0)
-        status = run_shaped_passes(graph, job->inspection.program->segment.graph, context.options, error);
+        status = run_shaped_passes(graph, job->inspection.program->segment.graph, given, error);
     region_free(&region);
     return status == STATUS_OK ? text_close(stdout, "-", error) : status;
 }

@@ -69,7 +69,8 @@ static void json_step(FILE *file, const struct program *program, const struct pr
         fputs(i ? "," : "", file);
         json_text(file, from->node->sources[i]);
     }
-    fprintf(file, "],\"tasks\":%d,\"workspace_bytes\":%zu,\"workspace_offset\":%zu", step->tasks, step->workspace_bytes,
+    fprintf(file, "],\"tasks\":%d,\"workspace_bytes\":%zu,\"shared_bytes\":%zu,\"workspace_offset\":%zu",
+            from->kernel ? from->plan.tasks[0] : 1, from->plan.task_bytes, from->plan.shared_bytes,
             step->workspace_offset);
     json_operands(file, "inputs", graph, from->input_count, from->inputs, step->operands);
     json_operands(file, "outputs", graph, from->output_count, from->outputs, step->operands + from->input_count);

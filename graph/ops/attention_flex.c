@@ -1,7 +1,6 @@
 /* FlexAttention of ai.onnx.preview: attention whose scores and weights a subgraph may change; one step without. */
 #include "graph/ops/attention.h"
 #include "graph/ops/build.h"
-#include "runtime/compile/specialise.h"
 
 #include <math.h>
 

@@ -297,7 +297,7 @@ static enum status lower_linear(struct op_context *c)
     if (p.batch == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_linear_attention, &p, sizeof p, 6, inputs, 2,
-                   (struct value *[]){op_output(c, 0), op_output(c, 1)}, NULL);
+                   (struct value *[]){op_output(c, 0), op_output(c, 1)}, 0);
 }
 
 OPERATOR(LinearAttention, 3, 6, 1, 2, shapes_linear, .flags = OP_HALF_AS_F32, .lower = lower_linear)

@@ -1,6 +1,5 @@
 /* If, Loop, Scan. Their subgraphs are closed: what they use of the outer graph comes in as the last inputs. */
 #include "graph/op.h"
-#include "runtime/compile/specialise.h"
 
 /* --- If: known once its condition is, and then it is the chosen branch ----------------------------------- */
 
@@ -51,7 +50,7 @@ static enum status emit_control(struct op_context *c, const struct control *cont
     if (!copy)
         return op_no_memory(c);
     *copy = *control;
-    struct step step = {
+    struct emission emission = {
         .control = copy,
         .inputs = c->node->inputs,
         .input_count = c->node->input_count,
@@ -59,7 +58,7 @@ static enum status emit_control(struct op_context *c, const struct control *cont
         .output_count = c->node->output_count,
         .node = c->node,
     };
-    return step_list_append(c->steps, &step) ? STATUS_OK : op_no_memory(c);
+    return c->receiver->take(c->receiver, &emission, c->error);
 }
 
 static enum status require_body(struct op_context *c, int inputs, int outputs)

@@ -68,7 +68,7 @@ static enum status emit_conv(struct op_context *c, struct conv_params *params)
     params->x = op_image_strides(x);
     params->y = op_image_strides(y);
     return op_emit(c, FAMILY_conv, params, sizeof *params, 3,
-                   (struct value *[]){op_input(c, 0), op_input(c, 1), op_input(c, 2)}, 1, c->node->outputs, NULL);
+                   (struct value *[]){op_input(c, 0), op_input(c, 1), op_input(c, 2)}, 1, c->node->outputs, 0);
 }
 
 static enum status lower_conv(struct op_context *c)

@@ -95,7 +95,7 @@ static enum status multiply_columns(struct op_context *c, const struct deformed 
         .d = {.batch = {0, rows}, .row = 1, .column = 0},
     };
     return op_emit(c, FAMILY_matmul, &p, sizeof p, 3,
-                   (struct value *[]){op_input(c, WEIGHTS), columns, op_input(c, BIAS)}, 1, c->node->outputs, NULL);
+                   (struct value *[]){op_input(c, WEIGHTS), columns, op_input(c, BIAS)}, 1, c->node->outputs, 0);
 }
 
 static enum status lower_deform(struct op_context *c)
@@ -114,8 +114,7 @@ static enum status lower_deform(struct op_context *c)
         return op_no_memory(c);
     if (size > 0)
         TRY(op_emit(c, FAMILY_deform, &d.taps, sizeof d.taps, 3,
-                    (struct value *[]){op_input(c, 0), op_input(c, OFFSETS), op_input(c, TAP_MASK)}, 1, &columns,
-                    NULL));
+                    (struct value *[]){op_input(c, 0), op_input(c, OFFSETS), op_input(c, TAP_MASK)}, 1, &columns, 0));
     return multiply_columns(c, &d, columns);
 }
 

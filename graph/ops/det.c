@@ -20,7 +20,7 @@ static enum status lower_det(struct op_context *c)
     struct det_params p = {.dtype = x->dtype, .batch = value_elements(y), .n = x->dims[x->rank - 1]};
     if (p.batch == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_det, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, NULL);
+    return op_emit(c, FAMILY_det, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, 0);
 }
 
 OPERATOR(Det, 1, 1, 1, 1, shapes_det, .flags = OP_HALF_AS_F32, .lower = lower_det)

@@ -281,7 +281,7 @@ static enum status contract(struct op_context *c, const struct equation *e, stru
     if (value_elements(result.value) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_matmul, &p, sizeof p, 3, (struct value *[]){rows.value, columns.value, NULL}, 1,
-                   &result.value, NULL);
+                   &result.value, 0);
 }
 
 /* The type products are taken in: the narrow integers wrap as well when they are wide. */

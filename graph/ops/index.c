@@ -208,11 +208,8 @@ static enum status emit_scatter(struct op_context *c, struct gather_params *at, 
     at->index_dtype = (uint8_t)indices->dtype;
     gather_merge_axes(at);
     params.at = *at;
-    struct step *step;
-    TRY(op_emit(c, FAMILY_scatter, &params, sizeof params, 3, (struct value *[]){data, indices, updates}, 1, &output,
-                &step));
-    step->in_place = 1;
-    return STATUS_OK;
+    return op_emit(c, FAMILY_scatter, &params, sizeof params, 3, (struct value *[]){data, indices, updates}, 1, &output,
+                   1);
 }
 
 static enum status shapes_scatter_elements(struct op_context *c)

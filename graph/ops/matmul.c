@@ -76,7 +76,7 @@ static enum status lower_matmul(struct op_context *c)
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_matmul, &p, sizeof p, 3, (struct value *[]){op_input(c, 0), op_input(c, 1), NULL}, 1,
-                   c->node->outputs, NULL);
+                   c->node->outputs, 0);
 }
 
 OPERATOR(MatMul, 2, 2, 1, 1, shapes_matmul, .flags = OP_HALF_AS_F32, .lower = lower_matmul)
@@ -172,7 +172,7 @@ static enum status lower_gemm(struct op_context *c)
     if (!product)
         return op_no_memory(c);
     TRY(op_emit(c, FAMILY_matmul, &p, sizeof p, 3,
-                (struct value *[]){op_input(c, 0), op_input(c, 1), scaled ? NULL : addend}, 1, &product, NULL));
+                (struct value *[]){op_input(c, 0), op_input(c, 1), scaled ? NULL : addend}, 1, &product, 0));
     return scaled ? lower_scaling(c, product, alpha, beta) : STATUS_OK;
 }
 

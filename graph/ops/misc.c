@@ -65,7 +65,7 @@ static enum status lower_col2im(struct op_context *c)
     TRY(read_col2im(c, &rank, &params.window));
     if (value_elements(output) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_col2im, &params, sizeof params, 1, &input, 1, &output, NULL);
+    return op_emit(c, FAMILY_col2im, &params, sizeof params, 1, &input, 1, &output, 0);
 }
 
 OPERATOR(Col2Im, 3, 3, 1, 1, shapes_col2im, .lower = lower_col2im)
@@ -190,7 +190,7 @@ static enum status lower_tfidf(struct op_context *c)
     TRY(sort_pool(c, &params, &inputs[1], &inputs[2]));
     if (weight && !(inputs[3] = op_constant(c, DTYPE_F32, 1, (int64_t[]){weights}, weight)))
         return op_no_memory(c);
-    return op_emit(c, FAMILY_ngrams, &params, sizeof params, 4, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_ngrams, &params, sizeof params, 4, inputs, 1, &output, 0);
 }
 
 OPERATOR(TfIdfVectorizer, 1, 1, 1, 1, shapes_tfidf, .lower = lower_tfidf)

@@ -137,7 +137,7 @@ static enum status lower_label_encoder(struct op_context *c)
                                    .dtype = (uint8_t)keys.dtype};
     if (params.count == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_lookup, &params, sizeof params, 3, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_lookup, &params, sizeof params, 3, inputs, 1, &output, 0);
 }
 
 ML_OPERATOR(LabelEncoder, 1, 1, 1, 1, shapes_label_encoder, .lower = lower_label_encoder)

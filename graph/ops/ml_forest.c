@@ -113,5 +113,5 @@ enum status forest_emit(struct op_context *c, const struct forest *f, struct val
     TRY(check_forest(c, f, params.features));
     if (value_elements(output) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_trees, &params, sizeof params, TREES_INPUTS, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_trees, &params, sizeof params, TREES_INPUTS, inputs, 1, &output, 0);
 }

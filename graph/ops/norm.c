@@ -34,10 +34,8 @@ static enum status emit_normalize(struct op_context *c, const struct problem *pr
         append_axis(&p, problem, i, strides[i]);
     if (p.folded_rank == 0)
         p.folded[p.folded_rank++] = 1;
-    struct step *step;
-    TRY(op_emit(c, FAMILY_normalize, &p, sizeof p, 3, inputs, 3, outputs, &step));
-    step->in_place = 1; /* a group is read as a whole before any of it is written, and each element once more then */
-    return STATUS_OK;
+    /* In place: a group is read as a whole before any of it is written, and each element once more then. */
+    return op_emit(c, FAMILY_normalize, &p, sizeof p, 3, inputs, 3, outputs, 1);
 }
 
 static double epsilon_of(const struct op_context *c)

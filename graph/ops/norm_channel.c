@@ -202,7 +202,7 @@ static enum status mean_across_channels(struct op_context *c, struct value *inpu
     p.window.kernel[2] = size;
     p.window.pad[2] = (size - 1) / 2;
     p.window.pad_after[2] = size - 1 - p.window.pad[2];
-    return op_emit(c, FAMILY_pool, &p, sizeof p, 1, &input, 2, (struct value *[]){output, NULL}, NULL);
+    return op_emit(c, FAMILY_pool, &p, sizeof p, 1, &input, 2, (struct value *[]){output, NULL}, 0);
 }
 
 /* x / (bias + alpha * mean of squares)^beta */

@@ -57,7 +57,7 @@ static enum status emit_pool(struct op_context *c, struct pool_params *p)
     p->y = op_image_strides(y);
     p->index = index_strides(x, op_int(c, "storage_order", 0) != 0);
     return op_emit(c, FAMILY_pool, p, sizeof *p, 1, c->node->inputs, 2,
-                   (struct value *[]){op_output(c, 0), op_output(c, 1)}, NULL);
+                   (struct value *[]){op_output(c, 0), op_output(c, 1)}, 0);
 }
 
 static enum status lower_pool(struct op_context *c)

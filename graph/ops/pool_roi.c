@@ -49,7 +49,7 @@ static enum status emit_regions(struct op_context *c, const struct roi_params *p
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_roi, p, sizeof *p, 3, (struct value *[]){op_input(c, 0), op_input(c, 1), op_input(c, 2)},
-                   1, c->node->outputs, NULL);
+                   1, c->node->outputs, 0);
 }
 
 static enum status read_max_roi(struct op_context *c, struct roi_params *p)

@@ -133,7 +133,7 @@ static enum status emit(struct op_context *c, const struct layout *layout, struc
         broadcast_strides(&seen, layout->rank, operand->strides);
     }
     pointwise_add_axis(params);
-    return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, 1, &output, 0);
 }
 
 /* A register with operand `i` as a floating number of the class; conversions go to register `target`. */

@@ -37,7 +37,7 @@ static enum status draw(struct op_context *c, struct value *output, bool normal,
                                    .dtype = (uint8_t)numbers->dtype};
     if (params.count == 0)
         return STATUS_OK;
-    TRY(op_emit(c, FAMILY_random, &params, sizeof params, 0, NULL, 1, &numbers, NULL));
+    TRY(op_emit(c, FAMILY_random, &params, sizeof params, 0, NULL, 1, &numbers, 0));
     return direct ? STATUS_OK : op_cast(c, numbers, output, true);
 }
 

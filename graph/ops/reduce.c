@@ -34,7 +34,7 @@ enum status op_reduce(struct op_context *c, enum reduce_kind kind, struct value 
     }
     if (value_elements(output) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_reduce, &p, sizeof p, 1, &input, 1, &output, NULL);
+    return op_emit(c, FAMILY_reduce, &p, sizeof p, 1, &input, 1, &output, 0);
 }
 
 /* A bit for each axis to fold. */
@@ -121,7 +121,7 @@ static enum status lower_argmax(struct op_context *c)
     };
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_argmax, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, NULL);
+    return op_emit(c, FAMILY_argmax, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, 0);
 }
 
 #define ARGMAX(op_name, minimum) \

@@ -225,8 +225,8 @@ static int64_t nearest_index(enum nearest nearest, double x, int64_t n)
     }
 }
 
-/* The interpolation kernel at a distance: a triangle, or Keys' cubic convolution with parameter a. */
-static double kernel_at(const struct resize *resize, double distance)
+/* The weight of a neighbour at a distance: a triangle, or Keys' cubic convolution with parameter a. */
+static double weight_at(const struct resize *resize, double distance)
 {
     double d = fabs(distance), a = resize->cubic_a;
     if (resize->mode == MODE_LINEAR)
@@ -257,7 +257,7 @@ static void fill_taps(const struct resize *resize, const struct axis_geometry *g
         double place = first + (double)tap;
         bool outside = place < 0 || place > (double)(g->input - 1);
         places[tap] = (int32_t)clamp_index(place, g->input);
-        weights[tap] = outside && resize->exclude_outside ? 0 : kernel_at(resize, (place - x) * stretch);
+        weights[tap] = outside && resize->exclude_outside ? 0 : weight_at(resize, (place - x) * stretch);
         sum += weights[tap];
     }
     if (resize->antialias || resize->exclude_outside)
@@ -312,7 +312,7 @@ static enum status resize_weighted(struct op_context *c, const struct resize *re
                                      .inner = split.inner,
                                      .taps = taps,
                                      .dtype = (uint8_t)input->dtype};
-    return op_emit(c, FAMILY_resample, &params, sizeof params, 3, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_resample, &params, sizeof params, 3, inputs, 1, &output, 0);
 }
 
 static bool changes(const struct resize *resize, const struct axis_geometry *g)

@@ -67,7 +67,7 @@ static enum status lower_grid_sample(struct op_context *c)
         TRY(op_cast(c, grid, converted, true));
         grid = converted;
     }
-    return op_emit(c, FAMILY_grid_sample, &params, sizeof params, 2, (struct value *[]){x, grid}, 1, &output, NULL);
+    return op_emit(c, FAMILY_grid_sample, &params, sizeof params, 2, (struct value *[]){x, grid}, 1, &output, 0);
 }
 
 OPERATOR(GridSample, 2, 2, 1, 1, shapes_grid_sample, .lower = lower_grid_sample, .flags = OP_HALF_AS_F32)

@@ -176,7 +176,7 @@ static enum status project_input(struct op_context *c, const struct recurrent_pa
     if (elements == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_matmul, &product, sizeof product, 3, (struct value *[]){x, op_input(c, 1), NULL}, 1,
-                   result, NULL);
+                   result, 0);
 }
 
 static enum status lower_recurrent(struct op_context *c)
@@ -204,7 +204,7 @@ static enum status lower_recurrent(struct op_context *c)
     for (int i = 1; i < 7; i++)
         inputs[i] = op_input(c, i + 1);
     return op_emit(c, FAMILY_recurrent, &p, sizeof p, 7, inputs, 3,
-                   (struct value *[]){op_output(c, 0), op_output(c, 1), op_output(c, 2)}, NULL);
+                   (struct value *[]){op_output(c, 0), op_output(c, 1), op_output(c, 2)}, 0);
 }
 
 #define RECURRENT_OP(op_name, cell, most_inputs, most_outputs)                                                    \

@@ -98,7 +98,7 @@ static enum status lower_scaled(struct op_context *c)
     }
     return op_emit(c, FAMILY_attention, &p, sizeof p, 4,
                    (struct value *[]){op_input(c, QUERIES), op_input(c, KEYS), op_input(c, VALUES), mask}, 1,
-                   c->node->outputs, NULL);
+                   c->node->outputs, 0);
 }
 
 const struct op op_infer_ScaledDotProductAttention = {

@@ -52,7 +52,7 @@ static enum status lower_topk(struct op_context *c)
                                  .dtype = (uint8_t)input->dtype};
     if (split.outer * split.inner * k == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_topk, &params, sizeof params, 1, &input, 2, outputs, NULL);
+    return op_emit(c, FAMILY_topk, &params, sizeof params, 1, &input, 2, outputs, 0);
 }
 
 OPERATOR(TopK, 1, 2, 1, 2, shapes_topk, .lower = lower_topk)
@@ -81,7 +81,7 @@ static enum status lower_nonzero(struct op_context *c)
         params.mask >>= 1; /* -0.0 is zero */
     if (value_elements(input) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_nonzero, &params, sizeof params, 1, &input, 1, &output, NULL);
+    return op_emit(c, FAMILY_nonzero, &params, sizeof params, 1, &input, 1, &output, 0);
 }
 
 OPERATOR(NonZero, 1, 1, 1, 1, shapes_nonzero, .lower = lower_nonzero)
@@ -132,7 +132,7 @@ static enum status lower_unique(struct op_context *c)
         params.dtype = DTYPE_U8;
     if (params.count == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_unique, &params, sizeof params, 1, &input, 4, outputs, NULL);
+    return op_emit(c, FAMILY_unique, &params, sizeof params, 1, &input, 4, outputs, 0);
 }
 
 OPERATOR(Unique, 1, 1, 1, 4, shapes_unique, .lower = lower_unique)
@@ -171,7 +171,7 @@ static enum status lower_nms(struct op_context *c)
                                 .centered = op_int(c, "center_point_box", 0) != 0};
     if (value_elements(output) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_nms, &params, sizeof params, 5, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_nms, &params, sizeof params, 5, inputs, 1, &output, 0);
 }
 
 OPERATOR(NonMaxSuppression, 2, 5, 1, 1, shapes_nms, .lower = lower_nms)

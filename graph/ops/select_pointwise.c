@@ -144,7 +144,7 @@ static enum status lower_cumulative(struct op_context *c)
                                        .dtype = (uint8_t)input->dtype};
     if (value_elements(output) == 0)
         return STATUS_OK;
-    return op_emit(c, FAMILY_cumulative, &params, sizeof params, 1, &input, 1, &output, NULL);
+    return op_emit(c, FAMILY_cumulative, &params, sizeof params, 1, &input, 1, &output, 0);
 }
 
 OPERATOR(CumSum, 2, 2, 1, 1, shapes_cumulative, .lower = lower_cumulative, .detail = 0)

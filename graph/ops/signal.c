@@ -87,7 +87,7 @@ static enum status emit_dft(struct op_context *c, const struct dft *dft, struct 
         return STATUS_OK;
     if (!inputs[1])
         return op_no_memory(c);
-    return op_emit(c, FAMILY_dft, &params, sizeof params, 2, inputs, 1, &output, NULL);
+    return op_emit(c, FAMILY_dft, &params, sizeof params, 2, inputs, 1, &output, 0);
 }
 
 static enum status lower_dft(struct op_context *c)

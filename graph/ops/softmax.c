@@ -29,13 +29,10 @@ static enum status shapes_softmax(struct op_context *c)
 static enum status lower_softmax(struct op_context *c)
 {
     struct softmax_params p;
-    struct step *step;
     TRY(softmax_params(c, &p));
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
-    TRY(op_emit(c, FAMILY_softmax, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, &step));
-    step->in_place = 1;
-    return STATUS_OK;
+    return op_emit(c, FAMILY_softmax, &p, sizeof p, 1, c->node->inputs, 1, c->node->outputs, 1);
 }
 
 #define SOFTMAX_OP(op_name, kind) \

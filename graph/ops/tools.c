@@ -94,7 +94,7 @@ enum status op_gather(struct op_context *c, struct gather_params *params, struct
     if (value_elements(output) == 0)
         return STATUS_OK;
     gather_merge_axes(params);
-    return op_emit(c, FAMILY_gather, params, sizeof *params, 2, (struct value *[]){data, indices}, 1, &output, NULL);
+    return op_emit(c, FAMILY_gather, params, sizeof *params, 2, (struct value *[]){data, indices}, 1, &output, 0);
 }
 
 /* Fills rows [first, last) of `axis`; axes before it keep to the interior, which the copy covers. */

@@ -2,7 +2,7 @@
 
 static enum status fold(struct graph *graph, struct pass_context *context, struct error *error)
 {
-    return fold_constants(graph, &context->options, &context->constant_bytes, error);
+    return fold_constants(graph, &context->resolve, &context->constant_bytes, error);
 }
 
 const struct pass passes[] = {
@@ -52,7 +52,7 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
         enum status status = run_pass(pass->run, graph, context, error);
         if (status != STATUS_OK)
             return status;
-        const struct pass_observer *observer = context->options.observer;
+        const struct pass_observer *observer = context->observer;
         if (observer)
             observer->after(observer->user, pass->name, graph);
     }

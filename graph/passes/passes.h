@@ -2,13 +2,21 @@
 #ifndef INFER_GRAPH_PASSES_PASSES_H
 #define INFER_GRAPH_PASSES_PASSES_H
 
-#include "runtime/compile/specialise.h"
+#include "graph/resolve.h"
+
+/* Called after each pass. */
+struct pass_observer {
+    void (*after)(void *user, const char *pass, const struct graph *graph);
+    void *user;
+};
 
 struct pass_context {
-    struct specialise_options options;
-    size_t constant_bytes; /* of the constants that passes have made */
-    bool shaped;           /* the time is PASS_SHAPED */
-    bool changed;          /* set by a pass that changed a node */
+    struct resolve_options resolve;
+    bool memory_saving;
+    const struct pass_observer *observer; /* NULL: nobody looks */
+    size_t constant_bytes;                /* of the constants that passes have made */
+    bool shaped;                          /* the time is PASS_SHAPED */
+    bool changed;                         /* set by a pass that changed a node */
     /* By value id, of the first `pin_count` values: read from outside the nodes. */
     const unsigned char *pins;
     int pin_count;
@@ -61,13 +69,5 @@ enum status cut_strips(struct graph *graph, struct pass_context *context, struct
 enum status merge_constants(struct graph *graph, struct pass_context *context, struct error *error);
 enum status merge_transposes(struct graph *graph, struct pass_context *context, struct error *error);
 enum status tidy_slices(struct graph *graph, struct pass_context *context, struct error *error);
-
-/* Passes over the steps of a segment, once a shape. */
-enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error);
-enum status fuse_epilogues(struct segment *segment, enum isa isa, struct error *error);
-enum status absorb_copies(struct segment *segment, enum isa isa, struct error *error);
-enum status choose_layouts(struct segment *segment, const struct specialise_options *options, struct error *error);
-/* Last, when the steps are finished; `threads` is how many tasks of a step run at once. */
-enum status schedule_steps(struct segment *segment, int threads, struct error *error);
 
 #endif

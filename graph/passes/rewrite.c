@@ -287,7 +287,7 @@ struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_c
 
 bool rewrite_fits(const struct rewriter *r, size_t bytes)
 {
-    size_t limit = r->context->options.constant_limit;
+    size_t limit = r->context->resolve.constant_limit;
     return bytes < SIZE_MAX && bytes <= limit && r->context->constant_bytes <= limit - bytes;
 }
 
@@ -297,7 +297,7 @@ struct value *rewrite_buffer(struct rewriter *r, enum dtype dtype, int rank, con
     size_t bytes = shape_elements(rank, dims, &elements) ? dtype_bytes(dtype, elements) : SIZE_MAX;
     if (!rewrite_fits(r, bytes)) {
         op_error(&r->c, STATUS_MEMORY_LIMIT, "a folded constant brings the constants past the limit of %zu bytes",
-                 r->context->options.constant_limit);
+                 r->context->resolve.constant_limit);
         return NULL;
     }
     *data = region_buffer(r->c.graph->region, bytes + 1);
@@ -396,8 +396,7 @@ static enum status pin(struct rewriter *r)
 enum status rewrite_graph_with(struct graph *graph, struct pass_context *context, rewrite_visit *visit, void *user,
                                struct error *error)
 {
-    struct rewriter r = {
-        .c = {.graph = graph, .error = error, .isa = context->options.isa}, .context = context, .user = user};
+    struct rewriter r = {.c = {.graph = graph, .error = error}, .context = context, .user = user};
     r.c.expansion = graph_create(graph->region, "");
     if (!r.c.expansion)
         return no_memory(&r);

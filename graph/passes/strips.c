@@ -207,7 +207,7 @@ enum status cut_strips(struct graph *graph, struct pass_context *context, struct
 {
     struct region scratch;
     struct strip_plan plan;
-    if (!context->options.memory_saving)
+    if (!context->memory_saving)
         return STATUS_OK;
     region_init(&scratch, graph->region->allocator);
     const struct stages *stages = stages_of(graph, context, &scratch);

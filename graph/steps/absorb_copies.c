@@ -1,7 +1,7 @@
 /* Copies that other steps can do without: what reads a transposed, sliced, repeated or flipped tensor reads the
  * original through strides instead; what makes a part of a concatenation writes it where it belongs. Never at the price
  * of a higher peak: the original may live longer that way, and so may the concatenation. */
-#include "graph/passes/passes.h"
+#include "graph/steps/passes.h"
 #include "graph/steps/uses.h"
 
 #include "graph/op.h"
@@ -30,7 +30,7 @@ struct change {
 
 struct absorption {
     struct segment *segment;
-    enum isa isa;
+    const struct kernel_facts *facts;
     /* By id of a root, of which the pass adds none: its values are views. */
     struct traffic *traffic;
     struct life *lives;
@@ -52,7 +52,7 @@ static struct traffic *traffic_of(const struct absorption *a, struct value *valu
 
 static bool is_copy(const struct step *step)
 {
-    return step && step->kernel && step->kernel->family == FAMILY_copy;
+    return is_family(step, FAMILY_copy);
 }
 
 static void count_step(const struct absorption *a, const struct step *step, int index)
@@ -211,7 +211,7 @@ static bool absorb_into_readers(struct absorption *a, int index)
     for (int s = index + 1, last = a->lives[copied->id].last; s <= last; s++) {
         struct step *step = steps[s];
         if (step)
-            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->isa);
+            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->facts);
         if (step != steps[s] && (!step || !replace_step(a, s, step)))
             return false;
     }
@@ -263,7 +263,7 @@ static bool absorb_into_maker(struct absorption *a, int index)
         return false;
     const struct step *step = steps->steps[maker];
     int64_t base = step_walk_start(step, step->input_count);
-    struct step *moved = step_relocated(step, step->input_count, &relocation, base, a->isa, steps->region);
+    struct step *moved = step_relocated(step, step->input_count, &relocation, base, a->facts, steps->region);
     struct value *view =
         moved ? strided_view(a->segment->graph, target, relocated_offset(&relocation, base), step->outputs[0]) : NULL;
     if (!view)
@@ -327,10 +327,10 @@ static bool begin(struct absorption *a)
     return true;
 }
 
-enum status absorb_copies(struct segment *segment, enum isa isa, struct error *error)
+enum status absorb_copies(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct step_list *steps = &segment->steps;
-    struct absorption a = {.segment = segment, .isa = isa, .last = steps->count - 1};
+    struct absorption a = {.segment = segment, .facts = options->facts, .last = steps->count - 1};
     if (!begin(&a))
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while fusing graph '%s'", segment->graph->name);
     if (!segment_live_before(segment, a.lives, 1, &a.before))

@@ -3,7 +3,7 @@
  * Every family that touches images takes strides, so a value changes its layout without a step: all walks of it are
  * relocated, or none. What cannot be walked otherwise, and what the caller sees, stays in C order, and a convolution at
  * the border of an island reads the one and writes the other. */
-#include "graph/passes/passes.h"
+#include "graph/steps/passes.h"
 #include "graph/steps/uses.h"
 
 #include "graph/op.h"
@@ -12,7 +12,7 @@
 struct layout {
     struct segment *segment;
     struct error *error;
-    enum isa isa;
+    const struct kernel_facts *facts;
     bool always; /* whatever the kernels prefer */
     struct uses uses;
 };
@@ -32,9 +32,9 @@ static bool is_image(const struct value *value)
 /* A step on images that prefers them so. */
 static bool prefers(const struct layout *l, const struct step *step)
 {
-    if (!step->kernel || (step->kernel->family != FAMILY_conv && step->kernel->family != FAMILY_pool))
+    if (!is_family(step, FAMILY_conv) && !is_family(step, FAMILY_pool))
         return false;
-    return l->always || step->kernel->channels_last;
+    return l->always || family_prefers_channels_last(step->family, step->params, l->facts);
 }
 
 static bool touches(const struct step *step, const struct value *root)
@@ -93,16 +93,16 @@ static bool relocate_all(struct layout *l, struct value *value, struct step **ch
     struct relocation relocation;
     relocation_of(value, &relocation);
     for (int s = 0; s < steps->count; s++) {
-        changed[s] = step_redirected(steps->steps[s], l->segment->graph, value, value, &relocation, l->isa);
+        changed[s] = step_redirected(steps->steps[s], l->segment->graph, value, value, &relocation, l->facts);
         if (!changed[s])
             return false;
     }
     return true;
 }
 
-enum status choose_layouts(struct segment *segment, const struct specialise_options *options, struct error *error)
+enum status choose_layouts(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
-    struct layout l = {.segment = segment, .error = error, .isa = options->isa, .always = options->channels_last};
+    struct layout l = {.segment = segment, .error = error, .facts = options->facts, .always = options->channels_last};
     struct step_list *steps = &segment->steps;
     struct step **changed = region_array(steps->region, (size_t)steps->count + 1, sizeof *changed);
     if (!changed || !uses_count(segment, &l.uses))

@@ -1,6 +1,6 @@
 /* Runs a node or a step at once, on the calling thread: how constants are folded. */
 #include "graph/op.h"
-#include "runtime/compile/specialise.h"
+#include "graph/steps/passes.h"
 
 static void *memory_of(struct value *value)
 {
@@ -57,14 +57,14 @@ static enum status provide_memory(struct op_context *c, struct step *step, struc
 
 static enum status run_step(struct op_context *c, struct step *step, struct scratch *scratch)
 {
-    const struct kernel *kernel = step->kernel;
     step_finish(step);
+    TRY(select_kernel(step, c->facts, &scratch->region, c->error));
     const void **inputs = region_array(&scratch->region, (size_t)step->input_count + 1, sizeof *inputs);
     void **outputs = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *outputs);
     int64_t **dims = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *dims);
-    size_t workspace_bytes = kernel->workspace_bytes ? kernel->workspace_bytes(step->params) : 0;
-    void *workspace;
-    TRY(scratch_buffer(c, scratch, workspace_bytes, &workspace));
+    void *workspace, *shared;
+    TRY(scratch_buffer(c, scratch, step->plan.task_bytes, &workspace));
+    TRY(scratch_buffer(c, scratch, step->plan.shared_bytes, &shared));
     if (!inputs || !outputs || !dims)
         return op_no_memory(c);
     for (int i = 0; i < step->input_count; i++) {
@@ -77,18 +77,20 @@ static enum status run_step(struct op_context *c, struct step *step, struct scra
         dims[i] = step->outputs[i] && step->outputs[i]->dims_at_run ? step->outputs[i]->dims : NULL;
     }
     struct fault fault = {0};
-    struct kernel_call call = {
-        .inputs = inputs, .outputs = outputs, .workspace = workspace, .fault = &fault, .output_dims = dims};
-    int tasks = kernel->tasks ? kernel->tasks(step->params) : 1;
-    for (int task = 0; task < tasks && !fault.set; task++)
-        kernel->run(step->params, &call, task);
+    struct kernel_call call = {.inputs = inputs,
+                               .outputs = outputs,
+                               .workspace = workspace,
+                               .shared = shared,
+                               .fault = &fault,
+                               .output_dims = dims};
+    kernel_run_alone(step->kernel, &step->plan, &call);
     return fault.set ? op_error(c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
 }
 
 static enum status run_steps(struct op_context *c, struct scratch *scratch)
 {
-    struct step_list steps = {.region = &scratch->region};
-    TRY(lower_node(c->graph, c->node, c->isa, &steps, c->error));
+    struct step_list steps = step_list_in(&scratch->region);
+    TRY(lower_node(c->graph, c->node, c->facts, &steps, c->error));
     for (int i = 0; i < steps.count; i++) {
         TRY(provide_memory(c, steps.steps[i], scratch));
         TRY(run_step(c, steps.steps[i], scratch));
@@ -110,16 +112,27 @@ static enum status run_steps(struct op_context *c, struct scratch *scratch)
     return STATUS_OK;
 }
 
-enum status evaluate_node(struct graph *graph, struct node *node, enum isa isa, size_t scratch_limit, size_t *made,
-                          struct error *error)
+enum status evaluate_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
+                          size_t scratch_limit, size_t *made, struct error *error)
 {
-    struct op_context c = {.graph = graph, .node = node, .error = error, .isa = isa};
+    struct op_context c = {.graph = graph, .node = node, .error = error, .facts = facts};
     struct scratch scratch = {.limit = scratch_limit};
     region_init(&scratch.region, graph->region->allocator);
     enum status status = run_steps(&c, &scratch);
     region_free(&scratch.region);
     *made += scratch.made;
     return status;
+}
+
+static enum status evaluate_plainly(void *user, struct graph *graph, struct node *node, size_t scratch_limit,
+                                    size_t *made, struct error *error)
+{
+    return evaluate_node(graph, node, user, scratch_limit, made, error);
+}
+
+struct evaluator plain_evaluator(const struct kernel_facts *facts)
+{
+    return (struct evaluator){evaluate_plainly, (void *)(uintptr_t)facts};
 }
 
 /* --- steps ----------------------------------------------------------------------------------------------- */
@@ -142,11 +155,11 @@ static bool is_sole_writer(const struct step *step, const int *writers)
     return true;
 }
 
-static enum status fold_step(struct segment *segment, struct step *step, enum isa isa, size_t scratch_limit,
-                             struct error *error)
+static enum status fold_step(struct segment *segment, struct step *step, const struct kernel_facts *facts,
+                             size_t scratch_limit, struct error *error)
 {
     struct op_context c = {
-        .graph = segment->graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .isa = isa};
+        .graph = segment->graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .facts = facts};
     struct scratch scratch = {.limit = scratch_limit};
     region_init(&scratch.region, segment->graph->region->allocator);
     enum status status = STATUS_OK;
@@ -165,7 +178,7 @@ static enum status fold_step(struct segment *segment, struct step *step, enum is
     return status;
 }
 
-enum status fold_steps(struct segment *segment, const struct specialise_options *options, struct error *error)
+enum status fold_steps(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct step_list *steps = &segment->steps;
     int *writers = region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *writers);
@@ -181,13 +194,13 @@ enum status fold_steps(struct segment *segment, const struct specialise_options 
         size_t bytes = 0;
         for (int i = 0; i < step->output_count; i++)
             bytes += step->outputs[i] && !step->control ? value_bytes(step->outputs[i]) : 0;
-        bool foldable = step->kernel && !(step->node->op->flags & OP_RANDOM) && reads_constants_only(step) &&
+        bool foldable = !step->control && !(step->node->op->flags & OP_RANDOM) && reads_constants_only(step) &&
                         is_sole_writer(step, writers) && bytes <= options->constant_limit - segment->constant_bytes;
         if (!foldable) {
             steps->steps[kept++] = step;
             continue;
         }
-        TRY(fold_step(segment, step, options->isa, options->constant_limit - segment->constant_bytes - bytes, error));
+        TRY(fold_step(segment, step, options->facts, options->constant_limit - segment->constant_bytes - bytes, error));
     }
     steps->count = kept;
     return STATUS_OK;

@@ -1,7 +1,7 @@
 /* A pointwise step that takes in the results of one convolution, product, pool, reduction or normalisation rides along
  * with it: the results never reach memory as they were. */
-#include "graph/passes/passes.h"
 #include "graph/steps/draft.h"
+#include "graph/steps/passes.h"
 #include "graph/steps/uses.h"
 
 #include "graph/op.h"
@@ -16,7 +16,7 @@
 struct fusion {
     struct segment *segment;
     struct error *error;
-    enum isa isa;
+    const struct kernel_facts *facts;
     struct uses uses;
 };
 
@@ -72,7 +72,7 @@ static bool results_in_order(const struct step *step)
 {
     const struct conv_params *conv = step->params;
     const struct pool_params *pool = step->params;
-    switch (step->kernel->family) {
+    switch (step->family) {
     case FAMILY_conv:
         return image_in_order(conv->batch, conv->groups * conv->output_channels, &conv->window, &conv->y);
     case FAMILY_pool:
@@ -89,7 +89,7 @@ static bool results_in_order(const struct step *step)
 static bool takes_epilogue(struct step *step)
 {
     int own;
-    const struct pointwise_params **epilogue = step->kernel ? step_epilogue(step, &own) : NULL;
+    const struct pointwise_params **epilogue = !step->control ? step_epilogue(step, &own) : NULL;
     if (!epilogue || *epilogue || !results_in_order(step))
         return false;
     for (int i = 1; i < step->output_count; i++)
@@ -155,7 +155,6 @@ static enum status attach(struct fusion *f, struct step *maker, struct step **co
         return no_memory(f);
     *copy = *program;
     *epilogue = copy;
-    maker->kernel = kernel_select(maker->kernel->family, maker->params, f->isa);
     for (int i = 0; i < own + extra; i++)
         inputs[i] = i >= own ? draft->values[1 + i - own] : i < maker->input_count ? maker->inputs[i] : NULL;
     outputs[0] = (*consumer)->outputs[0];
@@ -196,15 +195,14 @@ static enum status fuse_into(struct fusion *f, struct step **consumer, int index
     }
 }
 
-enum status fuse_epilogues(struct segment *segment, enum isa isa, struct error *error)
+enum status fuse_epilogues(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
-    struct fusion f = {.segment = segment, .error = error, .isa = isa};
+    struct fusion f = {.segment = segment, .error = error, .facts = options->facts};
     if (!uses_count(segment, &f.uses))
         return no_memory(&f);
     struct step_list *steps = &segment->steps;
     for (int s = 0; s < steps->count; s++)
-        if (steps->steps[s]->kernel && steps->steps[s]->kernel->family == FAMILY_pointwise &&
-            steps->steps[s]->output_count == 1)
+        if (is_family(steps->steps[s], FAMILY_pointwise) && steps->steps[s]->output_count == 1)
             TRY(fuse_into(&f, &steps->steps[s], s));
     step_list_compact(steps);
     return STATUS_OK;

@@ -1,7 +1,7 @@
 /* Chains and trees of elementwise steps become one pointwise program: what they hand on stays in a register tile and
  * never reaches memory. */
-#include "graph/passes/passes.h"
 #include "graph/steps/draft.h"
+#include "graph/steps/passes.h"
 #include "graph/steps/uses.h"
 
 #include "graph/op.h"
@@ -11,7 +11,7 @@
 struct fusion {
     struct segment *segment;
     struct error *error;
-    enum isa isa;
+    const struct kernel_facts *facts;
     struct uses uses;
 };
 
@@ -22,7 +22,7 @@ static enum status no_memory(struct fusion *f)
 
 static bool is_pointwise(const struct step *step)
 {
-    return step && step->kernel && step->kernel->family == FAMILY_pointwise && step->output_count == 1;
+    return is_family(step, FAMILY_pointwise) && step->output_count == 1;
 }
 
 /* Types whose memory holds just what a register does, so that skipping the store and the load changes no bit. */
@@ -77,13 +77,14 @@ static enum status fuse(struct fusion *f, const struct step *maker, struct step 
     *fused = join(maker, *consumer, &draft, &params);
     if (!*fused)
         return STATUS_OK;
-    struct step_list list = {.region = f->segment->steps.region};
+    struct step_list list = step_list_in(f->segment->steps.region);
     struct node *node = joint_node(f->segment->graph->region, (*consumer)->node, maker->node, (*consumer)->node);
     if (!node)
         return no_memory(f);
-    struct op_context c = {.graph = f->segment->graph, .node = node, .error = f->error, .steps = &list, .isa = f->isa};
+    struct op_context c = {
+        .graph = f->segment->graph, .node = node, .error = f->error, .receiver = &list.receiver, .facts = f->facts};
     TRY(op_emit(&c, FAMILY_pointwise, &params, sizeof params, params.input_count, draft.values, 1, (*consumer)->outputs,
-                NULL));
+                0));
     for (int i = 0; i < draft.input_count; i++)
         f->uses.reads[draft.values[i]->id] += operands_of(list.steps[0], draft.values[i]) -
                                               operands_of(maker, draft.values[i]) -
@@ -109,9 +110,9 @@ static enum status fuse_into(struct fusion *f, struct step **consumer)
     return STATUS_OK;
 }
 
-enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error)
+enum status fuse_pointwise(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
-    struct fusion f = {.segment = segment, .error = error, .isa = isa};
+    struct fusion f = {.segment = segment, .error = error, .facts = options->facts};
     if (!uses_count(segment, &f.uses))
         return no_memory(&f);
     for (int s = 0; s < segment->steps.count; s++)

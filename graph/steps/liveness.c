@@ -123,8 +123,7 @@ struct value *overwritten_root(const struct life *lives, const struct step *step
 
 bool step_workspaces(const struct step *step, int threads, size_t *bytes)
 {
-    int tasks = step_tasks(step), lanes = tasks < threads ? tasks : threads;
-    return multiply_size(step_workspace(step), (size_t)lanes, bytes);
+    return kernel_plan_workspace(&step->plan, threads, bytes);
 }
 
 /* Adds the roots of values to the touches of the step that is being listed. */

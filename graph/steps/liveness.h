@@ -4,7 +4,7 @@
 #ifndef INFER_GRAPH_STEPS_LIVENESS_H
 #define INFER_GRAPH_STEPS_LIVENESS_H
 
-#include "runtime/compile/specialise.h"
+#include "graph/steps/step.h"
 
 /* Of a root value (value_root): views live as long as what they look at. It is alive from the first step that writes
  * it, of several, to the last that touches it. */

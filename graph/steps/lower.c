@@ -1,5 +1,5 @@
 #include "graph/op.h"
-#include "runtime/compile/specialise.h"
+#include "graph/steps/step.h"
 
 #include <string.h>
 
@@ -43,7 +43,7 @@ static enum status widen(struct op_context *c, struct value *value, struct value
                         .output_count = 1,
                         .version = NEWEST_OPSET};
     size_t made = 0; /* lowering has no count of constants */
-    return evaluate_node(c->graph, &cast, c->isa, SIZE_MAX, &made, c->error);
+    return evaluate_node(c->graph, &cast, c->facts, SIZE_MAX, &made, c->error);
 }
 
 /* The node with f32 twins in place of its half-precision operands, and conversions before and after. */
@@ -67,10 +67,11 @@ static enum status lower_half(struct op_context *c)
     }
     struct op_context inner = *c;
     inner.node = &twin;
-    int first = c->steps->count;
+    struct step_list *steps = (struct step_list *)c->receiver; /* its first field */
+    int first = steps->count;
     TRY(node->op->lower(&inner));
-    for (int i = first; i < c->steps->count; i++)
-        c->steps->steps[i]->node = node; /* not the twin, which is gone when this returns */
+    for (int i = first; i < steps->count; i++)
+        steps->steps[i]->node = node; /* not the twin, which is gone when this returns */
     for (int i = 0; i < node->output_count; i++)
         if (is_half(node->outputs[i]))
             TRY(op_cast(c, twin.outputs[i], node->outputs[i], true));
@@ -88,10 +89,10 @@ static bool makes_nothing(const struct node *node)
     return true;
 }
 
-enum status lower_node(struct graph *graph, struct node *node, enum isa isa, struct step_list *steps,
-                       struct error *error)
+enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
+                       struct step_list *steps, struct error *error)
 {
-    struct op_context c = {.graph = graph, .node = node, .error = error, .steps = steps, .isa = isa};
+    struct op_context c = {.graph = graph, .node = node, .error = error, .receiver = &steps->receiver, .facts = facts};
     if (makes_nothing(node))
         return STATUS_OK;
     if ((node->op->flags & OP_HALF_AS_F32) && has_half(node))

@@ -10,8 +10,8 @@
  * meanwhile, is taken at once. Nothing is lost by it. Take any order within the limit that goes on from here, and move
  * that step to its front: whatever had been done before it, the step would have ended the same values and more, and
  * begun the same or fewer, so at no later point is more alive than was. */
-#include "graph/passes/passes.h"
 #include "graph/steps/dependencies.h"
+#include "graph/steps/passes.h"
 
 #include <string.h>
 

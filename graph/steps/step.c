@@ -9,6 +9,44 @@
 
 #include <string.h>
 
+static void *copy_bytes(struct region *region, const void *bytes, size_t size)
+{
+    void *copy = region_allocate(region, size ? size : 1);
+    if (copy && size)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+static enum status take(struct receiver *receiver, const struct emission *emission, struct error *error)
+{
+    struct step_list *list = (struct step_list *)receiver; /* its first field */
+    struct region *region = list->region;
+    struct step step = {
+        .family = emission->family,
+        .control = emission->control,
+        .params = copy_bytes(region, emission->params, emission->params_bytes),
+        .params_bytes = emission->params_bytes,
+        .inputs = copy_bytes(region, emission->inputs, (size_t)emission->input_count * sizeof *emission->inputs),
+        .input_count = emission->input_count,
+        .outputs = copy_bytes(region, emission->outputs, (size_t)emission->output_count * sizeof *emission->outputs),
+        .output_count = emission->output_count,
+        .node = emission->node,
+        .in_place = emission->in_place,
+    };
+    if (step.params && step.inputs && step.outputs) {
+        step_mark_in_place(&step);
+        if (step_list_append(list, &step))
+            return STATUS_OK;
+    }
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while lowering node '%s' (%s)", step.node->name,
+                     step.node->op->name);
+}
+
+struct step_list step_list_in(struct region *region)
+{
+    return (struct step_list){.receiver = {take}, .region = region};
+}
+
 struct step *step_list_append(struct step_list *list, const struct step *step)
 {
     if (list->count == list->capacity) {
@@ -31,7 +69,7 @@ struct step *step_list_append(struct step_list *list, const struct step *step)
 
 const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs)
 {
-    switch (step->kernel->family) {
+    switch (step->family) {
     case FAMILY_conv:
         *own_inputs = CONV_INPUTS;
         return &((struct conv_params *)step->params)->epilogue;
@@ -62,7 +100,9 @@ struct step *step_copy(const struct step *step, struct region *region)
     *copy = *step;
     copy->inputs = memcpy(inputs, step->inputs, (size_t)step->input_count * sizeof *inputs);
     copy->outputs = memcpy(outputs, step->outputs, (size_t)step->output_count * sizeof *outputs);
-    if (!step->kernel)
+    copy->kernel = NULL;
+    copy->plan = (struct kernel_plan){0};
+    if (step->control)
         return copy;
     void *params = region_allocate(region, step->params_bytes + 1);
     if (!params)
@@ -96,7 +136,7 @@ static bool lies_as_output(const struct pointwise_params *program, int i)
 static struct pointwise_params *program_of(struct step *step, int *first, int *step_input)
 {
     *first = *step_input = 0;
-    if (step->kernel->family == FAMILY_pointwise)
+    if (step->family == FAMILY_pointwise)
         return step->params;
     const struct pointwise_params **epilogue = step_epilogue(step, step_input);
     *first = 1;
@@ -108,7 +148,7 @@ size_t step_bytes_written(const struct step *step, int output)
 {
     const struct value *value = step->outputs[output];
     int64_t elements = 1;
-    if (!step->kernel || step->kernel->family != FAMILY_copy) {
+    if (!is_family(step, FAMILY_copy)) {
         for (int i = 0; i < value->rank; i++)
             elements *= value->dims[i];
         return dtype_bytes(value->dtype, elements);
@@ -122,7 +162,7 @@ size_t step_bytes_written(const struct step *step, int output)
 void step_mark_in_place(struct step *step)
 {
     int first = 0, step_input = 0;
-    const struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
+    const struct pointwise_params *program = !step->control ? program_of(step, &first, &step_input) : NULL;
     for (int i = first; program && i < program->input_count && program->output_count == 1; i++)
         if (lies_as_output(program, i))
             step->in_place |= 1u << (step_input + i - first);
@@ -131,9 +171,9 @@ void step_mark_in_place(struct step *step)
 void step_finish(struct step *step)
 {
     int first = 0, step_input = 0;
-    struct pointwise_params *program = step->kernel ? program_of(step, &first, &step_input) : NULL;
+    struct pointwise_params *program = !step->control ? program_of(step, &first, &step_input) : NULL;
     if (program)
         pointwise_merge_axes(program);
-    if (step->kernel && step->kernel->family == FAMILY_copy)
+    if (is_family(step, FAMILY_copy))
         copy_merge_axes(step->params);
 }

@@ -3,30 +3,15 @@
 #ifndef INFER_GRAPH_STEPS_STEP_H
 #define INFER_GRAPH_STEPS_STEP_H
 
-#include "graph/graph.h"
+#include "graph/control.h"
+#include "graph/op.h"
+#include "graph/resolve.h"
 #include "kernels/pointwise.h"
 
-/* Loop and Scan (ONNX operators of these names): what to do with a body graph. The body's formal inputs are
- * Loop: iteration number, condition, carried values; Scan: carried values, one slice of each scanned input;
- * then captures in both. Its outputs: Loop: condition first; then carried values; then one slice of each scan output.
- */
-struct control {
-    enum { CONTROL_LOOP, CONTROL_SCAN } kind;
-    const struct graph *body;
-    int carried;      /* state values handed from one iteration to the next */
-    int scan_inputs;  /* Scan: inputs cut into slices */
-    int scan_outputs; /* outputs stacked from the slices of all iterations */
-    int captures;     /* inputs of the body that stay the same */
-    int64_t trip;     /* Scan: number of iterations */
-    /* Scan, one entry for each scanned input or output: the axis it is cut or stacked along, and whether backwards. */
-    const int *input_axes, *output_axes;
-    const bool *input_reverse, *output_reverse;
-};
-
 struct step {
-    const struct kernel *kernel; /* NULL for a control step */
-    const struct control *control;
-    void *params; /* the step's own */
+    enum kernel_family family;
+    const struct control *control; /* NULL: a kernel's step */
+    void *params;                  /* the step's own */
     size_t params_bytes;
     struct value **inputs;
     int input_count;
@@ -35,30 +20,50 @@ struct step {
     const struct node *node; /* whose name and sources errors and traces speak of */
     /* Bit i: output 0 may be written where input i lies, element for element. */
     uint32_t in_place;
+    /* Chosen once, when passes have settled the parameters (select.c); NULL and zero before. */
+    const struct kernel *kernel;
+    struct kernel_plan plan;
 };
 
 /* All that is written to a value, by one step or several, is written before any step reads of it. */
 struct step_list {
-    struct region *region; /* while a segment is in the making: freed once its steps are done, and copied */
+    struct receiver receiver; /* what lowering hands its steps to: see step_list_receive */
+    struct region *region;    /* while a segment is in the making: freed once its steps are done, and copied */
     struct step **steps;
     int count, capacity;
 };
 
-static inline int step_tasks(const struct step *step)
+/* A stretch of a graph whose shapes are known, as steps. What a resolution (graph/resolve.h) leaves for later stays. */
+struct segment {
+    struct graph *graph; /* every value of a kept node has its type and shape */
+    struct step_list steps;
+    struct node **rest; /* nodes still to come; their inputs may be values of this segment */
+    int rest_count;
+    struct value *needed; /* see struct resolution */
+    struct node **kept;
+    int kept_count;
+    size_t constant_bytes; /* folded here */
+};
+
+/* The node whose outputs with dims_at_run the rest waits for. NULL: it waits for `needed`, or for nothing. */
+static inline const struct node *segment_awaited(const struct segment *segment)
 {
-    return step->kernel && step->kernel->tasks ? step->kernel->tasks(step->params) : 1;
+    return segment->needed || segment->kept_count == 0 ? NULL : segment->kept[segment->kept_count - 1];
 }
 
-static inline size_t step_workspace(const struct step *step) /* of one task */
+static inline bool is_family(const struct step *step, enum kernel_family family)
 {
-    size_t bytes = step->kernel && step->kernel->workspace_bytes ? step->kernel->workspace_bytes(step->params) : 0;
-    return align_up(bytes, ALIGNMENT);
+    return step && !step->control && step->family == family;
 }
 
+/* An empty list, whose steps and tables go in the region. */
+struct step_list step_list_in(struct region *region);
 struct step *step_list_append(struct step_list *list, const struct step *step); /* copied; NULL: no memory */
+/* Drops the NULL entries of a list. */
+void step_list_compact(struct step_list *list);
 
 /* A step of its own in `region`, with operands, parameters and epilogue; the node, and what a control step runs, are
- * shared. NULL: no memory. */
+ * shared. It has no plan. NULL: no memory. */
 struct step *step_copy(const struct step *step, struct region *region);
 
 /* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
@@ -70,8 +75,24 @@ size_t step_bytes_written(const struct step *step, int output);
 /* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
 void step_mark_in_place(struct step *step);
 
-/* The last thing done to a step before it runs. Passes see pointwise programs over the dimensions of their output;
- * kernels get them, and copies, with as few axes as can be. */
+/* The last thing done to a step before its kernel is chosen. Passes see pointwise programs over the dimensions of their
+ * output; kernels get them, and copies, with as few axes as can be. */
 void step_finish(struct step *step);
+
+/* Appends the steps of one node; converts f16 and bf16 around operators that compute in f32 (OP_HALF_AS_F32). */
+enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
+                       struct step_list *steps, struct error *error);
+
+/* Chooses the kernel of a finished step and makes its plan, in `region`. Knows from the operands which are constant. */
+enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
+                          struct error *error);
+
+/* Computes the outputs of a node whose inputs are all constants, and makes them constants. Refuses what takes more than
+ * scratch_limit bytes on the way. Adds what the outputs take of the graph's region to *made: one that is a view of an
+ * input takes nothing. */
+enum status evaluate_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
+                          size_t scratch_limit, size_t *made, struct error *error);
+/* The evaluator that does just this. The facts must outlive it. */
+struct evaluator plain_evaluator(const struct kernel_facts *facts);
 
 #endif

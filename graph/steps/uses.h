@@ -2,7 +2,7 @@
 #ifndef INFER_GRAPH_STEPS_USES_H
 #define INFER_GRAPH_STEPS_USES_H
 
-#include "runtime/compile/specialise.h"
+#include "graph/steps/step.h"
 
 struct uses {
     int value_count; /* of the graph when they were counted */
@@ -24,8 +24,5 @@ static inline int operands_of(const struct step *step, const struct value *value
         count += step->inputs[i] == value;
     return count;
 }
-
-/* Drops the NULL entries of a list. */
-void step_list_compact(struct step_list *list);
 
 #endif

@@ -8,7 +8,6 @@
 #include "kernels/normalize.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
-#include "runtime/compile/specialise.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -206,7 +205,7 @@ static bool walk_of(struct step *step, int operand, struct walk *walk)
         add_program(walk, program, operand < 0 ? program->input_count : operand - own + 1);
         return true;
     }
-    switch (step->kernel->family) {
+    switch (step->family) {
     case FAMILY_pointwise:
         add_program(walk, step->params, operand < 0 ? ((struct pointwise_params *)step->params)->input_count : operand);
         return true;
@@ -309,7 +308,7 @@ static enum outcome relocate(struct walk *walk, const struct relocation *r, int6
 int64_t step_walk_start(const struct step *step, int operand)
 {
     const struct copy_params *p = step->params;
-    if (!step->kernel || step->kernel->family != FAMILY_copy)
+    if (!is_family(step, FAMILY_copy))
         return 0;
     return operand < step->input_count ? p->input_offset : p->output_offset;
 }
@@ -324,11 +323,11 @@ int64_t relocated_offset(const struct relocation *relocation, int64_t base)
 }
 
 struct step *step_relocated(const struct step *step, int operand, const struct relocation *relocation, int64_t base,
-                            enum isa isa, struct region *region)
+                            const struct kernel_facts *facts, struct region *region)
 {
     int index = operand < step->input_count ? operand : -1;
     struct walk walk;
-    if (!step->kernel || operand > step->input_count)
+    if (step->control || operand > step->input_count)
         return NULL;
     struct step *copy = step_copy(step, region);
     enum outcome outcome = CUT;
@@ -336,12 +335,11 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
         outcome = walk_of(copy, index, &walk) ? relocate(&walk, relocation, base) : REFUSED;
     if (!copy || outcome == REFUSED)
         return NULL;
-    if (copy->kernel->family == FAMILY_copy) {
+    if (copy->family == FAMILY_copy) {
         struct copy_params *p = copy->params;
         *(index < 0 ? &p->output_offset : &p->input_offset) = 0;
     }
-    copy->kernel = kernel_select(copy->kernel->family, copy->params, isa);
-    if (!copy->kernel)
+    if (!family_supports(copy->family, copy->params, facts))
         return NULL;
     copy->in_place = 0; /* it was said of operands in C order */
     step_mark_in_place(copy);
@@ -361,7 +359,8 @@ struct value *strided_view(struct graph *graph, struct value *target, int64_t el
 
 /* Operand i of `step`, which is a copy of ours already or becomes one. */
 static struct step *redirect(struct step *step, int i, struct graph *graph, const struct value *moved,
-                             struct value *target, const struct relocation *relocation, enum isa isa)
+                             struct value *target, const struct relocation *relocation,
+                             const struct kernel_facts *facts)
 {
     struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
     size_t offset, each = dtype_bits(moved->dtype) / 8;
@@ -371,7 +370,7 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
         return NULL;
     int64_t base = (int64_t)(offset / each) + step_walk_start(step, i);
     int64_t start = relocated_offset(relocation, base);
-    step = step_relocated(step, i, relocation, base, isa, graph->region);
+    step = step_relocated(step, i, relocation, base, facts, graph->region);
     bool whole = operand == target && start == 0;
     struct value *view = !step ? NULL : whole ? target : strided_view(graph, target, start, operand);
     if (!view)
@@ -384,9 +383,9 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
 }
 
 struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
-                             const struct relocation *relocation, enum isa isa)
+                             const struct relocation *relocation, const struct kernel_facts *facts)
 {
     for (int i = 0; step && i < step->input_count + step->output_count; i++)
-        step = redirect(step, i, graph, moved, target, relocation, isa);
+        step = redirect(step, i, graph, moved, target, relocation, facts);
     return step;
 }

@@ -27,10 +27,10 @@ int64_t step_walk_start(const struct step *step, int operand);
 
 /* A copy of the step, in `region`, that walks an operand (an input, or input_count for output 0) of the relocated
  * tensor, whose walk begins at its element `base`, where its elements have gone. It begins where its operand does. The
- * value that the step names stays the same, and the offset is left to the caller; its kernel is selected anew. NULL:
- * its family cannot, or memory ran out. */
+ * value that the step names stays the same, and the offset is left to the caller. NULL: no kernel
+ * of its family can, or memory ran out. */
 struct step *step_relocated(const struct step *step, int operand, const struct relocation *relocation, int64_t base,
-                            enum isa isa, struct region *region);
+                            const struct kernel_facts *facts, struct region *region);
 
 /* A value that stands for a part of `target`, from one of its elements on, as an operand that is walked by strides; it
  * has type and dimensions of `like`. NULL: no memory. */
@@ -39,6 +39,6 @@ struct value *strided_view(struct graph *graph, struct value *target, int64_t el
 /* The step with every operand that lies in `moved` walked as relocated, in `target`, which may be the same value in
  * another order. The step itself where it touches nothing of it; NULL: it cannot, or no memory. */
 struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
-                             const struct relocation *relocation, enum isa isa);
+                             const struct relocation *relocation, const struct kernel_facts *facts);
 
 #endif

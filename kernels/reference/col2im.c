@@ -41,7 +41,6 @@ static int col2im_tasks(const void *params)
     const struct kernel col2im_##type##_reference = { \
         .name = "col2im_" #type "_reference",         \
         .family = FAMILY_col2im,                      \
-        .isa = ISA_REFERENCE,                         \
         .supports = supports_##type,                  \
         .tasks = col2im_tasks,                        \
         .run = col2im_run_##type,                     \

@@ -51,14 +51,14 @@ static int copy_tasks(const void *params)
     return task_count(outer_rows(p) * row_length(p), 32768);
 }
 
-static void copy_run(const void *params, const struct kernel_call *call, int task)
+static void copy_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct copy_params *p = params;
+    const struct copy_params *p = plan->params;
     int last_axis = p->rank - 1;
     int64_t row = row_length(p), first, last;
     int64_t to_step = p->rank > 0 ? p->output_strides[last_axis] : 1;
     int64_t from_step = p->rank > 0 ? p->input_strides[last_axis] : 1;
-    task_range(outer_rows(p) * row, copy_tasks(params), task, &first, &last);
+    task_range(outer_rows(p) * row, plan->tasks[0], task, &first, &last);
     while (first < last) {
         int64_t column = first % row, rest = first / row;
         int64_t n = row - column < last - first ? row - column : last - first;
@@ -78,7 +78,6 @@ static void copy_run(const void *params, const struct kernel_call *call, int tas
 const struct kernel copy_reference = {
     .name = "copy_reference",
     .family = FAMILY_copy,
-    .isa = ISA_REFERENCE,
     .tasks = copy_tasks,
     .run = copy_run,
 };

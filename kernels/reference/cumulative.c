@@ -20,7 +20,6 @@ static int cumulative_tasks(const void *params)
     const struct kernel cumulative_##type##_reference = { \
         .name = "cumulative_" #type "_reference",         \
         .family = FAMILY_cumulative,                      \
-        .isa = ISA_REFERENCE,                             \
         .supports = supports_##type,                      \
         .tasks = cumulative_tasks,                        \
         .run = cumulative_run_##type,                     \

@@ -98,7 +98,6 @@ static int dft_tasks(const void *params)
     const struct kernel dft_##type##_reference = {  \
         .name = "dft_" #type "_reference",          \
         .family = FAMILY_dft,                       \
-        .isa = ISA_REFERENCE,                       \
         .supports = supports_##type,                \
         .workspace_bytes = dft_workspace,           \
         .tasks = dft_tasks,                         \

@@ -55,11 +55,11 @@ static int gather_tasks(const void *params)
     return task_count(gather_rows(p), 1 + 16384 / (1 + p->dims[p->rank - 1]));
 }
 
-static void gather_run(const void *params, const struct kernel_call *call, int task)
+static void gather_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct gather_params *p = params;
+    const struct gather_params *p = plan->params;
     int64_t first, last, offset;
-    task_range(gather_rows(p), gather_tasks(params), task, &first, &last);
+    task_range(gather_rows(p), plan->tasks[0], task, &first, &last);
     for (int64_t row = first; row < last && !call->fault->set; row++) {
         struct gather_row at = gather_row_at(p, row);
         if (p->index_strides[p->rank - 1] != 0)
@@ -73,7 +73,6 @@ static void gather_run(const void *params, const struct kernel_call *call, int t
 const struct kernel gather_reference = {
     .name = "gather_reference",
     .family = FAMILY_gather,
-    .isa = ISA_REFERENCE,
     .tasks = gather_tasks,
     .run = gather_run,
 };

@@ -119,7 +119,6 @@ static int grid_sample_tasks(const void *params)
     const struct kernel grid_sample_##type##_reference = { \
         .name = "grid_sample_" #type "_reference",         \
         .family = FAMILY_grid_sample,                      \
-        .isa = ISA_REFERENCE,                              \
         .supports = supports_##type,                       \
         .tasks = grid_sample_tasks,                        \
         .run = grid_sample_run_##type,                     \

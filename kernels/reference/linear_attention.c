@@ -76,12 +76,12 @@ static void run_step(const struct linear_attention_params *p, const struct momen
         recall(p, state, m->q + g * p->head, (float)p->scale, m->y + g * p->v_head);
 }
 
-static void linear_attention_run(const void *params, const struct kernel_call *call, int task)
+static void linear_attention_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct linear_attention_params *p = params;
+    const struct linear_attention_params *p = plan->params;
     int64_t first, last, size = p->head * p->v_head;
     float *state = call->workspace, *scratch = state + size;
-    task_range(p->batch * p->kv_heads, linear_attention_tasks(params), task, &first, &last);
+    task_range(p->batch * p->kv_heads, plan->tasks[0], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (call->inputs[3])
             memcpy(state, (const float *)call->inputs[3] + i * size, (size_t)size * sizeof *state);
@@ -99,7 +99,6 @@ static void linear_attention_run(const void *params, const struct kernel_call *c
 const struct kernel linear_attention_reference = {
     .name = "linear_attention_f32_reference",
     .family = FAMILY_linear_attention,
-    .isa = ISA_REFERENCE,
     .workspace_bytes = linear_attention_workspace,
     .tasks = linear_attention_tasks,
     .run = linear_attention_run,

@@ -22,7 +22,6 @@ static int lookup_tasks(const void *params)
     const struct kernel lookup_##type##_reference = { \
         .name = "lookup_" #type "_reference",         \
         .family = FAMILY_lookup,                      \
-        .isa = ISA_REFERENCE,                         \
         .supports = supports_##type,                  \
         .tasks = lookup_tasks,                        \
         .run = lookup_run_##type,                     \

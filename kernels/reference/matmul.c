@@ -93,7 +93,6 @@ static int matmul_tasks(const void *params)
     const struct kernel matmul_##type##_reference = {                     \
         .name = "matmul_" #type "_reference",                             \
         .family = FAMILY_matmul,                                          \
-        .isa = ISA_REFERENCE,                                             \
         .supports = matmul_supports_##type,                               \
         .workspace_bytes = matmul_workspace_##type,                       \
         .tasks = matmul_tasks,                                            \

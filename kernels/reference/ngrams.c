@@ -65,12 +65,12 @@ static int ngrams_tasks(const void *params)
     return task_count(p->rows, 1 + 1024 / (1 + p->length));
 }
 
-static void ngrams_run(const void *params, const struct kernel_call *call, int task)
+static void ngrams_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct ngrams_params *p = params;
+    const struct ngrams_params *p = plan->params;
     const float *weights = call->inputs[3];
     int64_t first, last;
-    task_range(p->rows, ngrams_tasks(params), task, &first, &last);
+    task_range(p->rows, plan->tasks[0], task, &first, &last);
     for (int64_t r = first; r < last; r++) {
         struct row row = {p, call->inputs[0], r * p->length};
         float *out = (float *)call->outputs[0] + r * p->columns;
@@ -86,7 +86,6 @@ static void ngrams_run(const void *params, const struct kernel_call *call, int t
 const struct kernel ngrams_reference = {
     .name = "ngrams_reference",
     .family = FAMILY_ngrams,
-    .isa = ISA_REFERENCE,
     .tasks = ngrams_tasks,
     .run = ngrams_run,
 };

@@ -97,10 +97,10 @@ static int64_t select_boxes(const struct nms_params *p, const struct kernel_call
     return selected;
 }
 
-static void nms_run(const void *params, const struct kernel_call *call, int task)
+static void nms_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     (void)task;
-    const struct nms_params *p = params;
+    const struct nms_params *p = plan->params;
     int64_t *rows = call->outputs[0], found = 0;
     int64_t most = call->inputs[2] ? *(const int64_t *)call->inputs[2] : 0;
     for (int64_t batch = 0; batch < p->batch; batch++)
@@ -113,7 +113,6 @@ static void nms_run(const void *params, const struct kernel_call *call, int task
 const struct kernel nms_reference = {
     .name = "nms_reference",
     .family = FAMILY_nms,
-    .isa = ISA_REFERENCE,
     .workspace_bytes = nms_workspace,
     .run = nms_run,
 };

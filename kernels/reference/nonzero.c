@@ -9,10 +9,10 @@ static bool is_set(const struct nonzero_params *p, const char *elements, int64_t
     return (bits & p->mask) != 0;
 }
 
-static void nonzero_run(const void *params, const struct kernel_call *call, int task)
+static void nonzero_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     (void)task;
-    const struct nonzero_params *p = params;
+    const struct nonzero_params *p = plan->params;
     const char *elements = call->inputs[0];
     int64_t *output = call->outputs[0], total = 1, found = 0, next = 0;
     for (int i = 0; i < p->rank; i++)
@@ -36,6 +36,5 @@ static void nonzero_run(const void *params, const struct kernel_call *call, int 
 const struct kernel nonzero_reference = {
     .name = "nonzero_reference",
     .family = FAMILY_nonzero,
-    .isa = ISA_REFERENCE,
     .run = nonzero_run,
 };

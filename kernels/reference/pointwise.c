@@ -373,11 +373,11 @@ static void run_range(const struct pointwise_params *p, const struct kernel_call
     }
 }
 
-static void pointwise_run(const void *params, const struct kernel_call *call, int task)
+static void pointwise_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct pointwise_params *p = params;
+    const struct pointwise_params *p = plan->params;
     int64_t first, last;
-    task_range(outer_rows(p) * p->dims[p->rank - 1], pointwise_tasks(params), task, &first, &last);
+    task_range(outer_rows(p) * p->dims[p->rank - 1], plan->tasks[0], task, &first, &last);
     run_range(p, call, first, last, 0);
 }
 
@@ -428,7 +428,6 @@ static bool pointwise_supports(const void *params)
 const struct kernel pointwise_reference = {
     .name = "pointwise_reference",
     .family = FAMILY_pointwise,
-    .isa = ISA_REFERENCE,
     .supports = pointwise_supports,
     .workspace_bytes = pointwise_workspace,
     .tasks = pointwise_tasks,

@@ -118,7 +118,6 @@ static int pool_tasks(const void *params)
     const struct kernel pool_##type##_reference = {                             \
         .name = "pool_" #type "_reference",                                     \
         .family = FAMILY_pool,                                                  \
-        .isa = ISA_REFERENCE,                                                   \
         .supports = pool_supports_##type,                                       \
         .workspace_bytes = pool_workspace,                                      \
         .tasks = pool_tasks,                                                    \

@@ -51,11 +51,11 @@ static int random_tasks(const void *params)
     return task_count((p->count + 1) / 2, 2048);
 }
 
-static void random_run(const void *params, const struct kernel_call *call, int task)
+static void random_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
-    const struct random_params *p = params;
+    const struct random_params *p = plan->params;
     int64_t first, last;
-    task_range((p->count + 1) / 2, random_tasks(params), task, &first, &last);
+    task_range((p->count + 1) / 2, plan->tasks[0], task, &first, &last);
     for (int64_t pair = first; pair < last; pair++) {
         double numbers[2];
         draw(p, pair, numbers);
@@ -77,7 +77,6 @@ static bool random_supports(const void *params)
 const struct kernel random_reference = {
     .name = "random_reference",
     .family = FAMILY_random,
-    .isa = ISA_REFERENCE,
     .supports = random_supports,
     .tasks = random_tasks,
     .run = random_run,

@@ -153,7 +153,6 @@ static int reduce_tasks(const void *params)
     const struct kernel reduce_##type##_reference = {                     \
         .name = "reduce_" #type "_reference",                             \
         .family = FAMILY_reduce,                                          \
-        .isa = ISA_REFERENCE,                                             \
         .supports = reduce_supports_##type,                               \
         .workspace_bytes = reduce_workspace,                              \
         .tasks = reduce_tasks,                                            \

@@ -28,7 +28,6 @@ static int resample_tasks(const void *params)
     const struct kernel resample_##type##_reference = { \
         .name = "resample_" #type "_reference",         \
         .family = FAMILY_resample,                      \
-        .isa = ISA_REFERENCE,                           \
         .supports = supports_##type,                    \
         .tasks = resample_tasks,                        \
         .run = resample_run_##type,                     \

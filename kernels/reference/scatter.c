@@ -20,10 +20,10 @@ static int64_t run_length(const struct gather_params *at)
     return together ? at->dims[last] : 1;
 }
 
-static void set_run(const void *params, const struct kernel_call *call, int task)
+static void set_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     (void)task;
-    const struct scatter_params *p = params;
+    const struct scatter_params *p = plan->params;
     const struct gather_params *at = &p->at;
     int last = at->rank - 1;
     int64_t run = run_length(at), bytes = at->element_bytes;
@@ -51,7 +51,6 @@ static bool set_supports(const void *params)
 const struct kernel scatter_set_reference = {
     .name = "scatter_set_reference",
     .family = FAMILY_scatter,
-    .isa = ISA_REFERENCE,
     .supports = set_supports,
     .run = set_run,
 };
@@ -68,7 +67,6 @@ const struct kernel scatter_set_reference = {
     const struct kernel scatter_##type##_reference = {                   \
         .name = "scatter_" #type "_reference",                           \
         .family = FAMILY_scatter,                                        \
-        .isa = ISA_REFERENCE,                                            \
         .supports = supports_##type,                                     \
         .run = reduce_run_##type,                                        \
     };

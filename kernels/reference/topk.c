@@ -26,7 +26,6 @@ static size_t topk_workspace(const void *params)
     const struct kernel topk_##type##_reference = { \
         .name = "topk_" #type "_reference",         \
         .family = FAMILY_topk,                      \
-        .isa = ISA_REFERENCE,                       \
         .supports = supports_##type,                \
         .workspace_bytes = topk_workspace,          \
         .tasks = topk_tasks,                        \

@@ -30,7 +30,6 @@ static int trees_tasks(const void *params)
     const struct kernel trees_##type##_reference = { \
         .name = "trees_" #type "_reference",         \
         .family = FAMILY_trees,                      \
-        .isa = ISA_REFERENCE,                        \
         .supports = supports_##type,                 \
         .tasks = trees_tasks,                        \
         .run = trees_run_##type,                     \

@@ -15,7 +15,6 @@
     const struct kernel family_name##_##type##_reference = {                         \
         .name = #family_name "_" #type "_reference",                                 \
         .family = FAMILY_##family_name,                                              \
-        .isa = ISA_REFERENCE,                                                        \
         .supports = family_name##_supports_##type,                                   \
         __VA_ARGS__,                                                                 \
     };

@@ -83,23 +83,22 @@ static void unique(const struct unique_params *p, const struct kernel_call *call
 #define BODY "kernels/reference/unique.inc"
 #include "kernels/reference/numeric_types.inc"
 
-#define UNIQUE(type, type_number)                                                        \
-    static void run_##type(const void *params, const struct kernel_call *call, int task) \
-    {                                                                                    \
-        (void)task;                                                                      \
-        unique(params, call, dtype_bytes(type_number, 1), compare_##type);               \
-    }                                                                                    \
-    static bool supports_##type(const void *params)                                      \
-    {                                                                                    \
-        const struct unique_params *p = params;                                          \
-        return p->dtype == (type_number);                                                \
-    }                                                                                    \
-    const struct kernel unique_##type##_reference = {                                    \
-        .name = "unique_" #type "_reference",                                            \
-        .family = FAMILY_unique,                                                         \
-        .isa = ISA_REFERENCE,                                                            \
-        .supports = supports_##type,                                                     \
-        .workspace_bytes = unique_workspace,                                             \
-        .run = run_##type,                                                               \
+#define UNIQUE(type, type_number)                                                                    \
+    static void run_##type(const struct kernel_plan *plan, const struct kernel_call *call, int task) \
+    {                                                                                                \
+        (void)task;                                                                                  \
+        unique(plan->params, call, dtype_bytes(type_number, 1), compare_##type);                     \
+    }                                                                                                \
+    static bool supports_##type(const void *params)                                                  \
+    {                                                                                                \
+        const struct unique_params *p = params;                                                      \
+        return p->dtype == (type_number);                                                            \
+    }                                                                                                \
+    const struct kernel unique_##type##_reference = {                                                \
+        .name = "unique_" #type "_reference",                                                        \
+        .family = FAMILY_unique,                                                                     \
+        .supports = supports_##type,                                                                 \
+        .workspace_bytes = unique_workspace,                                                         \
+        .run = run_##type,                                                                           \
     };
 NUMERIC_TYPES(UNIQUE)

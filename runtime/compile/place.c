@@ -61,18 +61,19 @@ static enum status copy_to_output(struct placing *p, int index, struct value *ou
                           .name = output->name,
                           .sources = sources,
                           .source_count = 1};
-    struct op_context c = {.graph = graph,
-                           .node = node,
-                           .error = p->error,
-                           .steps = &p->program->segment.steps,
-                           .isa = p->options->specialise.isa};
+    struct step_list *steps = &p->program->segment.steps;
+    const struct kernel_facts *facts = &p->options->specialise.facts;
+    struct op_context c = {
+        .graph = graph, .node = node, .error = p->error, .receiver = &steps->receiver, .facts = facts};
     struct copy_params params = {.rank = 1,
                                  .dims = {(int64_t)value_bytes(output)},
                                  .input_strides = {1},
                                  .output_strides = {1},
                                  .element_bytes = 1};
-    if (params.dims[0] > 0)
-        TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, NULL));
+    if (params.dims[0] > 0) {
+        TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, 0));
+        TRY(select_kernel(steps->steps[steps->count - 1], facts, graph->region, p->error));
+    }
     graph->outputs[index] = copy;
     bind(p, index, copy, copy);
     return STATUS_OK;
@@ -209,7 +210,7 @@ static enum status collect(struct placing *p, struct arena_plan *arena)
     }
     for (int s = 0; s < steps->count; s++) {
         size_t bytes;
-        if (!step_workspaces(steps->steps[s], p->options->specialise.threads, &bytes))
+        if (!step_workspaces(steps->steps[s], p->options->specialise.facts.threads, &bytes))
             return error_set(p->error, STATUS_OUT_OF_MEMORY, "node '%s' (%s) needs a workspace beyond all memory",
                              steps->steps[s]->node->name, steps->steps[s]->node->op->name);
         if (bytes == 0)
@@ -286,8 +287,6 @@ static enum status place_operands(struct placing *p)
         }
         program->steps[s].step = step;
         program->steps[s].operands = operands;
-        program->steps[s].tasks = step_tasks(step);
-        program->steps[s].workspace_bytes = step_workspace(step);
     }
     /* The runner reads this one even where no step does. */
     struct operand needed;

@@ -63,13 +63,10 @@ void program_release(struct program *program)
 
 enum isa program_isa(const struct program *program)
 {
-    enum isa highest = ISA_REFERENCE;
-    for (int i = 0; i < program->step_count; i++) {
-        const struct kernel *kernel = program->steps[i].step->kernel;
-        if (kernel && kernel->isa > highest)
-            highest = kernel->isa;
-    }
-    return highest;
+    unsigned used = 0;
+    for (int i = 0; i < program->step_count; i++)
+    used |= program->steps[i].step->control ? 0 : program->steps[i].step->kernel->requires;
+    return isa_of(used);
 }
 
 int program_most_operands(const struct program *program)

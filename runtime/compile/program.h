@@ -27,8 +27,8 @@ struct operand {
 struct program_step {
     const struct step *step;
     const struct operand *operands; /* inputs, then outputs */
-    int tasks;
-    size_t workspace_offset, workspace_bytes; /* of one thread; in the arena */
+    const void *const *packed;      /* by pack of the step's plan */
+    size_t workspace_offset; /* in the arena: what the step shares, then a part for each task that runs at once */
 };
 
 /* An output that this program is the first to write: the runner gives it memory before the first step. */

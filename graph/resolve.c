@@ -1,0 +1,225 @@
+#include "graph/resolve.h"
+
+#include "graph/op.h"
+
+#include <string.h>
+
+struct work {
+    struct resolution *result;
+    const struct resolve_options *options;
+    struct error *error;
+    bool stopped;
+};
+
+static bool append(struct region *region, struct node ***list, int *count, int *capacity, struct node *node)
+{
+    if (*count == *capacity) {
+        int larger = *capacity ? *capacity * 2 : 64;
+        struct node **array = region_array(region, (size_t)larger, sizeof *array);
+        if (!array)
+            return false;
+        if (*count)
+            memcpy(array, *list, (size_t)*count * sizeof *array);
+        *list = array;
+        *capacity = larger;
+    }
+    (*list)[(*count)++] = node;
+    return true;
+}
+
+static enum status no_memory(struct work *work)
+{
+    return error_set(work->error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'",
+                     work->result->graph->name);
+}
+
+static enum status leave_for_later(struct work *work, struct node *node)
+{
+    struct resolution *result = work->result;
+    bool done = append(result->graph->region, &result->rest, &result->rest_count, &result->rest_capacity, node);
+    return done ? STATUS_OK : no_memory(work);
+}
+
+static enum status keep(struct work *work, struct node *node)
+{
+    struct resolution *result = work->result;
+    if (!append(result->graph->region, &result->kept, &result->kept_count, &result->kept_capacity, node))
+        return no_memory(work);
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && node->outputs[i]->dims_at_run)
+            work->stopped = true;
+    return STATUS_OK;
+}
+
+static bool all_constant(const struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i] && !node->inputs[i]->data)
+            return false;
+    return true;
+}
+
+static bool outputs_known(const struct node *node)
+{
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && !node->outputs[i]->data)
+            return false;
+    return true;
+}
+
+static bool has_subgraph(const struct node *node)
+{
+    for (int i = 0; i < node->attribute_count; i++)
+        if (node->attributes[i].kind == ATTRIBUTE_GRAPH)
+            return true;
+    return false;
+}
+
+static bool foldable(const struct node *node)
+{
+    return !(node->op->flags & OP_RANDOM) && !has_subgraph(node) && all_constant(node);
+}
+
+static enum status fold(struct work *work, struct node *node)
+{
+    size_t bytes = work->result->constant_bytes;
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && !add_size(bytes, value_bytes(node->outputs[i]), &bytes))
+            bytes = SIZE_MAX;
+    if (bytes > work->options->constant_limit)
+        return error_set(work->error, STATUS_MEMORY_LIMIT,
+                         "node '%s' (%s): its constant result brings the constants to %zu bytes, past the limit of %zu",
+                         node->name, node->op->name, bytes, work->options->constant_limit);
+    return work->options->evaluator.evaluate(work->options->evaluator.user, work->result->graph, node,
+                                             work->options->constant_limit - bytes, &work->result->constant_bytes,
+                                             work->error);
+}
+
+static enum status process(struct work *work, struct node *node);
+
+static enum status process_all(struct work *work, struct node *const *nodes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        enum status status = work->stopped ? leave_for_later(work, nodes[i]) : process(work, nodes[i]);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+enum status check_results(const struct node *node, size_t limit, struct error *error)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        const struct value *output = node->outputs[i];
+        if (output && output->rank >= 0 && value_bytes(output) > limit)
+            return error_set(error, STATUS_MEMORY_LIMIT,
+                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
+                             node->op->name, i, value_bytes(output), limit);
+    }
+    return STATUS_OK;
+}
+
+static enum status replace(struct work *work, struct op_context *c)
+{
+    struct graph *graph = work->result->graph;
+    c->expansion = graph_create(graph->region, "");
+    if (!c->expansion)
+        return no_memory(work);
+    TRY(check_results(c->node, work->options->constant_limit, work->error));
+    TRY(c->node->op->expand(c));
+    return process_all(work, c->expansion->nodes, c->expansion->node_count);
+}
+
+static enum status process(struct work *work, struct node *node)
+{
+    struct op_context c = {.graph = work->result->graph, .node = node, .error = work->error};
+    enum status status = node->op->shapes(&c);
+    if (status == STATUS_NEEDS_VALUE) {
+        work->result->needed = work->result->graph->values[c.needed->id];
+        work->stopped = true;
+        return leave_for_later(work, node);
+    }
+    if (status != STATUS_OK || outputs_known(node))
+        return status;
+    if (node->op->expand)
+        return replace(work, &c);
+    return foldable(node) ? fold(work, node) : keep(work, node);
+}
+
+int live_nodes(struct node **nodes, int count, unsigned char *live)
+{
+    int kept = count;
+    for (int i = count - 1; i >= 0; i--) {
+        struct node *node = nodes[i];
+        bool used = false;
+        for (int k = 0; k < node->output_count; k++)
+            used = used || (node->outputs[k] && live[node->outputs[k]->id]);
+        if (!used)
+            continue;
+        for (int k = 0; k < node->input_count; k++)
+            if (node->inputs[k])
+                live[node->inputs[k]->id] = 1;
+        nodes[--kept] = node;
+    }
+    return kept;
+}
+
+unsigned char *resolution_needs(const struct resolution *resolution)
+{
+    const struct graph *graph = resolution->graph;
+    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    for (int i = 0; live && i < graph->output_count; i++)
+        live[graph->outputs[i]->id] = 1;
+    for (int i = 0; live && i < resolution->rest_count; i++)
+        for (int k = 0; k < resolution->rest[i]->input_count; k++)
+            if (resolution->rest[i]->inputs[k])
+                live[resolution->rest[i]->inputs[k]->id] = 1;
+    if (live && resolution->needed)
+        live[resolution->needed->id] = 1;
+    return live;
+}
+
+enum status resolution_drop_dead(struct resolution *resolution, struct error *error)
+{
+    unsigned char *live = resolution_needs(resolution);
+    if (!live)
+        return no_memory(&(struct work){.result = resolution, .error = error});
+    if (resolution->kept_count == 0)
+        return STATUS_OK;
+    int dead = live_nodes(resolution->kept, resolution->kept_count, live);
+    resolution->kept += dead;
+    resolution->kept_count -= dead;
+    resolution->kept_capacity -= dead;
+    return STATUS_OK;
+}
+
+enum status resolve(struct resolution *resolution, const struct resolve_options *options, struct node *const *nodes,
+                    int count, struct error *error)
+{
+    struct work work = {.result = resolution, .options = options, .error = error};
+    return process_all(&work, nodes, count);
+}
+
+enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
+                           struct error *error)
+{
+    struct resolution result = {.graph = graph};
+    struct work work = {.result = &result, .options = options, .error = error};
+    int count = graph->node_count;
+    for (int i = 0; i < count; i++) {
+        struct node *node = graph->nodes[i];
+        TRY(foldable(node) ? process(&work, node) : keep(&work, node));
+        /* What stops a resolution (dimensions that only a run tells) does not stop this pass; an expansion that was cut
+         * short by it stays as nodes. */
+        work.stopped = false;
+        for (int r = 0; r < result.rest_count; r++)
+            TRY(keep(&work, result.rest[r]));
+        result.rest_count = 0;
+        work.stopped = false;
+    }
+    graph->nodes = result.kept;
+    graph->node_count = result.kept_count;
+    graph->node_capacity = result.kept_capacity;
+    *bytes += result.constant_bytes;
+    return STATUS_OK;
+}

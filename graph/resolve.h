@@ -1,0 +1,59 @@
+/* Resolution: a graph whose input shapes are known, node by node in order. Each node gets its output shapes; is folded
+ * where everything it reads is constant, replaced where it is a composite, or kept. Where a shape depends on a tensor
+ * that only a run can tell, resolution stops: `rest` is what remains, and is resolved again once the value is known. */
+#ifndef INFER_GRAPH_RESOLVE_H
+#define INFER_GRAPH_RESOLVE_H
+
+#include "graph/graph.h"
+
+/* Computes the outputs of a node whose inputs are all constants, and makes them constants: an evaluator of ours runs
+ * kernels, which this side of the graph knows nothing of. May refuse what takes more than scratch_limit bytes on the
+ * way. Adds to *made what the outputs take that is counted nowhere else. */
+struct evaluator {
+    enum status (*evaluate)(void *user, struct graph *graph, struct node *node, size_t scratch_limit, size_t *made,
+                            struct error *error);
+    void *user;
+};
+
+struct resolve_options {
+    struct evaluator evaluator;
+    size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
+};
+
+struct resolution {
+    struct graph *graph; /* every value of a kept node has its type and shape */
+    struct node **kept;
+    int kept_count, kept_capacity;
+    struct node **rest; /* nodes still to come; their inputs may be values of kept ones */
+    int rest_count, rest_capacity;
+    /* Why it stopped, when rest_count > 0: this value's content must be known first; or NULL: the dimensions of the
+     * last kept node's outputs (dims_at_run) must. */
+    struct value *needed;
+    size_t constant_bytes; /* folded here */
+};
+
+/* Adds `nodes`, of the resolution's graph, to what it has kept or left. What is in it may be changed between two calls.
+ */
+enum status resolve(struct resolution *resolution, const struct resolve_options *options, struct node *const *nodes,
+                    int count, struct error *error);
+
+/* By value id, what the outputs and the rest read; NULL: no memory. */
+unsigned char *resolution_needs(const struct resolution *resolution);
+
+/* Drops kept nodes whose results neither the outputs nor the rest reads. */
+enum status resolution_drop_dead(struct resolution *resolution, struct error *error);
+
+/* An error where a result of the node passes the limit: lowering and expanding make tables as long as the dimensions of
+ * the results. */
+enum status check_results(const struct node *node, size_t limit, struct error *error);
+
+/* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. Adds
+ * the bytes of the constants it makes to *bytes. */
+enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
+                           struct error *error);
+
+/* Of `count` nodes, moves those whose results the live values need to the end of the array, in order, and returns
+ * where they begin. live[id] != 0 marks the values that are read from outside; marks of the rest are added. */
+int live_nodes(struct node **nodes, int count, unsigned char *live);
+
+#endif

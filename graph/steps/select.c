@@ -1,0 +1,28 @@
+/* The kernel of a step: chosen once, when passes have settled its parameters. */
+#include "graph/steps/step.h"
+
+static uint32_t constant_inputs(const struct step *step)
+{
+    uint32_t constant = 0;
+    for (int i = 0; i < step->input_count && i < 32; i++)
+        if (step->inputs[i] && value_root(step->inputs[i], NULL)->data)
+            constant |= UINT32_C(1) << i;
+    return constant;
+}
+
+enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
+                          struct error *error)
+{
+    if (step->control)
+        return STATUS_OK;
+    struct kernel_facts known = *facts;
+    known.constant_inputs = constant_inputs(step);
+    step->kernel = kernel_select(step->family, step->params, &known);
+    if (!step->kernel)
+        return error_set(error, STATUS_UNSUPPORTED, "node '%s' (%s): no %s kernel handles this problem",
+                         step->node->name, step->node->op->name, kernel_family_name(step->family));
+    if (!kernel_make_plan(step->kernel, step->params, &known, region, &step->plan))
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while planning node '%s' (%s)", step->node->name,
+                         step->node->op->name);
+    return STATUS_OK;
+}
