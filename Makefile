@@ -27,6 +27,7 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 TEST_SOURCES := $(wildcard tests/*.c)
+RANDOM_GRAPHS = $(call object,tests/random_graph.c tests/random_graph_runs.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
@@ -109,7 +110,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 .PHONY: fuzz check-fuzz
 fuzz check-fuzz:
 	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 WERROR= SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
-$(BUILD)/fuzz_passes: $(BUILD)/obj/tests/random_graph.o
+$(BUILD)/fuzz_passes: $(RANDOM_GRAPHS)
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(IMPORT_LIBRARIES) -lm
@@ -118,6 +119,19 @@ run-fuzz-%: $(BUILD)/fuzz_%
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/data/$*) 2>$(BUILD)/fuzz_$*.log || \
 	    { tail -n 60 $(BUILD)/fuzz_$*.log; exit 1; }
 	@echo "fuzz_$*: $$(grep -o 'Done [0-9]* runs in [0-9]* second' $(BUILD)/fuzz_$*.log)s, nothing found"
+
+# That no output of any model changes by a bit from one build to another: tests/output_hashes.py. AGAINST is a record.
+AGAINST ?= $(BUILD)/output_hashes.txt
+.PHONY: hash-outputs compare-outputs check-hashes
+hash-outputs: $(TOOLS) $(BUILD)/hash_graphs
+	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --record $(BUILD)/output_hashes.txt
+compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
+	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
+check-hashes: $(TOOLS) $(BUILD)/hash_graphs
+	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+$(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 # The planner's properties on 100,000 random instances; `make unit` takes 3,000.
 check-planner: $(BUILD)/check

@@ -1,9 +1,8 @@
-/* Random small graphs of the operators that passes rearrange, and a comparison of runs with passes and without. */
+/* Random small graphs of the operators that passes rearrange. */
 #ifndef INFER_TESTS_RANDOM_GRAPH_H
 #define INFER_TESTS_RANDOM_GRAPH_H
 
 #include "graph/op.h"
-#include "runtime/infer.h"
 
 /* Where choices come from: bytes first, then a generator that starts from `state`. */
 struct dice {
@@ -25,10 +24,5 @@ struct random_graph {
 /* A graph whose every node has passed its own checks of shapes; all that nobody reads are its outputs. */
 void random_graph_make(struct random_graph *random, struct dice *dice);
 void random_graph_free(struct random_graph *random);
-
-/* Runs it without passes, with them, and with them and strips, or images in channels-last order. "" where the results
- * agree: within 1e-4 of the largest magnitude of an output, since folded weights and recognised forms round elsewhere;
- * where one is NaN, infinite or huge, so must the other be. Otherwise a sentence on the first difference, in `text`. */
-const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /* The passes over random small graphs: what they make of a graph gives the results of the graph. */
-#include "tests/random_graph.h"
+#include "tests/random_graph_runs.h"
 #include "tests/suites.h"
 
 #include <stdio.h>

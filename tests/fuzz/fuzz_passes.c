@@ -1,5 +1,5 @@
 /* Random small graphs, run with passes and without. */
-#include "tests/random_graph.h"
+#include "tests/random_graph_runs.h"
 
 #include <stdio.h>
 #include <stdlib.h>

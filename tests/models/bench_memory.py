@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from check_models import SECONDS_A_TOOL, CheckFailed, Converter, describe
 from fetch import FetchError
 from model_cases import all_cases
-from toolrun import ROOT, find_tools
+from toolrun import ROOT, find_tools, save_inputs
 
 PEER = Path(__file__).with_name("peer_memory.py")
 
@@ -126,6 +126,7 @@ def measure(case, converter, inspect, run, arguments):
     told = output_of([inspect, converted, *shape_options(steps[0]), *options, "--json"])
     with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
         named = save_inputs(steps[0], Path(folder))
+        np.savez(Path(folder) / "inputs.npz", **steps[0])
         ran = output_of([run, converted, *named, *options, "--repeat", str(arguments.runs), "--json", "-"])
         peer = run_peer(model, Path(folder) / "inputs.npz", arguments)
     before, after = json.loads(told)["program"], json.loads(ran)
@@ -149,14 +150,6 @@ def measure(case, converter, inspect, run, arguments):
 
 def shape_options(inputs):
     return [f"--shape={name}={'x'.join(map(str, array.shape)) or 'scalar'}" for name, array in inputs.items()]
-
-
-def save_inputs(inputs, folder):
-    """Writes the inputs for both sides and returns infer-run's arguments."""
-    np.savez(folder / "inputs.npz", **inputs)
-    for i, array in enumerate(inputs.values()):
-        np.save(folder / f"in{i}.npy", array)
-    return [f"{name}={folder}/in{i}.npy" for i, name in enumerate(inputs)]
 
 
 def run_peer(model, inputs, arguments):

@@ -18,7 +18,7 @@ import onnxruntime
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fetch import FetchError
 from model_cases import all_cases
-from toolrun import CACHE, ROOT, find_tools, run_tool
+from toolrun import CACHE, ROOT, find_tools, output_files, run_tool, save_inputs
 
 REFERENCES = CACHE / "references"
 CONVERTED = CACHE / "bin"
@@ -168,10 +168,7 @@ def compare_runs(model, run, case, steps, references, measured):
 
 
 def run_model(model, run, case, inputs, names, folder, measured):
-    arguments = []
-    for i, (name, array) in enumerate(inputs.items()):
-        np.save(folder / f"in{i}.npy", array)
-        arguments.append(f"{name}={folder}/in{i}.npy")
+    arguments = save_inputs(inputs, folder)
     report_file = folder / "report.json"
     done = run_tool([run, model, *arguments, *case.options, "--threads", "2", "-o", folder, "--json", report_file], SECONDS_A_TOOL)
     if done.outcome != "ok":
@@ -183,7 +180,7 @@ def run_model(model, run, case, inputs, names, folder, measured):
         raise CheckFailed(f"the arena takes {report['activation_bytes']:,} bytes, {case.most_arena:,.0f} are allowed")
     if report["steps"] > case.most_steps:
         raise CheckFailed(f"the program has {report['steps']} steps, {case.most_steps} are allowed")
-    files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
+    files = output_files(folder)
     if len(files) != len(names):
         raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")
     return {name: np.load(file) for name, file in zip(names, files)}

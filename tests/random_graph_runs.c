@@ -1,0 +1,176 @@
+#include "tests/random_graph_runs.h"
+
+#include "formats/hash.h"
+#include "formats/model_file.h"
+#include "runtime/session.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define THREADS 2
+
+struct run {
+    infer_session *session;
+    infer_context *context;
+    infer_tensor outputs[RANDOM_MOST_VALUES];
+    infer_error error;
+};
+
+enum way { UNOPTIMISED, OPTIMISED, IN_STRIPS, CHANNELS_LAST };
+static const char *const way_names[] = {"--no-optimize", "default", "--memory-saving", "channels-last"};
+
+static void run_start(struct run *run, infer_model *model, const struct random_graph *random, enum way way)
+{
+    const struct graph *graph = random->graph;
+    infer_session_options options = {
+        .no_optimize = way == UNOPTIMISED, .memory_saving = way == IN_STRIPS, .threads = THREADS};
+    infer_tensor inputs[2] = {{0}};
+    for (int i = 0; i < 2; i++) {
+        inputs[i] = (infer_tensor){.data = random->inputs[i], .dtype = INFER_FLOAT32, .rank = graph->inputs[i]->rank};
+        memcpy(inputs[i].dims, graph->inputs[i]->dims, sizeof inputs[i].dims);
+        inputs[i].bytes = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims);
+    }
+    if (infer_session_create(model, &options, &run->session, &run->error) != INFER_OK)
+        return;
+    run->session->channels_last = way == CHANNELS_LAST;
+    if (infer_context_create(run->session, &run->context, &run->error) == INFER_OK)
+        infer_run(run->context, inputs, 2, run->outputs, (size_t)graph->output_count, &run->error);
+}
+
+static void run_end(struct run *run)
+{
+    infer_context_release(run->context);
+    infer_session_release(run->session);
+}
+
+/* Past this, or not finite, only the kind of number is compared. */
+#define HUGE_MAGNITUDE 1e6
+
+static bool is_tame(float x)
+{
+    return fabs((double)x) < HUGE_MAGNITUDE;
+}
+
+static const char *compare_output(const infer_tensor *a, const infer_tensor *b, const char *name, char *text,
+                                  size_t bytes)
+{
+    if (a->rank != b->rank || a->dtype != b->dtype ||
+        memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) != 0) {
+        snprintf(text, bytes, "%s has another shape or type", name);
+        return text;
+    }
+    const float *x = a->data, *y = b->data;
+    double largest = 1;
+    size_t count = a->bytes / sizeof *x;
+    for (size_t i = 0; i < count; i++)
+        if (is_tame(y[i]) && fabs((double)y[i]) > largest)
+            largest = fabs((double)y[i]);
+    for (size_t i = 0; i < count; i++) {
+        bool near = is_tame(x[i]) && is_tame(y[i]) ? fabs((double)x[i] - (double)y[i]) <= 1e-4 * largest
+                                                   : !is_tame(x[i]) && !is_tame(y[i]);
+        if (near)
+            continue;
+        snprintf(text, bytes, "%s[%zu] is %.9g with passes and %.9g without", name, i, (double)x[i], (double)y[i]);
+        return text;
+    }
+    return "";
+}
+
+static const char *compare_runs(const struct run *with, const struct run *without, const struct graph *graph,
+                                char *text, size_t bytes)
+{
+    if (with->error.status != without->error.status) {
+        snprintf(text, bytes, "with passes: %s; without: %s", with->error.message, without->error.message);
+        return text;
+    }
+    for (int i = 0; i < graph->output_count && with->error.status == INFER_OK; i++) {
+        const char *difference =
+            compare_output(&with->outputs[i], &without->outputs[i], graph->outputs[i]->name, text, bytes);
+        if (*difference)
+            return difference;
+    }
+    return "";
+}
+
+/* --- the model of a graph ---------------------------------------------------------------------------------- */
+
+struct opened {
+    struct region region;
+    infer_model *model; /* NULL where it cannot be opened; then `text` says why */
+    char text[600];
+};
+
+static void open_model_of(struct opened *opened, const struct random_graph *random)
+{
+    struct error error = {0};
+    infer_error opening = {0};
+    void *file;
+    size_t size;
+    opened->model = NULL;
+    region_init(&opened->region, &default_allocator);
+    if (model_write(random->graph, NULL, &opened->region, &file, &size, &error) != STATUS_OK ||
+        infer_model_open_memory(file, size, "random", NULL, &opened->model, &opening) != INFER_OK)
+        snprintf(opened->text, sizeof opened->text, "%s", *error.text ? error.text : opening.message);
+}
+
+static void close_model(struct opened *opened)
+{
+    infer_model_release(opened->model);
+    region_free(&opened->region);
+}
+
+const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes)
+{
+    struct opened opened;
+    const char *result = text;
+    open_model_of(&opened, random);
+    if (!opened.model) {
+        snprintf(text, bytes, "%s", opened.text);
+    } else {
+        struct run without = {0};
+        run_start(&without, opened.model, random, UNOPTIMISED);
+        result = "";
+        for (enum way way = OPTIMISED; way <= CHANNELS_LAST && !*result; way++) {
+            struct run with = {0};
+            run_start(&with, opened.model, random, way);
+            result = compare_runs(&with, &without, random->graph, text, bytes);
+            run_end(&with);
+        }
+        run_end(&without);
+    }
+    close_model(&opened);
+    return result;
+}
+
+/* --- hashing ------------------------------------------------------------------------------------------------- */
+
+static void print_hash(const char *label, enum way way, int output, const infer_tensor *tensor, FILE *file)
+{
+    fprintf(file, "%s\t%s\t%d\t%d\t%s\t", label, way_names[way], THREADS, output, infer_dtype_name(tensor->dtype));
+    for (int i = 0; i < tensor->rank; i++)
+        fprintf(file, "%s%" PRId64, i ? "x" : "", tensor->dims[i]);
+    fprintf(file, "%s\t%016" PRIx64 "\n", tensor->rank ? "" : "scalar", xxh64(tensor->data, tensor->bytes, 0));
+}
+
+static void hash_run(const struct random_graph *random, infer_model *model, enum way way, const char *label, FILE *file)
+{
+    struct run run = {0};
+    run_start(&run, model, random, way);
+    if (run.error.status != INFER_OK)
+        fprintf(file, "%s\t%s\t%d\t-\t-\t-\t%s\n", label, way_names[way], THREADS, infer_status_name(run.error.status));
+    for (int i = 0; i < random->graph->output_count && run.error.status == INFER_OK; i++)
+        print_hash(label, way, i, &run.outputs[i], file);
+    run_end(&run);
+}
+
+bool random_graph_hash(const struct random_graph *random, const char *label, FILE *file)
+{
+    struct opened opened;
+    open_model_of(&opened, random);
+    bool is_open = opened.model != NULL;
+    for (enum way way = UNOPTIMISED; way <= CHANNELS_LAST && is_open; way++)
+        hash_run(random, opened.model, way, label, file);
+    close_model(&opened);
+    return is_open;
+}
