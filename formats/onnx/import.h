@@ -117,8 +117,8 @@ const char *onnx_node_label(const Onnx__Node *node);
 
 /* --- parse.c ------------------------------------------------------------------------------------------------------ */
 
-/* The lists of attributes stay in `bytes`: their counts alone are filled in, and a record of unknown_fields for each
- * part of the file that the attribute is made of. */
+/* The lists of attributes stay in `bytes`: their counts alone are filled in, and one record of unknown_fields, which
+ * says where the attribute lies. */
 enum status onnx_parse(struct import *im, const void *bytes, Onnx__Model **model);
 
 /* --- settle.c, tensor.c, sparse.c, external.c --------------------------------------------------------------------- */

@@ -10,35 +10,32 @@ static const uint64_t nothing;
 
 /* A list, entry by entry. What is read was found well-formed by parse.c. */
 struct list {
-    const Onnx__Attribute *attribute;
     unsigned field;          /* of the entries, in the attribute */
-    unsigned place;          /* the next place where the attribute lies: see struct parser */
-    const uint8_t *at, *end; /* the rest of the one before */
+    const uint8_t *at, *end; /* the rest of the attribute */
     struct wire_field entry;
-    const uint8_t *packed, *packed_end;
+    const uint8_t *packed, *packed_end; /* the rest of the entries that came together */
 };
 
 enum { NUMBERS = 7, INTEGERS = 8, STRINGS = 9 };
 
-static void rewind_list(struct list *list, const Onnx__Attribute *attribute, unsigned field)
+static const ProtobufCMessageUnknownField *place_of(const Onnx__Attribute *attribute)
 {
-    *list = (struct list){.attribute = attribute, .field = field};
+    return attribute->base.unknown_fields;
+}
+
+static struct list list_of(const Onnx__Attribute *attribute, unsigned field)
+{
+    const ProtobufCMessageUnknownField *place = place_of(attribute);
+    return (struct list){.field = field, .at = place->data, .end = place->data + place->len};
 }
 
 /* A number is then in entry.number; of a string, that is the length. */
 static bool next_entry(struct list *list)
 {
-    const ProtobufCMessage *message = &list->attribute->base;
     while (list->packed == list->packed_end) {
-        if (list->at == list->end) {
-            if (list->place == message->n_unknown_fields)
-                return false;
-            const ProtobufCMessageUnknownField *place = &message->unknown_fields[list->place++];
-            list->at = place->data;
-            list->end = place->data + place->len;
-            continue;
-        }
-        wire_next(message->descriptor, &list->at, list->end, &list->entry);
+        if (list->at == list->end)
+            return false;
+        wire_next(&onnx__attribute__descriptor, &list->at, list->end, &list->entry);
         if (!list->entry.type || list->entry.type->id != list->field)
             continue;
         if (!wire_is_packed(&list->entry))
@@ -55,14 +52,11 @@ static bool next_entry(struct list *list)
 static enum status make_room(struct scope *s, const Onnx__Attribute *attribute, size_t count, size_t each, void **room)
 {
     struct import *im = s->import;
-    const ProtobufCMessage *message = &attribute->base;
     size_t bytes;
     if (!multiply_size(count, each, &bytes))
         return onnx_no_memory(im);
-    for (unsigned i = 0; s->inlined && i < message->n_unknown_fields; i++)
-        TRY(onnx_charge(im, message->unknown_fields[i].len));
     if (s->inlined)
-        TRY(onnx_charge(im, bytes));
+        TRY(onnx_charge(im, place_of(attribute)->len + bytes));
     *room = count ? region_buffer(im->region, bytes) : (void *)(uintptr_t)&nothing;
     return *room ? STATUS_OK : onnx_no_memory(im);
 }
@@ -70,9 +64,8 @@ static enum status make_room(struct scope *s, const Onnx__Attribute *attribute, 
 /* The lowest `each` bytes of every number, which are its first: see formats/model_file_layout.h. */
 static void copy_numbers(const Onnx__Attribute *attribute, unsigned field, size_t each, void *room)
 {
-    struct list list;
-    char *to = room;
-    for (rewind_list(&list, attribute, field); next_entry(&list); to += each)
+    struct list list = list_of(attribute, field);
+    for (char *to = room; next_entry(&list); to += each)
         memcpy(to, &list.entry.number, each);
 }
 
@@ -102,11 +95,10 @@ static enum status read_text(struct import *im, const struct list *list, const c
 
 enum status onnx_read_strings(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to)
 {
-    struct list list;
+    struct list list = list_of(attribute, STRINGS);
     void *room;
     TRY(make_room(s, attribute, attribute->n_strings, sizeof *to->strings, &room));
-    const char **next = room;
-    for (rewind_list(&list, attribute, STRINGS); next_entry(&list); next++)
+    for (const char **next = room; next_entry(&list); next++)
         TRY(read_text(s->import, &list, next));
     to->kind = ATTRIBUTE_STRINGS;
     to->count = attribute->n_strings;
@@ -142,9 +134,9 @@ static enum dtype narrowest(int64_t least, int64_t most)
 
 enum status onnx_ints_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to)
 {
-    struct list list;
+    struct list list = list_of(attribute, INTEGERS);
     int64_t least = 0, most = 0;
-    for (rewind_list(&list, attribute, INTEGERS); next_entry(&list);) {
+    while (next_entry(&list)) {
         int64_t number = (int64_t)list.entry.number;
         least = number < least ? number : least;
         most = number > most ? number : most;
@@ -199,11 +191,10 @@ enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribut
 {
     struct import *im = s->import;
     struct words met = {0};
-    struct list list;
+    struct list list = list_of(attribute, STRINGS);
     void *room;
     TRY(make_tensor(s, attribute, DTYPE_U8, attribute->n_strings, to, &room));
-    uint8_t *next = room;
-    for (rewind_list(&list, attribute, STRINGS); next_entry(&list); *next++ = (uint8_t)met.latest)
+    for (uint8_t *next = room; next_entry(&list); *next++ = (uint8_t)met.latest)
         if (!find_word(&met, &list.entry))
             return onnx_read_strings(s, attribute, to);
     const char **texts = region_array(im->region, met.count + (size_t)1, sizeof *texts);

@@ -122,18 +122,15 @@ static enum status reserve(struct parser *p, ProtobufCMessage *message, Protobuf
     return STATUS_OK;
 }
 
-/* Notes where in the file an attribute lies. */
+/* Notes where in the file an attribute lies: each is in a list of attributes, so none of them comes in parts. */
 static enum status keep_place(struct parser *p, ProtobufCMessage *message, const uint8_t *at, const uint8_t *end)
 {
-    size_t count = message->n_unknown_fields;
     void *memory;
-    TRY(take(p, (count + 1) * sizeof(ProtobufCMessageUnknownField), &memory));
-    ProtobufCMessageUnknownField *places = memory;
-    if (count)
-        memcpy(places, message->unknown_fields, count * sizeof *places);
-    places[count] = (ProtobufCMessageUnknownField){.len = (size_t)(end - at), .data = (uint8_t *)(uintptr_t)at};
-    message->unknown_fields = places;
-    message->n_unknown_fields++;
+    TRY(take(p, sizeof *message->unknown_fields, &memory));
+    message->unknown_fields = memory;
+    message->unknown_fields[0] =
+        (ProtobufCMessageUnknownField){.len = (size_t)(end - at), .data = (uint8_t *)(uintptr_t)at};
+    message->n_unknown_fields = 1;
     return STATUS_OK;
 }
 

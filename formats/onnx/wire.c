@@ -2,8 +2,12 @@
 
 #include <string.h>
 
-static const uint8_t *read_varint(const uint8_t *at, const uint8_t *end, uint64_t *number)
+static inline const uint8_t *read_varint(const uint8_t *at, const uint8_t *end, uint64_t *number)
 {
+    if (at < end && *at < 0x80) {
+        *number = *at;
+        return at + 1;
+    }
     *number = 0;
     for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
         *number |= (uint64_t)(*at & 0x7f) << shift;
