@@ -72,32 +72,41 @@ static size_t *count_of(ProtobufCMessage *message, const ProtobufCFieldDescripto
     return (size_t *)(void *)((char *)message + list->quantifier_offset);
 }
 
-/* Adds to the counts that the message has already. */
+/* Adds to the count that the message has already. */
+static enum status count_entry(struct parser *p, const struct wire_field *field, ProtobufCMessage *message)
+{
+    size_t *count = count_of(message, field->type);
+    if (wire_is_packed(field))
+        return count_packed(p, field, count);
+    ++*count;
+    return STATUS_OK;
+}
+
+static enum status next_field(struct parser *p, const ProtobufCMessage *message, const uint8_t **at, const uint8_t *end,
+                              struct wire_field *field)
+{
+    const uint8_t *start = *at;
+    const char *wrong = wire_next(message->descriptor, at, end, field);
+    return wrong ? malformed(p, start, wrong) : STATUS_OK;
+}
+
+static bool is_list(const struct wire_field *field)
+{
+    return field->type && field->type->label == PROTOBUF_C_LABEL_REPEATED;
+}
+
 static enum status count_entries(struct parser *p, const uint8_t *at, const uint8_t *end, ProtobufCMessage *message)
 {
     struct wire_field field = {0};
     while (at < end) {
-        const uint8_t *start = at;
-        const char *wrong = wire_next(message->descriptor, &at, end, &field);
-        if (wrong)
-            return malformed(p, start, wrong);
-        if (!field.type || field.type->label != PROTOBUF_C_LABEL_REPEATED)
-            continue;
-        if (wire_is_packed(&field))
-            TRY(count_packed(p, &field, count_of(message, field.type)));
-        else
-            ++*count_of(message, field.type);
+        TRY(next_field(p, message, &at, end, &field));
+        if (is_list(&field))
+            TRY(count_entry(p, &field, message));
     }
     return STATUS_OK;
 }
 
 /* --- between them: room for the lists ----------------------------------------------------------------------------- */
-
-/* Attributes' lists: see list.c. */
-static bool stays_in_file(const ProtobufCMessage *message)
-{
-    return message->descriptor == &onnx__attribute__descriptor;
-}
 
 /* Makes lists as long as was counted, and moves into them what a message that comes in several parts had `before`. */
 static enum status reserve(struct parser *p, ProtobufCMessage *message, ProtobufCMessage *before)
@@ -119,18 +128,6 @@ static enum status reserve(struct parser *p, ProtobufCMessage *message, Protobuf
         *member = list;
         *count = old;
     }
-    return STATUS_OK;
-}
-
-/* Notes where in the file an attribute lies: each is in a list of attributes, so none of them comes in parts. */
-static enum status keep_place(struct parser *p, ProtobufCMessage *message, const uint8_t *at, const uint8_t *end)
-{
-    void *memory;
-    TRY(take(p, sizeof *message->unknown_fields, &memory));
-    message->unknown_fields = memory;
-    message->unknown_fields[0] =
-        (ProtobufCMessageUnknownField){.len = (size_t)(end - at), .data = (uint8_t *)(uintptr_t)at};
-    message->n_unknown_fields = 1;
     return STATUS_OK;
 }
 
@@ -222,7 +219,7 @@ static enum status store_field(struct parser *p, const struct wire_field *field,
     char *member = (char *)message + field->type->offset;
     void *quantifier = (char *)message + field->type->quantifier_offset;
     if (field->type->label == PROTOBUF_C_LABEL_REPEATED)
-        return stays_in_file(message) ? STATUS_OK : append(p, field, depth, *(char **)(void *)member, quantifier);
+        return append(p, field, depth, *(char **)(void *)member, quantifier);
     if (field->type->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
         uint32_t *which = quantifier;
         if (*which != field->type->id)
@@ -234,16 +231,45 @@ static enum status store_field(struct parser *p, const struct wire_field *field,
     return store(p, field, depth, member);
 }
 
+/* --- attributes, in one pass -------------------------------------------------------------------------------------- */
+
+/* Notes where in the file an attribute lies: each is in a list of attributes, so none of them comes in parts. */
+static enum status keep_place(struct parser *p, ProtobufCMessage *message, const uint8_t *at, const uint8_t *end)
+{
+    void *memory;
+    TRY(take(p, sizeof *message->unknown_fields, &memory));
+    message->unknown_fields = memory;
+    message->unknown_fields[0] =
+        (ProtobufCMessageUnknownField){.len = (size_t)(end - at), .data = (uint8_t *)(uintptr_t)at};
+    message->n_unknown_fields = 1;
+    return STATUS_OK;
+}
+
+/* Its lists are left to list.c. */
+static enum status parse_attribute(struct parser *p, const uint8_t *at, const uint8_t *end, int depth,
+                                   ProtobufCMessage *message)
+{
+    struct wire_field field = {0};
+    TRY(keep_place(p, message, at, end));
+    while (at < end) {
+        TRY(next_field(p, message, &at, end, &field));
+        if (is_list(&field))
+            TRY(count_entry(p, &field, message));
+        else if (field.type)
+            TRY(store_field(p, &field, depth, message));
+    }
+    return STATUS_OK;
+}
+
 static enum status parse_message(struct parser *p, const uint8_t *at, const uint8_t *end, int depth,
                                  ProtobufCMessage *message, ProtobufCMessage *before)
 {
     if (depth > DEEPEST_MESSAGE)
         return malformed(p, at, "messages are nested more than 100 deep");
+    if (message->descriptor == &onnx__attribute__descriptor)
+        return parse_attribute(p, at, end, depth, message);
     TRY(count_entries(p, at, end, message));
-    if (stays_in_file(message))
-        TRY(keep_place(p, message, at, end));
-    else
-        TRY(reserve(p, message, before));
+    TRY(reserve(p, message, before));
     struct wire_field field = {0};
     while (at < end) {
         wire_next(message->descriptor, &at, end, &field);

@@ -50,8 +50,9 @@ static bool fits(const ProtobufCFieldDescriptor *type, enum wire wire)
     return wire == wire_of(type->type) || (wire == WIRE_BYTES && type->label == PROTOBUF_C_LABEL_REPEATED);
 }
 
-const char *wire_next(const ProtobufCMessageDescriptor *type, const uint8_t **at, const uint8_t *end,
-                      struct wire_field *field)
+/* What the tag at *at says; moves *at behind it. */
+static const char *read_tag(const ProtobufCMessageDescriptor *type, const uint8_t **at, const uint8_t *end,
+                            struct wire_field *field)
 {
     uint64_t tag;
     const uint8_t *next = read_varint(*at, end - *at > 5 ? *at + 5 : end, &tag);
@@ -59,15 +60,28 @@ const char *wire_next(const ProtobufCMessageDescriptor *type, const uint8_t **at
     bool known = wire == WIRE_VARINT || wire == WIRE_64 || wire == WIRE_BYTES || wire == WIRE_32;
     if (!next || tag > UINT32_MAX || tag >> 3 == 0 || !known)
         return "no field begins here";
-    next = wire_number(wire == WIRE_BYTES ? WIRE_VARINT : wire, next, end, &field->number);
-    if (!next || (wire == WIRE_BYTES && field->number > (uint64_t)(end - next)))
-        return "a field runs past the end of what holds it (the file may have been cut)";
-    *at = field->bytes = next;
-    if (wire == WIRE_BYTES)
-        *at += field->number;
-    if (tag == field->tag)
-        return NULL;
-    *field = (struct wire_field){.tag = tag, .wire = wire, .number = field->number, .bytes = next};
-    field->type = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
+    *field = (struct wire_field){.tag = (uint32_t)tag, .wire = wire};
+    field->type = protobuf_c_message_descriptor_get_field(type, field->tag >> 3);
+    *at = next;
     return field->type && !fits(field->type, wire) ? "a field has the wrong type" : NULL;
+}
+
+const char *wire_next(const ProtobufCMessageDescriptor *type, const uint8_t **at, const uint8_t *end,
+                      struct wire_field *field)
+{
+    const uint8_t *next = *at;
+    if (*next < 0x80 && *next == field->tag) { /* as most entries of a list */
+        next++;
+    } else {
+        const char *wrong = read_tag(type, &next, end, field);
+        if (wrong)
+            return wrong;
+    }
+    bool bytes = field->wire == WIRE_BYTES;
+    next = bytes ? read_varint(next, end, &field->number) : wire_number(field->wire, next, end, &field->number);
+    if (!next || (bytes && field->number > (uint64_t)(end - next)))
+        return "a field runs past the end of what holds it (the file may have been cut)";
+    field->bytes = next;
+    *at = bytes ? next + field->number : next;
+    return NULL;
 }

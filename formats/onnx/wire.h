@@ -12,7 +12,7 @@ enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 /* All zero before the first field of a message: a field that follows one of its kind is not looked up again. */
 struct wire_field {
-    uint64_t tag;
+    uint32_t tag;
     const ProtobufCFieldDescriptor *type; /* NULL: a field that the message's description does not have */
     enum wire wire;
     uint64_t number;      /* its bits; of WIRE_BYTES: how many bytes follow */
