@@ -145,6 +145,37 @@ START_TEST(messages_may_come_in_parts)
 }
 END_TEST
 
+static void assert_malformed(const char *bytes, size_t size, const char *sentence)
+{
+    error = (struct error){0};
+    ck_assert_int_eq(onnx_import_bytes("m", bytes, size, NULL, NULL, &region, &model, &error), STATUS_INVALID_MODEL);
+    ck_assert_str_eq(error.text, sentence);
+}
+#define MALFORMED(bytes, sentence) assert_malformed(bytes, sizeof(bytes) - 1, "m: not a valid ONNX file: " sentence)
+
+/* In hexadecimal, 0a: field 1, of bytes; 10: field 2, a number; 3a: field 7, here the graph, whose 0a is a node. */
+START_TEST(what_is_no_message_is_refused)
+{
+    MALFORMED("\x00\x00", "byte 0: no field begins here");
+    MALFORMED("\x3a\x02\x00\x00", "byte 2: no field begins here");
+    MALFORMED("\x0a\x01\x00\x00", "byte 3: no field begins here");
+    MALFORMED("\xfb\x07\x00", "byte 0: no field begins here");
+    MALFORMED("\xff\xff\xff\xff\xff\x01", "byte 0: no field begins here");
+    MALFORMED("\xf8\xff\xff\xff\x1f\x00", "byte 0: no field begins here");
+    MALFORMED("\x10\x01", "byte 0: a field has the wrong type");
+    MALFORMED("\x08\x01\x3a\x02\x08\x00", "byte 4: a field has the wrong type");
+#define CUT "a field runs past the end of what holds it (the file may have been cut)"
+    MALFORMED("\x12\x05x", "byte 0: " CUT);
+    MALFORMED("\x3a\x03\x12\x02x", "byte 2: " CUT);
+    MALFORMED("\x08\xff", "byte 0: " CUT);
+    MALFORMED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "byte 0: " CUT);
+    MALFORMED("\x0d\x00\x00\x00", "byte 0: " CUT);
+    /* A node's attribute with integers (42) and floats (3a) that are packed. */
+    MALFORMED("\x3a\x08\x0a\x06\x2a\x04\x42\x02\x01\x80", "byte 9: a list of numbers is malformed");
+    MALFORMED("\x3a\x09\x0a\x07\x2a\x05\x3a\x03\x00\x00\x00", "byte 8: a list of numbers is malformed");
+}
+END_TEST
+
 Suite *onnx_lists_suite(void)
 {
     Suite *suite = suite_create("onnx_lists");
@@ -158,6 +189,7 @@ Suite *onnx_lists_suite(void)
     tcase_add_test(tests, a_model_file_keeps_them);
     tcase_add_test(tests, lists_of_functions_are_charged_each_time);
     tcase_add_test(tests, messages_may_come_in_parts);
+    tcase_add_test(tests, what_is_no_message_is_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -16,6 +16,7 @@ struct ensemble {
     int nodes, entries;
     int64_t tree[MOST], number[MOST], feature[MOST], yes[MOST], no[MOST], missing[MOST];
     uint8_t mode[MOST]; /* the place of its word */
+    bool root[MOST];
     float split[MOST];
     int64_t entry_tree[MOST], entry_node[MOST], target[MOST];
     float weight[MOST];
@@ -67,21 +68,18 @@ static void swap_nodes(struct ensemble *e, int a, int b)
     SWAP(e->missing, a, b);
     SWAP(e->mode, a, b);
     SWAP(e->split, a, b);
+    SWAP(e->root, a, b);
 }
 
-/* Any order, but that a tree's root (the node of the least number) stays the first of its nodes. */
+/* Any order, but that a tree's root stays the first of its nodes. */
 static void shuffle(struct ensemble *e, struct dice *dice)
 {
     for (int i = e->nodes - 1; i > 0; i--)
         swap_nodes(e, i, (int)roll(dice, i + 1));
     for (int i = 0; i < e->nodes; i++)
-        for (int k = i + 1; k < e->nodes; k++) {
-            bool first = true;
-            for (int before = 0; before < i; before++)
-                first = first && e->tree[before] != e->tree[i];
-            if (first && e->tree[k] == e->tree[i] && e->number[k] < e->number[i])
+        for (int k = i + 1; k < e->nodes; k++)
+            if (e->root[k] && e->tree[k] == e->tree[i])
                 swap_nodes(e, i, k);
-        }
     for (int i = e->entries - 1; i > 0; i--) {
         int k = (int)roll(dice, i + 1);
         SWAP(e->entry_tree, i, k);
@@ -91,6 +89,18 @@ static void shuffle(struct ensemble *e, struct dice *dice)
     }
 }
 
+/* Numbers that go down instead of up. */
+static void turn_numbers(struct ensemble *e)
+{
+    for (int i = 0; i < e->nodes; i++) {
+        e->number[i] = -e->number[i];
+        e->yes[i] = -e->yes[i];
+        e->no[i] = -e->no[i];
+    }
+    for (int i = 0; i < e->entries; i++)
+        e->entry_node[i] = -e->entry_node[i];
+}
+
 static void make_ensemble(struct ensemble *e, struct dice *dice, bool shuffled)
 {
     int trees = 1 + (int)roll(dice, 6), depth = (int)roll(dice, 4);
@@ -98,8 +108,11 @@ static void make_ensemble(struct ensemble *e, struct dice *dice, bool shuffled)
     *e = (struct ensemble){0};
     for (int tree = 0; tree < trees; tree++) {
         int64_t next = roll(dice, 3);
+        e->root[e->nodes] = true;
         grow(e, dice, 10 * tree - 20, &next, gap, depth);
     }
+    if (roll(dice, 2))
+        turn_numbers(e);
     if (shuffled)
         shuffle(e, dice);
 }
@@ -302,8 +315,11 @@ START_TEST(ensembles_that_contradict_themselves_are_refused)
     REFUSED_WITH("has the target 2 of 2", e.target[1] = TARGETS);
     REFUSED_WITH("entry 2 of the leaves' weights belongs to no node", e.entry_node[2] = 5);
     REFUSED_WITH("entry 0 of the leaves' weights belongs to no node", e.entry_tree[0] = 1);
+    /* In a file, the list of the features begins where that of the numbers ends. */
+    REFUSED_WITH("entry 2 of the leaves' weights belongs to no node", e.entry_node[2] = e.feature[0] = 5);
     REFUSED_WITH("leads back", e.no[2] = 0);
     REFUSED_WITH("leads back", e.yes[0] = 0);
+    REFUSED_WITH("entry 0 of the leaves' weights belongs to no node", e.nodes = 0);
 }
 END_TEST
 

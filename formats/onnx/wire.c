@@ -70,7 +70,7 @@ const char *wire_next(const ProtobufCMessageDescriptor *type, const uint8_t **at
                       struct wire_field *field)
 {
     const uint8_t *next = *at;
-    if (*next < 0x80 && *next == field->tag) { /* as most entries of a list */
+    if (*next == field->tag && *next > 0 && *next < 0x80) { /* as most entries of a list */
         next++;
     } else {
         const char *wrong = read_tag(type, &next, end, field);

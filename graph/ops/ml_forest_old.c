@@ -43,7 +43,7 @@ static enum status read_modes(struct op_context *c, const struct attribute *stri
     nodes->modes = modes;
     for (int64_t i = 0; i < nodes->count; i++) {
         int64_t at = places ? ml_integer(places, i) : i;
-        if (at < 0 || (uint64_t)at >= strings->count)
+        if ((uint64_t)at >= strings->count)
             return op_error(c, STATUS_INVALID_MODEL, "node %lld of its trees has mode %lld of %zu", (long long)i,
                             (long long)at, strings->count);
         modes[i] = mode_of(strings->strings[at]);
@@ -113,8 +113,8 @@ static int64_t node_at(const struct nodes *nodes, int64_t place)
 static int64_t find_node(const struct nodes *nodes, int64_t tree, int64_t number, int64_t near)
 {
     int64_t low = 0, high = nodes->count, guess;
-    if (!nodes->order && !__builtin_sub_overflow(number, ml_integer(&nodes->numbers, near), &guess) && guess >= -near &&
-        guess < high - near && compare_names(nodes, near + guess, tree, number) == 0)
+    if (!nodes->order && near < high && !__builtin_sub_overflow(number, ml_integer(&nodes->numbers, near), &guess) &&
+        guess >= -near && guess < high - near && compare_names(nodes, near + guess, tree, number) == 0)
         return near + guess;
     while (low < high) {
         int64_t middle = low + (high - low) / 2, node = node_at(nodes, middle);

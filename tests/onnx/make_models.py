@@ -167,7 +167,7 @@ def lists():
 def parts():
     """Messages in several parts, which together are the whole; of fields that exclude each other the last one holds."""
     shape = field(1, field(1, 2)) + field(1, field(1, 3) + field(2, b"N")) + field(1, field(2, b"N") + field(1, 5))
-    types = field(2, field(1, field(1, FLOAT))) + field(2, field(1, field(2, shape)))
+    types = field(2, field(4, b"") + field(1, field(1, FLOAT))) + field(2, field(1, field(2, shape)))
     io = [field(11, field(1, b"x") + types), field(12, value("y", FLOAT, (2, "N", 5)).SerializeToString())]
     nodes = [field(1, node("Neg", "x", "m", "first").SerializeToString()),
              field(1, node("Add", "m w", "y", "second").SerializeToString())]
