@@ -87,10 +87,10 @@ enum status onnx_read_floats(struct scope *s, const Onnx__Attribute *attribute, 
     return STATUS_OK;
 }
 
-static enum status read_text(struct import *im, const struct list *list, const char **text)
+static enum status copy_string(struct import *im, const uint8_t *bytes, size_t length, const char **copy)
 {
-    *text = region_text(im->region, (const char *)list->entry.bytes, (size_t)list->entry.number);
-    return *text ? STATUS_OK : onnx_no_memory(im);
+    *copy = region_text(im->region, (const char *)bytes, length);
+    return *copy ? STATUS_OK : onnx_no_memory(im);
 }
 
 enum status onnx_read_strings(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to)
@@ -99,7 +99,7 @@ enum status onnx_read_strings(struct scope *s, const Onnx__Attribute *attribute,
     void *room;
     TRY(make_room(s, attribute, attribute->n_strings, sizeof *to->strings, &room));
     for (const char **next = room; next_entry(&list); next++)
-        TRY(read_text(s->import, &list, next));
+        TRY(copy_string(s->import, list.entry.bytes, (size_t)list.entry.number, next));
     to->kind = ATTRIBUTE_STRINGS;
     to->count = attribute->n_strings;
     to->strings = room;
@@ -197,16 +197,13 @@ enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribut
     for (uint8_t *next = room; next_entry(&list); *next++ = (uint8_t)met.latest)
         if (!find_word(&met, &list.entry))
             return onnx_read_strings(s, attribute, to);
-    const char **texts = region_array(im->region, met.count + (size_t)1, sizeof *texts);
-    *words = (struct attribute){.name = region_format(im->region, "%s" OP_WORDS, to->name), .strings = texts};
-    if (!texts || !words->name)
+    const char **strings = region_array(im->region, met.count + (size_t)1, sizeof *strings);
+    *words = (struct attribute){.name = region_format(im->region, "%s" OP_WORDS, to->name), .strings = strings};
+    if (!strings || !words->name)
         return onnx_no_memory(im);
-    for (; words->count < met.count; words->count++) {
-        size_t length = met.lengths[words->count];
-        texts[words->count] = region_text(im->region, (const char *)met.bytes[words->count], length);
-        if (!texts[words->count])
-            return onnx_no_memory(im);
-    }
+    for (unsigned i = 0; i < met.count; i++)
+        TRY(copy_string(im, met.bytes[i], met.lengths[i], &strings[i]));
     words->kind = ATTRIBUTE_STRINGS;
+    words->count = met.count;
     return STATUS_OK;
 }
