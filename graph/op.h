@@ -22,7 +22,12 @@ enum op_flags {
     OP_RANDOM = 1,      /* not a function of its inputs: never folded, never merged with its like */
     OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: its inputs and outputs are converted around it */
     OP_ELEMENTWISE = 4, /* an element of the result comes from the elements at its place in the inputs, broadcast */
+    /* Lists among its attributes may be millions long. Each may be a tensor of rank 1 instead, which lies in a file as
+     * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
+     * among the strings of a second attribute, called as the list with OP_WORDS behind. */
+    OP_LISTS_AS_TENSORS = 8,
 };
+#define OP_WORDS ".words"
 
 /* What lowering makes: a kernel call, or, with `control`, the runs of a body. All pointers are the giver's but those to
  * values, to the node and to the body. */

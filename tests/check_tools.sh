@@ -396,6 +396,34 @@ done
 infer-run "$model" "$digit" --bisect >/dev/full 2>"$work/err"
 verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: cannot write" "$work/err" || cat "$work/err")"
 
+# --- large ensembles of trees ---------------------------------------------------------------------------------
+
+# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
+within()
+{
+    local problem
+    problem=$(python3 - "$1" "$2" "${@:4}" <<'PY' 2>&1
+import os, sys
+
+times, file, *command = sys.argv[1:]
+_, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
+peak, most = usage.ru_maxrss * 1024, int(times) * os.path.getsize(file)
+if status or peak > most:
+    print(f"exit code {os.waitstatus_to_exitcode(status)}; {peak} bytes at the peak, at most {most} are allowed")
+PY
+    )
+    verdict "$3" "$(grep 'exit code' <<<"$problem")"
+}
+
+python3 tests/make_ensemble.py "$work" || exit 1
+within 3 "$work/ensemble.onnx" "memory to convert an ensemble" infer-convert "$work/ensemble.onnx" "$work/ensemble.bin"
+within 3 "$work/ensemble.onnx" "memory to run an ensemble" \
+    infer-run "$work/ensemble.bin" "$work/rows.npy" --compare "$work/scores"
+within 3 "$work/ensemble.onnx" "memory to run an ensemble's .onnx" \
+    infer-run "$work/ensemble.onnx" "$work/rows.npy" --compare "$work/scores"
+verdict "an ensemble's .bin is no larger than its .onnx" \
+    "$(find "$work/ensemble.bin" -size +"$(stat -c %s "$work/ensemble.onnx")c")"
+
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
 refused 1 'nosuch\.bin: cannot open' infer-run "$work/nosuch.bin" "$digit"

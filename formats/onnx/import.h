@@ -1,9 +1,9 @@
 /* Shared by the files of the importer. In order of use:
- *   parse.c    bytes become messages; after this none of them nests too deep
+ *   parse.c    bytes become messages (wire.c); after this none of them nests too deep
  *   settle.c   every tensor becomes plain bytes in its raw_data (tensor.c, sparse.c, external.c)
  *   model.c    what holds for the whole model: opsets, functions, operators that are not supported
  *   build.c    a message becomes a graph: names (scope.c), types (type.c), order (order.c), nodes (node.c), their
- *              attributes (attribute.c), their subgraphs (body.c) and calls of functions (function.c)
+ *              attributes (attribute.c, list.c), their subgraphs (body.c) and calls of functions (function.c)
  * Whatever the graph keeps lives in `region`: the messages do too, so that weights are copied once. */
 #ifndef INFER_FORMATS_ONNX_IMPORT_H
 #define INFER_FORMATS_ONNX_IMPORT_H
@@ -117,6 +117,8 @@ const char *onnx_node_label(const Onnx__Node *node);
 
 /* --- parse.c ------------------------------------------------------------------------------------------------------ */
 
+/* The lists of attributes stay in `bytes`: their counts alone are filled in, and one record of unknown_fields, which
+ * says where the attribute lies. */
 enum status onnx_parse(struct import *im, const void *bytes, Onnx__Model **model);
 
 /* --- settle.c, tensor.c, sparse.c, external.c --------------------------------------------------------------------- */
@@ -207,10 +209,23 @@ const char *onnx_node_name(struct scope *s, const Onnx__Node *node);
 Onnx__Attribute__Kind onnx_attribute_kind(const Onnx__Attribute *attribute);
 /* The node's attributes, references replaced by what they mean; those that mean nothing are left out. */
 enum status onnx_resolve_attributes(struct scope *s, const Onnx__Node *node, struct environment *resolved);
-/* Appends them to `list`, which has room, all but the graphs. */
-enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct environment *resolved,
-                                 struct attribute *list, int *count);
+/* Appends them to `list`, which has room for two of each and one more, all but the graphs. The operator may be NULL. */
+enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct op *op,
+                                 const struct environment *resolved, struct attribute *list, int *count);
 enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const struct environment *resolved);
+
+/* --- list.c ------------------------------------------------------------------------------------------------------- */
+
+/* A list of an attribute; never NULL. */
+enum status onnx_read_ints(struct scope *s, const Onnx__Attribute *attribute, const int64_t **ints);
+enum status onnx_read_floats(struct scope *s, const Onnx__Attribute *attribute, const float **floats);
+enum status onnx_read_strings(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+/* The same as a tensor, under the name that `to` has: see OP_LISTS_AS_TENSORS. Strings of too many words for that
+ * become a list, and leave `words` alone. */
+enum status onnx_ints_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+enum status onnx_floats_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to,
+                                struct attribute *words);
 
 /* --- body.c ------------------------------------------------------------------------------------------------------- */
 
