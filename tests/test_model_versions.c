@@ -1,4 +1,5 @@
 /* Files of every version of the format are read for ever, and give what they gave: see tests/data/model/make.py. */
+#include "formats/file.h"
 #include "formats/npy.h"
 #include "runtime/infer.h"
 #include "tests/suites.h"
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const files[] = {"version_1.bin"};
+static const char *const files[] = {"version_1.bin", "version_2.bin", "version_2_optimised.bin"};
 #define FILES (sizeof files / sizeof files[0])
 
 /* Some products round to float16 on the way. */
@@ -81,11 +82,35 @@ START_TEST(a_file_gives_what_it_gave)
 }
 END_TEST
 
+/* Also of an old version. */
+START_TEST(every_changed_byte_is_refused)
+{
+    char path[64];
+    struct file_map map;
+    struct error error = {0};
+    snprintf(path, sizeof path, "tests/data/model/%s", files[_i]);
+    ck_assert_msg(file_map_path(&map, path, SIZE_MAX, &default_allocator, &error) == STATUS_OK, "%s", error.text);
+    unsigned char *bytes = allocate(&default_allocator, map.size, ALIGNMENT);
+    ck_assert_ptr_nonnull(bytes);
+    memcpy(bytes, map.bytes, map.size);
+    for (size_t i = 0; i < map.size; i++) {
+        infer_model *model;
+        bytes[i] ^= (unsigned char)(1 << i % 8);
+        infer_status status = infer_model_open_memory(bytes, map.size, "changed", NULL, &model, NULL);
+        ck_assert_msg(status == INFER_INVALID_MODEL || status == INFER_UNSUPPORTED, "byte %zu: status %d", i, status);
+        bytes[i] = ((const unsigned char *)map.bytes)[i];
+    }
+    release(&default_allocator, bytes, map.size);
+    file_unmap(&map);
+}
+END_TEST
+
 Suite *model_versions_suite(void)
 {
     Suite *suite = suite_create("model_versions");
     TCase *tests = tcase_create("model_versions");
     tcase_add_loop_test(tests, a_file_gives_what_it_gave, 0, FILES);
+    tcase_add_loop_test(tests, every_changed_byte_is_refused, 0, FILES);
     suite_add_tcase(suite, tests);
     return suite;
 }
