@@ -329,6 +329,27 @@ START_TEST(a_version_has_its_own_checksums)
 }
 END_TEST
 
+/* Of what is large and may be of no use to a reader, not a byte is read. */
+START_TEST(an_unknown_section_in_parts_is_skipped_unread)
+{
+    put_together();
+    uint8_t *entry = file + sizeof(struct model_header) + SECTION_METADATA * sizeof(struct section_record);
+    struct section_record record;
+    memcpy(&record, entry, sizeof record);
+    memcpy(record.type, "pack", 4);
+    record.flags = SECTION_IN_PARTS;
+    memcpy(entry, &record, sizeof record);
+    model_seal(file, file_size);
+    assert_fine();
+    file[record.offset] ^= 1;
+    assert_fine();
+    record.flags |= SECTION_REQUIRED;
+    memcpy(entry, &record, sizeof record);
+    model_seal(file, file_size);
+    assert_error("needs section 'pack' version 1, which this build does not know");
+}
+END_TEST
+
 START_TEST(a_wrong_header_is_named)
 {
     put_together();
@@ -529,6 +550,7 @@ Suite *model_hostile_suite(void)
     tcase_add_loop_test(tests, a_wrong_place_in_the_table_is_named, 0,
                         count_of(sizeof table_edits, sizeof table_edits[0]));
     tcase_add_test(tests, an_unknown_section_that_is_optional_is_skipped);
+    tcase_add_test(tests, an_unknown_section_in_parts_is_skipped_unread);
     tcase_add_test(tests, a_version_has_its_own_checksums);
     tcase_add_test(tests, a_wrong_header_is_named);
     tcase_add_test(tests, bytes_where_there_should_be_none_are_found);
