@@ -36,7 +36,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench bench-memory install format format-check clean
+        check-demo check-conformance check-models demo bench bench-memory bench-open install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -151,6 +151,12 @@ check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+# Needs valgrind, which counts.
+bench-open: $(TOOLS) $(BUILD)/open_model
+	$(PYTHON) tests/models/bench_open.py --tools $(BUILD)
+$(BUILD)/open_model: $(call object,tests/models/open_model.c tools/shapes.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python

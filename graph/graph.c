@@ -196,6 +196,33 @@ struct graph *graph_clone(const struct graph *graph, struct region *region)
     return done ? copy : NULL;
 }
 
+static void mark_used(int count, struct value *const *values)
+{
+    for (int i = 0; i < count; i++)
+        if (values[i])
+            values[i]->id = 0;
+}
+
+void graph_drop_unused(struct graph *graph)
+{
+    int kept = 0;
+    for (int i = 0; i < graph->value_count; i++)
+        graph->values[i]->id = -1;
+    mark_used(graph->input_count, graph->inputs);
+    mark_used(graph->output_count, graph->outputs);
+    for (int i = 0; i < graph->node_count; i++) {
+        mark_used(graph->nodes[i]->input_count, graph->nodes[i]->inputs);
+        mark_used(graph->nodes[i]->output_count, graph->nodes[i]->outputs);
+    }
+    for (int i = 0; i < graph->value_count; i++)
+        if (graph->values[i]->id == 0) {
+            graph->values[kept] = graph->values[i];
+            graph->values[kept]->id = kept;
+            kept++;
+        }
+    graph->value_count = kept;
+}
+
 const struct attribute *node_attribute(const struct node *node, const char *name)
 {
     for (int i = 0; i < node->attribute_count; i++)

@@ -140,6 +140,9 @@ static inline struct value *value_root(struct value *value, size_t *offset)
 enum status inline_graph(const struct graph *body, struct graph *values, struct graph *target,
                          struct value *const *inputs, struct value *const *outputs, struct error *error);
 
+/* Drops the values that are no input, no output and no operand of a node, and numbers the others anew. */
+void graph_drop_unused(struct graph *graph);
+
 /* How deep graphs may nest: a limit for everything that recurses through them. */
 #define DEEPEST_SUBGRAPH 32
 

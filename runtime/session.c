@@ -63,7 +63,9 @@ static enum status session_start(struct infer_session *session, const infer_sess
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
-    struct pass_context context = {.resolve = {plain_evaluator(&session->facts), constant_limit(session)}};
+    struct pass_context context = {.resolve = {plain_evaluator(&session->facts), constant_limit(session)},
+                                   .done = session->model->metadata.passes,
+                                   .done_count = session->model->metadata.pass_count};
     if (!session->no_optimize)
         TRY(run_passes(session->graph, &context, NULL, error));
     session->constant_bytes = context.constant_bytes;

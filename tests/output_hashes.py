@@ -126,7 +126,7 @@ def model_cases():
     """The real models, once for each set of inputs: the ways to run them are ours."""
     made = []
     for case in all_cases():
-        if not case.options:
+        if not case.options and not case.conversion:
             model, steps = case.model(), case.steps()
             feed = partial(feed_step, steps, case.carry, output_names(model) if case.carry else [])
             name = f"model/{case.name} {describe(steps)}"

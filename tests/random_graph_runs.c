@@ -2,6 +2,7 @@
 
 #include "formats/hash.h"
 #include "formats/model_file.h"
+#include "graph/passes/passes.h"
 #include "runtime/session.h"
 
 #include <inttypes.h>
@@ -17,14 +18,16 @@ struct run {
     infer_error error;
 };
 
-enum way { UNOPTIMISED, OPTIMISED, IN_STRIPS, CHANNELS_LAST };
+enum way { UNOPTIMISED, OPTIMISED, IN_STRIPS, CHANNELS_LAST, ON_REFERENCE };
 static const char *const way_names[] = {"--no-optimize", "default", "--memory-saving", "channels-last"};
 
 static void run_start(struct run *run, infer_model *model, const struct random_graph *random, enum way way)
 {
     const struct graph *graph = random->graph;
-    infer_session_options options = {
-        .no_optimize = way == UNOPTIMISED, .memory_saving = way == IN_STRIPS, .threads = THREADS};
+    infer_session_options options = {.no_optimize = way == UNOPTIMISED,
+                                     .memory_saving = way == IN_STRIPS,
+                                     .isa = way == ON_REFERENCE ? INFER_ISA_REFERENCE : INFER_ISA_AUTO,
+                                     .threads = THREADS};
     infer_tensor inputs[2] = {{0}};
     for (int i = 0; i < 2; i++) {
         inputs[i] = (infer_tensor){.data = random->inputs[i], .dtype = INFER_FLOAT32, .rank = graph->inputs[i]->rank};
@@ -101,23 +104,76 @@ struct opened {
     char text[600];
 };
 
-static void open_model_of(struct opened *opened, const struct random_graph *random)
+static void open_file_of(struct opened *opened, const struct graph *graph, const struct model_metadata *metadata,
+                         struct error *error)
 {
-    struct error error = {0};
     infer_error opening = {0};
     void *file;
     size_t size;
+    if (error->status != STATUS_OK || model_write(graph, metadata, &opened->region, &file, &size, error) != STATUS_OK ||
+        infer_model_open_memory(file, size, "random", NULL, &opened->model, &opening) != INFER_OK)
+        snprintf(opened->text, sizeof opened->text, "%s", *error->text ? error->text : opening.message);
+}
+
+static void open_model_of(struct opened *opened, const struct random_graph *random)
+{
+    struct error error = {0};
     opened->model = NULL;
     region_init(&opened->region, &default_allocator);
-    if (model_write(random->graph, NULL, &opened->region, &file, &size, &error) != STATUS_OK ||
-        infer_model_open_memory(file, size, "random", NULL, &opened->model, &opening) != INFER_OK)
-        snprintf(opened->text, sizeof opened->text, "%s", *error.text ? error.text : opening.message);
+    open_file_of(opened, random->graph, NULL, &error);
+}
+
+/* The same from a file that was optimised when it was made. */
+static void open_optimised(struct opened *opened, const struct random_graph *random, struct error *error)
+{
+    struct model_metadata metadata = {.name = "", .producer = "", .description = ""};
+    const struct kernel_facts plain = {.threads = 1};
+    opened->model = NULL;
+    region_init(&opened->region, &default_allocator);
+    struct graph *graph = graph_clone(random->graph, &opened->region);
+    optimise_once(graph, plain_evaluator(&plain), &metadata.passes, &metadata.pass_count, error);
+    open_file_of(opened, graph, &metadata, error);
 }
 
 static void close_model(struct opened *opened)
 {
     infer_model_release(opened->model);
     region_free(&opened->region);
+}
+
+static const char *compare_bits(const struct run *stored, const struct run *loaded, const struct graph *graph,
+                                char *text, size_t bytes)
+{
+    for (int i = 0; i < graph->output_count; i++)
+        if (stored->outputs[i].bytes != loaded->outputs[i].bytes ||
+            memcmp(stored->outputs[i].data, loaded->outputs[i].data, loaded->outputs[i].bytes) != 0) {
+            snprintf(text, bytes, "%s has other bits from an optimised file", graph->outputs[i]->name);
+            return text;
+        }
+    return "";
+}
+
+/* Passes that ran when a file was made give each bit that they give when it is opened, on the same kernels. */
+static const char *compare_stored(const struct random_graph *random, infer_model *model, char *text, size_t bytes)
+{
+    struct opened opened;
+    struct error error = {0};
+    struct run loaded = {0}, stored = {0};
+    const char *result = text;
+    run_start(&loaded, model, random, ON_REFERENCE);
+    open_optimised(&opened, random, &error);
+    stored.error.status = (infer_status)error.status;
+    if (opened.model)
+        run_start(&stored, opened.model, random, ON_REFERENCE);
+    if (stored.error.status != loaded.error.status)
+        snprintf(text, bytes, "from an optimised file: %s%s; else: %s", opened.text, stored.error.message,
+                 loaded.error.message);
+    else
+        result = loaded.error.status == INFER_OK ? compare_bits(&stored, &loaded, random->graph, text, bytes) : "";
+    run_end(&loaded);
+    run_end(&stored);
+    close_model(&opened);
+    return result;
 }
 
 const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes)
@@ -138,6 +194,8 @@ const char *random_graph_compare(const struct random_graph *random, char *text, 
             run_end(&with);
         }
         run_end(&without);
+        if (!*result)
+            result = compare_stored(random, opened.model, text, bytes);
     }
     close_model(&opened);
     return result;

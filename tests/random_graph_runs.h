@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 /* "" where the results of all ways agree: within 1e-4 of the largest magnitude of an output, since folded weights and
- * recognised forms round elsewhere; where one is NaN, infinite or huge, so must the other be. Otherwise a sentence on
- * the first difference, in `text`. */
+ * recognised forms round elsewhere; where one is NaN, infinite or huge, so must the other be. An optimised file must
+ * give the bits that its passes give in a session, on the reference kernels. Otherwise a sentence on the first
+ * difference, in `text`. */
 const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes);
 
 /* Writes a line for each way and output: LABEL, WAY, THREADS, OUTPUT, TYPE, SHAPE and HASH with a tab between two. The

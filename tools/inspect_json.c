@@ -106,6 +106,17 @@ static void json_metadata(FILE *file, const struct inspection *inspection, const
     json_text(file, text ? text : "");
 }
 
+static void json_passes(FILE *file, const struct model_metadata *metadata)
+{
+    json_key(file, "passes");
+    fputc('[', file);
+    for (int i = 0; i < metadata->pass_count; i++) {
+        fputs(i ? "," : "", file);
+        json_text(file, metadata->passes[i]);
+    }
+    fputc(']', file);
+}
+
 void inspect_json(FILE *file, const struct inspection *inspection)
 {
     fputs("{\"model\":", file);
@@ -114,6 +125,7 @@ void inspect_json(FILE *file, const struct inspection *inspection)
     json_metadata(file, inspection, "name");
     json_metadata(file, inspection, "producer");
     json_metadata(file, inspection, "description");
+    json_passes(file, &inspection->model->metadata);
     json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs);
     json_values(file, inspection->graph, "outputs", inspection->graph->output_count, inspection->graph->outputs);
     fprintf(file, ",\"nodes\":%d,\"operators\":{", inspection->node_count);

@@ -5,9 +5,9 @@
 #include <float.h>
 #include <math.h>
 
-/* Larger weights are left as the model has them, in the mapped file: rewriting them would cost most of the time that a
- * model takes to load and hold them twice, while hundreds of products go into each result already, so that a factor and
- * a shift more (which ride along as an epilogue) are lost in them. */
+/* Where a model is being opened, larger weights are left as it has them, in the mapped file: rewriting them would cost
+ * most of the time that this takes and hold them twice, while hundreds of products go into each result already, so that
+ * a factor and a shift more (which ride along as an epilogue) are lost in them. */
 #define LARGEST_FOLDED_WEIGHTS ((size_t)256 << 10)
 
 /* A constant that other nodes read as well stays for them, so folding adds to what is held: only so many bytes. */
@@ -173,7 +173,7 @@ static enum status read_numbers(struct rewriter *r, struct product *p, const str
     *known = read_bias(p, bias);
     for (int64_t i = 0; i < p->inputs; i++)
         p->before[i] = 1;
-    p->fixed = p->weights->bytes > LARGEST_FOLDED_WEIGHTS;
+    p->fixed = !r->context->fold_all_weights && p->weights->bytes > LARGEST_FOLDED_WEIGHTS;
     return *known && !p->fixed ? survey(r, p, p->before, NULL, p->largest, sums) : STATUS_OK;
 }
 

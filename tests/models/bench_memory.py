@@ -149,7 +149,11 @@ def measure(case, converter, inspect, run, arguments):
 
 
 def shape_options(inputs):
-    return [f"--shape={name}={'x'.join(map(str, array.shape)) or 'scalar'}" for name, array in inputs.items()]
+    return [f"--shape={name}={shape_text(array)}" for name, array in inputs.items()]
+
+
+def shape_text(array):
+    return "x".join(map(str, array.shape)) or "scalar"
 
 
 def run_peer(model, inputs, arguments):
