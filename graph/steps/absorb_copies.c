@@ -211,7 +211,8 @@ static bool absorb_into_readers(struct absorption *a, int index)
     for (int s = index + 1, last = a->lives[copied->id].last; s <= last; s++) {
         struct step *step = steps[s];
         if (step)
-            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->isa);
+            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->isa,
+                                   a->segment->steps.region);
         if (step != steps[s] && (!step || !replace_step(a, s, step)))
             return false;
     }

@@ -112,7 +112,7 @@ static enum status fuse_into(struct fusion *f, struct step **consumer)
 enum status fuse_pointwise(struct segment *segment, enum isa isa, struct error *error)
 {
     struct fusion f = {.segment = segment, .error = error, .isa = isa};
-    if (!uses_count(segment, &f.uses))
+    if (!uses_count(segment, segment->steps.region, &f.uses))
         return no_memory(&f);
     for (int s = 0; s < segment->steps.count; s++)
         if (is_pointwise(segment->steps.steps[s]))

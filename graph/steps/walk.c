@@ -361,7 +361,8 @@ struct value *strided_view(struct graph *graph, struct value *target, int64_t el
 
 /* Operand i of `step`, which is a copy of ours already or becomes one. */
 static struct step *redirect(struct step *step, int i, struct graph *graph, const struct value *moved,
-                             struct value *target, const struct relocation *relocation, enum isa isa)
+                             struct value *target, const struct relocation *relocation, enum isa isa,
+                             struct region *region)
 {
     struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
     size_t offset, each = dtype_bits(moved->dtype) / 8;
@@ -371,7 +372,7 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
         return NULL;
     int64_t base = (int64_t)(offset / each) + step_walk_start(step, i);
     int64_t start = relocated_offset(relocation, base);
-    step = step_relocated(step, i, relocation, base, isa, graph->region);
+    step = step_relocated(step, i, relocation, base, isa, region);
     bool whole = operand == target && start == 0;
     struct value *view = !step ? NULL : whole ? target : strided_view(graph, target, start, operand);
     if (!view)
@@ -384,9 +385,9 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
 }
 
 struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
-                             const struct relocation *relocation, enum isa isa)
+                             const struct relocation *relocation, enum isa isa, struct region *region)
 {
     for (int i = 0; step && i < step->input_count + step->output_count; i++)
-        step = redirect(step, i, graph, moved, target, relocation, isa);
+        step = redirect(step, i, graph, moved, target, relocation, isa, region);
     return step;
 }
