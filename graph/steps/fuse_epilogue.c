@@ -198,7 +198,7 @@ static enum status fuse_into(struct fusion *f, struct step **consumer, int index
 enum status fuse_epilogues(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct fusion f = {.segment = segment, .error = error, .facts = options->facts};
-    if (!uses_count(segment, &f.uses))
+    if (!uses_count(segment, segment->steps.region, &f.uses))
         return no_memory(&f);
     struct step_list *steps = &segment->steps;
     for (int s = 0; s < steps->count; s++)

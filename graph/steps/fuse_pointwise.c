@@ -113,7 +113,7 @@ static enum status fuse_into(struct fusion *f, struct step **consumer)
 enum status fuse_pointwise(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct fusion f = {.segment = segment, .error = error, .facts = options->facts};
-    if (!uses_count(segment, &f.uses))
+    if (!uses_count(segment, segment->steps.region, &f.uses))
         return no_memory(&f);
     for (int s = 0; s < segment->steps.count; s++)
         if (is_pointwise(segment->steps.steps[s]))
