@@ -217,7 +217,7 @@ static void describe(struct attributes *a, const struct ensemble *e, bool tensor
     add_floats(a, "nodes_values", e->nodes, e->split, tensors);
     add_floats(a, "target_weights", e->entries, e->weight, tensors);
     a->list[a->count++] = ATTRIBUTE_I("n_targets", TARGETS);
-    for (int i = 0; i < e->nodes; i++)
+    for (int i = 0; i < e->nodes && !tensors; i++)
         a->strings[i] = words[e->mode[i]];
     if (tensors) {
         add_tensor(a, "nodes_modes", DTYPE_U8, e->nodes, e->mode);
