@@ -1,6 +1,7 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
+# make bench-compile, bench-memory: instructions to make programs, memory to run them
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -35,7 +36,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench bench-memory install format format-check clean
+        check-demo check-conformance check-models demo bench bench-memory bench-compile install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -137,6 +138,12 @@ check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+# Instructions, counted by valgrind: the same on each run.
+bench-compile: $(BUILD)/bench-compile $(TOOLS)
+	$(PYTHON) tests/compile/bench_compile.py --tools $(BUILD)
+$(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python
