@@ -1,6 +1,7 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
+# make bench-compile, bench-memory: instructions to make programs, memory to run them
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -36,7 +37,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench bench-memory bench-open install format format-check clean
+        check-demo check-conformance check-models demo bench bench-memory bench-open bench-compile install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -155,6 +156,12 @@ check-models: $(TOOLS)
 bench-open: $(TOOLS) $(BUILD)/open_model
 	$(PYTHON) tests/models/bench_open.py --tools $(BUILD)
 $(BUILD)/open_model: $(call object,tests/models/open_model.c tools/shapes.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+# Instructions, counted by valgrind: the same on each run.
+bench-compile: $(BUILD)/bench-compile $(TOOLS)
+	$(PYTHON) tests/compile/bench_compile.py --tools $(BUILD)
+$(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
