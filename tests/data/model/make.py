@@ -4,7 +4,8 @@
     make.py FOLDER        everything.onnx, input_0.npy, output_0.npy, ...: outputs 3 to 5 are those where flag is true
 
 The .bin files beside it were made of everything.onnx by the infer-convert of their format version, version_1.bin by one
-that wrote version 1, and those called optimised with --optimize. They are never made again: test_model_versions.c asks of every later build that it reads them and gives these outputs.
+that wrote version 1, and those called optimised with --optimize. They are never made again: test_model_versions.c asks of
+every later build that it reads them and gives these outputs.
 """
 
 import sys
