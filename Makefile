@@ -101,9 +101,8 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=thread_pool
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=runtime
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=runtime_threads
+	for suite in thread_pool weights runtime runtime_threads; do \
+	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
 FUZZ_SECONDS ?= 10
