@@ -51,8 +51,39 @@ static enum status read_options(struct infer_session *session, const infer_sessi
 /* What the limit leaves beside the weights and the constants that the session has folded already. */
 static size_t constant_limit(const struct infer_session *session)
 {
-    size_t held = session->model->weight_bytes + session->constant_bytes;
+    size_t held = session->model->weight_bytes + session->constant_bytes + session->derived.holder.bytes;
     return session->memory_limit > held ? session->memory_limit - held : 0;
+}
+
+/* Lets go of constants that only others were folded from. */
+static enum status drop_unread(struct infer_session *session, struct error *error)
+{
+    const struct graph *graph = session->graph;
+    struct derived *derived = &session->derived;
+    unsigned char *marks = derived_marks(derived, &session->region);
+    if (!marks)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->input_count; k++)
+            derived_mark(derived, marks, graph->nodes[i]->inputs[k]);
+    for (int i = 0; i < graph->output_count; i++)
+        derived_mark(derived, marks, graph->outputs[i]);
+    derived_keep_marked(derived, marks, graph);
+    return STATUS_OK;
+}
+
+/* Runs the passes that need no shapes. */
+static enum status optimise(struct infer_session *session, struct error *error)
+{
+    struct evaluation evaluation = {&session->facts, &session->derived.store};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = constant_limit(session)},
+        .done = session->model->metadata.passes,
+        .done_count = session->model->metadata.pass_count,
+    };
+    TRY(run_passes(session->graph, &context, NULL, error));
+    session->constant_bytes = context.constant_bytes - session->derived.holder.bytes;
+    return drop_unread(session, error);
 }
 
 static enum status session_start(struct infer_session *session, const infer_session_options *options,
@@ -63,12 +94,9 @@ static enum status session_start(struct infer_session *session, const infer_sess
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
-    struct pass_context context = {.resolve = {plain_evaluator(&session->facts), constant_limit(session)},
-                                   .done = session->model->metadata.passes,
-                                   .done_count = session->model->metadata.pass_count};
     if (!session->no_optimize)
-        TRY(run_passes(session->graph, &context, NULL, error));
-    session->constant_bytes = context.constant_bytes;
+        TRY(optimise(session, error));
+    weight_holder_join(&session->derived.holder, &session->account);
     session->result_bytes =
         region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
     if (!session->result_bytes)
@@ -92,6 +120,7 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     session->allocator = &model->allocator;
     session->next_id = 1;
     region_init(&session->region, session->allocator);
+    derived_init(&session->derived, &model->weights, model->constants, model->weight_bytes, &session->region);
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
     if (session_start(session, options, &from) == STATUS_OK)
@@ -112,6 +141,7 @@ void infer_session_release(infer_session *session)
     if (!session || atomic_fetch_sub(&session->references, 1) != 1)
         return;
     program_cache_free(&session->cache);
+    weight_holder_free(&session->derived.holder);
     region_free(&session->region);
     pthread_cond_destroy(&session->made);
     pthread_mutex_destroy(&session->mutex);
@@ -182,12 +212,14 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
                        .constant_limit = constant_limit(session)},
+        .derived = &session->derived,
         .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
         .id = id,
     };
     TRY(make(user, &options, program, error));
-    enum status status = program_register(*program, making->key, making->key_bytes, &session->totals, error);
+    enum status status =
+        program_register(*program, making->key, making->key_bytes, &session->totals, &session->account, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;

@@ -21,7 +21,9 @@ struct infer_session {
     const struct allocator *allocator; /* the model's */
     struct region region;              /* the graph below and constants folded once for all shapes */
     struct graph *graph;
-    size_t constant_bytes;
+    size_t constant_bytes;         /* in the region */
+    struct derived derived;        /* constants beyond these: in the model's store */
+    struct weight_account account; /* of the session and of its programs */
     enum isa isa;
     struct kernel_facts facts; /* of this CPU and the options */
     int threads;

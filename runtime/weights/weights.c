@@ -1,4 +1,4 @@
-#include "runtime/weights.h"
+#include "runtime/weights/weights.h"
 
 #include "formats/hash.h"
 
@@ -139,13 +139,19 @@ static int rank_of(const struct weight_holder *holder, const void *pointer)
     return low;
 }
 
+int weight_holder_index(const struct weight_holder *holder, const void *pointer)
+{
+    int index = rank_of(holder, pointer) - 1;
+    const struct weight *entry = index >= 0 ? holder->entries[index] : NULL;
+    return entry && (uintptr_t)pointer - (uintptr_t)entry->data < entry->bytes ? index : -1;
+}
+
 const struct weight *weight_holder_find(const struct weight_holder *holder, const void *pointer)
 {
     for (; holder; holder = holder->outer) {
-        int rank = rank_of(holder, pointer);
-        const struct weight *entry = rank > 0 ? holder->entries[rank - 1] : NULL;
-        if (entry && (uintptr_t)pointer - (uintptr_t)entry->data < entry->bytes)
-            return entry;
+        int index = weight_holder_index(holder, pointer);
+        if (index >= 0)
+            return holder->entries[index];
     }
     return NULL;
 }
@@ -176,12 +182,12 @@ static void add(struct weight_holder *holder, struct weight *entry)
     holder->bytes += entry->size;
 }
 
-void weight_holder_keep(struct weight_holder *holder, bool (*is_used)(void *user, const struct weight *), void *user)
+void weight_holder_keep(struct weight_holder *holder, const unsigned char *used)
 {
     int kept = 0;
     for (int i = 0; i < holder->count; i++) {
         struct weight *entry = holder->entries[i];
-        if (is_used(user, entry)) {
+        if (used[i]) {
             holder->entries[kept++] = entry;
             continue;
         }

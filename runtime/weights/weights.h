@@ -9,8 +9,8 @@
  * An entry lives as long as someone holds it. Were it to live as long as the model, then sessions with other options,
  * and shapes met once, would pile up in it; and a caller who drops a session for the memory's sake would get none back.
  * The price is that a session made after the last one was released makes its entries anew, as it makes its programs. */
-#ifndef INFER_RUNTIME_WEIGHTS_H
-#define INFER_RUNTIME_WEIGHTS_H
+#ifndef INFER_RUNTIME_WEIGHTS_WEIGHTS_H
+#define INFER_RUNTIME_WEIGHTS_WEIGHTS_H
 
 #include "kernels/base.h"
 
@@ -90,8 +90,10 @@ enum status weights_get(struct weight_holder *holder, const void *key, size_t ke
 
 /* The entry, of the holder or an outer one, in whose data `pointer` lies; NULL: none. */
 const struct weight *weight_holder_find(const struct weight_holder *holder, const void *pointer);
-/* Of its own entries, lets go of those that `is_used` denies. Their data may be gone then. */
-void weight_holder_keep(struct weight_holder *holder, bool (*is_used)(void *user, const struct weight *), void *user);
+/* Of its own entries, lets go of those that are not used, by index. Their data may be gone then. */
+void weight_holder_keep(struct weight_holder *holder, const unsigned char *used);
+/* The index of the entry of its own in whose data `pointer` lies; -1: none. */
+int weight_holder_index(const struct weight_holder *holder, const void *pointer);
 /* What the holders of an account hold, each entry counted once. For any thread. */
 size_t weight_account_bytes(struct weights *weights, const struct weight_account *account);
 
