@@ -383,9 +383,10 @@ END_TEST
 
 #define ROWS 40
 #define WIDTH 32
+#define PART 8
 
-/* y = x * w[n:, :]' * n with n rows of x: constants that depend on the shape, some by a small number in it, some by
- * what only this program has. */
+/* y = x * |(n * -w)[n : n + PART]|' for n rows of x: constants that depend on the shape by one small number, and by
+ * where a part of another begins. */
 static infer_model *shaped(struct maker *maker)
 {
     static float table[ROWS * WIDTH];
@@ -394,17 +395,17 @@ static infer_model *shaped(struct maker *maker)
     struct graph *graph = maker->graph = graph_create(&maker->region, "shaped");
     struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){graph_symbol(graph, "N"), WIDTH});
     struct value *weights = constant(maker, DTYPE_F32, 2, (int64_t[]){ROWS, WIDTH}, table);
-    struct value *zero = make_ints(graph, "zero", 1, (int64_t[]){0}),
-                 *all = make_ints(graph, "all", 1, (int64_t[]){ROWS});
-    struct value *rows = make_node(
-        graph, "Slice", "rows", 3,
-        (struct value *[]){make_node1(graph, "Shape", "shape", x), zero, make_ints(graph, "one", 1, (int64_t[]){1})}, 0,
-        NULL);
-    struct value *part = make_node(graph, "Slice", "part", 4, (struct value *[]){weights, rows, all, zero}, 0, NULL);
+    struct value *zero = make_ints(graph, "zero", 1, (int64_t[]){0}), *one = make_ints(graph, "one", 1, (int64_t[]){1});
+    struct value *more = make_ints(graph, "more", 1, (int64_t[]){PART});
+    struct value *shape = make_node1(graph, "Shape", "shape", x);
+    struct value *rows = make_node(graph, "Slice", "rows", 3, (struct value *[]){shape, zero, one}, 0, NULL);
     const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
     struct value *factor = make_node(graph, "Cast", "factor", 1, &rows, 1, &to);
-    struct value *scaled = make_node2(graph, "Mul", "scaled", make_node1(graph, "Neg", "negative", part), factor);
-    struct value *y = make_node2(graph, "MatMul", "y", x, make_node1(graph, "Transpose", "turned", scaled));
+    struct value *scaled = make_node2(graph, "Mul", "scaled", make_node1(graph, "Neg", "negative", weights), factor);
+    struct value *end = make_node2(graph, "Add", "end", rows, more);
+    struct value *part = make_node(graph, "Slice", "part", 4, (struct value *[]){scaled, rows, end, zero}, 0, NULL);
+    struct value *turned = make_node1(graph, "Transpose", "turned", make_node1(graph, "Abs", "positive", part));
+    struct value *y = make_node2(graph, "MatMul", "y", x, turned);
     return maker_finish(maker, 1, &x, 1, &y, NULL);
 }
 
@@ -415,30 +416,58 @@ START_TEST(constants_of_one_shape_are_not_those_of_another)
     infer_model *model = shaped(&maker);
     for (int i = 0; i < 8 * WIDTH; i++)
         x[i] = (float)(i % 17) - 8;
-    struct running all = running_begin(infer_model_retain(model), &(infer_session_options){.cached_programs = 3});
+    struct running r = running_begin(infer_model_retain(model), &(infer_session_options){.cached_programs = 3});
+    size_t most = 0;
     for (int round = 0; round < 20; round++) {
         int rows = 1 + round * 5 % 8;
-        struct running one = running_begin(infer_model_retain(model), &(infer_session_options){.no_optimize = true});
-        infer_tensor in = f32_tensor(x, 2, rows, WIDTH), got[1] = {{0}}, expected[1] = {{0}};
-        run_well(all.context, &in, 1, got, 1);
-        run_well(one.context, &in, 1, expected, 1);
-        ck_assert_uint_eq(got[0].bytes, sizeof(float) * (size_t)(rows * (ROWS - rows)));
-        ck_assert_mem_eq(got[0].data, expected[0].data, got[0].bytes);
-        float sum = 0;
-        for (int k = 0; k < WIDTH; k++)
-            sum += x[k] * -((float)((rows * WIDTH + k) % 251) - 125) * (float)rows;
-        ck_assert_float_eq(*(float *)got[0].data, sum);
-        infer_context_release(one.context);
-        infer_session_release(one.session);
+        infer_tensor in = f32_tensor(x, 2, rows, WIDTH), got[1] = {{0}};
+        run_well(r.context, &in, 1, got, 1);
+        ck_assert_uint_eq(got[0].bytes, sizeof(float) * (size_t)(rows * PART));
+        for (int i = 0; i < rows * PART; i++) {
+            float sum = 0;
+            for (int k = 0; k < WIDTH; k++) {
+                int weight = ((rows + i % PART) * WIDTH + k) % 251 - 125;
+                sum += x[i / PART * WIDTH + k] * (float)(rows * (weight < 0 ? -weight : weight));
+            }
+            ck_assert_float_eq(((float *)got[0].data)[i], sum);
+        }
+        /* The session's negative, and the last constant of each program: not what that was made of. */
+        size_t packed = ask(r.session).packed_bytes;
+        most = packed > most ? packed : most;
     }
-    infer_context_release(all.context);
-    infer_session_release(all.session);
+    ck_assert_uint_lt(most, sizeof(float) * (ROWS + 4 * PART) * WIDTH + 8 * 1024);
+    infer_context_release(r.context);
+    infer_session_release(r.session);
     infer_model_release(model);
     region_free(&maker.region);
 }
 END_TEST
 
-/* Weights that a session has folded itself are no less shared by its shapes; of another session they are others. */
+/* What the session has in the store leaves so much less for its programs, before they make anything. */
+START_TEST(what_a_session_has_in_the_store_counts_in_time)
+{
+    struct maker maker = maker_start();
+    const int64_t dims[4] = {SMALL, SMALL, 3, 3};
+    struct value *x = image(&maker, DTYPE_F16, SMALL);
+    struct value *weights = constant(&maker, DTYPE_I8, 4, dims, numbers(&maker, SMALL * SMALL * 9, 0, 9));
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F16);
+    struct value *y =
+        layer(&maker, "Conv", 0, 2, (struct value *[]){x, make_node(maker.graph, "Cast", "cast", 1, &weights, 1, &to)});
+    infer_model *model = maker_finish(&maker, 1, &x, 1, &y, NULL);
+    const size_t elements = SMALL * SMALL * 9, limit = elements * (1 + 2 + 4); /* without the entries' own tables */
+    infer_session *session = open_session(model, &(infer_session_options){.memory_limit = limit});
+    size_t packed = ask(session).packed_bytes;
+    ck_assert_uint_ge(packed, elements * 2);
+    infer_memory memory;
+    infer_error error = {0};
+    ck_assert_int_eq(try_shape(session, INFER_FLOAT16, SMALL, 4, &memory, &error), INFER_MEMORY_LIMIT);
+    ck_assert_msg(strstr(error.message, "(Cast)") != NULL, "%s", error.message);
+    infer_session_release(session);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(what_a_session_folds_is_a_source_too)
 {
     struct maker maker = maker_start();
@@ -483,6 +512,7 @@ Suite *runtime_weights_suite(void)
     tcase_add_test(tests, cold_threads_share_what_they_make);
     tcase_add_test(tests, what_others_were_folded_from_is_let_go);
     tcase_add_test(tests, constants_of_one_shape_are_not_those_of_another);
+    tcase_add_test(tests, what_a_session_has_in_the_store_counts_in_time);
     tcase_add_test(tests, what_a_session_folds_is_a_source_too);
     suite_add_tcase(suite, tests);
     return suite;
