@@ -178,6 +178,9 @@ START_TEST(sessions_share_and_the_last_takes_it_along)
     ck_assert_uint_ge(packed, copies(_i, SMALL));
     infer_session *second = open_session(model, &(infer_session_options){.no_optimize = true});
     ck_assert_uint_eq(prepare(second, input_types[_i], SMALL, 9).packed_bytes, packed);
+    infer_session *strips = open_session(model, &(infer_session_options){.memory_saving = true});
+    ck_assert_uint_eq(prepare(strips, input_types[_i], SMALL, 40).packed_bytes, packed);
+    infer_session_release(strips);
     ck_assert_uint_eq(atomic_load(&model->weights.bytes), packed);
     infer_session_release(first);
     ck_assert_uint_eq(ask(second).packed_bytes, packed);
