@@ -24,7 +24,7 @@ ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 # The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
 IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
-                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/compile/*.c runtime/*.c formats/*.c))
+                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 TEST_SOURCES := $(wildcard tests/*.c)
@@ -102,8 +102,8 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=thread_pool
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=runtime
+	for suite in thread_pool weights runtime runtime_threads runtime_weights; do \
+	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
 FUZZ_SECONDS ?= 10

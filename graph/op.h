@@ -20,7 +20,7 @@
 
 enum op_flags {
     OP_RANDOM = 1,      /* not a function of its inputs: never folded, never merged with its like */
-    OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: its inputs and outputs are converted around it */
+    OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: see op_expand_as_f32 */
     OP_ELEMENTWISE = 4, /* an element of the result comes from the elements at its place in the inputs, broadcast */
     /* Lists among its attributes may be millions long. Each may be a tensor of rank 1 instead, which lies in a file as
      * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
@@ -234,6 +234,11 @@ struct value *op_build2(struct op_context *c, const char *name, struct value *a,
 enum status op_build_identity(struct op_context *c, struct value *value, struct value *output);
 /* STATUS_OK unless a build before failed. */
 enum status op_built(const struct op_context *c);
+/* The node is marked OP_HALF_AS_F32, and an operand is f16 or bf16. */
+bool op_needs_f32(const struct node *node);
+/* Expands such a node, after shapes, into casts, the same operator over f32, and casts back. Types and shapes of the
+ * new values are set: they are those of the node's own, which the operator need not be asked for again. */
+enum status op_expand_as_f32(struct op_context *c);
 #define ATTRIBUTE_I(key, number)                            \
     (struct attribute)                                      \
     {                                                       \

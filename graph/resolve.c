@@ -80,19 +80,25 @@ static bool foldable(const struct node *node)
     return !(node->op->flags & OP_RANDOM) && !has_subgraph(node) && all_constant(node);
 }
 
+enum status check_results(const struct node *node, size_t limit, struct error *error)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        const struct value *output = node->outputs[i];
+        if (output && output->rank >= 0 && value_bytes(output) > limit)
+            return error_set(error, STATUS_MEMORY_LIMIT,
+                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
+                             node->op->name, i, value_bytes(output), limit);
+    }
+    return STATUS_OK;
+}
+
 static enum status fold(struct work *work, struct node *node)
 {
-    size_t bytes = work->result->constant_bytes;
-    for (int i = 0; i < node->output_count; i++)
-        if (node->outputs[i] && !add_size(bytes, value_bytes(node->outputs[i]), &bytes))
-            bytes = SIZE_MAX;
-    if (bytes > work->options->constant_limit)
-        return error_set(work->error, STATUS_MEMORY_LIMIT,
-                         "node '%s' (%s): its constant result brings the constants to %zu bytes, past the limit of %zu",
-                         node->name, node->op->name, bytes, work->options->constant_limit);
-    return work->options->evaluator.evaluate(work->options->evaluator.user, work->result->graph, node,
-                                             work->options->constant_limit - bytes, &work->result->constant_bytes,
-                                             work->error);
+    const struct evaluator *evaluator = &work->options->evaluator;
+    size_t *made = &work->result->constant_bytes, limit = work->options->constant_limit;
+    TRY(check_results(node, limit, work->error));
+    return evaluator->evaluate(evaluator->user, work->result->graph, node, limit > *made ? limit - *made : 0, made,
+                               work->error);
 }
 
 static enum status process(struct work *work, struct node *node);
@@ -107,27 +113,40 @@ static enum status process_all(struct work *work, struct node *const *nodes, int
     return STATUS_OK;
 }
 
-enum status check_results(const struct node *node, size_t limit, struct error *error)
+static enum status begin_expansion(struct work *work, struct op_context *c)
 {
-    for (int i = 0; i < node->output_count; i++) {
-        const struct value *output = node->outputs[i];
-        if (output && output->rank >= 0 && value_bytes(output) > limit)
-            return error_set(error, STATUS_MEMORY_LIMIT,
-                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
-                             node->op->name, i, value_bytes(output), limit);
-    }
-    return STATUS_OK;
+    c->expansion = graph_create(work->result->graph->region, "");
+    if (!c->expansion)
+        return no_memory(work);
+    return check_results(c->node, work->options->constant_limit, work->error);
 }
 
 static enum status replace(struct work *work, struct op_context *c)
 {
-    struct graph *graph = work->result->graph;
-    c->expansion = graph_create(graph->region, "");
-    if (!c->expansion)
-        return no_memory(work);
-    TRY(check_results(c->node, work->options->constant_limit, work->error));
+    TRY(begin_expansion(work, c));
     TRY(c->node->op->expand(c));
     return process_all(work, c->expansion->nodes, c->expansion->node_count);
+}
+
+/* A node whose dimensions only the run tells is lowered with its casts instead: those behind it could not be resolved.
+ */
+static bool to_be_widened(const struct work *work, const struct node *node)
+{
+    bool known = true;
+    for (int i = 0; i < node->output_count; i++)
+        known = known && !(node->outputs[i] && node->outputs[i]->dims_at_run);
+    return work->options->half_as_f32 && known && op_needs_f32(node);
+}
+
+static enum status widen(struct work *work, struct op_context *c)
+{
+    TRY(begin_expansion(work, c));
+    TRY(op_expand_as_f32(c));
+    for (int i = 0; i < c->expansion->node_count; i++) {
+        struct node *node = c->expansion->nodes[i];
+        TRY(node->op == c->node->op ? keep(work, node) : process(work, node));
+    }
+    return STATUS_OK;
 }
 
 static enum status process(struct work *work, struct node *node)
@@ -143,7 +162,9 @@ static enum status process(struct work *work, struct node *node)
         return status;
     if (node->op->expand)
         return replace(work, &c);
-    return foldable(node) ? fold(work, node) : keep(work, node);
+    if (foldable(node))
+        return fold(work, node);
+    return to_be_widened(work, node) ? widen(work, &c) : keep(work, node);
 }
 
 int live_nodes(struct node **nodes, int count, unsigned char *live)

@@ -7,10 +7,11 @@
 #include "graph/graph.h"
 
 /* Computes the outputs of a node whose inputs are all constants, and makes them constants: an evaluator of ours runs
- * kernels, which this side of the graph knows nothing of. May refuse what takes more than scratch_limit bytes on the
- * way. Adds to *made what the outputs take that is counted nowhere else. */
+ * kernels, which this side of the graph knows nothing of. Refuses, before it is allocated, what would take more than
+ * `limit` bytes. Adds to *made what the outputs take that was not there before: one that is a view of an input takes
+ * nothing. */
 struct evaluator {
-    enum status (*evaluate)(void *user, struct graph *graph, struct node *node, size_t scratch_limit, size_t *made,
+    enum status (*evaluate)(void *user, struct graph *graph, struct node *node, size_t limit, size_t *made,
                             struct error *error);
     void *user;
 };
@@ -18,6 +19,9 @@ struct evaluator {
 struct resolve_options {
     struct evaluator evaluator;
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
+    /* Nodes that compute half precision as f32 are expanded: see op_expand_as_f32. The last thing done to nodes, so
+     * that passes see the operators in their own type. */
+    bool half_as_f32;
 };
 
 struct resolution {

@@ -12,9 +12,10 @@ declare -A may=(
     [graph/steps]="graph kernels"
     [formats]="graph kernels"
     [formats/onnx]="formats graph kernels"
-    [runtime/compile]="graph graph/passes graph/steps graph/planner kernels"
-    [runtime]="runtime/compile graph graph/passes graph/steps graph/planner formats kernels"
-    [tools]="runtime runtime/compile graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [runtime/weights]="graph graph/steps formats kernels"
+    [runtime/compile]="runtime/weights graph graph/passes graph/steps graph/planner kernels"
+    [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
+    [tools]="runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 

@@ -194,9 +194,9 @@ report = json.loads(text)
 fields = {
     "model": str, "device": str, "isa": str, "threads": int, "precision": str, "load_ms": float, "first_run_ms": float,
     "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "constant_bytes": int,
-    "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int, "activation_is_least": bool,
-    "workspace_bytes": int, "result_bytes": int, "context_bytes": int, "peak_rss_bytes": int, "steps": int,
-    "inputs": list, "outputs": list,
+    "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
+    "activation_is_least": bool, "workspace_bytes": int, "result_bytes": int, "context_bytes": int,
+    "peak_rss_bytes": int, "steps": int, "inputs": list, "outputs": list,
 }
 for name in fields.keys() ^ report.keys():
     print(name, "is missing" if name in fields else "is one field too many")

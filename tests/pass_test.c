@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const struct evaluation plain_evaluation = {.facts = &plain_facts};
+
 /* --- making ---------------------------------------------------------------------------------------------- */
 
 void rig_begin(struct rig *rig)
@@ -140,7 +142,7 @@ static void list_nodes(struct node *const *nodes, int count, char *text, size_t 
 static struct graph *optimised(struct rig *rig, size_t limit)
 {
     struct error error = {0};
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), limit}};
+    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = limit}};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *copy = graph_clone(rig->graph, &rig->maker.region);
@@ -275,7 +277,9 @@ static void make_shaped(struct graph *graph)
 /* Runs the pass; every node that was there must be among the sources then. */
 static void run_one(struct graph *graph, pass_function *pass, enum pass_time time)
 {
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}, .shaped = time == PASS_SHAPED};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = SIZE_MAX},
+        .shaped = time == PASS_SHAPED};
     unsigned char pins[256] = {0};
     const char *names[64];
     struct error error = {0};

@@ -8,6 +8,9 @@
 
 #include <check.h>
 
+/* By reference kernels, all results in the graph's region. */
+extern const struct evaluation plain_evaluation;
+
 /* A model of one type (float32 unless told otherwise) in the making. */
 struct rig {
     struct maker maker;

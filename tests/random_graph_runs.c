@@ -127,11 +127,12 @@ static void open_model_of(struct opened *opened, const struct random_graph *rand
 static void open_optimised(struct opened *opened, const struct random_graph *random, struct error *error)
 {
     struct model_metadata metadata = {.name = "", .producer = "", .description = ""};
-    const struct kernel_facts plain = {.threads = 1};
+    const struct kernel_facts facts = {.threads = 1};
+    const struct evaluation plain = {.facts = &facts};
     opened->model = NULL;
     region_init(&opened->region, &default_allocator);
     struct graph *graph = graph_clone(random->graph, &opened->region);
-    optimise_once(graph, plain_evaluator(&plain), &metadata.passes, &metadata.pass_count, error);
+    optimise_once(graph, evaluator_of(&plain), &metadata.passes, &metadata.pass_count, error);
     open_file_of(opened, graph, &metadata, error);
 }
 

@@ -3,8 +3,7 @@
 #include "graph/passes/passes.h"
 #include "runtime/session.h"
 #include "tests/failing_allocator.h"
-#include "tests/kernel_run.h"
-#include "tests/model_maker.h"
+#include "tests/pass_test.h"
 #include "tests/suites.h"
 
 #include <check.h>
@@ -55,8 +54,8 @@ static struct value *number(struct graph *graph, const char *name, float content
 static void optimise(struct graph *graph)
 {
     struct error error = {0};
-    ck_assert_msg(optimise_once(graph, plain_evaluator(&plain_facts), &metadata.passes, &metadata.pass_count, &error) ==
-                      STATUS_OK,
+    ck_assert_msg(optimise_once(graph, evaluator_of(&plain_evaluation), &metadata.passes, &metadata.pass_count,
+                                &error) == STATUS_OK,
                   "%s", error.text);
 }
 
@@ -324,7 +323,7 @@ START_TEST(no_memory_is_an_error_wherever_it_happens)
         region_init(&own, &allocator);
         struct graph *copy = graph_clone(maker.graph, &own);
         status =
-            copy ? optimise_once(copy, plain_evaluator(&plain_facts), &metadata.passes, &metadata.pass_count, &error)
+            copy ? optimise_once(copy, evaluator_of(&plain_evaluation), &metadata.passes, &metadata.pass_count, &error)
                  : STATUS_OUT_OF_MEMORY;
         ck_assert_msg(status == STATUS_OK || status == STATUS_OUT_OF_MEMORY, "%s", error.text);
         if (copy && status != STATUS_OK)

@@ -327,7 +327,7 @@ START_TEST(half_precision_is_rounded_by_the_epilogue)
     struct rig rig;
     struct value *x = begin_typed(&rig, DTYPE_F16, DIMS(3, 4));
     struct value *y = rig_op2(&rig, "MatMul", x, rig_random(&rig, DIMS(4, 5)));
-    expect(&rig, rig_op1(&rig, "Relu", y), "store matmul store RELU", "store matmul+store RELU");
+    expect(&rig, rig_op1(&rig, "Relu", y), "store store matmul store RELU", "store store matmul+store RELU");
 }
 END_TEST
 

@@ -232,7 +232,8 @@ static struct measured measure(struct rig *rig, bool memory_saving)
 {
     struct error error = {0};
     struct segment segment;
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = SIZE_MAX}};
     struct specialise_options options = {
         .facts = plain_facts, .fuse = true, .memory_saving = memory_saving, .constant_limit = SIZE_MAX};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);

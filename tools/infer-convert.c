@@ -77,9 +77,10 @@ static void parse(struct request *request, int argc, char **argv)
 /* On kernels that every machine has, so that it gives the same bytes everywhere. */
 static enum status optimise(struct onnx_model *model, struct error *error)
 {
-    const struct kernel_facts plain = {.threads = 1};
+    const struct kernel_facts facts = {.threads = 1};
+    const struct evaluation plain = {.facts = &facts};
     struct model_metadata *metadata = &model->metadata;
-    return optimise_once(model->graph, plain_evaluator(&plain), &metadata->passes, &metadata->pass_count, error);
+    return optimise_once(model->graph, evaluator_of(&plain), &metadata->passes, &metadata->pass_count, error);
 }
 
 static enum status convert(const struct request *request, struct region *region, struct error *error)

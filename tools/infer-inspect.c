@@ -268,7 +268,8 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
     struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
     const struct kernel_facts *facts = &job->session->facts;
     struct specialise_options given = {.facts = *facts, .constant_limit = SIZE_MAX, .observer = &observer};
-    struct pass_context context = {.resolve = {plain_evaluator(facts), SIZE_MAX},
+    struct evaluation evaluation = {.facts = facts};
+    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = SIZE_MAX},
                                    .done = job->model->metadata.passes,
                                    .done_count = job->model->metadata.pass_count,
                                    .observer = &observer};

@@ -86,8 +86,8 @@ static void json_program(FILE *file, const struct inspection *inspection)
         return;
     }
     const infer_memory *memory = &inspection->memory;
-    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"table_bytes\":%zu", isa_name(program_isa(program)),
-            memory->constant_bytes, memory->table_bytes);
+    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+            isa_name(program_isa(program)), memory->constant_bytes, memory->packed_bytes, memory->table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             memory->arena_bytes, memory->lower_bound_bytes, memory->arena_is_least ? "true" : "false");
     fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu,\"complete\":%s,\"steps\":[",

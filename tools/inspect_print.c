@@ -150,6 +150,7 @@ static void print_program(FILE *file, const struct inspection *inspection)
     char about[80];
     const infer_memory *memory = &inspection->memory;
     print_bytes(file, "constants", memory->constant_bytes, "folded when the program is made");
+    print_bytes(file, "packed", memory->packed_bytes, "made of weights, once a model");
     print_bytes(file, "tables", memory->table_bytes, "graphs, steps, parameters, names");
     snprintf(about, sizeof about, "lower bound %s%s", grouped(memory->lower_bound_bytes).text,
              memory->arena_is_least ? "; none can be smaller" : "");

@@ -6,8 +6,9 @@
 
 struct step_pass_options {
     const struct kernel_facts *facts;
-    bool channels_last;    /* images lie so wherever they can, whatever the kernels prefer */
-    size_t constant_limit; /* most bytes that folded constants may take together */
+    struct result_store *store; /* for what is folded; may be NULL: see struct evaluation */
+    bool channels_last;         /* images lie so wherever they can, whatever the kernels prefer */
+    size_t constant_limit;      /* most bytes that folded constants may take together */
 };
 
 /* Runs the steps that read only constants now, and drops them; a node with one run-time input may have such steps too.

@@ -79,7 +79,7 @@ void step_mark_in_place(struct step *step);
  * output; kernels get them, and copies, with as few axes as can be. */
 void step_finish(struct step *step);
 
-/* Appends the steps of one node; converts f16 and bf16 around operators that compute in f32 (OP_HALF_AS_F32). */
+/* Appends the steps of one node; of one that computes half precision as f32, those of its expansion. */
 enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
                        struct step_list *steps, struct error *error);
 
@@ -87,12 +87,39 @@ enum status lower_node(struct graph *graph, struct node *node, const struct kern
 enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
                           struct error *error);
 
-/* Computes the outputs of a node whose inputs are all constants, and makes them constants. Refuses what takes more than
- * scratch_limit bytes on the way. Adds what the outputs take of the graph's region to *made: one that is a view of an
- * input takes nothing. */
-enum status evaluate_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
-                          size_t scratch_limit, size_t *made, struct error *error);
-/* The evaluator that does just this. The facts must outlive it. */
-struct evaluator plain_evaluator(const struct kernel_facts *facts);
+/* --- constants ------------------------------------------------------------------------------------------- */
+
+/* What is to be computed: all that a node makes, or one step of it. */
+struct derivation {
+    const struct graph *graph;
+    const struct node *node;
+    const struct step *step; /* NULL: the node */
+    const struct kernel_facts *facts;
+    size_t bytes; /* of the results, one after the other, each at a multiple of ALIGNMENT */
+    size_t limit; /* that they may take */
+    enum status (*make)(void *user, void *results, struct error *error);
+    void *user;
+};
+
+/* Keeps the results of derivations for all who compute the same. */
+struct result_store {
+    /* Finds the results, or makes them. *results NULL: these are not kept, and nothing was done. Adds to *made what
+     * they take that was not there for the asker before. Results outlive the asker's graph. */
+    enum status (*obtain)(struct result_store *store, const struct derivation *derivation, const void **results,
+                          size_t *made, struct error *error);
+};
+
+/* How constants are computed. */
+struct evaluation {
+    const struct kernel_facts *facts;
+    struct result_store *store; /* NULL: results lie in the region of their graph, all of them */
+};
+
+/* See struct evaluator; the evaluation is its `user`, which must outlive it. */
+struct evaluator evaluator_of(const struct evaluation *evaluation);
+/* Computes a step whose inputs are all constants, and makes constants of its outputs, into which nothing else writes.
+ * The limit and *made as in struct evaluator. */
+enum status evaluate_step(struct graph *graph, struct step *step, const struct evaluation *evaluation, size_t limit,
+                          size_t *made, struct error *error);
 
 #endif

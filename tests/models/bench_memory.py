@@ -3,7 +3,7 @@
 arena, bound   of infer: activations and workspace, and what no plan in that order of steps can go below
 ratio, least   of the two; and whether it is proven that no arena can be smaller
 told           whether all these numbers are known before the run; only after it where shapes depend on data
-constants      weights that were folded into others, and the like
+constants      weights that were folded into others, made of others, and the like
 tables         graphs, steps and what a context has beside its arena
 infer-run      what the process grew by at its peak, over loading and --runs runs, less the weights
 ORT            the same of a fresh Python with ONNX Runtime and NumPy imported, after its first run and after --runs of
@@ -33,7 +33,15 @@ from toolrun import ROOT, find_tools, save_inputs
 PEER = Path(__file__).with_name("peer_memory.py")
 
 # What infer-inspect tells before a run and infer-run's report after it.
-TOLD = ("activation_bytes", "workspace_bytes", "constant_bytes", "table_bytes", "result_bytes", "context_bytes")
+TOLD = (
+    "activation_bytes",
+    "workspace_bytes",
+    "constant_bytes",
+    "packed_bytes",
+    "table_bytes",
+    "result_bytes",
+    "context_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ def measure(case, converter, inspect, run, arguments):
         bound=after["activation_lower_bound_bytes"],
         least=after["activation_is_least"],
         told=before["complete"],
-        constants=after["constant_bytes"],
+        constants=after["constant_bytes"] + after["packed_bytes"],
         tables=after["table_bytes"] + after["context_bytes"],
         grown=after["peak_rss_bytes"] - after["weight_bytes"],
         peer_first=peer[0] - after["weight_bytes"],
