@@ -55,7 +55,7 @@ static enum status run_step(struct evaluating *e, struct step *step)
 {
     struct region *region = &e->scratch;
     step_finish(step);
-    TRY(select_kernel(step, e->how->facts, region, e->c.error));
+    TRY(select_kernel(step, e->how->facts, 0, region, e->c.error));
     const void **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
     void **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
     int64_t **dims = region_array(region, (size_t)step->output_count + 1, sizeof *dims);

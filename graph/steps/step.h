@@ -23,6 +23,7 @@ struct step {
     /* Chosen once, when passes have settled the parameters (select.c); NULL and zero before. */
     const struct kernel *kernel;
     struct kernel_plan plan;
+    const void **packed; /* by pack of the plan; the program's */
 };
 
 /* All that is written to a value, by one step or several, is written before any step reads of it. */
@@ -83,9 +84,11 @@ void step_finish(struct step *step);
 enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
                        struct step_list *steps, struct error *error);
 
-/* Chooses the kernel of a finished step and makes its plan, in `region`. Knows from the operands which are constant. */
-enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
-                          struct error *error);
+/* Bit i: input i is a constant. */
+uint32_t step_constant_inputs(const struct step *step);
+/* Chooses the kernel of a finished step and makes its plan, in `region`. constant_inputs: those that it may pack. */
+enum status select_kernel(struct step *step, const struct kernel_facts *facts, uint32_t constant_inputs,
+                          struct region *region, struct error *error);
 
 /* --- constants ------------------------------------------------------------------------------------------- */
 

@@ -127,9 +127,13 @@ static enum status drop_unread(struct program *program, struct error *error)
     unsigned char *marks = derived_marks(derived, &program->region);
     if (!marks)
         return no_memory(segment->graph, error);
-    for (int s = 0; s < segment->steps.count; s++)
-        for (int i = 0; i < segment->steps.steps[s]->input_count; i++)
-            derived_mark(derived, marks, segment->steps.steps[s]->inputs[i]);
+    for (int s = 0; s < segment->steps.count; s++) {
+        const struct step *step = segment->steps.steps[s];
+        for (int i = 0; i < step->input_count; i++)
+            derived_mark(derived, marks, step->inputs[i]);
+        for (int i = 0; i < step->plan.pack_count; i++)
+            derived_mark_pack(derived, marks, step->packed[i]);
+    }
     for (int r = 0; r < segment->rest_count; r++)
         for (int i = 0; i < segment->rest[r]->input_count; i++)
             derived_mark(derived, marks, segment->rest[r]->inputs[i]);
@@ -137,6 +141,33 @@ static enum status drop_unread(struct program *program, struct error *error)
         derived_mark(derived, marks, segment->graph->outputs[i]);
     derived_mark(derived, marks, segment->needed);
     derived_keep_marked(derived, marks, segment->graph);
+    return STATUS_OK;
+}
+
+/* Makes what the kernels read in the place of constant inputs; those are of no further use to their steps. */
+static enum status pack_step(struct program *program, struct step *step, size_t limit, struct error *error)
+{
+    const struct kernel_plan *plan = &step->plan;
+    struct segment *segment = &program->segment;
+    if (plan->pack_count == 0)
+        return STATUS_OK;
+    step->packed = region_array(&program->region, (size_t)plan->pack_count, sizeof *step->packed);
+    if (!step->packed)
+        return no_memory(segment->graph, error);
+    for (int i = 0; i < plan->pack_count; i++) {
+        size_t used = segment->constant_bytes + program->derived.holder.bytes;
+        TRY(derived_pack(&program->derived, step, i, limit > used ? limit - used : 0, &program->region,
+                         &segment->constant_bytes, &step->packed[i], error));
+    }
+    for (int i = 0; i < plan->pack_count; i++)
+        step->inputs[plan->packs[i].input] = NULL;
+    return STATUS_OK;
+}
+
+static enum status pack_steps(struct program *program, size_t limit, struct error *error)
+{
+    for (int s = 0; s < program->segment.steps.count; s++)
+        TRY(pack_step(program, program->segment.steps.steps[s], limit, error));
     return STATUS_OK;
 }
 
@@ -149,6 +180,10 @@ static enum status specialise_graph(struct program *program, const struct progra
     chosen.derived = &program->derived;
     TRY(specialise(graph, &chosen, &program->segment, error));
     program->segment.constant_bytes -= program->derived.holder.bytes - before;
+    size_t limit = SIZE_MAX;
+    if (!add_size(chosen.constant_limit, before, &limit))
+        limit = SIZE_MAX;
+    TRY(pack_steps(program, limit, error));
     program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }

@@ -27,7 +27,6 @@ struct operand {
 struct program_step {
     const struct step *step;
     const struct operand *operands; /* inputs, then outputs */
-    const void *const *packed;      /* by pack of the step's plan */
     size_t workspace_offset; /* in the arena: what the step shares, then a part for each task that runs at once */
 };
 

@@ -128,7 +128,8 @@ static enum status keep_steps(struct segment *segment, struct error *error)
 static enum status select_kernels(struct segment *segment, const struct kernel_facts *facts, struct error *error)
 {
     for (int i = 0; i < segment->steps.count; i++)
-        TRY(select_kernel(segment->steps.steps[i], facts, segment->graph->region, error));
+        TRY(select_kernel(segment->steps.steps[i], facts, step_constant_inputs(segment->steps.steps[i]),
+                          segment->graph->region, error));
     return STATUS_OK;
 }
 

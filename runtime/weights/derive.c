@@ -136,10 +136,45 @@ static void append_step(struct key *key, const struct step *step)
     append_operands(key, step->outputs, step->output_count, false);
 }
 
-/* A kernel for another CPU may round elsewhere. */
-static void append_derivation(struct key *key, const struct derivation *derivation)
+/* --- the store ------------------------------------------------------------------------------------------- */
+
+enum key_kind { KEY_NODE, KEY_STEP, KEY_PACK };
+
+/* Calls `use` with the key that `name` appends, in memory for as long as that lasts; not at all, where the key would be
+ * too long, or holds what no name lasts for. */
+struct use {
+    void (*name)(struct key *key, const void *what);
+    enum status (*use)(struct derived *derived, const struct key *key, void *user, struct error *error);
+    const void *what;
+    void *user;
+};
+
+static enum status with_key(struct derived *derived, const struct use *use, struct error *error)
 {
-    append_number(key, derivation->step != NULL);
+    const struct allocator *allocator = derived->holder.weights->allocator;
+    char few[1024];
+    struct key key = {.derived = derived, .bytes = few, .capacity = sizeof few};
+    use->name(&key, use->what);
+    if (key.nameless || key.used > LONGEST_KEY)
+        return STATUS_OK;
+    if (key.used <= sizeof few)
+        return use->use(derived, &key, use->user, error);
+    struct key longer = {.derived = derived, .bytes = allocate(allocator, key.used, 1), .capacity = key.used};
+    if (!longer.bytes)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a constant");
+    use->name(&longer, use->what);
+    enum status status = use->use(derived, &longer, use->user, error);
+    release(allocator, longer.bytes, longer.capacity);
+    return status;
+}
+
+/* --- results --------------------------------------------------------------------------------------------- */
+
+/* A kernel for another CPU may round elsewhere. */
+static void append_derivation(struct key *key, const void *what)
+{
+    const struct derivation *derivation = what;
+    append_number(key, derivation->step ? KEY_STEP : KEY_NODE);
     append_number(key, derivation->facts->cpu);
     append(key, &derivation->facts->kernels, sizeof derivation->facts->kernels);
     if (derivation->step)
@@ -148,23 +183,28 @@ static void append_derivation(struct key *key, const struct derivation *derivati
         append_node(key, derivation->node);
 }
 
-/* --- the store ------------------------------------------------------------------------------------------- */
+struct wanted_result {
+    const struct derivation *derivation;
+    const void **results;
+    size_t *made;
+};
 
-static enum status make(void *user, void *data, struct error *error)
+static enum status make_result(void *user, void *data, struct error *error)
 {
     const struct derivation *derivation = user;
     return derivation->make(derivation->user, data, error);
 }
 
-static enum status get(struct derived *derived, const struct key *key, const struct derivation *derivation,
-                       const void **results, size_t *made, struct error *error)
+static enum status get_result(struct derived *derived, const struct key *key, void *user, struct error *error)
 {
+    const struct wanted_result *wanted = user;
+    const struct derivation *derivation = wanted->derivation;
     const struct weight *entry;
     size_t held = derived->holder.bytes;
-    TRY(weights_get(&derived->holder, key->bytes, key->used, derivation->bytes, derivation->limit, make,
+    TRY(weights_get(&derived->holder, key->bytes, key->used, derivation->bytes, derivation->limit, make_result,
                     (void *)(uintptr_t)derivation, &entry, error));
-    *made += derived->holder.bytes - held;
-    *results = entry->data;
+    *wanted->made += derived->holder.bytes - held;
+    *wanted->results = entry->data;
     return STATUS_OK;
 }
 
@@ -172,25 +212,87 @@ static enum status obtain(struct result_store *store, const struct derivation *d
                           size_t *made, struct error *error)
 {
     struct derived *derived = (struct derived *)store; /* its first field */
-    const struct allocator *allocator = derived->holder.weights->allocator;
-    char few[1024];
-    struct key key = {.derived = derived, .bytes = few, .capacity = sizeof few};
+    struct wanted_result wanted = {derivation, results, made};
+    struct use use = {append_derivation, get_result, derivation, &wanted};
     *results = NULL;
-    if (derivation->bytes < STORED_LEAST)
-        return STATUS_OK;
-    append_derivation(&key, derivation);
-    if (key.nameless || key.used > LONGEST_KEY)
-        return STATUS_OK;
-    if (key.used <= sizeof few)
-        return get(derived, &key, derivation, results, made, error);
-    struct key longer = {.derived = derived, .bytes = allocate(allocator, key.used, 1), .capacity = key.used};
-    if (!longer.bytes)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a constant");
-    append_derivation(&longer, derivation);
-    enum status status = get(derived, &longer, derivation, results, made, error);
-    release(allocator, longer.bytes, longer.capacity);
-    return status;
+    return derivation->bytes < STORED_LEAST ? STATUS_OK : with_key(derived, &use, error);
 }
+
+/* --- packs ----------------------------------------------------------------------------------------------- */
+
+struct wanted_pack {
+    const struct step *step;
+    int which;
+    size_t limit;
+    const void **pack;
+};
+
+static const struct kernel_pack *pack_of(const struct wanted_pack *wanted)
+{
+    return &wanted->step->plan.packs[wanted->which];
+}
+
+static void append_pack(struct key *key, const void *what)
+{
+    const struct wanted_pack *wanted = what;
+    const struct kernel_pack *pack = pack_of(wanted);
+    const struct value *input = wanted->step->inputs[pack->input];
+    append_number(key, KEY_PACK);
+    append_number(key, wanted->step->family);
+    append_number(key, pack->form);
+    append_number(key, pack->bytes);
+    append(key, pack->geometry, sizeof pack->geometry);
+    append_shape(key, input);
+    append_content(key, input);
+}
+
+static enum status make_pack(void *user, void *data, struct error *error)
+{
+    const struct wanted_pack *wanted = user;
+    const struct step *step = wanted->step;
+    const struct kernel_pack *pack = pack_of(wanted);
+    size_t offset;
+    const struct value *root = value_root(step->inputs[pack->input], &offset);
+    (void)error;
+    for (int task = 0; task < pack->tasks; task++)
+        step->kernel->pack(&step->plan, wanted->which, (const char *)root->data + offset, data, task);
+    return STATUS_OK;
+}
+
+static enum status get_pack(struct derived *derived, const struct key *key, void *user, struct error *error)
+{
+    const struct wanted_pack *wanted = user;
+    const struct weight *entry;
+    TRY(weights_get(&derived->holder, key->bytes, key->used, pack_of(wanted)->bytes, wanted->limit, make_pack,
+                    (void *)(uintptr_t)wanted, &entry, error));
+    *wanted->pack = entry->data;
+    return STATUS_OK;
+}
+
+enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
+                         struct region *region, size_t *own, const void **pack, struct error *error)
+{
+    struct wanted_pack wanted = {step, which, limit, pack};
+    struct use use = {append_pack, get_pack, &wanted, &wanted};
+    size_t bytes = step->plan.packs[which].bytes;
+    *pack = NULL;
+    TRY(with_key(derived, &use, error));
+    if (*pack)
+        return STATUS_OK;
+    if (bytes > limit)
+        return error_set(error, STATUS_MEMORY_LIMIT,
+                         "node '%s' (%s): packing a constant takes %zu bytes, past the limit, which leaves %zu",
+                         step->node->name, step->node->op->name, bytes, limit);
+    void *memory = region_buffer(region, bytes);
+    if (!memory)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "node '%s' (%s): out of memory for packing a constant",
+                         step->node->name, step->node->op->name);
+    *own += bytes;
+    *pack = memory;
+    return make_pack(&wanted, memory, error);
+}
+
+/* --- holders --------------------------------------------------------------------------------------------- */
 
 void derived_init(struct derived *derived, struct weights *weights, const void *file, size_t file_bytes,
                   struct region *session)
@@ -214,12 +316,18 @@ unsigned char *derived_marks(const struct derived *derived, struct region *regio
     return region_allocate(region, (size_t)derived->holder.count + 1);
 }
 
+void derived_mark_pack(const struct derived *derived, unsigned char *marks, const void *pack)
+{
+    int index = weight_holder_index(&derived->holder, pack);
+    if (index >= 0)
+        marks[index] = 1;
+}
+
 void derived_mark(const struct derived *derived, unsigned char *marks, const struct value *value)
 {
     const struct value *root = value ? value_root((struct value *)(uintptr_t)value, NULL) : NULL;
-    int index = root && root->data ? weight_holder_index(&derived->holder, root->data) : -1;
-    if (index >= 0)
-        marks[index] = 1;
+    if (root && root->data)
+        derived_mark_pack(derived, marks, root->data);
 }
 
 void derived_keep_marked(struct derived *derived, const unsigned char *marks, const struct graph *graph)

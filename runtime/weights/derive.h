@@ -26,9 +26,16 @@ void derived_init(struct derived *derived, struct weights *weights, const void *
 /* A program's, which has beside its own results those of `outer`: its session's, or its parent's. */
 void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region);
 
+/* Pack `which` of the step's plan, made by the step's kernel from one of its inputs. Where no name lasts for the input,
+ * the pack is the program's own: it goes in `region` then, and its bytes are added to *own. `limit` is what the
+ * session's limit leaves. */
+enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
+                         struct region *region, size_t *own, const void **pack, struct error *error);
+
 /* For those of its own results that are read: one mark each, in the region; NULL: no memory. */
 unsigned char *derived_marks(const struct derived *derived, struct region *region);
 void derived_mark(const struct derived *derived, unsigned char *marks, const struct value *value); /* NULL is fine */
+void derived_mark_pack(const struct derived *derived, unsigned char *marks, const void *pack);
 /* Lets go of results that have no mark; values of the graph that lie in them are constants no more. */
 void derived_keep_marked(struct derived *derived, const unsigned char *marks, const struct graph *graph);
 
