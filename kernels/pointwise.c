@@ -1,5 +1,7 @@
 #include "kernels/pointwise.h"
 
+#include <string.h>
+
 static const struct {
     const char *name;
     int arity;
@@ -28,10 +30,29 @@ enum pointwise_class pointwise_class_of(enum dtype dtype)
     return dtype_is_float(dtype) ? CLASS_F32 : CLASS_I64;
 }
 
+struct pointwise_params *pointwise_build(const struct pointwise_builder *builder, struct pointwise_room *room)
+{
+    struct pointwise_params *params = (struct pointwise_params *)room;
+    int operands = builder->input_count + builder->output_count;
+    *params = (struct pointwise_params){
+        .rank = builder->rank ? builder->rank : 1,
+        .input_count = builder->input_count,
+        .output_count = builder->output_count,
+        .instruction_count = builder->instruction_count,
+    };
+    memcpy(params->dims, builder->dims, sizeof params->dims);
+    memcpy(params->operands, builder->operands, (size_t)operands * sizeof *params->operands);
+    memcpy(params->operands + operands, builder->code,
+           (size_t)builder->instruction_count * sizeof(struct pointwise_instruction));
+    if (builder->rank == 0)
+        params->dims[0] = 1;
+    return params;
+}
+
 /* Axes i and i+1 are one where every operand steps over i as if it had walked all of i+1. */
 static bool mergeable(const struct pointwise_params *p, int axis)
 {
-    for (int i = 0; i < p->input_count + p->output_count; i++) {
+    for (int i = 0; i < pointwise_operand_count(p); i++) {
         const int64_t *strides = p->operands[i].strides;
         if (strides[axis] != strides[axis + 1] * p->dims[axis + 1])
             return false;
@@ -43,20 +64,10 @@ static void remove_axis(struct pointwise_params *p, int axis)
 {
     for (int j = axis; j + 1 < p->rank; j++) {
         p->dims[j] = p->dims[j + 1];
-        for (int i = 0; i < p->input_count + p->output_count; i++)
+        for (int i = 0; i < pointwise_operand_count(p); i++)
             p->operands[i].strides[j] = p->operands[i].strides[j + 1];
     }
     p->rank--;
-}
-
-void pointwise_add_axis(struct pointwise_params *p)
-{
-    if (p->rank > 0)
-        return;
-    p->rank = 1;
-    p->dims[0] = 1;
-    for (int i = 0; i < p->input_count + p->output_count; i++)
-        p->operands[i].strides[0] = 0;
 }
 
 void pointwise_merge_axes(struct pointwise_params *p)

@@ -189,7 +189,7 @@ static void append(char *text, size_t bytes, const char *format, ...)
 static void append_code(char *text, size_t bytes, const struct pointwise_params *program, const char *before)
 {
     for (int i = 0; i < program->instruction_count; i++) {
-        append(text, bytes, "%s%s", before, pointwise_name((enum pointwise_opcode)program->code[i].opcode));
+        append(text, bytes, "%s%s", before, pointwise_name((enum pointwise_opcode)pointwise_code(program)[i].opcode));
         before = "+";
     }
     if (program->instruction_count == 0)

@@ -47,7 +47,7 @@ bool draft_add_code(struct draft *draft, const struct step *step, const struct v
         registers[i] =
             step->inputs[i] == joint ? joint_register : find_input(draft, step->inputs[i], &program->operands[i]);
     for (int i = 0; i < program->instruction_count; i++) {
-        const struct pointwise_instruction *code = &program->code[i];
+        const struct pointwise_instruction *code = &pointwise_code(program)[i];
         if (draft->instruction_count == POINTWISE_MAX_INSTRUCTIONS)
             return false;
         int k = draft->instruction_count++, arity = pointwise_arity((enum pointwise_opcode)code->opcode);
@@ -96,26 +96,26 @@ static bool place_registers(const struct draft *draft, int *place)
     return true;
 }
 
-bool draft_settle(const struct draft *draft, struct pointwise_params *params)
+bool draft_settle(const struct draft *draft, struct pointwise_builder *builder)
 {
     int place[MOST_REGISTERS];
     if (!place_registers(draft, place))
         return false;
-    memset(params, 0, sizeof *params);
-    params->rank = draft->rank;
-    memcpy(params->dims, draft->dims, sizeof params->dims);
-    params->input_count = draft->input_count;
-    params->output_count = 1;
-    params->instruction_count = draft->instruction_count;
+    memset(builder, 0, sizeof *builder);
+    builder->rank = draft->rank;
+    memcpy(builder->dims, draft->dims, sizeof builder->dims);
+    builder->input_count = draft->input_count;
+    builder->output_count = 1;
+    builder->instruction_count = draft->instruction_count;
     for (int i = 0; i < draft->input_count; i++) {
-        params->operands[i] = draft->inputs[i];
-        params->operands[i].reg = 0;
+        builder->operands[i] = draft->inputs[i];
+        builder->operands[i].reg = 0;
     }
-    params->operands[draft->input_count] = draft->output;
-    params->operands[draft->input_count].reg = (uint8_t)place[draft->result];
+    builder->operands[draft->input_count] = draft->output;
+    builder->operands[draft->input_count].reg = (uint8_t)place[draft->result];
     for (int i = 0; i < draft->instruction_count; i++) {
         const int *from = draft->instructions[i].operands;
-        struct pointwise_instruction *code = &params->code[i];
+        struct pointwise_instruction *code = &builder->code[i];
         *code = draft->instructions[i].code;
         code->a = from[0] >= 0 ? (uint8_t)place[from[0]] : 0;
         code->b = from[1] >= 0 ? (uint8_t)place[from[1]] : 0;

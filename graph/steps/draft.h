@@ -28,7 +28,7 @@ bool draft_add_inputs(struct draft *draft, const struct step *step, const struct
  * becomes the draft's. False: too long. */
 bool draft_add_code(struct draft *draft, const struct step *step, const struct value *joint, int joint_register);
 /* Gives registers places among the few there are. False: they do not suffice. */
-bool draft_settle(const struct draft *draft, struct pointwise_params *params);
+bool draft_settle(const struct draft *draft, struct pointwise_builder *builder);
 
 /* `base`'s node, standing for the ONNX nodes of both; NULL: no memory. */
 struct node *joint_node(struct region *region, const struct node *base, const struct node *first,

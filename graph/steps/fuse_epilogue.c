@@ -129,7 +129,7 @@ static bool reads_in_order(const struct step *consumer, const struct value *valu
 
 /* The consumer's program with the results as its first input. */
 static bool make_program(const struct step *consumer, struct value *joint, struct draft *draft,
-                         struct pointwise_params *program)
+                         struct pointwise_builder *builder)
 {
     draft_begin(draft, consumer->params);
     draft->input_count = 1;
@@ -137,24 +137,25 @@ static bool make_program(const struct step *consumer, struct value *joint, struc
     draft->inputs[0].dtype = (uint8_t)joint->dtype;
     contiguous_strides(draft->rank, draft->dims, draft->inputs[0].strides);
     return draft_add_inputs(draft, consumer, joint) && draft_add_code(draft, consumer, joint, 0) &&
-           draft_settle(draft, program);
+           draft_settle(draft, builder);
 }
 
 /* The maker's kernel with the consumer's program, into the consumer's entry. */
 static enum status attach(struct fusion *f, struct step *maker, struct step **consumer, const struct draft *draft,
-                          const struct pointwise_params *program)
+                          const struct pointwise_builder *builder)
 {
     struct region *region = f->segment->steps.region;
     int own, extra = draft->input_count - 1;
     const struct pointwise_params **epilogue = step_epilogue(maker, &own);
-    struct pointwise_params *copy = region_allocate(region, sizeof *copy);
+    struct pointwise_room room;
+    const struct pointwise_params *program = pointwise_build(builder, &room);
+    struct pointwise_params *copy = region_allocate(region, pointwise_bytes(program));
     struct value **inputs = region_array(region, (size_t)(own + extra), sizeof *inputs);
     struct value **outputs = region_array(region, (size_t)maker->output_count, sizeof *outputs);
     struct node *node = joint_node(f->segment->graph->region, maker->node, maker->node, (*consumer)->node);
     if (!copy || !inputs || !outputs || !node)
         return no_memory(f);
-    *copy = *program;
-    *epilogue = copy;
+    *epilogue = memcpy(copy, program, pointwise_bytes(program));
     for (int i = 0; i < own + extra; i++)
         inputs[i] = i >= own ? draft->values[1 + i - own] : i < maker->input_count ? maker->inputs[i] : NULL;
     outputs[0] = (*consumer)->outputs[0];
@@ -184,10 +185,10 @@ static enum status fuse_into(struct fusion *f, struct step **consumer, int index
         if (best < 0)
             return STATUS_OK;
         struct draft draft;
-        struct pointwise_params program;
+        struct pointwise_builder builder;
         bool direct = steps[best] && steps[best]->outputs[0] == value_root(joint, NULL);
-        if (direct && takes_epilogue(steps[best]) && make_program(*consumer, joint, &draft, &program)) {
-            TRY(attach(f, steps[best], consumer, &draft, &program));
+        if (direct && takes_epilogue(steps[best]) && make_program(*consumer, joint, &draft, &builder)) {
+            TRY(attach(f, steps[best], consumer, &draft, &builder));
             steps[best] = NULL;
             return STATUS_OK;
         }

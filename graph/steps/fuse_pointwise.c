@@ -60,21 +60,21 @@ static struct step **fusible_maker(const struct fusion *f, const struct step *co
 }
 
 static bool join(const struct step *maker, const struct step *consumer, struct draft *draft,
-                 struct pointwise_params *params)
+                 struct pointwise_builder *builder)
 {
     const struct value *joint = maker->outputs[0];
     draft_begin(draft, consumer->params);
     return draft_add_inputs(draft, maker, NULL) && draft_add_inputs(draft, consumer, joint) &&
            draft_add_code(draft, maker, NULL, 0) && draft_add_code(draft, consumer, joint, draft->result) &&
-           draft_settle(draft, params);
+           draft_settle(draft, builder);
 }
 
 /* Replaces both steps by one, which takes the consumer's entry; *fused says whether it could. */
 static enum status fuse(struct fusion *f, const struct step *maker, struct step **consumer, bool *fused)
 {
     struct draft draft;
-    struct pointwise_params params;
-    *fused = join(maker, *consumer, &draft, &params);
+    struct pointwise_builder builder;
+    *fused = join(maker, *consumer, &draft, &builder);
     if (!*fused)
         return STATUS_OK;
     struct step_list list = step_list_in(f->segment->steps.region);
@@ -83,8 +83,7 @@ static enum status fuse(struct fusion *f, const struct step *maker, struct step 
         return no_memory(f);
     struct op_context c = {
         .graph = f->segment->graph, .node = node, .error = f->error, .receiver = &list.receiver, .facts = f->facts};
-    TRY(op_emit(&c, FAMILY_pointwise, &params, sizeof params, params.input_count, draft.values, 1, (*consumer)->outputs,
-                0));
+    TRY(op_emit_pointwise(&c, &builder, draft.values, (*consumer)->outputs));
     for (int i = 0; i < draft.input_count; i++)
         f->uses.reads[draft.values[i]->id] += operands_of(list.steps[0], draft.values[i]) -
                                               operands_of(maker, draft.values[i]) -

@@ -111,11 +111,9 @@ struct step *step_copy(const struct step *step, struct region *region)
     int own;
     const struct pointwise_params **epilogue = step_epilogue(copy, &own);
     if (epilogue && *epilogue) {
-        struct pointwise_params *program = region_allocate(region, sizeof *program);
-        if (!program)
+        *epilogue = copy_bytes(region, *epilogue, pointwise_bytes(*epilogue));
+        if (!*epilogue)
             return NULL;
-        *program = **epilogue;
-        *epilogue = program;
     }
     return copy;
 }

@@ -299,7 +299,7 @@ static size_t register_bytes(const struct pointwise_params *p)
         if (pointwise_class_of((enum dtype)p->operands[i].dtype) != CLASS_F32)
             return 8;
     for (int i = 0; i < p->instruction_count; i++)
-        if (leaves_f32(&p->code[i]))
+        if (leaves_f32(&pointwise_code(p)[i]))
             return 8;
     return 4;
 }
@@ -318,7 +318,7 @@ static void run_tile(const struct pointwise_params *p, const struct kernel_call 
         load(registers[i], call->inputs[i], offsets[i], in->strides[axis], n, (enum dtype)in->dtype);
     }
     for (int i = 0; i < p->instruction_count; i++) {
-        const struct pointwise_instruction *code = &p->code[i];
+        const struct pointwise_instruction *code = &pointwise_code(p)[i];
         if (is_divide(code) && has_zero(registers[code->b], n)) {
             kernel_fault(call, "integer division by zero");
             return;
@@ -386,7 +386,7 @@ static int register_count(const struct pointwise_params *p)
 {
     int count = p->input_count;
     for (int i = 0; i < p->instruction_count; i++)
-        count = p->code[i].target >= count ? p->code[i].target + 1 : count;
+        count = pointwise_code(p)[i].target >= count ? pointwise_code(p)[i].target + 1 : count;
     return count;
 }
 
@@ -420,7 +420,7 @@ static bool pointwise_supports(const void *params)
             p->operands[i].dtype == DTYPE_C64)
             return false;
     for (int i = 0; i < p->instruction_count; i++)
-        if (!functions[p->code[i].opcode][p->code[i].class])
+        if (!functions[pointwise_code(p)[i].opcode][pointwise_code(p)[i].class])
             return false;
     return true;
 }
