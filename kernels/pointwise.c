@@ -49,6 +49,11 @@ struct pointwise_params *pointwise_build(const struct pointwise_builder *builder
     return params;
 }
 
+struct pointwise_params *pointwise_copy(const struct pointwise_params *params, struct pointwise_room *room)
+{
+    return memcpy(room, params, pointwise_bytes(params));
+}
+
 /* Axes i and i+1 are one where every operand steps over i as if it had walked all of i+1. */
 static bool mergeable(const struct pointwise_params *p, int axis)
 {
@@ -81,4 +86,49 @@ void pointwise_merge_axes(struct pointwise_params *p)
         p->dims[axis + 1] *= p->dims[axis];
         remove_axis(p, axis);
     }
+}
+
+/* The inner part of an axis gets `inner` elements. */
+static void cut_axis(struct pointwise_params *p, int axis, int64_t inner)
+{
+    size_t moved = (size_t)(p->rank - axis) * sizeof *p->dims;
+    memmove(p->dims + axis + 1, p->dims + axis, moved);
+    p->dims[axis] /= inner;
+    p->dims[axis + 1] = inner;
+    for (int i = 0; i < pointwise_operand_count(p); i++) {
+        int64_t *strides = p->operands[i].strides;
+        memmove(strides + axis + 1, strides + axis, moved);
+        strides[axis] *= inner;
+    }
+    p->rank++;
+}
+
+/* An axis begins where `behind` elements are left of it and all axes inside it. */
+static bool cut_before(struct pointwise_params *p, int64_t behind)
+{
+    int axis = p->rank - 1;
+    while (behind >= p->dims[axis] && axis > 0) {
+        if (behind % p->dims[axis] != 0)
+            return false;
+        behind /= p->dims[axis--];
+    }
+    if (behind == 1)
+        return true;
+    if (behind >= p->dims[axis])
+        return behind == p->dims[axis];
+    if (p->dims[axis] % behind != 0 || p->rank == MAX_RANK)
+        return false;
+    cut_axis(p, axis, behind);
+    return true;
+}
+
+bool pointwise_split_axes(struct pointwise_params *p, int rank, const int64_t *dims)
+{
+    int64_t behind = 1;
+    for (int i = rank - 1; i > 0; i--) {
+        behind *= dims[i];
+        if (!cut_before(p, behind))
+            return false;
+    }
+    return true;
 }

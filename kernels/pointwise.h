@@ -79,7 +79,13 @@ struct pointwise_room {
 
 /* The parameters, in the room. A single number gets the one axis that there must be. */
 struct pointwise_params *pointwise_build(const struct pointwise_builder *builder, struct pointwise_room *room);
+/* A copy in another room. */
+struct pointwise_params *pointwise_copy(const struct pointwise_params *params, struct pointwise_room *room);
+
 /* Merges axes that every operand walks without a gap, so that there are as few as can be. */
 void pointwise_merge_axes(struct pointwise_params *params);
+/* Cuts axes in two until each begins where one of those given does, both counted in C order over as many elements.
+ * False, with some cut, where an axis cannot be cut so or there would be too many. */
+bool pointwise_split_axes(struct pointwise_params *params, int rank, const int64_t *dims);
 
 #endif

@@ -25,27 +25,33 @@ static int find_input(const struct draft *draft, const struct value *value, cons
     return i;
 }
 
-bool draft_add_inputs(struct draft *draft, const struct step *step, const struct value *joint)
+void draft_add_result(struct draft *draft, struct value *value)
 {
-    const struct pointwise_params *program = step->params;
+    draft->values[draft->input_count] = value;
+    draft->inputs[draft->input_count].dtype = (uint8_t)value->dtype;
+    contiguous_strides(draft->rank, draft->dims, draft->inputs[draft->input_count++].strides);
+}
+
+bool draft_add_inputs(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                      const struct value *joint)
+{
     for (int i = 0; i < program->input_count; i++) {
-        if (step->inputs[i] == joint || find_input(draft, step->inputs[i], &program->operands[i]) < draft->input_count)
+        if (values[i] == joint || find_input(draft, values[i], &program->operands[i]) < draft->input_count)
             continue;
         if (draft->input_count == POINTWISE_MAX_OPERANDS - 1)
             return false;
-        draft->values[draft->input_count] = step->inputs[i];
+        draft->values[draft->input_count] = values[i];
         draft->inputs[draft->input_count++] = program->operands[i];
     }
     return true;
 }
 
-bool draft_add_code(struct draft *draft, const struct step *step, const struct value *joint, int joint_register)
+bool draft_add_code(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                    const struct value *joint, int joint_register)
 {
-    const struct pointwise_params *program = step->params;
     int registers[POINTWISE_MAX_REGISTERS] = {0};
     for (int i = 0; i < program->input_count; i++)
-        registers[i] =
-            step->inputs[i] == joint ? joint_register : find_input(draft, step->inputs[i], &program->operands[i]);
+        registers[i] = values[i] == joint ? joint_register : find_input(draft, values[i], &program->operands[i]);
     for (int i = 0; i < program->instruction_count; i++) {
         const struct pointwise_instruction *code = &pointwise_code(program)[i];
         if (draft->instruction_count == POINTWISE_MAX_INSTRUCTIONS)

@@ -1,0 +1,84 @@
+#include "kernels/epilogue.h"
+
+#include "kernels/reference/interpreter.h"
+#include "kernels/reference/walk.h"
+
+#include <string.h>
+
+#define LONGEST_ROW 64 /* as long as the rows that the kernels make at a time */
+
+/* A part of an axis of the space, and the axes of the program that make it up. */
+struct span {
+    int axis, rank;
+    int64_t first, count;
+    int64_t stride; /* in the results */
+};
+
+static struct span span_of(const int *first_axis, enum epilogue_axis axis, int64_t first, int64_t count, int64_t stride)
+{
+    return (struct span){first_axis[axis], first_axis[axis + 1] - first_axis[axis], first, count, stride};
+}
+
+/* Moves every operand but the results on by so many elements of the axis. */
+static void move_offsets(const struct pointwise_params *p, const struct span *span, int64_t index, int64_t *offsets)
+{
+    for (int axis = span->axis + span->rank - 1; axis >= span->axis; axis--) {
+        bool last = axis == span->axis;
+        int64_t along = last ? index : index % p->dims[axis];
+        index = last ? 0 : index / p->dims[axis];
+        for (int i = 1; i < pointwise_operand_count(p); i++)
+            offsets[i] += along * p->operands[i].strides[axis];
+    }
+}
+
+/* One line of a tile, in parts along which every operand takes even steps; start: where operands have index 0 of it. */
+static void run_line(const struct pointwise_params *p, const struct kernel_call *call, const struct span *line,
+                     const int64_t *start)
+{
+    int innermost = line->axis + line->rank - 1;
+    int64_t even = line->rank > 0 ? p->dims[innermost] : 1;
+    int64_t offsets[POINTWISE_MAX_OPERANDS], steps[POINTWISE_MAX_OPERANDS] = {line->stride};
+    for (int i = 1; i < pointwise_operand_count(p); i++)
+        steps[i] = line->rank > 0 ? p->operands[i].strides[innermost] : 0;
+    for (int64_t done = 0, n; done < line->count && !call->fault->set; done += n) {
+        int64_t index = line->first + done;
+        n = least(LONGEST_ROW, least(line->count - done, even - index % even));
+        memcpy(offsets, start, sizeof offsets);
+        offsets[0] += done * line->stride;
+        move_offsets(p, line, index, offsets);
+        interpreter_run(p, call, offsets, steps, (int)n);
+    }
+}
+
+size_t epilogue_workspace(const struct epilogue *epilogue)
+{
+    const int64_t *dims = epilogue->dims;
+    int64_t longest = dims[EPILOGUE_ROWS] > dims[EPILOGUE_COLUMNS] ? dims[EPILOGUE_ROWS] : dims[EPILOGUE_COLUMNS];
+    return epilogue->program ? interpreter_bytes(epilogue->program, least(LONGEST_ROW, longest)) : 0;
+}
+
+void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *call, const struct epilogue_tile *tile,
+                  void *workspace)
+{
+    const struct pointwise_params *p = epilogue->program;
+    int first[EPILOGUE_AXES + 1];
+    epilogue_axes(epilogue, first);
+    struct span batch = span_of(first, EPILOGUE_BATCH, tile->batch, 1, 0),
+                rows = span_of(first, EPILOGUE_ROWS, tile->row, tile->rows, tile->row_stride),
+                columns = span_of(first, EPILOGUE_COLUMNS, tile->column, tile->columns, tile->column_stride);
+    const struct span *outer = tile->down ? &columns : &rows, *inner = tile->down ? &rows : &columns;
+    int64_t start[POINTWISE_MAX_OPERANDS] = {0}, at[POINTWISE_MAX_OPERANDS];
+    const void *inputs[POINTWISE_MAX_OPERANDS] = {tile->results};
+    for (int i = 1; i < p->input_count; i++)
+        inputs[i] = call->inputs[epilogue->own_inputs + i - 1];
+    struct kernel_call piece = *call;
+    piece.inputs = inputs;
+    piece.workspace = workspace;
+    move_offsets(p, &batch, batch.first, start);
+    for (int64_t line = 0; line < outer->count; line++) {
+        memcpy(at, start, sizeof at);
+        at[0] = line * outer->stride;
+        move_offsets(p, outer, outer->first + line, at);
+        run_line(p, &piece, inner, at);
+    }
+}
