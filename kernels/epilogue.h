@@ -37,6 +37,8 @@ bool epilogue_fit(const struct epilogue *epilogue, struct pointwise_params *prog
  */
 void epilogue_axes(const struct epilogue *epilogue, int *first);
 
+/* --- by tile: any program ------------------------------------------------------------------------------------ */
+
 /* Results of one batch index, row `row` and on, column `column` and on. */
 struct epilogue_tile {
     const void *results;               /* of the type of the program's input 0 */
@@ -50,5 +52,55 @@ size_t epilogue_workspace(const struct epilogue *epilogue);
 /* Stores the tile. */
 void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *call, const struct epilogue_tile *tile,
                   void *workspace);
+
+/* --- by form: nearly all programs ---------------------------------------------------------------------------- */
+
+/* A result x goes through operations one after the other, each with at most one further operand, and is stored: a
+ * kernel may do that while x is in a register. It is recognised once, in the kernel's plan(). The operations are those
+ * of kernels/pointwise.def in f32, each rounded; only these occur:
+ *
+ *   with an operand  ADD SUB MUL DIV MIN MAX
+ *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
+ *
+ * A bias is an ADD whose operand has a stride along the rows alone (of a convolution) or the columns alone (of a
+ * product), a residual one with both, a number has none; ReLU6 is MAX and MIN with numbers, or CLAMP; requantisation is
+ * DIV, ROUND, ADD and CLAMP.
+ *
+ * epilogue_apply_form is the meaning: it gives the program's results to the bit. A kernel may differ from it where its
+ * sums may differ from those of the reference kernels: its sums may begin with the operand of a first ADD, a MUL and
+ * the ADD after it may be one fused operation, an activation may round otherwise (but for NaN, and which side of a
+ * bound x is on). Which of these it does must follow from the problem without its batch, and be the same on every
+ * instruction set. */
+#define EPILOGUE_OPERATIONS 12
+
+struct epilogue_operation {
+    uint8_t opcode;      /* enum pointwise_opcode */
+    bool reversed;       /* the operand comes first: operand - x, operand / x */
+    int8_t input;        /* of the program: the operand, made f32 whatever its type; 0: there is none */
+    uint8_t dtype;       /* of the operand: f32, f16, bf16, or an integer of 8 to 32 bits */
+    float p, q;          /* immediates */
+    int64_t row, column; /* strides of the operand */
+};
+
+struct epilogue_form {
+    enum dtype from; /* of x at first: f32, or i32, made f32 before anything else */
+    /* Of the output: f32, f16, bf16; or an integer of 8 or 16 bits, which x is truncated to: it is in range by then, or
+     * a NaN, which becomes 0. */
+    enum dtype to;
+    int64_t row, column; /* strides of the output */
+    /* Strides hold among rows [0, row_run), among rows [row_run, 2 row_run), and so on: nearly always among all rows;
+     * or among those of a group of channels, where the groups have been shuffled. Columns likewise. */
+    int64_t row_run, column_run;
+    int operation_count;
+    struct epilogue_operation operations[EPILOGUE_OPERATIONS];
+};
+
+/* False: the program is no such row of operations; it runs by tile. */
+bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *form);
+/* Where an operand of the program (input_count: the output) has the element of a place, counted in elements. */
+int64_t epilogue_offset(const struct epilogue *epilogue, int operand, int64_t batch, int64_t row, int64_t column);
+/* Stores the tile by the form, element by element. */
+void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_form *form,
+                         const struct kernel_call *call, const struct epilogue_tile *tile);
 
 #endif

@@ -1,11 +1,14 @@
 #include "kernels/epilogue.h"
 
+#include "kernels/convert.h"
 #include "kernels/reference/interpreter.h"
 #include "kernels/reference/walk.h"
 
 #include <string.h>
 
 #define LONGEST_ROW 64 /* as long as the rows that the kernels make at a time */
+
+/* --- by tile --------------------------------------------------------------------------------------------- */
 
 /* A part of an axis of the space, and the axes of the program that make it up. */
 struct span {
@@ -81,4 +84,59 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
         move_offsets(p, outer, outer->first + line, at);
         run_line(p, &piece, inner, at);
     }
+}
+
+/* --- by form --------------------------------------------------------------------------------------------- */
+
+/* The element of an operand, whatever its type, as an f32. */
+static float operand_at(const void *memory, int64_t offset, enum dtype dtype)
+{
+    union {
+        float single;
+        int64_t integer;
+    } element;
+    interpreter_load(&element, memory, offset, 0, 1, dtype);
+    return pointwise_class_of(dtype) == CLASS_F32 ? element.single : (float)element.integer;
+}
+
+/* Where an operand, or the output, has the element of a place in the tile. */
+static int64_t place_of(const struct epilogue *epilogue, const struct epilogue_form *form, int operand, int64_t batch,
+                        int64_t row, int64_t column, int64_t row_stride, int64_t column_stride)
+{
+    int64_t down = row % form->row_run, across = column % form->column_run;
+    return epilogue_offset(epilogue, operand, batch, row - down, column - across) + down * row_stride +
+           across * column_stride;
+}
+
+static float apply_operation(const struct epilogue *epilogue, const struct epilogue_form *form,
+                             const struct epilogue_operation *operation, const struct kernel_call *call, float x,
+                             int64_t batch, int64_t row, int64_t column)
+{
+    const double immediate[2] = {(double)operation->p, (double)operation->q};
+    enum pointwise_opcode opcode = (enum pointwise_opcode)operation->opcode;
+    if (!operation->input)
+        return interpreter_f32(opcode, x, 0, immediate);
+    int64_t at = place_of(epilogue, form, operation->input, batch, row, column, operation->row, operation->column);
+    float operand =
+        operand_at(call->inputs[epilogue->own_inputs + operation->input - 1], at, (enum dtype)operation->dtype);
+    return operation->reversed ? interpreter_f32(opcode, operand, x, immediate)
+                               : interpreter_f32(opcode, x, operand, immediate);
+}
+
+void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_form *form,
+                         const struct kernel_call *call, const struct epilogue_tile *tile)
+{
+    int output = epilogue->program->input_count;
+    for (int64_t i = 0; i < tile->rows; i++)
+        for (int64_t j = 0; j < tile->columns; j++) {
+            int64_t row = tile->row + i, column = tile->column + j;
+            float x = operand_at(tile->results, i * tile->row_stride + j * tile->column_stride, form->from);
+            for (int k = 0; k < form->operation_count; k++)
+                x = apply_operation(epilogue, form, &form->operations[k], call, x, tile->batch, row, column);
+            int64_t whole = f64_to_i64((double)x);
+            bool is_whole = pointwise_class_of(form->to) != CLASS_F32;
+            interpreter_store(is_whole ? (const void *)&whole : (const void *)&x, call->outputs[0],
+                              place_of(epilogue, form, output, tile->batch, row, column, form->row, form->column), 0, 1,
+                              &epilogue->program->operands[output]);
+        }
 }

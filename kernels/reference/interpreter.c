@@ -178,7 +178,7 @@ static void load_packed(void *reg, const void *memory, int64_t offset, int64_t s
     }
 }
 
-static void load(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype)
+void interpreter_load(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype)
 {
     switch (dtype) {
         LOAD(DTYPE_F32, float, float, x)
@@ -224,8 +224,8 @@ static void store_packed(const void *reg, void *memory, int64_t offset, int64_t 
     }
 }
 
-static void store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
-                  const struct pointwise_operand *operand)
+void interpreter_store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
+                       const struct pointwise_operand *operand)
 {
     enum dtype dtype = (enum dtype)operand->dtype;
     bool saturate = operand->saturate;
@@ -330,6 +330,13 @@ bool interpreter_supports(const struct pointwise_params *p)
     return true;
 }
 
+float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const double *immediate)
+{
+    float result;
+    functions[opcode][CLASS_F32](&result, &x, &y, NULL, 1, immediate);
+    return result;
+}
+
 void interpreter_run(const struct pointwise_params *p, const struct kernel_call *call, const int64_t *offsets,
                      const int64_t *steps, int n)
 {
@@ -339,7 +346,7 @@ void interpreter_run(const struct pointwise_params *p, const struct kernel_call 
     for (int i = 0; i < POINTWISE_MAX_REGISTERS; i++)
         registers[i] = (char *)call->workspace + (size_t)i * each;
     for (int i = 0; i < p->input_count; i++)
-        load(registers[i], call->inputs[i], offsets[i], steps[i], n, (enum dtype)p->operands[i].dtype);
+        interpreter_load(registers[i], call->inputs[i], offsets[i], steps[i], n, (enum dtype)p->operands[i].dtype);
     for (int i = 0; i < p->instruction_count; i++) {
         if (is_divide(&code[i]) && has_zero(registers[code[i].b], n)) {
             kernel_fault(call, "integer division by zero");
@@ -351,6 +358,6 @@ void interpreter_run(const struct pointwise_params *p, const struct kernel_call 
     for (int i = 0; i < p->output_count; i++) {
         int k = p->input_count + i;
         const struct pointwise_operand *out = &p->operands[k];
-        store(registers[out->reg], call->outputs[i], offsets[k], steps[k], n, out);
+        interpreter_store(registers[out->reg], call->outputs[i], offsets[k], steps[k], n, out);
     }
 }

@@ -13,4 +13,10 @@ size_t interpreter_bytes(const struct pointwise_params *params, int64_t longest)
 void interpreter_run(const struct pointwise_params *params, const struct kernel_call *call, const int64_t *offsets,
                      const int64_t *steps, int n);
 
+/* The parts of it: elements into a register of their class and back, and one instruction of class f32. */
+void interpreter_load(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype);
+void interpreter_store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
+                       const struct pointwise_operand *operand);
+float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const double *immediate);
+
 #endif
