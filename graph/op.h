@@ -203,8 +203,11 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
                              enum e8m0_rounding rounding);
 /* A pointwise step: operands of `params` get strides and types from the values. `params` holds the code (registers
  * 0..input_count-1 are the inputs), and the output registers. */
-enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
+enum status op_pointwise(struct op_context *c, struct pointwise_builder *params, struct value *const *inputs,
                          struct value *const *outputs);
+/* The same, where the builder says it all. */
+enum status op_emit_pointwise(struct op_context *c, const struct pointwise_builder *builder,
+                              struct value *const *inputs, struct value *const *outputs);
 
 /* Constants that an operator makes up; NULL: no memory. `data` is copied. */
 struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data);

@@ -25,7 +25,7 @@ struct problem {
         struct conv_params conv;
         struct copy_params copy;
         struct matmul_params matmul;
-        struct pointwise_params pointwise;
+        struct pointwise_room pointwise;
         struct pool_params pool;
         struct reduce_params reduce;
         struct softmax_params softmax;

@@ -203,17 +203,17 @@ static const struct {
 
 static void make_pointwise(size_t index, struct problem *problem)
 {
-    struct pointwise_params *p = &problem->params.pointwise;
     enum pointwise_opcode opcode = pointwise_cases[index].opcode;
     int inputs = pointwise_arity(opcode);
-    *p = (struct pointwise_params){
+    struct pointwise_builder builder = {
         .rank = 1, .dims = {POINTWISE_ELEMENTS}, .input_count = inputs, .output_count = 1, .instruction_count = 1};
-    p->code[0] = (struct pointwise_instruction){
+    builder.code[0] = (struct pointwise_instruction){
         .opcode = (uint8_t)opcode, .class = CLASS_F32, .target = (uint8_t)inputs, .a = 0, .b = 1};
     for (int i = 0; i <= inputs; i++) {
-        p->operands[i] = (struct pointwise_operand){.dtype = DTYPE_F32, .reg = (uint8_t)i, .strides = {1}};
+        builder.operands[i] = (struct pointwise_operand){.dtype = DTYPE_F32, .reg = (uint8_t)i, .strides = {1}};
         problem->elements[i] = POINTWISE_ELEMENTS;
     }
+    pointwise_build(&builder, &problem->params.pointwise);
     problem->family = FAMILY_pointwise;
     problem->input_count = inputs;
     problem->output_count = 1;

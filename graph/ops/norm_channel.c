@@ -56,7 +56,7 @@ static enum status batch_statistics(struct op_context *c, struct value *mean, st
     struct value *squares = op_temporary(c, x->dtype, x->rank, x->dims), *means = as_channels(c, mean);
     if (!squares || !means)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, SUB, class, 2, .a = 0, .b = 1);
     APPEND(&params, MUL, class, 2, .a = 2, .b = 2);
     params.operands[2].reg = 2;
@@ -73,7 +73,7 @@ static enum status update_running(struct op_context *c, struct value *running, s
     if (!output)
         return STATUS_OK;
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .immediate = {momentum});
     APPEND(&params, CONSTANT, class, 3, .immediate = {1 - momentum});
     APPEND(&params, MUL, class, 2, .a = 0, .b = 2);
@@ -89,7 +89,7 @@ static enum status channel_factors(struct op_context *c, struct value *mean, str
 {
     uint8_t class = (uint8_t)pointwise_class_of(factor->dtype);
     double epsilon = (double)op_float(c, "epsilon", 1e-5f);
-    struct pointwise_params params = {.input_count = 4, .output_count = 2};
+    struct pointwise_builder params = {.input_count = 4, .output_count = 2};
     APPEND(&params, CONSTANT, class, 4, .immediate = {epsilon});
     APPEND(&params, ADD, class, 4, .a = 3, .b = 4);
     APPEND(&params, SQRT, class, 4, .a = 4);
@@ -121,7 +121,7 @@ static enum status lower_batch(struct op_context *c)
         TRY(update_running(c, op_input(c, 4), variance, op_output(c, 2)));
     }
     TRY(channel_factors(c, mean, variance, factor, shift));
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     APPEND(&params, MUL, class, 3, .a = 0, .b = 1);
     APPEND(&params, ADD, class, 3, .a = 3, .b = 2);
     params.operands[3].reg = 3;
@@ -157,7 +157,7 @@ static enum status lower_lp(struct op_context *c)
     if (!norm)
         return op_no_memory(c);
     TRY(op_reduce(c, op_int(c, "p", 2) == 1 ? REDUCE_L1 : REDUCE_L2, x, 1u << axis, norm));
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .a = 0);
     APPEND(&params, EQUAL, class, 3, .a = 1, .b = 2);
     APPEND(&params, DIV, class, 4, .a = 0, .b = 1);
@@ -216,12 +216,12 @@ static enum status lower_lrn(struct op_context *c)
         return op_no_memory(c);
     if (value_elements(x) == 0)
         return STATUS_OK;
-    struct pointwise_params square = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder square = {.input_count = 1, .output_count = 1};
     APPEND(&square, MUL, class, 1, .a = 0, .b = 0);
     square.operands[1].reg = 1;
     TRY(op_pointwise(c, &square, &x, &squares));
     TRY(mean_across_channels(c, squares, means));
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha", 1e-4f)});
     APPEND(&params, CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias", 1)});
     APPEND(&params, CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta", 0.75f)});

@@ -433,7 +433,7 @@ static enum status fill_outside(struct op_context *c, const struct resize *resiz
 static enum status round_to_integers(struct op_context *c, struct value *input, struct value *output)
 {
     uint8_t from = (uint8_t)pointwise_class_of(input->dtype), to = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     double low, high;
     op_integer_range(output->dtype, &low, &high);
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ROUND, .class = from, .target = 1, .a = 0));

@@ -90,7 +90,7 @@ static enum status lower_eye_like(struct op_context *c)
     struct value *equal = op_temporary(c, DTYPE_BOOL, output->rank, output->dims);
     if (!rows || !columns || !offset || !equal)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 3, .a = 0, .b = 2));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_EQUAL, .class = CLASS_I64, .target = 3, .a = 3, .b = 1));
     params.operands[3].reg = 3;
@@ -314,7 +314,7 @@ static enum status lower_range(struct op_context *c)
     static const uint8_t conversions[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                      POINTWISE_TO_U64};
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = conversions[class], .class = CLASS_I64, .target = 3, .a = 0));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 3, .a = 3, .b = 2));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = class, .target = 3, .a = 3, .b = 1));

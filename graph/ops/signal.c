@@ -147,7 +147,7 @@ static enum status multiply_window(struct op_context *c, struct value *framed, s
                                    struct value *weighted)
 {
     struct value *column = op_view(c, window, 2, (int64_t[]){window->dims[0], 1});
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     if (!column)
         return op_no_memory(c);
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = (uint8_t)pointwise_class_of(framed->dtype),

@@ -6,7 +6,7 @@
 #include "graph/control.h"
 #include "graph/op.h"
 #include "graph/resolve.h"
-#include "kernels/pointwise.h"
+#include "kernels/epilogue.h"
 
 struct step {
     enum kernel_family family;
@@ -67,8 +67,8 @@ void step_list_compact(struct step_list *list);
  * shared. It has no plan. NULL: no memory. */
 struct step *step_copy(const struct step *step, struct region *region);
 
-/* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
-const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);
+/* Where the step's family keeps its epilogue, and what there is to know of it; NULL: it takes none. */
+const struct pointwise_params **step_epilogue(const struct step *step, struct epilogue *epilogue);
 
 /* Bytes of an output, of known size, that the step writes: of a copy the box, of any other step all of it. */
 size_t step_bytes_written(const struct step *step, int output);
@@ -76,8 +76,7 @@ size_t step_bytes_written(const struct step *step, int output);
 /* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
 void step_mark_in_place(struct step *step);
 
-/* The last thing done to a step before its kernel is chosen. Passes see pointwise programs over the dimensions of their
- * output; kernels get them, and copies, with as few axes as can be. */
+/* The last thing done to a step before its kernel is chosen: pointwise and copy kernels get as few axes as can be. */
 void step_finish(struct step *step);
 
 /* Appends the steps of one node; of one that computes half precision as f32, those of its expansion. */

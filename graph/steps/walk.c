@@ -197,12 +197,12 @@ static bool walk_copy(struct copy_params *p, int operand, struct walk *walk)
 /* The walk of an operand (output 0: -1; other outputs have none); false where the family fixes how it lies. */
 static bool walk_of(struct step *step, int operand, struct walk *walk)
 {
-    int own;
-    const struct pointwise_params **epilogue = step_epilogue(step, &own);
+    struct epilogue epilogue;
     *walk = (struct walk){.count = 0};
-    if (epilogue && *epilogue && (operand < 0 || operand >= own)) {
-        struct pointwise_params *program = (struct pointwise_params *)(uintptr_t)*epilogue;
-        add_program(walk, program, operand < 0 ? program->input_count : operand - own + 1);
+    if (step_epilogue(step, &epilogue) && epilogue.program && (operand < 0 || operand >= epilogue.own_inputs)) {
+        /* An epilogue is of the region, and its step's alone. */
+        struct pointwise_params *program = (struct pointwise_params *)(uintptr_t)epilogue.program;
+        add_program(walk, program, operand < 0 ? program->input_count : operand - epilogue.own_inputs + 1);
         return true;
     }
     switch (step->family) {

@@ -93,8 +93,7 @@ static enum status make_steps(struct segment *segment, const struct specialise_o
     }
     if (options->fuse) {
         TRY(fold_steps(segment, &pass, error));
-        TRY(fuse_pointwise(segment, &pass, error));
-        TRY(fuse_epilogues(segment, &pass, error));
+        TRY(fuse_steps(segment, error));
         TRY(absorb_copies(segment, &pass, error));
         TRY(choose_layouts(segment, &pass, error));
     }
