@@ -28,7 +28,7 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 TEST_SOURCES := $(wildcard tests/*.c)
-RANDOM_GRAPHS = $(call object,tests/random_graph.c tests/random_graph_runs.c)
+RANDOM_GRAPHS = $(call object,$(wildcard tests/random_*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))

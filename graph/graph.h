@@ -113,6 +113,8 @@ const char *graph_symbol_name(const struct graph *graph, int64_t dim);
 struct graph *graph_clone(const struct graph *graph, struct region *region);
 
 const struct attribute *node_attribute(const struct node *node, const char *name); /* NULL: absent */
+/* NULL too where it is of another kind: then the operator does without it. */
+const struct attribute *node_attribute_of(const struct node *node, const char *name, enum attribute_kind kind);
 
 /* "1x3x?x224" or "scalar", into a buffer that is returned. */
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes);
@@ -146,8 +148,13 @@ void graph_drop_unused(struct graph *graph);
 /* How deep graphs may nest: a limit for everything that recurses through them. */
 #define DEEPEST_SUBGRAPH 32
 
+/* The node has as many inputs and outputs as its operator takes and makes, and none that the operator requires is
+ * absent: what passes and `shapes` rely on. One sentence otherwise. */
+enum status node_check_operands(const struct node *node, struct error *error);
+
 /* Checks what every graph must keep: topological order, one producer a value, outputs that exist, constants whose
- * bytes fit their shape, arity within the operator's, closed subgraphs. One sentence for the first thing wrong. */
+ * bytes fit their shape, operands as the operator has them, closed subgraphs. One sentence for the first thing wrong.
+ */
 enum status graph_validate(const struct graph *graph, struct error *error);
 
 #endif

@@ -228,47 +228,41 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
 
 /* --- attributes ------------------------------------------------------------------------------------------ */
 
-static const struct attribute *find(const struct op_context *c, const char *name, enum attribute_kind kind)
-{
-    const struct attribute *attribute = node_attribute(c->node, name);
-    return attribute && attribute->kind == kind ? attribute : NULL;
-}
-
 int64_t op_int(const struct op_context *c, const char *name, int64_t fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_INT);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INT);
     return attribute ? attribute->i : fallback;
 }
 
 float op_float(const struct op_context *c, const char *name, float fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_FLOAT);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOAT);
     return attribute ? attribute->f : fallback;
 }
 
 const char *op_string(const struct op_context *c, const char *name, const char *fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_STRING);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_STRING);
     return attribute ? attribute->string : fallback;
 }
 
 const int64_t *op_int_list(const struct op_context *c, const char *name, int *count)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_INTS);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INTS);
     *count = attribute ? (int)attribute->count : -1;
     return attribute ? attribute->ints : NULL;
 }
 
 const float *op_float_list(const struct op_context *c, const char *name, int *count)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_FLOATS);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOATS);
     *count = attribute ? (int)attribute->count : -1;
     return attribute ? attribute->floats : NULL;
 }
 
 const struct graph *op_graph(const struct op_context *c, const char *name)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_GRAPH);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_GRAPH);
     return attribute ? attribute->graph : NULL;
 }
 

@@ -26,6 +26,7 @@ enum op_flags {
      * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
      * among the strings of a second attribute, called as the list with OP_WORDS behind. */
     OP_LISTS_AS_TENSORS = 8,
+    OP_LOOSE_INPUTS = 16, /* any input may be absent: `shapes` says which, and no pass may look at them unasked */
 };
 #define OP_WORDS ".words"
 
@@ -60,6 +61,8 @@ struct op_context {
 struct op {
     const char *domain; /* "" for ai.onnx */
     const char *name;
+    /* The first min_inputs are required, and all where max_inputs is ANY_COUNT (but see OP_LOOSE_INPUTS): a node
+     * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     unsigned flags;
     int detail; /* for functions that serve a whole family: an opcode, a mode */

@@ -152,6 +152,7 @@ static enum status widen(struct work *work, struct op_context *c)
 static enum status process(struct work *work, struct node *node)
 {
     struct op_context c = {.graph = work->result->graph, .node = node, .error = work->error};
+    TRY(node_check_operands(node, work->error));
     enum status status = node->op->shapes(&c);
     if (status == STATUS_NEEDS_VALUE) {
         work->result->needed = work->result->graph->values[c.needed->id];

@@ -69,11 +69,11 @@ static bool broadcast_shape(const struct rewriter *r, const struct node *node, i
 /* The order tells the rank even where the input does not. */
 static bool transposed_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
 {
-    const struct attribute *perm = node_attribute(node, "perm");
+    const struct attribute *perm = node_attribute_of(node, "perm", ATTRIBUTE_INTS);
     int64_t from[MAX_RANK];
     int from_rank;
     bool known = known_shape(r, node->inputs[0], looks, &from_rank, from);
-    if (perm ? perm->kind != ATTRIBUTE_INTS || perm->count > MAX_RANK : !known)
+    if (perm ? perm->count > MAX_RANK : !known)
         return false;
     *rank = perm ? (int)perm->count : from_rank;
     for (int i = 0; i < *rank; i++) {
@@ -119,14 +119,14 @@ bool rewrite_shape(const struct rewriter *r, const struct value *value, int *ran
 
 int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback)
 {
-    const struct attribute *attribute = node_attribute(node, name);
-    return attribute && attribute->kind == ATTRIBUTE_INT ? attribute->i : fallback;
+    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_INT);
+    return attribute ? attribute->i : fallback;
 }
 
 float rewrite_float(const struct node *node, const char *name, float fallback)
 {
-    const struct attribute *attribute = node_attribute(node, name);
-    return attribute && attribute->kind == ATTRIBUTE_FLOAT ? attribute->f : fallback;
+    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_FLOAT);
+    return attribute ? attribute->f : fallback;
 }
 
 /* --- changing -------------------------------------------------------------------------------------------- */
