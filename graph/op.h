@@ -90,6 +90,8 @@ const struct op *op_find(const char *domain, const char *name);
 const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */
 #define NEWEST_OPSET 28
+/* An attribute of ours, of MaxUnpool: its indices are a MaxPool's, and count in the output that is asked for. */
+#define MAX_UNPOOL_POSITIONS "positions_in_output"
 /* The domain of operators that are our own: for expansions and passes, though a model may name them too. */
 #define OWN_DOMAIN "infer"
 

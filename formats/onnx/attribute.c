@@ -157,7 +157,7 @@ enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const 
         struct attribute *to = &list[*count];
         to[0] = (struct attribute){.name = resolved->bindings[i].name};
         to[1] = (struct attribute){0};
-        if (strcmp(to->name, ONNX_CAPTURES) == 0) /* is not ONNX's */
+        if (strcmp(to->name, ONNX_CAPTURES) == 0 || strcmp(to->name, MAX_UNPOOL_POSITIONS) == 0) /* not ONNX's */
             continue;
         TRY(read_content(s, node, op, resolved->bindings[i].attribute, to));
         *count += (to[0].kind != 0) + (to[1].kind != 0);

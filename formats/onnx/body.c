@@ -93,7 +93,10 @@ static enum status build_body(struct scope *s, const Onnx__Node *node, const str
         if (bodies->captures[i].passed || name_map_has(&body->uses->set, bodies->captures[i].name))
             captures[count++] = bodies->captures[i];
     TRY(onnx_charge(im, count * 384));
-    struct place place = {.graph = body->graph, .taken = {.region = scratch}, .types = {.region = scratch}};
+    struct place place = {.graph = body->graph,
+                          .taken = {.region = scratch},
+                          .types = {.region = scratch},
+                          .positions = {.region = scratch}};
     struct scope inner = {
         .import = im,
         .place = &place,

@@ -443,6 +443,24 @@ def nesting():
 # --- names, order, shapes ----------------------------------------------------------------------------------------------
 
 
+def unpooling():
+    """Indices of a MaxPool, as they are and after a detour; of nobody knows what, with an attribute that is not ONNX's."""
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        node("MaxPool", "x", "y i", "pool", **window),
+        node("Shape", "x", "whole"),
+        node("MaxUnpool", "y i whole", "u", "near", **window),
+        node("Identity", "i", "k"),
+        node("Sub", "k zero", "j"),
+        node("MaxUnpool", "y j whole", "v", "far", **window),
+        node("MaxUnpool", "y given whole", "w", "foreign", positions_in_output=1, **window),
+    ]
+    outputs = [value(name, FLOAT, None) for name in "uvw"]
+    inputs = [value("x", FLOAT, (1, 1, 4, 5)), value("given", INT64, (1, 1, 2, 2))]
+    zero = numpy_helper.from_array(np.zeros(1, np.int64), "zero")
+    write("unpooling", model(graph(nodes, inputs, outputs, initializer=[zero])))
+
+
 def names():
     own = function("F", "a", "b", [node("Abs", "a", "c", "n"), node("Neg", "c", "b")])
     nodes = [
@@ -528,9 +546,9 @@ def refusals():
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external, functions,
-                 function_bodies, function_graphs, function_errors, branches, loops, scans, nesting, names, order,
-                 shapes, refusals):
+    for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
+                 functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
+                 unpooling, names, order, shapes, refusals):
         make()
 
 
