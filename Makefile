@@ -37,7 +37,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench bench-memory bench-open bench-compile install format format-check clean
+        check-demo check-conformance check-resize check-models demo bench bench-memory bench-open bench-compile install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -150,6 +150,9 @@ check-demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	$(PYTHON) tests/demo/run.py --tools $(BUILD)
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
+# Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
+check-resize: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
 # Needs valgrind, which counts.
