@@ -159,6 +159,7 @@ static bool copy_values(const struct graph *graph, struct graph *copy)
         return false;
     for (int i = 0; i < graph->value_count; i++) {
         block[i] = *graph->values[i];
+        block[i].list = NULL;
         copy->values[i] = &block[i];
     }
     for (int i = 0; i < graph->value_count; i++)

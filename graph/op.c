@@ -89,6 +89,23 @@ enum status op_shapes_as_input(struct op_context *c)
     return op_set_output(c, 0, input->dtype, input->rank, input->dims);
 }
 
+enum status op_set_list(struct op_context *c, int i, const struct value_list *list)
+{
+    struct value *output = op_output(c, i);
+    if (!output)
+        return STATUS_OK;
+    struct value_list *copy = region_allocate(c->graph->region, sizeof *copy);
+    struct value **values = region_array(c->graph->region, (size_t)list->count + 1, sizeof *values);
+    if (!copy || !values)
+        return op_no_memory(c);
+    if (list->count)
+        memcpy(values, list->values, (size_t)list->count * sizeof *values);
+    *copy = *list;
+    copy->values = values;
+    output->list = copy;
+    return STATUS_OK;
+}
+
 void op_set_data(struct op_context *c, int i, const void *data)
 {
     struct value *output = op_output(c, i);

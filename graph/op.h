@@ -26,7 +26,9 @@ enum op_flags {
      * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
      * among the strings of a second attribute, called as the list with OP_WORDS behind. */
     OP_LISTS_AS_TENSORS = 8,
-    OP_LOOSE_INPUTS = 16, /* any input may be absent: `shapes` says which, and no pass may look at them unasked */
+    OP_LOOSE_INPUTS = 16,    /* any input may be absent: `shapes` says which, and no pass may look at them unasked */
+    OP_TAKES_SEQUENCES = 32, /* an input may be a sequence or an optional: no other operator ever sees one */
+    OP_MAKES_SEQUENCES = 64, /* an output is one */
 };
 #define OP_WORDS ".words"
 
@@ -128,6 +130,9 @@ enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int ran
 enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* Output 0 has the type and shape of input 0. */
 enum status op_shapes_as_input(struct op_context *c);
+/* Output i is a list (copied); absent outputs are skipped. An operator that needs no nodes to make it does this in
+ * `shapes`, any other in `expand`. */
+enum status op_set_list(struct op_context *c, int i, const struct value_list *list);
 /* Content of output i, where it is known from shapes alone (Shape, Size, Constant); after op_set_output. Not copied. */
 void op_set_data(struct op_context *c, int i, const void *data);
 

@@ -185,6 +185,8 @@ struct type {
 };
 /* As far as `type` says; it may be NULL. Fails where memory runs out. */
 enum status onnx_read_type(struct import *im, struct graph *graph, const Onnx__Type *message, struct type *type);
+/* What an input of the model is when it is given: an optional tensor is a tensor then. */
+const Onnx__Type *onnx_given_type(const Onnx__Type *message);
 /* NULL for a tensor of numbers; else what it is in words: "a sequence". */
 const char *onnx_not_a_tensor(const Onnx__Type *message);
 

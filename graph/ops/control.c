@@ -11,6 +11,8 @@ static const struct graph *chosen_branch(const struct op_context *c)
 
 static enum status shapes_if(struct op_context *c)
 {
+    if (op_input(c, 0)->list)
+        return op_error(c, STATUS_INVALID_MODEL, "its condition is no tensor");
     TRY(op_require(c, 0, TYPE(DTYPE_BOOL)));
     if (value_elements(op_input(c, 0)) != 1)
         return op_error(c, STATUS_INVALID_MODEL, "its condition has %lld elements; it must have one",
@@ -37,7 +39,7 @@ static enum status expand_if(struct op_context *c)
     return inline_graph(branch, c->graph, c->expansion, c->node->inputs + 1, outputs, c->error);
 }
 
-OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .expand = expand_if)
+OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .flags = OP_TAKES_SEQUENCES, .expand = expand_if)
 
 /* --- Loop and Scan: run by the runtime, iteration by iteration ------------------------------------------- */
 

@@ -443,6 +443,28 @@ def nesting():
 # --- names, order, shapes ----------------------------------------------------------------------------------------------
 
 
+def sequences():
+    """Optionals: given ones among the inputs, and an empty one, whose type nothing depends on. A loop over a sequence."""
+    given = helper.make_value_info("given", helper.make_optional_type_proto(value("x").type))
+    nodes = [
+        node("OptionalGetElement", "given", "x"),
+        node("Optional", "", "none", type=helper.make_sequence_type_proto(value("x").type)),
+        node("OptionalHasElement", "none", "has"),
+        node("SequenceConstruct", "x x", "s"),
+        node("ConcatFromSequence", "s", "y", axis=0),
+    ]
+    write("sequences", model(graph(nodes, [given], [value("y", FLOAT, (4,)), value("has", BOOL, ())])))
+    listed = helper.make_tensor_sequence_value_info("s", FLOAT, None)
+    longer = helper.make_tensor_sequence_value_info("longer", FLOAT, None)
+    body = graph([node("Identity", "go", "go_on"), node("SequenceInsert", "s x", "longer")],
+                 [value("i", INT64, ()), value("go", BOOL, ()), listed], [value("go_on", BOOL, ()), longer], "body")
+    steps = [node("SequenceEmpty", "", "none"), node("Loop", "count - none", "all", "grow", body=body),
+             node("ConcatFromSequence", "all", "y", axis=0)]
+    write("loop_sequence", model(graph(steps, [value("count", INT64, ()), value("x")], [value("y", FLOAT, None)])))
+    made = node("SequenceConstruct", "x", "s", "made")
+    write("output_sequence", model(graph([made], [value("x")], [listed])))
+
+
 def unpooling():
     """Indices of a MaxPool, as they are and after a detour; of nobody knows what, with an attribute that is not ONNX's."""
     window = {"kernel_shape": [2, 2], "strides": [2, 2]}
@@ -521,7 +543,7 @@ def refusals():
     write("unsupported", model(graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")]), functions=[wrap],
                                domains=["own", "mill"]))
     sequence = helper.make_tensor_sequence_value_info("s", FLOAT, None)
-    optional = helper.make_value_info("o", helper.make_optional_type_proto(value("x").type))
+    optional = helper.make_value_info("o", helper.make_optional_type_proto(sequence.type))
     texts = value("t", TensorProto.STRING)
     for name, given in {"sequence": sequence, "optional": optional, "string": texts}.items():
         nodes = [node("Identity", given.name, "y", "reader")]
@@ -548,7 +570,7 @@ def main():
     FOLDER.mkdir(parents=True)
     for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
                  functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
-                 unpooling, names, order, shapes, refusals):
+                 sequences, unpooling, names, order, shapes, refusals):
         make()
 
 
