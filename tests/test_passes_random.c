@@ -6,7 +6,7 @@
 
 #define GRAPHS 3000
 #define DAMAGED 3000
-#define BATCHES 10 /* so that no test takes long */
+#define BATCHES 20 /* so that no test takes long */
 
 START_TEST(random_graphs_give_the_same_with_passes)
 {
