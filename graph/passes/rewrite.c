@@ -36,6 +36,16 @@ struct value *rewrite_other_input(const struct node *node, const struct value *o
     return node->inputs[0] == other ? node->inputs[1] : node->inputs[1] == other ? node->inputs[0] : NULL;
 }
 
+bool rewrite_is_sure(const struct rewriter *r, const struct value *value)
+{
+    return r->context->shaped || value->data || value->id >= r->capacity || !r->makers[value->id];
+}
+
+enum dtype rewrite_dtype(const struct rewriter *r, const struct value *value)
+{
+    return rewrite_is_sure(r, value) ? value->dtype : DTYPE_NONE;
+}
+
 /* Values looked at for one shape: graphs may fan out. */
 #define MOST_LOOKS 32
 
@@ -92,7 +102,7 @@ static bool made_shape(const struct rewriter *r, const struct node *node, int *l
         return transposed_shape(r, node, looks, rank, dims);
     if (is_op(node, "BatchNormalization"))
         return known_shape(r, node->inputs[0], looks, rank, dims);
-    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2)
+    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2 || !rewrite_is_sure(r, node->inputs[1]))
         return false;
     *rank = node->inputs[1]->rank;
     for (int i = 0; i < *rank; i++)
@@ -103,7 +113,7 @@ static bool made_shape(const struct rewriter *r, const struct node *node, int *l
 static bool known_shape(const struct rewriter *r, const struct value *value, int *looks, int *rank, int64_t *dims)
 {
     const struct node *maker = !value->data && value->id < r->capacity ? r->makers[value->id] : NULL;
-    if (value->rank < 0)
+    if (value->rank < 0 || !rewrite_is_sure(r, value))
         return maker && ++*looks < MOST_LOOKS && maker->outputs[0] == value && made_shape(r, maker, looks, rank, dims);
     *rank = value->rank;
     for (int i = 0; i < *rank; i++)
