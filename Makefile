@@ -37,7 +37,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-resize check-models demo bench bench-memory bench-open bench-compile install format format-check clean
+        check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -153,6 +153,9 @@ check-conformance: $(TOOLS)
 # Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
 check-resize: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
+# ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.
+check-damage: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
 # Needs valgrind, which counts.

@@ -19,6 +19,7 @@ checks=(
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
+    "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
 )
 
