@@ -28,7 +28,7 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 TEST_SOURCES := $(wildcard tests/*.c)
-RANDOM_GRAPHS = $(call object,tests/random_graph.c tests/random_graph_runs.c)
+RANDOM_GRAPHS = $(call object,$(wildcard tests/random_*.c))
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
@@ -37,7 +37,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-models demo bench bench-memory bench-open bench-compile install format format-check clean
+        check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -150,6 +150,12 @@ check-demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	$(PYTHON) tests/demo/run.py --tools $(BUILD)
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
+# Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
+check-resize: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
+# ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.
+check-damage: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
 # Needs valgrind, which counts.

@@ -159,6 +159,7 @@ static bool copy_values(const struct graph *graph, struct graph *copy)
         return false;
     for (int i = 0; i < graph->value_count; i++) {
         block[i] = *graph->values[i];
+        block[i].list = NULL;
         copy->values[i] = &block[i];
     }
     for (int i = 0; i < graph->value_count; i++)
@@ -231,6 +232,12 @@ const struct attribute *node_attribute(const struct node *node, const char *name
     return NULL;
 }
 
+const struct attribute *node_attribute_of(const struct node *node, const char *name, enum attribute_kind kind)
+{
+    const struct attribute *attribute = node_attribute(node, name);
+    return attribute && attribute->kind == kind ? attribute : NULL;
+}
+
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes)
 {
     size_t used = 0;
@@ -272,7 +279,15 @@ static enum status validate_value(const struct value *value, struct error *error
     return value->data ? validate_constant(value, error) : STATUS_OK;
 }
 
-static enum status validate_arity(const struct node *node, struct error *error)
+/* A variadic operator has no optional inputs, however many it is given. */
+static int required_inputs(const struct node *node)
+{
+    const struct op *op = node->op;
+    bool all = op->max_inputs == ANY_COUNT;
+    return op->flags & OP_LOOSE_INPUTS ? 0 : all ? node->input_count : op->min_inputs;
+}
+
+enum status node_check_operands(const struct node *node, struct error *error)
 {
     const struct op *op = node->op;
     if (node->input_count < op->min_inputs || node->input_count > op->max_inputs)
@@ -281,7 +296,7 @@ static enum status validate_arity(const struct node *node, struct error *error)
     if (node->output_count < op->min_outputs || node->output_count > op->max_outputs)
         return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s) has %d outputs; the operator makes %d to %d",
                          node->name, op->name, node->output_count, op->min_outputs, op->max_outputs);
-    for (int i = 0; i < op->min_inputs; i++)
+    for (int i = 0; i < required_inputs(node); i++)
         if (!node->inputs[i])
             return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s): input %d is missing", node->name, op->name,
                              i);
@@ -292,7 +307,7 @@ static enum status validate_graph(const struct graph *graph, int depth, struct e
 
 static enum status validate_node(const struct node *node, unsigned char *defined, int depth, struct error *error)
 {
-    TRY(validate_arity(node, error));
+    TRY(node_check_operands(node, error));
     for (int i = 0; i < node->input_count; i++) {
         const struct value *input = node->inputs[i];
         if (input && !input->data && !defined[input->id])

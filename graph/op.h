@@ -26,6 +26,9 @@ enum op_flags {
      * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
      * among the strings of a second attribute, called as the list with OP_WORDS behind. */
     OP_LISTS_AS_TENSORS = 8,
+    OP_LOOSE_INPUTS = 16,    /* any input may be absent: `shapes` says which, and no pass may look at them unasked */
+    OP_TAKES_SEQUENCES = 32, /* an input may be a sequence or an optional: no other operator ever sees one */
+    OP_MAKES_SEQUENCES = 64, /* an output is one */
 };
 #define OP_WORDS ".words"
 
@@ -60,6 +63,8 @@ struct op_context {
 struct op {
     const char *domain; /* "" for ai.onnx */
     const char *name;
+    /* The first min_inputs are required, and all where max_inputs is ANY_COUNT (but see OP_LOOSE_INPUTS): a node
+     * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     unsigned flags;
     int detail; /* for functions that serve a whole family: an opcode, a mode */
@@ -87,6 +92,8 @@ const struct op *op_find(const char *domain, const char *name);
 const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */
 #define NEWEST_OPSET 28
+/* An attribute of ours, of MaxUnpool: its indices are a MaxPool's, and count in the output that is asked for. */
+#define MAX_UNPOOL_POSITIONS "positions_in_output"
 /* The domain of operators that are our own: for expansions and passes, though a model may name them too. */
 #define OWN_DOMAIN "infer"
 
@@ -123,6 +130,9 @@ enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int ran
 enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* Output 0 has the type and shape of input 0. */
 enum status op_shapes_as_input(struct op_context *c);
+/* Output i is a list (copied); absent outputs are skipped. An operator that needs no nodes to make it does this in
+ * `shapes`, any other in `expand`. */
+enum status op_set_list(struct op_context *c, int i, const struct value_list *list);
 /* Content of output i, where it is known from shapes alone (Shape, Size, Constant); after op_set_output. Not copied. */
 void op_set_data(struct op_context *c, int i, const void *data);
 

@@ -1,6 +1,9 @@
 /* Resolution: a graph whose input shapes are known, node by node in order. Each node gets its output shapes; is folded
  * where everything it reads is constant, replaced where it is a composite, or kept. Where a shape depends on a tensor
- * that only a run can tell, resolution stops: `rest` is what remains, and is resolved again once the value is known. */
+ * that only a run can tell, resolution stops: `rest` is what remains, and is resolved again once the value is known.
+ *
+ * Sequences and optionals are lists of values while it goes on: their operators leave no nodes, or nodes of what they
+ * hold. Where the rest reads one, a node in front makes it of its values again. */
 #ifndef INFER_GRAPH_RESOLVE_H
 #define INFER_GRAPH_RESOLVE_H
 
@@ -34,6 +37,7 @@ struct resolution {
      * last kept node's outputs (dims_at_run) must. */
     struct value *needed;
     size_t constant_bytes; /* folded here */
+    size_t list_entries;   /* of all lists together */
 };
 
 /* Adds `nodes`, of the resolution's graph, to what it has kept or left. What is in it may be changed between two calls.

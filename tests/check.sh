@@ -18,6 +18,8 @@ checks=(
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"
+    "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
+    "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
 )
 

@@ -28,6 +28,7 @@ struct maker {
     struct dice *dice;
     struct value *values[RANDOM_MOST_VALUES]; /* f32, in the order of their making */
     int count;
+    bool wider;
 };
 
 static struct value *any(struct maker *m)
@@ -389,6 +390,23 @@ static void add_layer_normalization(struct maker *m)
     node2(m, "Add", y, constant(m, 1, &x->dims[last]));
 }
 
+/* Along one axis or more; where one is rolled twice, the operators refuse. */
+static void add_spelled_softmax(struct maker *m)
+{
+    struct value *x = any(m);
+    int64_t axes[3], count = 1 + roll(m->dice, 3);
+    if (x->rank == 0)
+        return;
+    for (int64_t i = 0; i < count; i++)
+        axes[i] = roll(m->dice, x->rank);
+    struct value *along = ints(m, (int)count, axes), *d = node2(m, "Sub", x, node2(m, "ReduceMax", x, along));
+    struct value *power = node1(m, "Exp", d), *sum = node2(m, "ReduceSum", power, along);
+    if (roll(m->dice, 3))
+        node2(m, "Div", power, sum);
+    else
+        node2(m, "Sub", d, node1(m, "Log", sum));
+}
+
 static void add_activation(struct maker *m)
 {
     struct value *x = any(m);
@@ -471,8 +489,9 @@ static void add_something(struct maker *m)
         add_layer_normalization,
         add_activation,
         add_attention,
+        add_spelled_softmax, /* in wider graphs only */
     };
-    add[roll(m->dice, sizeof add / sizeof *add)](m);
+    add[roll(m->dice, sizeof add / sizeof *add - !m->wider)](m);
 }
 
 static void add_input(struct maker *m, float **content)
@@ -499,11 +518,22 @@ static bool is_read(const struct graph *graph, const struct value *value)
     return false;
 }
 
-void random_graph_make(struct random_graph *random, struct dice *dice)
+/* Models need not say what lies between inputs and outputs: passes once a model then know less. */
+static void forget_types(struct graph *graph)
 {
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->output_count; k++) {
+            graph->nodes[i]->outputs[k]->dtype = DTYPE_NONE;
+            graph->nodes[i]->outputs[k]->rank = -1;
+        }
+}
+
+static void make(struct random_graph *random, struct dice *dice, bool wider)
+{
+    *random = (struct random_graph){.damaged = false};
     region_init(&random->region, &default_allocator);
     random->graph = graph_create(&random->region, "random");
-    struct maker m = {.graph = random->graph, .dice = dice};
+    struct maker m = {.graph = random->graph, .dice = dice, .wider = wider};
     for (int i = 0; i < 2; i++)
         add_input(&m, &random->inputs[i]);
     graph_set_inputs(m.graph, 2, m.values);
@@ -518,6 +548,18 @@ void random_graph_make(struct random_graph *random, struct dice *dice)
     if (count == 0)
         outputs[count++] = m.values[0];
     graph_set_outputs(m.graph, count, outputs);
+    if (wider && roll(dice, 2))
+        forget_types(m.graph);
+}
+
+void random_graph_make(struct random_graph *random, struct dice *dice)
+{
+    make(random, dice, false);
+}
+
+void random_graph_make_wider(struct random_graph *random, struct dice *dice)
+{
+    make(random, dice, true);
 }
 
 void random_graph_free(struct random_graph *random)

@@ -52,6 +52,24 @@ START_TEST(numbers_after_a_convolution_go_into_it)
 }
 END_TEST
 
+/* Opset 7: numbers for each element of the image. */
+START_TEST(a_normalisation_by_element_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute by_element[] = {ATTRIBUTE_I("spatial", 0)};
+    struct value *y = conv(&rig, "Conv", rig_input(&rig, DIMS(1, 2, 3, 3)), rig_weights(&rig, DIMS(2, 2, 1, 1)), NULL,
+                           1, 0),
+                 *inputs[5] = {y};
+    for (int i = 1; i < 5; i++)
+        inputs[i] = rig_number(&rig, DIMS(2, 3, 3), 0.5 + i);
+    y = rig_node(&rig, "BatchNormalization", 5, inputs, 1, by_element);
+    rig.graph->nodes[rig.graph->node_count - 1]->version = 7;
+    rig_output(&rig, y);
+    rig_expect(&rig, "Conv BatchNormalization", "Conv BatchNormalization", NEAR);
+}
+END_TEST
+
 START_TEST(folded_nodes_keep_their_sources)
 {
     struct rig rig;
@@ -486,6 +504,7 @@ Suite *passes_simplify_suite(void)
     Suite *suite = suite_create("passes_simplify");
     TCase *weights = tcase_create("fold-weights");
     tcase_add_test(weights, numbers_after_a_convolution_go_into_it);
+    tcase_add_test(weights, a_normalisation_by_element_stays);
     tcase_add_test(weights, folded_nodes_keep_their_sources);
     tcase_add_test(weights, numbers_that_may_broadcast_stay_outside);
     tcase_add_test(weights, a_result_that_others_read_stays);

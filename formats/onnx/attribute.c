@@ -137,10 +137,13 @@ static enum status read_content(struct scope *s, const Onnx__Node *node, const s
         return op && (op->flags & OP_LISTS_AS_TENSORS) ? read_list_as_tensor(s, from, to) : read_list(s, from, to);
     case ONNX__ATTRIBUTE__KIND__GRAPH: /* see onnx_build_bodies */
         return STATUS_OK;
+    case ONNX__ATTRIBUTE__KIND__TYPE:
+        if (strcmp(text(node->op_type), "Optional") == 0) /* of what is not there: nothing depends on it */
+            return STATUS_OK;
+        /* fall through */
     case ONNX__ATTRIBUTE__KIND__TENSORS:
     case ONNX__ATTRIBUTE__KIND__GRAPHS:
     case ONNX__ATTRIBUTE__KIND__SPARSE_TENSORS:
-    case ONNX__ATTRIBUTE__KIND__TYPE:
     case ONNX__ATTRIBUTE__KIND__TYPES:
         onnx_refuse(im, "node '%s' (%s): attribute '%s' is a type, or a list of tensors or graphs: not supported",
                     onnx_node_label(node), text(node->op_type), to->name);
@@ -157,7 +160,7 @@ enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const 
         struct attribute *to = &list[*count];
         to[0] = (struct attribute){.name = resolved->bindings[i].name};
         to[1] = (struct attribute){0};
-        if (strcmp(to->name, ONNX_CAPTURES) == 0) /* is not ONNX's */
+        if (strcmp(to->name, ONNX_CAPTURES) == 0 || strcmp(to->name, MAX_UNPOOL_POSITIONS) == 0) /* not ONNX's */
             continue;
         TRY(read_content(s, node, op, resolved->bindings[i].attribute, to));
         *count += (to[0].kind != 0) + (to[1].kind != 0);

@@ -139,7 +139,13 @@ OPERATOR(Size, 1, 1, 1, 1, shapes_size, .lower = NULL)
 
 /* --- the same elements under another shape ------------------------------------------------------------------------ */
 
-OPERATOR(Identity, 1, 1, 1, 1, op_shapes_as_input, .lower = lower_alias)
+static enum status shapes_identity(struct op_context *c)
+{
+    const struct value_list *list = op_input(c, 0)->list;
+    return list ? op_set_list(c, 0, list) : op_shapes_as_input(c);
+}
+
+OPERATOR(Identity, 1, 1, 1, 1, shapes_identity, .flags = OP_TAKES_SEQUENCES, .lower = lower_alias)
 
 /* The dimension that -1 stands for. Dimensions copied by a 0 stand on both sides and cancel, so that it is well defined
  * even where they are zero themselves. */

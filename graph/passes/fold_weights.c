@@ -35,7 +35,7 @@ static bool is_inference(const struct node *batch)
         if (batch->outputs[i])
             return false;
     return (batch->version < 14 || rewrite_int(batch, "training_mode", 0) == 0) &&
-           rewrite_int(batch, "spatial", 1) != 0;
+           (batch->version >= 9 || rewrite_int(batch, "spatial", 1) != 0);
 }
 
 static enum status read_batch(struct rewriter *r, const struct node *node, int64_t channels, struct affine_node *result)

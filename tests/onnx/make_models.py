@@ -443,6 +443,46 @@ def nesting():
 # --- names, order, shapes ----------------------------------------------------------------------------------------------
 
 
+def sequences():
+    """Optionals: given ones among the inputs, and an empty one, whose type nothing depends on. A loop over a sequence."""
+    given = helper.make_value_info("given", helper.make_optional_type_proto(value("x").type))
+    nodes = [
+        node("OptionalGetElement", "given", "x"),
+        node("Optional", "", "none", type=helper.make_sequence_type_proto(value("x").type)),
+        node("OptionalHasElement", "none", "has"),
+        node("SequenceConstruct", "x x", "s"),
+        node("ConcatFromSequence", "s", "y", axis=0),
+    ]
+    write("sequences", model(graph(nodes, [given], [value("y", FLOAT, (4,)), value("has", BOOL, ())])))
+    listed = helper.make_tensor_sequence_value_info("s", FLOAT, None)
+    longer = helper.make_tensor_sequence_value_info("longer", FLOAT, None)
+    body = graph([node("Identity", "go", "go_on"), node("SequenceInsert", "s x", "longer")],
+                 [value("i", INT64, ()), value("go", BOOL, ()), listed], [value("go_on", BOOL, ()), longer], "body")
+    steps = [node("SequenceEmpty", "", "none"), node("Loop", "count - none", "all", "grow", body=body),
+             node("ConcatFromSequence", "all", "y", axis=0)]
+    write("loop_sequence", model(graph(steps, [value("count", INT64, ()), value("x")], [value("y", FLOAT, None)])))
+    made = node("SequenceConstruct", "x", "s", "made")
+    write("output_sequence", model(graph([made], [value("x")], [listed])))
+
+
+def unpooling():
+    """Indices of a MaxPool, as they are and after a detour; of nobody knows what, with an attribute that is not ONNX's."""
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        node("MaxPool", "x", "y i", "pool", **window),
+        node("Shape", "x", "whole"),
+        node("MaxUnpool", "y i whole", "u", "near", **window),
+        node("Identity", "i", "k"),
+        node("Sub", "k zero", "j"),
+        node("MaxUnpool", "y j whole", "v", "far", **window),
+        node("MaxUnpool", "y given whole", "w", "foreign", positions_in_output=1, **window),
+    ]
+    outputs = [value(name, FLOAT, None) for name in "uvw"]
+    inputs = [value("x", FLOAT, (1, 1, 4, 5)), value("given", INT64, (1, 1, 2, 2))]
+    zero = numpy_helper.from_array(np.zeros(1, np.int64), "zero")
+    write("unpooling", model(graph(nodes, inputs, outputs, initializer=[zero])))
+
+
 def names():
     own = function("F", "a", "b", [node("Abs", "a", "c", "n"), node("Neg", "c", "b")])
     nodes = [
@@ -503,7 +543,7 @@ def refusals():
     write("unsupported", model(graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")]), functions=[wrap],
                                domains=["own", "mill"]))
     sequence = helper.make_tensor_sequence_value_info("s", FLOAT, None)
-    optional = helper.make_value_info("o", helper.make_optional_type_proto(value("x").type))
+    optional = helper.make_value_info("o", helper.make_optional_type_proto(sequence.type))
     texts = value("t", TensorProto.STRING)
     for name, given in {"sequence": sequence, "optional": optional, "string": texts}.items():
         nodes = [node("Identity", given.name, "y", "reader")]
@@ -528,9 +568,9 @@ def refusals():
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external, functions,
-                 function_bodies, function_graphs, function_errors, branches, loops, scans, nesting, names, order,
-                 shapes, refusals):
+    for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
+                 functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
+                 sequences, unpooling, names, order, shapes, refusals):
         make()
 
 
