@@ -14,7 +14,8 @@ declare -A may=(
     [formats/onnx]="formats graph kernels"
     [runtime/compile]="graph graph/passes graph/steps graph/planner kernels"
     [runtime]="runtime/compile graph graph/passes graph/steps graph/planner formats kernels"
-    [tools]="runtime runtime/compile graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools/problems]="kernels"
+    [tools]="tools/problems runtime runtime/compile graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 
