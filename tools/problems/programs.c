@@ -156,13 +156,14 @@ void program_operands(struct program *program, int first)
 
 uint32_t program_in_place(const struct pointwise_params *p, int first, int own_inputs)
 {
-    uint32_t bits = 0;
+    uint32_t inputs = 0;
     const struct pointwise_operand *out = &p->operands[p->input_count];
-    for (int i = first; i < p->input_count && p->output_count == 1; i++)
-        if (dtype_bits((enum dtype)p->operands[i].dtype) == dtype_bits((enum dtype)out->dtype) &&
+    unsigned bits = dtype_bits((enum dtype)out->dtype);
+    for (int i = first; i < p->input_count && p->output_count == 1 && bits >= 8; i++)
+        if (dtype_bits((enum dtype)p->operands[i].dtype) == bits &&
             memcmp(p->operands[i].strides, out->strides, (size_t)p->rank * sizeof out->strides[0]) == 0)
-            bits |= 1u << (own_inputs + i - first);
-    return bits;
+            inputs |= 1u << (own_inputs + i - first);
+    return inputs;
 }
 
 void describe_program(struct maker *maker, const struct pointwise_params *p)
