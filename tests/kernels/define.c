@@ -3,9 +3,9 @@
 const struct definition *definition_of(enum kernel_family family)
 {
     static const struct definition *const definitions[FAMILY_COUNT] = {
-        [FAMILY_conv] = &define_conv,
-        [FAMILY_copy] = &define_copy,
-        [FAMILY_matmul] = &define_matmul,
+#define DEFINITION(family) [FAMILY_##family] = &define_##family,
+#include "tests/kernels/define.def"
+#undef DEFINITION
     };
     return definitions[family];
 }

@@ -16,6 +16,8 @@ number wrapped(enum dtype dtype, uint64_t bits);
 
 /* Element of an input at an offset from its pointer. */
 number input_at(const struct problem *problem, const struct operands *operands, int input, int64_t offset);
-extern const struct definition define_conv, define_copy, define_matmul;
+#define DEFINITION(family) extern const struct definition define_##family;
+#include "tests/kernels/define.def"
+#undef DEFINITION
 
 #endif

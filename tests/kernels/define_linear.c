@@ -69,7 +69,13 @@ static number conv_element(const struct problem *problem, const struct operands 
     return sum_value(&sum, p->dtype);
 }
 
-const struct definition define_conv = {.element = conv_element};
+static double conv_cost(const struct problem *problem)
+{
+    const struct conv_params *p = problem->params;
+    return (double)(p->input_channels * p->window.kernel[0] * p->window.kernel[1] * p->window.kernel[2]);
+}
+
+const struct definition define_conv = {.element = conv_element, .cost = conv_cost};
 
 /* --- matmul -------------------------------------------------------------------------------------------------- */
 
@@ -97,7 +103,12 @@ static number matmul_element(const struct problem *problem, const struct operand
     return sum_value(&sum, p->dtype);
 }
 
-const struct definition define_matmul = {.element = matmul_element};
+static double matmul_cost(const struct problem *problem)
+{
+    return (double)((const struct matmul_params *)problem->params)->k;
+}
+
+const struct definition define_matmul = {.element = matmul_element, .cost = matmul_cost};
 
 /* --- copy ---------------------------------------------------------------------------------------------------- */
 

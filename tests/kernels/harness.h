@@ -44,6 +44,8 @@ void harness_run(struct harness *harness);
 struct definition {
     number (*element)(const struct problem *problem, const struct operands *operands, int output, const int64_t *at);
     void (*whole)(const struct problem *problem, const struct operands *operands, number *const *values);
+    double (*cost)(const struct problem *problem); /* operations an element; NULL: few */
+    bool (*covers)(const struct problem *problem); /* NULL: all */
 };
 /* NULL where nobody has written it down. */
 const struct definition *definition_of(enum kernel_family family);

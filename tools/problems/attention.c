@@ -1,6 +1,7 @@
 #include "kernels/attention.h"
 
 #include "tools/problems/make.h"
+#include "tools/problems/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -83,6 +84,20 @@ static void choose_sizes(struct maker *maker, struct attention_params *p)
         p->keys = 0;
 }
 
+/* An added mask excludes keys by -inf. */
+static void give_mask(struct maker *maker, struct operand *mask)
+{
+    size_t bytes = operand_bytes(mask);
+    int64_t count = (int64_t)(bytes * 8 / dtype_bits(mask->dtype)), often = random_between(&maker->random, 1, 4);
+    void *given = make_room(maker, bytes, 1);
+    for (int64_t i = 0; i < count; i++)
+        number_put(mask->dtype, given, i,
+                   random_once_in(&maker->random, often) ? -(number)INFINITY
+                                                         : (number)random_real(&maker->random, -3, 3));
+    mask->fill = FILL_GIVEN;
+    mask->given = given;
+}
+
 static void make_attention(struct maker *maker)
 {
     struct attention_params *p = make_params(maker, sizeof *p);
@@ -99,6 +114,8 @@ static void make_attention(struct maker *maker)
     p->v = make_rows(maker, LAYOUT_READ, p->batch, own, p->keys, p->v_head);
     p->y = make_rows(maker, LAYOUT_ANY, p->batch, p->heads, p->queries, p->v_head);
     add_operands(maker, p);
+    if (p->mask_dtype == p->dtype)
+        give_mask(maker, &maker->problem->inputs[3]);
     describe(maker,
              " %s batch=%lld heads=%lld group=%lld queries=%lld keys=%lld head=%lld v_head=%lld scale=%g softcap=%g",
              dtype_name(p->dtype), (long long)p->batch, (long long)p->heads, (long long)p->group, (long long)p->queries,
