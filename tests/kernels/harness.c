@@ -120,7 +120,7 @@ const char *finding_difference(const struct problem *problem, const struct findi
     for (int i = 0; i < problem->output_count && !a->fault.set; i++) {
         const struct operand *output = &problem->outputs[i];
         if (output->sized_by_run &&
-            memcmp(a->results.dims[i], b->results.dims[i], (size_t)output->run_rank * sizeof(int64_t)) != 0)
+            memcmp(a->results.dims[i], b->results.dims[i], (size_t)output->at.rank * sizeof(int64_t)) != 0)
             return "the size of an output";
         if (!same_output(output, a->results.dims[i], a->results.outputs[i], b->results.outputs[i]))
             return output->name;
@@ -544,10 +544,25 @@ static void run_family(struct harness *harness, const struct family_problems *fa
     finish_family(&run);
 }
 
+/* Kernels that this machine cannot run, and families that nobody makes problems for. */
+static void tell_left_out(struct harness *harness)
+{
+    for (int i = 0; harness->kernels[i]; i++) {
+        const struct kernel *kernel = harness->kernels[i];
+        if (kernel->requires & ~cpu_detect())
+            printf("%s is not run: this CPU lacks what it needs\n", kernel->name);
+        if (family_problems_of(kernel->family))
+            continue;
+        harness->failed++;
+        printf("FAILED %s: nobody makes problems of its family\n", kernel->name);
+    }
+}
+
 void harness_run(struct harness *harness)
 {
     const struct family_problems *family;
     trial_watch();
+    tell_left_out(harness);
     for (size_t i = 0; (family = family_problems_at(i)); i++)
         run_family(harness, family);
 }

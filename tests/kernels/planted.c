@@ -220,17 +220,19 @@ static void run_product(const struct kernel_plan *plan, const struct kernel_call
         take_columns(plan, call, task);
 }
 
-#define PRODUCTS(X)                                                                                              \
-    X(NO_BUG)                                                                                                    \
-    X(READS_PAST)                                                                                                \
-    X(READS_BEFORE)                                                                                              \
-    X(READS_ALIGNED)                                                                                             \
-    X(WRITES_PAST)                                                                                               \
-    X(WRITES_BETWEEN)                                                                                            \
-    X(WRITES_INPUT)                                                                                              \
-    X(WRONG_STRIDE) X(WRONG_EPILOGUE_OPERAND) X(TASKS_DISAGREE) X(TASKS_REPEAT) X(TASKS_ADD_UP) X(ORDER_COUNTS)  \
-        X(THREADS_COUNT) X(WORKSPACE_UNSET) X(WORKSPACE_PAST) X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) \
-            X(PACK_TOO_SMALL) X(PACK_UNSET) X(PHASE_TOO_EARLY)
+#define PRODUCTS(X)                                                                                          \
+    X(NO_BUG)                                                                                                \
+    X(READS_PAST)                                                                                            \
+    X(READS_BEFORE)                                                                                          \
+    X(READS_ALIGNED)                                                                                         \
+    X(WRITES_PAST)                                                                                           \
+    X(WRITES_BETWEEN)                                                                                        \
+    X(WRITES_INPUT)                                                                                          \
+    X(WRONG_STRIDE)                                                                                          \
+    X(WRONG_EPILOGUE_OPERAND)                                                                                \
+    X(TASKS_DISAGREE) X(TASKS_REPEAT) X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT) X(WORKSPACE_UNSET)    \
+        X(WORKSPACE_PAST) X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) \
+            X(PHASE_TOO_EARLY)
 
 #define PRODUCT_PLAN(bug)                                                                               \
     static bool plan_##bug(const void *params, const struct kernel_facts *facts, struct region *region, \
@@ -337,15 +339,6 @@ static const struct planted all[] = {
 #define MOST_TRIES 400 /* problems */
 #define PLANTED_SEED 1
 
-static const struct family_problems *problems_of(enum kernel_family family)
-{
-    const struct family_problems *problems;
-    for (size_t i = 0; (problems = family_problems_at(i)); i++)
-        if (problems->family == family)
-            return problems;
-    return NULL;
-}
-
 /* Tries one problem; false where the harness finds something. */
 static bool try_one(const struct harness *harness, const struct kernel *kernel, uint64_t index, struct finding *finding)
 {
@@ -355,7 +348,7 @@ static bool try_one(const struct harness *harness, const struct kernel *kernel, 
     struct expectation expectation;
     bool right = true;
     region_init(&region, &default_allocator);
-    problem_make(problems_of(kernel->family), PLANTED_SEED, index, &region, &problem);
+    problem_make(family_problems_of(kernel->family), PLANTED_SEED, index, &region, &problem);
     if (kernel->supports(problem.params) && operands_make(&problem, index, &region, &operands) &&
         expectation_make(&problem, &operands, &region, &expectation))
         right = harness_try(kernel, &expectation, harness->fences, index, &region, finding);

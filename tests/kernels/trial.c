@@ -133,6 +133,7 @@ static void make_outputs(struct trial *trial)
         const struct operand *output = &problem->outputs[i];
         trial->outputs[i] = add_part(trial, output->name, operand_bytes(output), element_alignment(output));
         trial->output_pointers[i] = pointer_into(output, trial->outputs[i]);
+        operands_set_dims(problem, i, &trial->outcome->operands);
         trial->dims[i] = output->sized_by_run ? trial->outcome->operands.dims[i] : NULL;
     }
 }
@@ -408,12 +409,10 @@ static void check_dims(struct trial *trial)
         const int64_t *dims = trial->outcome->operands.dims[i];
         if (!output->sized_by_run || output->absent || trial->outcome->fault.set)
             continue;
-        int64_t count = 1;
-        for (int k = 0; k < output->run_rank; k++)
-            count *= dims[k] < 0 ? INT32_MAX : dims[k];
-        if (count > strided_count(&output->at))
-            say(trial, "it says that %s has %lld elements, of at most %lld", output->name, (long long)count,
-                (long long)strided_count(&output->at));
+        for (int k = 0; k < output->at.rank; k++)
+            if (dims[k] < 0 || dims[k] > output->at.dims[k])
+                say(trial, "it says that dimension %d of %s is %lld, of at most %lld", k, output->name,
+                    (long long)dims[k], (long long)output->at.dims[k]);
     }
 }
 

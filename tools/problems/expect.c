@@ -8,10 +8,18 @@
 
 /* --- operands ------------------------------------------------------------------------------------------------ */
 
+void operands_set_dims(const struct problem *problem, int output, struct operands *operands)
+{
+    const struct strided *at = &problem->outputs[output].at;
+    if (problem->outputs[output].sized_by_run)
+        memcpy(operands->dims[output], at->dims, (size_t)at->rank * sizeof at->dims[0]);
+}
+
 static bool make_output_room(const struct problem *problem, struct region *region, struct operands *operands)
 {
     for (int i = 0; i < problem->output_count; i++) {
         size_t bytes = operand_bytes(&problem->outputs[i]);
+        operands_set_dims(problem, i, operands);
         operands->outputs[i] = bytes ? region_buffer(region, bytes) : NULL;
         if (bytes && !operands->outputs[i])
             return false;
@@ -56,7 +64,7 @@ int64_t output_count(const struct operand *output, const int64_t *dims)
     int64_t count = 1;
     if (output->absent)
         return 0;
-    for (int i = 0; i < output->run_rank && output->sized_by_run; i++)
+    for (int i = 0; i < output->at.rank && output->sized_by_run; i++)
         count *= dims[i];
     return output->sized_by_run ? count : strided_count(&output->at);
 }
@@ -338,7 +346,7 @@ void expectation_check(const struct expectation *e, const struct operands *got, 
         if (output->absent)
             continue;
         if (output->sized_by_run &&
-            memcmp(e->results.dims[i], got->dims[i], (size_t)output->run_rank * sizeof(int64_t)) != 0) {
+            memcmp(e->results.dims[i], got->dims[i], (size_t)output->at.rank * sizeof(int64_t)) != 0) {
             verdict->wrong = true;
             snprintf(verdict->text, sizeof verdict->text, "%s has %lld elements, not %lld", output->name,
                      (long long)output_count(output, got->dims[i]),

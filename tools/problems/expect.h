@@ -13,6 +13,8 @@ struct operands {
 
 /* Room for all operands in the region, inputs filled from the seed. False: no memory. */
 bool operands_make(const struct problem *problem, uint64_t seed, struct region *region, struct operands *operands);
+/* Dimensions of an output that the run sizes, before it does: those that the program was made for. */
+void operands_set_dims(const struct problem *problem, int output, struct operands *operands);
 /* What kernels are given: pointers that strides count from. */
 void operands_point(const struct problem *problem, const struct operands *operands, const void **inputs,
                     void **outputs);

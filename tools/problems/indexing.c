@@ -12,8 +12,12 @@ static void choose_sizes(struct maker *maker, struct gather_params *p, int64_t g
     }
     make_fit_tasks(maker, p->rank, sizes, 1, grain);
     p->components = (int)(random_once_in(&maker->random, 2) ? 1 : random_below(&maker->random, 4));
-    for (int j = 0; j < p->components; j++)
+    for (int j = 0; j < p->components; j++) {
         p->axis_dims[j] = make_size(maker, 12);
+        sizes[j] = &p->axis_dims[j];
+    }
+    if (p->components > 0)
+        make_fit(maker, p->components, sizes, 1, 0, 40);
 }
 
 void make_addressing(struct maker *maker, struct gather_params *p, enum layout_choice choice)

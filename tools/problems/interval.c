@@ -469,7 +469,7 @@ static number stored(const struct pointwise_operand *as, number value)
 
 bool interval_holds(const struct interval *interval, const struct pointwise_operand *as, number got)
 {
-    if (interval->open)
+    if (interval->open || (got >= interval->low && got <= interval->high))
         return true;
     number low = stored(as, interval->low), high = stored(as, interval->high);
     if (isnan(low) || isnan(high))

@@ -23,6 +23,14 @@ const struct family_problems *family_problems_at(size_t index)
     return index < sizeof families / sizeof families[0] ? families[index] : NULL;
 }
 
+const struct family_problems *family_problems_of(enum kernel_family family)
+{
+    const struct family_problems *problems;
+    for (size_t i = 0; (problems = family_problems_at(i)) && problems->family != family;)
+        i++;
+    return problems;
+}
+
 void problem_make(const struct family_problems *family, uint64_t seed, uint64_t index, struct region *region,
                   struct problem *problem)
 {

@@ -48,8 +48,7 @@ struct operand {
     double low, high;
     const void *given; /* as many bytes as the operand spans */
     /* Outputs. */
-    bool sized_by_run; /* output_dims says its true size; the elements lie in C order then */
-    int run_rank;      /* number of those dimensions */
+    bool sized_by_run; /* output_dims says its true size, within `at`; the elements lie in C order then */
     struct bound bound;
 };
 
@@ -80,6 +79,8 @@ struct family_problems {
 };
 /* NULL past the last. */
 const struct family_problems *family_problems_at(size_t index);
+/* NULL: there are none. */
+const struct family_problems *family_problems_of(enum kernel_family family);
 
 /* Random problem `index` of a family, from a seed. What it points to goes in the region. */
 void problem_make(const struct family_problems *family, uint64_t seed, uint64_t index, struct region *region,
