@@ -114,7 +114,7 @@ static void read_astray(const struct kernel_plan *plan, const struct kernel_call
     if (has(plan, READS_ALIGNED) && p->k >= 4)
         __asm__ volatile("movaps (%0), %%xmm0" : : "r"(a) : "xmm0", "memory");
     if (has(plan, PHASE_TOO_EARLY) && is_first)
-        shared[0] += *(const volatile float *)call->outputs[0];
+        shared[0] += (float)*(const volatile unsigned char *)call->outputs[0];
 }
 
 static void copy_rows(const struct kernel_plan *plan, const struct kernel_call *call, int task)
