@@ -27,8 +27,10 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
+PROBLEM_SOURCES := $(wildcard tools/problems/*.c)
 TEST_SOURCES := $(wildcard tests/*.c)
 RANDOM_GRAPHS = $(call object,$(wildcard tests/random_*.c))
+KERNEL_TEST_SOURCES := $(wildcard tests/kernels/*.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
@@ -37,7 +39,8 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile install format format-check clean
+        check-kernels check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -84,13 +87,17 @@ $(BUILD)/obj/tools/bench_blas.o: private ALL_CFLAGS += -DHAVE_OPENBLAS $(shell p
 $(BUILD)/infer-bench: private IMPORT_LIBRARIES += $(BLAS_LIBRARIES)
 endif
 
-$(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED)) $(BUILD)/internal.a
+$(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROBLEM_SOURCES)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
+
+$(BUILD)/check-kernels: $(call object,$(KERNEL_TEST_SOURCES) $(PROBLEM_SOURCES)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 # A busy machine is no reason to fail: no test comes near Check's limit of 4 seconds on an idle one.
 unit: $(BUILD)/check
@@ -137,6 +144,10 @@ $(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $
 # The planner's properties on 100,000 random instances; `make unit` takes 3,000.
 check-planner: $(BUILD)/check
 	INFER_PLANNER_INSTANCES=100000 $(BUILD)/check planner
+
+# Every kernel on random problems; options in KERNELS, such as "--problems 500 --seed 7".
+check-kernels: $(BUILD)/check-kernels
+	$(BUILD)/check-kernels $(KERNELS)
 
 check-includes:
 	tests/check_includes.sh

@@ -15,7 +15,8 @@ declare -A may=(
     [runtime/weights]="graph graph/steps formats kernels"
     [runtime/compile]="runtime/weights graph graph/passes graph/steps graph/planner kernels"
     [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
-    [tools]="runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools/problems]="kernels"
+    [tools]="tools/problems runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 

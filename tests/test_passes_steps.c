@@ -511,6 +511,26 @@ START_TEST(a_normalization_stays_in_place)
 }
 END_TEST
 
+/* An element of half a byte is stored with a byte's worth of neighbours. */
+START_TEST(parts_of_bytes_are_not_overwritten)
+{
+    static const struct {
+        enum dtype from, to;
+        unsigned in_place;
+    } cases[] = {{DTYPE_I8, DTYPE_U8, 1}, {DTYPE_I4, DTYPE_U4, 0}};
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        struct value *x = begin(&rig, DIMS(5, 7));
+        struct value *narrow = rig_node(&rig, "Cast", 1, &x, 1, (struct attribute[]){ATTRIBUTE_I("to", cases[i].from)});
+        rig_output(&rig, rig_node(&rig, "Cast", 1, &narrow, 1, (struct attribute[]){ATTRIBUTE_I("to", cases[i].to)}));
+        struct segment segment = rig_lower(&rig, NO_PASSES);
+        ck_assert_int_eq(segment.steps.count, 2);
+        ck_assert_uint_eq(segment.steps.steps[1]->in_place, cases[i].in_place);
+        rig_end(&rig);
+    }
+}
+END_TEST
+
 Suite *passes_steps_suite(void)
 {
     Suite *suite = suite_create("passes_steps");
@@ -529,6 +549,7 @@ Suite *passes_steps_suite(void)
     tcase_add_test(chains, registers_are_used_again);
     tcase_add_test(chains, one_operand_walked_in_two_ways);
     tcase_add_test(chains, any_rank);
+    tcase_add_test(chains, parts_of_bytes_are_not_overwritten);
     suite_add_tcase(suite, chains);
     TCase *epilogues = tcase_create("epilogues");
     tcase_add_test(epilogues, a_bias_and_an_activation_ride_on_a_convolution);

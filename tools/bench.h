@@ -2,42 +2,10 @@
 #ifndef INFER_TOOLS_BENCH_H
 #define INFER_TOOLS_BENCH_H
 
-#include "kernels/attention.h"
-#include "kernels/conv.h"
-#include "kernels/copy.h"
 #include "kernels/matmul.h"
-#include "kernels/pointwise.h"
-#include "kernels/pool.h"
-#include "kernels/reduce.h"
-#include "kernels/softmax.h"
 #include "runtime/infer.h"
 #include "tools/common.h"
 #include "tools/shapes.h"
-
-#define MOST_OPERANDS 5
-
-/* A problem that real networks pose, of float32. */
-struct problem {
-    char name[64];
-    enum kernel_family family;
-    union {
-        struct attention_params attention;
-        struct conv_params conv;
-        struct copy_params copy;
-        struct matmul_params matmul;
-        struct pointwise_room pointwise;
-        struct pool_params pool;
-        struct reduce_params reduce;
-        struct softmax_params softmax;
-    } params;
-    int input_count, output_count;
-    int64_t elements[MOST_OPERANDS]; /* inputs, then outputs */
-};
-
-size_t problem_count(void);
-void problem_make(size_t index, struct problem *problem);
-/* Bytes of all operands. */
-double problem_bytes(const struct problem *problem);
 
 /* Of one core of this machine, measured: multiplications and additions a second with the instructions of `isa` (the
  * reference kernels are held to SSE, which the compiler may use for them), and

@@ -1,14 +1,12 @@
 #include "tools/bench.h"
 #include "tools/json.h"
+#include "tools/problems/expect.h"
 #include "tools/report.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* A kernel and its reference sum in different orders; the error grows with the magnitude of what they sum. */
-#define TOLERANCE 1e-4
 #define SECONDS_EACH 0.2
 
 struct measured {
@@ -29,128 +27,56 @@ struct bench {
 
 /* --- one problem --------------------------------------------------------------------------------------------- */
 
-struct trial {
-    const struct problem *problem;
-    const struct kernel *kernel;
-    struct kernel_plan plan;
-    void *memory[MOST_OPERANDS];
-    void *workspace, *shared;
-    const void *packed[KERNEL_PACKS];
-    struct fault fault;
-    int64_t dims[MAX_RANK];
-    bool backwards; /* the order of the tasks, which must not matter */
-};
-
-static void trial_run(void *user)
+static void run_once(void *user)
 {
-    struct trial *trial = user;
-    int64_t *dims[MOST_OPERANDS] = {NULL};
-    struct kernel_call call = {
-        .inputs = (const void *const *)trial->memory,
-        .outputs = trial->memory + trial->problem->input_count,
-        .workspace = trial->workspace,
-        .shared = trial->shared,
-        .packed = trial->packed,
-        .fault = &trial->fault,
-        .output_dims = dims,
-    };
-    for (call.phase = 0; call.phase < trial->plan.phases; call.phase++) {
-        int tasks = trial->plan.tasks[call.phase];
-        for (int i = 0; i < tasks; i++)
-            trial->kernel->run(&trial->plan, &call, trial->backwards ? tasks - 1 - i : i);
-    }
+    prepared_run(user);
 }
 
-/* The same numbers on every machine: between -1 and 1, from a linear congruential generator (Knuth, MMIX). */
-static void fill(float *to, int64_t count, uint64_t seed)
-{
-    for (int64_t i = 0; i < count; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        to[i] = (float)(int32_t)(seed >> 32) * 0x1p-31f;
-    }
-}
-
-static bool trial_start(struct trial *trial, const struct problem *problem, struct region *region)
-{
-    *trial = (struct trial){.problem = problem};
-    for (int i = 0; i < problem->input_count + problem->output_count; i++) {
-        if (problem->elements[i] == 0)
-            continue;
-        trial->memory[i] = region_buffer(region, (size_t)problem->elements[i] * sizeof(float));
-        if (!trial->memory[i])
-            return false;
-        if (i < problem->input_count)
-            fill(trial->memory[i], problem->elements[i], (uint64_t)i + 1);
-    }
-    return true;
-}
-
-/* Inputs that networks have as constants: what a kernel may pack. */
+/* Inputs that networks have as constants are what a kernel may pack. */
 static struct kernel_facts facts_of(const struct problem *problem, enum isa isa)
 {
-    bool weights = problem->family == FAMILY_conv || problem->family == FAMILY_matmul;
     return (struct kernel_facts){
-        .cpu = cpu_detect() & isa_bits(isa), .threads = 1, .constant_inputs = weights ? 1u << 1 : 0};
+        .cpu = cpu_detect() & isa_bits(isa), .threads = 1, .constant_inputs = problem_constants(problem)};
 }
 
-/* What the kernel wants besides its operands. */
-static bool trial_kernel(struct trial *trial, const struct kernel *kernel, struct region *region)
+/* Other threads may take the tasks in any order. */
+static void run_backwards(struct prepared *prepared)
 {
-    struct kernel_facts facts = facts_of(trial->problem, ISA_AVX512);
-    trial->kernel = kernel;
-    if (!kernel_make_plan(kernel, &trial->problem->params, &facts, region, &trial->plan))
+    struct kernel_call *call = &prepared->call;
+    for (call->phase = 0; call->phase < prepared->plan.phases; call->phase++)
+        for (int task = prepared->plan.tasks[call->phase] - 1; task >= 0; task--)
+            prepared->kernel->run(&prepared->plan, call, task);
+}
+
+static void fill_outputs(const struct problem *problem, struct operands *operands)
+{
+    for (int i = 0; i < problem->output_count; i++)
+        if (operands->outputs[i])
+            memset(operands->outputs[i], 0xff, operand_bytes(&problem->outputs[i]));
+}
+
+/* False where it is wrong; the verdict says how. */
+static bool check(const struct expectation *expectation, struct prepared *prepared, struct operands *operands,
+                  void *scratch, struct verdict *verdict)
+{
+    const struct problem *problem = expectation->problem;
+    size_t bytes = operand_bytes(&problem->outputs[0]);
+    fill_outputs(problem, operands);
+    prepared_run(prepared);
+    *verdict = (struct verdict){.wrong = prepared->fault.set};
+    if (prepared->fault.set)
+        memcpy(verdict->text, prepared->fault.text, sizeof prepared->fault.text);
+    else
+        expectation_check(expectation, operands, verdict);
+    if (verdict->wrong)
         return false;
-    trial->workspace = region_buffer(region, trial->plan.task_bytes + 1);
-    trial->shared = region_buffer(region, trial->plan.shared_bytes + 1);
-    for (int i = 0; i < trial->plan.pack_count; i++) {
-        const struct kernel_pack *pack = &trial->plan.packs[i];
-        void *packed = region_buffer(region, pack->bytes + 1);
-        if (!packed)
-            return false;
-        for (int task = 0; task < pack->tasks; task++)
-            kernel->pack(&trial->plan, i, trial->memory[pack->input], packed, task);
-        trial->packed[i] = packed;
-    }
-    return trial->workspace && trial->shared;
-}
-
-/* Runs it over NaNs, so that what it leaves unwritten shows. */
-static void run_over_nans(struct trial *trial, bool backwards)
-{
-    const struct problem *problem = trial->problem;
-    for (int i = problem->input_count; i < problem->input_count + problem->output_count; i++)
-        memset(trial->memory[i], 0xff, (size_t)problem->elements[i] * sizeof(float));
-    trial->backwards = backwards;
-    trial_run(trial);
-    trial->backwards = false;
-}
-
-static double largest_error(const float *got, const float *expected, int64_t count)
-{
-    double error = 0, largest = 0;
-    for (int64_t i = 0; i < count; i++) {
-        double distance = fabs((double)got[i] - (double)expected[i]), size = fabs((double)expected[i]);
-        error = distance <= error ? error : isnan(distance) ? INFINITY : distance;
-        largest = size > largest ? size : largest;
-    }
-    return largest > 0 ? error / largest : error;
-}
-
-/* NULL where it is right. `expected` holds output 0 of the reference kernel. */
-static const char *check(struct trial *trial, const float *expected, float *scratch)
-{
-    int output = trial->problem->input_count;
-    int64_t count = trial->problem->elements[output];
-    run_over_nans(trial, false);
-    if (trial->fault.set)
-        return trial->fault.text;
-    if (!(largest_error(trial->memory[output], expected, count) <= TOLERANCE))
-        return "differs from the reference kernel";
-    memcpy(scratch, trial->memory[output], (size_t)count * sizeof(float));
-    run_over_nans(trial, true);
-    return memcmp(scratch, trial->memory[output], (size_t)count * sizeof(float)) == 0
-               ? NULL
-               : "gives other bits when its tasks run in another order";
+    memcpy(scratch, operands->outputs[0], bytes);
+    fill_outputs(problem, operands);
+    run_backwards(prepared);
+    verdict->wrong = memcmp(scratch, operands->outputs[0], bytes) != 0;
+    if (verdict->wrong)
+        snprintf(verdict->text, sizeof verdict->text, "the bits depend on the order of the tasks");
+    return !verdict->wrong;
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------- */
@@ -201,44 +127,44 @@ static void tell(struct bench *bench, const struct measured *m)
 
 /* --- all of them --------------------------------------------------------------------------------------------- */
 
-static void measure(struct bench *bench, struct trial *trial)
+static void measure(struct bench *bench, const struct problem *problem, struct prepared *prepared)
 {
-    const struct problem *problem = trial->problem;
-    struct measured m = {.problem = problem, .kernel = trial->kernel};
+    struct measured m = {.problem = problem, .kernel = prepared->kernel};
     if (!bench->request->check_only) {
-        m.seconds = median_seconds(trial_run, trial, SECONDS_EACH);
-        m.flops = kernel_flops(problem->family, &problem->params);
+        m.seconds = median_seconds(run_once, prepared, SECONDS_EACH);
+        m.flops = kernel_flops(problem->family, problem->params);
         m.bytes = problem_bytes(problem);
         if (problem->family == FAMILY_matmul)
             m.blas_seconds =
-                blas_seconds(&problem->params.matmul, trial->memory[0], trial->memory[1], trial->memory[3]);
+                blas_seconds(problem->params, prepared->inputs[0], prepared->inputs[1], prepared->outputs[0]);
     }
     tell(bench, &m);
 }
 
-/* Each kernel that fits, the best first, against the reference. False: no memory. */
+/* Each kernel that fits, the best first, against what is expected. False: no memory. */
 static bool bench_problem(struct bench *bench, const struct problem *problem, struct region *region)
 {
-    struct trial trial;
-    struct kernel_facts plain = facts_of(problem, ISA_REFERENCE), facts = facts_of(problem, bench->highest);
-    const struct kernel *reference = kernel_select(problem->family, &problem->params, &plain), *kernel;
-    size_t bytes = (size_t)problem->elements[problem->input_count] * sizeof(float);
-    float *expected = region_buffer(region, bytes), *scratch = region_buffer(region, bytes);
-    if (!expected || !scratch || !trial_start(&trial, problem, region) || !trial_kernel(&trial, reference, region))
+    struct kernel_facts facts = facts_of(problem, bench->highest);
+    struct expectation expectation;
+    struct operands operands, got;
+    struct prepared prepared;
+    struct verdict verdict;
+    const struct kernel *kernel;
+    void *scratch = region_buffer(region, operand_bytes(&problem->outputs[0]));
+    if (!scratch || !operands_make(problem, 1, region, &operands) || !operands_make(problem, 1, region, &got) ||
+        !expectation_make(problem, &operands, region, &expectation))
         return false;
-    run_over_nans(&trial, false);
-    memcpy(expected, trial.memory[problem->input_count], bytes);
     for (size_t i = 0; (kernel = kernel_at(i)); i++) {
-        if (!kernel_fits(kernel, problem->family, &problem->params, &facts))
+        if (!kernel_fits(kernel, problem->family, problem->params, &facts))
             continue;
-        if (!trial_kernel(&trial, kernel, region))
+        if (!prepare(kernel, problem, &facts, &got, region, &prepared))
             return false;
-        const char *wrong = check(&trial, expected, scratch);
-        bench->failed_count += wrong != NULL;
-        if (wrong)
-            tool_failed(bench->tool, "%s: %s %s", problem->name, kernel->name, wrong);
+        bool right = check(&expectation, &prepared, &got, scratch, &verdict);
+        bench->failed_count += !right;
+        if (right)
+            measure(bench, problem, &prepared);
         else
-            measure(bench, &trial);
+            tool_failed(bench->tool, "%s: %s: %s", problem->name, kernel->name, verdict.text);
     }
     return true;
 }
@@ -251,15 +177,17 @@ static void progress(size_t done, size_t count)
 
 static int bench_all(struct bench *bench)
 {
-    for (size_t i = 0; i < problem_count(); i++) {
+    size_t count = listed_problem_count();
+    for (size_t i = 0; i < count; i++) {
         struct problem problem;
         struct region region;
-        problem_make(i, &problem);
-        if (bench->request->filter && !strstr(problem.name, bench->request->filter))
-            continue;
-        progress(i, problem_count());
+        bool done = true;
         region_init(&region, &default_allocator);
-        bool done = bench_problem(bench, &problem, &region);
+        listed_problem_make(i, &region, &problem);
+        if (!bench->request->filter || strstr(problem.name, bench->request->filter)) {
+            progress(i, count);
+            done = bench_problem(bench, &problem, &region);
+        }
         region_free(&region);
         if (!done)
             return tool_failed(bench->tool, "%s: out of memory", problem.name);

@@ -115,11 +115,13 @@ struct step *step_copy(const struct step *step, struct region *region)
     return copy;
 }
 
-/* Same bytes an element, walked alike. */
+/* Same bytes an element, walked alike. Storing an element of less than a byte also clears those that follow it there,
+ * which are perhaps not read yet. */
 static bool lies_as_output(const struct pointwise_params *program, int i)
 {
     const struct pointwise_operand *in = &program->operands[i], *out = &program->operands[program->input_count];
-    if (dtype_bits((enum dtype)in->dtype) != dtype_bits((enum dtype)out->dtype))
+    unsigned bits = dtype_bits((enum dtype)out->dtype);
+    if (bits < 8 || dtype_bits((enum dtype)in->dtype) != bits)
         return false;
     for (int k = 0; k < program->rank; k++)
         if (program->dims[k] != 1 && in->strides[k] != out->strides[k])

@@ -1,0 +1,56 @@
+/* Takes kernels to problems. */
+#ifndef INFER_TESTS_KERNELS_HARNESS_H
+#define INFER_TESTS_KERNELS_HARNESS_H
+
+#include "tests/kernels/fence.h"
+#include "tools/problems/expect.h"
+
+struct harness {
+    const struct kernel *const *kernels; /* those to try, ended by NULL */
+    const struct fences *fences;
+    const char *filter; /* of kernels, by a part of their name; NULL: all */
+    uint64_t seed;
+    int64_t only; /* the one problem to try; -1: all */
+    int problems; /* a kernel */
+    bool quiet;   /* about what is right */
+    int64_t passed, failed;
+};
+
+/* A kernel on one problem: every plan that facts lead to, operands behind fences on either side, tasks in different
+ * orders and threads, with different rubbish in the workspace, in place. All must give the same bits, and what
+ * is expected. False: wrong, and the text says how. */
+struct finding {
+    char text[1000];
+    int most_tasks; /* of a phase of any of its plans */
+    int64_t runs, compared, open;
+    struct fault fault; /* of the first run, and its outputs, in the region */
+    struct operands results;
+};
+bool harness_try(const struct kernel *kernel, const struct expectation *expectation, const struct fences *fences,
+                 uint64_t seed, struct region *region, struct finding *finding);
+
+/* Kernels that are one code built for several sets of instructions: names that agree up to their last part, which is
+ * not `reference`. They must give the same bits. */
+bool kernels_are_twins(const struct kernel *a, const struct kernel *b);
+/* NULL, or the name of what differs. */
+const char *finding_difference(const struct problem *problem, const struct finding *a, const struct finding *b);
+
+/* All kernels on random problems of their families, and on the oracle itself what its definition says. */
+void harness_run(struct harness *harness);
+
+/* What an output of a problem without epilogue is, by the words of its family's header, in plain loops. Either an
+ * element at a time (`at`: its indices along the operand's axes), of which some are asked for where there are many; or
+ * all elements of all outputs, each in C order (NULL: nobody asks). */
+struct definition {
+    number (*element)(const struct problem *problem, const struct operands *operands, int output, const int64_t *at);
+    void (*whole)(const struct problem *problem, const struct operands *operands, number *const *values);
+    double (*cost)(const struct problem *problem); /* operations an element; NULL: few */
+    bool (*covers)(const struct problem *problem); /* NULL: all */
+};
+/* NULL where nobody has written it down. */
+const struct definition *definition_of(enum kernel_family family);
+
+/* Kernels with a bug each, to see that the harness finds it. Counts what it finds and what it misses. */
+void planted_run(struct harness *harness);
+
+#endif

@@ -1,0 +1,84 @@
+/* Takes every kernel there is to random problems: check-kernels [--seed N] [--problems N] [--filter SUBSTRING]. */
+#include "tests/kernels/harness.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "Usage: check-kernels [options]\n"
+    "Each kernel on random problems, against the reference kernel and the definition of its family, behind guard "
+    "pages,\n"
+    "in every order of its tasks; and before that, kernels with a bug each, which must be found.\n"
+    "  --filter SUBSTRING   only kernels whose name holds it\n"
+    "  --seed N             of the problems (1)\n"
+    "  --problems N         a kernel (24)\n"
+    "  --problem N          only that one, as a failure names it\n"
+    "  --planted            only the kernels with bugs, and what is said of each\n";
+
+static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
+                                        {"seed", required_argument, NULL, 's'},
+                                        {"problems", required_argument, NULL, 'n'},
+                                        {"problem", required_argument, NULL, 'o'},
+                                        {"planted", no_argument, NULL, 'p'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+
+static int64_t number_of(const char *text)
+{
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (*text && !*end && value >= 0)
+        return value;
+    fprintf(stderr, "check-kernels: '%s' is no number\n", text);
+    exit(2);
+}
+
+static const struct kernel *const *all_kernels(void)
+{
+    static const struct kernel *list[1024];
+    for (size_t i = 0; i + 1 < sizeof list / sizeof list[0]; i++)
+        if (!(list[i] = kernel_at(i)))
+            return list;
+    fputs("check-kernels: too many kernels\n", stderr);
+    exit(1);
+}
+
+int main(int argc, char **argv)
+{
+    struct harness harness = {.kernels = all_kernels(), .fences = &page_fences, .seed = 1, .only = -1, .problems = 24};
+    bool planted_only = false;
+    int found;
+    while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (found) {
+        case 'f':
+            harness.filter = optarg;
+            break;
+        case 's':
+            harness.seed = (uint64_t)number_of(optarg);
+            break;
+        case 'n':
+            harness.problems = (int)number_of(optarg);
+            break;
+        case 'o':
+            harness.only = number_of(optarg);
+            break;
+        case 'p':
+            planted_only = true;
+            break;
+        default:
+            fputs(usage, found == 'h' ? stdout : stderr);
+            return found == 'h' ? 0 : 2;
+        }
+    }
+    harness.quiet = !planted_only;
+    if (planted_only || (!harness.filter && harness.only < 0))
+        planted_run(&harness);
+    harness.quiet = false;
+    if (!planted_only)
+        harness_run(&harness);
+    printf("seed %llu\n%lld passed, %lld failed\n", (unsigned long long)harness.seed, (long long)harness.passed,
+           (long long)harness.failed);
+    return harness.failed != 0;
+}

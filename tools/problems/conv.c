@@ -1,0 +1,165 @@
+#include "kernels/conv.h"
+
+#include "tools/problems/images.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORK 1000000 /* multiplications that make a task */
+
+/* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
+static void settle(struct maker *maker, struct conv_params *p)
+{
+    struct window *w = &p->window;
+    double least = maker->large ? 2.2 * WORK : 0, most = maker->large ? 5.0 * WORK : 0.1 * WORK;
+    int64_t *const sizes[] = {&p->batch, &p->input_channels, &p->output_channels, &w->input[1], &w->input[2]};
+    for (int i = 0; i < SPATIAL_AXES && maker->large; i++)
+        w->kernel[i] = i < 2 && w->kernel[i] > 1 ? 2 : 1;
+    for (int tries = 0; tries < 200; tries++) {
+        window_settle(w);
+        double work =
+            (double)(p->batch * p->groups * p->input_channels * p->output_channels) * (double)window_positions(w);
+        int64_t *size = sizes[random_below(&maker->random, 5)];
+        if (work > most)
+            *size = *size > 1 ? *size / 2 : 1;
+        else if (work < least)
+            *size = *size * 2 + random_below(&maker->random, 2);
+        else
+            return;
+    }
+}
+
+static void choose_channels(struct maker *maker, struct conv_params *p)
+{
+    p->groups = 1;
+    p->input_channels = make_size(maker, 40);
+    p->output_channels = make_size(maker, 70);
+    if (random_once_in(&maker->random, 4)) { /* depthwise */
+        p->groups = make_size(maker, 70);
+        p->input_channels = 1;
+        p->output_channels = random_once_in(&maker->random, 4) ? 2 : 1;
+    } else if (random_once_in(&maker->random, 5)) {
+        p->groups = random_between(&maker->random, 2, 4);
+    }
+}
+
+/* The weights of a transposed convolution are turned round. */
+static void choose_weights(struct maker *maker, struct conv_params *p, bool turned)
+{
+    const int64_t *kernel = p->window.kernel;
+    const int64_t dims[] = {p->groups, p->output_channels, p->input_channels, kernel[0], kernel[1], kernel[2]};
+    int64_t strides[6];
+    make_strides(maker, random_once_in(&maker->random, 3) ? LAYOUT_DENSE : LAYOUT_C, 6, dims, strides);
+    p->weight_group = strides[0];
+    p->weight_output = strides[1];
+    p->weight_input = strides[2];
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        p->weight_spatial[i] = turned ? -strides[3 + i] : strides[3 + i];
+        p->weight_offset += turned ? strides[3 + i] * (kernel[i] - 1) : 0;
+    }
+}
+
+static void add_operands(struct maker *maker, const struct conv_params *p, bool has_bias)
+{
+    const struct window *w = &p->window;
+    struct operand *x = add_input(maker, "x", p->dtype);
+    strided_image(&x->at, p->batch, p->groups * p->input_channels, w->input, &p->x);
+    struct operand *weights = add_input(maker, "weights", p->dtype);
+    weights->constant = true;
+    weights->at.offset = p->weight_offset;
+    strided_axis(&weights->at, p->groups, p->weight_group);
+    strided_axis(&weights->at, p->output_channels, p->weight_output);
+    strided_axis(&weights->at, p->input_channels, p->weight_input);
+    for (int i = 0; i < SPATIAL_AXES; i++)
+        strided_axis(&weights->at, w->kernel[i], p->weight_spatial[i]);
+    if (has_bias) {
+        struct operand *bias = add_input(maker, "bias", p->dtype);
+        bias->constant = true;
+        strided_axis(&bias->at, p->groups * p->output_channels, 1);
+    } else {
+        add_absent(maker, "bias", false);
+    }
+    struct operand *y = add_output(maker, "y", p->dtype);
+    strided_image(&y->at, p->batch, p->groups * p->output_channels, w->output, &p->y);
+    y->bound.sum = 4 + 2 * sqrt((double)(p->input_channels * window_taps(w)));
+}
+
+static void describe_params(struct maker *maker, const struct conv_params *p, bool has_bias)
+{
+    describe(maker, " %s batch=%lld groups=%lld input_channels=%lld output_channels=%lld", dtype_name(p->dtype),
+             (long long)p->batch, (long long)p->groups, (long long)p->input_channels, (long long)p->output_channels);
+    describe_window(maker, &p->window);
+    describe_image(maker, "x", &p->x);
+    describe_image(maker, "y", &p->y);
+    describe(maker, " weights=%lld+%lld,%lld,%lld", (long long)p->weight_offset, (long long)p->weight_group,
+             (long long)p->weight_output, (long long)p->weight_input);
+    describe_numbers(maker, "weight_spatial", SPATIAL_AXES, p->weight_spatial);
+    describe(maker, has_bias ? " bias" : " no bias");
+}
+
+static void make_conv(struct maker *maker)
+{
+    struct conv_params *p = make_params(maker, sizeof *p);
+    bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
+    p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
+    p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
+    p->window = make_window(maker, true);
+    choose_channels(maker, p);
+    settle(maker, p);
+    const struct window *w = &p->window;
+    int64_t outputs = p->groups * p->output_channels;
+    p->x = make_image(maker, LAYOUT_READ, p->batch, p->groups * p->input_channels, w->input);
+    p->y = make_image(maker, rides ? LAYOUT_C : LAYOUT_ANY, p->batch, outputs, w->output);
+    choose_weights(maker, p, w->spread[1] > 1 || w->spread[2] > 1 || random_once_in(&maker->random, 10));
+    add_operands(maker, p, has_bias);
+    make_numbers(maker, &maker->problem->inputs[0]);
+    describe_params(maker, p, has_bias);
+    if (rides) {
+        const int64_t dims[] = {p->batch, outputs, w->output[0], w->output[1], w->output[2]};
+        maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
+        p->epilogue = make_epilogue(maker, 5, dims, 1);
+    }
+}
+
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+/* ResNet-50, MobileNetV2, a detector's head. */
+static const struct image_case cases[] = {
+    {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},           {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
+    {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},         {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},
+    {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},         {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},
+    {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144}, {"5x5 depthwise 96 28", 96, 96, 28, 5, 1, 96},
+};
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    const struct image_case *from = &cases[index / 2];
+    bool channels_last = index % 2 == 1;
+    struct conv_params *p = make_params(maker, sizeof *p);
+    int64_t taps = from->kernel * from->kernel, inputs = from->channels / from->groups;
+    *p = (struct conv_params){
+        .dtype = DTYPE_F32,
+        .batch = 1,
+        .groups = from->groups,
+        .input_channels = inputs,
+        .output_channels = from->outputs / from->groups,
+        .window = square_window(from),
+        .x = square_image(from->channels, from->size, channels_last),
+        .weight_group = from->outputs / from->groups * inputs * taps,
+        .weight_output = inputs * taps,
+        .weight_input = taps,
+        .weight_spatial = {taps, from->kernel, 1},
+    };
+    p->y = square_image(from->outputs, p->window.output[1], channels_last);
+    add_operands(maker, p, true);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "conv %s %s", from->name,
+             channels_last ? "nhwc" : "nchw");
+}
+
+const struct family_problems conv_problems = {
+    .family = FAMILY_conv,
+    .make = make_conv,
+    .table_count = 2 * sizeof cases / sizeof cases[0],
+    .make_listed = make_listed,
+};

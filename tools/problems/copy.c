@@ -1,0 +1,87 @@
+#include "kernels/copy.h"
+
+#include "tools/problems/make.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WORK 32768 /* elements that make a task */
+
+static void add_operands(struct maker *maker, const struct copy_params *p)
+{
+    enum dtype dtype = moved_dtype(p->element_bytes);
+    struct operand *x = add_input(maker, "x", dtype), *y = add_output(maker, "y", dtype);
+    x->fill = FILL_BITS;
+    y->bound.bits = true;
+    x->at.offset = p->input_offset;
+    y->at.offset = p->output_offset;
+    for (int i = 0; i < p->rank; i++) {
+        strided_axis(&x->at, p->dims[i], p->input_strides[i]);
+        strided_axis(&y->at, p->dims[i], p->output_strides[i]);
+    }
+    strided_pairs(&x->at, p->element_bytes);
+    strided_pairs(&y->at, p->element_bytes);
+}
+
+/* Such that no element lies before the pointer. */
+static int64_t make_offset(struct maker *maker, int rank, const int64_t *dims, const int64_t *strides)
+{
+    int64_t offset = random_once_in(&maker->random, 2) ? 0 : random_between(&maker->random, 1, 9);
+    for (int i = 0; i < rank; i++)
+        offset += strides[i] < 0 && dims[i] > 0 ? -strides[i] * (dims[i] - 1) : 0;
+    return offset;
+}
+
+static void make_copy(struct maker *maker)
+{
+    struct copy_params *p = make_params(maker, sizeof *p);
+    int64_t *sizes[MAX_RANK];
+    p->rank = (int)random_below(&maker->random, 7);
+    p->element_bytes = 1u << random_below(&maker->random, 5);
+    for (int i = 0; i < p->rank; i++) {
+        p->dims[i] = make_size(maker, 20);
+        sizes[i] = &p->dims[i];
+    }
+    if (p->rank > 0)
+        make_fit_tasks(maker, p->rank, sizes, 1, WORK);
+    if (p->rank > 0 && random_once_in(&maker->random, 30))
+        p->dims[random_below(&maker->random, p->rank)] = 0;
+    make_strides(maker, LAYOUT_READ, p->rank, p->dims, p->input_strides);
+    make_strides(maker, LAYOUT_ANY, p->rank, p->dims, p->output_strides);
+    p->input_offset = make_offset(maker, p->rank, p->dims, p->input_strides);
+    p->output_offset = make_offset(maker, p->rank, p->dims, p->output_strides);
+    if (random_once_in(&maker->random, 2))
+        copy_merge_axes(p);
+    add_operands(maker, p);
+    describe(maker, " of %u bytes", p->element_bytes);
+    describe_numbers(maker, "dims", p->rank, p->dims);
+    describe_numbers(maker, "from", p->rank, p->input_strides);
+    describe_numbers(maker, "to", p->rank, p->output_strides);
+    describe(maker, " offsets=%lld,%lld", (long long)p->input_offset, (long long)p->output_offset);
+}
+
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+static const char *const names[] = {"straight", "nchw to nhwc", "half of the channels"};
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    enum { CHANNELS = 64, AREA = 56 * 56 };
+    int64_t channels = index == 2 ? CHANNELS / 2 : CHANNELS;
+    struct copy_params *p = make_params(maker, sizeof *p);
+    *p = (struct copy_params){.rank = 2,
+                              .dims = {AREA, channels},
+                              .input_strides = {index == 1 ? 1 : CHANNELS, index == 1 ? AREA : 1},
+                              .output_strides = {channels, 1},
+                              .element_bytes = 4};
+    copy_merge_axes(p);
+    add_operands(maker, p);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "copy %s", names[index]);
+}
+
+const struct family_problems copy_problems = {
+    .family = FAMILY_copy,
+    .make = make_copy,
+    .table_count = sizeof names / sizeof names[0],
+    .make_listed = make_listed,
+};

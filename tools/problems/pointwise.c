@@ -1,0 +1,201 @@
+#include "tools/problems/programs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WORK 16384 /* elements that make a task */
+
+/* --- types --------------------------------------------------------------------------------------------------- */
+
+static enum dtype type_of_class(struct maker *maker, enum pointwise_class class, bool written)
+{
+    switch (class) {
+    case CLASS_F32:
+        if (random_once_in(&maker->random, 2))
+            return DTYPE_F32;
+        return make_dtype(maker, DTYPES(DTYPE_F16, DTYPE_BF16, DTYPE_F8E4M3FN, DTYPE_F8E4M3FNUZ, DTYPE_F8E5M2,
+                                        DTYPE_F8E5M2FNUZ, DTYPE_F4E2M1, DTYPE_F8E8M0));
+    case CLASS_F64:
+        return DTYPE_F64;
+    case CLASS_U64:
+        return DTYPE_U64;
+    default:
+        return make_dtype(maker, DTYPES(DTYPE_I64, DTYPE_I32, DTYPE_I16, DTYPE_I8, DTYPE_U8, DTYPE_U16, DTYPE_U32,
+                                        DTYPE_I4, DTYPE_U4, DTYPE_I2, DTYPE_U2, written ? DTYPE_I64 : DTYPE_BOOL));
+    }
+}
+
+/* Types of several elements a byte are stored in order. */
+static void choose_strides(struct maker *maker, enum dtype dtype, bool written, const struct pointwise_builder *p,
+                           int64_t *strides)
+{
+    enum layout_choice choice = written ? LAYOUT_ANY : LAYOUT_READ;
+    if (dtype_bits(dtype) < 8)
+        choice = written ? LAYOUT_C : LAYOUT_ANY;
+    make_strides(maker, choice, p->rank, p->dims, strides);
+    for (int i = 0; i < p->rank && !written; i++)
+        strides[i] = random_once_in(&maker->random, 8) ? 0 : strides[i];
+}
+
+static void add_input_of(struct program *program, enum pointwise_class class)
+{
+    int64_t strides[MAX_RANK];
+    enum dtype dtype = type_of_class(program->maker, class, false);
+    choose_strides(program->maker, dtype, false, program->params, strides);
+    program_input(program, dtype, strides);
+}
+
+/* --- programs ------------------------------------------------------------------------------------------------ */
+
+static enum pointwise_opcode any_opcode(struct random *random)
+{
+    return (enum pointwise_opcode)random_below(random, POINTWISE_OPCODE_COUNT);
+}
+
+static enum pointwise_class class_for(struct random *random, enum pointwise_opcode opcode)
+{
+    enum pointwise_class class;
+    do
+        class = random_once_in(random, 3) ? CLASS_F32 : (enum pointwise_class)random_below(random, CLASS_COUNT);
+    while (!opcode_takes(opcode, class));
+    return class;
+}
+
+/* One instruction on operands of its class, as an elementwise operator is. */
+static void write_single(struct program *program)
+{
+    struct random *random = &program->maker->random;
+    enum pointwise_opcode opcode = any_opcode(random);
+    enum pointwise_class class = class_for(random, opcode);
+    for (int i = 0; i < pointwise_arity(opcode); i++)
+        add_input_of(program, opcode == POINTWISE_SELECT && i == 0 ? CLASS_I64 : class);
+    if (pointwise_arity(opcode) == 1 && random_once_in(random, 4))
+        add_input_of(program, class);
+    program_random_code(program, opcode, class);
+}
+
+static void write_chain(struct program *program)
+{
+    struct random *random = &program->maker->random;
+    for (int64_t i = random_between(random, 1, 4); i > 0; i--)
+        add_input_of(program, class_for(random, POINTWISE_MOVE));
+    for (int64_t i = random_between(random, 2, 7); i > 0 && !program_is_full(program); i--) {
+        enum pointwise_opcode opcode = any_opcode(random);
+        program_random_code(program, opcode, class_for(random, opcode));
+    }
+}
+
+static bool is_truth(const struct pointwise_builder *p, int reg)
+{
+    for (int i = 0; i < p->instruction_count; i++) {
+        enum pointwise_opcode opcode = (enum pointwise_opcode)p->code[i].opcode;
+        if (p->code[i].target == reg)
+            return opcode == POINTWISE_TO_BOOL || opcode == POINTWISE_LOGICAL_NOT || opcode == POINTWISE_LOGICAL_AND ||
+                   opcode == POINTWISE_LOGICAL_OR || opcode == POINTWISE_LOGICAL_XOR ||
+                   (opcode >= POINTWISE_EQUAL && opcode <= POINTWISE_IS_INF);
+    }
+    return false;
+}
+
+static void add_output_of(struct program *program, int reg)
+{
+    struct maker *maker = program->maker;
+    struct pointwise_builder *p = program->params;
+    int64_t strides[MAX_RANK];
+    enum pointwise_class class = (enum pointwise_class)program->classes[reg];
+    enum dtype dtype = type_of_class(maker, class, true);
+    if (class == CLASS_I64 && is_truth(p, reg) && random_once_in(&maker->random, 2))
+        dtype = DTYPE_BOOL;
+    choose_strides(maker, dtype, true, p, strides);
+    program_output(program, dtype, reg, strides);
+    struct pointwise_operand *out = &p->operands[p->input_count + p->output_count - 1];
+    out->saturate = random_once_in(&maker->random, 2);
+    out->rounding = (uint8_t)random_below(&maker->random, 3);
+}
+
+/* --- numbers ------------------------------------------------------------------------------------------------- */
+
+static void choose_numbers(struct maker *maker)
+{
+    struct problem *problem = maker->problem;
+    bool small = random_once_in(&maker->random, 3);
+    for (int i = 0; i < problem->input_count; i++) {
+        struct operand *in = &problem->inputs[i];
+        if (random_once_in(&maker->random, 3) && dtype_is_float(in->dtype)) {
+            in->low = -20;
+            in->high = 20;
+        }
+        if (small && dtype_is_signed_integer(in->dtype) && dtype_bits(in->dtype) >= 8) {
+            in->low = -8;
+            in->high = 70;
+        }
+        if (dtype_bits(in->dtype) < 8 && dtype_is_float(in->dtype))
+            in->fill = FILL_NUMBERS;
+    }
+}
+
+static void make_pointwise(struct maker *maker)
+{
+    int64_t dims[MAX_RANK], *sizes[MAX_RANK];
+    int rank = (int)random_between(&maker->random, 1, 4);
+    for (int i = 0; i < rank; i++) {
+        dims[i] = make_size(maker, 80);
+        sizes[i] = &dims[i];
+    }
+    maker->large = maker->large && random_once_in(&maker->random, 3);
+    if (maker->large)
+        make_fit_tasks(maker, rank, sizes, 1, WORK);
+    else
+        make_fit(maker, rank, sizes, 1, 0, 700);
+    struct program program = program_begin(maker, rank, dims);
+    if (random_once_in(&maker->random, 3))
+        write_chain(&program);
+    else
+        write_single(&program);
+    add_output_of(&program, program.registers - 1);
+    if (random_once_in(&maker->random, 5))
+        add_output_of(&program, (int)random_below(&maker->random, program.registers));
+    const struct pointwise_params *params = program_build(&program, true);
+    program_operands(maker, params, 0);
+    maker->problem->params = params;
+    maker->problem->in_place = program_in_place(params, 0, 0);
+    choose_numbers(maker);
+    describe_program(maker, params);
+}
+
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    enum pointwise_opcode opcode;
+} cases[] = {
+    {"add", POINTWISE_ADD},   {"mul", POINTWISE_MUL},         {"relu", POINTWISE_RELU},
+    {"exp", POINTWISE_EXP},   {"sigmoid", POINTWISE_SIGMOID}, {"hswish", POINTWISE_HARD_SWISH},
+    {"gelu", POINTWISE_GELU}, {"tanh", POINTWISE_TANH},
+};
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    static const int64_t dims[] = {128 * 1536}, strides[] = {1};
+    struct program program = program_begin(maker, 1, dims);
+    enum pointwise_opcode opcode = cases[index].opcode;
+    int operands[2] = {0};
+    for (int i = 0; i < pointwise_arity(opcode); i++)
+        operands[i] = program_input(&program, DTYPE_F32, strides);
+    int result = program_code(&program, opcode, CLASS_F32, operands[0], operands[1], 0, 0, 0);
+    program_output(&program, DTYPE_F32, result, strides);
+    const struct pointwise_params *params = program_build(&program, true);
+    program_operands(maker, params, 0);
+    for (int i = 0; i < maker->problem->input_count; i++)
+        maker->problem->inputs[i].fill = FILL_NUMBERS;
+    maker->problem->params = params;
+    snprintf(maker->problem->name, sizeof maker->problem->name, "pointwise %s", cases[index].name);
+}
+
+const struct family_problems pointwise_problems = {
+    .family = FAMILY_pointwise,
+    .make = make_pointwise,
+    .table_count = sizeof cases / sizeof cases[0],
+    .make_listed = make_listed,
+    .share = 12,
+};

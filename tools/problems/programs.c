@@ -1,0 +1,350 @@
+#include "tools/problems/programs.h"
+
+#include <string.h>
+
+/* --- making one ---------------------------------------------------------------------------------------------- */
+
+struct program program_begin(struct maker *maker, int rank, const int64_t *dims)
+{
+    struct program program = {.maker = maker, .params = make_room(maker, 1, sizeof *program.params)};
+    program.params->rank = rank;
+    memcpy(program.params->dims, dims, (size_t)rank * sizeof *dims);
+    return program;
+}
+
+bool program_is_full(const struct program *program)
+{
+    return program->registers + 4 > POINTWISE_MAX_REGISTERS ||
+           program->params->instruction_count + 4 > POINTWISE_MAX_INSTRUCTIONS;
+}
+
+static int add_register(struct program *program, enum pointwise_class class)
+{
+    program->classes[program->registers] = (uint8_t) class;
+    return program->registers++;
+}
+
+static void set_operand(struct program *program, int index, enum dtype dtype, int reg, const int64_t *strides)
+{
+    struct pointwise_operand *operand = &program->params->operands[index];
+    *operand = (struct pointwise_operand){.dtype = (uint8_t)dtype, .reg = (uint8_t)reg, .saturate = true};
+    memcpy(operand->strides, strides, (size_t)program->params->rank * sizeof *strides);
+}
+
+int program_input(struct program *program, enum dtype dtype, const int64_t *strides)
+{
+    int reg = add_register(program, pointwise_class_of(dtype));
+    set_operand(program, program->params->input_count++, dtype, reg, strides);
+    return reg;
+}
+
+static bool is_predicate(enum pointwise_opcode opcode)
+{
+    return opcode >= POINTWISE_EQUAL && opcode <= POINTWISE_IS_INF;
+}
+
+static enum pointwise_class class_made(enum pointwise_opcode opcode, enum pointwise_class class)
+{
+    static const uint8_t conversions[] = {CLASS_F32, CLASS_F64, CLASS_I64, CLASS_U64, CLASS_I64};
+    if (opcode >= POINTWISE_TO_F32 && opcode <= POINTWISE_TO_BOOL)
+        return (enum pointwise_class)conversions[opcode - POINTWISE_TO_F32];
+    return is_predicate(opcode) ? CLASS_I64 : class;
+}
+
+int program_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class, int a, int b, int c,
+                 double p, double q)
+{
+    int target = add_register(program, class_made(opcode, class));
+    program->params->code[program->params->instruction_count++] =
+        (struct pointwise_instruction){.opcode = (uint8_t)opcode,
+                                       .class = (uint8_t) class,
+                                       .target = (uint8_t)target,
+                                       .a = (uint8_t)a,
+                                       .b = (uint8_t)b,
+                                       .c = (uint8_t)c,
+                                       .immediate = {p, q}};
+    return target;
+}
+
+void program_output(struct program *program, enum dtype dtype, int reg, const int64_t *strides)
+{
+    set_operand(program, program->params->input_count + program->params->output_count++, dtype, reg, strides);
+}
+
+bool opcode_takes(enum pointwise_opcode opcode, enum pointwise_class class)
+{
+    bool floating = class <= CLASS_F64;
+    if ((opcode >= POINTWISE_FLOOR && opcode <= POINTWISE_ERF) || opcode == POINTWISE_IS_NAN ||
+        opcode == POINTWISE_IS_INF || (opcode >= POINTWISE_LEAKY_RELU && opcode <= POINTWISE_GELU_TANH))
+        return floating;
+    if (opcode >= POINTWISE_LOGICAL_NOT && opcode <= POINTWISE_SHIFT_RIGHT)
+        return !floating;
+    return true;
+}
+
+bool instruction_divides(const struct pointwise_instruction *code)
+{
+    return code->class >= CLASS_I64 &&
+           (code->opcode == POINTWISE_DIV || code->opcode == POINTWISE_MOD || code->opcode == POINTWISE_FMOD);
+}
+
+int program_convert(struct program *program, int reg, enum pointwise_class class)
+{
+    enum pointwise_class from = (enum pointwise_class)program->classes[reg];
+    if (from == class)
+        return reg;
+    return program_code(program, (enum pointwise_opcode)(POINTWISE_TO_F32 + (int)class), from, reg, 0, 0, 0, 0);
+}
+
+/* --- random instructions ------------------------------------------------------------------------------------- */
+
+/* Immediates that the opcode means something with. */
+static void choose_immediates(struct random *random, enum pointwise_opcode opcode, double *p, double *q)
+{
+    *p = random_real(random, 0.1, 1.5);
+    *q = random_real(random, 0.1, 1.5);
+    if (opcode == POINTWISE_CONSTANT)
+        *p = (double)random_between(random, -20, 20) / 4;
+    if (opcode == POINTWISE_CLAMP) {
+        *p = (double)random_between(random, -3, 0);
+        *q = (double)random_between(random, 0, 6);
+    }
+    if (opcode == POINTWISE_IS_INF) {
+        *p = (double)random_below(random, 2);
+        *q = (double)random_below(random, 2);
+    }
+}
+
+int program_random_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class)
+{
+    struct random *random = &program->maker->random;
+    int operands[3] = {0};
+    for (int i = 0; i < pointwise_arity(opcode); i++) {
+        bool chooses = opcode == POINTWISE_SELECT && i == 0;
+        int reg = (int)(random_once_in(random, 2) ? program->registers - 1 : random_below(random, program->registers));
+        operands[i] = program_convert(program, reg, chooses ? CLASS_I64 : class);
+    }
+    double p, q;
+    choose_immediates(random, opcode, &p, &q);
+    const struct pointwise_instruction divides = {.opcode = (uint8_t)opcode, .class = (uint8_t) class};
+    if (instruction_divides(&divides) && !random_once_in(random, 8)) { /* odd divisors: no fault */
+        int one = program_code(program, POINTWISE_CONSTANT, class, 0, 0, 0, 1, 0);
+        operands[1] = program_code(program, POINTWISE_BIT_OR, class, operands[1], one, 0, 0, 0);
+    }
+    return program_code(program, opcode, class, operands[0], operands[1], operands[2], p, q);
+}
+
+/* --- operands and text --------------------------------------------------------------------------------------- */
+
+static void place(struct operand *operand, const struct pointwise_params *p, int index)
+{
+    for (int i = 0; i < p->rank; i++)
+        strided_axis(&operand->at, p->dims[i], p->operands[index].strides[i]);
+}
+
+const struct pointwise_params *program_build(const struct program *program, bool merge)
+{
+    struct pointwise_params *params =
+        pointwise_build(program->params, make_room(program->maker, 1, sizeof(struct pointwise_room)));
+    if (merge)
+        pointwise_merge_axes(params);
+    return params;
+}
+
+void program_operands(struct maker *maker, const struct pointwise_params *p, int first)
+{
+    for (int i = first; i < p->input_count; i++) {
+        struct operand *in = add_input(maker, "operand", (enum dtype)p->operands[i].dtype);
+        place(in, p, i);
+        make_numbers(maker, in);
+    }
+    for (int i = p->input_count; i < p->input_count + p->output_count; i++)
+        place(add_output(maker, "y", (enum dtype)p->operands[i].dtype), p, i);
+}
+
+uint32_t program_in_place(const struct pointwise_params *p, int first, int own_inputs)
+{
+    uint32_t inputs = 0;
+    const struct pointwise_operand *out = &p->operands[p->input_count];
+    unsigned bits = dtype_bits((enum dtype)out->dtype);
+    for (int i = first; i < p->input_count && p->output_count == 1 && bits >= 8; i++)
+        if (dtype_bits((enum dtype)p->operands[i].dtype) == bits &&
+            memcmp(p->operands[i].strides, out->strides, (size_t)p->rank * sizeof out->strides[0]) == 0)
+            inputs |= 1u << (own_inputs + i - first);
+    return inputs;
+}
+
+void describe_program(struct maker *maker, const struct pointwise_params *p)
+{
+    static const char *const classes[] = {"f32", "f64", "i64", "u64"};
+    describe_numbers(maker, "space", p->rank, p->dims);
+    for (int i = 0; i < p->input_count; i++) {
+        describe(maker, "; r%d = %s", i, dtype_name((enum dtype)p->operands[i].dtype));
+        describe_numbers(maker, "strides", p->rank, p->operands[i].strides);
+    }
+    for (int i = 0; i < p->instruction_count; i++) {
+        const struct pointwise_instruction *code = &pointwise_code(p)[i];
+        const int operands[] = {code->a, code->b, code->c};
+        describe(maker, "; r%d = %s.%s", code->target, pointwise_name((enum pointwise_opcode)code->opcode),
+                 classes[code->class]);
+        for (int j = 0; j < pointwise_arity((enum pointwise_opcode)code->opcode); j++)
+            describe(maker, " r%d", operands[j]);
+        if (code->immediate[0] != 0 || code->immediate[1] != 0)
+            describe(maker, " (%g, %g)", code->immediate[0], code->immediate[1]);
+    }
+    for (int i = p->input_count; i < p->input_count + p->output_count; i++) {
+        describe(maker, "; %s = r%d", dtype_name((enum dtype)p->operands[i].dtype), p->operands[i].reg);
+        describe_numbers(maker, "strides", p->rank, p->operands[i].strides);
+    }
+}
+
+/* --- epilogues ----------------------------------------------------------------------------------------------- */
+
+bool wants_epilogue(struct maker *maker)
+{
+    return random_once_in(&maker->random, 2);
+}
+
+/* What a form of epilogue is made of. */
+struct form {
+    bool scale, bias, activation, residual, other, requantise;
+    enum dtype cast; /* NONE: as the results */
+};
+
+static struct form choose_form(struct maker *maker)
+{
+    struct random *random = &maker->random;
+    struct form form = {
+        .scale = random_once_in(random, 3),
+        .bias = random_once_in(random, 2),
+        .activation = random_once_in(random, 2),
+        .residual = random_once_in(random, 3),
+        .other = random_once_in(random, 6),
+        .requantise = random_once_in(random, 6),
+    };
+    if (random_once_in(random, 6))
+        form.cast = make_dtype(maker, DTYPES(DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_F32));
+    return form;
+}
+
+/* Strides of an operand that is repeated along all axes but some. */
+static void strides_along(struct maker *maker, int rank, const int64_t *dims, int channel, int64_t *strides)
+{
+    make_strides(maker, LAYOUT_ANY, rank, dims, strides);
+    for (int i = 0; i < rank; i++)
+        if (channel >= 0 ? i != channel : random_once_in(&maker->random, 2))
+            strides[i] = 0;
+    if (channel >= 0)
+        strides[channel] = random_once_in(&maker->random, 4) ? 2 : 1;
+}
+
+/* Beside results in f32, half types save memory. */
+static enum dtype choose_type(struct maker *maker, enum dtype results)
+{
+    bool half = results == DTYPE_F32 && random_once_in(&maker->random, 6);
+    return half ? make_dtype(maker, DTYPES(DTYPE_F16, DTYPE_BF16)) : results;
+}
+
+static int add_activation(struct program *program, int reg)
+{
+    static const enum pointwise_opcode floating[] = {POINTWISE_RELU,       POINTWISE_CLAMP,     POINTWISE_LEAKY_RELU,
+                                                     POINTWISE_HARD_SWISH, POINTWISE_SIGMOID,   POINTWISE_SWISH,
+                                                     POINTWISE_GELU,       POINTWISE_GELU_TANH, POINTWISE_HARD_SIGMOID,
+                                                     POINTWISE_TANH,       POINTWISE_ELU,       POINTWISE_MISH};
+    static const enum pointwise_opcode any[] = {POINTWISE_RELU, POINTWISE_CLAMP, POINTWISE_ABS, POINTWISE_NEG};
+    struct random *random = &program->maker->random;
+    enum pointwise_class class = (enum pointwise_class)program->classes[reg];
+    enum pointwise_opcode opcode =
+        class <= CLASS_F64 ? floating[random_below(random, 12)] : any[random_below(random, 4)];
+    double p, q;
+    choose_immediates(random, opcode, &p, &q);
+    return program_code(program, opcode, class, reg, 0, 0, p, q);
+}
+
+/* round(x * scale) + zero point, within the type. */
+static int requantise(struct program *program, int reg, bool is_signed)
+{
+    struct random *random = &program->maker->random;
+    double low = is_signed ? -128 : 0, zero = low + (double)random_below(random, 256);
+    reg = program_convert(program, reg, CLASS_F32);
+    int scale = program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, random_real(random, 1, 20), 0);
+    reg = program_code(program, POINTWISE_MUL, CLASS_F32, reg, scale, 0, 0, 0);
+    reg = program_code(program, POINTWISE_ROUND, CLASS_F32, reg, 0, 0, 0, 0);
+    int point = program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, zero, 0);
+    reg = program_code(program, POINTWISE_ADD, CLASS_F32, reg, point, 0, 0, 0);
+    reg = program_code(program, POINTWISE_CLAMP, CLASS_F32, reg, 0, 0, low, low + 255);
+    return program_code(program, POINTWISE_TO_I64, CLASS_F32, reg, 0, 0, 0, 0);
+}
+
+static int combine(struct program *program, enum pointwise_opcode opcode, int reg, int with)
+{
+    enum pointwise_class class = (enum pointwise_class)program->classes[reg];
+    return program_code(program, opcode, class, reg, program_convert(program, with, class), 0, 0, 0);
+}
+
+/* The code of a form; the registers of its operands, in the order of their use. */
+static enum dtype write_form(struct program *program, const struct form *form, const int *operands, int *result)
+{
+    static const enum pointwise_opcode others[] = {POINTWISE_SUB, POINTWISE_MUL, POINTWISE_MAX, POINTWISE_MIN};
+    enum dtype dtype = (enum dtype)program->params->operands[0].dtype;
+    int reg = 0;
+    if (form->scale)
+        reg = combine(program, POINTWISE_MUL, reg, *operands++);
+    if (form->bias)
+        reg = combine(program, POINTWISE_ADD, reg, *operands++);
+    if (form->other)
+        reg = combine(program, others[random_below(&program->maker->random, 4)], reg, *operands++);
+    bool late = random_once_in(&program->maker->random, 2);
+    if (form->activation && !late)
+        reg = add_activation(program, reg);
+    if (form->residual)
+        reg = combine(program, POINTWISE_ADD, reg, *operands++);
+    if (form->activation && late)
+        reg = add_activation(program, reg);
+    if (form->requantise) {
+        dtype = make_dtype(program->maker, DTYPES(DTYPE_U8, DTYPE_I8));
+        reg = requantise(program, reg, dtype == DTYPE_I8);
+    } else if (form->cast != DTYPE_NONE) {
+        dtype = form->cast;
+        reg = program_convert(program, reg, pointwise_class_of(dtype));
+    }
+    *result = program->params->instruction_count
+                  ? reg
+                  : program_code(program, POINTWISE_MOVE, (enum pointwise_class)program->classes[0], 0, 0, 0, 0, 0);
+    return dtype;
+}
+
+const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel)
+{
+    struct problem *problem = maker->problem;
+    struct form form = choose_form(maker);
+    struct program program = program_begin(maker, rank, dims);
+    enum dtype results = problem->outputs[0].dtype;
+    int64_t strides[MAX_RANK], y[MAX_RANK];
+    int operands[4], count = 0, result;
+    problem->own_inputs = problem->input_count;
+    problem->results = problem->outputs[0];
+    problem->output_count = 0;
+    make_strides(maker, LAYOUT_C, rank, dims, strides);
+    make_strides(maker, LAYOUT_ANY, rank, dims, y);
+    program_input(&program, results, strides);
+    for (int i = 0; i < form.scale + form.bias + form.other; i++) {
+        bool by_channel = i < form.scale + form.bias && !random_once_in(&maker->random, 4);
+        strides_along(maker, rank, dims, by_channel ? channel : -1, strides);
+        operands[count++] = program_input(&program, choose_type(maker, results), strides);
+    }
+    if (form.residual) {
+        make_strides(maker, LAYOUT_ANY, rank, dims, strides);
+        operands[count++] =
+            program_input(&program, choose_type(maker, results), random_once_in(&maker->random, 2) ? y : strides);
+    }
+    enum dtype dtype = write_form(&program, &form, operands, &result);
+    program_output(&program, dtype, result, y);
+    const struct pointwise_params *params = program_build(&program, false);
+    program_operands(maker, params, 1);
+    problem->in_place = program_in_place(params, 1, problem->own_inputs);
+    problem->epilogue = params;
+    describe(maker, " | epilogue");
+    describe_program(maker, params);
+    return params;
+}

@@ -1,0 +1,145 @@
+#include "kernels/recurrent.h"
+
+#include "tools/problems/make.h"
+
+#include <math.h>
+
+static const char *const activations[] = {"relu",  "tanh",        "sigmoid",     "affine",
+                                          "leaky", "thresholded", "scaled_tanh", "hard_sigmoid",
+                                          "elu",   "softsign",    "softplus"};
+
+/* Mostly those that keep states small; the others may let them grow with the steps. */
+static struct recurrent_function make_function(struct maker *maker)
+{
+    static const enum recurrent_activation bounded[] = {ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_HARD_SIGMOID,
+                                                        ACTIVATION_SOFTSIGN, ACTIVATION_SCALED_TANH};
+    enum recurrent_activation kind = bounded[random_below(&maker->random, 5)];
+    if (random_once_in(&maker->random, 4))
+        kind = (enum recurrent_activation)random_below(&maker->random, ACTIVATION_COUNT);
+    if (kind == ACTIVATION_THRESHOLDED_RELU) /* jumps: no bound on errors */
+        kind = ACTIVATION_RELU;
+    return (struct recurrent_function){kind, (float)random_real(&maker->random, 0.2, 0.5),
+                                       (float)random_real(&maker->random, 0.2, 0.6)};
+}
+
+static void choose_sizes(struct maker *maker, struct recurrent_params *p)
+{
+    p->directions = random_between(&maker->random, 1, 2);
+    p->steps = make_size(maker, 12);
+    p->batch = make_size(maker, 6);
+    p->hidden = make_size(maker, 40);
+    int64_t gates = recurrent_gates(p);
+    make_fit(maker, 4, (int64_t *const[]){&p->steps, &p->batch, &p->hidden, &p->hidden},
+             p->directions * p->hidden * gates, 0, 400000);
+    int64_t units = gates * p->hidden, row = p->directions * p->hidden;
+    bool batch_first = random_once_in(&maker->random, 2);
+    p->x_step = batch_first ? units : p->batch * units;
+    p->x_batch = batch_first ? p->steps * units : units;
+    p->y_step = batch_first ? row : p->batch * row;
+    p->y_batch = batch_first ? p->steps * row : p->hidden;
+    p->y_direction = batch_first ? p->hidden : p->batch * p->hidden;
+    p->state_direction = batch_first ? p->hidden : p->batch * p->hidden;
+    p->state_batch = batch_first ? row : p->hidden;
+}
+
+static struct operand *add_optional(struct maker *maker, const char *name, enum dtype dtype, bool present)
+{
+    return present ? add_input(maker, name, dtype) : add_absent(maker, name, false);
+}
+
+/* Weights small enough that an error does not grow from step to step. */
+static void add_weights(struct maker *maker, const struct recurrent_params *p)
+{
+    int64_t units = recurrent_gates(p) * p->hidden;
+    struct operand *x = add_input(maker, "x", p->dtype), *weights = add_input(maker, "weights", p->dtype);
+    strided_axis(&x->at, p->directions, p->steps * p->batch * units);
+    strided_axis(&x->at, p->steps, p->x_step);
+    strided_axis(&x->at, p->batch, p->x_batch);
+    strided_axis(&x->at, units, 1);
+    strided_contiguous(&weights->at, 3, (int64_t[]){p->directions, units, p->hidden});
+    weights->constant = true;
+    weights->high = 0.8 / (double)p->hidden;
+    weights->low = -weights->high;
+    struct operand *bias = add_optional(maker, "bias", p->dtype, random_once_in(&maker->random, 2));
+    strided_contiguous(&bias->at, 2, (int64_t[]){p->directions, 2 * units});
+    bias->constant = true;
+}
+
+static void place_states(struct strided *at, const struct recurrent_params *p)
+{
+    strided_axis(at, p->directions, p->state_direction);
+    strided_axis(at, p->batch, p->state_batch);
+    strided_axis(at, p->hidden, 1);
+}
+
+static void add_states(struct maker *maker, const struct recurrent_params *p)
+{
+    bool is_lstm = p->cell == RECURRENT_LSTM;
+    struct operand *lengths = add_optional(maker, "lengths", DTYPE_I32, random_once_in(&maker->random, 2));
+    strided_axis(&lengths->at, p->batch, 1);
+    lengths->fill = FILL_WHOLE;
+    lengths->high = (double)(random_once_in(&maker->random, 12) ? -1 : p->steps);
+    lengths->low = lengths->high < 0 ? -1 : 0;
+    place_states(&add_optional(maker, "initial_h", p->dtype, random_once_in(&maker->random, 2))->at, p);
+    place_states(&add_optional(maker, "initial_c", p->dtype, is_lstm && random_once_in(&maker->random, 2))->at, p);
+    struct operand *peepholes =
+        add_optional(maker, "peepholes", p->dtype, is_lstm && random_once_in(&maker->random, 2));
+    strided_contiguous(&peepholes->at, 2, (int64_t[]){p->directions, 3 * p->hidden});
+    peepholes->constant = true;
+    peepholes->low = -0.3;
+    peepholes->high = 0.3;
+}
+
+static void add_results(struct maker *maker, const struct recurrent_params *p)
+{
+    static const char *const names[] = {"y", "last_h", "last_c"};
+    int absent = (int)random_below(&maker->random, 6);
+    for (int i = 0; i < 3; i++) {
+        if (i == absent || (i == 2 && p->cell != RECURRENT_LSTM)) {
+            add_absent(maker, names[i], true);
+            continue;
+        }
+        struct operand *output = add_output(maker, names[i], p->dtype);
+        if (i > 0)
+            place_states(&output->at, p);
+        if (i == 0) {
+            strided_axis(&output->at, p->steps, p->y_step);
+            strided_axis(&output->at, p->directions, p->y_direction);
+            strided_axis(&output->at, p->batch, p->y_batch);
+            strided_axis(&output->at, p->hidden, 1);
+        }
+        output->bound.largest = 64 + 16 * (double)p->steps + 2 * sqrt((double)p->hidden);
+        output->bound.absolute = p->dtype == DTYPE_F32 ? 1e-6 : 1e-15;
+    }
+}
+
+static void make_recurrent(struct maker *maker)
+{
+    static const char *const cells[] = {"rnn", "gru", "lstm"};
+    struct recurrent_params *p = make_params(maker, sizeof *p);
+    p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64));
+    p->cell = (enum recurrent_cell)random_below(&maker->random, 3);
+    p->reverse = random_once_in(&maker->random, 2);
+    p->couple_forget = random_once_in(&maker->random, 3);
+    p->linear_before_reset = random_once_in(&maker->random, 2);
+    p->clip = random_once_in(&maker->random, 3) ? random_real(&maker->random, 0.5, 2) : (double)INFINITY;
+    choose_sizes(maker, p);
+    describe(maker, " %s %s directions=%lld steps=%lld batch=%lld hidden=%lld", cells[p->cell], dtype_name(p->dtype),
+             (long long)p->directions, (long long)p->steps, (long long)p->batch, (long long)p->hidden);
+    describe(maker, " reverse=%d couple_forget=%d linear_before_reset=%d clip=%g batch_first=%d", p->reverse,
+             p->couple_forget, p->linear_before_reset, p->clip, p->x_batch > p->x_step);
+    for (int d = 0; d < 2; d++)
+        for (int i = 0; i < 3; i++) {
+            struct recurrent_function *f = &p->functions[d][i];
+            *f = make_function(maker);
+            describe(maker, " %s(%g,%g)", activations[f->kind], (double)f->alpha, (double)f->beta);
+        }
+    add_weights(maker, p);
+    add_states(maker, p);
+    add_results(maker, p);
+    describe(maker, " inputs=");
+    for (int i = 0; i < maker->problem->input_count; i++)
+        describe(maker, "%d", !maker->problem->inputs[i].absent);
+}
+
+const struct family_problems recurrent_problems = {.family = FAMILY_recurrent, .make = make_recurrent};

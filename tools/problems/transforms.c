@@ -1,0 +1,71 @@
+/* Determinants and Fourier transforms. */
+#include "kernels/det.h"
+#include "kernels/dft.h"
+#include "tools/problems/make.h"
+
+#include <math.h>
+
+static void make_det(struct maker *maker)
+{
+    struct det_params *p = make_params(maker, sizeof *p);
+    p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64));
+    p->n = random_between(&maker->random, 1, 7);
+    p->batch = make_size(maker, 40);
+    make_fit_tasks(maker, 1, (int64_t *const[]){&p->batch}, 1 + p->n * p->n * p->n, 18000);
+    struct operand *x = add_input(maker, "x", p->dtype), *y = add_output(maker, "y", p->dtype);
+    strided_contiguous(&x->at, 3, (int64_t[]){p->batch, p->n, p->n});
+    strided_contiguous(&y->at, 1, &p->batch);
+    /* Elements lie in [-2, 2): Hadamard's bound of the determinant, about. */
+    double unit = p->dtype == DTYPE_F32 ? 0x1p-23 : 0x1p-52, n = (double)p->n;
+    y->bound.absolute = unit * 16 * n * pow(1.5 * sqrt(n), n);
+    describe(maker, " %s batch=%lld n=%lld", dtype_name(p->dtype), (long long)p->batch, (long long)p->n);
+}
+
+const struct family_problems det_problems = {.family = FAMILY_det, .make = make_det};
+
+/* exp(-2 pi i k / length) */
+static void give_roots(struct maker *maker, int64_t length)
+{
+    struct operand *roots = add_input(maker, "roots", DTYPE_F64);
+    double *given = make_room(maker, (size_t)length * 2, sizeof *given);
+    for (int64_t k = 0; k < length; k++) {
+        double angle = 2 * 3.14159265358979323846 * (double)k / (double)length;
+        given[2 * k] = cos(angle);
+        given[2 * k + 1] = -sin(angle);
+    }
+    strided_contiguous(&roots->at, 2, (int64_t[]){length, 2});
+    roots->constant = true;
+    roots->fill = FILL_GIVEN;
+    roots->given = given;
+}
+
+static void make_dft(struct maker *maker)
+{
+    struct dft_params *p = make_params(maker, sizeof *p);
+    enum dtype dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64));
+    p->dtype = (uint8_t)dtype;
+    p->outer = make_size(maker, 20);
+    p->inner = random_once_in(&maker->random, 2) ? 1 : make_size(maker, 10);
+    p->length = make_size(maker, 130);
+    make_fit_tasks(maker, 3, (int64_t *const[]){&p->outer, &p->inner, &p->length}, 1, 4600);
+    p->inverse = random_once_in(&maker->random, 2);
+    p->half = random_once_in(&maker->random, 4);
+    p->parts = p->half ? 2 : (int)random_between(&maker->random, 1, 2);
+    p->parts_out = p->half ? 1 : 2;
+    p->count = p->half ? p->length / 2 + 1 : p->length;
+    if (random_once_in(&maker->random, 3))
+        p->count = random_between(&maker->random, 1, 2 * p->length);
+    p->bins = random_once_in(&maker->random, 2) ? p->length : p->length / 2 + 1;
+    struct operand *x = add_input(maker, "x", dtype);
+    strided_contiguous(&x->at, 4, (int64_t[]){p->outer, p->count, p->inner, p->parts});
+    give_roots(maker, p->length);
+    struct operand *y = add_output(maker, "y", dtype);
+    strided_contiguous(&y->at, 4, (int64_t[]){p->outer, p->bins, p->inner, p->parts_out});
+    y->bound.largest = 32;
+    y->bound.absolute = dtype == DTYPE_F32 ? 1e-5 : 1e-14;
+    describe(maker, " %s outer=%lld count=%lld inner=%lld length=%lld bins=%lld parts=%d,%d inverse=%d half=%d",
+             dtype_name(dtype), (long long)p->outer, (long long)p->count, (long long)p->inner, (long long)p->length,
+             (long long)p->bins, p->parts, p->parts_out, p->inverse, p->half);
+}
+
+const struct family_problems dft_problems = {.family = FAMILY_dft, .make = make_dft};
