@@ -32,6 +32,7 @@ struct value *rig_input(struct rig *rig, int rank, const int64_t *dims)
 {
     struct value *input = graph_add_value(rig->graph, name_of(rig, 'i'), rig->dtype, rank, dims);
     memcpy(rig->input_dims[rig->input_count], input->dims, sizeof input->dims);
+    ck_assert_int_lt(rig->input_count, RIG_MOST);
     return rig->inputs[rig->input_count++] = input;
 }
 
@@ -125,6 +126,7 @@ void rig_split(struct rig *rig, struct value *a, int64_t axis, int count, struct
 
 void rig_output(struct rig *rig, struct value *output)
 {
+    ck_assert_int_lt(rig->output_count, RIG_MOST);
     rig->outputs[rig->output_count++] = output;
 }
 
@@ -189,7 +191,7 @@ static void expect_same(const infer_tensor *a, const infer_tensor *b, double tol
 
 static void run_both(struct rig *rig, double tolerance)
 {
-    infer_tensor inputs[4], outputs[2][4];
+    infer_tensor inputs[RIG_MOST], outputs[2][RIG_MOST];
     struct running running[2];
     memset(inputs, 0, sizeof inputs);
     memset(outputs, 0, sizeof outputs);

@@ -327,7 +327,7 @@ void run_steps(const struct segment *segment, const void *const *inputs, void *c
 static void compare_runs(const struct segment *before, const struct segment *after, struct region *region, int run)
 {
     const struct graph *graph = before->graph;
-    void *inputs[4], *outputs[2][4];
+    void *inputs[RIG_MOST], *outputs[2][RIG_MOST];
     uint64_t state = (uint64_t)run;
     for (int i = 0; i < graph->input_count; i++) {
         const struct value *input = graph->inputs[i];

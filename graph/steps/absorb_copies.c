@@ -42,7 +42,7 @@ struct absorption {
     /* By id of a root, of which the pass adds none: its values are views. */
     struct traffic *traffic;
     struct life *lives;
-    struct root_steps index; /* lists in no order, and some steps of them are gone */
+    struct root_steps index; /* lists of readers, and others, in no order; some of them are gone */
     /* Bytes alive, by step: of the roots, and what the step itself adds to them and takes off. */
     struct peak sums;
     int64_t *own;
@@ -344,7 +344,6 @@ static bool move_writing(struct absorption *a, int maker, int index, const struc
     struct traffic *traffic = &a->traffic[target->id];
     if (traffic->writers == 1)
         traffic->last_writer = maker;
-    join_lists(a, made, target);
     return true;
 }
 
