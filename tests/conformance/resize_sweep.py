@@ -1,7 +1,7 @@
-"""Sweeps Resize and Upsample against ONNX Runtime: every mode, coordinate transformation and rounding, by scales from 0.1
-to 5.9 and by sizes from 1 to 200, for axes of 1 to 200 elements. Not a pixel may differ, but for what REASONS lists.
+"""Sweeps Resize and Upsample against ONNX Runtime: every mode, coordinate transformation and rounding, by scales from
+0.1 to 5.9 and by sizes from 1 to 200, for axes of 1 to 200 elements. Not a pixel may differ, but for what REASONS lists.
 
-A part of it takes a minute; `--full` takes all axes, scales and sizes.
+A part of it takes ten seconds; `--full`, which takes all axes, scales and sizes, half an hour.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def floats(name, shape):
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-# --- theirs -------------------------------------------------------------------------------------------------------------
+# --- theirs -----------------------------------------------------------------------------------------------------------
 
 
 def reference(sweep, axis, cases):
@@ -92,11 +92,14 @@ def reference(sweep, axis, cases):
     model = model_of([sweep.node("x", "y", "amount")], inputs, [floats("y", None)], sweep.constants(), sweep.opset)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     dtype = np.float32 if sweep.by == "scales" else np.int64
-    return [session.run(None, {"x": axis[None, None, None, :length], "amount": np.array([1, 1, 1, amount], dtype)})[0].ravel()
-            for length, amount in cases]
+    results = []
+    for length, amount in cases:
+        feed = {"x": axis[None, None, None, :length], "amount": np.array([1, 1, 1, amount], dtype)}
+        results.append(session.run(None, feed)[0].ravel())
+    return results
 
 
-# --- ours ---------------------------------------------------------------------------------------------------------------
+# --- ours -------------------------------------------------------------------------------------------------------------
 
 
 def constant(name, numbers, kind):
@@ -105,8 +108,8 @@ def constant(name, numbers, kind):
 
 def many(sweep, cases):
     """One model for all cases: parts of the axis, resized, and laid end to end."""
-    nodes, constants = [], sweep.constants() + [constant("zero", [0], TensorProto.INT64),
-                                                constant("last", [3], TensorProto.INT64)]
+    nodes, constants = [], sweep.constants()
+    constants += [constant("zero", [0], TensorProto.INT64), constant("last", [3], TensorProto.INT64)]
     kind = TensorProto.FLOAT if sweep.by == "scales" else TensorProto.INT64
     for length in sorted({length for length, _ in cases}):
         constants.append(constant(f"length{length}", [length], TensorProto.INT64))
@@ -130,7 +133,7 @@ def ours(sweep, axis, cases, tools, folder):
     return np.load(folder / "out" / "output_0.npy").ravel()
 
 
-# --- comparing ----------------------------------------------------------------------------------------------------------
+# --- comparing --------------------------------------------------------------------------------------------------------
 
 
 def exact_neighbours(sweep, length, size):
@@ -149,7 +152,8 @@ def exact_neighbours(sweep, length, size):
         above, below = i, 1
     else:
         above, below = (2 * i + 1) * length - size, 2 * size
-    index = {"floor": above // below, "ceil": -(-above // below), "round_prefer_ceil": (2 * above + below) // (2 * below),
+    index = {"floor": above // below, "ceil": -(-above // below),
+             "round_prefer_ceil": (2 * above + below) // (2 * below),
              "round_prefer_floor": -((below - 2 * above) // (2 * below))}[rounding]
     return np.clip(index, 0, length - 1)
 
