@@ -55,8 +55,10 @@ static number combined(const struct scatter_params *p, enum dtype dtype, number 
     }
 }
 
-static void scatter_whole(const struct problem *problem, const struct operands *operands, number *const *values)
+static void scatter_whole(const struct problem *problem, const struct operands *operands, number *const *values,
+                          int64_t (*dims)[MAX_RANK])
 {
+    (void)dims;
     const struct scatter_params *p = problem->params;
     enum dtype dtype = problem->inputs[0].dtype;
     int64_t words = p->at.element_bytes == 16 ? 2 : 1, elements = p->data_elements * words;

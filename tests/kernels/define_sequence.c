@@ -228,8 +228,10 @@ static void run_sequence(struct cell *cell, number *const *values)
     }
 }
 
-static void recurrent_whole(const struct problem *problem, const struct operands *operands, number *const *values)
+static void recurrent_whole(const struct problem *problem, const struct operands *operands, number *const *values,
+                            int64_t (*dims)[MAX_RANK])
 {
+    (void)dims;
     const struct recurrent_params *p = problem->params;
     struct cell *cell = calloc(1, sizeof *cell);
     if (!cell)

@@ -40,10 +40,11 @@ void harness_run(struct harness *harness);
 
 /* What an output of a problem without epilogue is, by the words of its family's header, in plain loops. Either an
  * element at a time (`at`: its indices along the operand's axes), of which some are asked for where there are many; or
- * all elements of all outputs, each in C order (NULL: nobody asks). */
+ * all elements of all outputs, each in C order (NULL: nobody asks), and dimensions of outputs that the run sizes. */
 struct definition {
     number (*element)(const struct problem *problem, const struct operands *operands, int output, const int64_t *at);
-    void (*whole)(const struct problem *problem, const struct operands *operands, number *const *values);
+    void (*whole)(const struct problem *problem, const struct operands *operands, number *const *values,
+                  int64_t (*dims)[MAX_RANK]);
     double (*cost)(const struct problem *problem); /* operations an element; NULL: few */
     bool (*covers)(const struct problem *problem); /* NULL: all */
 };

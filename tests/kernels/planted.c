@@ -224,19 +224,14 @@ static void run_product(const struct kernel_plan *plan, const struct kernel_call
         take_columns(plan, call, task);
 }
 
+/* The formatter never agrees with itself on this list. */
+/* clang-format off */
 #define PRODUCTS(X)                                                                                       \
-    X(NO_BUG)                                                                                             \
-    X(READS_PAST)                                                                                         \
-    X(READS_BEFORE)                                                                                       \
-    X(READS_ALIGNED)                                                                                      \
-    X(WRITES_PAST)                                                                                        \
-    X(WRITES_BETWEEN)                                                                                     \
-    X(WRITES_INPUT)                                                                                       \
-    X(WRONG_STRIDE)                                                                                       \
-    X(WRONG_EPILOGUE_OPERAND)                                                                             \
-    X(TASKS_DISAGREE)                                                                                     \
-    X(TASKS_REPEAT) X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT) X(WORKSPACE_UNSET) X(WORKSPACE_PAST) \
-        X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) X(PHASE_TOO_EARLY)
+    X(NO_BUG) X(READS_PAST) X(READS_BEFORE) X(READS_ALIGNED) X(WRITES_PAST) X(WRITES_BETWEEN)             \
+    X(WRITES_INPUT) X(WRONG_STRIDE) X(WRONG_EPILOGUE_OPERAND) X(TASKS_DISAGREE) X(TASKS_REPEAT)           \
+    X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT) X(WORKSPACE_UNSET) X(WORKSPACE_PAST) X(SHARED_UNSET) \
+    X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) X(PHASE_TOO_EARLY)
+/* clang-format on */
 
 #define PRODUCT_PLAN(bug)                                                                               \
     static bool plan_##bug(const void *params, const struct kernel_facts *facts, struct region *region, \

@@ -20,28 +20,38 @@ static void choose_sizes(struct maker *maker, struct gather_params *p, int64_t g
         make_fit(maker, p->components, sizes, 1, 0, 40);
 }
 
+/* Axes that indices name lie outside of those that points count, or inside. */
+static void choose_data_strides(struct maker *maker, enum layout_choice choice, struct gather_params *p)
+{
+    int64_t dims[2 * MAX_RANK], strides[2 * MAX_RANK];
+    bool outside = random_once_in(&maker->random, 2);
+    int axes = outside ? 0 : p->rank, points = outside ? p->components : 0;
+    for (int i = 0; i < p->rank; i++)
+        dims[points + i] = p->data_strides[i] ? p->dims[i] : 1;
+    for (int j = 0; j < p->components; j++)
+        dims[axes + j] = p->axis_dims[j];
+    make_strides(maker, choice, p->rank + p->components, dims, strides);
+    for (int i = 0; i < p->rank; i++)
+        p->data_strides[i] *= strides[points + i];
+    for (int j = 0; j < p->components; j++)
+        p->axis_strides[j] = strides[axes + j];
+}
+
 void make_addressing(struct maker *maker, struct gather_params *p, enum layout_choice choice)
 {
-    int64_t dims[2 * MAX_RANK], strides[2 * MAX_RANK], index_dims[MAX_RANK + 1], index_strides[MAX_RANK + 1];
+    int64_t dims[MAX_RANK + 1], strides[MAX_RANK + 1];
     choose_sizes(maker, p, 16384);
     for (int i = 0; i < p->rank; i++) { /* an axis along which the data is the same is one of indices alone */
-        bool addresses = random_once_in(&maker->random, 2), indexed = random_once_in(&maker->random, 2);
+        bool addresses = !random_once_in(&maker->random, 3), indexed = random_once_in(&maker->random, 2);
         p->data_strides[i] = addresses;
-        p->index_strides[i] = indexed || !addresses;
-        dims[i] = addresses ? p->dims[i] : 1;
-        index_dims[i] = p->index_strides[i] ? p->dims[i] : 1;
+        p->index_strides[i] = (indexed || !addresses) && p->components > 0;
+        dims[i] = p->index_strides[i] ? p->dims[i] : 1;
     }
-    for (int j = 0; j < p->components; j++)
-        dims[p->rank + j] = p->axis_dims[j];
-    index_dims[p->rank] = p->components ? p->components : 1;
-    make_strides(maker, choice, p->rank + p->components, dims, strides);
-    make_strides(maker, LAYOUT_C, p->rank + 1, index_dims, index_strides);
-    for (int i = 0; i < p->rank; i++) {
-        p->data_strides[i] *= strides[i];
-        p->index_strides[i] *= p->components ? index_strides[i] : 0;
-    }
-    for (int j = 0; j < p->components; j++)
-        p->axis_strides[j] = strides[p->rank + j];
+    choose_data_strides(maker, choice, p);
+    dims[p->rank] = p->components ? p->components : 1;
+    make_strides(maker, LAYOUT_C, p->rank + 1, dims, strides);
+    for (int i = 0; i < p->rank; i++)
+        p->index_strides[i] *= strides[i];
     p->index_dtype = (uint8_t)make_dtype(maker, DTYPES(DTYPE_I32, DTYPE_I64));
 }
 

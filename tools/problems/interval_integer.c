@@ -129,11 +129,13 @@ static struct interval integer_range(const struct pointwise_instruction *code, c
                                      const struct interval *y)
 {
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
-    number p = truncl((number)code->immediate[0]), q = truncl((number)code->immediate[1]);
+    bool is_signed = code->class == CLASS_I64;
+    number p = interval_truncated((number)code->immediate[0], is_signed);
+    number q = interval_truncated((number)code->immediate[1], is_signed);
     struct interval result = interval_open;
     if (opcode == POINTWISE_MOVE)
         return *x;
-    if (opcode == POINTWISE_CLAMP)
+    if (opcode == POINTWISE_CLAMP && p <= q)
         result = (struct interval){.low = fminl(fmaxl(x->low, p), q), .high = fminl(fmaxl(x->high, p), q)};
     if (opcode == POINTWISE_RELU)
         result = (struct interval){.low = fmaxl(x->low, 0), .high = fmaxl(x->high, 0)};

@@ -10,6 +10,7 @@
 static void choose_numbers(struct maker *maker, struct operand *x)
 {
     make_numbers(maker, x);
+    x->odd_in = 8;
     if (random_once_in(&maker->random, 2))
         return;
     x->fill = FILL_WHOLE;

@@ -116,7 +116,7 @@ static struct operand *add_operand(struct operand *list, int *count, int most, c
         exit(1);
     }
     struct operand *operand = &list[(*count)++];
-    *operand = (struct operand){.name = name, .dtype = dtype, .low = -2, .high = 2};
+    *operand = (struct operand){.name = name, .dtype = dtype, .low = -2, .high = 2, .odd_in = 30};
     if (!dtype_is_float(dtype))
         operand->low = operand->high = 0;
     return operand;
@@ -174,7 +174,7 @@ void strided_pairs(struct strided *at, unsigned element_bytes)
 
 void make_numbers(struct maker *maker, struct operand *operand)
 {
-    bool plain = !dtype_is_float(operand->dtype) || random_once_in(&maker->random, 2);
+    bool plain = !dtype_is_float(operand->dtype) || random_once_in(&maker->random, 3);
     operand->fill = plain ? FILL_NUMBERS : maker->numbers;
 }
 

@@ -8,6 +8,7 @@
 struct maker {
     struct random random;
     struct region *region;
+    uint64_t index;    /* of the problem */
     bool large;        /* work for several tasks is wanted */
     enum fill numbers; /* of make_numbers: one kind of odd ones, since an overflow must not pass for an infinity */
     struct problem *problem;

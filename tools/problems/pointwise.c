@@ -20,7 +20,9 @@ static enum dtype type_of_class(struct maker *maker, enum pointwise_class class,
     case CLASS_U64:
         return DTYPE_U64;
     default:
-        return make_dtype(maker, DTYPES(DTYPE_I64, DTYPE_I32, DTYPE_I16, DTYPE_I8, DTYPE_U8, DTYPE_U16, DTYPE_U32,
+        if (random_once_in(&maker->random, 4))
+            return DTYPE_I64;
+        return make_dtype(maker, DTYPES(DTYPE_I32, DTYPE_I32, DTYPE_I16, DTYPE_I8, DTYPE_U8, DTYPE_U16, DTYPE_U32,
                                         DTYPE_I4, DTYPE_U4, DTYPE_I2, DTYPE_U2, written ? DTYPE_I64 : DTYPE_BOOL));
     }
 }
@@ -56,22 +58,34 @@ static enum pointwise_class class_for(struct random *random, enum pointwise_opco
 {
     enum pointwise_class class;
     do
-        class = random_once_in(random, 3) ? CLASS_F32 : (enum pointwise_class)random_below(random, CLASS_COUNT);
+        class = (enum pointwise_class)random_below(random, CLASS_COUNT);
     while (!opcode_takes(opcode, class));
     return class;
 }
 
-/* One instruction on operands of its class, as an elementwise operator is. */
-static void write_single(struct program *program)
+/* Pairs of an opcode and a class that it works on, in turn. */
+static enum pointwise_opcode opcode_in_turn(uint64_t turn, enum pointwise_class *class)
 {
-    struct random *random = &program->maker->random;
-    enum pointwise_opcode opcode = any_opcode(random);
-    enum pointwise_class class = class_for(random, opcode);
+    uint64_t pairs = 0, place;
+    for (int i = 0; i < POINTWISE_OPCODE_COUNT * CLASS_COUNT; i++)
+        pairs += opcode_takes((enum pointwise_opcode)(i / CLASS_COUNT), (enum pointwise_class)(i % CLASS_COUNT));
+    place = turn % pairs + 1;
+    for (int i = 0;; i++) {
+        *class = (enum pointwise_class)(i % CLASS_COUNT);
+        place -= opcode_takes((enum pointwise_opcode)(i / CLASS_COUNT), *class);
+        if (place == 0)
+            return (enum pointwise_opcode)(i / CLASS_COUNT);
+    }
+}
+
+/* One instruction on operands of its class, as an elementwise operator is. */
+static void write_single(struct program *program, uint64_t turn)
+{
+    enum pointwise_class class;
+    enum pointwise_opcode opcode = opcode_in_turn(turn, &class);
     for (int i = 0; i < pointwise_arity(opcode); i++)
         add_input_of(program, opcode == POINTWISE_SELECT && i == 0 ? CLASS_I64 : class);
-    if (pointwise_arity(opcode) == 1 && random_once_in(random, 4))
-        add_input_of(program, class);
-    program_random_code(program, opcode, class);
+    program_code_on(program, opcode, class, (const int[]){0, 1, 2});
 }
 
 static void write_chain(struct program *program)
@@ -118,9 +132,12 @@ static void add_output_of(struct program *program, int reg)
 static void choose_numbers(struct maker *maker)
 {
     struct problem *problem = maker->problem;
-    bool small = random_once_in(&maker->random, 3);
+    static const enum fill fills[] = {FILL_SPECIAL, FILL_SPECIAL, FILL_EXTREME, FILL_NUMBERS};
+    bool small = random_once_in(&maker->random, 2);
     for (int i = 0; i < problem->input_count; i++) {
         struct operand *in = &problem->inputs[i];
+        in->fill = fills[random_below(&maker->random, 4)];
+        in->odd_in = 3;
         if (random_once_in(&maker->random, 3) && dtype_is_float(in->dtype)) {
             in->low = -20;
             in->high = 20;
@@ -142,16 +159,16 @@ static void make_pointwise(struct maker *maker)
         dims[i] = make_size(maker, 80);
         sizes[i] = &dims[i];
     }
-    maker->large = maker->large && random_once_in(&maker->random, 3);
+    maker->large = maker->large && random_once_in(&maker->random, 10);
     if (maker->large)
         make_fit_tasks(maker, rank, sizes, 1, WORK);
     else
         make_fit(maker, rank, sizes, 1, 0, 700);
     struct program program = program_begin(maker, rank, dims);
-    if (random_once_in(&maker->random, 3))
+    if (maker->index % 3 == 0)
         write_chain(&program);
     else
-        write_single(&program);
+        write_single(&program, maker->index / 3 * 2 + maker->index % 3 - 1);
     add_output_of(&program, program.registers - 1);
     if (random_once_in(&maker->random, 5))
         add_output_of(&program, (int)random_below(&maker->random, program.registers));
@@ -197,5 +214,5 @@ const struct family_problems pointwise_problems = {
     .make = make_pointwise,
     .table_count = sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
-    .share = 12,
+    .share = 40,
 };

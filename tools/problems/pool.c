@@ -38,8 +38,10 @@ static void add_operands(struct maker *maker, const struct pool_params *p, bool 
     strided_image(&y->at, p->batch, p->channels, w->output, &p->y);
     if (p->kind == POOL_AVERAGE)
         y->bound.sum = 4 + 2 * sqrt((double)window_taps(w));
-    if (p->kind == POOL_LP)
+    if (p->kind == POOL_LP) {
         y->bound.relative = 16 + 2 * sqrt((double)window_taps(w));
+        y->bound.absolute = pow(p->dtype == DTYPE_F32 ? 0x1p-120 : 0x1p-1000, 1 / (double)p->power); /* underflow */
+    }
     if (indices) {
         struct operand *index = add_output(maker, "indices", DTYPE_I64);
         strided_image(&index->at, p->batch, p->channels, w->output, &p->y);
@@ -70,6 +72,9 @@ static void make_pool(struct maker *maker)
     add_operands(maker, p, indices);
     struct operand *x = &maker->problem->inputs[0];
     make_numbers(maker, x);
+    x->odd_in = 12;
+    if (p->kind == POOL_MAX && random_once_in(&maker->random, 3))
+        x->fill = FILL_SPECIAL;
     if (p->kind == POOL_LP && x->fill == FILL_EXTREME)
         x->fill = FILL_NUMBERS;
     describe(maker, " %s %s batch=%lld channels=%lld count_padding=%d power=%lld", kinds[p->kind], dtype_name(p->dtype),

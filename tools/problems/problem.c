@@ -35,11 +35,13 @@ void problem_make(const struct family_problems *family, uint64_t seed, uint64_t 
                   struct problem *problem)
 {
     static const enum fill fills[] = {FILL_SPECIAL, FILL_EXTREME};
-    struct maker maker = {
-        .random = random_for(random_for(seed, family->family).state, index), .region = region, .problem = problem};
+    struct maker maker = {.random = random_for(random_for(seed, family->family).state, index),
+                          .region = region,
+                          .index = index,
+                          .problem = problem};
     *problem = (struct problem){.family = family->family};
     maker.large = random_once_in(&maker.random, 4);
-    if (random_once_in(&maker.random, 3))
+    if (random_once_in(&maker.random, 2))
         maker.numbers = fills[random_below(&maker.random, 2)];
     describe(&maker, "%s", kernel_family_name(family->family));
     family->make(&maker);
@@ -195,11 +197,11 @@ static number any_integer(enum dtype dtype, struct random *random)
     uint64_t chosen = random_bits(random) >> (64 - bits);
     if (dtype == DTYPE_BOOL)
         return (number)(chosen & 1);
-    if (random_once_in(random, 8)) {
+    if (random_once_in(random, 4)) {
         bool is_signed = dtype_is_signed_integer(dtype);
-        uint64_t top = 1ull << (bits - 1);
-        const uint64_t ends[] = {0, is_signed ? top : ~0ull, is_signed ? top - 1 : ~0ull, ~0ull};
-        chosen = ends[random_below(random, 4)];
+        uint64_t top = 1ull << (bits - 1), all = ~0ull >> (64 - bits);
+        const uint64_t ends[] = {0, 1, is_signed ? 0 - top : all, is_signed ? top - 1 : all, is_signed ? ~0ull : all};
+        chosen = ends[random_below(random, 5)];
     }
     return dtype_is_signed_integer(dtype) ? number_of_signed(chosen) : (number)chosen;
 }
@@ -212,7 +214,7 @@ static number fill_number(const struct operand *operand, struct random *random)
         return (number)random_between(random, (int64_t)operand->low, (int64_t)operand->high);
     if (floating && operand->fill == FILL_EXTREME)
         return extreme_number(dtype, random);
-    if (floating && operand->fill == FILL_SPECIAL && random_once_in(random, 12))
+    if (floating && operand->fill == FILL_SPECIAL && random_once_in(random, operand->odd_in))
         return special_number(dtype, random);
     if (!floating && operand->low == 0 && operand->high == 0)
         return any_integer(dtype, random);

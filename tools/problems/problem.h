@@ -21,7 +21,7 @@ struct strided {
 enum fill {
     FILL_NUMBERS, /* numbers in [low, high); integers, where both are 0: any, and often the least and the greatest */
     FILL_WHOLE,   /* whole numbers in [low, high] */
-    FILL_SPECIAL, /* FILL_NUMBERS, with a NaN, an infinity, a zero of either sign or a denormal here and there */
+    FILL_SPECIAL, /* FILL_NUMBERS, but one in `odd_in` a NaN, an infinity, a zero of either sign or a denormal */
     FILL_EXTREME, /* finite numbers of any exponent */
     FILL_BITS,    /* any bits */
     FILL_GIVEN    /* `given` */
@@ -46,6 +46,7 @@ struct operand {
     bool constant; /* it is one in practice: weights */
     enum fill fill;
     double low, high;
+    int odd_in;
     const void *given; /* as many bytes as the operand spans */
     /* Outputs. */
     bool sized_by_run; /* output_dims says its true size, within `at`; the elements lie in C order then */

@@ -115,6 +115,21 @@ static void choose_immediates(struct random *random, enum pointwise_opcode opcod
     }
 }
 
+int program_code_on(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class,
+                    const int *operands)
+{
+    struct random *random = &program->maker->random;
+    const struct pointwise_instruction divides = {.opcode = (uint8_t)opcode, .class = (uint8_t) class};
+    double p, q;
+    int b = operands[1];
+    choose_immediates(random, opcode, &p, &q);
+    if (instruction_divides(&divides) && !random_once_in(random, 3)) { /* odd divisors: no fault */
+        int one = program_code(program, POINTWISE_CONSTANT, class, 0, 0, 0, 1, 0);
+        b = program_code(program, POINTWISE_BIT_OR, class, b, one, 0, 0, 0);
+    }
+    return program_code(program, opcode, class, operands[0], b, operands[2], p, q);
+}
+
 int program_random_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class)
 {
     struct random *random = &program->maker->random;
@@ -124,14 +139,7 @@ int program_random_code(struct program *program, enum pointwise_opcode opcode, e
         int reg = (int)(random_once_in(random, 2) ? program->registers - 1 : random_below(random, program->registers));
         operands[i] = program_convert(program, reg, chooses ? CLASS_I64 : class);
     }
-    double p, q;
-    choose_immediates(random, opcode, &p, &q);
-    const struct pointwise_instruction divides = {.opcode = (uint8_t)opcode, .class = (uint8_t) class};
-    if (instruction_divides(&divides) && !random_once_in(random, 8)) { /* odd divisors: no fault */
-        int one = program_code(program, POINTWISE_CONSTANT, class, 0, 0, 0, 1, 0);
-        operands[1] = program_code(program, POINTWISE_BIT_OR, class, operands[1], one, 0, 0, 0);
-    }
-    return program_code(program, opcode, class, operands[0], operands[1], operands[2], p, q);
+    return program_code_on(program, opcode, class, operands);
 }
 
 /* --- operands and text --------------------------------------------------------------------------------------- */

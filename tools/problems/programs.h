@@ -26,7 +26,10 @@ bool opcode_takes(enum pointwise_opcode opcode, enum pointwise_class class);
 bool instruction_divides(const struct pointwise_instruction *code);
 /* The value of a register as another class. */
 int program_convert(struct program *program, int reg, enum pointwise_class class);
-/* A random instruction on registers there are. */
+/* An instruction with immediates that suit it, on registers of the right classes. Divisors are rarely zero. */
+int program_code_on(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class,
+                    const int *operands);
+/* The same on any registers there are. */
 int program_random_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class);
 
 /* The parameters; `merge`: with as few axes as can be, as kernels of the family pointwise get them. */
