@@ -13,7 +13,9 @@ struct harness {
     int64_t only; /* the one problem to try; -1: all */
     int problems; /* a kernel */
     bool quiet;   /* about what is right */
+    bool silent;  /* about what is wrong too */
     int64_t passed, failed;
+    char last[400]; /* what was last found wrong */
 };
 
 /* A kernel on one problem: every plan that facts lead to, operands behind fences on either side, tasks in different
@@ -28,6 +30,10 @@ struct finding {
 };
 bool harness_try(const struct kernel *kernel, const struct expectation *expectation, const struct fences *fences,
                  uint64_t seed, struct region *region, struct finding *finding);
+
+/* Whether it touches nothing that is not its own, on either side of its operands; the text says what. */
+bool harness_survives(const struct kernel *kernel, const struct problem *problem, const struct operands *operands,
+                      const struct fences *fences, struct region *region, char *text, size_t room);
 
 /* Kernels that are one code built for several sets of instructions: names that agree up to their last part, which is
  * not `reference`. They must give the same bits. */
