@@ -200,6 +200,9 @@ START_TEST(nearest_by_scales_goes_by_single_precision)
                   29, 29, 30, 30, 31, 31, 32, 32, 32, 33, 33, 34, 34, 35, 35, 35, 36, 36, 37, 37, 37, 38, 38, 39, 39);
     EXPECT_PIXELS(resized("align_corners", "floor", 5, 2.3f, 0), 0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4);
     EXPECT_PIXELS(resized("tf_half_pixel_for_nn", "ceil", 4, 0.6f, 0), 1, 3);
+    EXPECT_PIXELS(resized("half_pixel", "floor", 6, 0.2f, 0), 2);
+    EXPECT_PIXELS(resized("pytorch_half_pixel", "floor", 6, 0.2f, 0), 0);
+    EXPECT_PIXELS(resized("pytorch_half_pixel", "floor", 6, 0.4f, 0), 0, 3);
 }
 END_TEST
 
@@ -265,6 +268,20 @@ START_TEST(a_region_ends_inside)
 }
 END_TEST
 
+/* 1 + (5 - 1) * (-0.25 + 1.75 i / 7): -1 at first and 6 in the end. Values from ONNX Runtime. */
+START_TEST(what_lies_outside_is_nothing)
+{
+    const float roi[] = {0, -0.25f, 1, 1.5f}, x[] = {1, 2, 3, 4, 5}, want[] = {-7, 1, 2, 3, 4, 5, -7, -7};
+    const int64_t sizes[] = {1, 8};
+    const struct attribute attributes[] = {ATTRIBUTE_TEXT("nearest_mode", "floor"),
+                                           ATTRIBUTE_TEXT("coordinate_transformation_mode", "tf_crop_and_resize"),
+                                           ATTRIBUTE_F("extrapolation_value", -7)};
+    struct test_tensor in[] = {F32(x, 2, 1, 5), F32(roi, 1, 4), ABSENT, I64(sizes, 1, 2)}, out[1];
+    RUN_OP(in, out, .op = "Resize", ATTRIBUTES(attributes));
+    expect_f32(&out[0], want, 0, 2, (int64_t)1, (int64_t)8);
+}
+END_TEST
+
 Suite *ops_resize_suite(void)
 {
     Suite *suite = suite_create("ops_resize");
@@ -285,6 +302,7 @@ Suite *ops_resize_suite(void)
     tcase_add_test(tests, nearest_leaves_a_shape_that_stays);
     tcase_add_test(tests, nearest_of_old_rounds_up_where_it_shrinks);
     tcase_add_test(tests, a_region_ends_inside);
+    tcase_add_test(tests, what_lies_outside_is_nothing);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -33,6 +33,19 @@ START_TEST(slices_of_slices_are_one)
 }
 END_TEST
 
+/* Its second output, which nobody asked for, is none of an Identity's. */
+START_TEST(a_dropout_that_makes_the_result)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_op1(&rig, "Neg", rig_open_input(&rig, DIMS(2, 3)));
+    struct value *outputs[2] = {graph_add_value(rig.graph, "y", DTYPE_NONE, -1, NULL), NULL};
+    graph_add_node(rig.graph, op_find("", "Dropout"), NEWEST_OPSET, "y", 1, &x, 2, outputs, 0, NULL);
+    rig_output(&rig, outputs[0]);
+    rig_expect(&rig, "Neg Identity", "Neg Identity", 0);
+}
+END_TEST
+
 START_TEST(a_slice_of_everything_is_nothing)
 {
     struct rig rig;
@@ -403,6 +416,7 @@ Suite *passes_tidy_suite(void)
     Suite *suite = suite_create("passes_tidy");
     TCase *slices = tcase_create("slices");
     tcase_add_test(slices, slices_of_slices_are_one);
+    tcase_add_test(slices, a_dropout_that_makes_the_result);
     tcase_add_test(slices, a_slice_of_everything_is_nothing);
     tcase_add_test(slices, parts_put_together_again_are_the_whole);
     tcase_add_test(slices, concats_of_concats_are_one);

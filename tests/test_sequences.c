@@ -473,6 +473,55 @@ START_TEST(loops_take_no_sequences)
 }
 END_TEST
 
+/* As many elements as a node has operands, and one more. */
+START_TEST(sequences_have_a_longest)
+{
+    static const float nothing[] = {0};
+    static const int64_t zeros[ANY_COUNT + 1] = {0};
+    for (int more = 0; more < 2; more++)
+        for (int kind = 0; kind < 3; kind++) {
+            struct rig rig;
+            rig_begin(&rig);
+            struct value *x = input(&rig, DTYPE_F32, 2);
+            struct value *inputs[2] = {x, kind == 1 ? numbers(&rig, ANY_COUNT + more, zeros) : NULL};
+            struct value *s = op(&rig, "SplitToSequence", inputs[1] ? 2 : 1, inputs, 0, NULL);
+            if (kind == 2 && more)
+                s = op2(&rig, "SequenceInsert", s, x);
+            output(&rig, op1(&rig, "SequenceLength", s));
+            infer_tensor in = f32_tensor(nothing, 2, kind == 1 ? 0 : kind == 2 ? ANY_COUNT : ANY_COUNT + more, 0);
+            if (more) {
+                rig_refuse(&rig, &in, kind == 2 ? "more than 32767 tensors" : "32768 tensors is not supported");
+                continue;
+            }
+            struct running r = rig_start(&rig, 0);
+            infer_tensor result = {0};
+            run_well(r.context, &in, 1, &result, 1);
+            ck_assert_int_eq(*(const int64_t *)result.data, ANY_COUNT);
+            running_end(&r, &rig.maker);
+        }
+}
+END_TEST
+
+/* A body of 40 nodes for each of 32767 elements would be more than a million. */
+START_TEST(a_body_for_too_many_elements)
+{
+    static const float nothing[] = {0};
+    struct rig rig;
+    rig_begin(&rig);
+    struct graph *graph = graph_create(&rig.maker.region, "body");
+    struct value *a = graph_add_value(graph, "a", DTYPE_F32, -1, NULL), *y = a;
+    for (int i = 0; i < 40; i++)
+        y = make_node1(graph, "Neg", fresh(&rig, "step"), y);
+    graph_set_inputs(graph, 1, &a);
+    graph_set_outputs(graph, 1, &y);
+    const struct attribute body = {.name = "body", .kind = ATTRIBUTE_GRAPH, .graph = graph};
+    struct value *s = op1(&rig, "SplitToSequence", input(&rig, DTYPE_F32, 2));
+    output(&rig, op1(&rig, "SequenceLength", op(&rig, "SequenceMap", 1, &s, 1, &body)));
+    rig_refuse(&rig, (infer_tensor[]){f32_tensor(nothing, 2, ANY_COUNT, 0)},
+               "its body of 40 nodes for 32767 tensors takes too many");
+}
+END_TEST
+
 /* A few thousand insertions would make lists of as many squared. */
 START_TEST(lists_have_a_limit)
 {
@@ -507,6 +556,8 @@ Suite *sequences_suite(void)
     tcase_add_test(tests, elements_that_do_not_fit_are_refused);
     tcase_add_test(tests, loops_take_no_sequences);
     tcase_add_test(tests, lists_have_a_limit);
+    tcase_add_test(tests, sequences_have_a_longest);
+    tcase_add_test(tests, a_body_for_too_many_elements);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -255,6 +255,8 @@ enum status rewrite_as(struct rewriter *r, struct node *node, const struct op *o
     const struct node old = *node;
     r->context->changed = true;
     node->op = op;
+    while (node->output_count > op->max_outputs && !node->outputs[node->output_count - 1]) /* a Dropout's mask */
+        node->output_count--;
     node->version = NEWEST_OPSET;
     node->inputs = new_inputs;
     node->input_count = input_count;
