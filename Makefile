@@ -1,6 +1,7 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
+# make bench-compile, bench-memory: instructions to make programs, memory to run them
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -23,11 +24,12 @@ ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 # The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
 IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
-                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/compile/*.c runtime/*.c formats/*.c))
+                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 PROBLEM_SOURCES := $(wildcard tools/problems/*.c)
 TEST_SOURCES := $(wildcard tests/*.c)
+RANDOM_GRAPHS = $(call object,$(wildcard tests/random_*.c))
 KERNEL_TEST_SOURCES := $(wildcard tests/kernels/*.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -36,8 +38,9 @@ IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
-.PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner check-kernels \
-        check-demo check-conformance check-models demo bench bench-memory install format format-check clean
+.PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
+        check-kernels check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -106,8 +109,8 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=thread_pool
-	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=runtime
+	for suite in thread_pool weights runtime runtime_threads runtime_weights runtime_packs; do \
+	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
 FUZZ_SECONDS ?= 10
@@ -115,7 +118,7 @@ FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 .PHONY: fuzz check-fuzz
 fuzz check-fuzz:
 	$(MAKE) BUILD=build-fuzz CC=clang OPT=-O1 WERROR= SANITIZE=address,undefined,fuzzer-no-link $(addprefix run-fuzz-,$(FUZZERS))
-$(BUILD)/fuzz_passes: $(BUILD)/obj/tests/random_graph.o
+$(BUILD)/fuzz_passes: $(RANDOM_GRAPHS)
 $(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(IMPORT_LIBRARIES) -lm
@@ -124,6 +127,19 @@ run-fuzz-%: $(BUILD)/fuzz_%
 	@$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -artifact_prefix=$(BUILD)/ $(BUILD)/corpus/$* $(wildcard tests/data/$*) 2>$(BUILD)/fuzz_$*.log || \
 	    { tail -n 60 $(BUILD)/fuzz_$*.log; exit 1; }
 	@echo "fuzz_$*: $$(grep -o 'Done [0-9]* runs in [0-9]* second' $(BUILD)/fuzz_$*.log)s, nothing found"
+
+# That no output of any model changes by a bit from one build to another: tests/output_hashes.py. AGAINST is a record.
+AGAINST ?= $(BUILD)/output_hashes.txt
+.PHONY: hash-outputs compare-outputs check-hashes
+hash-outputs: $(TOOLS) $(BUILD)/hash_graphs
+	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --record $(BUILD)/output_hashes.txt
+compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
+	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
+check-hashes: $(TOOLS) $(BUILD)/hash_graphs
+	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+$(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 # The planner's properties on 100,000 random instances; `make unit` takes 3,000.
 check-planner: $(BUILD)/check
@@ -145,8 +161,26 @@ check-demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	$(PYTHON) tests/demo/run.py --tools $(BUILD)
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
+# Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
+check-resize: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
+# ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.
+check-damage: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+# Needs valgrind, which counts.
+bench-open: $(TOOLS) $(BUILD)/open_model
+	$(PYTHON) tests/models/bench_open.py --tools $(BUILD)
+$(BUILD)/open_model: $(call object,tests/models/open_model.c tools/shapes.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+# Instructions, counted by valgrind: the same on each run.
+bench-compile: $(BUILD)/bench-compile $(TOOLS)
+	$(PYTHON) tests/compile/bench_compile.py --tools $(BUILD)
+$(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python

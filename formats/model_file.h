@@ -9,6 +9,8 @@ struct model_metadata {
     const char *name, *producer, *description; /* never NULL */
     int count;                                 /* of the key-value pairs */
     const char *const *keys, *const *values;
+    int pass_count; /* of the passes that the graph has been through, by name in their order */
+    const char *const *passes;
 };
 
 struct model_read_options {

@@ -1,4 +1,3 @@
-#include "formats/hash.h"
 #include "formats/model_file_writer.h"
 
 #include <stdlib.h>
@@ -7,6 +6,11 @@
 static enum status no_memory(const struct model_writer *w)
 {
     return error_set(w->error, STATUS_OUT_OF_MEMORY, "out of memory while writing the model");
+}
+
+static uint64_t file_checksum(const void *bytes, size_t size)
+{
+    return model_checksum(MODEL_FORMAT_VERSION, bytes, size);
 }
 
 void model_append(struct model_writer *w, struct model_list *list, const void *item, size_t bytes)
@@ -91,7 +95,7 @@ static enum status number_strings(struct model_writer *w)
 uint32_t model_tensor_index(struct model_writer *w, const void *data, size_t bytes)
 {
     if (w->collecting) {
-        struct tensor_use use = {.data = data, .bytes = bytes, .checksum = xxh64(data, bytes, 0)};
+        struct tensor_use use = {.data = data, .bytes = bytes, .checksum = file_checksum(data, bytes)};
         model_append(w, &w->tensor_uses, &use, sizeof use);
         return 0;
     }
@@ -182,7 +186,7 @@ static size_t place_sections(const struct model_writer *w, uint32_t count, struc
             .version = type->version, .flags = type->flags, .offset = offset, .bytes = w->sections[i].bytes};
         memcpy(table->type, type->type, sizeof table->type);
         if (!(type->flags & SECTION_IN_PARTS))
-            table->checksum = xxh64(w->sections[i].items, w->sections[i].bytes, 0);
+            table->checksum = file_checksum(w->sections[i].items, w->sections[i].bytes);
         head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
         end = offset + w->sections[i].bytes;
         table++;
@@ -196,10 +200,10 @@ static void fill_head(const struct model_writer *w, uint32_t count, const struct
         .format_version = MODEL_FORMAT_VERSION,
         .section_count = count,
         .file_bytes = table[count - 1].offset + table[count - 1].bytes,
-        .table_checksum = xxh64(table, count * sizeof *table, 0),
+        .table_checksum = file_checksum(table, count * sizeof *table),
     };
     memcpy(header.magic, MODEL_MAGIC, sizeof header.magic);
-    header.header_checksum = xxh64(&header, offsetof(struct model_header, header_checksum), 0);
+    header.header_checksum = file_checksum(&header, offsetof(struct model_header, header_checksum));
     memcpy(head, &header, sizeof header);
     memcpy(head + sizeof header, table, count * sizeof *table);
     for (int i = 0; i < SECTION_WEIGHTS; i++)

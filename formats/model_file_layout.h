@@ -2,6 +2,7 @@
 #ifndef INFER_FORMATS_MODEL_FILE_LAYOUT_H
 #define INFER_FORMATS_MODEL_FILE_LAYOUT_H
 
+#include "formats/hash.h"
 #include "formats/model_file.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -11,13 +12,14 @@ _Static_assert(sizeof(float) == 4, "lists of floats are used as they lie");
 
 #define MODEL_MAGIC "\x89INF\r\n\x1a\n"
 #define MODEL_MAGIC_BYTES 8
-#define MODEL_FORMAT_VERSION 1
-#define MODEL_NONE UINT32_MAX /* an index of nothing */
+#define MODEL_FORMAT_VERSION 2 /* that is written; older ones are read */
+#define MODEL_NONE UINT32_MAX  /* an index of nothing */
 
 /* In the order in which they are written. */
 enum model_section {
     SECTION_STRINGS,
     SECTION_METADATA,
+    SECTION_PASSES,
     SECTION_OPERATORS,
     SECTION_SYMBOLS,
     SECTION_GRAPHS,
@@ -65,6 +67,12 @@ struct section_record {
     uint64_t bytes;
     uint64_t checksum;
 };
+
+/* Of everything in a file of that version. */
+static inline uint64_t model_checksum(uint32_t format_version, const void *bytes, size_t size)
+{
+    return format_version == 1 ? xxh64(bytes, size, 0) : xxh3(bytes, size);
+}
 
 /* Fields called name, key, domain, ... are indices of strings. */
 struct metadata_record { /* then pairs of key and value */

@@ -1,4 +1,3 @@
-#include "formats/hash.h"
 #include "formats/model_file_reader.h"
 
 #include <string.h>
@@ -23,6 +22,18 @@ struct graph_reader {
 static enum status no_memory(const struct model_reader *r)
 {
     return error_set(r->error, STATUS_OUT_OF_MEMORY, "out of memory while reading it");
+}
+
+static enum status read_names(const struct model_reader *r, const uint8_t *indices, size_t count,
+                              const char *const **result)
+{
+    const char **names = region_array(r->region, count + 1, sizeof *names);
+    if (!names)
+        return no_memory(r);
+    for (size_t i = 0; i < count; i++)
+        TRY(model_name(r, load_u32(indices + i * sizeof(uint32_t)), &names[i]));
+    *result = names;
+    return STATUS_OK;
 }
 
 /* --- tensors ------------------------------------------------------------------------------------------------------ */
@@ -68,7 +79,7 @@ static enum status check_tensor(const struct model_reader *r, uint32_t index, si
     if (!model_all_zero(weights->bytes + free_from, (size_t)tensor.offset - free_from))
         return INVALID(r, "there are stray bytes before tensor %u '%s', between %s and %s", index,
                        tensor_name(r, index), grouped(base + free_from).text, grouped(base + tensor.offset).text);
-    if (xxh64(weights->bytes + tensor.offset, (size_t)tensor.bytes, 0) != tensor.checksum)
+    if (reader_checksum(r, weights->bytes + tensor.offset, (size_t)tensor.bytes) != tensor.checksum)
         return INVALID(r, "tensor %u '%s' (bytes %s to %s) does not match its checksum: the file is damaged", index,
                        tensor_name(r, index), grouped(base + tensor.offset).text,
                        grouped(base + tensor.offset + tensor.bytes).text);
@@ -380,14 +391,8 @@ static enum status read_sources(struct model_reader *r, uint32_t count, struct n
 {
     const uint8_t *indices;
     TRY(model_take(r, SECTION_REFERENCES, count, &indices));
-    const char **sources = region_array(r->region, count + (size_t)1, sizeof *sources);
-    if (!sources)
-        return no_memory(r);
-    for (uint32_t i = 0; i < count; i++)
-        TRY(model_name(r, load_u32(indices + i * sizeof i), &sources[i]));
-    node->sources = sources;
     node->source_count = (int)count;
-    return STATUS_OK;
+    return read_names(r, indices, count, &node->sources);
 }
 
 static enum status read_node_record(struct graph_reader *g, uint32_t inside, const struct node_record *record,
@@ -484,10 +489,18 @@ static enum status read_graphs(struct model_reader *r, struct graph **graph)
     return graph_validate(*graph, r->error);
 }
 
+static enum status read_passes(struct model_reader *r, struct model_metadata *metadata)
+{
+    const uint8_t *indices;
+    size_t count = section_records(r, SECTION_PASSES);
+    TRY(model_take(r, SECTION_PASSES, count, &indices));
+    metadata->pass_count = (int)count;
+    return read_names(r, indices, count, &metadata->passes);
+}
+
 static enum status read_metadata(const struct model_reader *r, struct model_metadata *metadata)
 {
     const struct section *section = &r->sections[SECTION_METADATA];
-    *metadata = (struct model_metadata){.name = "", .producer = "", .description = ""};
     if (section->size == 0)
         return STATUS_OK;
     struct metadata_record record;
@@ -522,8 +535,11 @@ static enum status read_file(struct model_reader *r, struct graph **graph, struc
                          ALIGNMENT);
     TRY(model_open_sections(r));
     TRY(model_read_strings(r));
+    *metadata = (struct model_metadata){.name = "", .producer = "", .description = ""};
     if (read_metadata(r, metadata) != STATUS_OK)
         return error_prefix(r->error, "metadata");
+    if (read_passes(r, metadata) != STATUS_OK)
+        return error_prefix(r->error, "passes");
     TRY(check_tensors(r));
     return read_graphs(r, graph);
 }

@@ -21,6 +21,7 @@ struct string_table {
 struct model_reader {
     const uint8_t *bytes;
     size_t size;
+    uint32_t format_version;
     const struct model_read_options *options;
     struct region *region;  /* of what the reader makes */
     struct region *scratch; /* of what it needs meanwhile */
@@ -33,6 +34,12 @@ struct model_reader {
 /* Errors do not name the file: model_read puts that in front. */
 #define INVALID(r, ...) error_set((r)->error, STATUS_INVALID_MODEL, __VA_ARGS__)
 #define NOT_SUPPORTED(r, ...) error_set((r)->error, STATUS_UNSUPPORTED, __VA_ARGS__)
+
+/* That of `bytes` by the rules of the file's version. */
+static inline uint64_t reader_checksum(const struct model_reader *r, const void *bytes, size_t size)
+{
+    return model_checksum(r->format_version, bytes, size);
+}
 
 /* Verifies header, table, checksums and that nothing lies between the sections. */
 enum status model_open_sections(struct model_reader *r);

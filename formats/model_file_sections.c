@@ -1,4 +1,3 @@
-#include "formats/hash.h"
 #include "formats/model_file_reader.h"
 
 #include <string.h>
@@ -6,6 +5,7 @@
 const struct model_section_type model_section_types[SECTION_COUNT] = {
     [SECTION_STRINGS] = {"strs", 1, SECTION_REQUIRED, 1},
     [SECTION_METADATA] = {"meta", 1, 0, 1},
+    [SECTION_PASSES] = {"pass", 1, 0, sizeof(uint32_t)},
     [SECTION_OPERATORS] = {"oper", 1, SECTION_REQUIRED, sizeof(struct operator_record)},
     [SECTION_SYMBOLS] = {"syms", 1, SECTION_REQUIRED, sizeof(uint32_t)},
     [SECTION_GRAPHS] = {"grph", 1, SECTION_REQUIRED, sizeof(struct graph_record)},
@@ -36,17 +36,18 @@ static enum status not_a_model(const struct model_reader *r)
     return INVALID(r, "is not a model file (infer-convert makes one of an ONNX model)");
 }
 
-static enum status read_header(const struct model_reader *r, struct model_header *header)
+static enum status read_header(struct model_reader *r, struct model_header *header)
 {
     if (r->size < MODEL_MAGIC_BYTES || memcmp(r->bytes, MODEL_MAGIC, MODEL_MAGIC_BYTES) != 0)
         return not_a_model(r);
     if (r->size < sizeof *header)
         return INVALID(r, "was cut to %zu bytes, less than its header has", r->size);
     memcpy(header, r->bytes, sizeof *header);
-    if (header->format_version != MODEL_FORMAT_VERSION)
-        return NOT_SUPPORTED(r, "has format version %u; this build reads version %d", header->format_version,
+    if (header->format_version < 1 || header->format_version > MODEL_FORMAT_VERSION)
+        return NOT_SUPPORTED(r, "has format version %u; this build reads versions 1 to %d", header->format_version,
                              MODEL_FORMAT_VERSION);
-    if (xxh64(header, offsetof(struct model_header, header_checksum), 0) != header->header_checksum)
+    r->format_version = header->format_version;
+    if (reader_checksum(r, header, offsetof(struct model_header, header_checksum)) != header->header_checksum)
         return INVALID(r, "its header does not match its checksum: the file is damaged");
     if (header->file_bytes > r->size)
         return INVALID(r, "was cut to %s bytes; its header says %s", grouped(r->size).text,
@@ -98,7 +99,7 @@ static enum status open_section(struct model_reader *r, const struct section_rec
     if (record->flags & SECTION_IN_PARTS) {
         if (record->checksum != 0)
             return INVALID(r, "section '%.4s' has a checksum and says that it has none", record->type);
-    } else if (xxh64(bytes, (size_t)record->bytes, 0) != record->checksum) {
+    } else if (reader_checksum(r, bytes, (size_t)record->bytes) != record->checksum) {
         return INVALID(r, "section '%.4s' (bytes %s to %s) does not match its checksum: the file is damaged",
                        record->type, grouped(record->offset).text, grouped(record->offset + record->bytes).text);
     }
@@ -126,7 +127,7 @@ enum status model_open_sections(struct model_reader *r)
     if (header.section_count > (r->size - sizeof header) / sizeof(struct section_record))
         return INVALID(r, "its table of %s sections goes past the end of the file (%s)",
                        grouped(header.section_count).text, grouped(r->size).text);
-    if (xxh64(r->bytes + sizeof header, table, 0) != header.table_checksum)
+    if (reader_checksum(r, r->bytes + sizeof header, table) != header.table_checksum)
         return INVALID(r, "its table of sections does not match its checksum: the file is damaged");
     size_t end = sizeof header + table;
     for (uint32_t i = 0; i < header.section_count; i++) {

@@ -37,7 +37,7 @@ static bool is_taken(struct model_writer *w, const char *name, uint32_t index)
 
 static enum status write_value(struct model_writer *w, const struct value *value, int symbol_count)
 {
-    if (value->alias || value->dims_at_run)
+    if (value->alias || value->dims_at_run || value->strided || value->strides)
         return error_set(w->error, STATUS_INVALID_ARGUMENT, "value '%s' belongs to a graph made for certain shapes",
                          value->name);
     struct value_record record = {
@@ -220,6 +220,14 @@ static void write_metadata(struct model_writer *w, const struct model_metadata *
     }
 }
 
+static void write_passes(struct model_writer *w, const struct model_metadata *metadata)
+{
+    for (int i = 0; i < metadata->pass_count; i++) {
+        uint32_t index = string_index(w, metadata->passes[i]);
+        put(w, SECTION_PASSES, &index, sizeof index);
+    }
+}
+
 static const struct graph *graph_at(const struct graph_writer *g, size_t index)
 {
     return ((const struct graph *const *)(const void *)g->graphs.items)[index];
@@ -251,6 +259,7 @@ static enum status walk(struct graph_writer *g, const struct model_metadata *met
     g->ops.bytes = g->tensors.bytes = 0;
     g->next_graph = 1;
     write_metadata(w, metadata);
+    write_passes(w, metadata);
     for (size_t i = 0; i < graph_count(g); i++)
         TRY(write_graph_values(w, graph_at(g, i)));
     for (size_t i = 0; i < graph_count(g); i++)

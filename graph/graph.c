@@ -159,6 +159,7 @@ static bool copy_values(const struct graph *graph, struct graph *copy)
         return false;
     for (int i = 0; i < graph->value_count; i++) {
         block[i] = *graph->values[i];
+        block[i].list = NULL;
         copy->values[i] = &block[i];
     }
     for (int i = 0; i < graph->value_count; i++)
@@ -196,12 +197,45 @@ struct graph *graph_clone(const struct graph *graph, struct region *region)
     return done ? copy : NULL;
 }
 
+static void mark_used(int count, struct value *const *values)
+{
+    for (int i = 0; i < count; i++)
+        if (values[i])
+            values[i]->id = 0;
+}
+
+void graph_drop_unused(struct graph *graph)
+{
+    int kept = 0;
+    for (int i = 0; i < graph->value_count; i++)
+        graph->values[i]->id = -1;
+    mark_used(graph->input_count, graph->inputs);
+    mark_used(graph->output_count, graph->outputs);
+    for (int i = 0; i < graph->node_count; i++) {
+        mark_used(graph->nodes[i]->input_count, graph->nodes[i]->inputs);
+        mark_used(graph->nodes[i]->output_count, graph->nodes[i]->outputs);
+    }
+    for (int i = 0; i < graph->value_count; i++)
+        if (graph->values[i]->id == 0) {
+            graph->values[kept] = graph->values[i];
+            graph->values[kept]->id = kept;
+            kept++;
+        }
+    graph->value_count = kept;
+}
+
 const struct attribute *node_attribute(const struct node *node, const char *name)
 {
     for (int i = 0; i < node->attribute_count; i++)
         if (strcmp(node->attributes[i].name, name) == 0)
             return &node->attributes[i];
     return NULL;
+}
+
+const struct attribute *node_attribute_of(const struct node *node, const char *name, enum attribute_kind kind)
+{
+    const struct attribute *attribute = node_attribute(node, name);
+    return attribute && attribute->kind == kind ? attribute : NULL;
 }
 
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes)
@@ -245,7 +279,15 @@ static enum status validate_value(const struct value *value, struct error *error
     return value->data ? validate_constant(value, error) : STATUS_OK;
 }
 
-static enum status validate_arity(const struct node *node, struct error *error)
+/* A variadic operator has no optional inputs, however many it is given. */
+static int required_inputs(const struct node *node)
+{
+    const struct op *op = node->op;
+    bool all = op->max_inputs == ANY_COUNT;
+    return op->flags & OP_LOOSE_INPUTS ? 0 : all ? node->input_count : op->min_inputs;
+}
+
+enum status node_check_operands(const struct node *node, struct error *error)
 {
     const struct op *op = node->op;
     if (node->input_count < op->min_inputs || node->input_count > op->max_inputs)
@@ -254,7 +296,7 @@ static enum status validate_arity(const struct node *node, struct error *error)
     if (node->output_count < op->min_outputs || node->output_count > op->max_outputs)
         return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s) has %d outputs; the operator makes %d to %d",
                          node->name, op->name, node->output_count, op->min_outputs, op->max_outputs);
-    for (int i = 0; i < op->min_inputs; i++)
+    for (int i = 0; i < required_inputs(node); i++)
         if (!node->inputs[i])
             return error_set(error, STATUS_INVALID_MODEL, "node '%s' (%s): input %d is missing", node->name, op->name,
                              i);
@@ -265,7 +307,7 @@ static enum status validate_graph(const struct graph *graph, int depth, struct e
 
 static enum status validate_node(const struct node *node, unsigned char *defined, int depth, struct error *error)
 {
-    TRY(validate_arity(node, error));
+    TRY(node_check_operands(node, error));
     for (int i = 0; i < node->input_count; i++) {
         const struct value *input = node->inputs[i];
         if (input && !input->data && !defined[input->id])

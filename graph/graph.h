@@ -8,6 +8,15 @@ struct graph;
 struct node;
 struct op;
 
+/* A sequence, or an optional, of ONNX: what it holds, by name, is known while a graph is resolved (resolve.h), and
+ * nothing after that ever meets one. */
+struct value_list {
+    bool optional;    /* one value, which may be a sequence, or none */
+    enum dtype dtype; /* of what is to come into an empty sequence; NONE: anything */
+    int count;
+    struct value **values; /* of the same graph */
+};
+
 /* A tensor of the graph: an input, a constant (data != NULL), or what a node makes. Each keeps the ONNX name it came
  * from. Dimensions >= 0 are known; a negative one is a symbol, the same number for the same symbol: see
  * graph_symbol. rank < 0: nothing is known of the shape. */
@@ -22,6 +31,8 @@ struct value {
     /* Set by specialisation: the dimensions above are upper bounds (or unknown, rank < 0) and the true ones are known
      * only once the producing step has run. */
     bool dims_at_run;
+    /* Set by resolution: it is no tensor but this. */
+    const struct value_list *list;
     /* Set by lowering: these bytes are bytes [alias_offset, ...) of another value. */
     struct value *alias;
     size_t alias_offset;
@@ -109,10 +120,13 @@ int64_t graph_symbol(struct graph *graph, const char *name);
 const char *graph_symbol_name(const struct graph *graph, int64_t dim);
 
 /* A deep copy in another region: values, nodes and arrays are new; names, attributes and data stay shared, so the
- * original must outlive the copy. Node i of the copy is node i of the original; so are values by id. */
+ * original must outlive the copy. Lists are not copied. Node i of the copy is node i of the original; so are values by
+ * id. */
 struct graph *graph_clone(const struct graph *graph, struct region *region);
 
 const struct attribute *node_attribute(const struct node *node, const char *name); /* NULL: absent */
+/* NULL too where it is of another kind: then the operator does without it. */
+const struct attribute *node_attribute_of(const struct node *node, const char *name, enum attribute_kind kind);
 
 /* "1x3x?x224" or "scalar", into a buffer that is returned. */
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes);
@@ -140,11 +154,19 @@ static inline struct value *value_root(struct value *value, size_t *offset)
 enum status inline_graph(const struct graph *body, struct graph *values, struct graph *target,
                          struct value *const *inputs, struct value *const *outputs, struct error *error);
 
+/* Drops the values that are no input, no output and no operand of a node, and numbers the others anew. */
+void graph_drop_unused(struct graph *graph);
+
 /* How deep graphs may nest: a limit for everything that recurses through them. */
 #define DEEPEST_SUBGRAPH 32
 
+/* The node has as many inputs and outputs as its operator takes and makes, and none that the operator requires is
+ * absent: what passes and `shapes` rely on. One sentence otherwise. */
+enum status node_check_operands(const struct node *node, struct error *error);
+
 /* Checks what every graph must keep: topological order, one producer a value, outputs that exist, constants whose
- * bytes fit their shape, arity within the operator's, closed subgraphs. One sentence for the first thing wrong. */
+ * bytes fit their shape, operands as the operator has them, closed subgraphs. One sentence for the first thing wrong.
+ */
 enum status graph_validate(const struct graph *graph, struct error *error);
 
 #endif

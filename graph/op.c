@@ -89,6 +89,23 @@ enum status op_shapes_as_input(struct op_context *c)
     return op_set_output(c, 0, input->dtype, input->rank, input->dims);
 }
 
+enum status op_set_list(struct op_context *c, int i, const struct value_list *list)
+{
+    struct value *output = op_output(c, i);
+    if (!output)
+        return STATUS_OK;
+    struct value_list *copy = region_allocate(c->graph->region, sizeof *copy);
+    struct value **values = region_array(c->graph->region, (size_t)list->count + 1, sizeof *values);
+    if (!copy || !values)
+        return op_no_memory(c);
+    if (list->count)
+        memcpy(values, list->values, (size_t)list->count * sizeof *values);
+    *copy = *list;
+    copy->values = values;
+    output->list = copy;
+    return STATUS_OK;
+}
+
 void op_set_data(struct op_context *c, int i, const void *data)
 {
     struct value *output = op_output(c, i);
@@ -228,47 +245,41 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
 
 /* --- attributes ------------------------------------------------------------------------------------------ */
 
-static const struct attribute *find(const struct op_context *c, const char *name, enum attribute_kind kind)
-{
-    const struct attribute *attribute = node_attribute(c->node, name);
-    return attribute && attribute->kind == kind ? attribute : NULL;
-}
-
 int64_t op_int(const struct op_context *c, const char *name, int64_t fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_INT);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INT);
     return attribute ? attribute->i : fallback;
 }
 
 float op_float(const struct op_context *c, const char *name, float fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_FLOAT);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOAT);
     return attribute ? attribute->f : fallback;
 }
 
 const char *op_string(const struct op_context *c, const char *name, const char *fallback)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_STRING);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_STRING);
     return attribute ? attribute->string : fallback;
 }
 
 const int64_t *op_int_list(const struct op_context *c, const char *name, int *count)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_INTS);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INTS);
     *count = attribute ? (int)attribute->count : -1;
     return attribute ? attribute->ints : NULL;
 }
 
 const float *op_float_list(const struct op_context *c, const char *name, int *count)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_FLOATS);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOATS);
     *count = attribute ? (int)attribute->count : -1;
     return attribute ? attribute->floats : NULL;
 }
 
 const struct graph *op_graph(const struct op_context *c, const char *name)
 {
-    const struct attribute *attribute = find(c, name, ATTRIBUTE_GRAPH);
+    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_GRAPH);
     return attribute ? attribute->graph : NULL;
 }
 

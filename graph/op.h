@@ -20,9 +20,17 @@
 
 enum op_flags {
     OP_RANDOM = 1,      /* not a function of its inputs: never folded, never merged with its like */
-    OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: its inputs and outputs are converted around it */
+    OP_HALF_AS_F32 = 2, /* `lower` never sees f16 or bf16: see op_expand_as_f32 */
     OP_ELEMENTWISE = 4, /* an element of the result comes from the elements at its place in the inputs, broadcast */
+    /* Lists among its attributes may be millions long. Each may be a tensor of rank 1 instead, which lies in a file as
+     * weights do: floats as float32, integers as any type of integers; of strings, the tensor has the place of each
+     * among the strings of a second attribute, called as the list with OP_WORDS behind. */
+    OP_LISTS_AS_TENSORS = 8,
+    OP_LOOSE_INPUTS = 16,    /* any input may be absent: `shapes` says which, and no pass may look at them unasked */
+    OP_TAKES_SEQUENCES = 32, /* an input may be a sequence or an optional: no other operator ever sees one */
+    OP_MAKES_SEQUENCES = 64, /* an output is one */
 };
+#define OP_WORDS ".words"
 
 /* What lowering makes: a kernel call, or, with `control`, the runs of a body. All pointers are the giver's but those to
  * values, to the node and to the body. */
@@ -55,6 +63,8 @@ struct op_context {
 struct op {
     const char *domain; /* "" for ai.onnx */
     const char *name;
+    /* The first min_inputs are required, and all where max_inputs is ANY_COUNT (but see OP_LOOSE_INPUTS): a node
+     * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     unsigned flags;
     int detail; /* for functions that serve a whole family: an opcode, a mode */
@@ -82,6 +92,8 @@ const struct op *op_find(const char *domain, const char *name);
 const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */
 #define NEWEST_OPSET 28
+/* An attribute of ours, of MaxUnpool: its indices are a MaxPool's, and count in the output that is asked for. */
+#define MAX_UNPOOL_POSITIONS "positions_in_output"
 /* The domain of operators that are our own: for expansions and passes, though a model may name them too. */
 #define OWN_DOMAIN "infer"
 
@@ -118,6 +130,9 @@ enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int ran
 enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* Output 0 has the type and shape of input 0. */
 enum status op_shapes_as_input(struct op_context *c);
+/* Output i is a list (copied); absent outputs are skipped. An operator that needs no nodes to make it does this in
+ * `shapes`, any other in `expand`. */
+enum status op_set_list(struct op_context *c, int i, const struct value_list *list);
 /* Content of output i, where it is known from shapes alone (Shape, Size, Constant); after op_set_output. Not copied. */
 void op_set_data(struct op_context *c, int i, const void *data);
 
@@ -198,8 +213,11 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
                              enum e8m0_rounding rounding);
 /* A pointwise step: operands of `params` get strides and types from the values. `params` holds the code (registers
  * 0..input_count-1 are the inputs), and the output registers. */
-enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
+enum status op_pointwise(struct op_context *c, struct pointwise_builder *params, struct value *const *inputs,
                          struct value *const *outputs);
+/* The same, where the builder says it all. */
+enum status op_emit_pointwise(struct op_context *c, const struct pointwise_builder *builder,
+                              struct value *const *inputs, struct value *const *outputs);
 
 /* Constants that an operator makes up; NULL: no memory. `data` is copied. */
 struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data);
@@ -229,6 +247,11 @@ struct value *op_build2(struct op_context *c, const char *name, struct value *a,
 enum status op_build_identity(struct op_context *c, struct value *value, struct value *output);
 /* STATUS_OK unless a build before failed. */
 enum status op_built(const struct op_context *c);
+/* The node is marked OP_HALF_AS_F32, and an operand is f16 or bf16. */
+bool op_needs_f32(const struct node *node);
+/* Expands such a node, after shapes, into casts, the same operator over f32, and casts back. Types and shapes of the
+ * new values are set: they are those of the node's own, which the operator need not be asked for again. */
+enum status op_expand_as_f32(struct op_context *c);
 #define ATTRIBUTE_I(key, number)                            \
     (struct attribute)                                      \
     {                                                       \

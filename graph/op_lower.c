@@ -119,7 +119,7 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
     static const uint8_t conversions[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                      POINTWISE_TO_U64};
     enum pointwise_class from = pointwise_class_of(input->dtype), to = pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     params.operands[1].saturate = saturate;
     params.operands[1].rounding = (uint8_t)rounding;
     if (output->dtype == DTYPE_BOOL && input->dtype != DTYPE_BOOL)
@@ -132,7 +132,7 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
     return op_pointwise(c, &params, &input, &output);
 }
 
-enum status op_pointwise(struct op_context *c, struct pointwise_params *params, struct value *const *inputs,
+enum status op_pointwise(struct op_context *c, struct pointwise_builder *params, struct value *const *inputs,
                          struct value *const *outputs)
 {
     params->rank = outputs[0]->rank;
@@ -145,9 +145,16 @@ enum status op_pointwise(struct op_context *c, struct pointwise_params *params, 
         params->operands[i].dtype = (uint8_t)value->dtype;
         broadcast_strides(value, params->rank, params->operands[i].strides);
     }
-    pointwise_add_axis(params);
-    return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, params->output_count,
-                   outputs, 0);
+    return op_emit_pointwise(c, params, inputs, outputs);
+}
+
+enum status op_emit_pointwise(struct op_context *c, const struct pointwise_builder *builder,
+                              struct value *const *inputs, struct value *const *outputs)
+{
+    struct pointwise_room room;
+    const struct pointwise_params *params = pointwise_build(builder, &room);
+    return op_emit(c, FAMILY_pointwise, params, pointwise_bytes(params), params->input_count, inputs,
+                   params->output_count, outputs, 0);
 }
 
 struct value *op_constant(struct op_context *c, enum dtype dtype, int rank, const int64_t *dims, const void *data)

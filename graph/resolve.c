@@ -62,7 +62,7 @@ static bool all_constant(const struct node *node)
 static bool outputs_known(const struct node *node)
 {
     for (int i = 0; i < node->output_count; i++)
-        if (node->outputs[i] && !node->outputs[i]->data)
+        if (node->outputs[i] && !node->outputs[i]->data && !node->outputs[i]->list)
             return false;
     return true;
 }
@@ -80,20 +80,107 @@ static bool foldable(const struct node *node)
     return !(node->op->flags & OP_RANDOM) && !has_subgraph(node) && all_constant(node);
 }
 
+enum status check_results(const struct node *node, size_t limit, struct error *error)
+{
+    for (int i = 0; i < node->output_count; i++) {
+        const struct value *output = node->outputs[i];
+        if (output && output->rank >= 0 && value_bytes(output) > limit)
+            return error_set(error, STATUS_MEMORY_LIMIT,
+                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
+                             node->op->name, i, value_bytes(output), limit);
+    }
+    return STATUS_OK;
+}
+
 static enum status fold(struct work *work, struct node *node)
 {
-    size_t bytes = work->result->constant_bytes;
-    for (int i = 0; i < node->output_count; i++)
-        if (node->outputs[i] && !add_size(bytes, value_bytes(node->outputs[i]), &bytes))
-            bytes = SIZE_MAX;
-    if (bytes > work->options->constant_limit)
-        return error_set(work->error, STATUS_MEMORY_LIMIT,
-                         "node '%s' (%s): its constant result brings the constants to %zu bytes, past the limit of %zu",
-                         node->name, node->op->name, bytes, work->options->constant_limit);
-    return work->options->evaluator.evaluate(work->options->evaluator.user, work->result->graph, node,
-                                             work->options->constant_limit - bytes, &work->result->constant_bytes,
-                                             work->error);
+    const struct evaluator *evaluator = &work->options->evaluator;
+    size_t *made = &work->result->constant_bytes, limit = work->options->constant_limit;
+    TRY(check_results(node, limit, work->error));
+    return evaluator->evaluate(evaluator->user, work->result->graph, node, limit > *made ? limit - *made : 0, made,
+                               work->error);
 }
+
+/* --- lists ----------------------------------------------------------------------------------------------- */
+
+/* A file of a few thousand nodes can ask for lists that grow with the square of that. */
+#define MOST_LIST_ENTRIES ((size_t)1 << 22)
+
+static const char *list_name(const struct value_list *list)
+{
+    return list->optional ? "an optional" : "a sequence";
+}
+
+static enum status refuse_lists(const struct work *work, const struct node *node)
+{
+    for (int i = 0; i < node->input_count && !(node->op->flags & OP_TAKES_SEQUENCES); i++)
+        if (node->inputs[i] && node->inputs[i]->list)
+            return error_set(work->error, STATUS_UNSUPPORTED,
+                             "node '%s' (%s): input %d '%s' is %s, which it cannot take", node->name, node->op->name, i,
+                             node->inputs[i]->name, list_name(node->inputs[i]->list));
+    return STATUS_OK;
+}
+
+static enum status count_lists(struct work *work, const struct node *node)
+{
+    for (int i = 0; i < node->output_count; i++)
+        if (node->outputs[i] && node->outputs[i]->list)
+            work->result->list_entries += (size_t)node->outputs[i]->list->count + 1;
+    if (work->result->list_entries <= MOST_LIST_ENTRIES)
+        return STATUS_OK;
+    return error_set(work->error, STATUS_UNSUPPORTED,
+                     "node '%s' (%s): the sequences of the graph have more than %zu entries together", node->name,
+                     node->op->name, MOST_LIST_ENTRIES);
+}
+
+/* Appends nodes that make the value's list, and those within it, to `rest`. */
+static enum status spell_list(struct op_context *c, struct value *value)
+{
+    const struct value_list *list = value->list;
+    const struct attribute dtype = ATTRIBUTE_I("dtype", list->dtype == DTYPE_NONE ? DTYPE_F32 : list->dtype);
+    const char *name = list->optional ? "Optional" : list->count ? "SequenceConstruct" : "SequenceEmpty";
+    value->list = NULL;
+    for (int i = 0; i < list->count; i++)
+        if (list->values[i]->list)
+            TRY(spell_list(c, list->values[i]));
+    return op_build_many(c, name, list->count, list->values, 1, &value, !list->count && !list->optional, &dtype);
+}
+
+/* Lists do not outlive a resolution: in front of each node of the rest comes what makes the lists that it reads. */
+static enum status spell_lists(struct work *work)
+{
+    struct resolution *result = work->result;
+    struct node **rest = result->rest;
+    int count = result->rest_count;
+    result->rest = NULL;
+    result->rest_count = result->rest_capacity = 0;
+    for (int i = 0; i < count; i++) {
+        struct op_context c = {.graph = result->graph, .node = rest[i], .error = work->error};
+        c.expansion = graph_create(result->graph->region, "");
+        if (!c.expansion)
+            return no_memory(work);
+        for (int k = 0; k < rest[i]->input_count; k++)
+            if (rest[i]->inputs[k] && rest[i]->inputs[k]->list)
+                TRY(spell_list(&c, rest[i]->inputs[k]));
+        for (int k = 0; k < c.expansion->node_count; k++)
+            TRY(leave_for_later(work, c.expansion->nodes[k]));
+        TRY(leave_for_later(work, rest[i]));
+    }
+    return STATUS_OK;
+}
+
+static enum status check_outputs(const struct work *work)
+{
+    const struct graph *graph = work->result->graph;
+    for (int i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i]->list)
+            return error_set(work->error, STATUS_UNSUPPORTED,
+                             "output %d '%s' of graph '%s' is %s, which cannot leave it", i, graph->outputs[i]->name,
+                             graph->name, list_name(graph->outputs[i]->list));
+    return STATUS_OK;
+}
+
+/* --- nodes ----------------------------------------------------------------------------------------------- */
 
 static enum status process(struct work *work, struct node *node);
 
@@ -107,43 +194,63 @@ static enum status process_all(struct work *work, struct node *const *nodes, int
     return STATUS_OK;
 }
 
-enum status check_results(const struct node *node, size_t limit, struct error *error)
+static enum status begin_expansion(struct work *work, struct op_context *c)
 {
-    for (int i = 0; i < node->output_count; i++) {
-        const struct value *output = node->outputs[i];
-        if (output && output->rank >= 0 && value_bytes(output) > limit)
-            return error_set(error, STATUS_MEMORY_LIMIT,
-                             "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
-                             node->op->name, i, value_bytes(output), limit);
-    }
-    return STATUS_OK;
+    c->expansion = graph_create(work->result->graph->region, "");
+    if (!c->expansion)
+        return no_memory(work);
+    return check_results(c->node, work->options->constant_limit, work->error);
 }
 
 static enum status replace(struct work *work, struct op_context *c)
 {
-    struct graph *graph = work->result->graph;
-    c->expansion = graph_create(graph->region, "");
-    if (!c->expansion)
-        return no_memory(work);
-    TRY(check_results(c->node, work->options->constant_limit, work->error));
+    TRY(begin_expansion(work, c));
     TRY(c->node->op->expand(c));
+    TRY(count_lists(work, c->node));
     return process_all(work, c->expansion->nodes, c->expansion->node_count);
+}
+
+/* A node whose dimensions only the run tells is lowered with its casts instead: those behind it could not be resolved.
+ */
+static bool to_be_widened(const struct work *work, const struct node *node)
+{
+    bool known = true;
+    for (int i = 0; i < node->output_count; i++)
+        known = known && !(node->outputs[i] && node->outputs[i]->dims_at_run);
+    return work->options->half_as_f32 && known && op_needs_f32(node);
+}
+
+static enum status widen(struct work *work, struct op_context *c)
+{
+    TRY(begin_expansion(work, c));
+    TRY(op_expand_as_f32(c));
+    for (int i = 0; i < c->expansion->node_count; i++) {
+        struct node *node = c->expansion->nodes[i];
+        TRY(node->op == c->node->op ? keep(work, node) : process(work, node));
+    }
+    return STATUS_OK;
 }
 
 static enum status process(struct work *work, struct node *node)
 {
     struct op_context c = {.graph = work->result->graph, .node = node, .error = work->error};
+    TRY(node_check_operands(node, work->error));
+    TRY(refuse_lists(work, node));
     enum status status = node->op->shapes(&c);
     if (status == STATUS_NEEDS_VALUE) {
         work->result->needed = work->result->graph->values[c.needed->id];
         work->stopped = true;
         return leave_for_later(work, node);
     }
-    if (status != STATUS_OK || outputs_known(node))
+    if (status != STATUS_OK)
         return status;
+    if (outputs_known(node))
+        return count_lists(work, node);
     if (node->op->expand)
         return replace(work, &c);
-    return foldable(node) ? fold(work, node) : keep(work, node);
+    if (foldable(node))
+        return fold(work, node);
+    return to_be_widened(work, node) ? widen(work, &c) : keep(work, node);
 }
 
 int live_nodes(struct node **nodes, int count, unsigned char *live)
@@ -197,7 +304,9 @@ enum status resolve(struct resolution *resolution, const struct resolve_options 
                     int count, struct error *error)
 {
     struct work work = {.result = resolution, .options = options, .error = error};
-    return process_all(&work, nodes, count);
+    TRY(process_all(&work, nodes, count));
+    TRY(check_outputs(&work));
+    return spell_lists(&work);
 }
 
 enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
@@ -208,7 +317,8 @@ enum status fold_constants(struct graph *graph, const struct resolve_options *op
     int count = graph->node_count;
     for (int i = 0; i < count; i++) {
         struct node *node = graph->nodes[i];
-        TRY(foldable(node) ? process(&work, node) : keep(&work, node));
+        bool folds = foldable(node) && !(node->op->flags & OP_MAKES_SEQUENCES);
+        TRY(folds ? process(&work, node) : keep(&work, node));
         /* What stops a resolution (dimensions that only a run tells) does not stop this pass; an expansion that was cut
          * short by it stays as nodes. */
         work.stopped = false;

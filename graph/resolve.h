@@ -1,16 +1,20 @@
 /* Resolution: a graph whose input shapes are known, node by node in order. Each node gets its output shapes; is folded
  * where everything it reads is constant, replaced where it is a composite, or kept. Where a shape depends on a tensor
- * that only a run can tell, resolution stops: `rest` is what remains, and is resolved again once the value is known. */
+ * that only a run can tell, resolution stops: `rest` is what remains, and is resolved again once the value is known.
+ *
+ * Sequences and optionals are lists of values while it goes on: their operators leave no nodes, or nodes of what they
+ * hold. Where the rest reads one, a node in front makes it of its values again. */
 #ifndef INFER_GRAPH_RESOLVE_H
 #define INFER_GRAPH_RESOLVE_H
 
 #include "graph/graph.h"
 
 /* Computes the outputs of a node whose inputs are all constants, and makes them constants: an evaluator of ours runs
- * kernels, which this side of the graph knows nothing of. May refuse what takes more than scratch_limit bytes on the
- * way. Adds to *made what the outputs take that is counted nowhere else. */
+ * kernels, which this side of the graph knows nothing of. Refuses, before it is allocated, what would take more than
+ * `limit` bytes. Adds to *made what the outputs take that was not there before: one that is a view of an input takes
+ * nothing. */
 struct evaluator {
-    enum status (*evaluate)(void *user, struct graph *graph, struct node *node, size_t scratch_limit, size_t *made,
+    enum status (*evaluate)(void *user, struct graph *graph, struct node *node, size_t limit, size_t *made,
                             struct error *error);
     void *user;
 };
@@ -18,6 +22,9 @@ struct evaluator {
 struct resolve_options {
     struct evaluator evaluator;
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
+    /* Nodes that compute half precision as f32 are expanded: see op_expand_as_f32. The last thing done to nodes, so
+     * that passes see the operators in their own type. */
+    bool half_as_f32;
 };
 
 struct resolution {
@@ -30,6 +37,7 @@ struct resolution {
      * last kept node's outputs (dims_at_run) must. */
     struct value *needed;
     size_t constant_bytes; /* folded here */
+    size_t list_entries;   /* of all lists together */
 };
 
 /* Adds `nodes`, of the resolution's graph, to what it has kept or left. What is in it may be changed between two calls.

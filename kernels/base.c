@@ -237,6 +237,14 @@ void *region_array(struct region *region, size_t count, size_t bytes_each)
     return multiply_size(count, bytes_each, &bytes) ? region_allocate(region, bytes) : NULL;
 }
 
+bool region_holds(const struct region *region, const void *pointer)
+{
+    const struct region_block *block = region->newest;
+    while (block && (uintptr_t)pointer - (uintptr_t)block >= block->bytes)
+        block = block->older;
+    return block != NULL;
+}
+
 char *region_text(struct region *region, const char *text, size_t length)
 {
     char *copy = length < SIZE_MAX ? region_allocate(region, length + 1) : NULL;

@@ -128,6 +128,7 @@ void *region_allocate(struct region *region, size_t bytes);
 /* The same, not zeroed: for large buffers that are filled at once. */
 void *region_buffer(struct region *region, size_t bytes);
 void *region_array(struct region *region, size_t count, size_t bytes_each); /* NULL on overflow too */
+bool region_holds(const struct region *region, const void *pointer);        /* it lies in memory of the region */
 char *region_string(struct region *region, const char *text);
 char *region_text(struct region *region, const char *text, size_t length); /* not terminated input; result is */
 char *region_format(struct region *region, const char *format, ...) __attribute__((format(printf, 2, 3)));

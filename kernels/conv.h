@@ -17,8 +17,13 @@ struct conv_params {
     struct image_strides x, y;
     /* Weight of (group, output channel m, input channel c, tap) relative to the first element of the tensor. */
     int64_t weight_offset, weight_group, weight_output, weight_input, weight_spatial[SPATIAL_AXES];
-    /* Results are numbered [batch, group, output channel, position]; y above does not count then. */
     const struct pointwise_params *epilogue;
 };
+
+static inline struct epilogue conv_epilogue(const struct conv_params *p)
+{
+    int64_t positions = p->window.output[0] * p->window.output[1] * p->window.output[2];
+    return (struct epilogue){p->epilogue, CONV_INPUTS, {p->batch, p->groups * p->output_channels, positions}};
+}
 
 #endif

@@ -1,22 +1,106 @@
-/* What a kernel of another family does to its results before it stores them: a pointwise program, run on pieces of
- * results while they are in the cache. Bias, activation, residual and requantisation are all programs of this kind.
+/* What a kernel of another family does to its results before it stores them: a pointwise program. Bias, activation,
+ * residual and requantisation are all programs of this kind.
  *
- * A family that takes one has a field `epilogue` in its parameters (NULL: results are stored as they are) and numbers
- * its results 0, 1, 2, ... in an order that it states beside the field. That order is the program's iteration space, in
- * C order, whatever dimensions the program gives it. Input 0 of the program is the result; the others follow the
- * family's own inputs in the step; the output of the program is output 0 of the step, which the family itself does not
- * write. Strides of input 0 are those of the iteration space without gaps. */
+ * A family that takes one has a field `epilogue` in its parameters (NULL: results are stored as they are) and a
+ * function FAMILY_epilogue that gives the struct below. Its results lie in one space of three axes:
+ *
+ *              batch      rows                     columns
+ *   conv       images     channels of all groups   positions
+ *   pool       images     channels                 positions
+ *   matmul     matrices   m                        n
+ *   normalize  1          groups                   elements of a group
+ *   reduce     1          1                        results
+ *
+ * The axes of the program make up this space: batch is the first of them, rows the next, columns the rest (each may be
+ * none, where its extent is 1, and several, where an operand goes its own way along a part of it). Input 0 of the
+ * program is the result; the others follow the family's own inputs in the step; the output of the program is output 0
+ * of the step, whose strides in the family's own parameters do not count.
+ *
+ * An input that has the output's strides may be the output: an element of it is read before the result at its place is
+ * stored, and for nothing else. */
 #ifndef INFER_KERNELS_EPILOGUE_H
 #define INFER_KERNELS_EPILOGUE_H
 
 #include "kernels/pointwise.h"
 
-/* Bytes of workspace that a call needs; 0 for NULL. A multiple of ALIGNMENT. */
-size_t epilogue_workspace(const struct pointwise_params *program);
+enum epilogue_axis { EPILOGUE_BATCH, EPILOGUE_ROWS, EPILOGUE_COLUMNS, EPILOGUE_AXES };
 
-/* Stores results [first, first + count), which lie one after the other in `results`, of the type of the program's input
- * 0. own_inputs: how many inputs of the step are the family's. */
-void epilogue_run(const struct pointwise_params *program, const struct kernel_call *call, int own_inputs,
-                  const void *results, int64_t first, int64_t count, void *workspace);
+struct epilogue {
+    const struct pointwise_params *program; /* NULL: there is none */
+    int own_inputs;                         /* of the step that are the family's */
+    int64_t dims[EPILOGUE_AXES];
+};
+
+/* Brings a program over as many elements, in C order, to axes that make up the space. False: there are none such. */
+bool epilogue_fit(const struct epilogue *epilogue, struct pointwise_params *program);
+/* Axis i of the space is made of axes first[i] to first[i + 1] - 1 of the program; first has EPILOGUE_AXES + 1 entries.
+ */
+void epilogue_axes(const struct epilogue *epilogue, int *first);
+
+/* --- by tile: any program ------------------------------------------------------------------------------------ */
+
+/* Results of one batch index, row `row` and on, column `column` and on. */
+struct epilogue_tile {
+    const void *results;               /* of the type of the program's input 0 */
+    int64_t row_stride, column_stride; /* in results, in elements */
+    int64_t batch, row, rows, column, columns;
+    bool down; /* go from row to row innermost: channels are last, or there is but one column */
+};
+
+/* Bytes of workspace that epilogue_run needs; 0 without a program. A multiple of ALIGNMENT. */
+size_t epilogue_workspace(const struct epilogue *epilogue);
+/* Stores the tile. */
+void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *call, const struct epilogue_tile *tile,
+                  void *workspace);
+
+/* --- by form: nearly all programs ---------------------------------------------------------------------------- */
+
+/* A result x goes through operations one after the other, each with at most one further operand, and is stored: a
+ * kernel may do that while x is in a register. It is recognised once, in the kernel's plan(). The operations are those
+ * of kernels/pointwise.def in f32, each rounded; only these occur:
+ *
+ *   with an operand  ADD SUB MUL DIV MIN MAX
+ *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
+ *
+ * A bias is an ADD whose operand has a stride along the rows alone (of a convolution) or the columns alone (of a
+ * product), a residual one with both, a number has none; ReLU6 is MAX and MIN with numbers, or CLAMP; requantisation is
+ * DIV, ROUND, ADD and CLAMP.
+ *
+ * epilogue_apply_form is the meaning: it gives the program's results to the bit. A kernel may differ from it where its
+ * sums may differ from those of the reference kernels: its sums may begin with the operand of a first ADD, a MUL and
+ * the ADD after it may be one fused operation, an activation may round otherwise (but for NaN, and which side of a
+ * bound x is on). Which of these it does must follow from the problem without its batch, and be the same on every
+ * instruction set. */
+#define EPILOGUE_OPERATIONS 12
+
+struct epilogue_operation {
+    uint8_t opcode;      /* enum pointwise_opcode */
+    bool reversed;       /* the operand comes first: operand - x, operand / x */
+    int8_t input;        /* of the program: the operand, made f32 whatever its type; 0: there is none */
+    uint8_t dtype;       /* of the operand: f32, f16, bf16, or an integer of 8 to 32 bits */
+    float p, q;          /* immediates */
+    int64_t row, column; /* strides of the operand */
+};
+
+struct epilogue_form {
+    enum dtype from; /* of x at first: f32, or i32, made f32 before anything else */
+    /* Of the output: f32, f16, bf16; or an integer of 8 or 16 bits, which x is truncated to: it is in range by then, or
+     * a NaN, which becomes 0. */
+    enum dtype to;
+    int64_t row, column; /* strides of the output */
+    /* Strides hold among rows [0, row_run), among rows [row_run, 2 row_run), and so on: nearly always among all rows;
+     * or among those of a group of channels, where the groups have been shuffled. Columns likewise. */
+    int64_t row_run, column_run;
+    int operation_count;
+    struct epilogue_operation operations[EPILOGUE_OPERATIONS];
+};
+
+/* False: the program is no such row of operations; it runs by tile. */
+bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *form);
+/* Where an operand of the program (input_count: the output) has the element of a place, counted in elements. */
+int64_t epilogue_offset(const struct epilogue *epilogue, int operand, int64_t batch, int64_t row, int64_t column);
+/* Stores the tile by the form, element by element. */
+void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_form *form,
+                         const struct kernel_call *call, const struct epilogue_tile *tile);
 
 #endif

@@ -44,14 +44,17 @@ struct fault {
 #define KERNEL_PHASES 3
 #define KERNEL_PACKS 2
 
-/* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on
- * source, form and geometry (the weight store), so nothing else may go into its bytes. */
+/* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on the
+ * input's content, type and shape and on what stands here, so nothing else may go into its bytes. The kernel reads the
+ * pack alone: at a run the input itself is NULL. */
+#define KERNEL_GEOMETRY 12
 struct kernel_pack {
     int input;
-    uint32_t form;     /* the kernel's name for this order; another number where the order changes */
-    uint64_t geometry; /* what the order depends on beside the input's own bytes, type and strides */
+    uint32_t form; /* the kernel's number for this order; another one where the order changes */
+    int tasks;     /* that it is made by */
+    int64_t
+        geometry[KERNEL_GEOMETRY]; /* what the order depends on beside the input: sizes, the strides it is read by */
     size_t bytes;
-    int tasks; /* that it is made by */
 };
 
 /* How a kernel goes about one problem; made once, when the program is. Immutable, in the program's region. */
@@ -67,7 +70,7 @@ struct kernel_plan {
 };
 
 struct kernel_call {
-    const void *const *inputs; /* NULL where an optional operand is absent */
+    const void *const *inputs; /* NULL where an optional operand is absent, or packed */
     void *const *outputs;      /* NULL where nobody reads an optional output */
     const void *const *packed; /* by pack of the plan */
     void *workspace;           /* of this task alone, aligned to ALIGNMENT; holds anything */

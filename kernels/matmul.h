@@ -19,8 +19,15 @@ struct matmul_params {
     int64_t batch[MAX_RANK];
     int64_t m, n, k;
     struct matrix_strides a, b, c, d;
-    /* Results are numbered [batch, m, n]; c does not count then. */
     const struct pointwise_params *epilogue;
 };
+
+static inline struct epilogue matmul_epilogue(const struct matmul_params *p)
+{
+    int64_t matrices = 1;
+    for (int i = 0; i < p->batch_rank; i++)
+        matrices *= p->batch[i];
+    return (struct epilogue){p->epilogue, MATMUL_INPUTS, {matrices, p->m, p->n}};
+}
 
 #endif

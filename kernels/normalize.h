@@ -21,7 +21,17 @@ struct normalize_params {
     int kept_rank, folded_rank; /* folded_rank at least 1 */
     int64_t kept[MAX_RANK], folded[MAX_RANK];
     struct normalize_strides x, scale, bias; /* y lies as x */
-    const struct pointwise_params *epilogue; /* results are numbered [kept, folded] */
+    const struct pointwise_params *epilogue;
 };
+
+static inline struct epilogue normalize_epilogue(const struct normalize_params *p)
+{
+    int64_t groups = 1, each = 1;
+    for (int i = 0; i < p->kept_rank; i++)
+        groups *= p->kept[i];
+    for (int i = 0; i < p->folded_rank; i++)
+        each *= p->folded[i];
+    return (struct epilogue){p->epilogue, NORMALIZE_INPUTS, {1, groups, each}};
+}
 
 #endif

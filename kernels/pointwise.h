@@ -38,17 +38,54 @@ struct pointwise_operand {
     int64_t strides[MAX_RANK]; /* in elements; 0 along a broadcast axis */
 };
 
+/* As long as its program: the operands, and after them the instructions. Holds no pointer, so its bytes may be copied.
+ */
 struct pointwise_params {
-    int rank; /* of the iteration space, adjacent axes already merged; at least 1 */
+    int rank; /* of the iteration space; at least 1 */
     int64_t dims[MAX_RANK];
     int input_count, output_count, instruction_count;
-    struct pointwise_operand operands[POINTWISE_MAX_OPERANDS]; /* inputs, then outputs */
+    struct pointwise_operand operands[]; /* inputs, then outputs */
+};
+
+static inline int pointwise_operand_count(const struct pointwise_params *params)
+{
+    return params->input_count + params->output_count;
+}
+static inline const struct pointwise_instruction *pointwise_code(const struct pointwise_params *params)
+{
+    return (const void *)(params->operands + pointwise_operand_count(params));
+}
+static inline size_t pointwise_bytes(const struct pointwise_params *params)
+{
+    return sizeof *params + (size_t)pointwise_operand_count(params) * sizeof *params->operands +
+           (size_t)params->instruction_count * sizeof(struct pointwise_instruction);
+}
+
+/* Parameters in the making: the same, with room for the longest program. */
+struct pointwise_builder {
+    int rank;
+    int64_t dims[MAX_RANK];
+    int input_count, output_count, instruction_count;
+    struct pointwise_operand operands[POINTWISE_MAX_OPERANDS];
     struct pointwise_instruction code[POINTWISE_MAX_INSTRUCTIONS];
 };
 
-/* A single number gets the one axis that there must be. */
-void pointwise_add_axis(struct pointwise_params *params);
-/* Merges axes that every operand walks without a gap, so that the inner loop is as long as can be. */
+/* Memory for the longest program. */
+struct pointwise_room {
+    uint64_t words[(sizeof(struct pointwise_params) + POINTWISE_MAX_OPERANDS * sizeof(struct pointwise_operand) +
+                    POINTWISE_MAX_INSTRUCTIONS * sizeof(struct pointwise_instruction)) /
+                   sizeof(uint64_t)];
+};
+
+/* The parameters, in the room. A single number gets the one axis that there must be. */
+struct pointwise_params *pointwise_build(const struct pointwise_builder *builder, struct pointwise_room *room);
+/* A copy in another room. */
+struct pointwise_params *pointwise_copy(const struct pointwise_params *params, struct pointwise_room *room);
+
+/* Merges axes that every operand walks without a gap, so that there are as few as can be. */
 void pointwise_merge_axes(struct pointwise_params *params);
+/* Cuts axes in two until each begins where one of those given does, both counted in C order over as many elements.
+ * False, with some cut, where an axis cannot be cut so or there would be too many. */
+bool pointwise_split_axes(struct pointwise_params *params, int rank, const int64_t *dims);
 
 #endif

@@ -18,9 +18,14 @@ struct pool_params {
     int64_t batch, channels;
     struct window window;
     struct image_strides x, y;
-    struct image_strides index; /* an index is the position of the maximum times these */
-    /* Results are numbered [batch, channel, position]; y does not count then, and there are no indices. */
-    const struct pointwise_params *epilogue;
+    struct image_strides index;              /* an index is the position of the maximum times these */
+    const struct pointwise_params *epilogue; /* then there are no indices */
 };
+
+static inline struct epilogue pool_epilogue(const struct pool_params *p)
+{
+    int64_t positions = p->window.output[0] * p->window.output[1] * p->window.output[2];
+    return (struct epilogue){p->epilogue, POOL_INPUTS, {p->batch, p->channels, positions}};
+}
 
 #endif

@@ -27,7 +27,15 @@ struct reduce_params {
     int kept_rank, folded_rank;
     int64_t kept[MAX_RANK], kept_strides[MAX_RANK];
     int64_t folded[MAX_RANK], folded_strides[MAX_RANK];
-    const struct pointwise_params *epilogue; /* results are numbered as the kept axes are */
+    const struct pointwise_params *epilogue;
 };
+
+static inline struct epilogue reduce_epilogue(const struct reduce_params *p)
+{
+    int64_t results = 1;
+    for (int i = 0; i < p->kept_rank; i++)
+        results *= p->kept[i];
+    return (struct epilogue){p->epilogue, REDUCE_INPUTS, {1, 1, results}};
+}
 
 #endif

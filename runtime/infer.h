@@ -164,7 +164,9 @@ typedef struct infer_session_options {
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
      * less; of no effect with no_optimize. */
     bool memory_saving;
-    size_t memory_limit; /* refuse, before allocating, a shape whose weights + constants + arena need more; 0: none */
+    /* Refuse, before allocating, a shape whose weights + constants + packed + arena need more; 0: none. Counted is all
+     * that this session uses, whether or not another one of the model has made it: see packed_bytes. */
+    size_t memory_limit;
     int cached_programs; /* programs kept for shapes seen; 0: 64 */
 } infer_session_options;
 
@@ -177,15 +179,18 @@ int infer_session_threads(const infer_session *session);
 
 /* What one program, or all of a session's, need: known before a run, in the bytes that the allocator is asked for.
  *
- *     weight_bytes + constant_bytes + table_bytes + contexts * (arena_bytes + result_bytes + context_bytes)
+ *     weight_bytes + constant_bytes + packed_bytes + table_bytes
+ *                  + contexts * (arena_bytes + result_bytes + context_bytes)
  *
  * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
-    size_t weight_bytes;      /* in the model: not allocated but where the file was a pipe, or memory not aligned */
-    size_t constant_bytes;    /* folded when the session was made and for these shapes */
-    size_t table_bytes;       /* model, session and programs: graphs, steps, parameters, names */
-    size_t arena_bytes;       /* activations and workspace of a context, as large as its largest shape needs */
+    size_t weight_bytes;   /* in the model: not allocated but where the file was a pipe, or memory not aligned */
+    size_t constant_bytes; /* folded when the session was made and for these shapes */
+    size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
+                            * that need the same. Each session tells all that it uses, also what others use too */
+    size_t table_bytes;    /* model, session and programs: graphs, steps, parameters, names */
+    size_t arena_bytes;    /* activations and workspace of a context, as large as its largest shape needs */
     size_t lower_bound_bytes; /* no arena can be smaller with this order of steps */
     bool arena_is_least;      /* that none is smaller than arena_bytes is proven; it may lie above the bound */
     size_t workspace_bytes;   /* the largest workspace of a step, within the arena */

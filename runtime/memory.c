@@ -117,13 +117,14 @@ static size_t session_table_bytes(const struct infer_session *session)
            (size_t)session->cached_programs * sizeof *session->cache.entries;
 }
 
-/* `tables` and `constants` are of programs. */
+/* `tables` and `constants` are of programs, `packed` of the session too. */
 static infer_memory memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
-                              size_t constants)
+                              size_t constants, size_t packed)
 {
     return (infer_memory){
         .weight_bytes = session->model->weight_bytes,
         .constant_bytes = session->constant_bytes + constants,
+        .packed_bytes = packed,
         .table_bytes = model_table_bytes(session->model) + session_table_bytes(session) + tables,
         .arena_bytes = needs->arena_bytes,
         .lower_bound_bytes = needs->lower_bound_bytes,
@@ -149,7 +150,8 @@ static enum status prepare(struct infer_session *session, const infer_tensor *in
         status = runner_first_program(&runner, &program, error);
     if (status == STATUS_OK) {
         struct needs needs = program_needs(program);
-        *memory = memory_of(session, &needs, program_table_bytes(program), program->constant_bytes);
+        *memory = memory_of(session, &needs, program_table_bytes(program), program->constant_bytes,
+                            program->derived.holder.bytes);
     }
     runner_free(&runner);
     return status;
@@ -203,6 +205,7 @@ infer_status infer_session_memory(infer_session *session, infer_memory *memory, 
         needs = session_needs(session);
     if (from.status == STATUS_OK)
         *memory = memory_of(session, &needs, atomic_load(&session->totals.table_bytes),
-                            atomic_load(&session->totals.constant_bytes));
+                            atomic_load(&session->totals.constant_bytes),
+                            weight_account_bytes(&session->model->weights, &session->account));
     return publish_error(error, &from);
 }

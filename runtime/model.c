@@ -76,6 +76,7 @@ static struct infer_model *model_create(const infer_model_options *options, stru
     model->allocator = allocator;
     atomic_init(&model->references, 1);
     region_init(&model->region, &model->allocator);
+    weights_init(&model->weights, &model->allocator);
     return model;
 }
 
@@ -110,11 +111,12 @@ static void add_constants(struct span *span, const struct graph *graph)
 }
 
 /* They lie in one section of the file, where those of equal content are there once. */
-static size_t constant_bytes(const struct graph *graph)
+static void find_constants(struct infer_model *model)
 {
     struct span span = {NULL, NULL};
-    add_constants(&span, graph);
-    return (size_t)(span.end - span.start);
+    add_constants(&span, model->graph);
+    model->constants = span.start;
+    model->weight_bytes = (size_t)(span.end - span.start);
 }
 
 static enum status check_limit(const char *name, size_t size, const infer_model_options *options, struct error *error)
@@ -131,7 +133,7 @@ static enum status model_load(struct infer_model *model, const char *name, const
     struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights};
     TRY(check_limit(name, size, options, error));
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
-    model->weight_bytes = constant_bytes(model->graph);
+    find_constants(model);
     return STATUS_OK;
 }
 
@@ -198,6 +200,7 @@ void infer_model_release(infer_model *model)
 {
     if (!model || atomic_fetch_sub(&model->references, 1) != 1)
         return;
+    weights_free(&model->weights);
     region_free(&model->region);
     file_unmap(&model->file);
     struct allocator allocator = model->allocator;

@@ -4,6 +4,7 @@
 #include "formats/file.h"
 #include "formats/model_file.h"
 #include "runtime/infer.h"
+#include "runtime/weights/weights.h"
 
 #include <stdatomic.h>
 
@@ -16,7 +17,9 @@ struct infer_model {
     size_t copy_bytes;
     struct graph *graph;
     struct model_metadata metadata;
+    const void *constants; /* where those of the graph lie, in the file, and how many bytes */
     size_t weight_bytes;
+    struct weights weights; /* what its sessions derive from them */
 };
 
 /* The boundary between the library's errors and the public ones. Returns the status. */

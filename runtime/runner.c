@@ -436,7 +436,7 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
         .step = from,
         .call = {.inputs = runner->operand_pointers,
                  .outputs = (void *const *)(uintptr_t)(runner->operand_pointers + from->input_count),
-                 .packed = step->packed,
+                 .packed = from->packed,
                  .shared = workspace,
                  .output_dims = runner->dims_pointers},
         .workspace = memory_at(workspace, align_up(from->plan.shared_bytes, ALIGNMENT)),

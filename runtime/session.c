@@ -51,8 +51,39 @@ static enum status read_options(struct infer_session *session, const infer_sessi
 /* What the limit leaves beside the weights and the constants that the session has folded already. */
 static size_t constant_limit(const struct infer_session *session)
 {
-    size_t held = session->model->weight_bytes + session->constant_bytes;
+    size_t held = session->model->weight_bytes + session->constant_bytes + session->derived.holder.bytes;
     return session->memory_limit > held ? session->memory_limit - held : 0;
+}
+
+/* Lets go of constants that only others were folded from. */
+static enum status drop_unread(struct infer_session *session, struct error *error)
+{
+    const struct graph *graph = session->graph;
+    struct derived *derived = &session->derived;
+    unsigned char *marks = derived_marks(derived, &session->region);
+    if (!marks)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->input_count; k++)
+            derived_mark(derived, marks, graph->nodes[i]->inputs[k]);
+    for (int i = 0; i < graph->output_count; i++)
+        derived_mark(derived, marks, graph->outputs[i]);
+    derived_keep_marked(derived, marks, graph);
+    return STATUS_OK;
+}
+
+/* Runs the passes that need no shapes. */
+static enum status optimise(struct infer_session *session, struct error *error)
+{
+    struct evaluation evaluation = {&session->facts, &session->derived.store};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = constant_limit(session)},
+        .done = session->model->metadata.passes,
+        .done_count = session->model->metadata.pass_count,
+    };
+    TRY(run_passes(session->graph, &context, NULL, error));
+    session->constant_bytes = context.constant_bytes - session->derived.holder.bytes;
+    return drop_unread(session, error);
 }
 
 static enum status session_start(struct infer_session *session, const infer_session_options *options,
@@ -63,10 +94,9 @@ static enum status session_start(struct infer_session *session, const infer_sess
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
-    struct pass_context context = {.resolve = {plain_evaluator(&session->facts), constant_limit(session)}};
     if (!session->no_optimize)
-        TRY(run_passes(session->graph, &context, NULL, error));
-    session->constant_bytes = context.constant_bytes;
+        TRY(optimise(session, error));
+    weight_holder_join(&session->derived.holder, &session->account);
     session->result_bytes =
         region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
     if (!session->result_bytes)
@@ -90,7 +120,9 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     session->allocator = &model->allocator;
     session->next_id = 1;
     region_init(&session->region, session->allocator);
+    derived_init(&session->derived, &model->weights, model->constants, model->weight_bytes, &session->region);
     pthread_mutex_init(&session->mutex, NULL);
+    pthread_cond_init(&session->made, NULL);
     if (session_start(session, options, &from) == STATUS_OK)
         *result = session;
     else
@@ -109,7 +141,9 @@ void infer_session_release(infer_session *session)
     if (!session || atomic_fetch_sub(&session->references, 1) != 1)
         return;
     program_cache_free(&session->cache);
+    weight_holder_free(&session->derived.holder);
     region_free(&session->region);
+    pthread_cond_destroy(&session->made);
     pthread_mutex_destroy(&session->mutex);
     struct infer_model *model = session->model;
     release(session->allocator, session, sizeof *session);
@@ -128,25 +162,49 @@ int infer_session_threads(const infer_session *session)
 
 /* --- programs -------------------------------------------------------------------------------------------- */
 
-static struct program *find(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash)
+/* A program that one thread makes, and that others may wait for. Belongs to all of them: the last one frees it. */
+struct making {
+    struct making *next;
+    int threads;
+    const void *key; /* the maker's, so only to be read while this is among session->making */
+    size_t key_bytes;
+    uint64_t hash;
+    bool done;
+    enum status status;
+    struct program *program; /* a reference to it, once done well */
+    struct error error;
+};
+
+static struct making *find_making(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash)
 {
-    pthread_mutex_lock(&session->mutex);
-    struct program *program = program_cache_find(&session->cache, key, key_bytes, hash);
-    if (program)
-        program_retain(program);
-    pthread_mutex_unlock(&session->mutex);
-    return program;
+    struct making *making = session->making;
+    while (making &&
+           (making->hash != hash || making->key_bytes != key_bytes || memcmp(making->key, key, key_bytes) != 0))
+        making = making->next;
+    return making;
 }
 
-enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
-                            program_maker *make, void *user, struct program **program, struct error *error)
+/* What was made, to one of the threads. The same session would have come to the same end for each of them, so an error
+ * is theirs as well. The session is locked. */
+static enum status take_made(struct infer_session *session, struct making *making, struct program **program,
+                             struct error *error)
 {
-    *program = find(session, key, key_bytes, hash);
-    if (*program)
-        return STATUS_OK;
-    pthread_mutex_lock(&session->mutex);
-    uint64_t id = session->next_id++;
-    pthread_mutex_unlock(&session->mutex);
+    enum status status = making->status;
+    *program = making->program;
+    if (status == STATUS_OK)
+        program_retain(making->program);
+    else
+        error_set(error, status, "%s", making->error.text);
+    if (--making->threads == 0) {
+        program_release(making->program);
+        release(session->allocator, making, sizeof *making);
+    }
+    return status;
+}
+
+static enum status make_program(struct infer_session *session, uint64_t id, const struct making *making,
+                                program_maker *make, void *user, struct program **program, struct error *error)
+{
     struct program_options options = {
         .allocator = session->allocator,
         .specialise = {.facts = session->facts,
@@ -154,20 +212,70 @@ enum status session_program(struct infer_session *session, const void *key, size
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
                        .constant_limit = constant_limit(session)},
+        .derived = &session->derived,
         .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
         .id = id,
     };
     TRY(make(user, &options, program, error));
-    enum status status = program_register(*program, key, key_bytes, &session->totals, error);
+    enum status status =
+        program_register(*program, making->key, making->key_bytes, &session->totals, &session->account, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
-        return status;
     }
-    /* Two threads may have made the same program; both are right, and the table keeps one of them for the next. */
-    pthread_mutex_lock(&session->mutex);
-    program_cache_add(&session->cache, hash, *program);
+    return status;
+}
+
+/* The session is locked, but not while the program is made. */
+static enum status make_alone(struct infer_session *session, const struct making *wanted, program_maker *make,
+                              void *user, struct program **program, struct error *error)
+{
+    struct making *making = allocate(session->allocator, sizeof *making, ALIGNMENT);
+    if (!making)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
+    *making = *wanted;
+    making->threads = 1;
+    making->next = session->making;
+    session->making = making;
+    uint64_t id = session->next_id++;
     pthread_mutex_unlock(&session->mutex);
-    return STATUS_OK;
+    making->status = make_program(session, id, making, make, user, program, &making->error);
+    pthread_mutex_lock(&session->mutex);
+    if (*program)
+        program_cache_add(&session->cache, making->hash, *program);
+    struct making **link = &session->making;
+    while (*link != making)
+        link = &(*link)->next;
+    *link = making->next;
+    making->program = *program;
+    making->done = true;
+    pthread_cond_broadcast(&session->made);
+    return take_made(session, making, program, error);
+}
+
+static enum status wait_for(struct infer_session *session, struct making *making, struct program **program,
+                            struct error *error)
+{
+    making->threads++;
+    while (!making->done)
+        pthread_cond_wait(&session->made, &session->mutex);
+    return take_made(session, making, program, error);
+}
+
+enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
+                            program_maker *make, void *user, struct program **program, struct error *error)
+{
+    enum status status = STATUS_OK;
+    struct making *other, wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    pthread_mutex_lock(&session->mutex);
+    *program = program_cache_find(&session->cache, key, key_bytes, hash);
+    if (*program)
+        program_retain(*program);
+    else if ((other = find_making(session, key, key_bytes, hash)) != NULL)
+        status = wait_for(session, other, program, error);
+    else
+        status = make_alone(session, &wanted, make, user, program, error);
+    pthread_mutex_unlock(&session->mutex);
+    return status;
 }

@@ -21,7 +21,9 @@ struct infer_session {
     const struct allocator *allocator; /* the model's */
     struct region region;              /* the graph below and constants folded once for all shapes */
     struct graph *graph;
-    size_t constant_bytes;
+    size_t constant_bytes;         /* in the region */
+    struct derived derived;        /* constants beyond these: in the model's store */
+    struct weight_account account; /* of the session and of its programs */
     enum isa isa;
     struct kernel_facts facts; /* of this CPU and the options */
     int threads;
@@ -30,14 +32,18 @@ struct infer_session {
     size_t memory_limit; /* SIZE_MAX: none */
     int cached_programs;
     struct program_totals totals;
-    pthread_mutex_t mutex; /* of all below; never held while a program runs */
+    pthread_mutex_t mutex; /* of all below; never held while a program is made or runs */
     struct program_cache cache;
-    uint64_t next_id;
-    struct needs needs;   /* of every program made for the model's graph, also where it has left the cache */
-    size_t *result_bytes; /* the largest of each output; in the region */
+    struct making *making; /* programs on their way into the cache */
+    pthread_cond_t made;   /* one of them is there, or failed */
+    uint64_t next_id;      /* one more than the programs that were begun */
+    struct needs needs;    /* of every program made for the model's graph, also where it has left the cache */
+    size_t *result_bytes;  /* the largest of each output; in the region */
 };
 
-/* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock. */
+/* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock,
+ * and by one thread: others that come for the same key meanwhile wait, and get its program or its error. What is found
+ * costs no allocation. */
 typedef enum status program_maker(void *user, const struct program_options *options, struct program **program,
                                   struct error *error);
 enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,

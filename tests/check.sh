@@ -14,10 +14,13 @@ checks=(
     "check-install     an installed library builds the README's example, in C and in C++"
     "check-tools       the command line, good and bad usage"
     "check-planner     the memory planner on 100,000 random instances"
+    "check-hashes      output_hashes.py, which compares two builds bit by bit"
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"
+    "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
+    "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
 )
 

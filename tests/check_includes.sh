@@ -12,10 +12,11 @@ declare -A may=(
     [graph/steps]="graph kernels"
     [formats]="graph kernels"
     [formats/onnx]="formats graph kernels"
-    [runtime/compile]="graph graph/passes graph/steps graph/planner kernels"
-    [runtime]="runtime/compile graph graph/passes graph/steps graph/planner formats kernels"
+    [runtime/weights]="graph graph/steps formats kernels"
+    [runtime/compile]="runtime/weights graph graph/passes graph/steps graph/planner kernels"
+    [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
     [tools/problems]="kernels"
-    [tools]="tools/problems runtime runtime/compile graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools]="tools/problems runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 

@@ -119,6 +119,13 @@ done_with "converts" '' infer-convert "$onnx" "$work/again.bin"
 same "the same bytes each time" "$work/again.bin" "$model"
 infer-convert - - <"$onnx" >"$work/piped.bin" 2>"$work/err"
 same "through stdin and stdout" "$work/piped.bin" "$model"
+optimised=$work/optimised.bin
+done_with "--optimize" '' infer-convert "$onnx" "$optimised" --optimize
+infer-convert --optimize - - <"$onnx" >"$work/piped.bin" 2>"$work/err"
+same "--optimize through stdin and stdout, the same bytes each time" "$work/piped.bin" "$optimised"
+done_with "--optimize --set-dim" '' infer-convert "$onnx" "$work/one_digit.bin" --optimize --set-dim batch=1
+done_with "--optimize --set-dim fixes the dimension" 'image +float32 1x1x8x8.*optimised ' infer-inspect "$work/one_digit.bin"
+refused 1 'cut\.onnx: ' infer-convert "$work/cut.onnx" "$work/x.bin" --optimize
 refused 1 'nosuch\.onnx: cannot open' infer-convert "$work/nosuch.onnx" "$work/x.bin"
 refused 1 'cut\.onnx: ' infer-convert "$work/cut.onnx" "$work/x.bin"
 refused 1 "text\.npy: " infer-convert "$work/text.npy" "$work/x.bin"
@@ -156,6 +163,10 @@ same "--isa and INFER_ISA" "$work/reference/output_0.npy" "$work/environment/out
 done_with "--no-optimize" '' infer-run "$model" "$digit" -o "$work/plain" --no-optimize
 done_with "--memory-saving" '' infer-run "$model" "$digit" -o "$work/saving" --memory-saving
 same "--memory-saving and without" "$work/one/output_0.npy" "$work/saving/output_0.npy"
+for option in --threads=1 --no-optimize --memory-saving; do
+    done_with "an optimised file" 'compare 0  scores .* ok' \
+        infer-run "$optimised" "$digit" --compare "$work/plain" --tolerance 1e-5 "$option"
+done
 done_with "a limit that suffices" '' infer-run "$model" "$digit" -o "$work/one" --memory-limit 1G
 verdict "three digits at once are what they are one by one" "$(python3 - "$work" <<'PY'
 import array, sys
@@ -183,9 +194,9 @@ report = json.loads(text)
 fields = {
     "model": str, "device": str, "isa": str, "threads": int, "precision": str, "load_ms": float, "first_run_ms": float,
     "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "constant_bytes": int,
-    "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int, "activation_is_least": bool,
-    "workspace_bytes": int, "result_bytes": int, "context_bytes": int, "peak_rss_bytes": int, "steps": int,
-    "inputs": list, "outputs": list,
+    "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
+    "activation_is_least": bool, "workspace_bytes": int, "result_bytes": int, "context_bytes": int,
+    "peak_rss_bytes": int, "steps": int, "inputs": list, "outputs": list,
 }
 for name in fields.keys() ^ report.keys():
     print(name, "is missing" if name in fields else "is one field too many")
@@ -361,6 +372,9 @@ done_with "--bisect --against a dump" '^[0-9]+ values compared, 0 differ, .*, 0 
     infer-run "$model" "$digit" --bisect --against "$work/dump"
 differs_with '^first difference  relu1, .* relu1 \(Relu\), float32 1x16x8x8 .*between   image, .*: scaled \(Mul\), conv1 \(Conv\), relu1' \
     infer-run "$model" tests/demo/digit_1.npy --bisect --against "$work/dump"
+done_with "--bisect of an optimised file" "$nothing unoptimised program \$" infer-run "$optimised" "$digit" --bisect
+differs_with '^first difference  relu1, .*between   image, .*: scaled, conv1 \(Conv\), relu1' \
+    infer-run "$optimised" tests/demo/digit_1.npy --bisect --against "$work/dump"
 done_with "--bisect with room" ', 0 differ' \
     infer-run "$model" tests/demo/digit_1.npy --bisect --against "$work/dump" --tolerance 9
 differs_with "negated, .*element \[2\]: -?0, expected 1; absolute 1, relative 1 .*value, and negated: $fused 1 v" \
@@ -395,6 +409,34 @@ for option in --output --labels --warmup --repeat --json --profile --compare --d
 done
 infer-run "$model" "$digit" --bisect >/dev/full 2>"$work/err"
 verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: cannot write" "$work/err" || cat "$work/err")"
+
+# --- large ensembles of trees ---------------------------------------------------------------------------------
+
+# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
+within()
+{
+    local problem
+    problem=$(python3 - "$1" "$2" "${@:4}" <<'PY' 2>&1
+import os, sys
+
+times, file, *command = sys.argv[1:]
+_, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
+peak, most = usage.ru_maxrss * 1024, int(times) * os.path.getsize(file)
+if status or peak > most:
+    print(f"exit code {os.waitstatus_to_exitcode(status)}; {peak} bytes at the peak, at most {most} are allowed")
+PY
+    )
+    verdict "$3" "$(grep 'exit code' <<<"$problem")"
+}
+
+python3 tests/make_ensemble.py "$work" || exit 1
+within 3 "$work/ensemble.onnx" "memory to convert an ensemble" infer-convert "$work/ensemble.onnx" "$work/ensemble.bin"
+within 3 "$work/ensemble.onnx" "memory to run an ensemble" \
+    infer-run "$work/ensemble.bin" "$work/rows.npy" --compare "$work/scores"
+within 3 "$work/ensemble.onnx" "memory to run an ensemble's .onnx" \
+    infer-run "$work/ensemble.onnx" "$work/rows.npy" --compare "$work/scores"
+verdict "an ensemble's .bin is no larger than its .onnx" \
+    "$(find "$work/ensemble.bin" -size +"$(stat -c %s "$work/ensemble.onnx")c")"
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
@@ -446,6 +488,13 @@ done_with "table" 'checksums right.*image +float32 batchx1x8x8.*operators.*Conv 
     infer-inspect "$model"
 done_with "steps" 'arena .*lower bound.*isa .*step +kernel.*conv1 \(Conv\).*softmax \(Softmax\)' \
     infer-inspect "$model" --shape image=3x1x8x8
+done_with "an optimised file" 'checksums right.*optimised   dead-code, .*fold-weights.*nodes +11 ' infer-inspect "$optimised"
+verdict "no other file says so" "$(infer-inspect "$model" | grep optimised)"
+done_with "its passes as JSON" '"passes":\["dead-code",.*"fold-weights".*\],"inputs"' infer-inspect "$optimised" --json
+done_with "no passes as JSON" '"passes":\[\],"inputs"' infer-inspect "$model" --json
+done_with "a node of an optimised file and the ONNX nodes it stands for" 'conv1 = Conv\(image, .*# conv1 \+ scaled ' \
+    infer-inspect "$optimised" --dump-after import
+done_with "a pass that does not run again" '' infer-inspect "$optimised" --dump-after fold-weights
 done_with ".onnx" 'converted in memory.*Conv 2' infer-inspect "$onnx"
 done_with "after a pass" '^graph digits .*input image float32 .*= Softmax\(.*output scores' \
     infer-inspect "$model" --dump-after dead-code

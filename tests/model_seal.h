@@ -3,7 +3,6 @@
 #ifndef INFER_TESTS_MODEL_SEAL_H
 #define INFER_TESTS_MODEL_SEAL_H
 
-#include "formats/hash.h"
 #include "formats/model_file_reader.h"
 
 #include <string.h>
@@ -13,8 +12,8 @@ static inline bool model_inside(uint64_t offset, uint64_t bytes, size_t size)
     return offset <= size && bytes <= size - offset;
 }
 
-static inline void model_seal_tensors(uint8_t *bytes, size_t size, const struct section_record *tensors,
-                                      const struct section_record *weights)
+static inline void model_seal_tensors(uint8_t *bytes, size_t size, uint32_t version,
+                                      const struct section_record *tensors, const struct section_record *weights)
 {
     struct tensor_record tensor;
     for (uint64_t at = 0; tensors->bytes - at >= sizeof tensor; at += sizeof tensor) {
@@ -23,7 +22,7 @@ static inline void model_seal_tensors(uint8_t *bytes, size_t size, const struct 
         if (!model_inside(tensor.offset, tensor.bytes, weights->bytes) ||
             !model_inside(weights->offset, weights->bytes, size))
             continue;
-        tensor.checksum = xxh64(bytes + weights->offset + tensor.offset, tensor.bytes, 0);
+        tensor.checksum = model_checksum(version, bytes + weights->offset + tensor.offset, tensor.bytes);
         memcpy(place, &tensor, sizeof tensor);
     }
 }
@@ -50,21 +49,23 @@ static inline void model_seal(uint8_t *bytes, size_t size)
     memcpy(&header, bytes, sizeof header);
     memcpy(header.magic, MODEL_MAGIC, sizeof header.magic);
     header.file_bytes = size;
-    uint32_t count = header.section_count, most = (uint32_t)((size - sizeof header) / sizeof record);
+    uint32_t version = header.format_version, count = header.section_count;
+    uint32_t most = (uint32_t)((size - sizeof header) / sizeof record);
     count = count < most ? count : most;
     if (model_find_section(bytes, size, count, SECTION_TENSORS, &record) &&
         model_find_section(bytes, size, count, SECTION_WEIGHTS, &weights))
-        model_seal_tensors(bytes, size, &record, &weights);
+        model_seal_tensors(bytes, size, version, &record, &weights);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *place = bytes + sizeof header + i * sizeof record;
         memcpy(&record, place, sizeof record);
         if (!model_inside(record.offset, record.bytes, size))
             continue;
-        record.checksum = record.flags & SECTION_IN_PARTS ? 0 : xxh64(bytes + record.offset, (size_t)record.bytes, 0);
+        record.checksum =
+            record.flags & SECTION_IN_PARTS ? 0 : model_checksum(version, bytes + record.offset, (size_t)record.bytes);
         memcpy(place, &record, sizeof record);
     }
-    header.table_checksum = xxh64(bytes + sizeof header, count * sizeof record, 0);
-    header.header_checksum = xxh64(&header, offsetof(struct model_header, header_checksum), 0);
+    header.table_checksum = model_checksum(version, bytes + sizeof header, count * sizeof record);
+    header.header_checksum = model_checksum(version, &header, offsetof(struct model_header, header_checksum));
     memcpy(bytes, &header, sizeof header);
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const struct evaluation plain_evaluation = {.facts = &plain_facts};
+
 /* --- making ---------------------------------------------------------------------------------------------- */
 
 void rig_begin(struct rig *rig)
@@ -30,6 +32,7 @@ struct value *rig_input(struct rig *rig, int rank, const int64_t *dims)
 {
     struct value *input = graph_add_value(rig->graph, name_of(rig, 'i'), rig->dtype, rank, dims);
     memcpy(rig->input_dims[rig->input_count], input->dims, sizeof input->dims);
+    ck_assert_int_lt(rig->input_count, RIG_MOST);
     return rig->inputs[rig->input_count++] = input;
 }
 
@@ -123,6 +126,7 @@ void rig_split(struct rig *rig, struct value *a, int64_t axis, int count, struct
 
 void rig_output(struct rig *rig, struct value *output)
 {
+    ck_assert_int_lt(rig->output_count, RIG_MOST);
     rig->outputs[rig->output_count++] = output;
 }
 
@@ -140,7 +144,7 @@ static void list_nodes(struct node *const *nodes, int count, char *text, size_t 
 static struct graph *optimised(struct rig *rig, size_t limit)
 {
     struct error error = {0};
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), limit}};
+    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = limit}};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *copy = graph_clone(rig->graph, &rig->maker.region);
@@ -187,7 +191,7 @@ static void expect_same(const infer_tensor *a, const infer_tensor *b, double tol
 
 static void run_both(struct rig *rig, double tolerance)
 {
-    infer_tensor inputs[4], outputs[2][4];
+    infer_tensor inputs[RIG_MOST], outputs[2][RIG_MOST];
     struct running running[2];
     memset(inputs, 0, sizeof inputs);
     memset(outputs, 0, sizeof outputs);
@@ -275,7 +279,9 @@ static void make_shaped(struct graph *graph)
 /* Runs the pass; every node that was there must be among the sources then. */
 static void run_one(struct graph *graph, pass_function *pass, enum pass_time time)
 {
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}, .shaped = time == PASS_SHAPED};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = SIZE_MAX},
+        .shaped = time == PASS_SHAPED};
     unsigned char pins[256] = {0};
     const char *names[64];
     struct error error = {0};

@@ -8,13 +8,18 @@
 
 #include <check.h>
 
+/* By reference kernels, all results in the graph's region. */
+extern const struct evaluation plain_evaluation;
+
+#define RIG_MOST 5 /* inputs, or outputs */
+
 /* A model of one type (float32 unless told otherwise) in the making. */
 struct rig {
     struct maker maker;
     struct graph *graph; /* the maker's */
     enum dtype dtype;
-    struct value *inputs[4], *outputs[4];
-    int64_t input_dims[4][MAX_RANK]; /* of the run; the model's may be symbols */
+    struct value *inputs[RIG_MOST], *outputs[RIG_MOST];
+    int64_t input_dims[RIG_MOST][MAX_RANK]; /* of the run; the model's may be symbols */
     int input_count, output_count;
     double reach; /* inputs of the run hold numbers between -reach and reach (1) */
     unsigned seed;

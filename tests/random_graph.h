@@ -1,9 +1,8 @@
-/* Random small graphs of the operators that passes rearrange, and a comparison of runs with passes and without. */
+/* Random small graphs of the operators that passes rearrange. */
 #ifndef INFER_TESTS_RANDOM_GRAPH_H
 #define INFER_TESTS_RANDOM_GRAPH_H
 
 #include "graph/op.h"
-#include "runtime/infer.h"
 
 /* Where choices come from: bytes first, then a generator that starts from `state`. */
 struct dice {
@@ -20,15 +19,18 @@ struct random_graph {
     struct region region;
     struct graph *graph;
     float *inputs[2]; /* contents of the graph's inputs */
+    bool damaged;
 };
 
 /* A graph whose every node has passed its own checks of shapes; all that nobody reads are its outputs. */
 void random_graph_make(struct random_graph *random, struct dice *dice);
+/* The same with more: what is spelled out along several axes, and, half the time, no declared types between inputs and
+ * outputs. Graphs by random_graph_make stay what they are, since records of their results are compared. */
+void random_graph_make_wider(struct random_graph *random, struct dice *dice);
 void random_graph_free(struct random_graph *random);
 
-/* Runs it without passes, with them, and with them and strips, or images in channels-last order. "" where the results
- * agree: within 1e-4 of the largest magnitude of an output, since folded weights and recognised forms round elsewhere;
- * where one is NaN, infinite or huge, so must the other be. Otherwise a sentence on the first difference, in `text`. */
-const char *random_graph_compare(const struct random_graph *random, char *text, size_t bytes);
+/* Changes operands, attributes, operators, versions and declared types at a few places, as a broken or hostile file may
+ * have them: absent, repeated, of later nodes, too many or too few, of other kinds, out of range. */
+void random_graph_damage(struct random_graph *random, struct dice *dice);
 
 #endif

@@ -164,10 +164,8 @@ struct segment rig_lower(struct rig *rig, enum step_passes which)
         ck_assert_msg(c.node->op->lower != NULL, "%s has no steps of its own", c.node->op->name);
         check(lower_node(graph, c.node, &plain_facts, &segment.steps, &error), &error);
     }
-    if (which != NO_PASSES) {
-        check(fuse_pointwise(&segment, &options, &error), &error);
-        check(fuse_epilogues(&segment, &options, &error), &error);
-    }
+    if (which != NO_PASSES)
+        check(fuse_steps(&segment, &error), &error);
     if (which == FUSE_AND_ABSORB)
         check(absorb_copies(&segment, &options, &error), &error);
     check_order(&segment, region);
@@ -189,7 +187,7 @@ static void append(char *text, size_t bytes, const char *format, ...)
 static void append_code(char *text, size_t bytes, const struct pointwise_params *program, const char *before)
 {
     for (int i = 0; i < program->instruction_count; i++) {
-        append(text, bytes, "%s%s", before, pointwise_name((enum pointwise_opcode)program->code[i].opcode));
+        append(text, bytes, "%s%s", before, pointwise_name((enum pointwise_opcode)pointwise_code(program)[i].opcode));
         before = "+";
     }
     if (program->instruction_count == 0)
@@ -201,8 +199,8 @@ const char *describe_steps(const struct segment *segment, struct region *region)
     char text[1000] = "";
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
-        int own;
-        const struct pointwise_params **epilogue = step_epilogue(step, &own);
+        struct epilogue space;
+        const struct pointwise_params **epilogue = step_epilogue(step, &space);
         append(text, sizeof text, "%s", s ? " " : "");
         if (step->family == FAMILY_pointwise) {
             append_code(text, sizeof text, step->params, "");
@@ -329,7 +327,7 @@ void run_steps(const struct segment *segment, const void *const *inputs, void *c
 static void compare_runs(const struct segment *before, const struct segment *after, struct region *region, int run)
 {
     const struct graph *graph = before->graph;
-    void *inputs[4], *outputs[2][4];
+    void *inputs[RIG_MOST], *outputs[2][RIG_MOST];
     uint64_t state = (uint64_t)run;
     for (int i = 0; i < graph->input_count; i++) {
         const struct value *input = graph->inputs[i];

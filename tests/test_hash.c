@@ -61,13 +61,50 @@ END_TEST
 
 START_TEST(a_flipped_bit_changes_the_hash)
 {
-    unsigned char data[100] = {0};
-    uint64_t whole = xxh64(data, sizeof data, 0);
-    for (size_t bit = 0; bit < 8 * sizeof data; bit++) {
-        data[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        ck_assert_uint_ne(xxh64(data, sizeof data, 0), whole);
-        data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    static const size_t sizes[] = {1, 3, 7, 16, 100, 200, 2500};
+    unsigned char data[2500] = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint64_t whole = xxh64(data, sizes[i], 0), whole3 = xxh3(data, sizes[i]);
+        for (size_t bit = 0; bit < 8 * sizes[i]; bit++) {
+            data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+            ck_assert_uint_ne(xxh64(data, sizes[i], 0), whole);
+            ck_assert_uint_ne(xxh3(data, sizes[i]), whole3);
+            data[bit / 8] ^= (unsigned char)(1u << bit % 8);
+        }
     }
+}
+END_TEST
+
+/* One length on each side of every branch of XXH3: words, chunks of 16 bytes, stripes of 64 and blocks of 1024. */
+static const struct {
+    size_t bytes;
+    uint64_t hash;
+} lengths3[] = {
+    {0, 0x2d06800538d394c2u},    {1, 0x8a21d78b1538b1c0u},    {2, 0xa020a917c68e5888u},    {3, 0x5f1fa6d2a3aa5a3bu},
+    {4, 0xa8a9b82c81542a43u},    {7, 0x1a5de7fedcc8d90du},    {8, 0x67b8f67a80d308a6u},    {9, 0x7df166798fe37670u},
+    {15, 0x1bc6c65a03a87951u},   {16, 0xc0967fee676a5837u},   {17, 0xbc307578d06e9d93u},   {32, 0xffdae7523dd0daecu},
+    {33, 0x27b514591ef37d2du},   {128, 0xa45617bfe9bb88d6u},  {129, 0x4ca31f6b2cfd9a3eu},  {144, 0xb5c37a9269e05742u},
+    {239, 0x445e8238d8be5de5u},  {240, 0x2817ed3cdf9547e7u},  {241, 0x02f838dd48200ee8u},  {256, 0xc67d143ec3572269u},
+    {257, 0xac756e3b633ed5bau},  {1023, 0x470376f374f704ccu}, {1024, 0x4ecde09865c37511u}, {1025, 0xa08b2694bf52957eu},
+    {1088, 0x523d9597bdae5bc1u}, {1089, 0xd0512606aeb0d288u}, {2048, 0x1d0f40a0ff717f3eu}, {2049, 0xf24d7378a4afeffcu},
+    {5000, 0x4e105b8b18465da3u},
+};
+
+/* Values of the xxHash reference implementation. */
+START_TEST(xxh3_gives_its_values_by_any_instructions)
+{
+    unsigned char data[5000 + 8];
+    for (size_t shift = 0; shift < 8; shift++) {
+        for (size_t i = 0; i < 5000; i++)
+            data[shift + i] = (unsigned char)(i * 167 + 13);
+        for (size_t i = 0; i < sizeof lengths3 / sizeof lengths3[0]; i++) {
+            ck_assert_uint_eq(xxh3(data + shift, lengths3[i].bytes), lengths3[i].hash);
+            for (int vectors = 0; vectors <= xxh3_has_vectors(); vectors++)
+                ck_assert_uint_eq(xxh3_with(data + shift, lengths3[i].bytes, vectors), lengths3[i].hash);
+        }
+    }
+    ck_assert_uint_eq(xxh3(NULL, 0), lengths3[0].hash);
+    ck_assert_uint_eq(xxh3("Nobody inspects the spammish repetition", 39), 0x6cb00603b5cc47e9u);
 }
 END_TEST
 
@@ -77,6 +114,7 @@ Suite *hash_suite(void)
     TCase *tests = tcase_create("hash");
     tcase_add_test(tests, text_hashes_to_the_published_values);
     tcase_add_test(tests, every_length_and_alignment_gives_its_value);
+    tcase_add_test(tests, xxh3_gives_its_values_by_any_instructions);
     tcase_add_test(tests, a_flipped_bit_changes_the_hash);
     suite_add_tcase(suite, tests);
     return suite;

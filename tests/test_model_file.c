@@ -179,7 +179,8 @@ static struct graph *read_model(struct image image, struct model_metadata *metad
 static void assert_round_trip(const struct graph *graph)
 {
     static const char *const keys[] = {"license", "author", "license"}, *const values[] = {"", "the same", "MIT"};
-    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values}, read;
+    static const char *const passes[] = {"first", "of a build to come", "first"};
+    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values, 3, passes}, read;
     struct image first = write_model(graph, &metadata);
     struct graph *copy = read_model(first, &read);
     assert_same_graph(graph, copy);
@@ -187,9 +188,11 @@ static void assert_round_trip(const struct graph *graph)
     ck_assert_str_eq(read.producer, "");
     ck_assert_str_eq(read.description, "two\nlines");
     ck_assert_int_eq(read.count, 3);
+    ck_assert_int_eq(read.pass_count, 3);
     for (int i = 0; i < 3; i++) {
         ck_assert_str_eq(read.keys[i], keys[i]);
         ck_assert_str_eq(read.values[i], values[i]);
+        ck_assert_str_eq(read.passes[i], passes[i]);
     }
     struct image second = write_model(copy, &read);
     ck_assert_uint_eq(first.size, second.size);
@@ -225,6 +228,7 @@ START_TEST(a_graph_of_nothing_comes_back)
     assert_same_graph(graph, read_model(image, &metadata));
     ck_assert_str_eq(metadata.name, "");
     ck_assert_int_eq(metadata.count, 0);
+    ck_assert_int_eq(metadata.pass_count, 0);
 }
 END_TEST
 
@@ -243,6 +247,26 @@ START_TEST(outputs_that_nobody_asked_for_come_back)
     graph_add_node(graph, op_find("", "Loop"), 13, "loop", 4, inputs, 2, outputs, 1, &attribute);
     graph_set_inputs(graph, 3, (struct value *[]){inputs[0], inputs[2], inputs[3]});
     graph_set_outputs(graph, 1, outputs + 1);
+    assert_round_trip(graph);
+}
+END_TEST
+
+/* Passes build them, and what stands for a node keeps its names. */
+START_TEST(operators_of_our_own_domain_come_back)
+{
+    const struct op *op = op_find(OWN_DOMAIN, "ScaledDotProductAttention");
+    struct graph *graph = graph_create(&region, "attention");
+    const char *const names[] = {"q", "k", "v"}, *const sources[] = {"/MatMul", "/Softmax", "/MatMul_1"};
+    struct value *inputs[3], *output = add_value(graph, "y", -1, NULL);
+    for (int i = 0; i < 3; i++)
+        inputs[i] = add_value(graph, names[i], 4, (int64_t[]){1, 2, 3, 4});
+    struct attribute scale = {.name = "scale", .kind = ATTRIBUTE_FLOAT, .f = 0.5f};
+    struct node *node = graph_add_node(graph, op, NEWEST_OPSET, "attention", 3, inputs, 1, &output, 1, &scale);
+    ck_assert_ptr_nonnull(node);
+    node->sources = sources;
+    node->source_count = 3;
+    graph_set_inputs(graph, 3, inputs);
+    graph_set_outputs(graph, 1, &output);
     assert_round_trip(graph);
 }
 END_TEST
@@ -375,7 +399,7 @@ static void assert_refused(const void *bytes, size_t size)
 static struct image damage_sample(int number)
 {
     static const char *const key = "key";
-    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key};
+    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key, 1, &key};
     return write_model(number ? dtypes_graph(&region) : attributes_graph(&region), &metadata);
 }
 
@@ -526,6 +550,7 @@ Suite *model_file_suite(void)
     tcase_add_test(tests, long_graphs_come_back);
     tcase_add_test(tests, a_graph_of_nothing_comes_back);
     tcase_add_test(tests, outputs_that_nobody_asked_for_come_back);
+    tcase_add_test(tests, operators_of_our_own_domain_come_back);
     tcase_add_test(tests, the_same_model_gives_the_same_bytes);
     tcase_add_test(tests, weights_lie_aligned_in_the_file_and_equal_ones_once);
     tcase_add_test(tests, a_saved_model_is_the_written_one);

@@ -36,6 +36,7 @@ static void take_apart(void)
         draft.size[i] = (size_t)record.bytes;
         memcpy(draft.bytes[i], (const uint8_t *)map.bytes + record.offset, record.bytes);
     }
+    draft.size[SECTION_PASSES] = sizeof(uint32_t); /* one, whose name is string 0 */
     file_unmap(&map);
     file = allocate(&default_allocator, (size_t)MOST_BYTES * 2, ALIGNMENT);
     ck_assert_ptr_nonnull(file);
@@ -130,6 +131,7 @@ static const struct edit edits[] = {
     {SECTION_STRINGS, 61, 1, 'Z', "string 2 is not after the one before it in order"},
     {SECTION_STRINGS, 117, 1, 'x', "string 13 is not terminated"},
     {FIELD(METADATA, metadata_record, 0, description), 14, "metadata: refers to string 14 of 14"},
+    {ITEM(PASSES, uint32_t, 0), 14, "passes: refers to string 14 of 14"},
     {FIELD(OPERATORS, operator_record, 1, name), 99, "graph 0 'main': node 1 'relu': refers to string 99 of 14"},
     {FIELD(OPERATORS, operator_record, 1, name), 3, "graph 0 'main': node 1 'relu': there is no operator 'N' here"},
     {FIELD(OPERATORS, operator_record, 0, domain), 3, "node 0 'add': there is no operator 'N.Add' here"},
@@ -226,6 +228,8 @@ static const struct {
     {SECTION_STRINGS, 0, 1, "section 'strs' goes on after its last string"},
     {SECTION_METADATA, 1, 0, "section 'meta' has 11 bytes, not 12 and a multiple of 8"},
     {SECTION_METADATA, 0, 4, "section 'meta' has 16 bytes"},
+    {SECTION_PASSES, 2, 0, "section 'pass' has 2 bytes, not a multiple of its records' 4"},
+    {SECTION_PASSES, 0, 1, "section 'pass' has 5 bytes, not a multiple of its records' 4"},
     {SECTION_OPERATORS, 12, 0, "refers to operator 1 of 1"},
     {SECTION_SYMBOLS, 0, 4, "the last 4 bytes of section 'syms' belong to nothing"},
     {SECTION_GRAPHS, 24, 0, "holds no graph"},
@@ -303,9 +307,46 @@ START_TEST(an_unknown_section_that_is_optional_is_skipped)
     assert_fine();
     entry[sizeof(struct section_record) - 1] ^= 1; /* its checksum holds all the same */
     struct model_header *header = (struct model_header *)(void *)file;
-    header->table_checksum = xxh64(file + sizeof *header, SECTION_COUNT * sizeof(struct section_record), 0);
-    header->header_checksum = xxh64(header, offsetof(struct model_header, header_checksum), 0);
+    header->table_checksum = xxh3(file + sizeof *header, SECTION_COUNT * sizeof(struct section_record));
+    header->header_checksum = xxh3(header, offsetof(struct model_header, header_checksum));
     assert_error("section 'meta' (bytes");
+}
+END_TEST
+
+/* The checksums of a version are no other's. */
+START_TEST(a_version_has_its_own_checksums)
+{
+    put_together();
+    struct model_header *header = (struct model_header *)(void *)file;
+    header->format_version = 1;
+    assert_error("its header does not match its checksum");
+    header->header_checksum = model_checksum(1, header, offsetof(struct model_header, header_checksum));
+    assert_error("its table of sections does not match its checksum");
+    model_seal(file, file_size);
+    assert_fine();
+    file[file_size - 1] ^= 1;
+    assert_error("tensor 0 'w' (bytes");
+}
+END_TEST
+
+/* Of what is large and may be of no use to a reader, not a byte is read. */
+START_TEST(an_unknown_section_in_parts_is_skipped_unread)
+{
+    put_together();
+    uint8_t *entry = file + sizeof(struct model_header) + SECTION_METADATA * sizeof(struct section_record);
+    struct section_record record;
+    memcpy(&record, entry, sizeof record);
+    memcpy(record.type, "pack", 4);
+    record.flags = SECTION_IN_PARTS;
+    memcpy(entry, &record, sizeof record);
+    model_seal(file, file_size);
+    assert_fine();
+    file[record.offset] ^= 1;
+    assert_fine();
+    record.flags |= SECTION_REQUIRED;
+    memcpy(entry, &record, sizeof record);
+    model_seal(file, file_size);
+    assert_error("needs section 'pack' version 1, which this build does not know");
 }
 END_TEST
 
@@ -326,9 +367,13 @@ START_TEST(a_wrong_header_is_named)
     model_seal(file, file_size);
     assert_error("its header has bytes set that this version leaves zero");
     *header = good;
-    header->format_version = 2;
+    header->format_version = MODEL_FORMAT_VERSION + 1;
     model_seal(file, file_size);
-    assert_error("has format version 2; this build reads version 1");
+    assert_error("has format version 3; this build reads versions 1 to 2");
+    *header = good;
+    header->format_version = 0;
+    model_seal(file, file_size);
+    assert_error("has format version 0; this build reads versions 1 to 2");
     *header = good;
     memcpy(header->magic, "\x89INF\n\x1a\n\0", 8);
     assert_error("was damaged on its way, as by a transfer in text mode");
@@ -505,6 +550,8 @@ Suite *model_hostile_suite(void)
     tcase_add_loop_test(tests, a_wrong_place_in_the_table_is_named, 0,
                         count_of(sizeof table_edits, sizeof table_edits[0]));
     tcase_add_test(tests, an_unknown_section_that_is_optional_is_skipped);
+    tcase_add_test(tests, an_unknown_section_in_parts_is_skipped_unread);
+    tcase_add_test(tests, a_version_has_its_own_checksums);
     tcase_add_test(tests, a_wrong_header_is_named);
     tcase_add_test(tests, bytes_where_there_should_be_none_are_found);
     tcase_add_test(tests, memory_that_is_not_aligned_is_refused);

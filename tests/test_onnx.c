@@ -195,6 +195,35 @@ START_TEST(loops_take_captures_behind_their_inputs)
 }
 END_TEST
 
+static int64_t positions_in_output(const struct graph *graph, const char *node)
+{
+    const struct attribute *attribute = node_attribute(find_node(graph, node), MAX_UNPOOL_POSITIONS);
+    return attribute ? attribute->i : 0;
+}
+
+START_TEST(sequences_and_optionals)
+{
+    const struct graph *graph = load("sequences");
+    assert_inputs(graph, "given");
+    ck_assert_int_eq(find_value(graph, "given")->dtype, DTYPE_F32);
+    ck_assert_str_eq(shape_of(graph, "given"), "2");
+    assert_node(graph, "Optional_none", "Optional 21 () -> (none)");
+    assert_node(graph, "ConcatFromSequence_y", "ConcatFromSequence 21 (s) -> (y)");
+    assert_refused("loop_sequence", STATUS_UNSUPPORTED,
+                   ": node 'grow' (Loop): 's' of its body is a sequence, which is not supported");
+    assert_refused("output_sequence", STATUS_UNSUPPORTED, ": output 's' is a sequence, which is not supported");
+}
+END_TEST
+
+START_TEST(indices_of_a_pool_are_told_apart)
+{
+    const struct graph *graph = load("unpooling");
+    ck_assert_int_eq(positions_in_output(graph, "near"), 1);
+    ck_assert_int_eq(positions_in_output(graph, "far"), 1);
+    ck_assert_int_eq(positions_in_output(graph, "foreign"), 0);
+}
+END_TEST
+
 START_TEST(nesting_has_its_limits)
 {
     const struct graph *graph = load("nested");
@@ -314,6 +343,8 @@ Suite *onnx_suite(void)
     tcase_add_test(tests, versions_are_checked);
     tcase_add_test(tests, branches_are_closed);
     tcase_add_test(tests, loops_take_captures_behind_their_inputs);
+    tcase_add_test(tests, sequences_and_optionals);
+    tcase_add_test(tests, indices_of_a_pool_are_told_apart);
     tcase_add_test(tests, nesting_has_its_limits);
     tcase_add_test(tests, functions_are_inlined);
     tcase_add_test(tests, functions_and_subgraphs_hold_each_other);

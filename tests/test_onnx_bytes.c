@@ -215,7 +215,8 @@ END_TEST
 /* --- damage ------------------------------------------------------------------------------------------------------- */
 
 static const char *const damaged[] = {"encodings", "packing", "functions", "function_bodies", "if",   "loop",
-                                      "sparse",    "names",   "shapes",    "constants",       "scan", "ir3"};
+                                      "sparse",    "names",   "shapes",    "constants",       "scan", "ir3",
+                                      "lists",     "parts"};
 
 static void import_damaged(const void *bytes, size_t size)
 {

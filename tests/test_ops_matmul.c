@@ -45,6 +45,10 @@ START_TEST(strides_are_free)
                 sum += (double)a[i * p.a.row + x * p.a.column] * (double)b[x * p.b.row + j * p.b.column];
             ck_assert_double_eq_tol((double)c[i * p.c.row + j * p.c.column], sum, 1e-3);
         }
+    free(a);
+    free(b);
+    free(c);
+    free(d);
 }
 END_TEST
 

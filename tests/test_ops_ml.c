@@ -166,7 +166,7 @@ START_TEST(old_trees_classify)
     const int64_t vote_trees[] = {0, 0, 0}, vote_nodes[] = {1, 1, 2}, vote_classes[] = {0, 1, 0}, labels[] = {7, 8};
     const float rows[] = {0, 1}, scores[] = {0.25f, 0.75f, 1, 0};
     const int64_t chosen[] = {8, 7};
-    const struct attribute list[] = {
+    struct attribute list[] = {
         {.name = "nodes_modes", .kind = ATTRIBUTE_STRINGS, .count = 3, .strings = names},
         ATTRIBUTE_LIST("nodes_treeids", 3, trees),
         ATTRIBUTE_LIST("nodes_nodeids", 3, nodes),
@@ -181,6 +181,16 @@ START_TEST(old_trees_classify)
         ATTRIBUTE_LIST("classlabels_int64s", 2, labels),
     };
     struct test_tensor in[] = {F32(rows, 2, 2, 1)}, out[2];
+    RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));
+    expect_i64(&out[0], chosen, 1, 2);
+    expect_f32(&out[1], scores, 0, 2, 2, 2);
+    const uint8_t few_labels[] = {7, 8}, few_classes[] = {0, 1, 0};
+    const struct value of_labels = {
+        .name = "", .dtype = DTYPE_U8, .rank = 1, .dims = {2}, .data = few_labels, .bytes = 2};
+    const struct value of_classes = {
+        .name = "", .dtype = DTYPE_U8, .rank = 1, .dims = {3}, .data = few_classes, .bytes = 3};
+    list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_classes);
+    list[11] = (struct attribute)ATTRIBUTE_VALUE("classlabels_int64s", &of_labels);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));
     expect_i64(&out[0], chosen, 1, 2);
     expect_f32(&out[1], scores, 0, 2, 2, 2);

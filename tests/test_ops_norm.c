@@ -1,4 +1,4 @@
-#include "tests/op_test.h"
+#include "tests/op_short.h"
 #include "tests/suites.h"
 
 #include <math.h>
@@ -13,6 +13,46 @@ START_TEST(batch_normalisation_is_a_line_a_channel)
                                          TENSOR(DTYPE_F32, variance, 1, 2)};
     struct test_tensor y = run_simple("BatchNormalization", 5, inputs, 1, &epsilon);
     expect_f32(&y, want, 1e-6, 3, 1, 2, 2);
+}
+END_TEST
+
+/* Opset 7 and 8: each element of an image has numbers of its own. Values from ONNX Runtime. */
+START_TEST(batch_normalisation_by_element)
+{
+    const float x[] = {-0.802836955f, 0.242849901f, -1.65634549f,  0.656104863f,  1.143453f,     -0.452610999f,
+                       0.430485755f,  0.250932574f, -0.394352049f, -0.862404883f, -2.03255248f,  1.41042352f,
+                       -0.047632236f, 2.52232742f,  0.826218247f,  0.277780533f,  -0.657431066f, 1.39246917f,
+                       -0.506289124f, 1.56994915f,  -0.398361295f, 0.18595393f,   -1.52267039f,  2.34323239f};
+    const float scale[] = {0.611821651f, 1.05046368f,  0.244159609f, 1.04864943f,  0.411831439f, 0.523326457f,
+                           0.927702606f, 0.509199142f, 0.649593711f, 0.127559111f, 0.853513122f, 0.638143361f};
+    const float bias[] = {0.361612141f, 0.398491144f, 0.914225757f, 0.191915944f, 0.700100541f, 0.828560531f,
+                          0.287901074f, 0.155146629f, 0.374969363f, 0.757433057f, 0.662265658f, 0.250062257f};
+    const float mean[] = {0.185649171f, 0.336810499f, 0.901274502f, 0.682162046f, 0.194128647f, 0.53312695f,
+                          0.579051316f, 0.259738922f, 0.834577203f, 0.213672012f, 0.491228193f, 0.616740227f};
+    const float variance[] = {1.04305613f,  0.611327589f, 1.07624376f,  0.180836022f, 0.707355857f, 0.476486564f,
+                              0.901901245f, 0.274527818f, 0.971635282f, 0.643941402f, 1.00221503f,  0.577153504f};
+    const float want[] = {-0.230548441f, 0.272254258f, 0.312286735f,  0.127661481f,  1.16494966f,  0.0812445879f,
+                          0.142775148f,  0.14658843f,  -0.434899747f, 0.586381018f,  -1.48942173f, 0.916740179f,
+                          0.221863031f,  3.33475208f,  0.896561146f,  -0.805249333f, 0.283123106f, 1.48005223f,
+                          -0.77231133f,  1.42843723f,  -0.437541842f, 0.753027022f,  -1.0547142f,  1.70028067f};
+    const struct attribute by_element[] = {ATTRIBUTE_I("spatial", 0)};
+    struct test_tensor in[] = {F32(x, 4, 2, 3, 2, 2), F32(scale, 3, 3, 2, 2), F32(bias, 3, 3, 2, 2),
+                               F32(mean, 3, 3, 2, 2), F32(variance, 3, 3, 2, 2)},
+                       out[1];
+    for (int version = 7; version <= 8; version++) {
+        RUN_OP(in, out, .op = "BatchNormalization", .version = version, ATTRIBUTES(by_element));
+        expect_f32(&out[0], want, 1e-6, 4, 2, 3, 2, 2);
+    }
+    in[2] = F32(bias, 1, 3);
+    REFUSED(STATUS_INVALID_MODEL, "is 3; it must be 3x2x2", in, .op = "BatchNormalization", .version = 7,
+            ATTRIBUTES(by_element));
+    /* Without positions, an element is a channel. */
+    struct test_tensor flat[] = {F32(x, 2, 2, 3), F32(scale, 1, 3), F32(bias, 1, 3), F32(mean, 1, 3),
+                                 F32(variance, 1, 3)},
+                       by_channel[1];
+    RUN_OP(flat, out, .op = "BatchNormalization", .version = 7, ATTRIBUTES(by_element));
+    RUN_OP(flat, by_channel, .op = "BatchNormalization", .version = 7);
+    ck_assert_mem_eq(out[0].data, by_channel[0].data, 6 * sizeof(float));
 }
 END_TEST
 
@@ -165,6 +205,7 @@ Suite *ops_norm_suite(void)
     Suite *suite = suite_create("ops_norm");
     TCase *tests = tcase_create("ops_norm");
     tcase_add_test(tests, batch_normalisation_is_a_line_a_channel);
+    tcase_add_test(tests, batch_normalisation_by_element);
     tcase_add_test(tests, training_normalises_by_the_batch_and_moves_the_statistics);
     tcase_add_test(tests, a_large_mean_costs_no_precision);
     tcase_add_test(tests, layer_normalisation_of_doubles_reports_floats);

@@ -128,6 +128,31 @@ START_TEST(unpooling_puts_maxima_back)
 }
 END_TEST
 
+/* A MaxPool's indices count in the output that is asked for. Values from ONNX Runtime. */
+START_TEST(unpooling_what_was_pooled)
+{
+    const float x[] = {1.827258587f, 0.95806396f, 0.432106853f, 1.679207444f};
+    const int64_t indices[] = {6, 2, 10, 18}, shape[] = {1, 1, 4, 5}, small[] = {1, 1, 3, 3};
+    const float want[20] = {[2] = 0.95806396f, [6] = 1.827258587f, [10] = 0.432106853f, [18] = 1.679207444f};
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("kernel_shape", 2, two), ATTRIBUTE_LIST("strides", 2, two),
+                                           ATTRIBUTE_I(MAX_UNPOOL_POSITIONS, 1)};
+    struct test_tensor inputs[] = {TENSOR(DTYPE_F32, x, 4, 1, 1, 2, 2), TENSOR(DTYPE_I64, indices, 4, 1, 1, 2, 2),
+                                   TENSOR(DTYPE_I64, shape, 1, 4)};
+    struct test_tensor y = run_simple("MaxUnpool", 3, inputs, 3, attributes);
+    expect_f32(&y, want, 0, 4, 1, 1, 4, 5);
+    expect_refusal(STATUS_FAULT, "18", "MaxUnpool", 2, inputs, 3, attributes); /* nothing is asked for: 4x4 */
+    /* What a pool that rounds up was given is smaller than what its window makes. */
+    const int64_t edges[] = {4, 5, 7, 8};
+    const float corner[9] = {[4] = 1.827258587f, [5] = 0.95806396f, [7] = 0.432106853f, [8] = 1.679207444f};
+    inputs[1].data = edges;
+    inputs[2].data = small;
+    y = run_simple("MaxUnpool", 3, inputs, 3, attributes);
+    expect_f32(&y, corner, 0, 4, 1, 1, 3, 3);
+    expect_refusal(STATUS_INVALID_ARGUMENT, "smaller than what the window makes", "MaxUnpool", 3, inputs, 2,
+                   attributes);
+}
+END_TEST
+
 START_TEST(regions_round_to_whole_elements)
 {
     const float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, regions[] = {0, 0, 0, 2, 2, 0, 1.6f, 1.4f, 1.6f, 1.4f};
@@ -178,6 +203,7 @@ Suite *ops_pool_suite(void)
     tcase_add_test(tests, norms_of_windows_and_images);
     tcase_add_test(tests, global_pools_fold_all_but_batch_and_channel);
     tcase_add_test(tests, unpooling_puts_maxima_back);
+    tcase_add_test(tests, unpooling_what_was_pooled);
     tcase_add_test(tests, regions_round_to_whole_elements);
     tcase_add_test(tests, regions_of_no_image_and_of_no_end_are_faults);
     tcase_add_test(tests, windows_that_make_no_sense_are_refused);

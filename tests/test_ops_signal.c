@@ -89,6 +89,25 @@ START_TEST(stft_windows_overlapping_frames)
 }
 END_TEST
 
+/* A signal without an axis for the parts of its numbers. Values from ONNX Runtime. */
+START_TEST(stft_of_plain_signals)
+{
+    const float x[] = {1, 2, 3, 4, 5, 6, 7, 8, 8, 7.5f, 7, 6.5f, 6, 5.5f, 5, 4.5f}, window[] = {0, 1, 1, 0.5f};
+    const float bins[] = {7,      0, -3, 0,      -1,     0, 12,     0, -5, -1,     -2,     0,
+                          17,     0, -7, -2,     -3,     0, 17.75f, 0, -7, -4.25f, -3.75f, 0,
+                          15.25f, 0, -6, -3.75f, -3.25f, 0, 12.75f, 0, -5, -3.25f, -2.75f, 0};
+    const int64_t step[] = {2};
+    struct test_tensor in[] = {F32(x, 2, 2, 8), SCALAR(DTYPE_I64, step), F32(window, 1, 4)}, out[1], three[1];
+    RUN_OP(in, out, .op = "STFT");
+    expect_f32(&out[0], bins, 1e-6, 4, 2, 3, 3, 2);
+    in[0] = F32(x, 3, 2, 8, 1);
+    RUN_OP(in, three, .op = "STFT");
+    ck_assert_mem_eq(out[0].data, three[0].data, sizeof bins);
+    in[0] = F32(x, 1, 16);
+    REFUSED(STATUS_INVALID_MODEL, "rank 1; it must be 2 to 3", in, .op = "STFT");
+}
+END_TEST
+
 START_TEST(windows_are_periodic_or_symmetric)
 {
     const int64_t four[] = {4}, five[] = {5}, none[] = {0};
@@ -168,6 +187,7 @@ Suite *ops_signal_suite(void)
     tcase_add_test(tests, dft_finds_a_sine_on_any_axis);
     tcase_add_test(tests, half_spectra_pad_cut_and_return);
     tcase_add_test(tests, stft_windows_overlapping_frames);
+    tcase_add_test(tests, stft_of_plain_signals);
     tcase_add_test(tests, windows_are_periodic_or_symmetric);
     tcase_add_test(tests, mel_bands_are_triangles);
     tcase_add_test(tests, columns_add_up_to_the_image);

@@ -324,6 +324,129 @@ START_TEST(strided_operands_are_not_overwritten)
 }
 END_TEST
 
+/* A part that nobody reads is copied nowhere, and what it was a part of dies with its last reader: it does not stand in
+ * the way of another copy that is absorbed later. */
+START_TEST(a_part_that_nobody_reads)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DTYPE_F32, DIMS(64, 64)), *y = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(64, 64)));
+    struct value *parts[2], *whole;
+    rig_output(&rig, rig_op1(&rig, "Exp", y));
+    whole = rig_op1(&rig, "Relu", x);
+    rig_split(&rig, whole, 1, 2, parts);
+    struct value *turned = transpose(&rig, y, DIMS(1, 0)), *rows = rig_op1(&rig, "Softmax", parts[0]);
+    rig_output(&rig, rig_op1(&rig, "Tanh", turned));
+    expect(&rig, rig_op1(&rig, "Neg", rows), "RELU EXP RELU copy copy copy softmax TANH NEG",
+           "RELU EXP RELU copy softmax TANH NEG");
+}
+END_TEST
+
+/* --- never at the price of memory --- */
+
+/* Adds a transposition of what is read once more before (16 KiB each), so that the one who makes it cannot write it
+ * turned; 32 KiB that live on; and a reader of the transposition that writes where it lies. Without the copy, both lie
+ * beside those 32 KiB. Steps: "RELU EXP copy RELU TANH softmax softmax". */
+static void add_dear_copy(struct rig *rig)
+{
+    struct value *y = rig_op1(rig, "Relu", rig_input(rig, DIMS(64, 64)));
+    rig_output(rig, rig_op1(rig, "Exp", y));
+    struct value *turned = transpose(rig, y, DIMS(1, 0));
+    struct value *large = rig_op1(rig, "Relu", rig_input(rig, DIMS(128, 64)));
+    rig_output(rig, rig_op1(rig, "Softmax", rig_op1(rig, "Tanh", turned)));
+    rig_output(rig, rig_op1(rig, "Softmax", large));
+}
+#define DEAR_COPY "RELU EXP copy RELU TANH softmax softmax"
+#define CHEAP_COPY "RELU EXP RELU TANH softmax softmax" /* where others have taken as much before */
+
+/* A copy that can go; and what has been tried in vain before leaves no trace. */
+START_TEST(an_original_that_would_live_too_long)
+{
+    struct rig rig;
+    begin(&rig, DTYPE_F32, DIMS(1));
+    add_dear_copy(&rig);
+    struct value *y = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(32, 32)));
+    expect(&rig, rig_op1(&rig, "Abs", transpose(&rig, y, DIMS(1, 0))), DEAR_COPY " RELU copy ABS",
+           DEAR_COPY " RELU ABS");
+}
+END_TEST
+
+/* The peak is what it is after the copies that have gone: 40 KiB and their copy, or their product. */
+START_TEST(a_peak_that_has_become_lower)
+{
+    for (int lower = 0; lower < 2; lower++) {
+        struct rig rig;
+        struct value *x = begin(&rig, DTYPE_F32, DIMS(100, 100)), *y = rig_op1(&rig, "Relu", x);
+        rig_output(&rig, lower ? rig_op1(&rig, "Abs", transpose(&rig, y, DIMS(1, 0)))
+                               : rig_op1(&rig, "Softmax", rig_op2(&rig, "MatMul", y, y)));
+        add_dear_copy(&rig);
+        rig_expect_steps(&rig, NULL, lower ? "RELU ABS " DEAR_COPY : "RELU matmul softmax " CHEAP_COPY);
+        rig_end(&rig);
+    }
+}
+END_TEST
+
+/* 16 KiB of which the caller sees a part are there to the end. */
+START_TEST(what_outlives_the_steps_counts_to_the_end)
+{
+    for (int outlives = 0; outlives < 2; outlives++) {
+        struct rig rig;
+        struct value *x = begin(&rig, DTYPE_F32, DIMS(96, 96)), *y = rig_op1(&rig, "Relu", x);
+        rig_output(&rig, rig_op1(&rig, "Softmax", rig_op2(&rig, "MatMul", y, y)));
+        struct value *kept = rig_op1(&rig, "Softmax", rig_input(&rig, DIMS(64, 64)));
+        rig_output(&rig, outlives ? slice(&rig, kept, 0, 1, 64, 1) : kept);
+        add_dear_copy(&rig);
+        rig_expect_steps(&rig, NULL,
+                         outlives ? "RELU matmul softmax softmax " DEAR_COPY
+                                  : "RELU matmul softmax softmax " CHEAP_COPY);
+        rig_end(&rig);
+    }
+}
+END_TEST
+
+/* A step in between can no longer write where its input lies, just when 32 KiB are there that die with it. */
+START_TEST(what_is_read_later_is_not_overwritten)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DTYPE_F32, DIMS(64, 64)), *y = rig_op1(&rig, "Softmax", x);
+    struct value *large = rig_op1(&rig, "Softmax", rig_input(&rig, DIMS(128, 64)));
+    struct value *part = slice(&rig, y, 1, 0, 4, 1), *all = rig_op2(&rig, "Add", y, slice(&rig, large, 0, 0, 64, 1));
+    rig_output(&rig, rig_op1(&rig, "Neg", part));
+    expect(&rig, rig_op1(&rig, "Softmax", all), "softmax softmax copy ADD NEG softmax",
+           "softmax softmax copy ADD NEG softmax");
+}
+END_TEST
+
+/* Two halves of 32 KiB, and 32 KiB more before they are read: the whole may stay instead of both, not of one. What is a
+ * copy itself, and must stay, is none of them. */
+START_TEST(all_copies_of_one_original_at_once)
+{
+    struct rig rig;
+    struct value *parts[2], *whole = rig_op1(&rig, "Softmax", begin(&rig, DTYPE_F32, DIMS(64, 128)));
+    rig_split(&rig, whole, 1, 2, parts);
+    struct value *large = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(128, 64)));
+    rig_output(&rig, transpose(&rig, parts[0], DIMS(1, 0)));
+    rig_output(&rig, rig_op1(&rig, "Tanh", parts[1]));
+    expect(&rig, rig_op1(&rig, "Softmax", large), "softmax copy copy RELU copy TANH softmax",
+           "softmax RELU copy TANH softmax");
+}
+END_TEST
+
+/* The turned part is a copy of the whole too, once the part is none. */
+START_TEST(a_copy_of_a_copy_among_them)
+{
+    struct rig rig;
+    struct value *whole = rig_op1(&rig, "Softmax", begin(&rig, DTYPE_F32, DIMS(64, 160)));
+    struct value *first = slice(&rig, whole, 1, 0, 64, 1), *turned = transpose(&rig, first, DIMS(1, 0));
+    struct value *second = slice(&rig, whole, 1, 64, 128, 1);
+    struct value *large = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(192, 64)));
+    rig_output(&rig, rig_op1(&rig, "Tanh", first));
+    rig_output(&rig, rig_op1(&rig, "Abs", turned));
+    rig_output(&rig, rig_op1(&rig, "Neg", second));
+    expect(&rig, rig_op1(&rig, "Softmax", large), "softmax copy copy copy RELU TANH ABS NEG softmax",
+           "softmax RELU TANH ABS NEG softmax");
+}
+END_TEST
+
 START_TEST(results_of_the_graph)
 {
     struct rig rig;
@@ -530,10 +653,19 @@ Suite *passes_copies_suite(void)
     tcase_add_test(reading, part_of_a_copy);
     tcase_add_test(reading, every_reader_must_be_able_to);
     tcase_add_test(reading, strided_operands_are_not_overwritten);
+    tcase_add_test(reading, a_part_that_nobody_reads);
     tcase_add_test(reading, results_of_the_graph);
     tcase_add_test(concatenation, the_inside_of_a_border_is_written_where_it_belongs);
     tcase_add_test(concatenation, parts_that_overlap_keep_their_order);
     suite_add_tcase(suite, reading);
+    TCase *memory = tcase_create("never at the price of memory");
+    tcase_add_test(memory, an_original_that_would_live_too_long);
+    tcase_add_test(memory, a_peak_that_has_become_lower);
+    tcase_add_test(memory, what_outlives_the_steps_counts_to_the_end);
+    tcase_add_test(memory, what_is_read_later_is_not_overwritten);
+    tcase_add_test(memory, all_copies_of_one_original_at_once);
+    tcase_add_test(memory, a_copy_of_a_copy_among_them);
+    suite_add_tcase(suite, memory);
     TCase *everything = tcase_create("families, types and shapes");
     tcase_add_test(everything, every_family_walks_strides);
     tcase_add_test(everything, strided_results_of_sums_and_normalizations);

@@ -52,6 +52,24 @@ START_TEST(numbers_after_a_convolution_go_into_it)
 }
 END_TEST
 
+/* Opset 7: numbers for each element of the image. */
+START_TEST(a_normalisation_by_element_stays)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute by_element[] = {ATTRIBUTE_I("spatial", 0)};
+    struct value *y = conv(&rig, "Conv", rig_input(&rig, DIMS(1, 2, 3, 3)), rig_weights(&rig, DIMS(2, 2, 1, 1)), NULL,
+                           1, 0),
+                 *inputs[5] = {y};
+    for (int i = 1; i < 5; i++)
+        inputs[i] = rig_number(&rig, DIMS(2, 3, 3), 0.5 + i);
+    y = rig_node(&rig, "BatchNormalization", 5, inputs, 1, by_element);
+    rig.graph->nodes[rig.graph->node_count - 1]->version = 7;
+    rig_output(&rig, y);
+    rig_expect(&rig, "Conv BatchNormalization", "Conv BatchNormalization", NEAR);
+}
+END_TEST
+
 START_TEST(folded_nodes_keep_their_sources)
 {
     struct rig rig;
@@ -98,13 +116,13 @@ END_TEST
 
 START_TEST(gemm_takes_in_its_own_factors_and_what_follows)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 16; i++) {
         bool ta = i & 1, tb = i & 2, biased = i & 4;
         struct rig rig;
         rig_begin(&rig);
         struct value *x = ta ? rig_input(&rig, DIMS(3, 4)) : rig_input(&rig, DIMS(4, 3));
         struct value *w = tb ? rig_weights(&rig, DIMS(5, 3)) : rig_weights(&rig, DIMS(3, 5));
-        struct value *c = rig_weights(&rig, DIMS(1, 5));
+        struct value *c = i & 8 ? rig_number(&rig, DIMS(1), 0.7) : rig_weights(&rig, DIMS(1, 5));
         const struct attribute attributes[] = {ATTRIBUTE_I("transA", ta), ATTRIBUTE_I("transB", tb),
                                                ATTRIBUTE_F("alpha", 0.5f), ATTRIBUTE_F("beta", -2)};
         struct value *y = rig_node(&rig, "Gemm", biased ? 3 : 2, (struct value *[]){x, w, c}, 4, attributes);
@@ -234,6 +252,29 @@ START_TEST(folding_keeps_the_range_of_the_type)
         rig_output(&rig, rig_op2(&rig, "Mul", y, rig_number(&rig, DIMS(1), cases[i].factor)));
         double tolerance = cases[i].dtype == DTYPE_F16 ? 1e-3 : cases[i].dtype == DTYPE_BF16 ? 1e-2 : NEAR;
         rig_expect(&rig, cases[i].left, NULL, tolerance);
+    }
+}
+END_TEST
+
+/* The same before the product, where each channel has a factor of its own. */
+START_TEST(factors_by_channel_keep_the_range_of_the_type)
+{
+    static const float factors[][2] = {{1, 100}, {1, 4e4f}, {4e4f, 1}};
+    for (int i = 0; i < 6; i++) {
+        bool transposed = i & 1;
+        struct rig rig;
+        rig_begin(&rig);
+        rig.dtype = DTYPE_F16;
+        struct value *x = rig_input(&rig, DIMS(1, 2, 3, 3));
+        uint16_t *numbers = region_array(&rig.maker.region, 2, sizeof *numbers);
+        for (int k = 0; k < 2; k++)
+            numbers[k] = f32_to_f16(factors[i / 2][k]);
+        x = rig_op2(&rig, "Mul", x, graph_add_constant(rig.graph, "factors", DTYPE_F16, DIMS(2, 1, 1), numbers));
+        struct value *w = transposed ? rig_number(&rig, DIMS(2, 3, 1, 1), 3) : rig_number(&rig, DIMS(3, 2, 1, 1), 3);
+        rig_output(&rig, conv(&rig, transposed ? "ConvTranspose" : "Conv", x, w, NULL, 1, 0));
+        const char *folded = transposed ? "ConvTranspose" : "Conv",
+                   *kept = transposed ? "Mul ConvTranspose" : "Mul Conv";
+        rig_expect(&rig, i < 2 ? folded : kept, NULL, 1e-3);
     }
 }
 END_TEST
@@ -486,6 +527,7 @@ Suite *passes_simplify_suite(void)
     Suite *suite = suite_create("passes_simplify");
     TCase *weights = tcase_create("fold-weights");
     tcase_add_test(weights, numbers_after_a_convolution_go_into_it);
+    tcase_add_test(weights, a_normalisation_by_element_stays);
     tcase_add_test(weights, folded_nodes_keep_their_sources);
     tcase_add_test(weights, numbers_that_may_broadcast_stay_outside);
     tcase_add_test(weights, a_result_that_others_read_stays);
@@ -497,6 +539,7 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(weights, a_constant_that_repeats_the_input_stays);
     tcase_add_test(weights, a_constant_that_adds_an_axis_stays);
     tcase_add_test(weights, folding_keeps_the_range_of_the_type);
+    tcase_add_test(weights, factors_by_channel_keep_the_range_of_the_type);
     tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
     tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
     suite_add_tcase(suite, weights);

@@ -105,6 +105,37 @@ START_TEST(what_the_graph_hands_out_stays)
 }
 END_TEST
 
+START_TEST(programs_join_through_a_reshape)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DIMS(4, 6)), *y = rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(4, 1)));
+    y = rig_op2(&rig, "Mul", reshape(&rig, y, DIMS(2, 2, 3, 2)), rig_random(&rig, DIMS(2, 1, 2)));
+    expect(&rig, y, "ADD MUL", "ADD+MUL");
+    x = begin(&rig, DIMS(4, 6)); /* rows of six and of eight begin at different places */
+    y = rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(6)));
+    expect(&rig, rig_op2(&rig, "Mul", reshape(&rig, y, DIMS(3, 8)), rig_random(&rig, DIMS(8))), "ADD MUL", "ADD MUL");
+    x = begin(&rig, DIMS(4, 6)); /* unless nothing repeats along them */
+    y = reshape(&rig, rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(4, 6))), DIMS(3, 8));
+    expect(&rig, rig_op2(&rig, "Mul", y, rig_random(&rig, DIMS(8))), "ADD MUL", "ADD+MUL");
+}
+END_TEST
+
+/* The scale is read by five operands, three of which become one: it is made for the other reader all the same. */
+START_TEST(a_value_read_in_many_ways_has_all_its_readers)
+{
+    struct rig rig;
+    struct value *x = begin_typed(&rig, DTYPE_U8, DIMS(3, 3));
+    rig.dtype = DTYPE_F32;
+    struct value *scale = rig_op1(&rig, "Exp", rig_input(&rig, DIMS(3)));
+    struct value *y = rig_node(&rig, "DequantizeLinear", 2, (struct value *[]){x, scale}, 1,
+                               (struct attribute[]){ATTRIBUTE_I("axis", 0)});
+    for (int i = 0; i < 3; i++)
+        y = rig_op2(&rig, "Mul", y, scale);
+    rig_output(&rig, y);
+    expect(&rig, rig_op1(&rig, "Neg", scale), NULL, "EXP TO_F32+MUL+MUL+MUL+MUL NEG");
+}
+END_TEST
+
 START_TEST(a_smaller_result_is_computed_once)
 {
     struct rig rig;
@@ -280,11 +311,49 @@ START_TEST(a_residual_rides_on_what_can_carry_it)
 }
 END_TEST
 
-START_TEST(one_program_is_all_that_a_step_carries)
+START_TEST(what_follows_a_program_joins_it)
 {
     struct rig rig;
     struct value *x = begin(&rig, DIMS(2, 3, 4, 4)), *y = rig_op1(&rig, "Relu", conv(&rig, x, 3, 5));
-    expect(&rig, rig_op1(&rig, "Neg", reshape(&rig, y, DIMS(10, 16))), "conv RELU NEG", "conv+RELU NEG");
+    y = reshape(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(5, 1, 1))), DIMS(10, 16));
+    rig_output(&rig, rig_op2(&rig, "Mul", y, rig_random(&rig, DIMS(16))));
+    rig_expect_steps(&rig, "conv RELU ADD MUL", "conv+RELU+ADD+MUL");
+    rig_expect_step_sources(&rig, 0, "0 1 2 4");
+    rig_end(&rig);
+    static const struct {
+        enum dtype dtype;
+        const char *steps;
+    } cases[] = {{DTYPE_F64, "matmul+ADD+MUL"}, {DTYPE_I64, "matmul+ADD+MUL"}, {DTYPE_I32, "matmul+ADD MUL"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        x = begin_typed(&rig, cases[i].dtype, DIMS(3, 4));
+        y = rig_op2(&rig, "Add", rig_op2(&rig, "MatMul", x, rig_random(&rig, DIMS(4, 5))), rig_random(&rig, DIMS(5)));
+        expect(&rig, rig_op2(&rig, "Mul", y, rig_random(&rig, DIMS(3, 1))), "matmul ADD MUL", cases[i].steps);
+    }
+}
+END_TEST
+
+/* Its shortcut's scale is no part of the sum: that rides on the convolution that makes it. */
+START_TEST(each_convolution_carries_its_own_scale)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DIMS(2, 3, 4, 4)), *scale = rig_random(&rig, DIMS(5, 1, 1));
+    struct value *first = rig_op2(&rig, "Mul", conv(&rig, x, 3, 5), scale);
+    struct value *second = rig_op2(&rig, "Mul", conv(&rig, x, 3, 5), scale);
+    rig_output(&rig, rig_op1(&rig, "Relu", rig_op2(&rig, "Add", first, second)));
+    rig_expect_steps(&rig, "conv MUL conv MUL ADD RELU", "conv+MUL conv+MUL+ADD+RELU");
+    rig_end(&rig);
+}
+END_TEST
+
+/* Several elements of a byte, written by rows and by tasks, would overwrite each other. */
+START_TEST(elements_that_share_bytes_are_written_in_order)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DIMS(1, 3, 9, 9)), *y = conv(&rig, x, 3, 40);
+    y = rig_node(&rig, "QuantizeLinear", 2, (struct value *[]){y, rig_random(&rig, DIMS(1))}, 1,
+                 (struct attribute[]){ATTRIBUTE_I("output_dtype", DTYPE_U4)});
+    y = rig_node(&rig, "Cast", 1, &y, 1, (struct attribute[]){ATTRIBUTE_I("to", DTYPE_U8)});
+    expect(&rig, y, NULL, "conv DIV+ROUND+CLAMP+TO_I64 store");
 }
 END_TEST
 
@@ -327,7 +396,7 @@ START_TEST(half_precision_is_rounded_by_the_epilogue)
     struct rig rig;
     struct value *x = begin_typed(&rig, DTYPE_F16, DIMS(3, 4));
     struct value *y = rig_op2(&rig, "MatMul", x, rig_random(&rig, DIMS(4, 5)));
-    expect(&rig, rig_op1(&rig, "Relu", y), "store matmul store RELU", "store matmul+store RELU");
+    expect(&rig, rig_op1(&rig, "Relu", y), "store store matmul store RELU", "store store matmul+store RELU");
 }
 END_TEST
 
@@ -413,6 +482,20 @@ START_TEST(a_residual_is_overwritten)
 }
 END_TEST
 
+/* It was as large as the sum, but is not as large as what becomes of that. */
+START_TEST(a_residual_of_another_type_is_not_overwritten)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DIMS(2, 3, 8, 8)), *y = rig_op1(&rig, "Softmax", x);
+    struct value *sum = rig_op2(&rig, "Add", conv(&rig, x, 3, 3), y);
+    sum = rig_node(&rig, "Cast", 1, &sum, 1, (struct attribute[]){ATTRIBUTE_I("to", DTYPE_F64)});
+    rig_output(&rig, rig_op1(&rig, "Softmax", sum));
+    rig_expect_steps(&rig, "softmax conv ADD TO_F64 softmax", "softmax conv+ADD+TO_F64 softmax");
+    ck_assert_uint_eq(rig_lower(&rig, FUSE).steps.steps[1]->in_place, 0);
+    rig_end(&rig);
+}
+END_TEST
+
 /* A normalisation is done where its input lies, and so is its epilogue. */
 START_TEST(a_normalization_stays_in_place)
 {
@@ -457,6 +540,8 @@ Suite *passes_steps_suite(void)
     tcase_add_test(chains, both_operands_may_be_the_same_result);
     tcase_add_test(chains, what_two_steps_read_stays);
     tcase_add_test(chains, what_the_graph_hands_out_stays);
+    tcase_add_test(chains, programs_join_through_a_reshape);
+    tcase_add_test(chains, a_value_read_in_many_ways_has_all_its_readers);
     tcase_add_test(chains, a_smaller_result_is_computed_once);
     tcase_add_test(chains, types_that_memory_rounds_or_wraps_are_stored_between);
     tcase_add_test(chains, truth_values_stay_in_registers);
@@ -471,7 +556,9 @@ Suite *passes_steps_suite(void)
     tcase_add_test(epilogues, every_family_takes_an_epilogue);
     tcase_add_test(epilogues, a_residual_rides_on_the_later_convolution);
     tcase_add_test(epilogues, a_residual_rides_on_what_can_carry_it);
-    tcase_add_test(epilogues, one_program_is_all_that_a_step_carries);
+    tcase_add_test(epilogues, what_follows_a_program_joins_it);
+    tcase_add_test(epilogues, each_convolution_carries_its_own_scale);
+    tcase_add_test(epilogues, elements_that_share_bytes_are_written_in_order);
     tcase_add_test(epilogues, an_epilogue_sees_through_a_reshape);
     tcase_add_test(epilogues, a_cast_rides_along);
     tcase_add_test(epilogues, half_precision_is_rounded_by_the_epilogue);
@@ -479,6 +566,7 @@ Suite *passes_steps_suite(void)
     tcase_add_test(epilogues, results_in_another_order_leave_no_room);
     tcase_add_test(epilogues, integers_take_epilogues_too);
     tcase_add_test(epilogues, a_residual_is_overwritten);
+    tcase_add_test(epilogues, a_residual_of_another_type_is_not_overwritten);
     tcase_add_test(epilogues, a_normalization_stays_in_place);
     suite_add_tcase(suite, epilogues);
     return suite;

@@ -232,7 +232,8 @@ static struct measured measure(struct rig *rig, bool memory_saving)
 {
     struct error error = {0};
     struct segment segment;
-    struct pass_context context = {.resolve = {plain_evaluator(&plain_facts), SIZE_MAX}};
+    struct pass_context context = {
+        .resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = SIZE_MAX}};
     struct specialise_options options = {
         .facts = plain_facts, .fuse = true, .memory_saving = memory_saving, .constant_limit = SIZE_MAX};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
@@ -436,6 +437,23 @@ START_TEST(signals_and_volumes_are_cut_too)
 }
 END_TEST
 
+/* Opset 7: the numbers of a normalisation have rows too, which nothing cuts. */
+START_TEST(a_normalisation_by_element_is_left_alone)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute by_element[] = {ATTRIBUTE_I("spatial", 0)};
+    struct value *x = convolve(&rig, rig_input(&rig, DIMS(1, 2, 120, 8)), 2, 16, 3, 1, 1), *inputs[5] = {x};
+    for (int i = 1; i < 5; i++)
+        inputs[i] = i == 4 ? rig_number(&rig, DIMS(16, 120, 8), 0.5) : rig_weights(&rig, DIMS(16, 120, 8));
+    x = rig_node(&rig, "BatchNormalization", 5, inputs, 1, by_element);
+    rig.graph->nodes[rig.graph->node_count - 1]->version = 7;
+    rig_output(&rig, convolve(&rig, x, 16, 2, 3, 1, 1));
+    compare_results(&rig);
+    expect_none(&rig);
+}
+END_TEST
+
 START_TEST(windows_as_high_as_the_image_are_left_alone)
 {
     struct rig rig;
@@ -569,6 +587,7 @@ Suite *passes_strips_suite(void)
     tcase_add_test(tests, a_scale_known_before_does_not_part_a_region);
     tcase_add_test(tests, windows_that_stick_out_at_the_end_are_cut);
     tcase_add_test(tests, signals_and_volumes_are_cut_too);
+    tcase_add_test(tests, a_normalisation_by_element_is_left_alone);
     tcase_add_test(tests, windows_as_high_as_the_image_are_left_alone);
     tcase_add_test(tests, what_needs_all_rows_is_left_alone);
     tcase_add_test(tests, rows_of_one_are_left_alone);

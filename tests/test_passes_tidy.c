@@ -373,6 +373,31 @@ START_TEST(casts_of_casts_are_one_where_nothing_is_lost)
 }
 END_TEST
 
+/* --- half precision ------------------------------------------------------------------------------------------ */
+
+/* Where an operator computes in float32, casts around it stand for its node; that of a constant is folded. Integers,
+ * and operators that take half precision as it is, are left alone. */
+START_TEST(half_precision_is_cast_after_all_passes)
+{
+    static const enum dtype types[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F32};
+    for (int i = 0; i < 3; i++) {
+        bool half = types[i] != DTYPE_F32;
+        struct rig rig;
+        rig_begin(&rig);
+        rig.dtype = types[i];
+        struct value *x = rig_input(&rig, DIMS(3, 5));
+        struct value *y = rig_op2(&rig, "MatMul", x, rig_weights(&rig, DIMS(5, 4)));
+        struct value *twice = rig_with(&rig, "Mul", y, 2); /* goes into the weights */
+        const char *sources = region_format(&rig.maker.region, "%s %s", y->name, twice->name);
+        rig_output(&rig, rig_op1(&rig, "Relu", twice));
+        rig_output(&rig, rig_op1(&rig, "ArgMax", twice));
+        for (int node = 0; node < (half ? 3 : 1); node++)
+            rig_expect_sources(&rig, node, sources);
+        rig_expect(&rig, "MatMul Relu ArgMax", half ? "Cast MatMul Cast Relu Cast ArgMax" : "MatMul Relu ArgMax", 0);
+    }
+}
+END_TEST
+
 Suite *passes_tidy_suite(void)
 {
     Suite *suite = suite_create("passes_tidy");
@@ -384,6 +409,9 @@ Suite *passes_tidy_suite(void)
     tcase_add_test(slices, a_slice_of_one_part_of_a_concat_is_a_slice_of_the_part);
     tcase_add_test(slices, one_part_of_a_split_is_a_slice);
     tcase_add_test(slices, neighbours_are_sliced_not_gathered);
+    TCase *half = tcase_create("half precision");
+    tcase_add_test(half, half_precision_is_cast_after_all_passes);
+    suite_add_tcase(suite, half);
     suite_add_tcase(suite, slices);
     TCase *transposes = tcase_create("transposes");
     tcase_add_test(transposes, transposes_in_a_row_are_one_or_none);

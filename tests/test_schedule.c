@@ -2,6 +2,7 @@
 #include "graph/op.h"
 #include "graph/steps/liveness.h"
 #include "graph/steps/passes.h"
+#include "graph/steps/uses.h"
 #include "tests/suites.h"
 
 #include <stdlib.h>
@@ -425,6 +426,24 @@ START_TEST(a_step_that_tells_sizes_stays)
 }
 END_TEST
 
+/* What touched a value before such a step is not taken for a step after it. */
+START_TEST(stretches_are_looked_at_apart)
+{
+    struct toy toy;
+    toy_begin(&toy);
+    struct value *given = toy_make(&toy, 64, NULL, NULL), *a, *b;
+    toy_make(&toy, 64, NULL, NULL)->dims_at_run = true;
+    a = toy_make(&toy, 6400, NULL, NULL);
+    b = toy_make(&toy, 640, given, NULL);
+    const struct step *of_b = toy.segment.steps.steps[3];
+    struct value *y = toy_make(&toy, 64, a, toy_make(&toy, 64, toy_make(&toy, 6400, b, NULL), NULL));
+    graph_set_outputs(toy.graph, 1, &y);
+    toy_schedule(&toy);
+    ck_assert_ptr_eq(toy.segment.steps.steps[2], of_b);
+    region_free(&toy.region);
+}
+END_TEST
+
 /* Whether two steps that write one value, the first so much of it and the second its last half, change places where
  * that lowers the peak: the first needs much workspace, and the second is the last to read what takes much memory from
  * before the segment on. */
@@ -451,6 +470,33 @@ START_TEST(what_is_written_twice_is_written_in_order)
 }
 END_TEST
 
+/* --- who touches what ------------------------------------------------------------------------------------ */
+
+START_TEST(steps_by_root)
+{
+    struct toy toy;
+    toy_begin(&toy);
+    struct value *a = toy_make(&toy, 64, NULL, NULL), *part = toy_view(&toy, a, 32, 32),
+                 *untouched = toy_value(&toy, 1);
+    toy_make(&toy, 64, NULL, NULL);
+    toy_make(&toy, 64, a, part);
+    toy_step(&toy, "Add", 1, &a, 1, &part);
+    toy_make(&toy, 64, part, NULL);
+    toy.segment.steps.steps[4] = NULL;
+    static const int expected[] = {0, 2, 3};
+    struct root_steps found;
+    int count = 0;
+    ck_assert(root_steps_find(&toy.segment, &toy.region, &found));
+    for (int e = found.lists[a->id].first; e >= 0; e = found.entries[e].next)
+        ck_assert_int_eq(found.entries[e].step, expected[count++]);
+    ck_assert_int_eq(count, 3);
+    ck_assert_int_eq(found.entry_count, 5);
+    ck_assert_int_lt(found.lists[untouched->id].first, 0);
+    ck_assert_int_lt(found.lists[part->id].first, 0);
+    region_free(&toy.region);
+}
+END_TEST
+
 /* --- memory ---------------------------------------------------------------------------------------------- */
 
 START_TEST(sizes_beyond_all_memory_are_left_alone)
@@ -458,10 +504,11 @@ START_TEST(sizes_beyond_all_memory_are_left_alone)
     struct toy toy;
     toy_begin(&toy);
     struct value *sum = NULL;
-    for (int i = 0; i < 80; i++)
+    for (int i = 0; i < 80; i++) {
         sum = toy_make(&toy, INT64_MAX / 32, sum, NULL);
+        ck_assert(i < 32 || segment_peak(&toy.segment, 1) == SIZE_MAX);
+    }
     struct step **steps = toy.segment.steps.steps;
-    ck_assert_uint_eq(segment_peak(&toy.segment, 1), SIZE_MAX);
     toy_schedule(&toy);
     ck_assert_ptr_eq(toy.segment.steps.steps, steps);
     region_free(&toy.region);
@@ -492,6 +539,8 @@ Suite *schedule_suite(void)
     tcase_add_test(tests, long_segments_are_ordered_by_stretches);
     tcase_add_test(tests, random_numbers_are_drawn_in_their_order);
     tcase_add_test(tests, a_step_that_tells_sizes_stays);
+    tcase_add_test(tests, stretches_are_looked_at_apart);
+    tcase_add_test(tests, steps_by_root);
     tcase_add_test(tests, what_is_written_twice_is_written_in_order);
     tcase_add_test(tests, sizes_beyond_all_memory_are_left_alone);
     tcase_add_test(tests, workspaces_count_once_for_each_task_at_work);

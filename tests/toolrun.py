@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
 
@@ -14,10 +16,12 @@ SANITIZER_MARKS = ("Sanitizer:", "runtime error:")
 
 @dataclass(frozen=True)
 class ToolRun:
-    """`outcome` is ok, refused (exit 1), usage (exit 2), crash or hang; `message` is what stderr said about it."""
+    """`outcome` is ok, refused (exit 1), usage (exit 2), crash or hang; `message` is what stderr said about it, `output`
+    what stdout said."""
 
     outcome: str
     message: str
+    output: str = ""
 
 
 def run_tool(command, seconds, cwd=None):
@@ -35,7 +39,7 @@ def run_tool(command, seconds, cwd=None):
         return ToolRun("crash", f"{tool} ended with exit code {done.returncode}: {errors}")
     # infer-convert lists what it lacks a line each; the last line sums up.
     message = errors.splitlines()[-1].removeprefix(f"{tool}: ") if errors else ""
-    return ToolRun(("ok", "refused", "usage")[done.returncode], message)
+    return ToolRun(("ok", "refused", "usage")[done.returncode], message, done.stdout.decode(errors="replace"))
 
 
 def find_tools(folder, *names):
@@ -45,3 +49,15 @@ def find_tools(folder, *names):
         if not os.access(tool, os.X_OK):
             sys.exit(f"{Path(sys.argv[0]).name}: {tool} is not there; run make first, or name its folder with --tools")
     return [str(tool) for tool in tools]
+
+
+def save_inputs(inputs, folder):
+    """Writes the arrays of a dictionary by name, and returns infer-run's arguments for them."""
+    for i, array in enumerate(inputs.values()):
+        np.save(folder / f"in{i}.npy", array)
+    return [f"{name}={folder}/in{i}.npy" for i, name in enumerate(inputs)]
+
+
+def output_files(folder):
+    """The outputs that infer-run wrote into a folder, in the graph's order."""
+    return sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))

@@ -91,8 +91,9 @@ static void print_node(FILE *file, const struct graph *graph, const struct node 
     for (int i = 0; i < node->attribute_count; i++)
         print_attribute(file, &node->attributes[i]);
     fprintf(file, "  # %s", node->name);
-    for (int i = 1; i < node->source_count; i++)
-        fprintf(file, " + %s", node->sources[i]);
+    for (int i = 0; i < node->source_count; i++)
+        if (strcmp(node->sources[i], node->name) != 0)
+            fprintf(file, " + %s", node->sources[i]);
     fputc('\n', file);
 }
 

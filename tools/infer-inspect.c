@@ -268,7 +268,11 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
     struct pass_observer observer = {.after = print_after, .user = (void *)(uintptr_t)pass};
     const struct kernel_facts *facts = &job->session->facts;
     struct specialise_options given = {.facts = *facts, .constant_limit = SIZE_MAX, .observer = &observer};
-    struct pass_context context = {.resolve = {plain_evaluator(facts), SIZE_MAX}, .observer = &observer};
+    struct evaluation evaluation = {.facts = facts};
+    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = SIZE_MAX},
+                                   .done = job->model->metadata.passes,
+                                   .done_count = job->model->metadata.pass_count,
+                                   .observer = &observer};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);
     enum status status = graph ? STATUS_OK : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the graph");

@@ -86,8 +86,8 @@ static void json_program(FILE *file, const struct inspection *inspection)
         return;
     }
     const infer_memory *memory = &inspection->memory;
-    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"table_bytes\":%zu", isa_name(program_isa(program)),
-            memory->constant_bytes, memory->table_bytes);
+    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+            isa_name(program_isa(program)), memory->constant_bytes, memory->packed_bytes, memory->table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             memory->arena_bytes, memory->lower_bound_bytes, memory->arena_is_least ? "true" : "false");
     fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu,\"complete\":%s,\"steps\":[",
@@ -106,6 +106,17 @@ static void json_metadata(FILE *file, const struct inspection *inspection, const
     json_text(file, text ? text : "");
 }
 
+static void json_passes(FILE *file, const struct model_metadata *metadata)
+{
+    json_key(file, "passes");
+    fputc('[', file);
+    for (int i = 0; i < metadata->pass_count; i++) {
+        fputs(i ? "," : "", file);
+        json_text(file, metadata->passes[i]);
+    }
+    fputc(']', file);
+}
+
 void inspect_json(FILE *file, const struct inspection *inspection)
 {
     fputs("{\"model\":", file);
@@ -114,6 +125,7 @@ void inspect_json(FILE *file, const struct inspection *inspection)
     json_metadata(file, inspection, "name");
     json_metadata(file, inspection, "producer");
     json_metadata(file, inspection, "description");
+    json_passes(file, &inspection->model->metadata);
     json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs);
     json_values(file, inspection->graph, "outputs", inspection->graph->output_count, inspection->graph->outputs);
     fprintf(file, ",\"nodes\":%d,\"operators\":{", inspection->node_count);

@@ -58,6 +58,15 @@ static void print_bytes(FILE *file, const char *label, size_t bytes, const char 
     fprintf(file, "%-11s %14s bytes%s%s\n", label, grouped(bytes).text, *about ? "  " : "", about);
 }
 
+/* What need not run again when the file is opened. */
+static void print_passes(FILE *file, const struct model_metadata *metadata)
+{
+    for (int i = 0; i < metadata->pass_count; i++)
+        fprintf(file, i ? ", %s" : "optimised   %s", metadata->passes[i]);
+    if (metadata->pass_count)
+        fputc('\n', file);
+}
+
 static void print_model(FILE *file, const struct inspection *inspection)
 {
     const struct graph *graph = inspection->graph;
@@ -69,6 +78,7 @@ static void print_model(FILE *file, const struct inspection *inspection)
     int width = widest_name(graph->output_count, graph->outputs, widest_name(graph->input_count, graph->inputs, 0));
     print_values(file, graph, "inputs", graph->input_count, graph->inputs, width);
     print_values(file, graph, "outputs", graph->output_count, graph->outputs, width);
+    print_passes(file, &inspection->model->metadata);
     fprintf(file, "%-11s %d\n", "nodes", inspection->node_count);
     print_operators(file, inspection);
     fprintf(file, "%-11s %s in %d tensors\n", "parameters", grouped((uint64_t)inspection->parameter_count).text,
@@ -140,6 +150,7 @@ static void print_program(FILE *file, const struct inspection *inspection)
     char about[80];
     const infer_memory *memory = &inspection->memory;
     print_bytes(file, "constants", memory->constant_bytes, "folded when the program is made");
+    print_bytes(file, "packed", memory->packed_bytes, "made of weights, once a model");
     print_bytes(file, "tables", memory->table_bytes, "graphs, steps, parameters, names");
     snprintf(about, sizeof about, "lower bound %s%s", grouped(memory->lower_bound_bytes).text,
              memory->arena_is_least ? "; none can be smaller" : "");

@@ -164,8 +164,8 @@ enum status report_json(const struct report *report, const struct report_subject
     fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"", isa_text(memory.isa),
             infer_session_threads(subject->session));
     json_latency(file, report);
-    fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"table_bytes\":%zu", memory.weight_bytes,
-            memory.constant_bytes, memory.table_bytes);
+    fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+            memory.weight_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             infer_context_arena_bytes(subject->context), memory.lower_bound_bytes,
             memory.arena_is_least ? "true" : "false");

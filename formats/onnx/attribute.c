@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* What an empty list points to: NULL would be an absent one. */
-static const int64_t no_entries[1];
-
 /* The first files had no `kind`: there, it is that of the field which is set. */
 Onnx__Attribute__Kind onnx_attribute_kind(const Onnx__Attribute *a)
 {
@@ -80,29 +77,47 @@ static enum status read_tensor(struct import *im, const Onnx__Tensor *tensor, st
     return STATUS_OK;
 }
 
-static enum status read_string(struct import *im, const ProtobufCBinaryData *bytes, const char **string)
+static enum status read_string(struct import *im, const ProtobufCBinaryData *bytes, struct attribute *to)
 {
-    *string = region_text(im->region, bytes->len ? (const char *)bytes->data : "", bytes->len);
-    return *string ? STATUS_OK : onnx_no_memory(im);
+    to->kind = ATTRIBUTE_STRING;
+    to->count = bytes->len;
+    to->string = region_text(im->region, bytes->len ? (const char *)bytes->data : "", bytes->len);
+    return to->string ? STATUS_OK : onnx_no_memory(im);
 }
 
-static enum status read_strings(struct import *im, const Onnx__Attribute *from, struct attribute *to)
+static enum status read_list(struct scope *s, const Onnx__Attribute *from, struct attribute *to)
 {
-    const char **strings = region_array(im->region, from->n_strings + 1, sizeof *strings);
-    if (!strings)
-        return onnx_no_memory(im);
-    for (size_t i = 0; i < from->n_strings; i++)
-        TRY(read_string(im, &from->strings[i], &strings[i]));
-    to->kind = ATTRIBUTE_STRINGS;
-    to->count = from->n_strings;
-    to->strings = strings;
-    return STATUS_OK;
+    switch ((int)onnx_attribute_kind(from)) {
+    case ONNX__ATTRIBUTE__KIND__FLOATS:
+        to->kind = ATTRIBUTE_FLOATS;
+        to->count = from->n_numbers;
+        return onnx_read_floats(s, from, &to->floats);
+    case ONNX__ATTRIBUTE__KIND__INTS:
+        to->kind = ATTRIBUTE_INTS;
+        to->count = from->n_integers;
+        return onnx_read_ints(s, from, &to->ints);
+    default:
+        return onnx_read_strings(s, from, to);
+    }
 }
 
-/* to->kind stays 0 for what is left out. */
-static enum status read_content(struct import *im, const Onnx__Node *node, const Onnx__Attribute *from,
-                                struct attribute *to)
+static enum status read_list_as_tensor(struct scope *s, const Onnx__Attribute *from, struct attribute *to)
 {
+    switch ((int)onnx_attribute_kind(from)) {
+    case ONNX__ATTRIBUTE__KIND__FLOATS:
+        return onnx_floats_tensor(s, from, to);
+    case ONNX__ATTRIBUTE__KIND__INTS:
+        return onnx_ints_tensor(s, from, to);
+    default:
+        return onnx_strings_tensor(s, from, to, to + 1);
+    }
+}
+
+/* Of what is left out, to->kind stays 0. A list of strings may fill in to[1] as well. */
+static enum status read_content(struct scope *s, const Onnx__Node *node, const struct op *op,
+                                const Onnx__Attribute *from, struct attribute *to)
+{
+    struct import *im = s->import;
     switch ((int)onnx_attribute_kind(from)) {
     case ONNX__ATTRIBUTE__KIND__FLOAT:
         to->kind = ATTRIBUTE_FLOAT;
@@ -113,29 +128,22 @@ static enum status read_content(struct import *im, const Onnx__Node *node, const
         to->i = from->integer;
         return STATUS_OK;
     case ONNX__ATTRIBUTE__KIND__STRING:
-        to->kind = ATTRIBUTE_STRING;
-        to->count = from->string.len;
-        return read_string(im, &from->string, &to->string);
+        return read_string(im, &from->string, to);
     case ONNX__ATTRIBUTE__KIND__TENSOR:
         return from->tensor ? read_tensor(im, from->tensor, to) : STATUS_OK;
     case ONNX__ATTRIBUTE__KIND__FLOATS:
-        to->kind = ATTRIBUTE_FLOATS;
-        to->count = from->n_numbers;
-        to->floats = from->n_numbers ? from->numbers : (const float *)(const void *)no_entries;
-        return STATUS_OK;
     case ONNX__ATTRIBUTE__KIND__INTS:
-        to->kind = ATTRIBUTE_INTS;
-        to->count = from->n_integers;
-        to->ints = from->n_integers ? from->integers : no_entries;
-        return STATUS_OK;
     case ONNX__ATTRIBUTE__KIND__STRINGS:
-        return read_strings(im, from, to);
+        return op && (op->flags & OP_LISTS_AS_TENSORS) ? read_list_as_tensor(s, from, to) : read_list(s, from, to);
     case ONNX__ATTRIBUTE__KIND__GRAPH: /* see onnx_build_bodies */
         return STATUS_OK;
+    case ONNX__ATTRIBUTE__KIND__TYPE:
+        if (strcmp(text(node->op_type), "Optional") == 0) /* of what is not there: nothing depends on it */
+            return STATUS_OK;
+        /* fall through */
     case ONNX__ATTRIBUTE__KIND__TENSORS:
     case ONNX__ATTRIBUTE__KIND__GRAPHS:
     case ONNX__ATTRIBUTE__KIND__SPARSE_TENSORS:
-    case ONNX__ATTRIBUTE__KIND__TYPE:
     case ONNX__ATTRIBUTE__KIND__TYPES:
         onnx_refuse(im, "node '%s' (%s): attribute '%s' is a type, or a list of tensors or graphs: not supported",
                     onnx_node_label(node), text(node->op_type), to->name);
@@ -145,17 +153,17 @@ static enum status read_content(struct import *im, const Onnx__Node *node, const
     }
 }
 
-enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct environment *resolved,
-                                 struct attribute *list, int *count)
+enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct op *op,
+                                 const struct environment *resolved, struct attribute *list, int *count)
 {
     for (size_t i = 0; i < resolved->count; i++) {
         struct attribute *to = &list[*count];
-        *to = (struct attribute){.name = resolved->bindings[i].name};
-        if (strcmp(to->name, ONNX_CAPTURES) == 0) /* is not ONNX's */
+        to[0] = (struct attribute){.name = resolved->bindings[i].name};
+        to[1] = (struct attribute){0};
+        if (strcmp(to->name, ONNX_CAPTURES) == 0 || strcmp(to->name, MAX_UNPOOL_POSITIONS) == 0) /* not ONNX's */
             continue;
-        TRY(read_content(s->import, node, resolved->bindings[i].attribute, to));
-        if (to->kind)
-            ++*count;
+        TRY(read_content(s, node, op, resolved->bindings[i].attribute, to));
+        *count += (to[0].kind != 0) + (to[1].kind != 0);
     }
     return STATUS_OK;
 }
@@ -182,37 +190,38 @@ static bool is_constant_form(const struct binding *binding)
 }
 
 /* The attribute seen as a settled tensor, whose dimension, if it is a list, is kept in *length. */
-static Onnx__Tensor as_tensor(struct import *im, const Onnx__Node *node, const Onnx__Attribute *from, int64_t *length)
+static enum status as_tensor(struct scope *s, const Onnx__Node *node, const Onnx__Attribute *from, int64_t *length,
+                             Onnx__Tensor *tensor)
 {
-    Onnx__Tensor tensor = ONNX__TENSOR__INIT;
-    tensor.dims = length;
+    struct attribute list = {0};
+    const void *data;
+    onnx__tensor__init(tensor);
+    tensor->dims = length;
     switch (onnx_attribute_kind(from)) {
     case ONNX__ATTRIBUTE__KIND__FLOAT:
-        tensor.data_type = DTYPE_F32;
-        tensor.raw_data.data = (uint8_t *)(uintptr_t)&from->number;
+        tensor->data_type = DTYPE_F32;
+        data = &from->number;
         break;
     case ONNX__ATTRIBUTE__KIND__INT:
-        tensor.data_type = DTYPE_I64;
-        tensor.raw_data.data = (uint8_t *)(uintptr_t)&from->integer;
+        tensor->data_type = DTYPE_I64;
+        data = &from->integer;
         break;
     case ONNX__ATTRIBUTE__KIND__FLOATS:
-        tensor.data_type = DTYPE_F32;
-        tensor.n_dims = 1;
-        *length = (int64_t)from->n_numbers;
-        tensor.raw_data.data = from->n_numbers ? (void *)from->numbers : (void *)(uintptr_t)no_entries;
-        break;
     case ONNX__ATTRIBUTE__KIND__INTS:
-        tensor.data_type = DTYPE_I64;
-        tensor.n_dims = 1;
-        *length = (int64_t)from->n_integers;
-        tensor.raw_data.data = from->n_integers ? (void *)from->integers : (void *)(uintptr_t)no_entries;
+        TRY(read_list(s, from, &list));
+        tensor->data_type = list.kind == ATTRIBUTE_INTS ? DTYPE_I64 : DTYPE_F32;
+        tensor->n_dims = 1;
+        *length = (int64_t)list.count;
+        data = list.kind == ATTRIBUTE_INTS ? (const void *)list.ints : list.floats;
         break;
     default:
-        tensor.data_type = DTYPE_STRING;
-        onnx_refuse(im, "node '%s' (%s) holds strings, which are not supported", onnx_node_label(node),
+        tensor->data_type = DTYPE_STRING;
+        onnx_refuse(s->import, "node '%s' (%s) holds strings, which are not supported", onnx_node_label(node),
                     text(node->op_type));
+        return STATUS_OK;
     }
-    return tensor;
+    tensor->raw_data.data = (uint8_t *)(uintptr_t)data;
+    return STATUS_OK;
 }
 
 enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const struct environment *resolved)
@@ -231,6 +240,7 @@ enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const s
     if (form->attribute->tensor)
         return onnx_define_constant(s, node->outputs[0], form->attribute->tensor);
     int64_t length;
-    Onnx__Tensor tensor = as_tensor(s->import, node, form->attribute, &length);
+    Onnx__Tensor tensor;
+    TRY(as_tensor(s, node, form->attribute, &length, &tensor));
     return onnx_define_constant(s, node->outputs[0], &tensor);
 }

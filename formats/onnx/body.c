@@ -93,7 +93,10 @@ static enum status build_body(struct scope *s, const Onnx__Node *node, const str
         if (bodies->captures[i].passed || name_map_has(&body->uses->set, bodies->captures[i].name))
             captures[count++] = bodies->captures[i];
     TRY(onnx_charge(im, count * 384));
-    struct place place = {.graph = body->graph, .taken = {.region = scratch}, .types = {.region = scratch}};
+    struct place place = {.graph = body->graph,
+                          .taken = {.region = scratch},
+                          .types = {.region = scratch},
+                          .positions = {.region = scratch}};
     struct scope inner = {
         .import = im,
         .place = &place,
@@ -106,6 +109,27 @@ static enum status build_body(struct scope *s, const Onnx__Node *node, const str
         .depth = s->depth + 1,
     };
     return onnx_build_graph(&inner, body->message, count, captures);
+}
+
+static void refuse_lists(struct import *im, const Onnx__Node *node, size_t count, Onnx__Variable *const *variables)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *what = onnx_not_a_tensor(variables[i]->type);
+        if (what)
+            onnx_refuse(im, "node '%s' (%s): '%s' of its body is %s, which is not supported", onnx_node_label(node),
+                        text(node->op_type), text(variables[i]->name), what);
+    }
+}
+
+/* What a loop hands from one iteration to the next, and what it collects, are tensors: how many of them a sequence
+ * would hold only the run could tell. */
+static void check_bodies(struct scope *s, const Onnx__Node *node, const struct bodies *bodies)
+{
+    bool loops = strcmp(text(node->op_type), "Loop") == 0 || strcmp(text(node->op_type), "Scan") == 0;
+    for (size_t i = 0; i < bodies->count && loops && !*onnx_domain(node->domain); i++) {
+        refuse_lists(s->import, node, bodies->list[i].message->n_inputs, bodies->list[i].message->inputs);
+        refuse_lists(s->import, node, bodies->list[i].message->n_outputs, bodies->list[i].message->outputs);
+    }
 }
 
 /* The node's own inputs must suit the subgraphs' own ones before others come behind both. Loop's first two may be left
@@ -156,6 +180,7 @@ enum status onnx_build_bodies(struct scope *s, const Onnx__Node *node, const str
     TRY(find_bodies(s, node, resolved, &bodies));
     if (bodies.count == 0)
         return STATUS_OK;
+    check_bodies(s, node, &bodies);
     TRY(find_captures(s, node, &bodies));
     for (size_t i = 0; i < bodies.count; i++) {
         TRY(build_body(s, node, &bodies, &bodies.list[i]));

@@ -51,7 +51,8 @@ static const Onnx__Node *first_reader(const Onnx__Graph *message, const char *na
 /* The caller of the model has to hand this in, so its type must be one that can be. */
 static enum status check_input(struct import *im, const Onnx__Graph *message, const Onnx__Variable *input)
 {
-    const char *what = onnx_not_a_tensor(input->type);
+    const Onnx__Type *type = onnx_given_type(input->type);
+    const char *what = onnx_not_a_tensor(type);
     if (what && im->refusal.status == STATUS_OK) {
         const Onnx__Node *reader = first_reader(message, input->name);
         onnx_refuse(im, "input '%s' is %s, which is not supported%s%s%s%s%s", input->name, what,
@@ -60,14 +61,14 @@ static enum status check_input(struct import *im, const Onnx__Graph *message, co
     }
     if (what)
         return STATUS_OK;
-    if (!input->type || input->type->kind_case != ONNX__TYPE__KIND_TENSOR)
+    if (!type || type->kind_case != ONNX__TYPE__KIND_TENSOR)
         return error_set(im->error, STATUS_INVALID_MODEL, "input '%s' has no type", input->name);
-    if (dtype_bits((enum dtype)input->type->tensor->element) == 0)
+    if (dtype_bits((enum dtype)type->tensor->element) == 0)
         return error_set(im->error, STATUS_UNSUPPORTED, "input '%s' has data type %d, which is not known", input->name,
-                         (int)input->type->tensor->element);
-    if (input->type->tensor->shape && input->type->tensor->shape->n_dims > MAX_RANK)
+                         (int)type->tensor->element);
+    if (type->tensor->shape && type->tensor->shape->n_dims > MAX_RANK)
         return error_set(im->error, STATUS_UNSUPPORTED, "input '%s' has rank %zu; at most %d is supported", input->name,
-                         input->type->tensor->shape->n_dims, MAX_RANK);
+                         type->tensor->shape->n_dims, MAX_RANK);
     return STATUS_OK;
 }
 
@@ -86,7 +87,8 @@ static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const
             continue;
         if (s->depth == 0)
             TRY(check_input(s->import, message, input));
-        TRY(onnx_read_type(s->import, s->place->graph, input->type, &type));
+        TRY(onnx_read_type(s->import, s->place->graph, s->depth == 0 ? onnx_given_type(input->type) : input->type,
+                           &type));
         struct value *value = graph_add_value(s->place->graph, input->name, type.dtype, type.rank, type.dims);
         if (!value)
             return onnx_no_memory(s->import);

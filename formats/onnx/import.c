@@ -108,7 +108,8 @@ static enum status build_model(struct import *im, const Onnx__Model *message, st
 {
     struct region *scratch = &im->scratch;
     *graph = graph_create(im->region, text(message->graph->name));
-    struct place place = {.graph = *graph, .taken = {.region = scratch}, .types = {.region = scratch}};
+    struct place place = {
+        .graph = *graph, .taken = {.region = scratch}, .types = {.region = scratch}, .positions = {.region = scratch}};
     struct scope scope = {
         .import = im,
         .place = &place,

@@ -1,9 +1,10 @@
 /* Shared by the files of the importer. In order of use:
- *   parse.c    bytes become messages; after this none of them nests too deep
+ *   parse.c    bytes become messages (wire.c); after this none of them nests too deep
  *   settle.c   every tensor becomes plain bytes in its raw_data (tensor.c, sparse.c, external.c)
  *   model.c    what holds for the whole model: opsets, functions, operators that are not supported
  *   build.c    a message becomes a graph: names (scope.c), types (type.c), order (order.c), nodes (node.c), their
- *              attributes (attribute.c), their subgraphs (body.c) and calls of functions (function.c)
+ *              attributes (attribute.c, list.c), their subgraphs (body.c), calls of functions (function.c), and what
+ *              MaxUnpool's indices are (positions.c)
  * Whatever the graph keeps lives in `region`: the messages do too, so that weights are copied once. */
 #ifndef INFER_FORMATS_ONNX_IMPORT_H
 #define INFER_FORMATS_ONNX_IMPORT_H
@@ -79,8 +80,9 @@ struct environment {
 /* A graph while it is made. */
 struct place {
     struct graph *graph;
-    struct name_map taken; /* names of its values, those to come as well */
-    struct name_map types; /* name -> Onnx__Type, where the file declares one */
+    struct name_map taken;     /* names of its values, those to come as well */
+    struct name_map types;     /* name -> Onnx__Type, where the file declares one */
+    struct name_map positions; /* names of values that say where a MaxPool found its maxima */
 };
 
 /* Where names of the file mean something: the graph itself, or the body of a function that is inlined into it. */
@@ -117,6 +119,8 @@ const char *onnx_node_label(const Onnx__Node *node);
 
 /* --- parse.c ------------------------------------------------------------------------------------------------------ */
 
+/* The lists of attributes stay in `bytes`: their counts alone are filled in, and one record of unknown_fields, which
+ * says where the attribute lies. */
 enum status onnx_parse(struct import *im, const void *bytes, Onnx__Model **model);
 
 /* --- settle.c, tensor.c, sparse.c, external.c --------------------------------------------------------------------- */
@@ -181,6 +185,8 @@ struct type {
 };
 /* As far as `type` says; it may be NULL. Fails where memory runs out. */
 enum status onnx_read_type(struct import *im, struct graph *graph, const Onnx__Type *message, struct type *type);
+/* What an input of the model is when it is given: an optional tensor is a tensor then. */
+const Onnx__Type *onnx_given_type(const Onnx__Type *message);
 /* NULL for a tensor of numbers; else what it is in words: "a sequence". */
 const char *onnx_not_a_tensor(const Onnx__Type *message);
 
@@ -207,10 +213,23 @@ const char *onnx_node_name(struct scope *s, const Onnx__Node *node);
 Onnx__Attribute__Kind onnx_attribute_kind(const Onnx__Attribute *attribute);
 /* The node's attributes, references replaced by what they mean; those that mean nothing are left out. */
 enum status onnx_resolve_attributes(struct scope *s, const Onnx__Node *node, struct environment *resolved);
-/* Appends them to `list`, which has room, all but the graphs. */
-enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct environment *resolved,
-                                 struct attribute *list, int *count);
+/* Appends them to `list`, which has room for two of each and one more, all but the graphs. The operator may be NULL. */
+enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct op *op,
+                                 const struct environment *resolved, struct attribute *list, int *count);
 enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const struct environment *resolved);
+
+/* --- list.c ------------------------------------------------------------------------------------------------------- */
+
+/* A list of an attribute; never NULL. */
+enum status onnx_read_ints(struct scope *s, const Onnx__Attribute *attribute, const int64_t **ints);
+enum status onnx_read_floats(struct scope *s, const Onnx__Attribute *attribute, const float **floats);
+enum status onnx_read_strings(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+/* The same as a tensor, under the name that `to` has: see OP_LISTS_AS_TENSORS. Strings of too many words for that
+ * become a list, and leave `words` alone. */
+enum status onnx_ints_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+enum status onnx_floats_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to);
+enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to,
+                                struct attribute *words);
 
 /* --- body.c ------------------------------------------------------------------------------------------------------- */
 
@@ -225,6 +244,13 @@ struct operands {
  * is appended to the node's inputs. */
 enum status onnx_build_bodies(struct scope *s, const Onnx__Node *node, const struct environment *resolved,
                               struct operands *inputs, struct attribute *list, int *count);
+
+/* --- positions.c -------------------------------------------------------------------------------------------------- */
+
+/* Of a node in the making: remembers outputs that are positions of maxima, and appends MAX_UNPOOL_POSITIONS to the
+ * list, which has room, where it reads some. */
+enum status onnx_note_positions(struct scope *s, const struct op *op, const struct operands *inputs,
+                                const struct operands *outputs, struct attribute *list, int *count);
 
 /* --- function.c --------------------------------------------------------------------------------------------------- */
 

@@ -1,148 +1,295 @@
-/* Bytes to messages. protobuf-c does the work; it recurses as deep as messages nest and allocates whatever counts in
- * the file ask for, so the file's structure is checked first, and what it allocates is bounded. */
+/* Bytes to messages. The messages and their descriptions are protobuf-c's. Its reader is not used: it takes 40 bytes
+ * for each entry of a list that is not packed, and lists of trees have tens of millions. */
 #include "formats/onnx/import.h"
+#include "formats/onnx/wire.h"
+
+#include <string.h>
 
 /* As deep as protobuf's own readers go: a deeper file could not be read elsewhere either. */
 #define DEEPEST_MESSAGE 100
 
-/* Most of what parsing may take for each byte of the file. Ordinary models stay below 10; a list of one-byte numbers
- * that is not packed takes 44. */
+/* Most of what parsing may take for each byte of the file. Ordinary models stay below 10; a message of two bytes may
+ * take hundreds. */
 #define MEMORY_FACTOR 64
 #define MEMORY_BASE ((size_t)1 << 20)
 
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
-
-struct scan {
-    struct error *error;
+struct parser {
+    struct import *im;
     const uint8_t *file; /* its first byte, for offsets in errors */
+    size_t left;         /* memory that may still be taken */
 };
 
-static enum status malformed(const struct scan *scan, const uint8_t *at, const char *what)
+static enum status malformed(const struct parser *p, const uint8_t *at, const char *what)
 {
-    return error_set(scan->error, STATUS_INVALID_MODEL, "not a valid ONNX file: byte %s: %s",
-                     grouped((uint64_t)(at - scan->file)).text, what);
+    return error_set(p->im->error, STATUS_INVALID_MODEL, "not a valid ONNX file: byte %s: %s",
+                     grouped((uint64_t)(at - p->file)).text, what);
 }
 
-/* NULL where the number does not end within the message. */
-static const uint8_t *read_varint(const uint8_t *at, const uint8_t *end, uint64_t *number)
+static enum status take(struct parser *p, size_t bytes, void **memory)
 {
-    *number = 0;
-    for (unsigned shift = 0; at < end && shift < 64; shift += 7) {
-        *number |= (uint64_t)(*at & 0x7f) << shift;
-        if (!(*at++ & 0x80))
-            return at;
-    }
-    return NULL;
+    if (bytes > p->left)
+        return error_set(p->im->error, STATUS_INVALID_MODEL,
+                         "not a sensible ONNX file: reading it takes more than %d times its size", MEMORY_FACTOR);
+    p->left -= bytes;
+    *memory = region_buffer(p->im->region, bytes);
+    return *memory ? STATUS_OK : onnx_no_memory(p->im);
 }
 
-static enum wire wire_of(ProtobufCType type)
+static size_t entry_bytes(ProtobufCType type)
 {
     switch (type) {
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return WIRE_BYTES;
-    case PROTOBUF_C_TYPE_FLOAT:
-        return WIRE_32;
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_DOUBLE:
-        return WIRE_64;
+        return 8;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
     default:
-        return WIRE_VARINT;
+        return 4;
     }
 }
 
-/* Numbers in a list come one by one or packed, whatever their declaration says. */
-static bool wire_fits(const ProtobufCFieldDescriptor *field, unsigned wire)
-{
-    return wire == wire_of(field->type) || (wire == WIRE_BYTES && field->label == PROTOBUF_C_LABEL_REPEATED);
-}
+/* --- the first pass over a message: is it well formed, and how long are its lists --------------------------------- */
 
-static enum status scan_message(const struct scan *scan, const ProtobufCMessageDescriptor *type, const uint8_t *at,
-                                const uint8_t *end, int depth);
-
-static enum status scan_field(const struct scan *scan, const ProtobufCMessageDescriptor *type, const uint8_t **at,
-                              const uint8_t *end, int depth)
+static enum status count_packed(struct parser *p, const struct wire_field *field, size_t *count)
 {
-    const uint8_t *start = *at;
-    uint64_t tag, length = 0;
-    const uint8_t *next = read_varint(start, end - start > 5 ? start + 5 : end, &tag);
-    if (!next || tag > UINT32_MAX || tag >> 3 == 0)
-        return malformed(scan, start, "no field begins here");
-    unsigned wire = (unsigned)tag & 7;
-    if (wire == WIRE_VARINT)
-        next = read_varint(next, end, &length);
-    else if (wire == WIRE_64 || wire == WIRE_32)
-        length = wire == WIRE_64 ? 8 : 4;
-    else if (wire == WIRE_BYTES)
-        next = read_varint(next, end, &length);
-    else
-        return malformed(scan, start, "no field begins here");
-    if (wire == WIRE_VARINT)
-        length = 0;
-    if (!next || length > (uint64_t)(end - next))
-        return malformed(scan, start, "a field runs past the end of what holds it (the file may have been cut)");
-    *at = next + length;
-    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(type, (unsigned)(tag >> 3));
-    if (!field)
-        return STATUS_OK;
-    if (!wire_fits(field, wire))
-        return malformed(scan, start, "a field has the wrong type");
-    if (field->type != PROTOBUF_C_TYPE_MESSAGE)
-        return STATUS_OK;
-    return scan_message(scan, field->descriptor, next, next + length, depth + 1);
-}
-
-static enum status scan_message(const struct scan *scan, const ProtobufCMessageDescriptor *type, const uint8_t *at,
-                                const uint8_t *end, int depth)
-{
-    if (depth > DEEPEST_MESSAGE)
-        return malformed(scan, at, "messages are nested more than 100 deep");
-    while (at < end)
-        TRY(scan_field(scan, type, &at, end, depth));
+    const uint8_t *at = field->bytes, *end = at + field->number;
+    enum wire wire = wire_of(field->type->type);
+    for (uint64_t number; at < end; ++*count) {
+        const uint8_t *next = wire_number(wire, at, end, &number);
+        if (!next)
+            return malformed(p, at, "a list of numbers is malformed");
+        at = next;
+    }
     return STATUS_OK;
 }
 
-/* protobuf-c's allocator: into the region, where nothing is freed alone. */
-struct pool {
-    struct region *region;
-    size_t left;
-    enum status status;
-};
-
-static void *pool_allocate(void *data, size_t bytes)
+static size_t *count_of(ProtobufCMessage *message, const ProtobufCFieldDescriptor *list)
 {
-    struct pool *pool = data;
-    void *memory = bytes <= pool->left ? region_buffer(pool->region, bytes) : NULL;
-    if (memory)
-        pool->left -= bytes;
-    else
-        pool->status = bytes <= pool->left ? STATUS_OUT_OF_MEMORY : STATUS_INVALID_MODEL;
-    return memory;
+    return (size_t *)(void *)((char *)message + list->quantifier_offset);
 }
 
-static void pool_free(void *data, void *memory)
+/* Adds to the count that the message has already. */
+static enum status count_entry(struct parser *p, const struct wire_field *field, ProtobufCMessage *message)
 {
-    (void)data;
-    (void)memory;
+    size_t *count = count_of(message, field->type);
+    if (wire_is_packed(field))
+        return count_packed(p, field, count);
+    ++*count;
+    return STATUS_OK;
+}
+
+static enum status next_field(struct parser *p, const ProtobufCMessage *message, const uint8_t **at, const uint8_t *end,
+                              struct wire_field *field)
+{
+    const uint8_t *start = *at;
+    const char *wrong = wire_next(message->descriptor, at, end, field);
+    return wrong ? malformed(p, start, wrong) : STATUS_OK;
+}
+
+static bool is_list(const struct wire_field *field)
+{
+    return field->type && field->type->label == PROTOBUF_C_LABEL_REPEATED;
+}
+
+static enum status count_entries(struct parser *p, const uint8_t *at, const uint8_t *end, ProtobufCMessage *message)
+{
+    struct wire_field field = {0};
+    while (at < end) {
+        TRY(next_field(p, message, &at, end, &field));
+        if (is_list(&field))
+            TRY(count_entry(p, &field, message));
+    }
+    return STATUS_OK;
+}
+
+/* --- between them: room for the lists ----------------------------------------------------------------------------- */
+
+/* Makes lists as long as was counted, and moves into them what a message that comes in several parts had `before`. */
+static enum status reserve(struct parser *p, ProtobufCMessage *message, ProtobufCMessage *before)
+{
+    const ProtobufCMessageDescriptor *type = message->descriptor;
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &type->fields[i];
+        if (field->label != PROTOBUF_C_LABEL_REPEATED)
+            continue;
+        size_t *count = count_of(message, field), old = before ? *count_of(before, field) : 0, bytes;
+        if (*count == old)
+            continue;
+        void *list, **member = (void **)(void *)((char *)message + field->offset);
+        if (!multiply_size(*count, entry_bytes(field->type), &bytes))
+            return onnx_no_memory(p->im);
+        TRY(take(p, bytes, &list));
+        if (old)
+            memcpy(list, *member, old * entry_bytes(field->type));
+        *member = list;
+        *count = old;
+    }
+    return STATUS_OK;
+}
+
+/* --- the second pass: what it holds ------------------------------------------------------------------------------- */
+
+static enum status parse_message(struct parser *p, const uint8_t *at, const uint8_t *end, int depth,
+                                 ProtobufCMessage *message, ProtobufCMessage *before);
+
+static void store_number(ProtobufCType type, uint64_t number, void *to)
+{
+    memcpy(to, &number, entry_bytes(type)); /* the first bytes are the lowest: see formats/model_file_layout.h */
+}
+
+/* A message that is there already came in parts: together they are the whole. */
+static enum status store_message(struct parser *p, const struct wire_field *field, int depth, ProtobufCMessage **to)
+{
+    const ProtobufCMessageDescriptor *type = field->type->descriptor;
+    void *memory;
+    TRY(take(p, type->sizeof_message, &memory));
+    ProtobufCMessage *before = *to ? memcpy(memory, *to, type->sizeof_message) : NULL;
+    if (!*to) {
+        *to = memory;
+        type->message_init(*to);
+    }
+    return parse_message(p, field->bytes, field->bytes + field->number, depth + 1, *to, before);
+}
+
+static enum status store_bytes(struct parser *p, const struct wire_field *field, ProtobufCBinaryData *to)
+{
+    void *copy = NULL;
+    if (field->number) {
+        TRY(take(p, (size_t)field->number, &copy));
+        memcpy(copy, field->bytes, (size_t)field->number);
+    }
+    *to = (ProtobufCBinaryData){(size_t)field->number, copy};
+    return STATUS_OK;
+}
+
+static enum status store_string(struct parser *p, const struct wire_field *field, char **to)
+{
+    void *copy;
+    TRY(take(p, (size_t)field->number + 1, &copy));
+    memcpy(copy, field->bytes, (size_t)field->number);
+    *to = copy;
+    (*to)[field->number] = '\0';
+    return STATUS_OK;
+}
+
+static enum status store(struct parser *p, const struct wire_field *field, int depth, void *to)
+{
+    switch (field->type->type) {
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return store_message(p, field, depth, to);
+    case PROTOBUF_C_TYPE_BYTES:
+        return store_bytes(p, field, to);
+    case PROTOBUF_C_TYPE_STRING:
+        return store_string(p, field, to);
+    default:
+        store_number(field->type->type, field->number, to);
+        return STATUS_OK;
+    }
+}
+
+static void append_packed(const struct wire_field *field, char *list, size_t *count)
+{
+    const uint8_t *at = field->bytes, *end = at + field->number;
+    enum wire wire = wire_of(field->type->type);
+    for (uint64_t number; at < end; ++*count) {
+        at = wire_number(wire, at, end, &number);
+        store_number(field->type->type, number, list + *count * entry_bytes(field->type->type));
+    }
+}
+
+static enum status append(struct parser *p, const struct wire_field *field, int depth, char *list, size_t *count)
+{
+    if (wire_is_packed(field)) {
+        append_packed(field, list, count);
+        return STATUS_OK;
+    }
+    char *to = list + *count * entry_bytes(field->type->type);
+    if (field->type->type == PROTOBUF_C_TYPE_MESSAGE)
+        memset(to, 0, sizeof(void *));
+    ++*count;
+    return store(p, field, depth, to);
+}
+
+static enum status store_field(struct parser *p, const struct wire_field *field, int depth, ProtobufCMessage *message)
+{
+    char *member = (char *)message + field->type->offset;
+    void *quantifier = (char *)message + field->type->quantifier_offset;
+    if (field->type->label == PROTOBUF_C_LABEL_REPEATED)
+        return append(p, field, depth, *(char **)(void *)member, quantifier);
+    if (field->type->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) {
+        uint32_t *which = quantifier;
+        if (*which != field->type->id)
+            memset(member, 0, entry_bytes(field->type->type));
+        *which = field->type->id;
+    } else if (field->type->quantifier_offset) {
+        *(protobuf_c_boolean *)quantifier = 1;
+    }
+    return store(p, field, depth, member);
+}
+
+/* --- attributes, in one pass -------------------------------------------------------------------------------------- */
+
+/* Notes where in the file an attribute lies: each is in a list of attributes, so none of them comes in parts. */
+static enum status keep_place(struct parser *p, ProtobufCMessage *message, const uint8_t *at, const uint8_t *end)
+{
+    void *memory;
+    TRY(take(p, sizeof *message->unknown_fields, &memory));
+    message->unknown_fields = memory;
+    message->unknown_fields[0] =
+        (ProtobufCMessageUnknownField){.len = (size_t)(end - at), .data = (uint8_t *)(uintptr_t)at};
+    message->n_unknown_fields = 1;
+    return STATUS_OK;
+}
+
+/* Its lists are left to list.c. */
+static enum status parse_attribute(struct parser *p, const uint8_t *at, const uint8_t *end, int depth,
+                                   ProtobufCMessage *message)
+{
+    struct wire_field field = {0};
+    TRY(keep_place(p, message, at, end));
+    while (at < end) {
+        TRY(next_field(p, message, &at, end, &field));
+        if (is_list(&field))
+            TRY(count_entry(p, &field, message));
+        else if (field.type)
+            TRY(store_field(p, &field, depth, message));
+    }
+    return STATUS_OK;
+}
+
+static enum status parse_message(struct parser *p, const uint8_t *at, const uint8_t *end, int depth,
+                                 ProtobufCMessage *message, ProtobufCMessage *before)
+{
+    if (depth > DEEPEST_MESSAGE)
+        return malformed(p, at, "messages are nested more than 100 deep");
+    if (message->descriptor == &onnx__attribute__descriptor)
+        return parse_attribute(p, at, end, depth, message);
+    TRY(count_entries(p, at, end, message));
+    TRY(reserve(p, message, before));
+    struct wire_field field = {0};
+    while (at < end) {
+        wire_next(message->descriptor, &at, end, &field);
+        if (field.type)
+            TRY(store_field(p, &field, depth, message));
+    }
+    return STATUS_OK;
 }
 
 enum status onnx_parse(struct import *im, const void *bytes, Onnx__Model **model)
 {
-    struct scan scan = {im->error, bytes};
+    struct parser parser = {im, bytes, MEMORY_BASE};
     if (im->file_size > INT32_MAX)
         return error_set(im->error, STATUS_INVALID_MODEL,
                          "the file has %s bytes; ONNX allows 2 GiB, and keeps larger weights in files of their own",
                          grouped(im->file_size).text);
-    TRY(scan_message(&scan, &onnx__model__descriptor, bytes, scan.file + im->file_size, 1));
-    struct pool pool = {im->region, MEMORY_BASE + MEMORY_FACTOR * im->file_size, STATUS_OK};
-    ProtobufCAllocator allocator = {pool_allocate, pool_free, &pool};
-    *model = onnx__model__unpack(&allocator, im->file_size, bytes);
-    if (*model)
-        return STATUS_OK;
-    if (pool.status == STATUS_OUT_OF_MEMORY)
+    parser.left += MEMORY_FACTOR * im->file_size;
+    *model = region_allocate(im->region, sizeof **model);
+    if (!*model)
         return onnx_no_memory(im);
-    if (pool.status != STATUS_OK)
-        return error_set(im->error, pool.status,
-                         "not a sensible ONNX file: reading it takes more than %d times its size", MEMORY_FACTOR);
-    return error_set(im->error, STATUS_INVALID_MODEL, "not a valid ONNX file: a list of numbers is malformed");
+    onnx__model__init(*model);
+    return parse_message(&parser, bytes, parser.file + im->file_size, 1, &(*model)->base, NULL);
 }

@@ -47,6 +47,13 @@ enum status onnx_read_type(struct import *im, struct graph *graph, const Onnx__T
     return STATUS_OK;
 }
 
+const Onnx__Type *onnx_given_type(const Onnx__Type *message)
+{
+    bool optional = message && message->kind_case == ONNX__TYPE__KIND_OPTIONAL_VALUE && message->optional_value;
+    const Onnx__Type *held = optional ? message->optional_value->value : NULL;
+    return held && held->kind_case == ONNX__TYPE__KIND_TENSOR ? held : message;
+}
+
 const char *onnx_not_a_tensor(const Onnx__Type *message)
 {
     switch (message ? message->kind_case : ONNX__TYPE__KIND__NOT_SET) {

@@ -141,7 +141,7 @@ static enum status lower_swiglu(struct op_context *c)
     struct value *output = op_output(c, 0);
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
     double alpha = (double)op_float(c, "alpha", 1);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     op_instruction(&params,
                    INSTRUCTION(.opcode = POINTWISE_SWISH, .class = class, .target = 2, .a = 0, .immediate = {alpha}));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 2, .a = 2, .b = 1));

@@ -11,6 +11,8 @@ static const struct graph *chosen_branch(const struct op_context *c)
 
 static enum status shapes_if(struct op_context *c)
 {
+    if (op_input(c, 0)->list)
+        return op_error(c, STATUS_INVALID_MODEL, "its condition is no tensor");
     TRY(op_require(c, 0, TYPE(DTYPE_BOOL)));
     if (value_elements(op_input(c, 0)) != 1)
         return op_error(c, STATUS_INVALID_MODEL, "its condition has %lld elements; it must have one",
@@ -23,9 +25,6 @@ static enum status shapes_if(struct op_context *c)
         return op_error(c, STATUS_INVALID_MODEL, "branch '%s' has %d inputs and %d outputs; the node has %d and %d",
                         branch->name, branch->input_count, branch->output_count, c->node->input_count - 1,
                         c->node->output_count);
-    for (int i = 1; i < c->node->input_count; i++)
-        if (!op_input(c, i))
-            return op_error(c, STATUS_INVALID_MODEL, "input %d, which its branches may read, is missing", i);
     return STATUS_OK;
 }
 
@@ -40,7 +39,7 @@ static enum status expand_if(struct op_context *c)
     return inline_graph(branch, c->graph, c->expansion, c->node->inputs + 1, outputs, c->error);
 }
 
-OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .expand = expand_if)
+OPERATOR(If, 1, ANY_COUNT, 1, ANY_COUNT, shapes_if, .flags = OP_TAKES_SEQUENCES, .expand = expand_if)
 
 /* --- Loop and Scan: run by the runtime, iteration by iteration ------------------------------------------- */
 
@@ -127,10 +126,11 @@ static enum status lower_loop(struct op_context *c)
 const struct op op_Loop = {
     .domain = "",
     .name = "Loop",
-    .min_inputs = 0, /* two, which may be absent */
+    .min_inputs = 2, /* which may be absent */
     .max_inputs = ANY_COUNT,
     .min_outputs = 1,
     .max_outputs = ANY_COUNT,
+    .flags = OP_LOOSE_INPUTS,
     .shapes = shapes_loop,
     .lower = lower_loop,
 };
@@ -181,9 +181,6 @@ static enum status shapes_scan(struct op_context *c)
     struct scan_counts counts;
     TRY(scan_counts(c, &counts));
     TRY(require_body(c, c->node->input_count, c->node->output_count));
-    for (int i = 0; i < c->node->input_count; i++)
-        if (!op_input(c, i))
-            return op_error(c, STATUS_INVALID_MODEL, "input %d is missing", i);
     int *axes = region_array(c->graph->region, (size_t)counts.scan_inputs, sizeof *axes);
     int64_t trip;
     if (!axes)

@@ -308,7 +308,7 @@ static enum status lower_tensor_scatter(struct op_context *c)
     struct value *first = begin ? op_view(c, begin, 2, (int64_t[]){batch, 1}) : op_zero(c, DTYPE_I64);
     if (!steps || !size || !places || !first)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 3, .a = 0, .b = 1));
     if (circular)
         op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MOD, .class = CLASS_I64, .target = 3, .a = 3, .b = 2));
@@ -361,7 +361,7 @@ static enum status lower_reverse_sequence(struct op_context *c)
         op_temporary(c, DTYPE_I64, 2, batch_first ? (int64_t[]){sequences, length} : (int64_t[]){length, sequences});
     if (!steps || !one || !lengths || !places)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = CLASS_I64, .target = 3, .a = 0, .b = 1));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 4, .a = 1, .b = 2));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 4, .a = 4, .b = 0));

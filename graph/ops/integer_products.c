@@ -19,11 +19,41 @@ static struct value *spread(struct op_context *c, struct value *parameter, const
     return build_reshape(c, parameter, along == ALONG_ROWS ? 2 : x->rank - 1, dims);
 }
 
-/* x - zero as int32. */
+/* Centred: x - zero as int32. One operator, so that of constant weights one int32 copy is made and not two. */
+static enum status shapes_centred(struct op_context *c)
+{
+    int rank;
+    int64_t dims[MAX_RANK];
+    TRY(op_require(c, 0, TYPES_8_BIT));
+    TRY(op_require(c, 1, TYPES_8_BIT));
+    TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
+    return op_set_output(c, 0, DTYPE_I32, rank, dims);
+}
+
+static enum status lower_centred(struct op_context *c)
+{
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 2, .a = 0, .b = 1));
+    params.operands[2].reg = 2;
+    return op_pointwise(c, &params, c->node->inputs, c->node->outputs);
+}
+
+const struct op op_infer_Centred = {
+    .domain = OWN_DOMAIN,
+    .name = "Centred",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .flags = OP_ELEMENTWISE,
+    .shapes = shapes_centred,
+    .lower = lower_centred,
+};
+
 static struct value *centred(struct op_context *c, struct value *x, struct value *zero)
 {
-    struct value *wide = build_cast(c, x, DTYPE_I32);
-    return zero ? op_build2(c, "Sub", wide, build_cast(c, zero, DTYPE_I32)) : wide;
+    static const struct op_build_options own = {.domain = OWN_DOMAIN};
+    return zero ? op_build(c, "Centred", 2, (struct value *[]){x, zero}, &own) : build_cast(c, x, DTYPE_I32);
 }
 
 /* Weights [M, C, ...] less a zero point for all, or for each M. */

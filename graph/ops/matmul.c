@@ -130,7 +130,7 @@ static enum status lower_scaling(struct op_context *c, struct value *product, do
     enum pointwise_class class = pointwise_class_of(output->dtype);
     uint8_t inner = class == CLASS_F32 ? CLASS_F32 : CLASS_F64;
     const double factors[2] = {alpha, beta};
-    struct pointwise_params params = {.input_count = addend ? 2 : 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = addend ? 2 : 1, .output_count = 1};
     int n = 0;
     for (uint8_t i = 0; i < params.input_count; i++) {
         uint8_t x = (uint8_t)(2 + i), factor = (uint8_t)(4 + i);

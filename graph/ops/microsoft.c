@@ -10,7 +10,7 @@ static enum status shapes_quick_gelu(struct op_context *c)
 static enum status lower_quick_gelu(struct op_context *c)
 {
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1, .instruction_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1, .instruction_count = 1};
     params.code[0] = (struct pointwise_instruction){
         .opcode = POINTWISE_SWISH,
         .class = (uint8_t)pointwise_class_of(input->dtype),

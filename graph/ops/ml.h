@@ -22,9 +22,17 @@
 /* Rows and columns of the input, a matrix, or one row of it. */
 enum status ml_matrix(struct op_context *c, int64_t *rows, int64_t *columns);
 /* A list of numbers that may come as any of three attributes (NULL: not as that one), as a constant of rank 1 that is
- * not among the graph's values. False where there is none. */
+ * not among the graph's values: see OP_LISTS_AS_TENSORS for the first two. False, and an empty list, where there is
+ * none. */
 bool ml_numbers(const struct op_context *c, const char *ints, const char *floats, const char *tensor,
                 struct value *list);
+/* An entry of a list of integers. */
+static inline int64_t ml_integer(const struct value *list, int64_t i)
+{
+    int64_t result = 0;
+    value_integer_at(list, i, &result);
+    return result;
+}
 /* A list of floats as a constant row of that type; NULL: failed. */
 struct value *ml_floats(struct op_context *c, const char *attribute, enum dtype dtype);
 /* Applies the attribute post_transform to scores [rows, classes]; NULL: failed. */

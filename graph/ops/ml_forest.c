@@ -4,10 +4,11 @@
 enum status forest_allocate(struct op_context *c, struct forest *f)
 {
     struct region *region = c->graph->region;
+    size_t each = dtype_bits(f->dtype) / 8;
     f->node = region_array(region, (size_t)f->nodes + 1, sizeof *f->node);
-    f->splits = region_array(region, (size_t)f->nodes + 1, sizeof *f->splits);
-    f->member = region_array(region, (size_t)f->members + 1, sizeof *f->member);
-    f->weights = region_array(region, (size_t)f->entries + 1, sizeof *f->weights);
+    f->splits = region_array(region, (size_t)f->nodes + 1, each);
+    f->member = region_array(region, (size_t)f->members + 1, each);
+    f->weights = region_array(region, (size_t)f->entries + 1, each);
     f->ends = region_array(region, (size_t)f->leaves + 2, sizeof *f->ends);
     f->target = region_array(region, (size_t)f->entries + 1, sizeof *f->target);
     f->roots = region_array(region, (size_t)f->trees + 1, sizeof *f->roots);
@@ -20,6 +21,15 @@ enum status forest_allocate(struct op_context *c, struct forest *f)
 static bool branch_exists(const struct forest *f, int32_t branch)
 {
     return branch >= 0 ? branch < f->nodes : ~branch < f->leaves;
+}
+
+/* The usual case: each node stands before those that it leads to. */
+static bool leads_down(const struct forest *f)
+{
+    for (int64_t i = 0; i < f->nodes; i++)
+        if ((f->node[i].yes >= 0 && f->node[i].yes <= i) || (f->node[i].no >= 0 && f->node[i].no <= i))
+            return false;
+    return true;
 }
 
 /* Whether walking down from any root ends: nodes are taken off in an order in which each comes after all that lead to
@@ -47,6 +57,20 @@ static bool is_acyclic(const struct forest *f, int32_t *leading, int32_t *ready)
     return count == f->nodes;
 }
 
+static enum status check_ends(struct op_context *c, const struct forest *f)
+{
+    struct region scratch;
+    if (leads_down(f))
+        return STATUS_OK;
+    region_init(&scratch, c->graph->region->allocator);
+    int32_t *leading = region_array(&scratch, (size_t)f->nodes + 1, 2 * sizeof *leading);
+    bool ends = leading && is_acyclic(f, leading, leading + f->nodes);
+    region_free(&scratch);
+    if (!leading)
+        return op_no_memory(c);
+    return ends ? STATUS_OK : op_error(c, STATUS_INVALID_MODEL, "a branch of its trees leads back");
+}
+
 static enum status check_forest(struct op_context *c, const struct forest *f, int64_t features)
 {
     for (int64_t i = 0; i < f->nodes; i++) {
@@ -63,25 +87,14 @@ static enum status check_forest(struct op_context *c, const struct forest *f, in
     for (int64_t i = 0; i < f->trees; i++)
         if (!branch_exists(f, f->roots[i]))
             return op_error(c, STATUS_INVALID_MODEL, "tree %lld has no root", (long long)i);
-    int32_t *leading = region_array(c->graph->region, (size_t)f->nodes + 1, 2 * sizeof *leading);
-    if (!leading)
-        return op_no_memory(c);
-    if (!is_acyclic(f, leading, leading + f->nodes))
-        return op_error(c, STATUS_INVALID_MODEL, "a branch of its trees leads back");
-    return STATUS_OK;
+    return check_ends(c, f);
 }
 
 /* --- the step ----------------------------------------------------------------------------------------------------- */
 
-/* Numbers as the type the kernel computes in. */
-static struct value *number_table(struct op_context *c, enum dtype dtype, int64_t count, const double *numbers)
+static struct value *number_table(struct op_context *c, const struct forest *f, int64_t count, const void *numbers)
 {
-    if (dtype == DTYPE_F64)
-        return graph_add_constant(c->graph, "", dtype, 1, &count, numbers);
-    float *single = region_array(c->graph->region, (size_t)count + 1, sizeof *single);
-    for (int64_t i = 0; single && i < count; i++)
-        single[i] = (float)numbers[i];
-    return single ? graph_add_constant(c->graph, "", dtype, 1, &count, single) : NULL;
+    return graph_add_constant(c->graph, "", f->dtype, 1, &count, numbers);
 }
 
 static struct value *int_table(struct op_context *c, int64_t count, const int32_t *numbers)
@@ -100,11 +113,11 @@ enum status forest_emit(struct op_context *c, const struct forest *f, struct val
     struct value *inputs[TREES_INPUTS] = {
         [TREES_ROWS] = x,
         [TREES_NODES] = int_table(c, f->nodes * (int64_t)(sizeof *f->node / 4), (const int32_t *)f->node),
-        [TREES_SPLITS] = number_table(c, x->dtype, f->nodes, f->splits),
-        [TREES_MEMBERS] = number_table(c, x->dtype, f->members, f->member),
+        [TREES_SPLITS] = number_table(c, f, f->nodes, f->splits),
+        [TREES_MEMBERS] = number_table(c, f, f->members, f->member),
         [TREES_LEAF_ENDS] = int_table(c, f->leaves + 1, f->ends),
         [TREES_TARGETS] = int_table(c, f->entries, f->target),
-        [TREES_WEIGHTS] = number_table(c, x->dtype, f->entries, f->weights),
+        [TREES_WEIGHTS] = number_table(c, f, f->entries, f->weights),
         [TREES_ROOTS] = int_table(c, f->trees, f->roots),
     };
     for (int i = 0; i < TREES_INPUTS; i++)

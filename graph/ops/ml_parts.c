@@ -12,31 +12,45 @@ enum status ml_matrix(struct op_context *c, int64_t *rows, int64_t *columns)
     return STATUS_OK;
 }
 
+/* Whether the attribute is a list of that kind, or a tensor of one of the types. */
+static bool is_list(const struct attribute *a, enum attribute_kind kind, unsigned types)
+{
+    return a && (a->kind == kind || (a->kind == ATTRIBUTE_TENSOR && types & TYPE(a->tensor->dtype)));
+}
+
+static struct value list_of(const struct attribute *a)
+{
+    struct value list = {.name = "", .rank = 1, .dims = {(int64_t)a->count}};
+    if (a->kind == ATTRIBUTE_TENSOR) {
+        list.dtype = a->tensor->dtype;
+        list.dims[0] = value_elements(a->tensor);
+        list.data = a->tensor->data;
+    } else {
+        list.dtype = a->kind == ATTRIBUTE_INTS ? DTYPE_I64 : DTYPE_F32;
+        list.data = a->kind == ATTRIBUTE_INTS ? (const void *)a->ints : a->floats;
+    }
+    return list;
+}
+
 bool ml_numbers(const struct op_context *c, const char *ints, const char *floats, const char *tensor,
                 struct value *list)
 {
-    const struct attribute *a = ints ? node_attribute(c->node, ints) : NULL;
+    const struct {
+        const char *name;
+        enum attribute_kind kind;
+        unsigned types;
+    } forms[] = {{ints, ATTRIBUTE_INTS, TYPES_INTEGER},
+                 {floats, ATTRIBUTE_FLOATS, TYPE(DTYPE_F32)},
+                 {tensor, ATTRIBUTE_TENSOR, TYPES_NUMERIC}};
     *list = (struct value){.name = "", .rank = 1};
-    if (a && a->kind == ATTRIBUTE_INTS) {
-        list->dtype = DTYPE_I64;
-        list->dims[0] = (int64_t)a->count;
-        list->data = a->ints;
+    for (int i = 0; i < 3; i++) {
+        const struct attribute *a = forms[i].name ? node_attribute(c->node, forms[i].name) : NULL;
+        if (!is_list(a, forms[i].kind, forms[i].types))
+            continue;
+        *list = list_of(a);
         return true;
     }
-    a = floats ? node_attribute(c->node, floats) : NULL;
-    if (a && a->kind == ATTRIBUTE_FLOATS) {
-        list->dtype = DTYPE_F32;
-        list->dims[0] = (int64_t)a->count;
-        list->data = a->floats;
-        return true;
-    }
-    a = tensor ? node_attribute(c->node, tensor) : NULL;
-    if (!a || a->kind != ATTRIBUTE_TENSOR || !(TYPES_NUMERIC & TYPE(a->tensor->dtype)))
-        return false;
-    list->dtype = a->tensor->dtype;
-    list->dims[0] = value_elements(a->tensor);
-    list->data = a->tensor->data;
-    return true;
+    return false;
 }
 
 struct value *ml_floats(struct op_context *c, const char *attribute, enum dtype dtype)
@@ -101,13 +115,15 @@ struct value *ml_post_transform(struct op_context *c, struct value *scores)
 
 struct value *ml_label(struct op_context *c, struct value *scores, const char *attribute)
 {
-    int count;
-    const int64_t *labels = op_int_list(c, attribute, &count);
+    struct value labels;
+    ml_numbers(c, attribute, NULL, NULL, &labels);
     struct attribute along[2] = {ATTRIBUTE_I("axis", 1), ATTRIBUTE_I("keepdims", 0)};
     struct value *best =
         op_build(c, "ArgMax", 1, &scores, &(struct op_build_options){.attributes = along, .attribute_count = 2});
-    struct value *list = op_constant_ints(c, count, labels);
+    struct value *list = op_constant(c, labels.dtype, 1, labels.dims, labels.data);
     if (!list)
         op_no_memory(c);
+    else if (labels.dtype != DTYPE_I64)
+        list = build_cast(c, list, DTYPE_I64);
     return op_build2(c, "Gather", list, best);
 }

@@ -10,19 +10,18 @@ enum form { FORM_NEW, FORM_REGRESSOR, FORM_CLASSIFIER };
 
 static int64_t target_count(const struct op_context *c)
 {
-    int labels;
+    struct value labels;
     if (c->node->op->detail != FORM_CLASSIFIER)
         return op_int(c, "n_targets", 1);
-    op_int_list(c, "classlabels_int64s", &labels);
-    return labels;
+    return ml_numbers(c, "classlabels_int64s", NULL, NULL, &labels) ? labels.dims[0] : -1;
 }
 
 static enum status read_forest(struct op_context *c, struct forest *forest)
 {
+    *forest = (struct forest){.dtype = op_input(c, 0)->dtype, .targets = target_count(c)};
     if (c->node->op->detail == FORM_NEW)
         return forest_read(c, forest);
-    bool regressor = c->node->op->detail == FORM_REGRESSOR;
-    return forest_read_old(c, regressor ? "target" : "class", target_count(c), forest);
+    return forest_read_old(c, c->node->op->detail == FORM_REGRESSOR ? "target" : "class", forest);
 }
 
 static enum status shapes_scores(struct op_context *c)
@@ -127,32 +126,33 @@ static enum status expand_tree_regressor(struct op_context *c)
     return build_output(c, 0, build_cast(c, ml_post_transform(c, scores), DTYPE_F32));
 }
 
-ML_OPERATOR(TreeEnsemble, 1, 1, 1, 1, shapes_tree_ensemble, .expand = expand_tree_ensemble, .detail = FORM_NEW)
+ML_OPERATOR(TreeEnsemble, 1, 1, 1, 1, shapes_tree_ensemble, .expand = expand_tree_ensemble,
+            .flags = OP_LISTS_AS_TENSORS, .detail = FORM_NEW)
 ML_OPERATOR(TreeEnsembleRegressor, 1, 1, 1, 1, shapes_tree_regressor, .expand = expand_tree_regressor,
-            .detail = FORM_REGRESSOR)
+            .flags = OP_LISTS_AS_TENSORS, .detail = FORM_REGRESSOR)
 
 /* --- TreeEnsembleClassifier --------------------------------------------------------------------------------------- */
 
 /* Whether all leaves vote for one and the same class: then there are two, and the score of the other follows. */
 static bool is_binary(const struct op_context *c)
 {
-    int count;
-    const int64_t *ids = op_int_list(c, "class_ids", &count);
-    for (int i = 1; i < count; i++)
-        if (ids[i] != ids[0])
+    struct value ids;
+    ml_numbers(c, "class_ids", NULL, NULL, &ids);
+    for (int64_t i = 1; i < ids.dims[0]; i++)
+        if (ml_integer(&ids, i) != ml_integer(&ids, 0))
             return false;
-    return count > 0 && target_count(c) <= 2;
+    return ids.dims[0] > 0 && target_count(c) <= 2;
 }
 
 static enum status shapes_tree_classifier(struct op_context *c)
 {
-    int64_t rows, features;
-    int labels;
-    const int64_t *list = op_int_list(c, "classlabels_int64s", &labels);
+    int64_t rows, features, labels = target_count(c);
+    struct value list;
     TRY(ml_matrix(c, &rows, &features));
     if (labels < 1)
         return op_error(c, STATUS_UNSUPPORTED, "its class labels are strings, which are not supported");
-    if (labels == 1 && !(is_binary(c) && list[0] == 1))
+    ml_numbers(c, "classlabels_int64s", NULL, NULL, &list);
+    if (labels == 1 && !(is_binary(c) && ml_integer(&list, 0) == 1))
         return op_error(c, STATUS_UNSUPPORTED, "a single class label other than 1 is not supported");
     TRY(op_set_output(c, 0, DTYPE_I64, 1, &rows));
     return op_set_output(c, 1, DTYPE_F32, 2, (int64_t[]){rows, is_binary(c) ? 2 : labels});
@@ -189,4 +189,4 @@ static enum status expand_tree_classifier(struct op_context *c)
 }
 
 ML_OPERATOR(TreeEnsembleClassifier, 1, 1, 2, 2, shapes_tree_classifier, .expand = expand_tree_classifier,
-            .detail = FORM_CLASSIFIER)
+            .flags = OP_LISTS_AS_TENSORS, .detail = FORM_CLASSIFIER)

@@ -4,6 +4,8 @@
 #include "graph/ops/window.h"
 #include "kernels/pool.h"
 
+#include <string.h>
+
 /* Appends POINTWISE_operation to a program; `class` is that of the node's numbers. */
 #define APPEND(params, operation, class_of_operands, ...)                                                        \
     op_instruction((params), INSTRUCTION(.opcode = POINTWISE_##operation, .class = (uint8_t)(class_of_operands), \
@@ -16,33 +18,49 @@ static bool is_training(const struct op_context *c)
     return c->node->version >= 14 && op_int(c, "training_mode", 0) != 0;
 }
 
+/* The shape of scale, bias, mean and variance: a number for each channel; or, up to opset 8 with spatial = 0, for each
+ * element of an image. Returns the rank. */
+static int parameter_shape(const struct op_context *c, int64_t *dims)
+{
+    const struct value *x = op_input(c, 0);
+    bool by_element = c->node->version < 9 && op_int(c, "spatial", 1) == 0;
+    dims[0] = x->rank > 1 ? x->dims[1] : 1;
+    for (int i = 2; by_element && i < x->rank; i++)
+        dims[i - 1] = x->dims[i];
+    return by_element && x->rank > 2 ? x->rank - 1 : 1;
+}
+
 static enum status shapes_batch(struct op_context *c)
 {
     const struct value *x = op_input(c, 0);
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 1, MAX_RANK));
-    int64_t channels = x->rank > 1 ? x->dims[1] : 1;
+    int64_t dims[MAX_RANK];
+    int rank = parameter_shape(c, dims);
     unsigned types = x->dtype == DTYPE_F64 ? TYPE(DTYPE_F64) : TYPES_FLOAT & ~TYPE(DTYPE_F64);
     for (int i = 1; i < 5; i++) {
         TRY(op_require(c, i, types));
-        if (op_input(c, i)->rank != 1 || op_input(c, i)->dims[0] != channels)
-            return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' must have one element for each of %lld channels", i,
-                            op_input(c, i)->name, (long long)channels);
+        char has[120], needs[120];
+        const struct value *input = op_input(c, i);
+        if (input->rank != rank || memcmp(input->dims, dims, (size_t)rank * sizeof dims[0]) != 0)
+            return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' is %s; it must be %s", i, input->name,
+                            value_shape_text(NULL, input, has, sizeof has),
+                            shape_text(NULL, rank, dims, needs, sizeof needs));
     }
-    if (op_int(c, "spatial", 1) == 0)
-        return op_error(c, STATUS_UNSUPPORTED, "statistics for each position (spatial = 0) are not supported");
     for (int i = 1; i < c->node->output_count; i++) {
         if (op_output(c, i) && (!is_training(c) || i > 2))
             return op_error(c, STATUS_UNSUPPORTED, "output %d exists in training mode of opset 14 and later only", i);
-        TRY(op_set_output(c, i, op_input(c, 3)->dtype, 1, &channels));
+        TRY(op_set_output(c, i, op_input(c, 3)->dtype, rank, dims));
     }
     return op_shapes_as_input(c);
 }
 
-/* A view of a list of channels that broadcasts against x. */
+/* A view of a parameter that broadcasts against x. */
 static struct value *as_channels(struct op_context *c, struct value *list)
 {
     const struct value *x = op_input(c, 0);
+    if (list->rank > 1)
+        return list;
     const int64_t dims[MAX_RANK] = {list->dims[0], 1, 1, 1, 1, 1, 1, 1};
     return op_view(c, list, x->rank > 1 ? x->rank - 1 : 1, dims);
 }
@@ -56,7 +74,7 @@ static enum status batch_statistics(struct op_context *c, struct value *mean, st
     struct value *squares = op_temporary(c, x->dtype, x->rank, x->dims), *means = as_channels(c, mean);
     if (!squares || !means)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, SUB, class, 2, .a = 0, .b = 1);
     APPEND(&params, MUL, class, 2, .a = 2, .b = 2);
     params.operands[2].reg = 2;
@@ -73,7 +91,7 @@ static enum status update_running(struct op_context *c, struct value *running, s
     if (!output)
         return STATUS_OK;
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .immediate = {momentum});
     APPEND(&params, CONSTANT, class, 3, .immediate = {1 - momentum});
     APPEND(&params, MUL, class, 2, .a = 0, .b = 2);
@@ -83,13 +101,13 @@ static enum status update_running(struct op_context *c, struct value *running, s
     return op_pointwise(c, &params, (struct value *[]){running, current}, &output);
 }
 
-/* factor = scale / sqrt(variance + epsilon), shift = bias - mean * factor: two numbers a channel. */
+/* factor = scale / sqrt(variance + epsilon), shift = bias - mean * factor: two numbers for each parameter. */
 static enum status channel_factors(struct op_context *c, struct value *mean, struct value *variance,
                                    struct value *factor, struct value *shift)
 {
     uint8_t class = (uint8_t)pointwise_class_of(factor->dtype);
     double epsilon = (double)op_float(c, "epsilon", 1e-5f);
-    struct pointwise_params params = {.input_count = 4, .output_count = 2};
+    struct pointwise_builder params = {.input_count = 4, .output_count = 2};
     APPEND(&params, CONSTANT, class, 4, .immediate = {epsilon});
     APPEND(&params, ADD, class, 4, .a = 3, .b = 4);
     APPEND(&params, SQRT, class, 4, .a = 4);
@@ -105,12 +123,13 @@ static enum status channel_factors(struct op_context *c, struct value *mean, str
 static enum status lower_batch(struct op_context *c)
 {
     struct value *x = op_input(c, 0), *y = op_output(c, 0), *mean = op_input(c, 3), *variance = op_input(c, 4);
-    const int64_t *channels = mean->dims;
+    const int64_t *dims = mean->dims;
+    int rank = mean->rank;
     uint8_t class = (uint8_t)pointwise_class_of(x->dtype);
-    struct value *factor = op_temporary(c, x->dtype, 1, channels), *shift = op_temporary(c, x->dtype, 1, channels);
+    struct value *factor = op_temporary(c, x->dtype, rank, dims), *shift = op_temporary(c, x->dtype, rank, dims);
     if (is_training(c)) {
-        mean = op_temporary(c, x->dtype, 1, channels);
-        variance = op_temporary(c, x->dtype, 1, channels);
+        mean = op_temporary(c, x->dtype, rank, dims);
+        variance = op_temporary(c, x->dtype, rank, dims);
     }
     struct value *factors = factor ? as_channels(c, factor) : NULL, *shifts = shift ? as_channels(c, shift) : NULL;
     if (!factors || !shifts || !mean || !variance)
@@ -121,7 +140,7 @@ static enum status lower_batch(struct op_context *c)
         TRY(update_running(c, op_input(c, 4), variance, op_output(c, 2)));
     }
     TRY(channel_factors(c, mean, variance, factor, shift));
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     APPEND(&params, MUL, class, 3, .a = 0, .b = 1);
     APPEND(&params, ADD, class, 3, .a = 3, .b = 2);
     params.operands[3].reg = 3;
@@ -157,7 +176,7 @@ static enum status lower_lp(struct op_context *c)
     if (!norm)
         return op_no_memory(c);
     TRY(op_reduce(c, op_int(c, "p", 2) == 1 ? REDUCE_L1 : REDUCE_L2, x, 1u << axis, norm));
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .a = 0);
     APPEND(&params, EQUAL, class, 3, .a = 1, .b = 2);
     APPEND(&params, DIV, class, 4, .a = 0, .b = 1);
@@ -216,12 +235,12 @@ static enum status lower_lrn(struct op_context *c)
         return op_no_memory(c);
     if (value_elements(x) == 0)
         return STATUS_OK;
-    struct pointwise_params square = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder square = {.input_count = 1, .output_count = 1};
     APPEND(&square, MUL, class, 1, .a = 0, .b = 0);
     square.operands[1].reg = 1;
     TRY(op_pointwise(c, &square, &x, &squares));
     TRY(mean_across_channels(c, squares, means));
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha", 1e-4f)});
     APPEND(&params, CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias", 1)});
     APPEND(&params, CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta", 0.75f)});

@@ -10,7 +10,7 @@ static uint8_t class_of(const struct value *value)
     return (uint8_t)pointwise_class_of(value->dtype);
 }
 
-static void append(struct pointwise_params *params, struct pointwise_instruction instruction)
+static void append(struct pointwise_builder *params, struct pointwise_instruction instruction)
 {
     params->code[params->instruction_count++] = instruction;
 }
@@ -20,7 +20,7 @@ static void append(struct pointwise_params *params, struct pointwise_instruction
 static enum status lower_unary(struct op_context *c, double p, double q)
 {
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     append(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .class = class_of(input), .target = 1,
                                 .immediate = {p, q}));
     params.operands[1].reg = 1;
@@ -132,7 +132,7 @@ static enum status lower_gelu(struct op_context *c)
     const char *approximate = op_string(c, "approximate", "none");
     bool tanh_form = approximate[0] == 't';
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     append(&params, INSTRUCTION(.opcode = tanh_form ? POINTWISE_GELU_TANH : POINTWISE_GELU, .class = class_of(input),
                                 .target = 1));
     params.operands[1].reg = 1;
@@ -155,7 +155,7 @@ static enum status lower_shrink(struct op_context *c)
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     uint8_t class = class_of(input);
     double lambda = (double)op_float(c, "lambd", 0.5f), bias = (double)op_float(c, "bias", 0.0f);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     bool integer = class >= CLASS_I64;
     uint8_t inner = integer ? CLASS_F64 : class;
     if (integer)
@@ -210,7 +210,7 @@ static enum status shapes_compare(struct op_context *c)
 static enum status lower_pair(struct op_context *c, uint8_t opcode, bool exchange)
 {
     struct value *output = op_output(c, 0);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     append(&params, INSTRUCTION(.opcode = opcode, .class = class_of(op_input(c, 0)), .target = 2, .a = exchange ? 1 : 0,
                                 .b = exchange ? 0 : 1));
     params.operands[2].reg = 2;
@@ -275,7 +275,7 @@ static enum status lower_prelu(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     uint8_t class = class_of(output);
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     append(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2));
     append(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = class, .target = 3, .a = 0, .b = 2));
     append(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 2, .a = 0, .b = 1));
@@ -297,7 +297,8 @@ static enum status shapes_pow(struct op_context *c)
     return op_set_output(c, 0, op_input(c, 0)->dtype, rank, dims);
 }
 
-static void append_conversion(struct pointwise_params *params, uint8_t from, uint8_t to, uint8_t target, uint8_t source)
+static void append_conversion(struct pointwise_builder *params, uint8_t from, uint8_t to, uint8_t target,
+                              uint8_t source)
 {
     static const uint8_t opcodes[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                  POINTWISE_TO_U64};
@@ -311,7 +312,7 @@ static enum status lower_pow(struct op_context *c)
     uint8_t base = class_of(op_input(c, 0)), exponent = class_of(op_input(c, 1));
     /* An integer base with a fractional exponent needs floating point; otherwise the base's own class will do. */
     uint8_t inner = base >= CLASS_I64 && exponent < CLASS_I64 ? CLASS_F64 : base;
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     append_conversion(&params, base, inner, 2, 0);
     append_conversion(&params, exponent, inner, 3, 1);
     append(&params, INSTRUCTION(.opcode = POINTWISE_POW, .class = inner, .target = 2, .a = 2, .b = 3));
@@ -346,7 +347,7 @@ static enum status lower_fold(struct op_context *c, int count, struct value *con
                               struct value *output)
 {
     uint8_t class = class_of(output);
-    struct pointwise_params params = {.input_count = count, .output_count = 1};
+    struct pointwise_builder params = {.input_count = count, .output_count = 1};
     uint8_t sum = (uint8_t)count, other = (uint8_t)(count + 1);
     append(&params, INSTRUCTION(.opcode = POINTWISE_MOVE, .class = class, .target = sum, .a = 0));
     for (int i = 1; i < count; i++)
@@ -416,7 +417,7 @@ static enum status shapes_where(struct op_context *c)
 static enum status lower_where(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     append(&params,
            INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class_of(output), .target = 3, .a = 0, .b = 1, .c = 2));
     params.operands[3].reg = 3;
@@ -443,7 +444,7 @@ static enum status lower_clip(struct op_context *c)
     struct value *output = op_output(c, 0), *operands[3] = {op_input(c, 0)};
     uint8_t class = class_of(output), count = 1, reg = 0;
     static const uint8_t opcodes[3] = {0, POINTWISE_MAX, POINTWISE_MIN};
-    struct pointwise_params params = {.output_count = 1};
+    struct pointwise_builder params = {.output_count = 1};
     for (int i = 1; i <= 2; i++)
         if (op_input(c, i))
             operands[count++] = op_input(c, i);

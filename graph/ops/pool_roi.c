@@ -124,8 +124,15 @@ static enum status lower_align(struct op_context *c)
 
 OPERATOR(RoiAlign, 3, 3, 1, 1, shapes_align, .flags = OP_HALF_AS_F32, .lower = lower_align)
 
-/* --- MaxUnpool: (x, indices, output shape)
- * ---------------------------------------------------------------------------- */
+/* --- MaxUnpool: (x, indices, output shape) ------------------------------------------------------------------------ */
+
+/* Indices count in the shape that the window makes, says ONNX's own test, and what is larger is zero beyond that. Those
+ * of a MaxPool count in what was pooled, which is the output that is asked for: PyTorch and ONNX Runtime read them so.
+ * The importer says which they are. */
+static bool counts_in_output(const struct op_context *c)
+{
+    return op_input(c, 2) && op_int(c, MAX_UNPOOL_POSITIONS, 0) != 0;
+}
 
 /* Shape of what was pooled, by the window alone. */
 static enum status pooled_shape(struct op_context *c, int64_t *dims)
@@ -164,19 +171,22 @@ static enum status shapes_unpool(struct op_context *c)
     TRY(op_ints(c, 2, MAX_RANK, given, &count));
     if (count < 0)
         return STATUS_OK;
-    for (int i = 0; i < x->rank; i++)
-        if (count != x->rank || given[i] < dims[i])
+    if (count != x->rank)
+        return op_error(c, STATUS_INVALID_ARGUMENT, "output_shape has %d axes, the input %d", count, x->rank);
+    for (int i = 0; i < x->rank && !counts_in_output(c); i++)
+        if (given[i] < dims[i])
             return op_error(c, STATUS_INVALID_ARGUMENT, "output_shape is smaller than what the window makes");
     return op_set_output(c, 0, x->dtype, x->rank, given);
 }
 
-/* Indices count within the shape that the window makes; a larger output is zero beyond that. */
 static enum status expand_unpool(struct op_context *c)
 {
     int64_t dims[MAX_RANK], elements = 1, all = value_elements(op_input(c, 0)), pads[2 * MAX_RANK] = {0};
     const struct value *output = op_output(c, 0);
     enum dtype dtype = output->dtype;
     TRY(pooled_shape(c, dims));
+    if (counts_in_output(c))
+        memcpy(dims, output->dims, sizeof dims);
     for (int i = 0; i < output->rank; i++) {
         elements *= dims[i];
         pads[output->rank + i] = output->dims[i] - dims[i];

@@ -110,7 +110,7 @@ static enum status spread(struct op_context *c, const struct layout *layout, str
 }
 
 /* Emits a program over the layout: inputs x, scale and, where there is one, the zero point. */
-static enum status emit(struct op_context *c, const struct layout *layout, struct pointwise_params *params,
+static enum status emit(struct op_context *c, const struct layout *layout, struct pointwise_builder *params,
                         struct value *x, struct value *output)
 {
     struct value *inputs[3] = {x, op_input(c, 1), op_input(c, 2)};
@@ -132,12 +132,11 @@ static enum status emit(struct op_context *c, const struct layout *layout, struc
         }
         broadcast_strides(&seen, layout->rank, operand->strides);
     }
-    pointwise_add_axis(params);
-    return op_emit(c, FAMILY_pointwise, params, sizeof *params, params->input_count, inputs, 1, &output, 0);
+    return op_emit_pointwise(c, params, inputs, &output);
 }
 
 /* A register with operand `i` as a floating number of the class; conversions go to register `target`. */
-static uint8_t as_float(struct pointwise_params *params, const struct value *value, uint8_t i, uint8_t class,
+static uint8_t as_float(struct pointwise_builder *params, const struct value *value, uint8_t i, uint8_t class,
                         uint8_t target)
 {
     uint8_t from = (uint8_t)pointwise_class_of(value->dtype);
@@ -167,7 +166,7 @@ static enum status shapes_quantize(struct op_context *c)
 }
 
 /* Rounds register `sum` to the output's integers. */
-static void append_saturation(struct pointwise_params *params, enum dtype dtype, uint8_t class, uint8_t sum)
+static void append_saturation(struct pointwise_builder *params, enum dtype dtype, uint8_t class, uint8_t sum)
 {
     double low, high;
     op_integer_range(dtype, &low, &high);
@@ -185,7 +184,7 @@ static enum status lower_quantize(struct op_context *c)
     enum dtype precision = (enum dtype)op_int(c, "precision", scale->dtype);
     bool integers = x->dtype == DTYPE_I32 && precision == DTYPE_I32, to_integer = dtype_is_integer(output->dtype);
     uint8_t class = precision == DTYPE_F64 || integers ? CLASS_F64 : CLASS_F32, quotient = 4;
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     uint8_t dividend = as_float(&params, x, 0, class, 4), divisor = as_float(&params, scale, 1, class, 5);
     op_instruction(
         &params, INSTRUCTION(.opcode = POINTWISE_DIV, .class = class, .target = quotient, .a = dividend, .b = divisor));
@@ -196,7 +195,7 @@ static enum status lower_quantize(struct op_context *c)
         params.operands[2].reg = quotient;
         TRY(emit(c, &layout, &params, x, rounded));
         x = rounded;
-        params = (struct pointwise_params){.output_count = 1};
+        params = (struct pointwise_builder){.output_count = 1};
         quotient = 0;
     }
     params.input_count = zero ? 3 : 2;
@@ -238,7 +237,7 @@ static enum status lower_dequantize(struct op_context *c)
     struct value *x = op_input(c, 0), *zero = op_input(c, 2), *output = op_output(c, 0);
     struct layout layout;
     TRY(find_layout(c, &layout));
-    struct pointwise_params params = {.input_count = zero ? 3 : 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = zero ? 3 : 2, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(x->dtype), difference = 0;
     if (zero) {
         op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = class, .target = 4, .a = 0, .b = 2));

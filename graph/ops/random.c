@@ -106,7 +106,7 @@ static enum status lower_bernoulli(struct op_context *c)
     if (!numbers || !hits)
         return op_no_memory(c);
     TRY(draw(c, numbers, false, 0, 1));
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = (uint8_t)pointwise_class_of(dtype),
                                         .target = 2, .a = 0, .b = 1));
     params.operands[2].reg = 2;
@@ -200,7 +200,7 @@ static enum status lower_dropout(struct op_context *c)
     if (!numbers)
         return op_no_memory(c);
     TRY(draw(c, numbers, false, 0, 1));
-    struct pointwise_params params = {.input_count = 2, .output_count = outputs[1] ? 2 : 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = outputs[1] ? 2 : 1};
     op_instruction(&params,
                    INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2, .immediate = {ratio}));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS_EQUAL, .class = class, .target = 3, .a = 2, .b = 1));

@@ -1,46 +1,20 @@
 /* Resize and Upsample: one axis at a time, since interpolation is separable. Nearest neighbours are a gather, weighted
  * sums a resample step, both with tables that are made here. */
+#include "graph/ops/resize.h"
 #include "graph/ops/tools.h"
 #include "kernels/resample.h"
 
 #include <math.h>
 #include <string.h>
 
-enum mode { MODE_NEAREST, MODE_LINEAR, MODE_CUBIC };
 static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
 
-enum coordinates {
-    HALF_PIXEL,
-    HALF_PIXEL_SYMMETRIC,
-    PYTORCH_HALF_PIXEL,
-    ALIGN_CORNERS,
-    ASYMMETRIC,
-    TF_HALF_PIXEL_FOR_NN,
-    TF_CROP_AND_RESIZE,
-};
 static const char *const coordinate_names[] = {
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
     "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize", NULL,
 };
 
-enum nearest { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL };
 static const char *const nearest_names[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
-
-struct axis_geometry {
-    int64_t input, output;
-    double scale;
-    double width;      /* scale * input: the output's length before it was cut to an integer */
-    double start, end; /* of the region of interest, as fractions of the input; 0 and 1 without one */
-};
-
-struct resize {
-    enum mode mode;
-    enum coordinates coordinates;
-    enum nearest nearest;
-    bool antialias, exclude_outside;
-    double cubic_a;
-    struct axis_geometry axes[MAX_RANK];
-};
 
 /* --- attributes and inputs ---------------------------------------------------------------------------------------- */
 
@@ -61,9 +35,10 @@ static enum status read_attributes(struct op_context *c, struct resize *resize)
     TRY(choice(c, "mode", modes, MODE_NEAREST, &mode));
     TRY(choice(c, "coordinate_transformation_mode", coordinate_names, old ? ASYMMETRIC : HALF_PIXEL, &coordinates));
     TRY(choice(c, "nearest_mode", nearest_names, old ? FLOOR : ROUND_PREFER_FLOOR, &nearest));
-    resize->mode = (enum mode)mode;
+    resize->mode = (enum resize_mode)mode;
     resize->coordinates = (enum coordinates)coordinates;
     resize->nearest = (enum nearest)nearest;
+    resize->shrink_by_ceil = old;
     resize->antialias = op_int(c, "antialias", 0) != 0;
     resize->exclude_outside = op_int(c, "exclude_outside", 0) != 0;
     resize->cubic_a = (double)op_float(c, "cubic_coeff_a", -0.75f);
@@ -94,11 +69,12 @@ static enum status apply_scales(struct op_context *c, struct resize *resize, con
     for (int i = 0; i < count; i++) {
         struct axis_geometry *g = &resize->axes[axes[i]];
         /* In single precision, as exporters compute it: 0.7f * 10 is 7 there. */
-        float output = floorf((float)g->input * (float)scales[i]);
-        if (!(output < 0x1p57f))
+        float width = (float)g->input * (float)scales[i];
+        if (!(width < 0x1p57f))
             return op_error(c, STATUS_INVALID_ARGUMENT, "axis %d of the result is too large", axes[i]);
         g->scale = scales[i];
-        g->output = (int64_t)output;
+        g->width = (double)width;
+        g->output = (int64_t)floorf(width);
     }
     return STATUS_OK;
 }
@@ -117,12 +93,15 @@ static enum status apply_sizes(struct op_context *c, struct resize *resize, cons
                             (long long)g->input, (long long)sizes[i]);
         g->scale = g->input == 0 ? 1 : (double)sizes[i] / (double)g->input;
         g->output = sizes[i];
+        g->width = (double)sizes[i];
+        g->exact = policy == 0 && g->input <= LONGEST_EXACT && g->output <= LONGEST_EXACT;
         if (i == 0 || (policy == 1 ? g->scale < common : g->scale > common))
             common = g->scale;
     }
     for (int i = 0; i < count && policy != 0; i++) {
         struct axis_geometry *g = &resize->axes[axes[i]];
         g->scale = common;
+        g->width = common * (double)g->input;
         g->output = (int64_t)floor(common * (double)g->input + 0.5);
     }
     return STATUS_OK;
@@ -142,6 +121,17 @@ static enum status read_region(struct op_context *c, struct resize *resize, int 
     return STATUS_OK;
 }
 
+/* Nearest neighbours within a shape that stays are the elements themselves, says ONNX Runtime, even by scales that are
+ * not quite 1. */
+static void keep_elements(struct resize *resize, int rank)
+{
+    bool stays = resize->mode == MODE_NEAREST && resize->coordinates != TF_CROP_AND_RESIZE;
+    for (int i = 0; i < rank; i++)
+        stays = stays && resize->axes[i].input == resize->axes[i].output;
+    for (int i = 0; i < rank && stays; i++)
+        resize->axes[i].scale = 1;
+}
+
 static enum status read_resize(struct op_context *c, struct resize *resize)
 {
     const struct value *input = op_input(c, 0);
@@ -154,8 +144,8 @@ static enum status read_resize(struct op_context *c, struct resize *resize)
         axes[i] = i;
     axis_count = axis_count < 0 ? input->rank : axis_count;
     for (int i = 0; i < input->rank; i++)
-        resize->axes[i] =
-            (struct axis_geometry){.input = input->dims[i], .output = input->dims[i], .scale = 1, .end = 1};
+        resize->axes[i] = (struct axis_geometry){
+            .input = input->dims[i], .output = input->dims[i], .scale = 1, .width = (double)input->dims[i], .end = 1};
     TRY(read_scales(c, scales, &scale_count));
     TRY(op_ints(c, 3, MAX_RANK, sizes, &size_count));
     if ((scale_count > 0 ? scale_count : size_count) != axis_count)
@@ -163,8 +153,7 @@ static enum status read_resize(struct op_context *c, struct resize *resize)
                         axis_count);
     TRY(scale_count > 0 ? apply_scales(c, resize, scales, axis_count, axes)
                         : apply_sizes(c, resize, sizes, axis_count, axes));
-    for (int i = 0; i < input->rank; i++)
-        resize->axes[i].width = resize->axes[i].scale * (double)resize->axes[i].input;
+    keep_elements(resize, input->rank);
     return resize->coordinates == TF_CROP_AND_RESIZE ? read_region(c, resize, axis_count, axes) : STATUS_OK;
 }
 
@@ -206,24 +195,7 @@ static double source_of(const struct resize *resize, const struct axis_geometry 
     }
 }
 
-static int64_t clamp_index(double x, int64_t n)
-{
-    return x <= 0 || isnan(x) ? 0 : x >= (double)(n - 1) ? n - 1 : (int64_t)x;
-}
-
-static int64_t nearest_index(enum nearest nearest, double x, int64_t n)
-{
-    switch (nearest) {
-    case ROUND_PREFER_FLOOR:
-        return clamp_index(ceil(x - 0.5), n);
-    case ROUND_PREFER_CEIL:
-        return clamp_index(floor(x + 0.5), n);
-    case FLOOR:
-        return clamp_index(floor(x), n);
-    default:
-        return clamp_index(ceil(x), n);
-    }
-}
+/* --- weighted sums ------------------------------------------------------------------------------------------------ */
 
 /* The weight of a neighbour at a distance: a triangle, or Keys' cubic convolution with parameter a. */
 static double weight_at(const struct resize *resize, double distance)
@@ -256,7 +228,7 @@ static void fill_taps(const struct resize *resize, const struct axis_geometry *g
     for (int64_t tap = 0; tap < taps; tap++) {
         double place = first + (double)tap;
         bool outside = place < 0 || place > (double)(g->input - 1);
-        places[tap] = (int32_t)clamp_index(place, g->input);
+        places[tap] = (int32_t)resize_clamp(place, g->input);
         weights[tap] = outside && resize->exclude_outside ? 0 : weight_at(resize, (place - x) * stretch);
         sum += weights[tap];
     }
@@ -275,7 +247,7 @@ static enum status resize_nearest(struct op_context *c, const struct resize *res
     if (!places)
         return op_no_memory(c);
     for (int64_t i = 0; i < g->output; i++)
-        places[i] = nearest_index(resize->nearest, source_of(resize, g, i), g->input);
+        places[i] = resize_neighbour(resize, g, i);
     struct value *indices = graph_add_constant(c->graph, "", DTYPE_I64, 1, &g->output, places);
     return indices ? op_take(c, input, output, axis, indices) : op_no_memory(c);
 }
@@ -318,7 +290,7 @@ static enum status resize_weighted(struct op_context *c, const struct resize *re
 static bool changes(const struct resize *resize, const struct axis_geometry *g)
 {
     bool whole = resize->coordinates != TF_CROP_AND_RESIZE || (g->start == 0 && g->end == 1);
-    bool shifts = resize->coordinates == TF_HALF_PIXEL_FOR_NN;
+    bool shifts = resize->coordinates == TF_HALF_PIXEL_FOR_NN && resize->mode != MODE_NEAREST;
     return g->scale != 1 || g->input != g->output || !whole || shifts;
 }
 
@@ -342,7 +314,7 @@ static int64_t repetitions(const struct resize *resize, const struct axis_geomet
     if (times * g->input != g->output)
         return 0;
     for (int64_t i = 0; i < g->output; i++)
-        if (nearest_index(resize->nearest, source_of(resize, g, i), g->input) != i / times)
+        if (resize_neighbour(resize, g, i) != i / times)
             return 0;
     return times;
 }
@@ -416,8 +388,7 @@ static enum status fill_outside(struct op_context *c, const struct resize *resiz
         const struct axis_geometry *g = &resize->axes[axis];
         int64_t first = -1; /* of the run of outside rows that is being walked */
         for (int64_t i = 0; i <= g->output; i++) {
-            double x = i < g->output ? source_of(resize, g, i) : 0;
-            bool outside = x < 0 || x > (double)(g->input - 1);
+            bool outside = i < g->output && resize_is_outside(resize, g, i);
             if (outside && first < 0)
                 first = i;
             if (outside || first < 0)
@@ -433,7 +404,7 @@ static enum status fill_outside(struct op_context *c, const struct resize *resiz
 static enum status round_to_integers(struct op_context *c, struct value *input, struct value *output)
 {
     uint8_t from = (uint8_t)pointwise_class_of(input->dtype), to = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 1, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     double low, high;
     op_integer_range(output->dtype, &low, &high);
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ROUND, .class = from, .target = 1, .a = 0));
@@ -487,7 +458,7 @@ bool op_resize_repeats(struct op_context *c, int64_t *factors)
             return false;
         factors[axis] = g->output / g->input;
         for (int64_t i = 0; i < g->output; i++)
-            if (nearest_index(resize.nearest, source_of(&resize, g, i), g->input) != i / factors[axis])
+            if (resize_neighbour(&resize, g, i) != i / factors[axis])
                 return false;
     }
     return true;

@@ -50,7 +50,7 @@ static enum status lower_one_hot(struct op_context *c)
         return op_no_memory(c);
     TRY(op_part(c, values, 0, off));
     TRY(op_part(c, values, 1, on));
-    struct pointwise_params params = {.input_count = 4, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 4, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(values->dtype);
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_TO_I64,
                                         .class = (uint8_t)pointwise_class_of(indices->dtype), .target = 4, .a = 0));
@@ -91,7 +91,7 @@ static enum status lower_trilu(struct op_context *c)
     struct value *k = op_input(c, 1) ? op_input(c, 1) : op_zero(c, DTYPE_I64);
     if (!rows || !columns || !k)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 4, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 4, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(input->dtype);
     /* Clamped so that adding a row cannot wrap. */
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = CLASS_I64, .target = 4, .a = 3,

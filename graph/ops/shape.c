@@ -90,7 +90,7 @@ static enum status lower_eye_like(struct op_context *c)
     struct value *equal = op_temporary(c, DTYPE_BOOL, output->rank, output->dims);
     if (!rows || !columns || !offset || !equal)
         return op_no_memory(c);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 3, .a = 0, .b = 2));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_EQUAL, .class = CLASS_I64, .target = 3, .a = 3, .b = 1));
     params.operands[3].reg = 3;
@@ -139,7 +139,13 @@ OPERATOR(Size, 1, 1, 1, 1, shapes_size, .lower = NULL)
 
 /* --- the same elements under another shape ------------------------------------------------------------------------ */
 
-OPERATOR(Identity, 1, 1, 1, 1, op_shapes_as_input, .lower = lower_alias)
+static enum status shapes_identity(struct op_context *c)
+{
+    const struct value_list *list = op_input(c, 0)->list;
+    return list ? op_set_list(c, 0, list) : op_shapes_as_input(c);
+}
+
+OPERATOR(Identity, 1, 1, 1, 1, shapes_identity, .flags = OP_TAKES_SEQUENCES, .lower = lower_alias)
 
 /* The dimension that -1 stands for. Dimensions copied by a 0 stand on both sides and cancel, so that it is well defined
  * even where they are zero themselves. */
@@ -314,7 +320,7 @@ static enum status lower_range(struct op_context *c)
     static const uint8_t conversions[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                      POINTWISE_TO_U64};
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
-    struct pointwise_params params = {.input_count = 3, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 3, .output_count = 1};
     op_instruction(&params, INSTRUCTION(.opcode = conversions[class], .class = CLASS_I64, .target = 3, .a = 0));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 3, .a = 3, .b = 2));
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = class, .target = 3, .a = 3, .b = 1));

@@ -105,11 +105,17 @@ struct frames {
     int64_t count, step, length;
 };
 
+/* Of each number of the signal: two where it is complex. An axis of one may be left out, as PyTorch's exporter does. */
+static int64_t signal_parts(const struct value *signal)
+{
+    return signal->rank == 2 ? 1 : signal->dims[2];
+}
+
 static enum status read_frames(struct op_context *c, struct frames *frames)
 {
     const struct value *signal = op_input(c, 0), *window = op_input(c, 2);
     int count;
-    TRY(op_require_rank(c, 0, 3, 3));
+    TRY(op_require_rank(c, 0, 2, 3));
     TRY(op_ints(c, 1, 1, &frames->step, &count));
     if (count != 1 || frames->step < 1)
         return op_error(c, STATUS_INVALID_ARGUMENT, "frame_step must be one positive number");
@@ -137,7 +143,7 @@ static enum status shapes_stft(struct op_context *c)
     if (op_input(c, 2))
         TRY(op_require_rank(c, 2, 1, 1));
     TRY(read_frames(c, &frames));
-    if (signal->dims[2] < 1 || signal->dims[2] > 2)
+    if (signal_parts(signal) < 1 || signal_parts(signal) > 2)
         return op_error(c, STATUS_INVALID_ARGUMENT, "the last axis must hold one or two parts of each number");
     int64_t bins = op_int(c, "onesided", 1) ? frames.length / 2 + 1 : frames.length;
     return op_set_output(c, 0, signal->dtype, 4, (int64_t[]){signal->dims[0], frames.count, bins, 2});
@@ -147,7 +153,7 @@ static enum status multiply_window(struct op_context *c, struct value *framed, s
                                    struct value *weighted)
 {
     struct value *column = op_view(c, window, 2, (int64_t[]){window->dims[0], 1});
-    struct pointwise_params params = {.input_count = 2, .output_count = 1};
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     if (!column)
         return op_no_memory(c);
     op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = (uint8_t)pointwise_class_of(framed->dtype),
@@ -162,7 +168,7 @@ static enum status lower_stft(struct op_context *c)
     struct value *signal = op_input(c, 0), *window = op_input(c, 2), *output = op_output(c, 0);
     struct frames frames;
     TRY(read_frames(c, &frames));
-    int64_t parts = signal->dims[2], dims[4] = {signal->dims[0], frames.count, frames.length, parts};
+    int64_t parts = signal_parts(signal), dims[4] = {signal->dims[0], frames.count, frames.length, parts};
     struct value *framed = op_temporary(c, signal->dtype, 4, dims);
     struct value *weighted = window ? op_temporary(c, signal->dtype, 4, dims) : framed;
     if (!framed || !weighted)

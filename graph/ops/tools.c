@@ -145,7 +145,7 @@ void op_integer_range(enum dtype dtype, double *low, double *high)
     *high = is_signed ? half - 1 : 2 * half - 1;
 }
 
-void op_instruction(struct pointwise_params *params, struct pointwise_instruction instruction)
+void op_instruction(struct pointwise_builder *params, struct pointwise_instruction instruction)
 {
     params->code[params->instruction_count++] = instruction;
 }

@@ -48,7 +48,7 @@ enum status op_split_sizes(struct op_context *c, int *axis, int64_t **sizes);
 /* Least and greatest value of an integer type, 2 to 64 bits (64: rounded to double). */
 void op_integer_range(enum dtype dtype, double *low, double *high);
 /* Appends to a pointwise program. */
-void op_instruction(struct pointwise_params *params, struct pointwise_instruction instruction);
+void op_instruction(struct pointwise_builder *params, struct pointwise_instruction instruction);
 #define INSTRUCTION(...) ((struct pointwise_instruction){__VA_ARGS__})
 
 #endif

@@ -194,7 +194,8 @@ static enum status visit_power(struct rewriter *r, struct node *node)
     if (is_all(exponent, 1))
         return rewrite_forward(r, node, x);
     /* An integer to a floating power is computed in floating point. */
-    bool alike = dtype_is_float(x->dtype) || (dtype_is_integer(x->dtype) && dtype_is_integer(exponent->dtype));
+    enum dtype dtype = rewrite_dtype(r, x);
+    bool alike = dtype_is_float(dtype) || (dtype_is_integer(dtype) && dtype_is_integer(exponent->dtype));
     if (!alike || !is_all(exponent, 2))
         return STATUS_OK;
     return rewrite_as(r, node, op_find("", "Mul"), 2, (struct value *[]){x, x}, 0, NULL);
@@ -252,10 +253,11 @@ static enum status visit_cast(struct rewriter *r, struct node *node)
         return STATUS_OK;
     struct value *x = inner->inputs[0];
     enum dtype between = (enum dtype)rewrite_int(inner, "to", DTYPE_NONE);
-    if (!is_lossless(x->dtype, between))
+    enum dtype first = rewrite_dtype(r, x);
+    if (!is_lossless(first, between))
         return STATUS_OK;
     TRY(rewrite_absorb(r, node, inner));
-    if (rewrite_int(node, "to", DTYPE_NONE) == (int64_t)x->dtype)
+    if (rewrite_int(node, "to", DTYPE_NONE) == (int64_t)first)
         return rewrite_forward(r, node, x);
     return rewrite_as(r, node, node->op, 1, &x, node->attribute_count, node->attributes);
 }

@@ -100,10 +100,10 @@ static bool is_zero(const struct spatial_pads *pads)
 }
 
 /* Rank of the input; 0: not known. */
-static int window_rank(const struct node *window)
+static int window_rank(const struct rewriter *r, const struct node *window)
 {
     if (is_op(window, "Conv"))
-        return window->inputs[1]->rank;
+        return rewrite_is_sure(r, window->inputs[1]) ? window->inputs[1]->rank : 0;
     const struct attribute *kernel = node_attribute(window, "kernel_shape");
     return kernel && kernel->kind == ATTRIBUTE_INTS && kernel->count <= MAX_RANK - 2 ? (int)kernel->count + 2 : 0;
 }
@@ -128,8 +128,8 @@ static bool is_at_least(const struct rewriter *r, const struct value *x, double 
     if (number == -INFINITY)
         return true;
     if (number != 0)
-        return number == -128 && x->dtype == DTYPE_I8;
-    return x->dtype == DTYPE_U8 || rewrite_maker(r, x, "Relu") || rewrite_maker(r, x, "Sigmoid");
+        return number == -128 && rewrite_dtype(r, x) == DTYPE_I8;
+    return rewrite_dtype(r, x) == DTYPE_U8 || rewrite_maker(r, x, "Relu") || rewrite_maker(r, x, "Sigmoid");
 }
 
 /* Padding with `fill` is the same as padding of the window's own kind. */
@@ -188,7 +188,7 @@ static enum status visit(struct rewriter *r, struct node *node)
     /* A window that sticks out at the end tells the two kinds of padding apart. */
     if (!pad || rewrite_int(node, "ceil_mode", 0) != 0)
         return STATUS_OK;
-    int rank = window_rank(node);
+    int rank = window_rank(r, node);
     if (rank < 3 || !read_pads(pad, rank, &added) || !read_fill(pad, &fill) || !own_pads(node, rank - 2, &own) ||
         !is_alike(r, node, pad, fill, &added, &own))
         return STATUS_OK;

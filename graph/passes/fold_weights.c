@@ -20,11 +20,11 @@ struct affine_node {
     struct affine affine;
 };
 
-static enum status reserve_numbers(struct rewriter *r, int64_t count, double **factor, double **shift)
+static enum status reserve_numbers(struct rewriter *r, int64_t count, double **first, double **second)
 {
-    *factor = region_array(&r->context->scratch, (size_t)count, sizeof **factor);
-    *shift = region_array(&r->context->scratch, (size_t)count, sizeof **shift);
-    return *factor && *shift ? STATUS_OK : op_no_memory(&r->c);
+    *first = region_array(&r->context->scratch, (size_t)count, sizeof **first);
+    *second = region_array(&r->context->scratch, (size_t)count, sizeof **second);
+    return *first && *second ? STATUS_OK : op_no_memory(&r->c);
 }
 
 /* --- affine nodes ---------------------------------------------------------------------------------------- */
@@ -35,21 +35,23 @@ static bool is_inference(const struct node *batch)
         if (batch->outputs[i])
             return false;
     return (batch->version < 14 || rewrite_int(batch, "training_mode", 0) == 0) &&
-           rewrite_int(batch, "spatial", 1) != 0;
+           (batch->version >= 9 || rewrite_int(batch, "spatial", 1) != 0);
 }
 
 static enum status read_batch(struct rewriter *r, const struct node *node, int64_t channels, struct affine_node *result)
 {
-    double *factor, *shift, epsilon = (double)rewrite_float(node, "epsilon", 1e-5f), p[4];
+    double *factor, *shift, *mean, *variance, epsilon = (double)rewrite_float(node, "epsilon", 1e-5f);
     for (int i = 1; i < 5; i++)
         if (!is_by_channel(node->inputs[i], 1, 0, channels) || node->inputs[i]->dims[0] != channels)
             return STATUS_OK;
     TRY(reserve_numbers(r, channels, &factor, &shift));
+    TRY(reserve_numbers(r, channels, &mean, &variance));
+    double *const numbers[] = {factor, shift, mean, variance};
+    for (int i = 0; i < 4; i++)
+        numbers_read(node->inputs[1 + i], 0, channels, numbers[i]);
     for (int64_t i = 0; i < channels; i++) {
-        for (int k = 0; k < 4; k++)
-            numbers_read(node->inputs[1 + k], i, 1, &p[k]);
-        factor[i] = p[0] / sqrt(p[3] + epsilon);
-        shift[i] = p[1] - p[2] * factor[i];
+        factor[i] = factor[i] / sqrt(variance[i] + epsilon);
+        shift[i] = shift[i] - mean[i] * factor[i];
     }
     result->x = node->inputs[0];
     result->affine = (struct affine){channels, factor, shift};
@@ -66,9 +68,9 @@ static enum status read_arithmetic(struct rewriter *r, const struct node *node, 
     if (is_op(node, "Div") && !right)
         return STATUS_OK;
     TRY(reserve_numbers(r, count, &factor, &shift));
+    numbers_read(c, 0, count, factor);
     for (int64_t i = 0; i < count; i++) {
-        double number;
-        numbers_read(c, i, 1, &number);
+        double number = factor[i];
         factor[i] = add ? 1 : sub ? (right ? 1 : -1) : is_op(node, "Div") ? 1 / number : number;
         shift[i] = add ? number : sub ? (right ? -number : number) : 0;
     }

@@ -13,10 +13,10 @@ static bool is_idle_dropout(const struct node *node)
     return node->version >= 7 || rewrite_int(node, "is_test", 0) != 0;
 }
 
-static bool is_idle_cast(const struct node *node)
+static bool is_idle_cast(const struct rewriter *r, const struct node *node)
 {
-    return is_op(node, "Cast") && node->inputs[0]->dtype != DTYPE_NONE &&
-           rewrite_int(node, "to", DTYPE_NONE) == (int64_t)node->inputs[0]->dtype;
+    enum dtype from = is_op(node, "Cast") ? rewrite_dtype(r, node->inputs[0]) : DTYPE_NONE;
+    return from != DTYPE_NONE && rewrite_int(node, "to", DTYPE_NONE) == (int64_t)from;
 }
 
 static bool same_shape(const struct value *a, const struct value *b)
@@ -37,7 +37,7 @@ static bool is_idle_move(const struct node *node)
 
 static enum status visit(struct rewriter *r, struct node *node)
 {
-    bool idle = is_op(node, "Identity") || is_idle_dropout(node) || is_idle_cast(node) ||
+    bool idle = is_op(node, "Identity") || is_idle_dropout(node) || is_idle_cast(r, node) ||
                 (r->context->shaped && is_idle_move(node));
     return idle ? rewrite_forward(r, node, node->inputs[0]) : STATUS_OK;
 }

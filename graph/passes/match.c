@@ -6,7 +6,7 @@
 struct match match_begin(struct rewriter *r)
 {
     struct node *node = r->c.node;
-    return (struct match){.r = r, .nodes = {node}, .count = 1, .dtype = node->outputs[0]->dtype};
+    return (struct match){.r = r, .nodes = {node}, .count = 1, .dtype = rewrite_dtype(r, node->outputs[0])};
 }
 
 static bool contains(const struct match *m, const struct node *node)
@@ -236,7 +236,7 @@ bool match_product(struct match *m, struct value *value, struct match_product *p
 static int least_rank(const struct rewriter *r, const struct value *value, int depth)
 {
     static const char *const elementwise[] = {"Add", "Sub", "Mul", "Div"};
-    if (value->rank >= 0)
+    if (value->rank >= 0 && rewrite_is_sure(r, value))
         return value->rank;
     if (rewrite_maker(r, value, "Conv"))
         return 3;

@@ -33,7 +33,7 @@ static enum status visit(struct rewriter *r, struct node *node)
 {
     struct node *conv = is_op(node, "GlobalAveragePool") ? rewrite_maker(r, node->inputs[0], "Conv") : NULL;
     struct op_context c = {.graph = r->c.graph, .node = conv};
-    if (!conv || !has_fewer_inputs(&c) || !is_positionwise(&c))
+    if (!conv || !rewrite_is_sure(r, conv->inputs[1]) || !has_fewer_inputs(&c) || !is_positionwise(&c))
         return STATUS_OK;
     TRY(rewrite_absorb(r, node, conv));
     struct value *mean = rewrite_build(r, node->op, 1, conv->inputs, 0, NULL);

@@ -8,6 +8,11 @@
 void numbers_read(const struct value *value, int64_t first, int64_t count, double *numbers);
 void numbers_write(enum dtype dtype, void *data, int64_t first, int64_t count, const double *numbers);
 
+/* The largest magnitude of the finite ones among `count` elements of a constant; 0: there is none. */
+double numbers_largest(const struct value *value, int64_t first, int64_t count);
+/* Writes these elements, times a number, to the same places of `data`, which is of the same type. */
+void numbers_scale(const struct value *value, int64_t first, int64_t count, double factor, void *data);
+
 /* The greatest finite number of the type, and the least with all of its digits. */
 double number_greatest(enum dtype dtype);
 double number_least_normal(enum dtype dtype);

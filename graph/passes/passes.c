@@ -1,5 +1,9 @@
 #include "graph/passes/passes.h"
 
+#include "graph/op.h"
+
+#include <string.h>
+
 static enum status fold(struct graph *graph, struct pass_context *context, struct error *error)
 {
     return fold_constants(graph, &context->resolve, &context->constant_bytes, error);
@@ -34,6 +38,14 @@ enum status run_pass(pass_function *pass, struct graph *graph, struct pass_conte
     return status;
 }
 
+static bool is_done(const struct pass_context *context, const struct pass *pass)
+{
+    for (int i = 0; i < context->done_count; i++)
+        if (strcmp(context->done[i], pass->name) == 0)
+            return true;
+    return false;
+}
+
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error)
 {
@@ -47,7 +59,7 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
     context->pins = pins;
     context->pin_count = graph->value_count;
     for (const struct pass *pass = passes; pass->name; pass++) {
-        if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)))
+        if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)) || is_done(context, pass))
             continue;
         enum status status = run_pass(pass->run, graph, context, error);
         if (status != STATUS_OK)
@@ -57,4 +69,72 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
             observer->after(observer->user, pass->name, graph);
     }
     return STATUS_OK;
+}
+
+/* --- for a file ------------------------------------------------------------------------------------------ */
+
+static enum status no_memory(const struct graph *graph, struct error *error)
+{
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
+}
+
+static enum status optimise(struct graph *graph, struct evaluator evaluator, struct error *error);
+
+/* A branch that is never taken may hold what cannot be computed: such a graph stays as it is. */
+static enum status optimise_inside(struct graph *graph, struct attribute *attribute, struct evaluator evaluator,
+                                   struct error *error)
+{
+    struct error inner = {0};
+    struct graph *copy = graph_clone(attribute->graph, graph->region);
+    if (!copy)
+        return no_memory(graph, error);
+    enum status status = optimise(copy, evaluator, &inner);
+    if (status == STATUS_OUT_OF_MEMORY)
+        return error_set(error, status, "%s", inner.text);
+    if (status == STATUS_OK)
+        attribute->graph = copy;
+    return STATUS_OK;
+}
+
+static enum status optimise_subgraphs(struct graph *graph, struct node *node, struct evaluator evaluator,
+                                      struct error *error)
+{
+    struct attribute *own = NULL;
+    for (int i = 0; i < node->attribute_count; i++) {
+        if (node->attributes[i].kind != ATTRIBUTE_GRAPH)
+            continue;
+        if (!own) {
+            own = region_array(graph->region, (size_t)node->attribute_count, sizeof *own);
+            if (!own)
+                return no_memory(graph, error);
+            memcpy(own, node->attributes, (size_t)node->attribute_count * sizeof *own);
+            node->attributes = own;
+        }
+        TRY(optimise_inside(graph, &own[i], evaluator, error));
+    }
+    return STATUS_OK;
+}
+
+static enum status optimise(struct graph *graph, struct evaluator evaluator, struct error *error)
+{
+    struct pass_context context = {.resolve = {evaluator, SIZE_MAX}, .fold_all_weights = true};
+    TRY(run_passes(graph, &context, NULL, error));
+    graph_drop_unused(graph);
+    for (int i = 0; i < graph->node_count; i++)
+        TRY(optimise_subgraphs(graph, graph->nodes[i], evaluator, error));
+    return STATUS_OK;
+}
+
+enum status optimise_once(struct graph *graph, struct evaluator evaluator, const char *const **names, int *name_count,
+                          struct error *error)
+{
+    const char **done = region_array(graph->region, sizeof passes / sizeof passes[0], sizeof *done);
+    if (!done)
+        return no_memory(graph, error);
+    *name_count = 0;
+    for (const struct pass *pass = passes; pass->name; pass++)
+        if (pass->times & PASS_ONCE)
+            done[(*name_count)++] = pass->name;
+    *names = done;
+    return optimise(graph, evaluator, error);
 }

@@ -13,6 +13,10 @@ struct pass_observer {
 struct pass_context {
     struct resolve_options resolve;
     bool memory_saving;
+    bool fold_all_weights; /* also those that are too large to be folded each time that a model is opened */
+    /* Passes by name that the graph has been through at this time: they do not run again. */
+    const char *const *done;
+    int done_count;
     const struct pass_observer *observer; /* NULL: nobody looks */
     size_t constant_bytes;                /* of the constants that passes have made */
     bool shaped;                          /* the time is PASS_SHAPED */
@@ -45,6 +49,12 @@ enum status run_pass(pass_function *pass, struct graph *graph, struct pass_conte
  * graph's outputs. */
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error);
+
+/* The passes of PASS_ONCE over the graph and those inside it, as a file keeps what comes of it: weights of every size
+ * are folded, and values that nothing reads any more are dropped. `names` receives what has run; all that is made lies
+ * in the graph's region. An evaluator of the reference kernels gives the same on every machine. */
+enum status optimise_once(struct graph *graph, struct evaluator evaluator, const char *const **names, int *name_count,
+                          struct error *error);
 
 static inline bool pass_pins(const struct pass_context *context, const struct value *value)
 {

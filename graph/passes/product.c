@@ -5,9 +5,9 @@
 #include <float.h>
 #include <math.h>
 
-/* Larger weights are left as the model has them, in the mapped file: rewriting them would cost most of the time that a
- * model takes to load and hold them twice, while hundreds of products go into each result already, so that a factor and
- * a shift more (which ride along as an epilogue) are lost in them. */
+/* Where a model is being opened, larger weights are left as it has them, in the mapped file: rewriting them would cost
+ * most of the time that this takes and hold them twice, while hundreds of products go into each result already, so that
+ * a factor and a shift more (which ride along as an epilogue) are lost in them. */
 #define LARGEST_FOLDED_WEIGHTS ((size_t)256 << 10)
 
 /* A constant that other nodes read as well stays for them, so folding adds to what is held: only so many bytes. */
@@ -91,14 +91,11 @@ static bool read_geometry(struct product *p)
     return true;
 }
 
-static int64_t output_of(const struct product *p, int64_t row, int64_t column)
+/* The first of the output channels (where rows are input channels), or of the input channels, that a row's columns are.
+ */
+static int64_t first_channel(const struct product *p, int64_t row)
 {
-    return p->outputs_first ? row : row / (p->rows / p->groups) * p->columns + column;
-}
-
-static int64_t input_of(const struct product *p, int64_t row, int64_t column)
-{
-    return p->outputs_first ? row / (p->rows / p->groups) * p->columns + column : row;
+    return row / (p->rows / p->groups) * p->columns;
 }
 
 /* One row of the weights as the model has them. */
@@ -112,30 +109,68 @@ static void row_end(const struct allocator *allocator, const struct product *p, 
     release(allocator, row, (size_t)(p->columns * p->inner) * sizeof *row);
 }
 
-/* By output channel: the largest of |weights * before|, and the sum of weights * t (t may be NULL: 0). */
+static bool all_are(const double *numbers, int64_t count, double number)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (numbers[i] != number)
+            return false;
+    return true;
+}
+
+/* A row is one output channel, and all of it takes the same factor. */
+static bool rows_are_even(const struct product *p, const double *before)
+{
+    return p->outputs_first && all_are(before, p->inputs, before[0]);
+}
+
+/* What one row of the weights adds to the largest of |weights * before|. */
+static void survey_row(const struct product *p, int64_t a, const double *row, const double *before, double *largest)
+{
+    int64_t first = first_channel(p, a);
+    for (int64_t b = 0; b < p->columns; b++) {
+        int64_t o = p->outputs_first ? a : first + b, i = p->outputs_first ? first + b : a;
+        double most = 0;
+        for (int64_t k = 0; k < p->inner; k++, row++)
+            most = fabs(*row) > most && fabs(*row) <= DBL_MAX ? fabs(*row) : most;
+        most *= fabs(before[i]);
+        largest[o] = most > largest[o] ? most : largest[o];
+    }
+}
+
+/* What it adds to the sums of weights * t. */
+static void sum_row(const struct product *p, int64_t a, const double *row, const double *t, double *sums)
+{
+    int64_t first = first_channel(p, a);
+    for (int64_t b = 0; b < p->columns; b++) {
+        int64_t o = p->outputs_first ? a : first + b, i = p->outputs_first ? first + b : a;
+        double sum = *row++;
+        for (int64_t k = 1; k < p->inner; k++)
+            sum += *row++;
+        sums[o] += sum * t[i];
+    }
+}
+
+/* By output channel, all zero at first: the largest of |weights * before|, and the sum of weights * t, unless t is
+ * NULL. */
 static enum status survey(struct rewriter *r, const struct product *p, const double *before, const double *t,
                           double *largest, double *sums)
 {
     const struct allocator *allocator = r->c.graph->region->allocator;
     int64_t length = p->columns * p->inner;
+    bool even = rows_are_even(p, before);
+    for (int64_t a = 0; even && a < p->rows; a++)
+        largest[a] = fmax(0, numbers_largest(p->weights, a * length, length) * fabs(before[0]));
+    if (even && !t)
+        return STATUS_OK;
     double *row = row_begin(allocator, p);
     if (!row)
         return op_no_memory(&r->c);
-    for (int64_t o = 0; o < p->outputs; o++)
-        largest[o] = sums[o] = 0;
     for (int64_t a = 0; a < p->rows; a++) {
         numbers_read(p->weights, a * length, length, row);
-        for (int64_t b = 0; b < p->columns; b++) {
-            int64_t o = output_of(p, a, b), i = input_of(p, a, b);
-            double most = 0, sum = 0;
-            for (int64_t k = b * p->inner; k < (b + 1) * p->inner; k++) {
-                double magnitude = fabs(row[k]);
-                most = magnitude > most && magnitude <= DBL_MAX ? magnitude : most;
-                sum += row[k];
-            }
-            largest[o] = fmax(largest[o], most * fabs(before[i]));
-            sums[o] += t ? sum * t[i] : 0;
-        }
+        if (!even)
+            survey_row(p, a, row, before, largest);
+        if (t)
+            sum_row(p, a, row, t, sums);
     }
     row_end(allocator, p, row);
     return STATUS_OK;
@@ -151,11 +186,13 @@ static bool read_bias(struct product *p, const struct value *bias)
         return false;
     p->scaled = alpha != 1;
     p->shifted = bias != NULL;
+    if (bias)
+        numbers_read(bias, 0, value_elements(bias), p->shift);
+    bool one = bias && value_elements(bias) == 1;
+    double number = p->shift[0];
     for (int64_t o = 0; o < p->outputs; o++) {
         p->factor[o] = alpha;
-        if (bias)
-            numbers_read(bias, value_elements(bias) == 1 ? 0 : o, 1, &p->shift[o]);
-        p->shift[o] *= beta;
+        p->shift[o] = (one ? number : p->shift[o]) * beta;
     }
     return true;
 }
@@ -165,16 +202,14 @@ static enum status read_numbers(struct rewriter *r, struct product *p, const str
     struct region *region = &r->context->scratch;
     p->factor = region_array(region, (size_t)p->outputs, sizeof *p->factor);
     p->shift = region_array(region, (size_t)p->outputs, sizeof *p->shift);
-    p->largest = region_array(region, (size_t)p->outputs, sizeof *p->largest);
     p->before = region_array(region, (size_t)p->inputs, sizeof *p->before);
-    double *sums = region_array(region, (size_t)p->outputs, sizeof *sums);
-    if (!p->factor || !p->shift || !p->largest || !p->before || !sums)
+    if (!p->factor || !p->shift || !p->before)
         return op_no_memory(&r->c);
     *known = read_bias(p, bias);
     for (int64_t i = 0; i < p->inputs; i++)
         p->before[i] = 1;
-    p->fixed = p->weights->bytes > LARGEST_FOLDED_WEIGHTS;
-    return *known && !p->fixed ? survey(r, p, p->before, NULL, p->largest, sums) : STATUS_OK;
+    p->fixed = !r->context->fold_all_weights && p->weights->bytes > LARGEST_FOLDED_WEIGHTS;
+    return STATUS_OK;
 }
 
 enum status product_open(struct rewriter *r, struct node *node, struct product **product)
@@ -232,18 +267,21 @@ static bool affordable(const struct rewriter *r, const struct product *p, bool s
     return !shared && add_size(bytes, dtype_bytes(p->weights->dtype, p->outputs), &bytes) && rewrite_fits(r, bytes);
 }
 
-static bool all_are(const double *numbers, int64_t count, double number)
+/* Nothing is made of weights that are fixed, so nothing of theirs leaves the range. */
+static enum status find_largest(struct rewriter *r, struct product *p)
 {
-    for (int64_t i = 0; i < count; i++)
-        if (numbers[i] != number)
-            return false;
-    return true;
+    if (p->largest)
+        return STATUS_OK;
+    p->largest = region_array(&r->context->scratch, (size_t)p->outputs, sizeof *p->largest);
+    if (!p->largest)
+        return op_no_memory(&r->c);
+    return p->fixed ? STATUS_OK : survey(r, p, p->before, NULL, p->largest, NULL);
 }
 
 bool product_fold_after(struct rewriter *r, struct product *p, const struct affine *affine)
 {
     bool scales = !all_are(affine->factor, affine->count, 1);
-    if (!affordable(r, p, scales))
+    if (!affordable(r, p, scales) || find_largest(r, p) != STATUS_OK)
         return false;
     for (int64_t o = 0; o < p->outputs; o++) {
         int64_t i = affine->count == 1 ? 0 : o;
@@ -305,21 +343,40 @@ bool product_fold_before(struct rewriter *r, struct product *p, const struct aff
 
 /* --- the node that comes of it --------------------------------------------------------------------------- */
 
+/* Of one row of the weights, as the model has them, in `row`. */
+static void finish_row(const struct product *p, int64_t a, double *row)
+{
+    int64_t first = first_channel(p, a);
+    double of_row = p->outputs_first ? p->factor[a] : p->before[a];
+    const double *of_columns = (p->outputs_first ? p->before : p->factor) + first;
+    if (p->inner == 1) { /* for compilers: no loop in a loop */
+        for (int64_t b = 0; b < p->columns; b++)
+            row[b] *= of_row * of_columns[b];
+        return;
+    }
+    for (int64_t b = 0; b < p->columns; b++)
+        for (int64_t k = 0; k < p->inner; k++)
+            *row++ *= of_row * of_columns[b];
+}
+
 bool product_finish(struct product *p, const struct allocator *allocator)
 {
     int64_t length = p->columns * p->inner;
     const struct value *w = p->weights;
-    double *row = p->folded && !p->finished ? row_begin(allocator, p) : NULL;
-    if (!row)
-        return !p->folded || p->finished;
+    if (!p->folded || p->finished)
+        return true;
     p->finished = true;
+    if (rows_are_even(p, p->before)) {
+        for (int64_t a = 0; a < p->rows; a++)
+            numbers_scale(w, a * length, length, p->factor[a] * p->before[0], p->data);
+        return true;
+    }
+    double *row = row_begin(allocator, p);
+    if (!row)
+        return false;
     for (int64_t a = 0; a < p->rows; a++) {
         numbers_read(w, a * length, length, row);
-        for (int64_t b = 0; b < p->columns; b++) {
-            double factor = p->factor[output_of(p, a, b)] * p->before[input_of(p, a, b)];
-            for (int64_t k = b * p->inner; k < (b + 1) * p->inner; k++)
-                row[k] *= factor;
-        }
+        finish_row(p, a, row);
         numbers_write(w->dtype, p->data, a * length, length, row);
     }
     row_end(allocator, p, row);

@@ -19,7 +19,7 @@ struct product {
     bool outputs_first; /* rows are output channels */
     int64_t outputs, inputs;
     double *factor, *before, *shift;
-    double *largest; /* by output channel: of |weights * before|, of the finite ones */
+    double *largest; /* by output channel: of |weights * before|, of the finite ones; NULL: nobody has asked yet */
     bool scaled, shifted;
     bool fixed;           /* the weights are too large to be made anew */
     struct value *folded; /* what stands for the weights with the factors in them; NULL: not needed yet */

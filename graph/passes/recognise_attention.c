@@ -78,12 +78,14 @@ static bool match_scores(struct match *m, struct value *scores, struct attention
     for (int i = 0; i < rank; i++)
         a->k_perm[i] = swapped(i, rank);
     const struct node *transpose = rewrite_maker(m->r, a->k, "Transpose");
-    const struct attribute *perm = transpose ? node_attribute(transpose, "perm") : NULL;
+    const struct attribute *perm = transpose ? node_attribute_of(transpose, "perm", ATTRIBUTE_INTS) : NULL;
     if (!perm)
         return true;
     bool taken_in = rewrite_sole(m->r, a->k) && match_maker(m, a->k, "Transpose");
-    for (int i = 0; i < rank; i++)
-        a->k_perm[i] = perm->ints[swapped(i, rank)];
+    for (int i = 0; i < rank; i++) {
+        int64_t axis = perm->ints[swapped(i, rank)];
+        a->k_perm[i] = axis < 0 ? axis + rank : axis;
+    }
     a->k = transpose->inputs[0];
     if (taken_in)
         take_factor(m, &a->k, &a->scale);

@@ -5,7 +5,7 @@
 static int reduced_axis(const struct match *m, struct node *node, const struct value *value)
 {
     unsigned axes = node && node->inputs[0] == value ? match_reduced_axes(m, node) : 0;
-    for (int axis = 0; axes; axis++)
+    for (int axis = 0; axis < value->rank; axis++)
         if (axes == 1u << axis)
             return axis;
     return -1;

@@ -36,6 +36,16 @@ struct value *rewrite_other_input(const struct node *node, const struct value *o
     return node->inputs[0] == other ? node->inputs[1] : node->inputs[1] == other ? node->inputs[0] : NULL;
 }
 
+bool rewrite_is_sure(const struct rewriter *r, const struct value *value)
+{
+    return r->context->shaped || value->data || value->id >= r->capacity || !r->makers[value->id];
+}
+
+enum dtype rewrite_dtype(const struct rewriter *r, const struct value *value)
+{
+    return rewrite_is_sure(r, value) ? value->dtype : DTYPE_NONE;
+}
+
 /* Values looked at for one shape: graphs may fan out. */
 #define MOST_LOOKS 32
 
@@ -69,11 +79,11 @@ static bool broadcast_shape(const struct rewriter *r, const struct node *node, i
 /* The order tells the rank even where the input does not. */
 static bool transposed_shape(const struct rewriter *r, const struct node *node, int *looks, int *rank, int64_t *dims)
 {
-    const struct attribute *perm = node_attribute(node, "perm");
+    const struct attribute *perm = node_attribute_of(node, "perm", ATTRIBUTE_INTS);
     int64_t from[MAX_RANK];
     int from_rank;
     bool known = known_shape(r, node->inputs[0], looks, &from_rank, from);
-    if (perm ? perm->kind != ATTRIBUTE_INTS || perm->count > MAX_RANK : !known)
+    if (perm ? perm->count > MAX_RANK : !known)
         return false;
     *rank = perm ? (int)perm->count : from_rank;
     for (int i = 0; i < *rank; i++) {
@@ -92,7 +102,7 @@ static bool made_shape(const struct rewriter *r, const struct node *node, int *l
         return transposed_shape(r, node, looks, rank, dims);
     if (is_op(node, "BatchNormalization"))
         return known_shape(r, node->inputs[0], looks, rank, dims);
-    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2)
+    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2 || !rewrite_is_sure(r, node->inputs[1]))
         return false;
     *rank = node->inputs[1]->rank;
     for (int i = 0; i < *rank; i++)
@@ -103,7 +113,7 @@ static bool made_shape(const struct rewriter *r, const struct node *node, int *l
 static bool known_shape(const struct rewriter *r, const struct value *value, int *looks, int *rank, int64_t *dims)
 {
     const struct node *maker = !value->data && value->id < r->capacity ? r->makers[value->id] : NULL;
-    if (value->rank < 0)
+    if (value->rank < 0 || !rewrite_is_sure(r, value))
         return maker && ++*looks < MOST_LOOKS && maker->outputs[0] == value && made_shape(r, maker, looks, rank, dims);
     *rank = value->rank;
     for (int i = 0; i < *rank; i++)
@@ -119,14 +129,14 @@ bool rewrite_shape(const struct rewriter *r, const struct value *value, int *ran
 
 int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback)
 {
-    const struct attribute *attribute = node_attribute(node, name);
-    return attribute && attribute->kind == ATTRIBUTE_INT ? attribute->i : fallback;
+    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_INT);
+    return attribute ? attribute->i : fallback;
 }
 
 float rewrite_float(const struct node *node, const char *name, float fallback)
 {
-    const struct attribute *attribute = node_attribute(node, name);
-    return attribute && attribute->kind == ATTRIBUTE_FLOAT ? attribute->f : fallback;
+    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_FLOAT);
+    return attribute ? attribute->f : fallback;
 }
 
 /* --- changing -------------------------------------------------------------------------------------------- */

@@ -43,6 +43,11 @@ bool rewrite_sole(const struct rewriter *r, const struct value *value);
 bool rewrite_scalar(const struct value *value, double *number);
 /* The input of a two-input node that is not `other`; NULL: `other` is not among them, or is both. */
 struct value *rewrite_other_input(const struct node *node, const struct value *other);
+/* The value's type and rank are what they say. While shapes are unknown, those of a value that a node makes are no more
+ * than what the file declares, which nothing has checked. */
+bool rewrite_is_sure(const struct rewriter *r, const struct value *value);
+/* NONE where it is not sure. */
+enum dtype rewrite_dtype(const struct rewriter *r, const struct value *value);
 /* What is known of the shape of a value whatever the shapes of the graph's inputs; dims are -1 where it is not. False:
  * not even the rank is. */
 bool rewrite_shape(const struct rewriter *r, const struct value *value, int *rank, int64_t *dims);

@@ -67,7 +67,7 @@ static bool is_by_channel(struct op_context *c)
 {
     const struct node *node = c->node;
     if (is_op(node, "BatchNormalization"))
-        return node->version < 14 || op_int(c, "training_mode", 0) == 0;
+        return node->inputs[1]->rank == 1 && (node->version < 14 || op_int(c, "training_mode", 0) == 0);
     return is_op(node, "LRN");
 }
 

@@ -12,9 +12,9 @@ struct order {
 /* False: its rank is not known (rank < 0 says so too), or it is none. */
 static bool read_order(const struct node *transpose, int rank, struct order *order)
 {
-    const struct attribute *perm = node_attribute(transpose, "perm");
+    const struct attribute *perm = node_attribute_of(transpose, "perm", ATTRIBUTE_INTS);
     unsigned seen = 0;
-    if (perm && (perm->kind != ATTRIBUTE_INTS || perm->count > MAX_RANK))
+    if (perm && perm->count > MAX_RANK)
         return false;
     order->rank = perm ? (int)perm->count : rank;
     for (int i = 0; i < order->rank; i++) {

@@ -1,5 +1,5 @@
 /* Greedy plans: items in some order, each at the lowest offset that is free for its whole life. */
-#include "graph/planner/parts.h"
+#include "graph/planner/placed.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +22,9 @@ static int compare_ranks(const void *left, const void *right)
 
 enum key { KEY_ALIGNMENT, KEY_SIZE, KEY_WIDTH, KEY_AREA, KEY_START, KEY_END, KEY_LOAD };
 
-static uint64_t key_of(const struct component *component, const struct item *item, enum key key)
+static uint64_t key_of(const struct item *item, uint64_t most_load, enum key key)
 {
-    uint64_t width = item->upper - item->lower, area, load = 0;
+    uint64_t width = item->upper - item->lower, area;
     switch (key) {
     case KEY_ALIGNMENT:
         return item->alignment;
@@ -39,9 +39,7 @@ static uint64_t key_of(const struct component *component, const struct item *ite
     case KEY_END:
         return item->upper;
     case KEY_LOAD: /* of the fullest section it lives in */
-        for (uint32_t s = item->lower; s < item->upper; s++)
-            load = component->load[s] > load ? component->load[s] : load;
-        return load;
+        return most_load;
     }
     return 0;
 }
@@ -54,51 +52,19 @@ static const struct {
     {KEY_START, KEY_SIZE}, {KEY_END, KEY_SIZE},  {KEY_ALIGNMENT, KEY_SIZE},
 };
 
-/* The items placed so far, by offset. */
-struct placed {
-    const struct item *items;
-    uint64_t *offsets;
-    uint32_t *sorted;
-    uint32_t count;
-};
-
-static void place(struct placed *placed, uint32_t item, uint64_t offset)
+static uint64_t place_all(const struct rank *ranks, struct placed *placed)
 {
-    uint32_t at = placed->count++;
-    for (; at > 0 && placed->offsets[placed->sorted[at - 1]] > offset; at--)
-        placed->sorted[at] = placed->sorted[at - 1];
-    placed->sorted[at] = item;
-    placed->offsets[item] = offset;
-}
-
-static uint64_t lowest_free(const struct placed *placed, const struct item *item)
-{
-    uint64_t offset = 0;
-    for (uint32_t i = 0; i < placed->count; i++) {
-        const struct item *other = &placed->items[placed->sorted[i]];
-        if (!items_meet(item, other))
-            continue;
-        uint64_t other_offset = placed->offsets[placed->sorted[i]];
-        if (offset + item->size <= other_offset)
-            break;
-        uint64_t end = align_up(other_offset + other->size, item->alignment);
-        offset = end > offset ? end : offset;
-    }
-    return offset;
-}
-
-static uint64_t place_all(const struct component *component, const struct rank *ranks, struct placed *placed)
-{
+    const struct component *component = placed->component;
     uint64_t height = 0;
-    placed->count = 0;
+    placed_clear(placed);
     for (uint32_t pass = 0; pass < 2; pass++) /* those that are fixed go first: the others must find their way */
         for (uint32_t i = 0; i < component->count; i++) {
             const struct item *item = &component->items[ranks[i].item];
             bool fixed = item->fixed != NOWHERE;
             if (fixed != (pass == 0))
                 continue;
-            uint64_t offset = fixed ? item->fixed : lowest_free(placed, item);
-            place(placed, ranks[i].item, offset);
+            uint64_t offset = fixed ? item->fixed : placed_lowest_free(placed, ranks[i].item);
+            placed_put(placed, ranks[i].item, offset);
             height = offset + item->size > height ? offset + item->size : height;
         }
     return height;
@@ -107,20 +73,22 @@ static uint64_t place_all(const struct component *component, const struct rank *
 enum status plan_greedy(struct component *component, uint64_t target, struct region *scratch)
 {
     struct rank *ranks = region_array(scratch, component->count, sizeof *ranks);
-    struct placed placed = {
-        .items = component->items,
-        .offsets = region_array(scratch, component->count, sizeof *placed.offsets),
-        .sorted = region_array(scratch, component->count, sizeof *placed.sorted),
-    };
-    if (!ranks || !placed.offsets || !placed.sorted)
+    uint64_t *loads = NULL; /* made where they are asked for */
+    struct placed placed;
+    if (!ranks || !placed_begin(&placed, component, scratch))
         return STATUS_OUT_OF_MEMORY;
     component->height = UINT64_MAX;
     for (size_t order = 0; order < sizeof orders / sizeof orders[0] && component->height > target; order++) {
-        for (uint32_t i = 0; i < component->count; i++)
-            ranks[i] = (struct rank){key_of(component, &component->items[i], orders[order].first),
-                                     key_of(component, &component->items[i], orders[order].second), i};
+        enum key first = orders[order].first, second = orders[order].second;
+        if (first == KEY_LOAD && !loads && !(loads = most_loads(component, scratch)))
+            return STATUS_OUT_OF_MEMORY;
+        for (uint32_t i = 0; i < component->count; i++) {
+            const struct item *item = &component->items[i];
+            uint64_t load = loads ? loads[i] : 0;
+            ranks[i] = (struct rank){key_of(item, load, first), key_of(item, load, second), i};
+        }
         qsort(ranks, component->count, sizeof *ranks, compare_ranks);
-        uint64_t height = place_all(component, ranks, &placed);
+        uint64_t height = place_all(ranks, &placed);
         if (height >= component->height)
             continue;
         component->height = height;

@@ -177,17 +177,20 @@ static int compare_items(const void *left, const void *right)
 
 static void measure_component(struct problem *problem, struct component *component)
 {
+    uint64_t *load = problem->load + component->first_section, sum = 0;
     for (uint32_t i = 0; i < component->count; i++) {
         struct item *item = &component->items[i];
         item->lower -= component->first_section;
         item->upper -= component->first_section;
-        uint64_t *load = problem->load + component->first_section;
-        for (uint32_t s = item->lower; s < item->upper; s++) {
-            load[s] += item->size;
-            component->bound = load[s] > component->bound ? load[s] : component->bound;
-        }
+        load[item->lower] += item->size; /* at first, by how much more it is than in the section before */
+        if (item->upper < component->sections)
+            load[item->upper] -= item->size;
         if (item->fixed != NOWHERE && item->fixed + item->size > component->bound)
             component->bound = item->fixed + item->size;
+    }
+    for (uint32_t s = 0; s < component->sections; s++) {
+        load[s] = sum += load[s];
+        component->bound = sum > component->bound ? sum : component->bound;
     }
 }
 

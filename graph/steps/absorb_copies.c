@@ -6,6 +6,7 @@
 
 #include "graph/op.h"
 #include "graph/steps/liveness.h"
+#include "graph/steps/peak.h"
 #include "graph/steps/walk.h"
 
 #include <string.h>
@@ -25,22 +26,32 @@ struct change {
     int step, root; /* the index of one, -1: not it */
     struct step *was;
     struct traffic traffic;
-    struct life life;
+    struct root_list list;
+    struct life life, new_life;
+};
+
+/* Indices of steps, the least at the front: a heap. */
+struct queue {
+    int *steps, count;
 };
 
 struct absorption {
     struct segment *segment;
     const struct kernel_facts *facts;
+    struct region scratch;
     /* By id of a root, of which the pass adds none: its values are views. */
     struct traffic *traffic;
     struct life *lives;
-    /* Bytes alive, by step, and before the first. */
-    size_t *during, *after, before;
-    size_t peak; /* the largest of `during` */
-    /* The attempt: what is to be undone if it fails, and the steps between which it changes what is alive. */
+    struct root_steps index; /* lists of readers, and others, in no order; some of them are gone */
+    /* Bytes alive, by step: of the roots, and what the step itself adds to them and takes off. */
+    struct peak sums;
+    int64_t *own;
+    int64_t peak; /* before the attempt */
+    /* The attempt: what is to be undone if it fails. */
     struct change *changes;
     int change_count, change_capacity;
-    int first, last;
+    int value_count; /* of the graph before it */
+    struct queue readers, siblings;
 };
 
 /* --- traffic --------------------------------------------------------------------------------------------- */
@@ -92,30 +103,89 @@ static void count_traffic(const struct absorption *a)
     count_outside(a, segment->needed);
 }
 
-/* --- attempts -------------------------------------------------------------------------------------------- */
+/* --- queues ---------------------------------------------------------------------------------------------- */
 
-/* Recomputes what is alive from step a->first to a->last, which is all that the attempt has changed; the largest sum.
- */
-static size_t measure(const struct absorption *a)
+/* No queue is ever longer than the index has entries: each is put in once. */
+static void queue_put(struct queue *queue, int step)
 {
-    size_t live = a->first > 0 ? a->after[a->first - 1] : a->before, largest = 0;
-    for (int s = a->first; s <= a->last; s++) {
-        const struct step *step = a->segment->steps.steps[s];
-        struct demand demand = {.during = live, .after = live};
-        if (step)
-            demand = step_demand(a->lives, step, s, live, 1);
-        a->during[s] = demand.during;
-        a->after[s] = live = demand.after;
-        largest = demand.during > largest ? demand.during : largest;
-    }
-    return largest;
+    int i = queue->count++;
+    for (; i > 0 && queue->steps[(i - 1) / 2] > step; i = (i - 1) / 2)
+        queue->steps[i] = queue->steps[(i - 1) / 2];
+    queue->steps[i] = step;
 }
+
+static int queue_take(struct queue *queue)
+{
+    int *steps = queue->steps, least = steps[0], last = steps[--queue->count], i = 0;
+    for (int child = 1; child < queue->count; child = 2 * i + 1) {
+        child += child + 1 < queue->count && steps[child + 1] < steps[child];
+        if (steps[child] >= last)
+            break;
+        steps[i] = steps[child];
+        i = child;
+    }
+    steps[i] = last;
+    return least;
+}
+
+/* Steps from `first` on, from an entry of a list to its end. */
+static void queue_list(const struct absorption *a, struct queue *queue, int entry, int first)
+{
+    for (; entry >= 0; entry = a->index.entries[entry].next)
+        if (a->index.entries[entry].step >= first)
+            queue_put(queue, a->index.entries[entry].step);
+}
+
+/* --- bytes alive ----------------------------------------------------------------------------------------- */
+
+/* Adds the bytes of a root, or takes them off (sign -1), for as long as it lives. */
+static void count_life(struct absorption *a, const struct value *root, const struct life *life, int sign)
+{
+    int64_t bytes = (int64_t)life_bytes(root, life);
+    int first = life->first == NOT_HERE ? 0 : life->first;
+    int last = life->carried ? a->segment->steps.count - 1 : life->last;
+    if (bytes > 0)
+        peak_add(&a->sums, first, last, sign * bytes);
+}
+
+/* Counts what step s itself takes: its workspaces, less the bytes that two of its operands share. */
+static void count_own(struct absorption *a, int s)
+{
+    const struct step *step = a->segment->steps.steps[s];
+    size_t workspaces = 0, shared = 0;
+    if (step) {
+        const struct value *overwritten = overwritten_root(a->lives, step, s);
+        shared = overwritten ? life_bytes(overwritten, &a->lives[overwritten->id]) : 0;
+        step_workspaces(step, 1, &workspaces);
+    }
+    int64_t own = (int64_t)workspaces - (int64_t)shared;
+    if (own != a->own[s])
+        peak_add(&a->sums, s, s, own - a->own[s]);
+    a->own[s] = own;
+}
+
+/* The same for the steps that a change may concern: a root is overwritten by the last that touches it, or overwrites
+ * another in the first. */
+static void count_changed(struct absorption *a, const struct change *change)
+{
+    const struct life *was = &change->life, *is = &change->new_life;
+    if (change->step >= 0) {
+        count_own(a, change->step);
+        return;
+    }
+    const int steps[] = {was->first, is->first, was->last, is->last};
+    for (int i = 0; i < 4; i++)
+        if (steps[i] >= 0 && steps[i] != NOT_HERE && steps[i] != steps[i ^ 1])
+            count_own(a, steps[i]);
+}
+
+/* --- attempts -------------------------------------------------------------------------------------------- */
 
 static bool note(struct absorption *a, struct change change)
 {
     if (a->change_count == a->change_capacity) {
         int larger = a->change_capacity ? 2 * a->change_capacity : 64;
-        struct change *changes = region_array(a->segment->steps.region, (size_t)larger, sizeof *changes);
+        struct change *changes = region_array(&a->scratch, (size_t)larger, sizeof *changes);
         if (!changes)
             return false;
         if (a->change_count)
@@ -134,50 +204,78 @@ static bool replace_step(struct absorption *a, int index, struct step *step)
     bool noted = note(a, (struct change){.step = index, .root = -1, .was = *entry});
     if (noted)
         *entry = step;
-    a->first = index < a->first ? index : a->first;
-    a->last = index > a->last ? index : a->last;
     return noted;
 }
 
-/* To be called before what is known of a root is changed. Where it was alive, that may change. */
-static bool note_root(struct absorption *a, const struct value *root)
+static void set_life(struct absorption *a, int root, struct life life)
 {
-    const struct life *life = &a->lives[root->id];
-    a->last = life->last > a->last ? life->last : a->last;
-    return note(a, (struct change){.step = -1, .root = root->id, .traffic = a->traffic[root->id], .life = *life});
+    const struct value *value = a->segment->graph->values[root];
+    count_life(a, value, &a->lives[root], -1);
+    a->lives[root] = life;
+    count_life(a, value, &a->lives[root], 1);
 }
 
-static void begin_attempt(struct absorption *a, int index)
+/* To be called before anything else that is known of a root is changed. */
+static bool change_life(struct absorption *a, const struct value *root, struct life life)
 {
-    a->change_count = 0;
-    a->first = a->last = index;
+    bool noted = note(a, (struct change){.step = -1,
+                                         .root = root->id,
+                                         .traffic = a->traffic[root->id],
+                                         .list = a->index.lists[root->id],
+                                         .life = a->lives[root->id],
+                                         .new_life = life});
+    if (noted)
+        set_life(a, root->id, life);
+    return noted;
 }
 
-static void undo_attempt(struct absorption *a)
+/* The root is gone: nothing touches it any more. */
+static bool forget_root(struct absorption *a, const struct value *root)
 {
-    while (a->change_count > 0) {
-        const struct change *change = &a->changes[--a->change_count];
-        if (change->step >= 0) {
-            a->segment->steps.steps[change->step] = change->was;
-        } else {
-            a->traffic[change->root] = change->traffic;
-            a->lives[change->root] = change->life;
-        }
+    if (!change_life(a, root, (struct life){.first = NOT_HERE, .last = -1}))
+        return false;
+    a->traffic[root->id] = (struct traffic){.readings = 0};
+    return true;
+}
+
+/* Moves the list of one root to the end of another's. */
+static void join_lists(struct absorption *a, const struct value *from, const struct value *to)
+{
+    struct root_list *moved = &a->index.lists[from->id], *list = &a->index.lists[to->id];
+    if (moved->first < 0)
+        return;
+    *(list->last >= 0 ? &a->index.entries[list->last].next : &list->first) = moved->first;
+    list->last = moved->last;
+    *moved = (struct root_list){.first = -1, .last = -1};
+}
+
+static void undo(struct absorption *a, const struct change *change)
+{
+    if (change->step >= 0) {
+        a->segment->steps.steps[change->step] = change->was;
+        return;
     }
+    a->traffic[change->root] = change->traffic;
+    a->index.lists[change->root] = change->list;
+    if (change->list.last >= 0)
+        a->index.entries[change->list.last].next = -1;
+    set_life(a, change->root, change->life);
 }
 
 /* Undoes it unless it has succeeded and takes no more memory than before. */
 static bool end_attempt(struct absorption *a, bool success)
 {
-    if (success && measure(a) <= a->peak) {
-        a->peak = 0;
-        for (int s = 0; s < a->segment->steps.count; s++)
-            a->peak = a->during[s] > a->peak ? a->during[s] : a->peak;
+    for (int i = 0; success && i < a->change_count; i++)
+        count_changed(a, &a->changes[i]);
+    if (success && peak_most(&a->sums) <= a->peak) {
+        a->peak = peak_most(&a->sums);
         return true;
     }
-    undo_attempt(a);
-    if (success)
-        measure(a);
+    for (int i = a->change_count - 1; i >= 0; i--)
+        undo(a, &a->changes[i]);
+    for (int i = 0; success && i < a->change_count; i++)
+        count_changed(a, &a->changes[i]);
+    a->segment->graph->value_count = a->value_count; /* forgets the views that were made for nothing */
     return false;
 }
 
@@ -186,21 +284,21 @@ static bool end_attempt(struct absorption *a, bool success)
 /* The copy at `index` is gone, and its readers read the original. */
 static bool move_readings(struct absorption *a, const struct value *copied, const struct value *original)
 {
-    if (!note_root(a, copied) || !note_root(a, original))
+    struct life life = a->lives[original->id];
+    int last = a->lives[copied->id].last, readings = a->traffic[copied->id].readings;
+    life.last = last > life.last ? last : life.last;
+    if (!forget_root(a, copied) || !change_life(a, original, life))
         return false;
-    struct life *life = &a->lives[original->id], *old = &a->lives[copied->id];
-    a->traffic[original->id].readings += a->traffic[copied->id].readings - 1;
-    life->last = old->last > life->last ? old->last : life->last;
-    a->traffic[copied->id] = (struct traffic){.readings = 0};
-    *old = (struct life){.first = NOT_HERE, .last = -1};
+    a->traffic[original->id].readings += readings - 1;
+    join_lists(a, copied, original);
     return true;
 }
 
 /* Readers of the copy at `index` take the original. False where one cannot: then the attempt has failed. */
 static bool absorb_into_readers(struct absorption *a, int index)
 {
-    struct step **steps = a->segment->steps.steps;
-    const struct step *copy = steps[index];
+    struct step_list *steps = &a->segment->steps;
+    const struct step *copy = steps->steps[index];
     struct value *copied = copy->outputs[0], *original = copy->inputs[0];
     struct relocation relocation;
     if (copied->alias || copied->dtype != original->dtype)
@@ -208,11 +306,14 @@ static bool absorb_into_readers(struct absorption *a, int index)
     const struct traffic *traffic = traffic_of(a, copied);
     if (traffic->writers != 1 || traffic->outlives || !relocation_of_copy(copy, true, &relocation))
         return false;
-    for (int s = index + 1, last = a->lives[copied->id].last; s <= last; s++) {
-        struct step *step = steps[s];
+    a->readers.count = 0;
+    queue_list(a, &a->readers, a->index.lists[copied->id].first, index + 1);
+    while (a->readers.count > 0) {
+        int s = queue_take(&a->readers);
+        struct step *step = steps->steps[s];
         if (step)
-            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->facts);
-        if (step != steps[s] && (!step || !replace_step(a, s, step)))
+            step = step_redirected(step, a->segment->graph, copied, original, &relocation, a->facts, steps->region);
+        if (step != steps->steps[s] && (!step || !replace_step(a, s, step)))
             return false;
     }
     return replace_step(a, index, NULL) && move_readings(a, copied, value_root(original, NULL));
@@ -235,16 +336,14 @@ static int sole_maker(const struct absorption *a, struct value *value)
 static bool move_writing(struct absorption *a, int maker, int index, const struct value *made,
                          const struct value *target)
 {
-    if (!note_root(a, made) || !note_root(a, target))
+    struct life life = a->lives[target->id];
+    life.first = maker < life.first ? maker : life.first;
+    life.last = life.last == index ? maker : life.last; /* nobody reads it in this segment */
+    if (!forget_root(a, made) || !change_life(a, target, life))
         return false;
     struct traffic *traffic = &a->traffic[target->id];
-    struct life *life = &a->lives[target->id];
     if (traffic->writers == 1)
         traffic->last_writer = maker;
-    life->first = maker < life->first ? maker : life->first;
-    life->last = life->last == index ? maker : life->last; /* nobody reads it in this segment */
-    a->traffic[made->id] = (struct traffic){.readings = 0};
-    a->lives[made->id] = (struct life){.first = NOT_HERE, .last = -1};
     return true;
 }
 
@@ -291,15 +390,21 @@ static bool absorb_siblings(struct absorption *a, int index)
     struct step **steps = a->segment->steps.steps;
     struct value *original = value_root(steps[index]->inputs[0], NULL);
     struct traffic *traffic = &a->traffic[original->id];
-    int absorbed = 0;
+    int absorbed = 0, last = a->lives[original->id].last;
     if (traffic->tried || traffic->readings < 2)
         return false;
     traffic->tried = true;
-    for (int s = index, last = a->lives[original->id].last; s <= last; s++) {
-        if (!is_copy(steps[s]) || !moves_elements(steps[s]) || value_root(steps[s]->inputs[0], NULL) != original)
+    a->siblings.count = 0;
+    queue_list(a, &a->siblings, a->index.lists[original->id].first, index);
+    while (a->siblings.count > 0) {
+        int s = queue_take(&a->siblings);
+        if (s > last || !is_copy(steps[s]) || !moves_elements(steps[s]) ||
+            value_root(steps[s]->inputs[0], NULL) != original)
             continue;
+        int moved = a->index.lists[value_root(steps[s]->outputs[0], NULL)->id].first;
         if (!absorb_into_readers(a, s))
             return false;
+        queue_list(a, &a->siblings, moved, s + 1); /* they read the original now */
         absorbed++;
     }
     return absorbed > 1;
@@ -307,39 +412,60 @@ static bool absorb_siblings(struct absorption *a, int index)
 
 static bool attempt(struct absorption *a, int index, bool (*how)(struct absorption *, int))
 {
-    begin_attempt(a, index);
+    a->change_count = 0;
+    a->value_count = a->segment->graph->value_count;
     return end_attempt(a, how(a, index));
 }
 
-static bool begin(struct absorption *a)
+static bool allocate_tables(struct absorption *a)
 {
     const struct segment *segment = a->segment;
-    struct region *region = segment->steps.region;
-    size_t values = (size_t)segment->graph->value_count + 1;
-    a->traffic = region_array(region, values, sizeof *a->traffic);
-    a->lives = region_array(region, values, sizeof *a->lives);
-    a->during = region_array(region, (size_t)segment->steps.count + 1, sizeof *a->during);
-    a->after = region_array(region, (size_t)segment->steps.count + 1, sizeof *a->after);
-    if (!a->traffic || !a->lives || !a->during || !a->after)
+    size_t values = (size_t)segment->graph->value_count + 1, steps = (size_t)segment->steps.count;
+    if (!root_steps_find(segment, &a->scratch, &a->index) || !peak_begin(&a->sums, segment->steps.count, &a->scratch))
+        return false;
+    a->traffic = region_array(&a->scratch, values, sizeof *a->traffic);
+    a->lives = region_array(&a->scratch, values, sizeof *a->lives);
+    a->own = region_array(&a->scratch, steps, sizeof *a->own);
+    a->readers.steps = region_array(&a->scratch, (size_t)a->index.entry_count + 1, sizeof *a->readers.steps);
+    a->siblings.steps = region_array(&a->scratch, (size_t)a->index.entry_count + 1, sizeof *a->siblings.steps);
+    return a->traffic && a->lives && a->own && a->readers.steps && a->siblings.steps;
+}
+
+static bool absorb_all(struct absorption *a)
+{
+    struct segment *segment = a->segment;
+    struct step **steps = segment->steps.steps;
+    size_t before;
+    if (!allocate_tables(a))
         return false;
     count_traffic(a);
     segment_lives(segment, a->lives);
+    if (!segment_live_before(segment, a->lives, 1, &before))
+        return true;
+    for (int i = 0; i < segment->graph->value_count; i++)
+        count_life(a, segment->graph->values[i], &a->lives[i], 1);
+    for (int s = 0; s < segment->steps.count; s++)
+        count_own(a, s);
+    a->peak = peak_most(&a->sums);
+    for (int s = 0; s < segment->steps.count; s++)
+        if (is_copy(steps[s]) && moves_elements(steps[s]) && !attempt(a, s, absorb_into_readers) &&
+            !attempt(a, s, absorb_into_maker))
+            attempt(a, s, absorb_siblings);
+    step_list_compact(&segment->steps);
     return true;
 }
 
 enum status absorb_copies(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
-    struct step_list *steps = &segment->steps;
-    struct absorption a = {.segment = segment, .facts = options->facts, .last = steps->count - 1};
-    if (!begin(&a))
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while fusing graph '%s'", segment->graph->name);
-    if (!segment_live_before(segment, a.lives, 1, &a.before))
+    struct absorption a = {.segment = segment, .facts = options->facts};
+    int s = 0;
+    while (s < segment->steps.count && !is_copy(segment->steps.steps[s]))
+        s++;
+    if (s == segment->steps.count)
         return STATUS_OK;
-    a.peak = measure(&a);
-    for (int s = 0; s < steps->count; s++)
-        if (is_copy(steps->steps[s]) && moves_elements(steps->steps[s]) && !attempt(&a, s, absorb_into_readers) &&
-            !attempt(&a, s, absorb_into_maker))
-            attempt(&a, s, absorb_siblings);
-    step_list_compact(steps);
-    return STATUS_OK;
+    region_init(&a.scratch, segment->graph->region->allocator);
+    bool done = absorb_all(&a);
+    region_free(&a.scratch);
+    return done ? STATUS_OK
+                : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while fusing graph '%s'", segment->graph->name);
 }

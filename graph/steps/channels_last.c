@@ -14,7 +14,10 @@ struct layout {
     struct error *error;
     const struct kernel_facts *facts;
     bool always; /* whatever the kernels prefer */
+    struct region scratch;
     struct uses uses;
+    bool *outside; /* by id of a root: what outlives the segment reads it, or a part */
+    struct root_steps index;
 };
 
 static enum status no_memory(struct layout *l)
@@ -37,28 +40,14 @@ static bool prefers(const struct layout *l, const struct step *step)
     return l->always || family_prefers_channels_last(step->family, step->params, l->facts);
 }
 
-static bool touches(const struct step *step, const struct value *root)
-{
-    for (int i = 0; i < step->input_count + step->output_count; i++) {
-        struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
-        if (operand && value_root(operand, NULL) == root)
-            return true;
-    }
-    return false;
-}
-
 /* Made here, seen by nobody else, and touched by a step that prefers the other layout. */
 static bool is_candidate(const struct layout *l, const struct value *value)
 {
-    const struct graph *graph = l->segment->graph;
-    const struct step_list *steps = &l->segment->steps;
-    if (value->alias || value->data || value->dims_at_run || !is_image(value) || l->uses.writes[value->id] == 0)
+    if (value->alias || value->data || value->dims_at_run || !is_image(value) || l->uses.writes[value->id] == 0 ||
+        l->outside[value->id])
         return false;
-    for (int i = 0; i < l->uses.value_count; i++)
-        if (l->uses.outside[i] && value_root(graph->values[i], NULL) == value)
-            return false;
-    for (int s = 0; s < steps->count; s++)
-        if (prefers(l, steps->steps[s]) && touches(steps->steps[s], value))
+    for (int e = l->index.lists[value->id].first; e >= 0; e = l->index.entries[e].next)
+        if (prefers(l, l->segment->steps.steps[l->index.entries[e].step]))
             return true;
     return false;
 }
@@ -87,34 +76,65 @@ static const int64_t *strides_of(const struct value *value, struct region *regio
     return strides;
 }
 
+/* All steps that touch the value go through it as relocated, or none. `changed` has room for a step each. */
 static bool relocate_all(struct layout *l, struct value *value, struct step **changed)
 {
     const struct step_list *steps = &l->segment->steps;
+    const struct root_entry *entries = l->index.entries;
+    int first = l->index.lists[value->id].first, views = l->segment->graph->value_count, count = 0;
     struct relocation relocation;
     relocation_of(value, &relocation);
-    for (int s = 0; s < steps->count; s++) {
-        changed[s] = step_redirected(steps->steps[s], l->segment->graph, value, value, &relocation, l->facts);
-        if (!changed[s])
-            return false;
+    for (int e = first; e >= 0; e = entries[e].next) {
+        changed[count] = step_redirected(steps->steps[entries[e].step], l->segment->graph, value, value, &relocation,
+                                         l->facts, steps->region);
+        if (changed[count++])
+            continue;
+        l->segment->graph->value_count = views; /* forgets those made for nothing */
+        return false;
     }
+    count = 0;
+    for (int e = first; e >= 0; e = entries[e].next)
+        steps->steps[entries[e].step] = changed[count++];
     return true;
+}
+
+static bool find_outside(struct layout *l)
+{
+    l->outside = region_array(&l->scratch, (size_t)l->uses.value_count + 1, sizeof *l->outside);
+    for (int i = 0; l->outside && i < l->uses.value_count; i++)
+        if (l->uses.outside[i])
+            l->outside[value_root(l->segment->graph->values[i], NULL)->id] = true;
+    return l->outside != NULL;
+}
+
+static enum status choose(struct layout *l)
+{
+    const struct segment *segment = l->segment;
+    struct step **changed = region_array(&l->scratch, (size_t)segment->steps.count + 1, sizeof *changed);
+    if (!changed || !uses_count(segment, &l->scratch, &l->uses) || !find_outside(l) ||
+        !root_steps_find(segment, &l->scratch, &l->index))
+        return no_memory(l);
+    for (int i = 0; i < l->uses.value_count; i++) {
+        struct value *value = segment->graph->values[i];
+        if (!is_candidate(l, value) || !relocate_all(l, value, changed))
+            continue;
+        value->strides = strides_of(value, segment->graph->region);
+        if (!value->strides)
+            return no_memory(l);
+    }
+    return STATUS_OK;
 }
 
 enum status choose_layouts(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct layout l = {.segment = segment, .error = error, .facts = options->facts, .always = options->channels_last};
-    struct step_list *steps = &segment->steps;
-    struct step **changed = region_array(steps->region, (size_t)steps->count + 1, sizeof *changed);
-    if (!changed || !uses_count(segment, &l.uses))
-        return no_memory(&l);
-    for (int i = 0; i < l.uses.value_count; i++) {
-        struct value *value = segment->graph->values[i];
-        if (!is_candidate(&l, value) || !relocate_all(&l, value, changed))
-            continue;
-        value->strides = strides_of(value, segment->graph->region);
-        if (!value->strides)
-            return no_memory(&l);
-        memcpy(steps->steps, changed, (size_t)steps->count * sizeof *changed);
-    }
-    return STATUS_OK;
+    int s = 0;
+    while (s < segment->steps.count && !prefers(&l, segment->steps.steps[s]))
+        s++;
+    if (s == segment->steps.count)
+        return STATUS_OK;
+    region_init(&l.scratch, segment->graph->region->allocator);
+    enum status status = choose(&l);
+    region_free(&l.scratch);
+    return status;
 }

@@ -4,33 +4,33 @@
 
 #include <string.h>
 
-/* The touches so far of each root of the stretch, chained from the latest back. They are counted from 1 on, and 0 ends
- * a chain. */
+/* The touches so far of each root of the stretch, chained from `latest` back. They are counted from 1 on, and 0 ends a
+ * chain. */
 struct chains {
-    int *latest;  /* by value id */
     int *earlier; /* by touch */
     int *step;    /* by touch: whose it is */
-    bool *once;   /* by value id: see find_written_once */
     int capacity; /* of befores */
 };
 
 /* Whether two steps that touch a root must keep their order. A reader and a writer do. Writers of parts of one value do
  * not; but some of it may be written twice, such as what lies outside an image. */
-static bool keep_order(const struct chains *chains, const struct touch *a, const struct touch *b)
+static bool keep_order(const struct dependencies *d, const struct touch *a, const struct touch *b)
 {
     if ((a->writes && b->reads) || (a->reads && b->writes))
         return true;
-    return a->writes && b->writes && !chains->once[a->root];
+    return a->writes && b->writes && !d->once[a->root];
 }
 
 /* Which roots have no byte written twice: since all of a value is written, no part overlaps another if they are no more
  * together than the whole. */
-static bool find_written_once(const struct segment *segment, struct chains *chains, struct region *region)
+static bool find_written_once(struct progress *progress, struct dependencies *d)
 {
+    const struct segment *segment = progress->segment;
     const struct graph *graph = segment->graph;
-    size_t *written = region_array(region, (size_t)graph->value_count + 1, sizeof *written);
-    chains->once = region_array(region, (size_t)graph->value_count + 1, sizeof *chains->once);
-    if (!written || !chains->once)
+    size_t values = (size_t)graph->value_count + 1;
+    size_t *written = region_array(&progress->region, values, sizeof *written);
+    d->once = region_array(&progress->region, values, sizeof *d->once);
+    if (!written || !d->once)
         return false;
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
@@ -39,7 +39,7 @@ static bool find_written_once(const struct segment *segment, struct chains *chai
                 written[value_root(step->outputs[i], NULL)->id] += step_bytes_written(step, i);
     }
     for (int i = 0; i < graph->value_count; i++)
-        chains->once[i] = graph->values[i]->rank >= 0 && written[i] <= value_bytes(graph->values[i]);
+        d->once[i] = graph->values[i]->rank >= 0 && written[i] <= value_bytes(graph->values[i]);
     return true;
 }
 
@@ -78,12 +78,12 @@ static bool follow_chain(struct progress *progress, struct dependencies *d, stru
 {
     const struct touch *touch = &progress->touches[t], *touches = progress->touches + progress->touches_of[d->first];
     int place = (int)(touch - touches) + 1;
-    for (int e = chains->latest[touch->root]; e > 0; e = chains->earlier[e])
-        if (keep_order(chains, &touches[e - 1], touch) && !put_before(progress, d, chains, chains->step[e], s))
+    for (int e = d->latest[touch->root]; e > 0; e = chains->earlier[e])
+        if (keep_order(d, &touches[e - 1], touch) && !put_before(progress, d, chains, chains->step[e], s))
             return false;
     chains->step[place] = s;
-    chains->earlier[place] = chains->latest[touch->root];
-    chains->latest[touch->root] = place;
+    chains->earlier[place] = d->latest[touch->root];
+    d->latest[touch->root] = place;
     return true;
 }
 
@@ -107,32 +107,48 @@ static bool turn_around(struct progress *progress, struct dependencies *d)
     return true;
 }
 
-bool find_dependencies(struct progress *progress, int first, int count, struct dependencies *d)
+static bool begin_stretch(struct progress *progress, int first, int count, struct dependencies *d)
 {
     struct region *region = &progress->region;
-    size_t values = (size_t)progress->segment->graph->value_count + 1;
-    size_t touches = (size_t)(progress->touches_of[first + count] - progress->touches_of[first]) + 1;
-    struct chains chains = {.latest = region_array(region, values, sizeof(int)),
-                            .earlier = region_array(region, touches, sizeof(int)),
-                            .step = region_array(region, touches, sizeof(int))};
-    *d = (struct dependencies){.first = first, .count = count, .words = (count + 63) / 64};
+    if (!d->once && !find_written_once(progress, d))
+        return false;
+    if (!d->latest)
+        d->latest = region_array(region, (size_t)progress->segment->graph->value_count + 1, sizeof *d->latest);
+    *d = (struct dependencies){
+        .latest = d->latest, .once = d->once, .first = first, .count = count, .words = (count + 63) / 64};
     d->before = region_array(region, (size_t)count * (size_t)d->words, sizeof *d->before);
     d->befores_of = region_array(region, (size_t)count + 1, sizeof *d->befores_of);
-    if (!find_written_once(progress->segment, &chains, region) || !chains.latest || !chains.earlier || !chains.step ||
-        !d->before || !d->befores_of)
-        return false;
+    return d->latest && d->before && d->befores_of;
+}
+
+static bool find_befores(struct progress *progress, struct dependencies *d)
+{
+    const struct touch *touches = progress->touches;
+    const int *touches_of = progress->touches_of + d->first;
+    size_t most = (size_t)(touches_of[d->count] - touches_of[0]) + 1;
+    struct chains chains = {.earlier = region_array(&progress->region, most, sizeof(int)),
+                            .step = region_array(&progress->region, most, sizeof(int))};
     int random = -1; /* the latest step that draws random numbers: they all draw from one sequence */
-    for (int s = 0; s < count; s++) {
-        d->befores_of[s] = d->befores_of[count];
-        for (int t = progress->touches_of[first + s]; t < progress->touches_of[first + s + 1]; t++)
-            if (progress->lives[progress->touches[t].root].first != NOT_HERE && /* else no step writes it */
+    if (!chains.earlier || !chains.step)
+        return false;
+    for (int s = 0; s < d->count; s++) {
+        d->befores_of[s] = d->befores_of[d->count];
+        for (int t = touches_of[s]; t < touches_of[s + 1]; t++)
+            if (progress->lives[touches[t].root].first != NOT_HERE && /* else no step writes it */
                 !follow_chain(progress, d, &chains, s, t))
                 return false;
-        if (!(progress->segment->steps.steps[first + s]->node->op->flags & OP_RANDOM))
+        if (!(progress->segment->steps.steps[d->first + s]->node->op->flags & OP_RANDOM))
             continue;
         if (random >= 0 && !put_before(progress, d, &chains, random, s))
             return false;
         random = s;
     }
-    return turn_around(progress, d);
+    for (int t = touches_of[0]; t < touches_of[d->count]; t++)
+        d->latest[touches[t].root] = 0;
+    return true;
+}
+
+bool find_dependencies(struct progress *progress, int first, int count, struct dependencies *d)
+{
+    return begin_stretch(progress, first, count, d) && find_befores(progress, d) && turn_around(progress, d);
 }

@@ -4,8 +4,11 @@
 
 #include "graph/steps/liveness.h"
 
-/* Of a stretch of consecutive steps, which are numbered from its first on. */
+/* Of a stretch of consecutive steps, which are numbered from its first on. All zero at first; then one stretch after
+ * the other may be looked at. */
 struct dependencies {
+    int *latest; /* scratch, by value id: zero between two stretches */
+    bool *once;  /* by value id: no byte of it is written twice */
     int first, count;
     int words;        /* of a row of `before` */
     uint64_t *before; /* bit p of row s: p comes before s */

@@ -25,29 +25,35 @@ static int find_input(const struct draft *draft, const struct value *value, cons
     return i;
 }
 
-bool draft_add_inputs(struct draft *draft, const struct step *step, const struct value *joint)
+void draft_add_result(struct draft *draft, struct value *value)
 {
-    const struct pointwise_params *program = step->params;
+    draft->values[draft->input_count] = value;
+    draft->inputs[draft->input_count].dtype = (uint8_t)value->dtype;
+    contiguous_strides(draft->rank, draft->dims, draft->inputs[draft->input_count++].strides);
+}
+
+bool draft_add_inputs(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                      const struct value *joint)
+{
     for (int i = 0; i < program->input_count; i++) {
-        if (step->inputs[i] == joint || find_input(draft, step->inputs[i], &program->operands[i]) < draft->input_count)
+        if (values[i] == joint || find_input(draft, values[i], &program->operands[i]) < draft->input_count)
             continue;
         if (draft->input_count == POINTWISE_MAX_OPERANDS - 1)
             return false;
-        draft->values[draft->input_count] = step->inputs[i];
+        draft->values[draft->input_count] = values[i];
         draft->inputs[draft->input_count++] = program->operands[i];
     }
     return true;
 }
 
-bool draft_add_code(struct draft *draft, const struct step *step, const struct value *joint, int joint_register)
+bool draft_add_code(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                    const struct value *joint, int joint_register)
 {
-    const struct pointwise_params *program = step->params;
     int registers[POINTWISE_MAX_REGISTERS] = {0};
     for (int i = 0; i < program->input_count; i++)
-        registers[i] =
-            step->inputs[i] == joint ? joint_register : find_input(draft, step->inputs[i], &program->operands[i]);
+        registers[i] = values[i] == joint ? joint_register : find_input(draft, values[i], &program->operands[i]);
     for (int i = 0; i < program->instruction_count; i++) {
-        const struct pointwise_instruction *code = &program->code[i];
+        const struct pointwise_instruction *code = &pointwise_code(program)[i];
         if (draft->instruction_count == POINTWISE_MAX_INSTRUCTIONS)
             return false;
         int k = draft->instruction_count++, arity = pointwise_arity((enum pointwise_opcode)code->opcode);
@@ -96,26 +102,26 @@ static bool place_registers(const struct draft *draft, int *place)
     return true;
 }
 
-bool draft_settle(const struct draft *draft, struct pointwise_params *params)
+bool draft_settle(const struct draft *draft, struct pointwise_builder *builder)
 {
     int place[MOST_REGISTERS];
     if (!place_registers(draft, place))
         return false;
-    memset(params, 0, sizeof *params);
-    params->rank = draft->rank;
-    memcpy(params->dims, draft->dims, sizeof params->dims);
-    params->input_count = draft->input_count;
-    params->output_count = 1;
-    params->instruction_count = draft->instruction_count;
+    memset(builder, 0, sizeof *builder);
+    builder->rank = draft->rank;
+    memcpy(builder->dims, draft->dims, sizeof builder->dims);
+    builder->input_count = draft->input_count;
+    builder->output_count = 1;
+    builder->instruction_count = draft->instruction_count;
     for (int i = 0; i < draft->input_count; i++) {
-        params->operands[i] = draft->inputs[i];
-        params->operands[i].reg = 0;
+        builder->operands[i] = draft->inputs[i];
+        builder->operands[i].reg = 0;
     }
-    params->operands[draft->input_count] = draft->output;
-    params->operands[draft->input_count].reg = (uint8_t)place[draft->result];
+    builder->operands[draft->input_count] = draft->output;
+    builder->operands[draft->input_count].reg = (uint8_t)place[draft->result];
     for (int i = 0; i < draft->instruction_count; i++) {
         const int *from = draft->instructions[i].operands;
-        struct pointwise_instruction *code = &params->code[i];
+        struct pointwise_instruction *code = &builder->code[i];
         *code = draft->instructions[i].code;
         code->a = from[0] >= 0 ? (uint8_t)place[from[0]] : 0;
         code->b = from[1] >= 0 ? (uint8_t)place[from[1]] : 0;

@@ -21,14 +21,18 @@ struct draft {
 
 /* An empty draft over the iteration space of a program. */
 void draft_begin(struct draft *draft, const struct pointwise_params *space);
-/* Adds the inputs of a step's program, but for those that read `joint`. All inputs must be added before any code.
- * False: too many. */
-bool draft_add_inputs(struct draft *draft, const struct step *step, const struct value *joint);
-/* Appends the program of a step whose inputs have been added; reads of `joint` take register joint_register. Its result
- * becomes the draft's. False: too long. */
-bool draft_add_code(struct draft *draft, const struct step *step, const struct value *joint, int joint_register);
+/* Adds the results that an epilogue takes in, as input 0; `value` stands for them. */
+void draft_add_result(struct draft *draft, struct value *value);
+/* Adds the inputs of a program, which are these values, but for those that read `joint`. All inputs must be added
+ * before any code. False: too many. */
+bool draft_add_inputs(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                      const struct value *joint);
+/* Appends a program whose inputs have been added; reads of `joint` take register joint_register. Its result becomes the
+ * draft's. False: too long. */
+bool draft_add_code(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
+                    const struct value *joint, int joint_register);
 /* Gives registers places among the few there are. False: they do not suffice. */
-bool draft_settle(const struct draft *draft, struct pointwise_params *params);
+bool draft_settle(const struct draft *draft, struct pointwise_builder *builder);
 
 /* `base`'s node, standing for the ONNX nodes of both; NULL: no memory. */
 struct node *joint_node(struct region *region, const struct node *base, const struct node *first,

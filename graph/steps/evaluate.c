@@ -1,6 +1,6 @@
 /* Runs a node or a step at once, on the calling thread: how constants are folded. */
 #include "graph/op.h"
-#include "graph/steps/passes.h"
+#include "graph/steps/step.h"
 
 static void *memory_of(struct value *value)
 {
@@ -10,33 +10,34 @@ static void *memory_of(struct value *value)
     return root && root->data ? (char *)(uintptr_t)root->data + offset : NULL;
 }
 
-static bool is_output(const struct node *node, const struct value *value)
-{
-    for (int i = 0; i < node->output_count; i++)
-        if (node->outputs[i] == value)
-            return true;
-    return false;
-}
-
-/* What a node needs beside its results: values between two steps, and workspace. */
-struct scratch {
-    struct region region;
-    size_t limit;
-    size_t made; /* bytes of results, which are not scratch */
+/* A node, or a step, whose results are wanted. */
+struct evaluating {
+    struct op_context c;
+    const struct evaluation *how;
+    struct step *const *steps;
+    int step_count;
+    struct value **results; /* that take memory: neither empty nor views */
+    int result_count;
+    size_t bytes; /* of these: see struct derivation */
+    bool dims_at_run;
+    struct region scratch;
+    size_t limit; /* on what is allocated from here on */
 };
 
-static enum status scratch_buffer(struct op_context *c, struct scratch *scratch, size_t bytes, void **buffer)
+/* --- running --------------------------------------------------------------------------------------------- */
+
+static enum status scratch_buffer(struct evaluating *e, size_t bytes, void **buffer)
 {
-    if (bytes > scratch->limit)
-        return op_error(c, STATUS_MEMORY_LIMIT, "computing its constant result takes %zu bytes, past the limit of %zu",
-                        bytes, scratch->limit);
-    scratch->limit -= bytes;
-    *buffer = region_buffer(&scratch->region, bytes + ALIGNMENT);
-    return *buffer ? STATUS_OK : op_no_memory(c);
+    if (bytes > e->limit)
+        return op_error(&e->c, STATUS_MEMORY_LIMIT,
+                        "computing its constant result takes %zu bytes, past the limit of %zu", bytes, e->limit);
+    e->limit -= bytes;
+    *buffer = region_buffer(&e->scratch, bytes + ALIGNMENT);
+    return *buffer ? STATUS_OK : op_no_memory(&e->c);
 }
 
-/* Results stay with the graph. */
-static enum status provide_memory(struct op_context *c, struct step *step, struct scratch *scratch)
+/* For values between two steps; the results have their memory. */
+static enum status provide_memory(struct evaluating *e, const struct step *step)
 {
     for (int i = 0; i < step->output_count; i++) {
         struct value *root = step->outputs[i] ? value_root(step->outputs[i], NULL) : NULL;
@@ -44,29 +45,25 @@ static enum status provide_memory(struct op_context *c, struct step *step, struc
             continue;
         void *buffer;
         root->bytes = value_bytes(root);
-        if (!is_output(c->node, root))
-            TRY(scratch_buffer(c, scratch, root->bytes, &buffer));
-        else if (!(buffer = region_buffer(c->graph->region, root->bytes + 1)))
-            return op_no_memory(c);
-        else
-            scratch->made += root->bytes;
+        TRY(scratch_buffer(e, root->bytes, &buffer));
         root->data = buffer;
     }
     return STATUS_OK;
 }
 
-static enum status run_step(struct op_context *c, struct step *step, struct scratch *scratch)
+static enum status run_step(struct evaluating *e, struct step *step)
 {
+    struct region *region = &e->scratch;
     step_finish(step);
-    TRY(select_kernel(step, c->facts, &scratch->region, c->error));
-    const void **inputs = region_array(&scratch->region, (size_t)step->input_count + 1, sizeof *inputs);
-    void **outputs = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *outputs);
-    int64_t **dims = region_array(&scratch->region, (size_t)step->output_count + 1, sizeof *dims);
+    TRY(select_kernel(step, e->how->facts, 0, region, e->c.error));
+    const void **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
+    void **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
+    int64_t **dims = region_array(region, (size_t)step->output_count + 1, sizeof *dims);
     void *workspace, *shared;
-    TRY(scratch_buffer(c, scratch, step->plan.task_bytes, &workspace));
-    TRY(scratch_buffer(c, scratch, step->plan.shared_bytes, &shared));
+    TRY(scratch_buffer(e, step->plan.task_bytes, &workspace));
+    TRY(scratch_buffer(e, step->plan.shared_bytes, &shared));
     if (!inputs || !outputs || !dims)
-        return op_no_memory(c);
+        return op_no_memory(&e->c);
     for (int i = 0; i < step->input_count; i++) {
         inputs[i] = memory_of(step->inputs[i]);
         if (step->inputs[i] && !inputs[i]) /* an empty tensor, which no step makes: any address will do */
@@ -84,26 +81,132 @@ static enum status run_step(struct op_context *c, struct step *step, struct scra
                                .fault = &fault,
                                .output_dims = dims};
     kernel_run_alone(step->kernel, &step->plan, &call);
-    return fault.set ? op_error(c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
+    return fault.set ? op_error(&e->c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
 }
 
-static enum status run_steps(struct op_context *c, struct scratch *scratch)
+static enum status run_steps(struct evaluating *e)
 {
-    struct step_list steps = step_list_in(&scratch->region);
-    TRY(lower_node(c->graph, c->node, c->facts, &steps, c->error));
-    for (int i = 0; i < steps.count; i++) {
-        TRY(provide_memory(c, steps.steps[i], scratch));
-        TRY(run_step(c, steps.steps[i], scratch));
+    for (int i = 0; i < e->step_count; i++) {
+        TRY(provide_memory(e, e->steps[i]));
+        TRY(run_step(e, e->steps[i]));
     }
-    for (int i = 0; i < c->node->output_count; i++) {
-        struct value *output = c->node->outputs[i];
+    return STATUS_OK;
+}
+
+/* --- where results lie ----------------------------------------------------------------------------------- */
+
+static enum status add_result(struct evaluating *e, struct value *value)
+{
+    if (!add_size(align_up(e->bytes, ALIGNMENT), value_bytes(value), &e->bytes))
+        return op_no_memory(&e->c);
+    e->results[e->result_count++] = value;
+    e->dims_at_run = e->dims_at_run || value->dims_at_run;
+    return STATUS_OK;
+}
+
+static void place_results(struct evaluating *e, const void *memory)
+{
+    size_t offset = 0;
+    for (int i = 0; i < e->result_count; i++) {
+        struct value *result = e->results[i];
+        result->bytes = value_bytes(result);
+        offset = align_up(offset, ALIGNMENT);
+        result->data = (const char *)memory + offset;
+        offset += result->bytes;
+    }
+}
+
+static enum status make_results(void *user, void *results, struct error *error)
+{
+    struct evaluating *e = user;
+    (void)error; /* it is e->c.error */
+    place_results(e, results);
+    return run_steps(e);
+}
+
+static enum status evaluate_here(struct evaluating *e, size_t *made)
+{
+    if (e->bytes > e->limit)
+        return op_error(&e->c, STATUS_MEMORY_LIMIT, "its constant result takes %zu bytes, past the limit of %zu",
+                        e->bytes, e->limit);
+    void *memory = region_buffer(e->c.graph->region, e->bytes + 1);
+    if (!memory)
+        return op_no_memory(&e->c);
+    *made += e->bytes;
+    e->limit -= e->bytes;
+    return make_results(e, memory, e->c.error);
+}
+
+/* What the store says of its own failures does not say where. */
+static enum status say_where(struct evaluating *e, enum status status, const struct error *from)
+{
+    return status == STATUS_OK || e->c.error->status != STATUS_OK ? status : op_error(&e->c, status, "%s", from->text);
+}
+
+/* Dimensions that the steps find out are not in the store. */
+static enum status evaluate(struct evaluating *e, const struct step *step, size_t *made)
+{
+    struct result_store *store = e->how->store;
+    const void *results = NULL;
+    if (store && e->result_count > 0 && !e->dims_at_run) {
+        struct error from = {0};
+        struct derivation derivation = {.graph = e->c.graph,
+                                        .node = e->c.node,
+                                        .step = step,
+                                        .facts = e->how->facts,
+                                        .bytes = e->bytes,
+                                        .limit = e->limit,
+                                        .make = make_results,
+                                        .user = e};
+        e->limit -= e->bytes < e->limit ? e->bytes : e->limit;
+        TRY(say_where(e, store->obtain(store, &derivation, &results, made, &from), &from));
+        e->limit = derivation.limit;
+    }
+    if (!results)
+        return evaluate_here(e, made);
+    place_results(e, results);
+    return STATUS_OK;
+}
+
+/* --- nodes ----------------------------------------------------------------------------------------------- */
+
+static bool writes(const struct step *step, const struct value *value)
+{
+    for (int i = 0; i < step->output_count; i++)
+        if (step->outputs[i] && value_root(step->outputs[i], NULL) == value)
+            return true;
+    return false;
+}
+
+/* An output that no step writes is empty, or a view. */
+static enum status find_results(struct evaluating *e)
+{
+    const struct node *node = e->c.node;
+    e->results = region_array(&e->scratch, (size_t)node->output_count + 1, sizeof(struct value *));
+    if (!e->results)
+        return op_no_memory(&e->c);
+    for (int i = 0; i < node->output_count; i++) {
+        struct value *output = node->outputs[i];
+        bool written = false;
+        for (int s = 0; output && s < e->step_count && !written; s++)
+            written = writes(e->steps[s], output);
+        if (written)
+            TRY(add_result(e, output));
+    }
+    return STATUS_OK;
+}
+
+static enum status set_outputs(struct evaluating *e)
+{
+    for (int i = 0; i < e->c.node->output_count; i++) {
+        struct value *output = e->c.node->outputs[i];
         if (!output)
             continue;
         const void *data = memory_of(output);
         if (!data) /* nothing to compute: an empty tensor */
-            data = region_allocate(c->graph->region, ALIGNMENT);
+            data = region_allocate(e->c.graph->region, ALIGNMENT);
         if (!data)
-            return op_no_memory(c);
+            return op_no_memory(&e->c);
         output->alias = NULL;
         output->data = data;
         output->dims_at_run = false;
@@ -112,96 +215,58 @@ static enum status run_steps(struct op_context *c, struct scratch *scratch)
     return STATUS_OK;
 }
 
-enum status evaluate_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
-                          size_t scratch_limit, size_t *made, struct error *error)
+static enum status evaluate_node(struct evaluating *e, size_t *made)
 {
-    struct op_context c = {.graph = graph, .node = node, .error = error, .facts = facts};
-    struct scratch scratch = {.limit = scratch_limit};
-    region_init(&scratch.region, graph->region->allocator);
-    enum status status = run_steps(&c, &scratch);
-    region_free(&scratch.region);
-    *made += scratch.made;
+    struct step_list steps = step_list_in(&e->scratch);
+    TRY(lower_node(e->c.graph, e->c.node, e->how->facts, &steps, e->c.error));
+    e->steps = steps.steps;
+    e->step_count = steps.count;
+    TRY(find_results(e));
+    TRY(evaluate(e, NULL, made));
+    return set_outputs(e);
+}
+
+static enum status evaluate_for_graph(void *user, struct graph *graph, struct node *node, size_t limit, size_t *made,
+                                      struct error *error)
+{
+    const struct evaluation *how = user;
+    struct evaluating e = {
+        .c = {.graph = graph, .node = node, .error = error, .facts = how->facts}, .how = how, .limit = limit};
+    region_init(&e.scratch, graph->region->allocator);
+    enum status status = evaluate_node(&e, made);
+    region_free(&e.scratch);
     return status;
 }
 
-static enum status evaluate_plainly(void *user, struct graph *graph, struct node *node, size_t scratch_limit,
-                                    size_t *made, struct error *error)
+struct evaluator evaluator_of(const struct evaluation *evaluation)
 {
-    return evaluate_node(graph, node, user, scratch_limit, made, error);
-}
-
-struct evaluator plain_evaluator(const struct kernel_facts *facts)
-{
-    return (struct evaluator){evaluate_plainly, (void *)(uintptr_t)facts};
+    return (struct evaluator){evaluate_for_graph, (void *)(uintptr_t)evaluation};
 }
 
 /* --- steps ----------------------------------------------------------------------------------------------- */
 
-static bool reads_constants_only(const struct step *step)
+static enum status evaluate_alone(struct evaluating *e, struct step *step, size_t *made)
 {
-    for (int i = 0; i < step->input_count; i++)
-        if (step->inputs[i] && !value_root(step->inputs[i], NULL)->data)
-            return false;
-    return true;
-}
-
-/* Every output is this step's alone: nothing else writes into the same memory. */
-static bool is_sole_writer(const struct step *step, const int *writers)
-{
+    e->results = region_array(&e->scratch, (size_t)step->output_count + 1, sizeof(struct value *));
+    if (!e->results)
+        return op_no_memory(&e->c);
     for (int i = 0; i < step->output_count; i++)
-        if (step->outputs[i] &&
-            (step->outputs[i]->alias || step->outputs[i]->dims_at_run || writers[step->outputs[i]->id] != 1))
-            return false;
-    return true;
+        if (step->outputs[i])
+            TRY(add_result(e, step->outputs[i]));
+    return evaluate(e, step, made);
 }
 
-static enum status fold_step(struct segment *segment, struct step *step, const struct kernel_facts *facts,
-                             size_t scratch_limit, struct error *error)
+enum status evaluate_step(struct graph *graph, struct step *step, const struct evaluation *evaluation, size_t limit,
+                          size_t *made, struct error *error)
 {
-    struct op_context c = {
-        .graph = segment->graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .facts = facts};
-    struct scratch scratch = {.limit = scratch_limit};
-    region_init(&scratch.region, segment->graph->region->allocator);
-    enum status status = STATUS_OK;
-    for (int i = 0; i < step->output_count && status == STATUS_OK; i++) {
-        struct value *output = step->outputs[i];
-        if (!output)
-            continue;
-        output->bytes = value_bytes(output);
-        output->data = region_buffer(segment->graph->region, output->bytes + 1);
-        segment->constant_bytes += output->bytes;
-        status = output->data ? STATUS_OK : op_no_memory(&c);
-    }
-    if (status == STATUS_OK)
-        status = run_step(&c, step, &scratch);
-    region_free(&scratch.region);
+    struct evaluating e = {
+        .c = {.graph = graph, .node = (struct node *)(uintptr_t)step->node, .error = error, .facts = evaluation->facts},
+        .how = evaluation,
+        .steps = &step,
+        .step_count = 1,
+        .limit = limit};
+    region_init(&e.scratch, graph->region->allocator);
+    enum status status = evaluate_alone(&e, step, made);
+    region_free(&e.scratch);
     return status;
-}
-
-enum status fold_steps(struct segment *segment, const struct step_pass_options *options, struct error *error)
-{
-    struct step_list *steps = &segment->steps;
-    int *writers = region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *writers);
-    if (!writers)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while folding graph '%s'", segment->graph->name);
-    for (int s = 0; s < steps->count; s++)
-        for (int i = 0; i < steps->steps[s]->output_count; i++)
-            if (steps->steps[s]->outputs[i])
-                writers[value_root(steps->steps[s]->outputs[i], NULL)->id]++;
-    int kept = 0;
-    for (int s = 0; s < steps->count; s++) {
-        struct step *step = steps->steps[s];
-        size_t bytes = 0;
-        for (int i = 0; i < step->output_count; i++)
-            bytes += step->outputs[i] && !step->control ? value_bytes(step->outputs[i]) : 0;
-        bool foldable = !step->control && !(step->node->op->flags & OP_RANDOM) && reads_constants_only(step) &&
-                        is_sole_writer(step, writers) && bytes <= options->constant_limit - segment->constant_bytes;
-        if (!foldable) {
-            steps->steps[kept++] = step;
-            continue;
-        }
-        TRY(fold_step(segment, step, options->facts, options->constant_limit - segment->constant_bytes - bytes, error));
-    }
-    steps->count = kept;
-    return STATUS_OK;
 }

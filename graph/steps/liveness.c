@@ -299,7 +299,7 @@ bool segment_live_before(const struct segment *segment, const struct life *lives
             (!step_workspaces(segment->steps.steps[s], threads, &workspaces) || !add_size(total, workspaces, &total)))
             return false;
     }
-    return true;
+    return total <= PTRDIFF_MAX;
 }
 
 static size_t peak_of(const struct segment *segment, const struct life *lives, int threads)

@@ -6,15 +6,15 @@
 
 struct step_pass_options {
     const struct kernel_facts *facts;
-    bool channels_last;    /* images lie so wherever they can, whatever the kernels prefer */
-    size_t constant_limit; /* most bytes that folded constants may take together */
+    struct result_store *store; /* for what is folded; may be NULL: see struct evaluation */
+    bool channels_last;         /* images lie so wherever they can, whatever the kernels prefer */
+    size_t constant_limit;      /* most bytes that folded constants may take together */
 };
 
 /* Runs the steps that read only constants now, and drops them; a node with one run-time input may have such steps too.
  */
 enum status fold_steps(struct segment *segment, const struct step_pass_options *options, struct error *error);
-enum status fuse_pointwise(struct segment *segment, const struct step_pass_options *options, struct error *error);
-enum status fuse_epilogues(struct segment *segment, const struct step_pass_options *options, struct error *error);
+enum status fuse_steps(struct segment *segment, struct error *error);
 enum status absorb_copies(struct segment *segment, const struct step_pass_options *options, struct error *error);
 enum status choose_layouts(struct segment *segment, const struct step_pass_options *options, struct error *error);
 /* Last, when the steps have their plans; `threads` is how many tasks of a step run at once. */

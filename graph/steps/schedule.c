@@ -29,7 +29,7 @@ struct block {
 };
 
 struct schedule {
-    struct progress progress; /* rests at the end of the segment */
+    struct progress progress; /* rests at the end of the stretch */
     size_t *during;           /* by step: bytes alive in the order that was given */
     int *order;               /* of the segment, the best that is known */
     size_t settled;           /* what the peak cannot be brought below */
@@ -156,10 +156,10 @@ static int next_ready(const struct schedule *k, int s)
     return k->block->end;
 }
 
-/* From the end of the segment back to the block. */
+/* From the end of the stretch back to the block. */
 static void enter_block(struct schedule *k, const struct block *block)
 {
-    for (int s = k->progress.segment->steps.count - 1; s >= k->d.first + block->begin; s--)
+    for (int s = k->d.first + k->d.count - 1; s >= k->d.first + block->begin; s--)
         progress_back(&k->progress, s);
     k->block = block;
     k->depth = 0;
@@ -175,7 +175,7 @@ static void enter_block(struct schedule *k, const struct block *block)
 
 static void leave_block(struct schedule *k)
 {
-    for (int s = k->d.first + k->block->begin; s < k->progress.segment->steps.count; s++)
+    for (int s = k->d.first + k->block->begin; s < k->d.first + k->d.count; s++)
         progress_take(&k->progress, s);
 }
 
@@ -289,6 +289,8 @@ static bool delay_steps(struct schedule *k, int count)
     for (int i = count - 1; i >= 0; i--) {
         int middle = i + 1, to;
         progress_back(&k->progress, k->d.first + k->path[i]);
+        if (k->looks <= 0)
+            continue;
         while (middle < count && comes_before(&k->d, k->path[i], k->path[middle]))
             middle++;
         for (to = middle; to < count && !comes_before(&k->d, k->path[i], k->path[to]);)
@@ -304,6 +306,10 @@ static bool advance_steps(struct schedule *k, int count)
     bool changed = false;
     for (int i = 0; i < count; i++) {
         int middle = i, from;
+        if (k->looks <= 0) {
+            progress_take(&k->progress, k->d.first + k->path[i]);
+            continue;
+        }
         while (middle > 0 && comes_before(&k->d, k->path[middle - 1], k->path[i]))
             middle--;
         for (from = middle; from > 0 && !comes_before(&k->d, k->path[from - 1], k->path[i]);)
@@ -463,7 +469,7 @@ static bool allocate_tables(struct schedule *k)
     return k->during && k->order && k->path && k->waiting && k->ready && k->placed && k->sets;
 }
 
-/* Walks through the segment as it stands; returns its peak. */
+/* Walks through the segment as it stands, and back; returns its peak. */
 static size_t measure(struct schedule *k)
 {
     size_t peak = k->settled = k->progress.live;
@@ -475,6 +481,8 @@ static size_t measure(struct schedule *k)
             k->settled = k->during[s];
         progress_take(&k->progress, s);
     }
+    for (int s = k->progress.segment->steps.count - 1; s >= 0; s--)
+        progress_back(&k->progress, s);
     return peak;
 }
 
@@ -507,6 +515,8 @@ static bool lower_peak(struct schedule *k, struct step_list *steps)
     size_t peak = measure(k);
     for (int first = 0, count; first < steps->count; first += count ? count : 1) {
         count = stretch_from(steps, first);
+        for (int s = first; s < first + (count ? count : 1); s++)
+            progress_take(&k->progress, s);
         if (count == 0)
             continue;
         if (!find_dependencies(&k->progress, first, count, &k->d) || !find_blocks(k))

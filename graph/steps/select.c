@@ -1,7 +1,7 @@
 /* The kernel of a step: chosen once, when passes have settled its parameters. */
 #include "graph/steps/step.h"
 
-static uint32_t constant_inputs(const struct step *step)
+uint32_t step_constant_inputs(const struct step *step)
 {
     uint32_t constant = 0;
     for (int i = 0; i < step->input_count && i < 32; i++)
@@ -10,13 +10,13 @@ static uint32_t constant_inputs(const struct step *step)
     return constant;
 }
 
-enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
-                          struct error *error)
+enum status select_kernel(struct step *step, const struct kernel_facts *facts, uint32_t constant_inputs,
+                          struct region *region, struct error *error)
 {
     if (step->control)
         return STATUS_OK;
     struct kernel_facts known = *facts;
-    known.constant_inputs = constant_inputs(step);
+    known.constant_inputs = constant_inputs;
     step->kernel = kernel_select(step->family, step->params, &known);
     if (!step->kernel)
         return error_set(error, STATUS_UNSUPPORTED, "node '%s' (%s): no %s kernel handles this problem",

@@ -67,24 +67,21 @@ struct step *step_list_append(struct step_list *list, const struct step *step)
     return copy;
 }
 
-const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs)
+#define EPILOGUE_OF(name)                            \
+    case FAMILY_##name: {                            \
+        struct name##_params *params = step->params; \
+        *epilogue = name##_epilogue(params);         \
+        return &params->epilogue;                    \
+    }
+
+const struct pointwise_params **step_epilogue(const struct step *step, struct epilogue *epilogue)
 {
     switch (step->family) {
-    case FAMILY_conv:
-        *own_inputs = CONV_INPUTS;
-        return &((struct conv_params *)step->params)->epilogue;
-    case FAMILY_matmul:
-        *own_inputs = MATMUL_INPUTS;
-        return &((struct matmul_params *)step->params)->epilogue;
-    case FAMILY_pool:
-        *own_inputs = POOL_INPUTS;
-        return &((struct pool_params *)step->params)->epilogue;
-    case FAMILY_reduce:
-        *own_inputs = REDUCE_INPUTS;
-        return &((struct reduce_params *)step->params)->epilogue;
-    case FAMILY_normalize:
-        *own_inputs = NORMALIZE_INPUTS;
-        return &((struct normalize_params *)step->params)->epilogue;
+        EPILOGUE_OF(conv)
+        EPILOGUE_OF(matmul)
+        EPILOGUE_OF(pool)
+        EPILOGUE_OF(reduce)
+        EPILOGUE_OF(normalize)
     default:
         return NULL;
     }
@@ -108,14 +105,12 @@ struct step *step_copy(const struct step *step, struct region *region)
     if (!params)
         return NULL;
     copy->params = memcpy(params, step->params, step->params_bytes);
-    int own;
-    const struct pointwise_params **epilogue = step_epilogue(copy, &own);
+    struct epilogue space;
+    const struct pointwise_params **epilogue = step_epilogue(copy, &space);
     if (epilogue && *epilogue) {
-        struct pointwise_params *program = region_allocate(region, sizeof *program);
-        if (!program)
+        *epilogue = copy_bytes(region, *epilogue, pointwise_bytes(*epilogue));
+        if (!*epilogue)
             return NULL;
-        *program = **epilogue;
-        *epilogue = program;
     }
     return copy;
 }
@@ -132,18 +127,6 @@ static bool lies_as_output(const struct pointwise_params *program, int i)
         if (program->dims[k] != 1 && in->strides[k] != out->strides[k])
             return false;
     return true;
-}
-
-/* The program of a step; input *first of it is input *step_input of the step, and so on. NULL: it has none. */
-static struct pointwise_params *program_of(struct step *step, int *first, int *step_input)
-{
-    *first = *step_input = 0;
-    if (step->family == FAMILY_pointwise)
-        return step->params;
-    const struct pointwise_params **epilogue = step_epilogue(step, step_input);
-    *first = 1;
-    /* An epilogue is of the region, and its step's alone. */
-    return epilogue ? (struct pointwise_params *)(uintptr_t)*epilogue : NULL;
 }
 
 size_t step_bytes_written(const struct step *step, int output)
@@ -163,19 +146,19 @@ size_t step_bytes_written(const struct step *step, int output)
 
 void step_mark_in_place(struct step *step)
 {
-    int first = 0, step_input = 0;
-    const struct pointwise_params *program = !step->control ? program_of(step, &first, &step_input) : NULL;
-    for (int i = first; program && i < program->input_count && program->output_count == 1; i++)
-        if (lies_as_output(program, i))
-            step->in_place |= 1u << (step_input + i - first);
+    struct epilogue epilogue = {.program = step->params};
+    bool has_program =
+        is_family(step, FAMILY_pointwise) || (!step->control && step_epilogue(step, &epilogue) && epilogue.program);
+    int first = is_family(step, FAMILY_pointwise) ? 0 : 1; /* input 0 of an epilogue is no operand of the step */
+    for (int i = first; has_program && i < epilogue.program->input_count && epilogue.program->output_count == 1; i++)
+        if (lies_as_output(epilogue.program, i))
+            step->in_place |= 1u << (epilogue.own_inputs + i - first);
 }
 
 void step_finish(struct step *step)
 {
-    int first = 0, step_input = 0;
-    struct pointwise_params *program = !step->control ? program_of(step, &first, &step_input) : NULL;
-    if (program)
-        pointwise_merge_axes(program);
+    if (is_family(step, FAMILY_pointwise))
+        pointwise_merge_axes(step->params);
     if (is_family(step, FAMILY_copy))
         copy_merge_axes(step->params);
 }

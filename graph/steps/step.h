@@ -6,7 +6,7 @@
 #include "graph/control.h"
 #include "graph/op.h"
 #include "graph/resolve.h"
-#include "kernels/pointwise.h"
+#include "kernels/epilogue.h"
 
 struct step {
     enum kernel_family family;
@@ -23,6 +23,7 @@ struct step {
     /* Chosen once, when passes have settled the parameters (select.c); NULL and zero before. */
     const struct kernel *kernel;
     struct kernel_plan plan;
+    const void **packed; /* by pack of the plan; the program's */
 };
 
 /* All that is written to a value, by one step or several, is written before any step reads of it. */
@@ -66,8 +67,8 @@ void step_list_compact(struct step_list *list);
  * shared. It has no plan. NULL: no memory. */
 struct step *step_copy(const struct step *step, struct region *region);
 
-/* Where the step's family keeps its epilogue, and how many inputs come before the epilogue's; NULL: it takes none. */
-const struct pointwise_params **step_epilogue(const struct step *step, int *own_inputs);
+/* Where the step's family keeps its epilogue, and what there is to know of it; NULL: it takes none. */
+const struct pointwise_params **step_epilogue(const struct step *step, struct epilogue *epilogue);
 
 /* Bytes of an output, of known size, that the step writes: of a copy the box, of any other step all of it. */
 size_t step_bytes_written(const struct step *step, int output);
@@ -75,24 +76,52 @@ size_t step_bytes_written(const struct step *step, int output);
 /* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
 void step_mark_in_place(struct step *step);
 
-/* The last thing done to a step before its kernel is chosen. Passes see pointwise programs over the dimensions of their
- * output; kernels get them, and copies, with as few axes as can be. */
+/* The last thing done to a step before its kernel is chosen: pointwise and copy kernels get as few axes as can be. */
 void step_finish(struct step *step);
 
-/* Appends the steps of one node; converts f16 and bf16 around operators that compute in f32 (OP_HALF_AS_F32). */
+/* Appends the steps of one node; of one that computes half precision as f32, those of its expansion. */
 enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
                        struct step_list *steps, struct error *error);
 
-/* Chooses the kernel of a finished step and makes its plan, in `region`. Knows from the operands which are constant. */
-enum status select_kernel(struct step *step, const struct kernel_facts *facts, struct region *region,
-                          struct error *error);
+/* Bit i: input i is a constant. */
+uint32_t step_constant_inputs(const struct step *step);
+/* Chooses the kernel of a finished step and makes its plan, in `region`. constant_inputs: those that it may pack. */
+enum status select_kernel(struct step *step, const struct kernel_facts *facts, uint32_t constant_inputs,
+                          struct region *region, struct error *error);
 
-/* Computes the outputs of a node whose inputs are all constants, and makes them constants. Refuses what takes more than
- * scratch_limit bytes on the way. Adds what the outputs take of the graph's region to *made: one that is a view of an
- * input takes nothing. */
-enum status evaluate_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
-                          size_t scratch_limit, size_t *made, struct error *error);
-/* The evaluator that does just this. The facts must outlive it. */
-struct evaluator plain_evaluator(const struct kernel_facts *facts);
+/* --- constants ------------------------------------------------------------------------------------------- */
+
+/* What is to be computed: all that a node makes, or one step of it. */
+struct derivation {
+    const struct graph *graph;
+    const struct node *node;
+    const struct step *step; /* NULL: the node */
+    const struct kernel_facts *facts;
+    size_t bytes; /* of the results, one after the other, each at a multiple of ALIGNMENT */
+    size_t limit; /* that they may take */
+    enum status (*make)(void *user, void *results, struct error *error);
+    void *user;
+};
+
+/* Keeps the results of derivations for all who compute the same. */
+struct result_store {
+    /* Finds the results, or makes them. *results NULL: these are not kept, and nothing was done. Adds to *made what
+     * they take that was not there for the asker before. Results outlive the asker's graph. */
+    enum status (*obtain)(struct result_store *store, const struct derivation *derivation, const void **results,
+                          size_t *made, struct error *error);
+};
+
+/* How constants are computed. */
+struct evaluation {
+    const struct kernel_facts *facts;
+    struct result_store *store; /* NULL: results lie in the region of their graph, all of them */
+};
+
+/* See struct evaluator; the evaluation is its `user`, which must outlive it. */
+struct evaluator evaluator_of(const struct evaluation *evaluation);
+/* Computes a step whose inputs are all constants, and makes constants of its outputs, into which nothing else writes.
+ * The limit and *made as in struct evaluator. */
+enum status evaluate_step(struct graph *graph, struct step *step, const struct evaluation *evaluation, size_t limit,
+                          size_t *made, struct error *error);
 
 #endif

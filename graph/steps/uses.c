@@ -1,7 +1,5 @@
 #include "graph/steps/uses.h"
 
-#include <string.h>
-
 static void count_step(struct uses *uses, const struct step *step, int index)
 {
     for (int i = 0; i < step->input_count; i++)
@@ -16,32 +14,24 @@ static void count_step(struct uses *uses, const struct step *step, int index)
     }
 }
 
-/* Empty tables for so many values; those that grow get room for some more. */
-static bool clear(struct uses *uses, struct region *region, size_t values)
+static bool allocate_tables(struct uses *uses, struct region *region, int value_count)
 {
-    if (values > uses->capacity) {
-        uses->capacity = uses->capacity ? 2 * values : values;
-        uses->outside = region_array(region, uses->capacity, sizeof *uses->outside);
-        uses->reads = region_array(region, uses->capacity, sizeof *uses->reads);
-        uses->writes = region_array(region, uses->capacity, sizeof *uses->writes);
-        uses->maker = region_array(region, uses->capacity, sizeof *uses->maker);
-    }
-    if (!uses->outside || !uses->reads || !uses->writes || !uses->maker)
-        return false;
-    memset(uses->outside, 0, values * sizeof *uses->outside);
-    memset(uses->reads, 0, values * sizeof *uses->reads);
-    memset(uses->writes, 0, values * sizeof *uses->writes);
-    for (size_t i = 0; i < values; i++)
+    size_t values = (size_t)value_count + 1;
+    *uses = (struct uses){.value_count = value_count,
+                          .outside = region_array(region, values, sizeof *uses->outside),
+                          .reads = region_array(region, values, sizeof *uses->reads),
+                          .writes = region_array(region, values, sizeof *uses->writes),
+                          .maker = region_array(region, values, sizeof *uses->maker)};
+    for (int i = 0; uses->maker && i < value_count; i++)
         uses->maker[i] = -1;
-    return true;
+    return uses->outside && uses->reads && uses->writes && uses->maker;
 }
 
-bool uses_count(const struct segment *segment, struct uses *uses)
+bool uses_count(const struct segment *segment, struct region *region, struct uses *uses)
 {
     const struct graph *graph = segment->graph;
-    if (!clear(uses, segment->steps.region, (size_t)graph->value_count + 1))
+    if (!allocate_tables(uses, region, graph->value_count))
         return false;
-    uses->value_count = graph->value_count;
     for (int s = 0; s < segment->steps.count; s++)
         if (segment->steps.steps[s])
             count_step(uses, segment->steps.steps[s], s);
@@ -58,6 +48,42 @@ bool uses_count(const struct segment *segment, struct uses *uses)
         uses->outside[segment->needed->id]++;
     for (int i = 0; i < graph->value_count; i++)
         uses->reads[i] += uses->outside[i];
+    return true;
+}
+
+/* Where it is not the last of the root's list already. */
+static void append_entry(struct root_steps *found, struct value *operand, int step)
+{
+    struct root_list *list = &found->lists[value_root(operand, NULL)->id];
+    if (list->last >= 0 && found->entries[list->last].step == step)
+        return;
+    int entry = found->entry_count++;
+    found->entries[entry] = (struct root_entry){.step = step, .next = -1};
+    *(list->last >= 0 ? &found->entries[list->last].next : &list->first) = entry;
+    list->last = entry;
+}
+
+bool root_steps_find(const struct segment *segment, struct region *region, struct root_steps *found)
+{
+    const struct step_list *steps = &segment->steps;
+    size_t values = (size_t)segment->graph->value_count + 1, operands = 0;
+    for (int s = 0; s < steps->count; s++)
+        if (steps->steps[s])
+            operands += (size_t)steps->steps[s]->input_count + (size_t)steps->steps[s]->output_count;
+    *found = (struct root_steps){.lists = region_array(region, values, sizeof *found->lists),
+                                 .entries = region_array(region, operands + 1, sizeof *found->entries)};
+    if (!found->lists || !found->entries)
+        return false;
+    for (size_t i = 0; i < values; i++)
+        found->lists[i] = (struct root_list){.first = -1, .last = -1};
+    for (int s = 0; s < steps->count; s++) {
+        const struct step *step = steps->steps[s];
+        for (int i = 0; step && i < step->input_count + step->output_count; i++) {
+            struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
+            if (operand)
+                append_entry(found, operand, s);
+        }
+    }
     return true;
 }
 

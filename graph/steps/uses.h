@@ -10,11 +10,24 @@ struct uses {
     int *reads;      /* by value id: operands of steps, views, and everything that outlives the segment */
     int *writes;     /* by id of a root: outputs of steps that lie in it */
     int *maker;      /* by id of a root: index of the last step that writes it, -1: none */
-    size_t capacity; /* of the four */
 };
 
-/* False: no memory. Entries of the list may be NULL. Counted again in the room that `uses` has: zero at first. */
-bool uses_count(const struct segment *segment, struct uses *uses);
+/* In tables of `region`. False: no memory. Entries of the list may be NULL. */
+bool uses_count(const struct segment *segment, struct region *region, struct uses *uses);
+
+/* The steps that read or write each root, or a part of it: lists of entries, each list in the order of the steps. */
+struct root_steps {
+    struct root_list {
+        int first, last; /* entries; -1: there is none */
+    } * lists;           /* by id of a root */
+    struct root_entry {
+        int step, next; /* next: an entry, -1: none */
+    } * entries;
+    int entry_count;
+};
+
+/* False: no memory. Entries of the step list may be NULL. */
+bool root_steps_find(const struct segment *segment, struct region *region, struct root_steps *found);
 
 /* Operands of a step that read the value itself. */
 static inline int operands_of(const struct step *step, const struct value *value)

@@ -197,12 +197,12 @@ static bool walk_copy(struct copy_params *p, int operand, struct walk *walk)
 /* The walk of an operand (output 0: -1; other outputs have none); false where the family fixes how it lies. */
 static bool walk_of(struct step *step, int operand, struct walk *walk)
 {
-    int own;
-    const struct pointwise_params **epilogue = step_epilogue(step, &own);
+    struct epilogue epilogue;
     *walk = (struct walk){.count = 0};
-    if (epilogue && *epilogue && (operand < 0 || operand >= own)) {
-        struct pointwise_params *program = (struct pointwise_params *)(uintptr_t)*epilogue;
-        add_program(walk, program, operand < 0 ? program->input_count : operand - own + 1);
+    if (step_epilogue(step, &epilogue) && epilogue.program && (operand < 0 || operand >= epilogue.own_inputs)) {
+        /* An epilogue is of the region, and its step's alone. */
+        struct pointwise_params *program = (struct pointwise_params *)(uintptr_t)epilogue.program;
+        add_program(walk, program, operand < 0 ? program->input_count : operand - epilogue.own_inputs + 1);
         return true;
     }
     switch (step->family) {
@@ -360,7 +360,7 @@ struct value *strided_view(struct graph *graph, struct value *target, int64_t el
 /* Operand i of `step`, which is a copy of ours already or becomes one. */
 static struct step *redirect(struct step *step, int i, struct graph *graph, const struct value *moved,
                              struct value *target, const struct relocation *relocation,
-                             const struct kernel_facts *facts)
+                             const struct kernel_facts *facts, struct region *region)
 {
     struct value *operand = i < step->input_count ? step->inputs[i] : step->outputs[i - step->input_count];
     size_t offset, each = dtype_bits(moved->dtype) / 8;
@@ -370,7 +370,7 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
         return NULL;
     int64_t base = (int64_t)(offset / each) + step_walk_start(step, i);
     int64_t start = relocated_offset(relocation, base);
-    step = step_relocated(step, i, relocation, base, facts, graph->region);
+    step = step_relocated(step, i, relocation, base, facts, region);
     bool whole = operand == target && start == 0;
     struct value *view = !step ? NULL : whole ? target : strided_view(graph, target, start, operand);
     if (!view)
@@ -383,9 +383,10 @@ static struct step *redirect(struct step *step, int i, struct graph *graph, cons
 }
 
 struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
-                             const struct relocation *relocation, const struct kernel_facts *facts)
+                             const struct relocation *relocation, const struct kernel_facts *facts,
+                             struct region *region)
 {
     for (int i = 0; step && i < step->input_count + step->output_count; i++)
-        step = redirect(step, i, graph, moved, target, relocation, facts);
+        step = redirect(step, i, graph, moved, target, relocation, facts, region);
     return step;
 }

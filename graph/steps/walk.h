@@ -36,9 +36,10 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
  * has type and dimensions of `like`. NULL: no memory. */
 struct value *strided_view(struct graph *graph, struct value *target, int64_t element, const struct value *like);
 
-/* The step with every operand that lies in `moved` walked as relocated, in `target`, which may be the same value in
- * another order. The step itself where it touches nothing of it; NULL: it cannot, or no memory. */
+/* The step, in a copy in `region`, with every operand that lies in `moved` walked as relocated, in `target`, which may
+ * be the same value in another order. The step itself where it touches nothing of it; NULL: it cannot, or no memory. */
 struct step *step_redirected(struct step *step, struct graph *graph, const struct value *moved, struct value *target,
-                             const struct relocation *relocation, const struct kernel_facts *facts);
+                             const struct relocation *relocation, const struct kernel_facts *facts,
+                             struct region *region);
 
 #endif

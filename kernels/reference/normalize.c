@@ -9,7 +9,8 @@
 
 static size_t normalize_workspace(const void *params)
 {
-    return epilogue_workspace(((const struct normalize_params *)params)->epilogue);
+    struct epilogue epilogue = normalize_epilogue(params);
+    return epilogue_workspace(&epilogue);
 }
 
 static int normalize_tasks(const void *params)

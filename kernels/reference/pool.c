@@ -68,7 +68,8 @@ static struct line line_at(const struct pool_params *p, int64_t index)
 
 static size_t pool_workspace(const void *params)
 {
-    return epilogue_workspace(((const struct pool_params *)params)->epilogue);
+    struct epilogue epilogue = pool_epilogue(params);
+    return epilogue_workspace(&epilogue);
 }
 
 static int pool_tasks(const void *params)

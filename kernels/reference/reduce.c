@@ -18,7 +18,8 @@ static bool folds_across(const struct reduce_params *p)
 
 static size_t reduce_workspace(const void *params)
 {
-    return epilogue_workspace(((const struct reduce_params *)params)->epilogue);
+    struct epilogue epilogue = reduce_epilogue(params);
+    return epilogue_workspace(&epilogue);
 }
 
 static int reduce_tasks(const void *params)

@@ -72,7 +72,7 @@ static enum status copy_to_output(struct placing *p, int index, struct value *ou
                                  .element_bytes = 1};
     if (params.dims[0] > 0) {
         TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, 0));
-        TRY(select_kernel(steps->steps[steps->count - 1], facts, graph->region, p->error));
+        TRY(select_kernel(steps->steps[steps->count - 1], facts, 0, graph->region, p->error));
     }
     graph->outputs[index] = copy;
     bind(p, index, copy, copy);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static struct program *program_allocate(const struct program_options *options)
+static struct program *program_allocate(const struct program_options *options, struct program *parent)
 {
     struct program *program = allocate(options->allocator, sizeof *program, ALIGNMENT);
     if (!program)
@@ -13,7 +13,11 @@ static struct program *program_allocate(const struct program_options *options)
     memset(program, 0, sizeof *program);
     atomic_init(&program->references, 1);
     region_init(&program->region, options->allocator);
+    derived_init_within(&program->derived, parent ? &parent->derived : options->derived, &program->region);
     program->id = options->id;
+    program->parent = parent;
+    if (parent)
+        program_retain(parent);
     return program;
 }
 
@@ -23,7 +27,7 @@ size_t program_table_bytes(const struct program *program)
 }
 
 enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct error *error)
+                             struct weight_account *account, struct error *error)
 {
     void *copy = region_buffer(&program->region, key_bytes);
     if (!copy)
@@ -33,6 +37,7 @@ enum status program_register(struct program *program, const void *key, size_t ke
     program->totals = totals;
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
     atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
+    weight_holder_join(&program->derived.holder, account);
     return STATUS_OK;
 }
 
@@ -55,6 +60,7 @@ void program_release(struct program *program)
         struct program *parent = program->parent;
         const struct allocator *allocator = program->region.allocator;
         unregister(program);
+        weight_holder_free(&program->derived.holder);
         region_free(&program->region);
         release(allocator, program, sizeof *program);
         program = parent;
@@ -113,20 +119,88 @@ static enum status find_awaited(struct program *program, struct error *error)
     return STATUS_OK;
 }
 
+/* Lets go of constants that only others were derived from. */
+static enum status drop_unread(struct program *program, struct error *error)
+{
+    const struct segment *segment = &program->segment;
+    struct derived *derived = &program->derived;
+    unsigned char *marks = derived_marks(derived, &program->region);
+    if (!marks)
+        return no_memory(segment->graph, error);
+    for (int s = 0; s < segment->steps.count; s++) {
+        const struct step *step = segment->steps.steps[s];
+        for (int i = 0; i < step->input_count; i++)
+            derived_mark(derived, marks, step->inputs[i]);
+        for (int i = 0; i < step->plan.pack_count; i++)
+            derived_mark_pack(derived, marks, step->packed[i]);
+    }
+    for (int r = 0; r < segment->rest_count; r++)
+        for (int i = 0; i < segment->rest[r]->input_count; i++)
+            derived_mark(derived, marks, segment->rest[r]->inputs[i]);
+    for (int i = 0; i < segment->graph->output_count; i++)
+        derived_mark(derived, marks, segment->graph->outputs[i]);
+    derived_mark(derived, marks, segment->needed);
+    derived_keep_marked(derived, marks, segment->graph);
+    return STATUS_OK;
+}
+
+/* Makes what the kernels read in the place of constant inputs; those are of no further use to their steps. */
+static enum status pack_step(struct program *program, struct step *step, size_t limit, struct error *error)
+{
+    const struct kernel_plan *plan = &step->plan;
+    struct segment *segment = &program->segment;
+    if (plan->pack_count == 0)
+        return STATUS_OK;
+    step->packed = region_array(&program->region, (size_t)plan->pack_count, sizeof *step->packed);
+    if (!step->packed)
+        return no_memory(segment->graph, error);
+    for (int i = 0; i < plan->pack_count; i++) {
+        size_t used = segment->constant_bytes + program->derived.holder.bytes;
+        TRY(derived_pack(&program->derived, step, i, limit > used ? limit - used : 0, &program->region,
+                         &segment->constant_bytes, &step->packed[i], error));
+    }
+    for (int i = 0; i < plan->pack_count; i++)
+        step->inputs[plan->packs[i].input] = NULL;
+    return STATUS_OK;
+}
+
+static enum status pack_steps(struct program *program, size_t limit, struct error *error)
+{
+    for (int s = 0; s < program->segment.steps.count; s++)
+        TRY(pack_step(program, program->segment.steps.steps[s], limit, error));
+    return STATUS_OK;
+}
+
+static enum status specialise_graph(struct program *program, const struct program_options *options, struct graph *graph,
+                                    struct error *error)
+{
+    struct specialise_options chosen = options->specialise;
+    const struct program *parent = program->parent;
+    size_t before = program->derived.holder.bytes;
+    chosen.derived = &program->derived;
+    TRY(specialise(graph, &chosen, &program->segment, error));
+    program->segment.constant_bytes -= program->derived.holder.bytes - before;
+    size_t limit = SIZE_MAX;
+    if (!add_size(chosen.constant_limit, before, &limit))
+        limit = SIZE_MAX;
+    TRY(pack_steps(program, limit, error));
+    program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
+    return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
+}
+
 static enum status build(struct program *program, const struct program_options *options, struct graph *graph,
                          struct error *error)
 {
-    TRY(specialise(graph, &options->specialise, &program->segment, error));
-    program->constant_bytes = program->segment.constant_bytes + (program->parent ? program->parent->constant_bytes : 0);
+    TRY(specialise_graph(program, options, graph, error));
     TRY(find_awaited(program, error));
     TRY(place_values(program, options, error));
-    size_t total;
-    if (!add_size(options->weight_bytes, program->constant_bytes, &total) ||
+    size_t total, packed = program->derived.holder.bytes;
+    if (!add_size(options->weight_bytes, program->constant_bytes, &total) || !add_size(total, packed, &total) ||
         !add_size(total, program->arena_bytes, &total) || total > options->memory_limit)
         return error_set(error, STATUS_MEMORY_LIMIT,
-                         "these input shapes need %zu bytes (weights %zu, constants %zu, arena %zu), past the limit of "
-                         "%zu",
-                         total, options->weight_bytes, program->constant_bytes, program->arena_bytes,
+                         "these input shapes need %zu bytes (weights %zu, constants %zu, packed %zu, arena %zu), past "
+                         "the limit of %zu",
+                         total, options->weight_bytes, program->constant_bytes, packed, program->arena_bytes,
                          options->memory_limit);
     return STATUS_OK;
 }
@@ -144,7 +218,7 @@ enum status program_create(const struct program_options *options, const struct g
                            const struct known_input *inputs, struct program **result, struct error *error)
 {
     *result = NULL;
-    struct program *program = program_allocate(options);
+    struct program *program = program_allocate(options, NULL);
     struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
     if (!own) {
         program_release(program);
@@ -196,12 +270,8 @@ enum status program_continue(const struct program_options *options, struct progr
                              const struct known_input *awaited, struct program **result, struct error *error)
 {
     *result = NULL;
-    struct program *program = program_allocate(options);
+    struct program *program = program_allocate(options, parent);
     struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
-    if (program) {
-        program_retain(parent);
-        program->parent = parent;
-    }
     if (!own || !learn(program, own, content, awaited)) {
         program_release(program);
         return no_memory(parent->segment.graph, error);

@@ -27,7 +27,6 @@ struct operand {
 struct program_step {
     const struct step *step;
     const struct operand *operands; /* inputs, then outputs */
-    const void *const *packed;      /* by pack of the step's plan */
     size_t workspace_offset; /* in the arena: what the step shares, then a part for each task that runs at once */
 };
 
@@ -59,6 +58,7 @@ struct program {
     uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
     struct program *parent;        /* a continuation's; retained */
     struct segment segment;
+    struct derived derived; /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
     const void **constants;
@@ -66,9 +66,10 @@ struct program {
     struct output_binding *outputs;
     int output_count;
     struct arena_plan plan;
-    size_t arena_bytes, lower_bound_bytes, workspace_bytes, constant_bytes; /* constants: the parent's too */
-    bool arena_is_least; /* proven: no plan in this order of steps is lower */
-    int slot_count;      /* including the parent's */
+    size_t arena_bytes, lower_bound_bytes, workspace_bytes;
+    size_t constant_bytes; /* beside those in the store; the parent's too */
+    bool arena_is_least;   /* proven: no plan in this order of steps is lower */
+    int slot_count;        /* including the parent's */
 
     /* Places of values by id (SPACE_NONE: not placed yet); of roots, see value_root. */
     struct operand *places;
@@ -84,8 +85,9 @@ struct program {
 struct program_options {
     const struct allocator *allocator;
     struct specialise_options specialise;
-    size_t memory_limit; /* of weights + constants + arena; SIZE_MAX: none */
-    size_t weight_bytes;
+    const struct derived *derived; /* the session's */
+    size_t memory_limit;           /* of weights + constants + packed + arena; SIZE_MAX: none */
+    size_t weight_bytes;           /* and constants of the session, but for those in the store */
     uint64_t id;
 };
 
@@ -104,14 +106,14 @@ enum status program_create(const struct program_options *options, const struct g
 enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
                              const struct known_input *awaited, struct program **program, struct error *error);
 
-/* Gives a program its key, a copy, and adds it to the totals until it is freed. */
+/* Gives a program its key, a copy, and adds it to the totals and the account until it is freed. */
 enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct error *error);
+                             struct weight_account *account, struct error *error);
 
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
 
-/* All it holds but its constants, without its parent. */
+/* All that it alone holds, but for its constants. */
 size_t program_table_bytes(const struct program *program);
 /* Of the step that has the most, inputs and outputs. */
 int program_most_operands(const struct program *program);

@@ -12,10 +12,19 @@ static enum status no_memory(const struct graph *graph, struct error *error)
 
 /* --- nodes ----------------------------------------------------------------------------------------------- */
 
-static struct resolve_options resolve_options(const struct specialise_options *options)
+static struct evaluation evaluation_of(const struct specialise_options *options)
 {
-    return (struct resolve_options){options->evaluator.evaluate ? options->evaluator : plain_evaluator(&options->facts),
-                                    options->constant_limit};
+    return (struct evaluation){&options->facts, options->derived ? &options->derived->store : NULL};
+}
+
+/* Resolves what is kept already. */
+static enum status resolve_again(struct resolution *result, const struct resolve_options *options, struct error *error)
+{
+    struct node **nodes = result->kept;
+    int count = result->kept_count;
+    result->kept = NULL;
+    result->kept_count = result->kept_capacity = 0;
+    return resolve(result, options, nodes, count, error);
 }
 
 /* Runs the passes over the kept nodes. What they put in may be composite or constant: it is resolved as any node is. */
@@ -26,8 +35,10 @@ static enum status run_shaped_passes(struct resolution *result, const struct spe
     const unsigned char *live = resolution_needs(result);
     if (!live)
         return no_memory(graph, error);
+    struct evaluation evaluation = evaluation_of(options);
+    struct resolve_options given = {.evaluator = evaluator_of(&evaluation), .constant_limit = options->constant_limit};
     struct pass_context context = {
-        .resolve = resolve_options(options),
+        .resolve = given,
         .memory_saving = options->memory_saving,
         .observer = options->observer,
         .shaped = true,
@@ -43,36 +54,46 @@ static enum status run_shaped_passes(struct resolution *result, const struct spe
     result->kept_capacity = graph->node_capacity;
     if (!context.changed)
         return STATUS_OK;
-    result->kept = NULL;
-    result->kept_count = result->kept_capacity = 0;
-    struct resolve_options again = resolve_options(options);
-    TRY(resolve(result, &again, graph->nodes, graph->node_count, error));
+    TRY(resolve_again(result, &given, error));
     return resolution_drop_dead(result, error);
+}
+
+static bool any_needs_f32(const struct resolution *result)
+{
+    for (int i = 0; i < result->kept_count; i++)
+        if (op_needs_f32(result->kept[i]))
+            return true;
+    return false;
 }
 
 static enum status resolve_nodes(struct resolution *result, const struct specialise_options *options,
                                  struct error *error)
 {
-    struct resolve_options given = resolve_options(options);
+    struct evaluation evaluation = evaluation_of(options);
+    struct resolve_options given = {.evaluator = evaluator_of(&evaluation), .constant_limit = options->constant_limit};
     TRY(resolve(result, &given, result->graph->nodes, result->graph->node_count, error));
     TRY(resolution_drop_dead(result, error));
-    return options->fuse && result->kept_count > 0 ? run_shaped_passes(result, options, error) : STATUS_OK;
+    if (options->fuse && result->kept_count > 0)
+        TRY(run_shaped_passes(result, options, error));
+    given.half_as_f32 = true;
+    return any_needs_f32(result) ? resolve_again(result, &given, error) : STATUS_OK;
 }
 
 /* --- steps ----------------------------------------------------------------------------------------------- */
 
 static enum status make_steps(struct segment *segment, const struct specialise_options *options, struct error *error)
 {
-    struct step_pass_options pass = {
-        .facts = &options->facts, .channels_last = options->channels_last, .constant_limit = options->constant_limit};
+    struct step_pass_options pass = {.facts = &options->facts,
+                                     .store = evaluation_of(options).store,
+                                     .channels_last = options->channels_last,
+                                     .constant_limit = options->constant_limit};
     for (int i = 0; i < segment->kept_count; i++) {
         TRY(check_results(segment->kept[i], options->constant_limit, error));
         TRY(lower_node(segment->graph, segment->kept[i], &options->facts, &segment->steps, error));
     }
     if (options->fuse) {
         TRY(fold_steps(segment, &pass, error));
-        TRY(fuse_pointwise(segment, &pass, error));
-        TRY(fuse_epilogues(segment, &pass, error));
+        TRY(fuse_steps(segment, error));
         TRY(absorb_copies(segment, &pass, error));
         TRY(choose_layouts(segment, &pass, error));
     }
@@ -106,7 +127,8 @@ static enum status keep_steps(struct segment *segment, struct error *error)
 static enum status select_kernels(struct segment *segment, const struct kernel_facts *facts, struct error *error)
 {
     for (int i = 0; i < segment->steps.count; i++)
-        TRY(select_kernel(segment->steps.steps[i], facts, segment->graph->region, error));
+        TRY(select_kernel(segment->steps.steps[i], facts, step_constant_inputs(segment->steps.steps[i]),
+                          segment->graph->region, error));
     return STATUS_OK;
 }
 
@@ -142,15 +164,22 @@ static enum status measure_peak(const struct graph *graph, struct specialise_opt
 {
     struct region scratch;
     struct segment segment;
+    struct derived derived; /* counted anew, as what is made here is not there yet for the program that stays */
     options.memory_saving = memory_saving;
     options.observer = NULL;
     region_init(&scratch, graph->region->allocator);
+    if (options.derived) {
+        derived_init_within(&derived, options.derived, &scratch);
+        options.derived = &derived;
+    }
     struct graph *copy = graph_clone(graph, &scratch);
     enum status status =
         copy ? specialise_as_told(copy, &options, &segment, error)
              : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'", graph->name);
     if (status == STATUS_OK)
         *peak = segment_peak(&segment, options.facts.threads);
+    if (options.derived)
+        weight_holder_free(&derived.holder);
     region_free(&scratch);
     return status;
 }

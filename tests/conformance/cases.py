@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from compare import is_extension
 from toolrun import CACHE
 
 # The loader also has "real"; those models are what tests/models checks.
@@ -90,3 +91,21 @@ def _read_value(data, type_proto):
     if type_proto.HasField("optional_type"):
         return numpy_helper.to_optional(onnx.OptionalProto.FromString(data))
     return onnx.TensorProto.FromString(data)
+
+
+def write_inputs(inputs, graph, folder):
+    """Writes each array and returns infer-run's arguments: by order, or by name where an input has no array to give."""
+    by_name = not all(isinstance(value, np.ndarray) for value in inputs)
+    arguments = []
+    for i, value in enumerate(inputs):
+        if isinstance(value, np.ndarray):
+            np.save(folder / f"in{i}.npy", _as_stored(value))
+            arguments.append(f"{graph.input[i].name}=in{i}.npy" if by_name else f"in{i}.npy")
+    return arguments
+
+
+def _as_stored(array):
+    """The form in which a .npy file can hold the array: strings of a fixed width; other types than numpy's as bytes."""
+    if array.dtype == object:
+        return array.astype("U")
+    return array.view(f"V{array.dtype.itemsize}") if is_extension(array.dtype) else array

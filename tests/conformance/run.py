@@ -20,7 +20,7 @@ import onnx
 from onnx import helper
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from cases import KINDS, load_cases
+from cases import KINDS, load_cases, write_inputs
 from compare import differences, is_extension
 from toolrun import ROOT, find_tools, run_tool
 
@@ -58,7 +58,7 @@ def _try_case(case, tools, folder):
     _run_or_unmet([convert, "model.onnx", "model.bin"], folder, model)
     for number, (inputs, expected) in enumerate(case.data_sets):
         out = f"out{number}"
-        arguments = _write_inputs(inputs, model.graph, folder)
+        arguments = write_inputs(inputs, model.graph, folder)
         _run_or_unmet([run, "model.bin", *arguments, "--threads", "1", "-o", out], folder, model)
         fault = _output_fault(case, inputs, expected, model.graph, folder / out)
         if fault:
@@ -95,24 +95,6 @@ def _nodes_within(body):
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
                 yield from _nodes_within(graph)
-
-
-def _write_inputs(inputs, graph, folder):
-    """Writes each array and returns infer-run's arguments: by order, or by name where an input has no array to give."""
-    by_name = not all(isinstance(value, np.ndarray) for value in inputs)
-    arguments = []
-    for i, value in enumerate(inputs):
-        if isinstance(value, np.ndarray):
-            np.save(folder / f"in{i}.npy", _as_stored(value))
-            arguments.append(f"{graph.input[i].name}=in{i}.npy" if by_name else f"in{i}.npy")
-    return arguments
-
-
-def _as_stored(array):
-    """The form in which a .npy file can hold the array: strings of a fixed width; other types than numpy's as bytes."""
-    if array.dtype == object:
-        return array.astype("U")
-    return array.view(f"V{array.dtype.itemsize}") if is_extension(array.dtype) else array
 
 
 def _output_fault(case, inputs, expected, graph, folder):

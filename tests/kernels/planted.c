@@ -32,6 +32,8 @@ enum bug {
     PACK_WRITES_PAST,
     PACK_TOO_SMALL,
     PACK_UNSET,
+    PACK_OF_THREADS,
+    READS_PACKED_INPUT,
     PHASE_TOO_EARLY,
     LAST_BIT, /* of one kernel, where its twin has another */
 };
@@ -73,12 +75,14 @@ static bool plan_product(enum bug bug, const void *params, const struct kernel_f
     plan->phases = 2;
     plan->tasks[0] = p->m < facts->threads ? (int)p->m : facts->threads;
     plan->tasks[1] = p->n < 3 * facts->threads ? (int)p->n : 3 * facts->threads;
-    plan->task_bytes = align_up((size_t)p->m * sizeof(float), ALIGNMENT) + epilogue_workspace(p->epilogue);
+    struct epilogue epilogue = matmul_epilogue(p);
+    plan->task_bytes = align_up((size_t)p->m * sizeof(float), ALIGNMENT) + epilogue_workspace(&epilogue);
     plan->shared_bytes = (size_t)(p->m * p->k + 1) * sizeof(float);
     plan->pack_count = product->packed;
-    plan->packs[0] = (struct kernel_pack){.input = 1,
-                                          .bytes = (size_t)(p->n * p->k - (bug == PACK_TOO_SMALL)) * sizeof(float),
-                                          .tasks = p->n < 3 ? 1 : 3};
+    plan->packs[0] = (struct kernel_pack){
+        .input = 1,
+        .bytes = (size_t)(p->n * p->k - (bug == PACK_TOO_SMALL) + (bug == PACK_OF_THREADS)) * sizeof(float),
+        .tasks = p->n < 3 ? 1 : 3};
     return true;
 }
 
@@ -94,6 +98,8 @@ static void pack_product(const struct kernel_plan *plan, int which, const void *
             packed[j * p->k + k] = b[k * p->b.row + j * p->b.column];
     if (has(plan, PACK_WRITES_PAST) && last == p->n)
         packed[p->n * p->k] = 0;
+    if (has(plan, PACK_OF_THREADS) && task == 0)
+        packed[p->n * p->k] = (float)((const struct product *)plan->state)->threads;
 }
 
 /* The last float of the shared workspace is for ORDER_COUNTS. */
@@ -144,6 +150,8 @@ static void sum_column(const struct kernel_plan *plan, const struct kernel_call 
     const float *shared = call->shared, *d = call->inputs[2], *b = call->inputs[1];
     const float *column = is_packed(plan) ? (const float *)call->packed[0] + j * p->k : b + j * p->b.column;
     int64_t step = is_packed(plan) ? 1 : p->b.row;
+    if (has(plan, READS_PACKED_INPUT))
+        sums[0] = *(const volatile float *)b;
     int64_t parts = has(plan, THREADS_COUNT) ? ((const struct product *)plan->state)->threads : 1;
     for (int64_t i = 0; i < p->m; i++) {
         sums[i] = has(plan, WORKSPACE_UNSET) ? sums[i] : 0;
@@ -158,7 +166,8 @@ static void sum_column(const struct kernel_plan *plan, const struct kernel_call 
     }
 }
 
-static void finish(const struct kernel_plan *plan, const struct kernel_call *call, const float *result, int64_t element)
+static void finish(const struct kernel_plan *plan, const struct kernel_call *call, const float *result, int64_t row,
+                   int64_t column)
 {
     const struct matmul_params *p = plan->params;
     const void *inputs[MOST_INPUTS];
@@ -169,7 +178,9 @@ static void finish(const struct kernel_plan *plan, const struct kernel_call *cal
         inputs[MATMUL_INPUTS + 1] = call->inputs[MATMUL_INPUTS];
     }
     swapped.inputs = inputs;
-    epilogue_run(p->epilogue, &swapped, MATMUL_INPUTS, result, element, 1,
+    struct epilogue epilogue = matmul_epilogue(p);
+    struct epilogue_tile tile = {.results = result, .row = row, .rows = 1, .column = column, .columns = 1};
+    epilogue_run(&epilogue, &swapped, &tile,
                  (char *)call->workspace + align_up((size_t)p->m * sizeof(float), ALIGNMENT));
 }
 
@@ -179,7 +190,7 @@ static void store_column(const struct kernel_plan *plan, const struct kernel_cal
     float *c = call->outputs[0];
     for (int64_t i = 0; i < p->m; i++) {
         if (p->epilogue)
-            finish(plan, call, &sums[i], i * p->n + j);
+            finish(plan, call, &sums[i], i, j);
         else
             c[i * p->c.row + j * p->c.column] = sums[i];
     }
@@ -222,24 +233,13 @@ static void run_product(const struct kernel_plan *plan, const struct kernel_call
         take_columns(plan, call, task);
 }
 
-#define PRODUCTS(X)                                                                                      \
-    X(NO_BUG)                                                                                            \
-    X(READS_PAST)                                                                                        \
-    X(READS_BEFORE)                                                                                      \
-    X(READS_ALIGNED)                                                                                     \
-    X(WRITES_PAST)                                                                                       \
-    X(WRITES_BETWEEN)                                                                                    \
-    X(WRITES_INPUT)                                                                                      \
-    X(WRONG_STRIDE)                                                                                      \
-    X(WRONG_EPILOGUE_OPERAND)                                                                            \
-    X(TASKS_DISAGREE)                                                                                    \
-    X(TASKS_REPEAT)                                                                                      \
-    X(TASKS_ADD_UP)                                                                                      \
-    X(ORDER_COUNTS)                                                                                      \
-    X(THREADS_COUNT)                                                                                     \
-    X(WORKSPACE_UNSET)                                                                                   \
-    X(WORKSPACE_PAST) X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) \
-        X(PHASE_TOO_EARLY) X(LAST_BIT)
+#define PRODUCTS(X)                                                                                                   \
+    X(NO_BUG)                                                                                                         \
+    X(READS_PAST)                                                                                                     \
+    X(READS_BEFORE) X(READS_ALIGNED) X(WRITES_PAST) X(WRITES_BETWEEN) X(WRITES_INPUT) X(WRONG_STRIDE)                 \
+        X(WRONG_EPILOGUE_OPERAND) X(TASKS_DISAGREE) X(TASKS_REPEAT) X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT)  \
+            X(WORKSPACE_UNSET) X(WORKSPACE_PAST) X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) \
+                X(PACK_UNSET) X(PACK_OF_THREADS) X(READS_PACKED_INPUT) X(PHASE_TOO_EARLY) X(LAST_BIT)
 
 #define PRODUCT_PLAN(bug)                                                                               \
     static bool plan_##bug(const void *params, const struct kernel_facts *facts, struct region *region, \
@@ -354,6 +354,8 @@ static const struct planted all[] = {
     {&products[PACK_WRITES_PAST], "the packed operand"},
     {&products[PACK_TOO_SMALL], "past the end of the packed operand|differs from that of the first run"},
     {&products[PACK_UNSET], "differs from that of the first run"},
+    {&products[PACK_OF_THREADS], "another content under the same key"},
+    {&products[READS_PACKED_INPUT], "it crashes"},
     {&products[PHASE_TOO_EARLY], ", not "},
     {&copy_numbers, "has the bytes"},
     {&softmax_not_in_place, "in place"},

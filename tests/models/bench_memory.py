@@ -3,7 +3,7 @@
 arena, bound   of infer: activations and workspace, and what no plan in that order of steps can go below
 ratio, least   of the two; and whether it is proven that no arena can be smaller
 told           whether all these numbers are known before the run; only after it where shapes depend on data
-constants      weights that were folded into others, and the like
+constants      weights that were folded into others, made of others, and the like
 tables         graphs, steps and what a context has beside its arena
 infer-run      what the process grew by at its peak, over loading and --runs runs, less the weights
 ORT            the same of a fresh Python with ONNX Runtime and NumPy imported, after its first run and after --runs of
@@ -28,12 +28,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from check_models import SECONDS_A_TOOL, CheckFailed, Converter, describe
 from fetch import FetchError
 from model_cases import all_cases
-from toolrun import ROOT, find_tools
+from toolrun import ROOT, find_tools, save_inputs
 
 PEER = Path(__file__).with_name("peer_memory.py")
 
 # What infer-inspect tells before a run and infer-run's report after it.
-TOLD = ("activation_bytes", "workspace_bytes", "constant_bytes", "table_bytes", "result_bytes", "context_bytes")
+TOLD = (
+    "activation_bytes",
+    "workspace_bytes",
+    "constant_bytes",
+    "packed_bytes",
+    "table_bytes",
+    "result_bytes",
+    "context_bytes",
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,7 @@ def measure(case, converter, inspect, run, arguments):
     told = output_of([inspect, converted, *shape_options(steps[0]), *options, "--json"])
     with tempfile.TemporaryDirectory(prefix="bench-memory-") as folder:
         named = save_inputs(steps[0], Path(folder))
+        np.savez(Path(folder) / "inputs.npz", **steps[0])
         ran = output_of([run, converted, *named, *options, "--repeat", str(arguments.runs), "--json", "-"])
         peer = run_peer(model, Path(folder) / "inputs.npz", arguments)
     before, after = json.loads(told)["program"], json.loads(ran)
@@ -139,7 +148,7 @@ def measure(case, converter, inspect, run, arguments):
         bound=after["activation_lower_bound_bytes"],
         least=after["activation_is_least"],
         told=before["complete"],
-        constants=after["constant_bytes"],
+        constants=after["constant_bytes"] + after["packed_bytes"],
         tables=after["table_bytes"] + after["context_bytes"],
         grown=after["peak_rss_bytes"] - after["weight_bytes"],
         peer_first=peer[0] - after["weight_bytes"],
@@ -148,15 +157,11 @@ def measure(case, converter, inspect, run, arguments):
 
 
 def shape_options(inputs):
-    return [f"--shape={name}={'x'.join(map(str, array.shape)) or 'scalar'}" for name, array in inputs.items()]
+    return [f"--shape={name}={shape_text(array)}" for name, array in inputs.items()]
 
 
-def save_inputs(inputs, folder):
-    """Writes the inputs for both sides and returns infer-run's arguments."""
-    np.savez(folder / "inputs.npz", **inputs)
-    for i, array in enumerate(inputs.values()):
-        np.save(folder / f"in{i}.npy", array)
-    return [f"{name}={folder}/in{i}.npy" for i, name in enumerate(inputs)]
+def shape_text(array):
+    return "x".join(map(str, array.shape)) or "scalar"
 
 
 def run_peer(model, inputs, arguments):

@@ -1,6 +1,7 @@
 """Runs real models through infer-convert and infer-run and compares with ONNX Runtime.
 
 An output is right where max|a-b| <= 1e-4*max|b| + 1e-5 and shape, type and the places of NaN and infinity are the same.
+Those of an optimised file must also be within 1e-5*max|b| (5e-5 for the detector) of those b of the other file.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import onnxruntime
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from fetch import FetchError
 from model_cases import all_cases
-from toolrun import CACHE, ROOT, find_tools, run_tool
+from toolrun import CACHE, ROOT, find_tools, output_files, run_tool, save_inputs
 
 REFERENCES = CACHE / "references"
 CONVERTED = CACHE / "bin"
@@ -83,7 +84,8 @@ def check(case, converter, run):
         model, steps = case.model(), case.steps()
         shapes = describe(steps)
         references = reference_outputs(model, case, steps)
-        compare_runs(converter.convert(model), run, case, steps, references, measured)
+        files = [converter.convert(model, conversion) for conversion in dict.fromkeys((case.conversion, ()))]
+        compare_runs(files, run, case, steps, references, measured)
     except (CheckFailed, FetchError) as error:
         result = f"FAILED: {error}"
     print(ROW.format(case.name, shapes, *measured.columns(), result), flush=True)
@@ -98,18 +100,18 @@ def describe(steps):
 
 
 class Converter:
-    """Converts each model once."""
+    """Converts each model once with the same options."""
 
     def __init__(self, tool):
         self.tool = tool
         self.converted = {}
 
-    def convert(self, model):
-        if model not in self.converted:
+    def convert(self, model, options=()):
+        if (model, options) not in self.converted:
             CONVERTED.mkdir(parents=True, exist_ok=True)
-            target = CONVERTED / f"{model.stem}.bin"
-            self.converted[model] = target, run_tool([self.tool, model, target], SECONDS_A_TOOL)
-        target, done = self.converted[model]
+            target = CONVERTED / f"{model.stem}{''.join(options)}.bin"
+            self.converted[model, options] = target, run_tool([self.tool, model, target, *options], SECONDS_A_TOOL)
+        target, done = self.converted[model, options]
         if done.outcome != "ok":
             raise CheckFailed(f"infer-convert: {done.outcome}: {done.message}")
         return target
@@ -154,24 +156,29 @@ def compute_references(model, case, steps):
     return arrays
 
 
-def compare_runs(model, run, case, steps, references, measured):
-    """Runs every step on our own carried state, and raises CheckFailed at the first output that is wrong."""
+def compare_runs(files, run, case, steps, references, measured):
+    """Runs every step on our own carried state, and raises CheckFailed at the first output that is wrong. What files
+    after the first one give for the same inputs is compared with what that one gives."""
     carried = {}
     for step, (inputs, reference) in enumerate(zip(steps, references)):
-        with tempfile.TemporaryDirectory(prefix="check-models-") as folder:
-            outputs = run_model(model, run, case, {**inputs, **carried}, list(reference), Path(folder), measured)
+        inputs = {**inputs, **carried}
+        outputs, *others = [run_model(file, run, case, inputs, list(reference), measured) for file in files]
         for name, expected in reference.items():
             fault = output_fault(outputs[name], expected, measured)
+            for other in others:
+                fault = fault or difference_fault(outputs[name], other[name], case.most_difference)
             if fault:
                 raise CheckFailed(f"run {step + 1}, output '{name}': {fault}")
         carried = {name: outputs[source] for name, source in case.carry.items()}
 
 
-def run_model(model, run, case, inputs, names, folder, measured):
-    arguments = []
-    for i, (name, array) in enumerate(inputs.items()):
-        np.save(folder / f"in{i}.npy", array)
-        arguments.append(f"{name}={folder}/in{i}.npy")
+def run_model(model, run, case, inputs, names, measured):
+    with tempfile.TemporaryDirectory(prefix="check-models-") as folder:
+        return run_in_folder(model, run, case, inputs, names, Path(folder), measured)
+
+
+def run_in_folder(model, run, case, inputs, names, folder, measured):
+    arguments = save_inputs(inputs, folder)
     report_file = folder / "report.json"
     done = run_tool([run, model, *arguments, *case.options, "--threads", "2", "-o", folder, "--json", report_file], SECONDS_A_TOOL)
     if done.outcome != "ok":
@@ -183,7 +190,7 @@ def run_model(model, run, case, inputs, names, folder, measured):
         raise CheckFailed(f"the arena takes {report['activation_bytes']:,} bytes, {case.most_arena:,.0f} are allowed")
     if report["steps"] > case.most_steps:
         raise CheckFailed(f"the program has {report['steps']} steps, {case.most_steps} are allowed")
-    files = sorted(folder.glob("output_*.npy"), key=lambda path: int(path.stem.removeprefix("output_")))
+    files = output_files(folder)
     if len(files) != len(names):
         raise CheckFailed(f"infer-run wrote {len(files)} outputs, the model has {len(names)}")
     return {name: np.load(file) for name, file in zip(names, files)}
@@ -203,6 +210,14 @@ def output_fault(output, expected, measured):
     allowed = float(RELATIVE_TOLERANCE * np.max(np.abs(b), initial=0) + ABSOLUTE_TOLERANCE)
     measured.add_output(error, allowed)
     return None if error <= allowed else f"an error of {error:.3g}, {allowed:.3g} is allowed"
+
+
+def difference_fault(optimised, plain, tolerance):
+    """What an optimised file gives, against the file that is not; shapes and the like have been compared already."""
+    finite = np.isfinite(plain)
+    a, b = optimised[finite].astype(np.float64), plain[finite].astype(np.float64)
+    error, largest = (float(np.max(np.abs(x), initial=0)) for x in (a - b, b))
+    return None if error <= tolerance * largest else f"{error:.3g} from the file that was not optimised"
 
 
 if __name__ == "__main__":

@@ -130,6 +130,52 @@ def packing():
     write("packing", field(1, 10) + unknown + field(7, main) + field(8, field(2, 21)))
 
 
+# What each list of integers needs: bits, and whether there are negative numbers.
+WIDTHS = {
+    "u8": [0, 255, 7],
+    "i8": [-128, 127, -1],
+    "u16": [256, 65535],
+    "i16": [-129, 127],
+    "i16_high": [-1, 128],
+    "u32": [65536, 2**32 - 1],
+    "i32": [-32769, 0],
+    "i32_high": [-1, 32768],
+    "i64": [2**32, 1],
+    "i64_low": [-(2**31) - 1],
+    "i64_ends": [-(2**63), 2**63 - 1],
+}
+
+
+def lists():
+    """Lists of a node of trees, and of one of another kind."""
+    trees = node("TreeEnsembleRegressor", "x", "y", "trees", domain="ai.onnx.ml", **WIDTHS, floats=[1.5, -2.0],
+                 words=["LEQ", "LEAF", "LEQ", "", "LEAF", "LE"], all_words=[f"w{i}" for i in range(64)] * 2,
+                 many_words=[f"w{i}" for i in range(65)])
+    for name, kind in {"no_ints": AttributeProto.INTS, "no_floats": AttributeProto.FLOATS,
+                       "no_strings": AttributeProto.STRINGS}.items():
+        trees.attribute.append(AttributeProto(name=name, type=kind))
+    mixed = field(1, b"mixed") + field(8, 5) + field(8, varint(300) + varint(1)) + field(7, b"") + field(8, 6)
+    packed = field(1, b"packed") + field(7, np.array([3, 4.5], np.float32).tobytes()) + field(20, AttributeProto.FLOATS)
+    by_hand = field(5, mixed + field(8, b"") + field(20, AttributeProto.INTS)) + field(5, packed)
+    trees = field(1, trees.SerializeToString() + by_hand)
+    other = node("LabelEncoder", "y", "z", "other", domain="ai.onnx.ml", keys_int64s=[1, 2], values_floats=[0.5, 1.5],
+                 keys_strings=["a", "bc", "a"])
+    rest = model(graph([other], [value("x")], [value("z")]), domains=["ai.onnx.ml"])
+    write("lists", rest.SerializeToString(deterministic=True) + field(7, trees))
+
+
+def parts():
+    """Messages in several parts, which together are the whole; of fields that exclude each other the last one holds."""
+    shape = field(1, field(1, 2)) + field(1, field(1, 3) + field(2, b"N")) + field(1, field(2, b"N") + field(1, 5))
+    types = field(2, field(4, b"") + field(1, field(1, FLOAT))) + field(2, field(1, field(2, shape)))
+    io = [field(11, field(1, b"x") + types), field(12, value("y", FLOAT, (2, "N", 5)).SerializeToString())]
+    nodes = [field(1, node("Neg", "x", "m", "first").SerializeToString()),
+             field(1, node("Add", "m w", "y", "second").SerializeToString())]
+    weights = field(5, floats("w", 1.5).SerializeToString())
+    main = [nodes[0] + field(2, b"before") + io[0], weights, nodes[1] + field(2, b"main") + io[1]]
+    write("parts", field(1, 10) + b"".join(field(7, part) for part in main) + field(8, field(2, 21)))
+
+
 def sparse_tensor(name, numbers, indices, shape):
     values = numpy_helper.from_array(np.array(numbers, np.float32), name)
     return helper.make_sparse_tensor(values, numpy_helper.from_array(np.array(indices, np.int64)), shape)
@@ -318,6 +364,12 @@ def function_errors():
         stages.append(function(f"F{i}", "a", "b", calls))
     stages.append(function("F40", "a", "b", [node("Abs", "a", "b")]))
     write("function_bomb", model(main, functions=stages, domains=["own"]))
+    stages = [function("Own", "a", "b", [node("F0", "a", "b", domain="own")])]
+    for i in range(12):
+        calls = [node(f"F{i + 1}", "a", "c", domain="own"), node(f"F{i + 1}", "c", "b", domain="own")]
+        stages.append(function(f"F{i}", "a", "b", calls))
+    stages.append(function("F12", "a", "b", [node("Transpose", "a", "b", perm=[0] * 5000)]))
+    write("function_lists", model(main, functions=stages, domains=["own"]))
     stray = reference(node("LeakyRelu", "x", "y", "n"), "alpha", AttributeProto.FLOAT, "slope")
     write("reference_outside", model(graph([stray], [value("x")], [value("y")])))
 
@@ -391,6 +443,46 @@ def nesting():
 # --- names, order, shapes ----------------------------------------------------------------------------------------------
 
 
+def sequences():
+    """Optionals: given ones among the inputs, and an empty one, whose type nothing depends on. A loop over a sequence."""
+    given = helper.make_value_info("given", helper.make_optional_type_proto(value("x").type))
+    nodes = [
+        node("OptionalGetElement", "given", "x"),
+        node("Optional", "", "none", type=helper.make_sequence_type_proto(value("x").type)),
+        node("OptionalHasElement", "none", "has"),
+        node("SequenceConstruct", "x x", "s"),
+        node("ConcatFromSequence", "s", "y", axis=0),
+    ]
+    write("sequences", model(graph(nodes, [given], [value("y", FLOAT, (4,)), value("has", BOOL, ())])))
+    listed = helper.make_tensor_sequence_value_info("s", FLOAT, None)
+    longer = helper.make_tensor_sequence_value_info("longer", FLOAT, None)
+    body = graph([node("Identity", "go", "go_on"), node("SequenceInsert", "s x", "longer")],
+                 [value("i", INT64, ()), value("go", BOOL, ()), listed], [value("go_on", BOOL, ()), longer], "body")
+    steps = [node("SequenceEmpty", "", "none"), node("Loop", "count - none", "all", "grow", body=body),
+             node("ConcatFromSequence", "all", "y", axis=0)]
+    write("loop_sequence", model(graph(steps, [value("count", INT64, ()), value("x")], [value("y", FLOAT, None)])))
+    made = node("SequenceConstruct", "x", "s", "made")
+    write("output_sequence", model(graph([made], [value("x")], [listed])))
+
+
+def unpooling():
+    """Indices of a MaxPool, as they are and after a detour; of nobody knows what, with an attribute that is not ONNX's."""
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        node("MaxPool", "x", "y i", "pool", **window),
+        node("Shape", "x", "whole"),
+        node("MaxUnpool", "y i whole", "u", "near", **window),
+        node("Identity", "i", "k"),
+        node("Sub", "k zero", "j"),
+        node("MaxUnpool", "y j whole", "v", "far", **window),
+        node("MaxUnpool", "y given whole", "w", "foreign", positions_in_output=1, **window),
+    ]
+    outputs = [value(name, FLOAT, None) for name in "uvw"]
+    inputs = [value("x", FLOAT, (1, 1, 4, 5)), value("given", INT64, (1, 1, 2, 2))]
+    zero = numpy_helper.from_array(np.zeros(1, np.int64), "zero")
+    write("unpooling", model(graph(nodes, inputs, outputs, initializer=[zero])))
+
+
 def names():
     own = function("F", "a", "b", [node("Abs", "a", "c", "n"), node("Neg", "c", "b")])
     nodes = [
@@ -451,7 +543,7 @@ def refusals():
     write("unsupported", model(graph(nodes, [value("c", BOOL, ()), value("x")], [value("y")]), functions=[wrap],
                                domains=["own", "mill"]))
     sequence = helper.make_tensor_sequence_value_info("s", FLOAT, None)
-    optional = helper.make_value_info("o", helper.make_optional_type_proto(value("x").type))
+    optional = helper.make_value_info("o", helper.make_optional_type_proto(sequence.type))
     texts = value("t", TensorProto.STRING)
     for name, given in {"sequence": sequence, "optional": optional, "string": texts}.items():
         nodes = [node("Identity", given.name, "y", "reader")]
@@ -476,9 +568,9 @@ def refusals():
 def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    for make in (encodings, packing, sparse, constants, initialised_inputs, bad_tensors, external, functions,
-                 function_bodies, function_graphs, function_errors, branches, loops, scans, nesting, names, order,
-                 shapes, refusals):
+    for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
+                 functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
+                 sequences, unpooling, names, order, shapes, refusals):
         make()
 
 

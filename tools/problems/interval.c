@@ -436,7 +436,7 @@ enum run interval_run(const struct pointwise_params *program, struct interval *r
 {
     enum run outcome = RUN_WELL;
     for (int i = 0; i < program->instruction_count; i++) {
-        const struct pointwise_instruction *code = &program->code[i];
+        const struct pointwise_instruction *code = &pointwise_code(program)[i];
         const struct interval *operands[] = {&registers[code->a], &registers[code->b], &registers[code->c]};
         int arity = pointwise_arity((enum pointwise_opcode)code->opcode);
         bool open = false, selects = code->opcode == POINTWISE_SELECT;

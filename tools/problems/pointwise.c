@@ -28,7 +28,7 @@ static enum dtype type_of_class(struct maker *maker, enum pointwise_class class,
 }
 
 /* Types of several elements a byte are stored in order. */
-static void choose_strides(struct maker *maker, enum dtype dtype, bool written, const struct pointwise_params *p,
+static void choose_strides(struct maker *maker, enum dtype dtype, bool written, const struct pointwise_builder *p,
                            int64_t *strides)
 {
     enum layout_choice choice = written ? LAYOUT_ANY : LAYOUT_READ;
@@ -99,7 +99,7 @@ static void write_chain(struct program *program)
     }
 }
 
-static bool is_truth(const struct pointwise_params *p, int reg)
+static bool is_truth(const struct pointwise_builder *p, int reg)
 {
     for (int i = 0; i < p->instruction_count; i++) {
         enum pointwise_opcode opcode = (enum pointwise_opcode)p->code[i].opcode;
@@ -114,7 +114,7 @@ static bool is_truth(const struct pointwise_params *p, int reg)
 static void add_output_of(struct program *program, int reg)
 {
     struct maker *maker = program->maker;
-    struct pointwise_params *p = program->params;
+    struct pointwise_builder *p = program->params;
     int64_t strides[MAX_RANK];
     enum pointwise_class class = (enum pointwise_class)program->classes[reg];
     enum dtype dtype = type_of_class(maker, class, true);
@@ -172,12 +172,12 @@ static void make_pointwise(struct maker *maker)
     add_output_of(&program, program.registers - 1);
     if (random_once_in(&maker->random, 5))
         add_output_of(&program, (int)random_below(&maker->random, program.registers));
-    pointwise_merge_axes(program.params);
-    program_operands(&program, 0);
-    maker->problem->params = program.params;
-    maker->problem->in_place = program_in_place(program.params, 0, 0);
+    const struct pointwise_params *params = program_build(&program, true);
+    program_operands(maker, params, 0);
+    maker->problem->params = params;
+    maker->problem->in_place = program_in_place(params, 0, 0);
     choose_numbers(maker);
-    describe_program(maker, program.params);
+    describe_program(maker, params);
 }
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
@@ -201,10 +201,11 @@ static void make_listed(struct maker *maker, size_t index)
         operands[i] = program_input(&program, DTYPE_F32, strides);
     int result = program_code(&program, opcode, CLASS_F32, operands[0], operands[1], 0, 0, 0);
     program_output(&program, DTYPE_F32, result, strides);
-    program_operands(&program, 0);
+    const struct pointwise_params *params = program_build(&program, true);
+    program_operands(maker, params, 0);
     for (int i = 0; i < maker->problem->input_count; i++)
         maker->problem->inputs[i].fill = FILL_NUMBERS;
-    maker->problem->params = program.params;
+    maker->problem->params = params;
     snprintf(maker->problem->name, sizeof maker->problem->name, "pointwise %s", cases[index].name);
 }
 

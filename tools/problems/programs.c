@@ -1,5 +1,7 @@
 #include "tools/problems/programs.h"
 
+#include "kernels/epilogue.h"
+
 #include <string.h>
 
 /* --- making one ---------------------------------------------------------------------------------------------- */
@@ -150,16 +152,24 @@ static void place(struct operand *operand, const struct pointwise_params *p, int
         strided_axis(&operand->at, p->dims[i], p->operands[index].strides[i]);
 }
 
-void program_operands(struct program *program, int first)
+struct pointwise_params *program_build(const struct program *program, bool merge)
 {
-    const struct pointwise_params *p = program->params;
+    struct pointwise_params *params =
+        pointwise_build(program->params, make_room(program->maker, 1, sizeof(struct pointwise_room)));
+    if (merge)
+        pointwise_merge_axes(params);
+    return params;
+}
+
+void program_operands(struct maker *maker, const struct pointwise_params *p, int first)
+{
     for (int i = first; i < p->input_count; i++) {
-        struct operand *in = add_input(program->maker, "operand", (enum dtype)p->operands[i].dtype);
+        struct operand *in = add_input(maker, "operand", (enum dtype)p->operands[i].dtype);
         place(in, p, i);
-        make_numbers(program->maker, in);
+        make_numbers(maker, in);
     }
     for (int i = p->input_count; i < p->input_count + p->output_count; i++)
-        place(add_output(program->maker, "y", (enum dtype)p->operands[i].dtype), p, i);
+        place(add_output(maker, "y", (enum dtype)p->operands[i].dtype), p, i);
 }
 
 uint32_t program_in_place(const struct pointwise_params *p, int first, int own_inputs)
@@ -183,7 +193,7 @@ void describe_program(struct maker *maker, const struct pointwise_params *p)
         describe_numbers(maker, "strides", p->rank, p->operands[i].strides);
     }
     for (int i = 0; i < p->instruction_count; i++) {
-        const struct pointwise_instruction *code = &p->code[i];
+        const struct pointwise_instruction *code = &pointwise_code(p)[i];
         const int operands[] = {code->a, code->b, code->c};
         describe(maker, "; r%d = %s.%s", code->target, pointwise_name((enum pointwise_opcode)code->opcode),
                  classes[code->class]);
@@ -314,7 +324,8 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     return dtype;
 }
 
-const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel)
+const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                             const int64_t *space)
 {
     struct problem *problem = maker->problem;
     struct form form = choose_form(maker);
@@ -340,11 +351,14 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     }
     enum dtype dtype = write_form(&program, &form, operands, &result);
     program_output(&program, dtype, result, y);
-    pointwise_merge_axes(program.params);
-    program_operands(&program, 1);
-    problem->in_place = program_in_place(program.params, 1, problem->own_inputs);
-    problem->epilogue = program.params;
+    struct pointwise_params *params = program_build(&program, false);
+    const struct epilogue rides = {params, problem->own_inputs, {space[0], space[1], space[2]}};
+    if (random_once_in(&maker->random, 2) && !epilogue_fit(&rides, params)) /* it has spoilt what does not fit */
+        params = program_build(&program, false);
+    program_operands(maker, params, 1);
+    problem->in_place = program_in_place(params, 1, problem->own_inputs);
+    problem->epilogue = params;
     describe(maker, " | epilogue");
-    describe_program(maker, program.params);
-    return program.params;
+    describe_program(maker, params);
+    return params;
 }

@@ -7,7 +7,7 @@
 /* A program in the making. Inputs first, then code, then outputs. */
 struct program {
     struct maker *maker;
-    struct pointwise_params *params;
+    struct pointwise_builder *params;
     int registers;
     uint8_t classes[POINTWISE_MAX_REGISTERS];
 };
@@ -32,8 +32,11 @@ int program_code_on(struct program *program, enum pointwise_opcode opcode, enum 
 /* The same on any registers there are. */
 int program_random_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class);
 
+/* The parameters; `merge`: with as few axes as can be, as kernels of the family pointwise get them. */
+struct pointwise_params *program_build(const struct program *program, bool merge);
+
 /* Adds the operands of a program to the problem: inputs from `first` on, then outputs. */
-void program_operands(struct program *program, int first);
+void program_operands(struct maker *maker, const struct pointwise_params *params, int first);
 /* Inputs of the step, numbered from `own_inputs` for input `first` of the program, that may lie where the output lies,
  * because they lie as it does. */
 uint32_t program_in_place(const struct pointwise_params *params, int first, int own_inputs);

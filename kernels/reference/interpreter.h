@@ -1,0 +1,22 @@
+/* The pointwise interpreter: instruction by instruction over rows of elements that stay in the L1 cache. */
+#ifndef INFER_KERNELS_REFERENCE_INTERPRETER_H
+#define INFER_KERNELS_REFERENCE_INTERPRETER_H
+
+#include "kernels/pointwise.h"
+
+/* Whether there is a function for every operand and instruction. */
+bool interpreter_supports(const struct pointwise_params *params);
+/* Of workspace, for rows of at most `longest` elements. A multiple of ALIGNMENT. */
+size_t interpreter_bytes(const struct pointwise_params *params, int64_t longest);
+/* Runs the program for n elements. Operand i (inputs, then outputs, as the call has them) is read or written at element
+ * offsets[i], offsets[i] + steps[i], ... The call's workspace holds the registers. */
+void interpreter_run(const struct pointwise_params *params, const struct kernel_call *call, const int64_t *offsets,
+                     const int64_t *steps, int n);
+
+/* The parts of it: elements into a register of their class and back, and one instruction of class f32. */
+void interpreter_load(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype);
+void interpreter_store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
+                       const struct pointwise_operand *operand);
+float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const double *immediate);
+
+#endif

@@ -1,0 +1,42 @@
+/* Constants that are computed from constants, kept in the weight store: how they are named there. */
+#ifndef INFER_RUNTIME_WEIGHTS_DERIVE_H
+#define INFER_RUNTIME_WEIGHTS_DERIVE_H
+
+#include "graph/steps/step.h"
+#include "runtime/weights/weights.h"
+
+/* Smaller results stay with their graph; so do those that no key can name. */
+#define STORED_LEAST 1024
+
+/* The results that a session, or a program, uses. A result is named by the operator, its attributes and its operands
+ * (of a step: by family, parameters and operands), and an operand by what it is: small content itself, another result
+ * by its own name, and what lasts as long as the session by its address. */
+struct derived {
+    struct result_store store;
+    struct weight_holder holder;
+    /* What lasts: the model's constants in its file, and the memory of the session's graph. */
+    const char *file;
+    size_t file_bytes;
+    const struct region *session;
+};
+
+/* A session's; lists go in its region. */
+void derived_init(struct derived *derived, struct weights *weights, const void *file, size_t file_bytes,
+                  struct region *session);
+/* A program's, which has beside its own results those of `outer`: its session's, or its parent's. */
+void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region);
+
+/* Pack `which` of the step's plan, made by the step's kernel from one of its inputs. Where no name lasts for the input,
+ * the pack is the program's own: it goes in `region` then, and its bytes are added to *own. `limit` is what the
+ * session's limit leaves. */
+enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
+                         struct region *region, size_t *own, const void **pack, struct error *error);
+
+/* For those of its own results that are read: one mark each, in the region; NULL: no memory. */
+unsigned char *derived_marks(const struct derived *derived, struct region *region);
+void derived_mark(const struct derived *derived, unsigned char *marks, const struct value *value); /* NULL is fine */
+void derived_mark_pack(const struct derived *derived, unsigned char *marks, const void *pack);
+/* Lets go of results that have no mark; values of the graph that lie in them are constants no more. */
+void derived_keep_marked(struct derived *derived, const unsigned char *marks, const struct graph *graph);
+
+#endif
