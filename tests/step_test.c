@@ -125,6 +125,18 @@ void rig_node_many(struct rig *rig, const char *op, int input_count, struct valu
                    outputs, attribute_count, attributes);
 }
 
+struct value *rig_transpose(struct rig *rig, struct value *x, int rank, const int64_t *order)
+{
+    return rig_node(rig, "Transpose", 1, &x, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", rank, order)});
+}
+
+struct value *rig_slice(struct rig *rig, struct value *x, int64_t axis, int64_t start, int64_t end, int64_t step)
+{
+    struct value *inputs[] = {x, rig_ints(rig, 1, &start), rig_ints(rig, 1, &end), rig_ints(rig, 1, &axis),
+                              rig_ints(rig, 1, &step)};
+    return rig_node(rig, "Slice", 5, inputs, 0, NULL);
+}
+
 void rig_end(struct rig *rig)
 {
     region_free(&rig->maker.region);

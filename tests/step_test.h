@@ -20,6 +20,10 @@ struct value *rig_random(struct rig *rig, int rank, const int64_t *dims);
 void rig_node_many(struct rig *rig, const char *op, int input_count, struct value *const *inputs, int output_count,
                    struct value **outputs, int attribute_count, const struct attribute *attributes);
 
+struct value *rig_transpose(struct rig *rig, struct value *x, int rank, const int64_t *order);
+/* Elements start, start + step, ... before end along an axis. */
+struct value *rig_slice(struct rig *rig, struct value *x, int64_t axis, int64_t start, int64_t end, int64_t step);
+
 enum step_passes { NO_PASSES, FUSE, FUSE_AND_ABSORB };
 
 /* The graph of the rig, in a copy, lowered node by node: no pass over nodes takes part. */

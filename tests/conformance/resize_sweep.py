@@ -1,5 +1,5 @@
 """Sweeps Resize and Upsample against ONNX Runtime: every mode, coordinate transformation and rounding, by scales from
-0.1 to 5.9 and by sizes from 1 to 200, for axes of 1 to 200 elements. Not a pixel may differ, but for what REASONS lists.
+0.1 to 5.9 and by sizes from 1 to 200, for axes of 1 to 200 elements. No pixel may differ, but for what REASONS lists.
 
 A part of it takes ten seconds; `--full`, which takes all axes, scales and sizes, half an hour.
 """
@@ -27,8 +27,8 @@ REGIONS = ((0.0, 1.0), (0.1, 0.8), (-0.2, 1.3))
 TOLERANCE = 2e-4  # of weighted sums of numbers between -1 and 1: positions in single precision are that far off
 
 REASONS = {
-    "length": "in weighted sums the last element stands where ONNX's own tests have it: at scale * in - 1, not cut to an "
-              "integer",
+    "length": "in weighted sums the last element stands where ONNX's own tests have it: at scale * in - 1, not cut to "
+              "an integer",
     "sizes": "out/in is rounded to float32 there; here positions by sizes are exact fractions",
     "copy": "a tensor whose shape stays is copied there; here weighted sums go by the scale that is given",
     "crop": "where an axis keeps its length, the region of interest is ignored there",

@@ -11,31 +11,9 @@
 #include <string.h>
 
 enum bug {
-    NO_BUG,
-    READS_PAST,
-    READS_BEFORE,
-    READS_ALIGNED,
-    WRITES_PAST,
-    WRITES_BETWEEN,
-    WRITES_INPUT,
-    WRONG_STRIDE,
-    WRONG_EPILOGUE_OPERAND,
-    TASKS_DISAGREE,
-    TASKS_REPEAT,
-    TASKS_ADD_UP,
-    ORDER_COUNTS,
-    THREADS_COUNT,
-    WORKSPACE_UNSET,
-    WORKSPACE_PAST,
-    SHARED_UNSET,
-    SHARED_PAST,
-    PACK_WRITES_PAST,
-    PACK_TOO_SMALL,
-    PACK_UNSET,
-    PACK_OF_THREADS,
-    READS_PACKED_INPUT,
-    PHASE_TOO_EARLY,
-    LAST_BIT, /* of one kernel, where its twin has another */
+#define PRODUCT(bug, finds) bug,
+#include "tests/kernels/planted.def"
+#undef PRODUCT
 };
 
 /* --- a product in two phases --------------------------------------------------------------------------------- */
@@ -162,7 +140,7 @@ static void sum_column(const struct kernel_plan *plan, const struct kernel_call 
             sums[i] += sum;
         }
         sums[i] += d ? d[i * p->d.row + j * p->d.column] : 0;
-        sums[i] = has(plan, LAST_BIT) ? nextafterf(sums[i], 0) : sums[i];
+        sums[i] = has(plan, LAST_BIT) && isfinite(sums[i]) ? nextafterf(sums[i], 0) : sums[i];
     }
 }
 
@@ -233,31 +211,26 @@ static void run_product(const struct kernel_plan *plan, const struct kernel_call
         take_columns(plan, call, task);
 }
 
-#define PRODUCTS(X)                                                                                              \
-    X(NO_BUG)                                                                                                    \
-    X(READS_PAST)                                                                                                \
-    X(READS_BEFORE)                                                                                              \
-    X(READS_ALIGNED) X(WRITES_PAST) X(WRITES_BETWEEN) X(WRITES_INPUT) X(WRONG_STRIDE) X(WRONG_EPILOGUE_OPERAND)  \
-        X(TASKS_DISAGREE) X(TASKS_REPEAT) X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT) X(WORKSPACE_UNSET)    \
-            X(WORKSPACE_PAST) X(SHARED_UNSET) X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) \
-                X(PACK_OF_THREADS) X(READS_PACKED_INPUT) X(PHASE_TOO_EARLY) X(LAST_BIT)
-
-#define PRODUCT_PLAN(bug)                                                                               \
+#define PRODUCT(bug, finds)                                                                             \
     static bool plan_##bug(const void *params, const struct kernel_facts *facts, struct region *region, \
                            struct kernel_plan *plan)                                                    \
     {                                                                                                   \
         return plan_product(bug, params, facts, region, plan);                                          \
     }
-PRODUCTS(PRODUCT_PLAN)
+#include "tests/kernels/planted.def"
+#undef PRODUCT
 
-#define PRODUCT(bug)                       \
-    [bug] = {.name = "product_" #bug,      \
-             .family = FAMILY_matmul,      \
-             .supports = product_supports, \
-             .plan = plan_##bug,           \
-             .pack = pack_product,         \
-             .run = run_product},
-static const struct kernel products[] = {PRODUCTS(PRODUCT)};
+static const struct kernel products[] = {
+#define PRODUCT(bug, finds)        \
+    {.name = "product_" #bug,      \
+     .family = FAMILY_matmul,      \
+     .supports = product_supports, \
+     .plan = plan_##bug,           \
+     .pack = pack_product,         \
+     .run = run_product},
+#include "tests/kernels/planted.def"
+#undef PRODUCT
+};
 
 /* One kernel built for two sets of instructions, as their names say. */
 static const struct kernel twins[] = {
@@ -334,30 +307,9 @@ struct planted {
 };
 
 static const struct planted all[] = {
-    {&products[NO_BUG], NULL},
-    {&products[READS_PAST], "reads 0 bytes past the end of A"},
-    {&products[READS_BEFORE], "reads 4 bytes before the beginning of A"},
-    {&products[READS_ALIGNED], "it crashes"},
-    {&products[WRITES_PAST], "past the end of C"},
-    {&products[WRITES_BETWEEN], "of C, which lies between its elements"},
-    {&products[WRITES_INPUT], "it writes A, at byte"},
-    {&products[WRONG_STRIDE], ", not |bytes past"},
-    {&products[WRONG_EPILOGUE_OPERAND], ", not "},
-    {&products[TASKS_DISAGREE], "differs from that of the first run|both write byte"},
-    {&products[TASKS_REPEAT], "both write byte"},
-    {&products[TASKS_ADD_UP], ", not "},
-    {&products[ORDER_COUNTS], ", not |differs from that of the first run|both write byte"},
-    {&products[THREADS_COUNT], "differs from that of the first run"},
-    {&products[WORKSPACE_UNSET], ", not "},
-    {&products[WORKSPACE_PAST], "past the end of the task's workspace"},
-    {&products[SHARED_UNSET], ", not "},
-    {&products[SHARED_PAST], "it writes beside the shared workspace"},
-    {&products[PACK_WRITES_PAST], "the packed operand"},
-    {&products[PACK_TOO_SMALL], "past the end of the packed operand|differs from that of the first run"},
-    {&products[PACK_UNSET], "differs from that of the first run"},
-    {&products[PACK_OF_THREADS], "another content under the same key"},
-    {&products[READS_PACKED_INPUT], "it crashes"},
-    {&products[PHASE_TOO_EARLY], ", not "},
+#define PRODUCT(bug, finds) {&products[bug], finds},
+#include "tests/kernels/planted.def"
+#undef PRODUCT
     {&copy_numbers, "has the bytes"},
     {&softmax_not_in_place, "in place"},
 };
