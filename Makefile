@@ -39,7 +39,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -148,6 +148,8 @@ check-planner: $(BUILD)/check
 # Every kernel on random problems; options in KERNELS, such as "--problems 500 --seed 7".
 check-kernels: $(BUILD)/check-kernels
 	$(BUILD)/check-kernels $(KERNELS)
+check-kernels-asan:
+	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined KERNELS="--problems 8" check-kernels
 
 check-includes:
 	tests/check_includes.sh

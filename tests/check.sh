@@ -16,6 +16,7 @@ checks=(
     "check-planner     the memory planner on 100,000 random instances"
     "check-hashes      output_hashes.py, which compares two builds bit by bit"
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
+    "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"

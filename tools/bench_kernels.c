@@ -127,16 +127,23 @@ static void tell(struct bench *bench, const struct measured *m)
 
 /* --- all of them --------------------------------------------------------------------------------------------- */
 
-static void measure(struct bench *bench, const struct problem *problem, struct prepared *prepared)
+static double measure_blas(const struct problem *problem, const struct operands *operands)
+{
+    const void *inputs[MOST_INPUTS];
+    void *outputs[MOST_OUTPUTS];
+    operands_point(problem, operands, inputs, outputs);
+    return problem->family == FAMILY_matmul ? blas_seconds(problem->params, inputs[0], inputs[1], outputs[0]) : 0;
+}
+
+static void measure(struct bench *bench, const struct problem *problem, const struct operands *operands,
+                    struct prepared *prepared)
 {
     struct measured m = {.problem = problem, .kernel = prepared->kernel};
     if (!bench->request->check_only) {
         m.seconds = median_seconds(run_once, prepared, SECONDS_EACH);
         m.flops = kernel_flops(problem->family, problem->params);
         m.bytes = problem_bytes(problem);
-        if (problem->family == FAMILY_matmul)
-            m.blas_seconds =
-                blas_seconds(problem->params, prepared->inputs[0], prepared->inputs[1], prepared->outputs[0]);
+        m.blas_seconds = measure_blas(problem, operands);
     }
     tell(bench, &m);
 }
@@ -162,7 +169,7 @@ static bool bench_problem(struct bench *bench, const struct problem *problem, st
         bool right = check(&expectation, &prepared, &got, scratch, &verdict);
         bench->failed_count += !right;
         if (right)
-            measure(bench, problem, &prepared);
+            measure(bench, problem, &got, &prepared);
         else
             tool_failed(bench->tool, "%s: %s: %s", problem->name, kernel->name, verdict.text);
     }

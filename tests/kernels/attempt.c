@@ -19,6 +19,12 @@ struct plans {
     int count;
 };
 
+static bool same_key(const struct kernel_pack *a, const struct kernel_pack *b)
+{
+    return a->input == b->input && a->form == b->form && a->bytes == b->bytes &&
+           memcmp(a->geometry, b->geometry, sizeof a->geometry) == 0;
+}
+
 static bool same_plan(const struct kernel_plan *a, const struct kernel_plan *b)
 {
     bool same = !a->state && !b->state && a->phases == b->phases && a->task_bytes == b->task_bytes &&
@@ -26,9 +32,7 @@ static bool same_plan(const struct kernel_plan *a, const struct kernel_plan *b)
     for (int i = 0; i < a->phases && same; i++)
         same = a->tasks[i] == b->tasks[i];
     for (int i = 0; i < a->pack_count && same; i++)
-        same = a->packs[i].input == b->packs[i].input && a->packs[i].form == b->packs[i].form &&
-               a->packs[i].geometry == b->packs[i].geometry && a->packs[i].bytes == b->packs[i].bytes &&
-               a->packs[i].tasks == b->packs[i].tasks;
+        same = same_key(&a->packs[i], &b->packs[i]) && a->packs[i].tasks == b->packs[i].tasks;
     return same;
 }
 
@@ -157,6 +161,13 @@ static void describe_setting(const struct setting *setting, const struct kernel_
              setting->rubbish, setting->in_place >= 0 ? "in place" : "not in place");
 }
 
+#define MOST_PACKS 8 /* with keys of their own, of all plans of a kernel for a problem */
+
+struct made_pack {
+    struct kernel_pack key;
+    const unsigned char *bytes;
+};
+
 struct attempt {
     const struct kernel *kernel;
     const struct expectation *expectation;
@@ -164,6 +175,8 @@ struct attempt {
     struct region *region;
     struct finding *finding;
     bool has_first;
+    struct made_pack packs[MOST_PACKS];
+    int pack_count;
 };
 
 static bool wrong(struct attempt *attempt, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -251,6 +264,27 @@ static bool try_plan(struct attempt *attempt, const struct kernel_plan *plan, in
     return true;
 }
 
+/* Programs share a pack by its key, so plans that agree on the key must make the same bytes. */
+static bool pack_follows_key(struct attempt *attempt, const struct kernel_plan *plan, int which)
+{
+    const struct expectation *e = attempt->expectation;
+    const struct kernel_pack *key = &plan->packs[which];
+    const void *inputs[MOST_INPUTS];
+    void *outputs[MOST_OUTPUTS];
+    unsigned char *bytes = region_allocate(attempt->region, key->bytes + 1);
+    if (!bytes)
+        return wrong(attempt, "out of memory");
+    operands_point(e->problem, e->operands, inputs, outputs);
+    for (int task = 0; task < key->tasks; task++)
+        attempt->kernel->pack(plan, which, inputs[key->input], bytes, task);
+    for (int i = 0; i < attempt->pack_count; i++)
+        if (same_key(&attempt->packs[i].key, key) && memcmp(attempt->packs[i].bytes, bytes, key->bytes) != 0)
+            return wrong(attempt, "pack %d has another content under the same key", which);
+    if (attempt->pack_count < MOST_PACKS)
+        attempt->packs[attempt->pack_count++] = (struct made_pack){*key, bytes};
+    return true;
+}
+
 static bool find_overlap(struct attempt *attempt, const struct kernel_plan *plan)
 {
     const struct problem *problem = attempt->expectation->problem;
@@ -306,6 +340,9 @@ bool harness_try(const struct kernel *kernel, const struct expectation *expectat
         finding->most_tasks = tasks > finding->most_tasks ? tasks : finding->most_tasks;
         if (!try_plan(&attempt, &plans.list[i], i, seed) || (i == 0 && !find_overlap(&attempt, &plans.list[i])))
             return false;
+        for (int k = 0; k < plans.list[i].pack_count; k++)
+            if (!pack_follows_key(&attempt, &plans.list[i], k))
+                return false;
     }
     return rides_bit_for_bit(&attempt);
 }

@@ -11,29 +11,9 @@
 #include <string.h>
 
 enum bug {
-    NO_BUG,
-    READS_PAST,
-    READS_BEFORE,
-    READS_ALIGNED,
-    WRITES_PAST,
-    WRITES_BETWEEN,
-    WRITES_INPUT,
-    WRONG_STRIDE,
-    WRONG_EPILOGUE_OPERAND,
-    TASKS_DISAGREE,
-    TASKS_REPEAT,
-    TASKS_ADD_UP,
-    ORDER_COUNTS,
-    THREADS_COUNT,
-    WORKSPACE_UNSET,
-    WORKSPACE_PAST,
-    SHARED_UNSET,
-    SHARED_PAST,
-    PACK_WRITES_PAST,
-    PACK_TOO_SMALL,
-    PACK_UNSET,
-    PHASE_TOO_EARLY,
-    LAST_BIT, /* of one kernel, where its twin has another */
+#define PRODUCT(bug, finds) bug,
+#include "tests/kernels/planted.def"
+#undef PRODUCT
 };
 
 /* --- a product in two phases --------------------------------------------------------------------------------- */
@@ -77,9 +57,10 @@ static bool plan_product(enum bug bug, const void *params, const struct kernel_f
     plan->task_bytes = align_up((size_t)p->m * sizeof(float), ALIGNMENT) + epilogue_workspace(&epilogue);
     plan->shared_bytes = (size_t)(p->m * p->k + 1) * sizeof(float);
     plan->pack_count = product->packed;
-    plan->packs[0] = (struct kernel_pack){.input = 1,
-                                          .bytes = (size_t)(p->n * p->k - (bug == PACK_TOO_SMALL)) * sizeof(float),
-                                          .tasks = p->n < 3 ? 1 : 3};
+    plan->packs[0] = (struct kernel_pack){
+        .input = 1,
+        .bytes = (size_t)(p->n * p->k - (bug == PACK_TOO_SMALL) + (bug == PACK_OF_THREADS)) * sizeof(float),
+        .tasks = p->n < 3 ? 1 : 3};
     return true;
 }
 
@@ -95,6 +76,8 @@ static void pack_product(const struct kernel_plan *plan, int which, const void *
             packed[j * p->k + k] = b[k * p->b.row + j * p->b.column];
     if (has(plan, PACK_WRITES_PAST) && last == p->n)
         packed[p->n * p->k] = 0;
+    if (has(plan, PACK_OF_THREADS) && task == 0)
+        packed[p->n * p->k] = (float)((const struct product *)plan->state)->threads;
 }
 
 /* The last float of the shared workspace is for ORDER_COUNTS. */
@@ -145,6 +128,8 @@ static void sum_column(const struct kernel_plan *plan, const struct kernel_call 
     const float *shared = call->shared, *d = call->inputs[2], *b = call->inputs[1];
     const float *column = is_packed(plan) ? (const float *)call->packed[0] + j * p->k : b + j * p->b.column;
     int64_t step = is_packed(plan) ? 1 : p->b.row;
+    if (has(plan, READS_PACKED_INPUT))
+        __asm__ volatile("movss (%0), %%xmm0" : : "r"(b) : "xmm0", "memory"); /* out of sight of sanitizers */
     int64_t parts = has(plan, THREADS_COUNT) ? ((const struct product *)plan->state)->threads : 1;
     for (int64_t i = 0; i < p->m; i++) {
         sums[i] = has(plan, WORKSPACE_UNSET) ? sums[i] : 0;
@@ -155,7 +140,7 @@ static void sum_column(const struct kernel_plan *plan, const struct kernel_call 
             sums[i] += sum;
         }
         sums[i] += d ? d[i * p->d.row + j * p->d.column] : 0;
-        sums[i] = has(plan, LAST_BIT) ? nextafterf(sums[i], 0) : sums[i];
+        sums[i] = has(plan, LAST_BIT) && isfinite(sums[i]) ? nextafterf(sums[i], 0) : sums[i];
     }
 }
 
@@ -226,31 +211,26 @@ static void run_product(const struct kernel_plan *plan, const struct kernel_call
         take_columns(plan, call, task);
 }
 
-/* The formatter never agrees with itself on this list. */
-/* clang-format off */
-#define PRODUCTS(X)                                                                                       \
-    X(NO_BUG) X(READS_PAST) X(READS_BEFORE) X(READS_ALIGNED) X(WRITES_PAST) X(WRITES_BETWEEN)             \
-    X(WRITES_INPUT) X(WRONG_STRIDE) X(WRONG_EPILOGUE_OPERAND) X(TASKS_DISAGREE) X(TASKS_REPEAT)           \
-    X(TASKS_ADD_UP) X(ORDER_COUNTS) X(THREADS_COUNT) X(WORKSPACE_UNSET) X(WORKSPACE_PAST) X(SHARED_UNSET) \
-    X(SHARED_PAST) X(PACK_WRITES_PAST) X(PACK_TOO_SMALL) X(PACK_UNSET) X(PHASE_TOO_EARLY) X(LAST_BIT)
-/* clang-format on */
-
-#define PRODUCT_PLAN(bug)                                                                               \
+#define PRODUCT(bug, finds)                                                                             \
     static bool plan_##bug(const void *params, const struct kernel_facts *facts, struct region *region, \
                            struct kernel_plan *plan)                                                    \
     {                                                                                                   \
         return plan_product(bug, params, facts, region, plan);                                          \
     }
-PRODUCTS(PRODUCT_PLAN)
+#include "tests/kernels/planted.def"
+#undef PRODUCT
 
-#define PRODUCT(bug)                       \
-    [bug] = {.name = "product_" #bug,      \
-             .family = FAMILY_matmul,      \
-             .supports = product_supports, \
-             .plan = plan_##bug,           \
-             .pack = pack_product,         \
-             .run = run_product},
-static const struct kernel products[] = {PRODUCTS(PRODUCT)};
+static const struct kernel products[] = {
+#define PRODUCT(bug, finds)        \
+    {.name = "product_" #bug,      \
+     .family = FAMILY_matmul,      \
+     .supports = product_supports, \
+     .plan = plan_##bug,           \
+     .pack = pack_product,         \
+     .run = run_product},
+#include "tests/kernels/planted.def"
+#undef PRODUCT
+};
 
 /* One kernel built for two sets of instructions, as their names say. */
 static const struct kernel twins[] = {
@@ -327,28 +307,9 @@ struct planted {
 };
 
 static const struct planted all[] = {
-    {&products[NO_BUG], NULL},
-    {&products[READS_PAST], "reads 0 bytes past the end of A"},
-    {&products[READS_BEFORE], "reads 4 bytes before the beginning of A"},
-    {&products[READS_ALIGNED], "it crashes"},
-    {&products[WRITES_PAST], "past the end of C"},
-    {&products[WRITES_BETWEEN], "of C, which lies between its elements"},
-    {&products[WRITES_INPUT], "it writes A, at byte"},
-    {&products[WRONG_STRIDE], ", not |bytes past"},
-    {&products[WRONG_EPILOGUE_OPERAND], ", not "},
-    {&products[TASKS_DISAGREE], "differs from that of the first run|both write byte"},
-    {&products[TASKS_REPEAT], "both write byte"},
-    {&products[TASKS_ADD_UP], ", not "},
-    {&products[ORDER_COUNTS], ", not |differs from that of the first run|both write byte"},
-    {&products[THREADS_COUNT], "differs from that of the first run"},
-    {&products[WORKSPACE_UNSET], ", not "},
-    {&products[WORKSPACE_PAST], "past the end of the task's workspace"},
-    {&products[SHARED_UNSET], ", not "},
-    {&products[SHARED_PAST], "it writes beside the shared workspace"},
-    {&products[PACK_WRITES_PAST], "the packed operand"},
-    {&products[PACK_TOO_SMALL], "past the end of the packed operand|differs from that of the first run"},
-    {&products[PACK_UNSET], "differs from that of the first run"},
-    {&products[PHASE_TOO_EARLY], ", not "},
+#define PRODUCT(bug, finds) {&products[bug], finds},
+#include "tests/kernels/planted.def"
+#undef PRODUCT
     {&copy_numbers, "has the bytes"},
     {&softmax_not_in_place, "in place"},
 };

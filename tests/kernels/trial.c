@@ -171,14 +171,14 @@ static bool survive(void (*work)(void *), void *user)
 struct packing {
     struct trial *trial;
     int which, task;
+    const void *from;
 };
 
 static void pack_task(void *user)
 {
     const struct packing *p = user;
     const struct trial *trial = p->trial;
-    int input = trial->plan->packs[p->which].input;
-    trial->kernel->pack(trial->plan, p->which, trial->input_pointers[input], trial->packs[p->which]->data, p->task);
+    trial->kernel->pack(trial->plan, p->which, p->from, trial->packs[p->which]->data, p->task);
 }
 
 static void make_packs(struct trial *trial)
@@ -186,11 +186,11 @@ static void make_packs(struct trial *trial)
     const struct kernel_plan *plan = trial->plan;
     bool backwards = trial->setting->order != ORDER_FORWARDS;
     for (int i = 0; i < plan->pack_count && !trial->outcome->bad; i++) {
-        int tasks = plan->packs[i].tasks;
+        int tasks = plan->packs[i].tasks, input = plan->packs[i].input;
         trial->packs[i] = add_part(trial, "the packed operand", plan->packs[i].bytes, ALIGNMENT);
         trial->packed[i] = trial->packs[i]->data;
         for (int j = 0; j < tasks && !trial->outcome->bad; j++) {
-            struct packing packing = {trial, i, backwards ? tasks - 1 - j : j};
+            struct packing packing = {trial, i, backwards ? tasks - 1 - j : j, trial->input_pointers[input]};
             char text[300];
             if (survive(pack_task, &packing))
                 continue;
@@ -199,6 +199,8 @@ static void make_packs(struct trial *trial)
         }
         trial->fences->close(trial->packs[i], true);
     }
+    for (int i = 0; i < plan->pack_count; i++) /* the kernel reads the pack alone */
+        trial->input_pointers[plan->packs[i].input] = NULL;
 }
 
 static void make_workspaces(struct trial *trial, int count)

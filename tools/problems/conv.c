@@ -118,7 +118,7 @@ static void make_conv(struct maker *maker)
     if (rides) {
         const int64_t dims[] = {p->batch, outputs, w->output[0], w->output[1], w->output[2]};
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
-        p->epilogue = make_epilogue(maker, 5, dims, 1);
+        p->epilogue = make_epilogue(maker, 5, dims, 1, conv_epilogue(p).dims);
     }
 }
 

@@ -251,9 +251,17 @@ static bool breaks(enum pointwise_opcode opcode, const struct interval *x)
     return false;
 }
 
+/* A zero of either sign, whose reciprocal is an infinity of either sign. */
+static bool is_either_zero(const struct interval *x)
+{
+    return x->low == 0 && x->high == 0 && !signbit(x->low) != !signbit(x->high);
+}
+
 static struct interval float_unary(enum pointwise_opcode opcode, const struct interval *x, number p, number q)
 {
     struct interval result = interval_of(unary(opcode, x->low, p, q));
+    if (opcode == POINTWISE_RECIPROCAL && is_either_zero(x))
+        return interval_open;
     if (interval_is_point(x) || is_nan(x))
         return result;
     if (breaks(opcode, x))
@@ -269,6 +277,8 @@ static struct interval float_unary(enum pointwise_opcode opcode, const struct in
 
 static struct interval float_binary(enum pointwise_opcode opcode, const struct interval *x, const struct interval *y)
 {
+    if ((opcode == POINTWISE_DIV && is_either_zero(y)) || (opcode == POINTWISE_POW && is_either_zero(x)))
+        return interval_open;
     if (is_nan(x) || is_nan(y) || (interval_is_point(x) && interval_is_point(y)))
         return interval_of(binary(opcode, x->low, y->low));
     bool holds_zero = y->low <= 0 && y->high >= 0;

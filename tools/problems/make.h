@@ -65,10 +65,11 @@ void describe_numbers(struct maker *maker, const char *name, int count, const in
 
 /* --- programs (programs.c) ----------------------------------------------------------------------------------- */
 
-/* A random epilogue for results in the order of `dims`, whose axis `channel` counts channels (-1: none). The plain
- * problem is there already; this adds inputs, replaces output 0, and keeps the plain one beside it. The program then
- * belongs in the parameters. */
-const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel);
+/* A random epilogue for results in the order of `dims`, whose axis `channel` counts channels (-1: none); `space`: the
+ * three axes of kernels/epilogue.h, which make up as many. The plain problem is there already; this adds inputs,
+ * replaces output 0, and keeps the plain one beside it. The program then belongs in the parameters. */
+const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                             const int64_t *space);
 /* Whether a problem gets one. */
 bool wants_epilogue(struct maker *maker);
 void describe_program(struct maker *maker, const struct pointwise_params *program);

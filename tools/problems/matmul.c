@@ -106,7 +106,7 @@ static void make_matmul(struct maker *maker)
         dims[p->batch_rank] = p->m;
         dims[p->batch_rank + 1] = p->n;
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
-        p->epilogue = make_epilogue(maker, p->batch_rank + 2, dims, p->batch_rank + 1);
+        p->epilogue = make_epilogue(maker, p->batch_rank + 2, dims, p->batch_rank + 1, matmul_epilogue(p).dims);
     }
 }
 

@@ -156,7 +156,7 @@ static void add_epilogue(struct maker *maker, struct normalize_params *p)
     problem->plain_params = plain;
     strided_contiguous(&problem->outputs[0].at, rank, dims);
     problem->output_count = 1;
-    p->epilogue = make_epilogue(maker, rank, dims, rank > 1 ? 1 : 0);
+    p->epilogue = make_epilogue(maker, rank, dims, rank > 1 ? 1 : 0, normalize_epilogue(p).dims);
     const struct operand *x = &problem->inputs[0], *y = &problem->outputs[0];
     if (lies_in_order(&x->at) && lies_in_order(&y->at) && dtype_bits(x->dtype) == dtype_bits(y->dtype))
         problem->in_place |= 1;

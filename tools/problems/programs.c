@@ -1,5 +1,7 @@
 #include "tools/problems/programs.h"
 
+#include "kernels/epilogue.h"
+
 #include <string.h>
 
 /* --- making one ---------------------------------------------------------------------------------------------- */
@@ -150,7 +152,7 @@ static void place(struct operand *operand, const struct pointwise_params *p, int
         strided_axis(&operand->at, p->dims[i], p->operands[index].strides[i]);
 }
 
-const struct pointwise_params *program_build(const struct program *program, bool merge)
+struct pointwise_params *program_build(const struct program *program, bool merge)
 {
     struct pointwise_params *params =
         pointwise_build(program->params, make_room(program->maker, 1, sizeof(struct pointwise_room)));
@@ -322,7 +324,8 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     return dtype;
 }
 
-const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel)
+const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                             const int64_t *space)
 {
     struct problem *problem = maker->problem;
     struct form form = choose_form(maker);
@@ -348,7 +351,10 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     }
     enum dtype dtype = write_form(&program, &form, operands, &result);
     program_output(&program, dtype, result, y);
-    const struct pointwise_params *params = program_build(&program, false);
+    struct pointwise_params *params = program_build(&program, false);
+    const struct epilogue rides = {params, problem->own_inputs, {space[0], space[1], space[2]}};
+    if (random_once_in(&maker->random, 2) && !epilogue_fit(&rides, params)) /* it has spoilt what does not fit */
+        params = program_build(&program, false);
     program_operands(maker, params, 1);
     problem->in_place = program_in_place(params, 1, problem->own_inputs);
     problem->epilogue = params;

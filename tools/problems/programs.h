@@ -33,7 +33,7 @@ int program_code_on(struct program *program, enum pointwise_opcode opcode, enum 
 int program_random_code(struct program *program, enum pointwise_opcode opcode, enum pointwise_class class);
 
 /* The parameters; `merge`: with as few axes as can be, as kernels of the family pointwise get them. */
-const struct pointwise_params *program_build(const struct program *program, bool merge);
+struct pointwise_params *program_build(const struct program *program, bool merge);
 
 /* Adds the operands of a program to the problem: inputs from `first` on, then outputs. */
 void program_operands(struct maker *maker, const struct pointwise_params *params, int first);

@@ -96,7 +96,7 @@ static void make_reduce(struct maker *maker)
     describe_numbers(maker, "strides", p->folded_rank, p->folded_strides);
     if (wants_epilogue(maker) && p->dtype != DTYPE_BOOL && p->kept_rank > 0) {
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
-        p->epilogue = make_epilogue(maker, p->kept_rank, p->kept, p->kept_rank > 1 ? 1 : 0);
+        p->epilogue = make_epilogue(maker, p->kept_rank, p->kept, p->kept_rank > 1 ? 1 : 0, reduce_epilogue(p).dims);
     }
 }
 
