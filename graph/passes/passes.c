@@ -117,7 +117,8 @@ static enum status optimise_subgraphs(struct graph *graph, struct node *node, st
 
 static enum status optimise(struct graph *graph, struct evaluator evaluator, struct error *error)
 {
-    struct pass_context context = {.resolve = {evaluator, SIZE_MAX}, .fold_all_weights = true};
+    struct pass_context context = {.resolve = {.evaluator = evaluator, .constant_limit = SIZE_MAX},
+                                   .fold_all_weights = true};
     TRY(run_passes(graph, &context, NULL, error));
     graph_drop_unused(graph);
     for (int i = 0; i < graph->node_count; i++)
