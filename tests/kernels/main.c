@@ -37,11 +37,11 @@ static int64_t number_of(const char *text)
 
 /* Vector code built for 16 lanes of plain C: what AVX-512 does, on any machine. */
 #define VECTOR_KERNEL(name) extern const struct kernel name##_plain;
-#include "kernels/x86/kernels.def"
+#include "kernels/vector_kernels.def"
 #undef VECTOR_KERNEL
 static const struct kernel *const plain[] = {
 #define VECTOR_KERNEL(name) &name##_plain,
-#include "kernels/x86/kernels.def"
+#include "kernels/vector_kernels.def"
 #undef VECTOR_KERNEL
 };
 
