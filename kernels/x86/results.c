@@ -133,16 +133,40 @@ void SET_NAME(results_begin)(struct results_target *target)
     target->direct = read_bounds(target);
 }
 
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block)
+static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
     if (ends.start)
-        ends.start += block->row * ends.start_row + block->column;
+        ends.start += tile->row * ends.start_row + tile->column;
     if (ends.residual)
-        ends.residual += block->row * ends.residual_row + block->column;
-    ends.to += block->row * ends.to_row + block->column;
-    ends.columns = block->columns;
+        ends.residual += tile->row * ends.residual_row + tile->column;
+    ends.to += tile->row * ends.to_row + tile->column;
+    ends.columns = tile->columns;
     return ends;
+}
+
+void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
+                                const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
+{
+    struct tile_ends ends = {.start = sums, .start_row = TILE_COLUMNS};
+    if (target->direct) {
+        ends = ends_of(target, tile);
+        if (!first) {
+            ends.start = sums;
+            ends.start_row = TILE_COLUMNS;
+        }
+    }
+    if (!target->direct || !last) {
+        ends.residual = NULL;
+        ends.low = -INFINITY;
+        ends.high = INFINITY;
+        ends.to = sums;
+        ends.to_row = TILE_COLUMNS;
+    }
+    /* What starts in the buffer, or goes there, may be whole vectors wide; what is elsewhere may not. */
+    bool whole = ends.start == sums && ends.to == sums;
+    ends.columns = whole ? TILE_COLUMNS : tile->columns;
+    SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 
 void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums)

@@ -56,16 +56,18 @@ struct results_target {
 /* All but the last two fields are set. */
 void SET_NAME(results_begin)(struct results_target *target);
 
-/* A block of sums. */
+/* A block of sums, or a tile of one. */
 struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
 };
-/* direct: the ends of a block that is a tile. */
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block);
-/* Otherwise sums are in a buffer, TILE_COLUMNS to a row; this puts in what they begin with. */
+/* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row: before the first term, what they
+ * begin with; after the last, they are stored. */
 void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums);
-/* Stores them. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
                              void *workspace);
+/* Adds terms to the sums of a tile. Between the first terms and the last, sums are in the buffer in any case;
+ * `sums` is the tile's place in it. */
+void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
+                                const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
 
 #endif

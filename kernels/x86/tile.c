@@ -56,13 +56,13 @@ INLINE void add_some(const int rows, const int count, const float *const *end, i
 }
 
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
-INLINE void add_terms(const int rows, const float *const *first, int64_t depth, const float *panel, int64_t panel_row,
-                      sums s)
+INLINE void add_terms(const int rows, const float *const *first, int64_t skip, int64_t depth, const float *panel,
+                      int64_t panel_row, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
     for (int i = 0; i < rows; i++)
-        end[i] = first[i] + depth;
+        end[i] = first[i] + skip + depth;
     int64_t k = -depth;
     for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
         add_some(rows, TERMS_AT_ONCE, end, k, panel, panel_row, s);
@@ -97,8 +97,8 @@ INLINE void multiply(const int rows, const struct tile_rows *left, const struct 
     sums s;
     begin(rows, ends, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(rows, left->first + tap * TILE_ROWS, left->depth, panel->first + tap * left->depth * panel->row,
-                  panel->row, s);
+        add_terms(rows, left->first + tap * TILE_ROWS, left->skip, left->depth,
+                  panel->first + tap * left->depth * panel->row, panel->row, s);
     finish(rows, ends, s);
 }
 
