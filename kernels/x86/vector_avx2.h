@@ -238,6 +238,15 @@ static inline vf vi_to_floats(vi a)
     return _mm256_cvtepi32_ps(a);
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    /* In two factors, so that neither leaves the range. */
+    vi sum = vi_add(vf_to_nearest(n), vi_set(2 * 127)), half = vi_shift_right(sum, 1);
+    vf a = vi_as_floats(vi_shift_left(half, 23)), b = vi_as_floats(vi_shift_left(vi_sub(sum, half), 23));
+    return vf_mul(vf_mul(x, a), b);
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {

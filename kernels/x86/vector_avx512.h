@@ -234,6 +234,12 @@ static inline vf vi_to_floats(vi a)
     return _mm512_cvtepi32_ps(a);
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    return _mm512_scalef_ps(x, n);
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {

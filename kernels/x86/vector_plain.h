@@ -291,6 +291,14 @@ static inline vf vi_to_floats(vi a)
     return x;
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    for (int i = 0; i < LANES; i++)
+        x[i] = n[i] == n[i] ? ldexpf(x[i], (int)n[i]) : n[i];
+    return x;
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {
