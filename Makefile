@@ -108,7 +108,7 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 

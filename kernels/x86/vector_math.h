@@ -184,6 +184,12 @@ static inline vf vf_gelu_tanh(vf x)
 
 /* --- piecewise --------------------------------------------------------------------------------------------------- */
 
+/* x max(0, min(1, x/6 + 1/2)) */
+static inline vf vf_hard_swish(vf x)
+{
+    vf slope = vf_fma(x, vf_set(1.0f / 6), vf_set(0.5f)); /* at 3 and beyond 1 or more, at -3 and below less than 0 */
+    return vf_mul(x, vf_min(vf_set(1), vf_max(vf_set(0), slope)));
+}
 /* x < 0 ? p (e^x - 1) : x */
 static inline vf vf_elu(vf x, float p)
 {

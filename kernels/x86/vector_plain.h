@@ -42,7 +42,7 @@ static inline bool vm_any(vm a)
 /* --- floats --- */
 static inline vf vf_set(float x)
 {
-    return (vf){0} + x;
+    return x - (vf){0}; /* a sum would make -0 a 0 */
 }
 static inline vf vf_load(const float *from)
 {
