@@ -6,13 +6,18 @@
 /* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
  * axis, or one below the other where a line of the tile is short. */
 #define SLOTS 4
+/* Unrolled, so that an array of vectors is in registers. */
+#define FOR_SLOTS(s) _Pragma("GCC unroll 4") for (int s = 0; s < SLOTS; s++)
+
+enum gait { DENSE, CONSTANT, OTHER }; /* along the inner axis: floats without a gap, one float, anything else */
 
 /* An operand, the results or the output, as the tile walks it. */
 struct path {
-    const char *base; /* the first element of the tile */
+    char *base; /* the first element of the tile */
     enum dtype dtype;
-    int64_t bytes;        /* of an element */
-    int64_t inner, outer; /* strides in elements */
+    enum gait gait;
+    int64_t step;               /* of the inner axis in elements */
+    int64_t inner, outer, slot; /* strides in bytes */
 };
 
 struct chain {
@@ -21,16 +26,15 @@ struct chain {
     struct path results, stored, operands[EPILOGUE_OPERATIONS];
 };
 
-/* Where a block is: `count` elements of each slot, the slots so far apart. */
+/* Where a block is, and how many elements each of its slots has. */
 struct place {
-    int64_t inner, outer, slot_inner, slot_outer;
+    int64_t inner, outer;
     int64_t count[SLOTS];
 };
 
-static const char *at_slot(const struct path *path, const struct place *place, int slot)
+static char *at_place(const struct path *path, const struct place *place)
 {
-    int64_t inner = place->inner + slot * place->slot_inner, outer = place->outer + slot * place->slot_outer;
-    return path->base + (inner * path->inner + outer * path->outer) * path->bytes;
+    return path->base + place->inner * path->inner + place->outer * path->outer;
 }
 
 /* --- loads ------------------------------------------------------------------------------------------------------ */
@@ -43,7 +47,7 @@ static __attribute__((noinline)) vf fetch(const struct path *path, const char *f
         int64_t integers[LANES];
     } elements = {{0}};
     float floats[LANES] = {0};
-    interpreter_load(&elements, from, 0, path->inner, (int)count, path->dtype);
+    interpreter_load(&elements, from, 0, path->step, (int)count, path->dtype);
     bool single = pointwise_class_of(path->dtype) == CLASS_F32;
     for (int i = 0; i < count; i++)
         floats[i] = single ? elements.singles[i] : (float)elements.integers[i];
@@ -52,7 +56,7 @@ static __attribute__((noinline)) vf fetch(const struct path *path, const char *f
 
 static __attribute__((noinline)) vf load_narrow(const struct path *path, const char *from, int64_t count)
 {
-    if (path->inner != 1 || count < LANES)
+    if (path->step != 1 || count < LANES)
         return fetch(path, from, count);
     switch (path->dtype) {
     case DTYPE_F16:
@@ -73,18 +77,24 @@ static __attribute__((noinline)) vf load_narrow(const struct path *path, const c
 static inline __attribute__((always_inline)) void load(const struct path *path, const struct place *place, bool full,
                                                        vf *x)
 {
-    bool plain = path->dtype == DTYPE_F32;
-    if (plain && path->inner == 1)
-        for (int s = 0; s < SLOTS; s++) {
-            const float *from = (const void *)at_slot(path, place, s);
-            x[s] = full ? vf_load(from) : vf_load_part(from, place->count[s]);
+    const char *from = at_place(path, place);
+    int64_t slot = path->slot;
+    if (path->gait == DENSE)
+        FOR_SLOTS(s)
+        {
+            const float *floats = (const void *)(from + s * slot);
+            x[s] = full ? vf_load(floats) : vf_load_part(floats, place->count[s]);
         }
-    else if (plain && path->inner == 0)
-        for (int s = 0; s < SLOTS; s++)
-            x[s] = vf_set(full || place->count[s] > 0 ? *(const float *)(const void *)at_slot(path, place, s) : 0);
+    else if (path->gait == CONSTANT)
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_set(full || place->count[s] > 0 ? *(const float *)(const void *)(from + s * slot) : 0);
+        }
     else
-        for (int s = 0; s < SLOTS; s++)
-            x[s] = load_narrow(path, at_slot(path, place, s), full ? LANES : place->count[s]);
+        FOR_SLOTS(s)
+        {
+            x[s] = load_narrow(path, from + s * slot, full ? LANES : place->count[s]);
+        }
 }
 
 /* --- stores ----------------------------------------------------------------------------------------------------- */
@@ -97,46 +107,60 @@ static __attribute__((noinline)) void store_any(const struct chain *chain, char 
     vf_store(floats, x);
     for (int i = 0; i < count && !single; i++)
         integers[i] = f64_to_i64((double)floats[i]);
-    interpreter_store(single ? (const void *)floats : (const void *)integers, to, 0, chain->stored.inner, (int)count,
+    interpreter_store(single ? (const void *)floats : (const void *)integers, to, 0, chain->stored.step, (int)count,
                       chain->output);
+}
+
+static __attribute__((noinline)) void store_narrow(const struct chain *chain, char *to, vf x, int64_t count)
+{
+    if (chain->stored.dtype == DTYPE_F16 && chain->stored.step == 1 && count == LANES)
+        vf_store_f16((uint16_t *)(void *)to, x);
+    else
+        store_any(chain, to, x, count);
 }
 
 static inline __attribute__((always_inline)) void store(const struct chain *chain, const struct place *place, bool full,
                                                         const vf *x)
 {
-    bool dense = chain->stored.inner == 1;
-    for (int s = 0; s < SLOTS; s++) {
-        char *to = (char *)(uintptr_t)at_slot(&chain->stored, place, s);
-        int64_t count = full ? LANES : place->count[s];
-        if (dense && chain->stored.dtype == DTYPE_F32 && full)
-            vf_store((float *)(void *)to, x[s]);
-        else if (dense && chain->stored.dtype == DTYPE_F32)
-            vf_store_part((float *)(void *)to, x[s], count);
-        else if (dense && chain->stored.dtype == DTYPE_F16 && full)
-            vf_store_f16((uint16_t *)(void *)to, x[s]);
-        else
-            store_any(chain, to, x[s], count);
-    }
+    char *to = at_place(&chain->stored, place);
+    int64_t slot = chain->stored.slot;
+    if (chain->stored.gait == DENSE)
+        FOR_SLOTS(s)
+        {
+            float *floats = (void *)(to + s * slot);
+            if (full)
+                vf_store(floats, x[s]);
+            else
+                vf_store_part(floats, x[s], place->count[s]);
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            store_narrow(chain, to + s * slot, x[s], full ? LANES : place->count[s]);
+        }
 }
 
 /* --- operations ------------------------------------------------------------------------------------------------- */
 
-#define EACH(expression)              \
-    for (int s = 0; s < SLOTS; s++) { \
-        const vf a = x[s], b = y[s];  \
-        (void)b;                      \
-        x[s] = (expression);          \
-    }                                 \
+#define EACH(expression)             \
+    FOR_SLOTS(s)                     \
+    {                                \
+        const vf a = x[s], b = y[s]; \
+        (void)b;                     \
+        x[s] = (expression);         \
+    }                                \
     break
 
 static inline __attribute__((always_inline)) void apply(const struct epilogue_operation *operation, vf *x, vf *y)
 {
     const vf p = vf_set(operation->p), q = vf_set(operation->q), zero = vf_set(0), one = vf_set(1);
-    for (int s = 0; operation->reversed && s < SLOTS; s++) {
-        vf operand = y[s];
-        y[s] = x[s];
-        x[s] = operand;
-    }
+    if (operation->reversed)
+        FOR_SLOTS(s)
+        {
+            vf operand = y[s];
+            y[s] = x[s];
+            x[s] = operand;
+        }
     switch ((enum pointwise_opcode)operation->opcode) {
     case POINTWISE_ADD:
         EACH(vf_add(a, b));
@@ -207,7 +231,7 @@ static int64_t within(int64_t count, int64_t most)
 /* Lines one after the other, each in blocks along it. */
 static void run_along(const struct chain *chain, int64_t lines, int64_t line)
 {
-    struct place place = {.slot_inner = LANES};
+    struct place place = {0};
     for (place.outer = 0; place.outer < lines; place.outer++) {
         for (place.inner = 0; place.inner + SLOTS * LANES <= line; place.inner += SLOTS * LANES)
             run_full_block(chain, &place);
@@ -222,7 +246,7 @@ static void run_along(const struct chain *chain, int64_t lines, int64_t line)
 /* Some lines at once, a vector of each. */
 static void run_across(const struct chain *chain, int64_t lines, int64_t line)
 {
-    struct place place = {.slot_outer = 1};
+    struct place place = {0};
     for (place.inner = 0; place.inner < line; place.inner += LANES)
         for (place.outer = 0; place.outer < lines; place.outer += SLOTS) {
             int64_t count = within(line - place.inner, LANES);
@@ -238,20 +262,34 @@ static void run_across(const struct chain *chain, int64_t lines, int64_t line)
 
 /* --- tiles ------------------------------------------------------------------------------------------------------ */
 
+static struct path path_along(const void *base, enum dtype dtype, int64_t row_stride, int64_t column_stride, bool down,
+                              bool across)
+{
+    int64_t bytes = dtype_bits(dtype) / 8, step = down ? row_stride : column_stride;
+    struct path path = {.base = (char *)(uintptr_t)base,
+                        .dtype = dtype,
+                        .gait = dtype != DTYPE_F32 || step > 1 || step < 0 ? OTHER
+                                : step                                     ? DENSE
+                                                                           : CONSTANT,
+                        .step = step,
+                        .inner = step * bytes,
+                        .outer = (down ? column_stride : row_stride) * bytes};
+    path.slot = across ? path.outer : path.inner * LANES;
+    return path;
+}
+
+/* Of an operand of the program. */
 static struct path path_of(const struct epilogue *epilogue, const struct epilogue_form *form, int operand,
                            const void *memory, int64_t row_stride, int64_t column_stride,
-                           const struct epilogue_tile *tile)
+                           const struct epilogue_tile *tile, bool across)
 {
     enum dtype dtype = (enum dtype)epilogue->program->operands[operand].dtype;
-    int64_t bytes = dtype_bits(dtype) / 8, down = tile->row % form->row_run, across = tile->column % form->column_run;
-    int64_t offset = down * row_stride + across * column_stride;
-    if (tile->batch | (tile->row - down) | (tile->column - across))
-        offset += epilogue_offset(epilogue, operand, tile->batch, tile->row - down, tile->column - across);
-    return (struct path){.base = (const char *)memory + offset * bytes,
-                         .dtype = dtype,
-                         .bytes = bytes,
-                         .inner = tile->down ? row_stride : column_stride,
-                         .outer = tile->down ? column_stride : row_stride};
+    int64_t down = tile->row % form->row_run, along = tile->column % form->column_run;
+    int64_t offset = down * row_stride + along * column_stride;
+    if (tile->batch | (tile->row - down) | (tile->column - along))
+        offset += epilogue_offset(epilogue, operand, tile->batch, tile->row - down, tile->column - along);
+    return path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride, column_stride,
+                      tile->down, across);
 }
 
 /* A tile within which strides hold. */
@@ -259,25 +297,21 @@ static void store_even(const struct epilogue *epilogue, const struct epilogue_fo
                        const struct kernel_call *call, const struct epilogue_tile *tile)
 {
     int output = epilogue->program->input_count;
-    struct chain chain = {.form = form, .output = &epilogue->program->operands[output]};
-    chain.results = (struct path){.base = tile->results,
-                                  .dtype = form->from,
-                                  .bytes = 4,
-                                  .inner = tile->down ? tile->row_stride : tile->column_stride,
-                                  .outer = tile->down ? tile->column_stride : tile->row_stride};
-    chain.stored = path_of(epilogue, form, output, call->outputs[0], form->row, form->column, tile);
+    int64_t lines = tile->down ? tile->columns : tile->rows, line = tile->down ? tile->rows : tile->columns;
+    bool across = line <= 2 * LANES && lines > 1;
+    struct chain chain;
+    chain.form = form;
+    chain.output = &epilogue->program->operands[output];
+    chain.results = path_along(tile->results, form->from, tile->row_stride, tile->column_stride, tile->down, across);
+    chain.stored = path_of(epilogue, form, output, call->outputs[0], form->row, form->column, tile, across);
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *operation = &form->operations[i];
         if (operation->input)
             chain.operands[i] =
                 path_of(epilogue, form, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
-                        operation->row, operation->column, tile);
+                        operation->row, operation->column, tile, across);
     }
-    int64_t lines = tile->down ? tile->columns : tile->rows, line = tile->down ? tile->rows : tile->columns;
-    if (line > 2 * LANES || lines == 1)
-        run_along(&chain, lines, line);
-    else
-        run_across(&chain, lines, line);
+    (across ? run_across : run_along)(&chain, lines, line);
 }
 
 /* The part of [first, first + count) that lies in one run. */
