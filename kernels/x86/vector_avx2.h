@@ -268,6 +268,19 @@ static inline vi vi_load_u16(const uint16_t *from)
 {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
 }
+/* The low bits of each lane. */
+static inline void vi_store_u8(uint8_t *to, vi x)
+{
+    __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xff));
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
+}
+static inline void vi_store_u16(uint16_t *to, vi x)
+{
+    __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    _mm_storeu_si128((__m128i *)to,
+                     _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+}
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)
 {

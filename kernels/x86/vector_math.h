@@ -195,5 +195,10 @@ static inline vf vf_elu(vf x, float p)
 {
     return vf_select(vf_less(x, vf_set(0)), vf_mul(vf_set(p), vf_expm1_negative(x)), x);
 }
+/* x < 0 ? p (e^(x/p) - 1) : x, for p > 0 */
+static inline vf vf_celu(vf x, float p)
+{
+    return vf_select(vf_less(x, vf_set(0)), vf_mul(vf_set(p), vf_expm1_negative(vf_div(x, vf_set(p)))), x);
+}
 
 #endif

@@ -333,6 +333,17 @@ static inline vi vi_load_u16(const uint16_t *from)
         x[i] = from[i];
     return x;
 }
+/* The low bits of each lane. */
+static inline void vi_store_u8(uint8_t *to, vi x)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] = (uint8_t)x[i];
+}
+static inline void vi_store_u16(uint16_t *to, vi x)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] = (uint16_t)x[i];
+}
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)
 {
