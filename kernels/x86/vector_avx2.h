@@ -51,9 +51,26 @@ static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm256_maskload_ps(from, lanes_below(n));
 }
+/* Not by a mask: such a store takes tens of cycles on Zen. */
 static inline void vf_store_part(float *to, vf x, int64_t n)
 {
-    _mm256_maskstore_ps(to, lanes_below(n), x);
+    __m128 rest = _mm256_castps256_ps128(x);
+    if (n == 8) {
+        _mm256_storeu_ps(to, x);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(to, rest);
+        rest = _mm256_extractf128_ps(x, 1);
+        to += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)to, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        to += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(to, rest);
 }
 static inline vf vf_add(vf a, vf b)
 {
@@ -162,7 +179,7 @@ static inline vi vi_load_part(const int32_t *from, int64_t n)
 }
 static inline void vi_store_part(int32_t *to, vi x, int64_t n)
 {
-    _mm256_maskstore_epi32(to, lanes_below(n), x);
+    vf_store_part((float *)(void *)to, _mm256_castsi256_ps(x), n);
 }
 static inline vi vi_add(vi a, vi b)
 {
