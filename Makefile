@@ -48,7 +48,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -63,7 +63,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 define vector_rule
-$$(BUILD)/obj/kernels/x86/%.$(1).o: kernels/x86/%.c Makefile
+$$(BUILD)/obj/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC)
 	$$(Q)$$(CC) $$(ALL_CFLAGS) $(SET_$(1)) -MMD -MP -c $$< -o $$@
@@ -108,11 +108,15 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
 $(BUILD)/check-kernels: $(call object,$(KERNEL_TEST_SOURCES) $(PROBLEM_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+
+$(BUILD)/check-vectors: $(call object,tests/vectors/main.c) $(foreach set,avx2 avx512 plain,$(BUILD)/obj/tests/vectors/functions.$(set).o) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
@@ -167,6 +171,10 @@ check-kernels: $(BUILD)/check-kernels
 	$(BUILD)/check-kernels $(KERNELS)
 check-kernels-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined KERNELS="--problems 8" check-kernels
+
+# Functions of vectors against libm; VECTORS=--all takes every float.
+check-vectors: $(BUILD)/check-vectors
+	$(BUILD)/check-vectors $(VECTORS)
 
 check-includes:
 	tests/check_includes.sh
