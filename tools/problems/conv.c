@@ -6,15 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORK 1000000 /* multiplications that make a task */
+#define WORK 1000000          /* multiplications that make a task */
+#define WORK_DEPTHWISE 100000 /* where there is one a result, they are fewer, or the results would be many */
 
 /* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
 static void settle(struct maker *maker, struct conv_params *p)
 {
     struct window *w = &p->window;
-    double least = maker->large ? 2.2 * WORK : 0, most = maker->large ? 5.0 * WORK : 0.1 * WORK;
+    bool depthwise = p->groups > 1 && p->input_channels == 1;
+    double task = depthwise ? WORK_DEPTHWISE : WORK;
+    double least = maker->large ? 2.2 * task : 0, most = maker->large ? 5.0 * task : 0.1 * WORK;
     int64_t *const sizes[] = {&p->batch, &p->input_channels, &p->output_channels, &w->input[1], &w->input[2]};
-    for (int i = 0; i < SPATIAL_AXES && maker->large; i++)
+    for (int i = 0; i < SPATIAL_AXES && maker->large && !depthwise; i++)
         w->kernel[i] = i < 2 && w->kernel[i] > 1 ? 2 : 1;
     for (int tries = 0; tries < 200; tries++) {
         window_settle(w);
