@@ -99,8 +99,10 @@ static inline __attribute__((always_inline)) void sum_tile(const struct walk *wa
 {
     bool part = vectors == 1;
     vf sums[COLUMNS][VECTORS];
+#pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
         vf first = !bias ? vf_set(0) : part ? vf_load_part(bias, lanes) : vf_load(bias + v * LANES);
+#pragma GCC unroll 8
         for (int j = 0; j < COLUMNS; j++)
             sums[j][v] = first;
     }
@@ -110,12 +112,15 @@ static inline __attribute__((always_inline)) void sum_tile(const struct walk *wa
             const float *w = weights + plane * walk->weights[0] + line * walk->weights[1];
             for (int64_t tap = 0; tap < walk->taps[2]; tap++, from += walk->x[2], w += WIDE) {
                 vf factor[VECTORS];
+#pragma GCC unroll 8
                 for (int v = 0; v < vectors; v++)
                     factor[v] = vf_load(w + v * walk->vector);
+#pragma GCC unroll 8
                 for (int j = 0; j < COLUMNS; j++) {
                     if (seen && !(seen[tap] >> j & 1))
                         continue;
                     const float *value = x + (from + j * walk->column);
+#pragma GCC unroll 8
                     for (int v = 0; v < vectors; v++) {
                         vf factors = part ? vf_load_part(value, lanes) : vf_load(value + v * LANES);
                         sums[j][v] = vf_fma(factors, factor[v], sums[j][v]);
@@ -123,7 +128,9 @@ static inline __attribute__((always_inline)) void sum_tile(const struct walk *wa
                 }
             }
         }
+#pragma GCC unroll 8
     for (int j = 0; j < COLUMNS; j++)
+#pragma GCC unroll 8
         for (int v = 0; v < vectors && (!seen || j < columns); v++) {
             float *y = to->y + j * to->column + v * LANES;
             if (part)
