@@ -5,10 +5,10 @@
  * Each sum begins with the bias, or 0, and takes the taps that see the input in their order. */
 #include "kernels/conv.h"
 
+#include "kernels/walk.h"
 #include "kernels/x86/vector.h"
 
 #include <math.h>
-#include <string.h>
 
 #define COLUMNS 7 /* of 112, 56, 28, 14 and 7; with two vectors of channels they fill 14 of AVX2's 16 registers */
 #define VECTORS 2
@@ -22,6 +22,7 @@
 enum store {
     STORE_DIRECT,     /* they are stored */
     STORE_CLAMPED,    /* after MAX and MIN with numbers, CLAMP and RELU */
+    STORE_CONSTANT,   /* one of these numbers is a NaN: so is everything */
     STORE_HARD_SWISH, /* after a hard-swish */
     STORE_PROGRAM,    /* they go through the workspace to the epilogue's program */
     STORE_COPIED,     /* they go through the workspace: the channels of y do not lie next to each other */
@@ -64,20 +65,6 @@ struct place {
     int64_t start[SPATIAL_AXES]; /* where the first tap of its first column looks */
 };
 
-static inline int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-static inline int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-/* a / b rounded up, at least 0. */
-static inline int64_t steps_up_to(int64_t a, int64_t b)
-{
-    return a <= 0 ? 0 : (a - 1) / b + 1;
-}
-
 /* --- one tile ---------------------------------------------------------------------------------------------------- */
 
 static inline vf finished(vf x, const struct target *to)
@@ -85,26 +72,22 @@ static inline vf finished(vf x, const struct target *to)
     if (to->store == STORE_CLAMPED)
         return vf_min(to->most, vf_max(to->least, x)); /* a NaN stays */
     if (to->store != STORE_HARD_SWISH)
-        return x;
+        return to->store == STORE_CONSTANT ? to->least : x;
     vf gate = vf_fma(x, vf_set(1.0f / 6), vf_set(0.5f));
     return vf_mul(x, vf_max(vf_set(0), vf_min(vf_set(1), gate)));
 }
 
 /* The sums of some vectors of channels at the columns of a tile; x + at is where tap 0 of column 0 looks. `seen`: the
  * masks of the tile, NULL where all is seen. Of a single vector only the first `lanes` count. */
-static inline __attribute__((always_inline)) void sum_tile(const struct walk *walk, const float *x, int64_t at,
-                                                           const float *weights, const float *bias, const uint8_t *seen,
-                                                           int64_t columns, int vectors, int64_t lanes,
-                                                           const struct target *to)
+INLINE void sum_tile(const struct walk *walk, const float *x, int64_t at, const float *weights, const float *bias,
+                     const uint8_t *seen, int64_t columns, int vectors, int64_t lanes, const struct target *to)
 {
     bool part = vectors == 1;
     vf sums[COLUMNS][VECTORS];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) {
+    UNROLL for (int v = 0; v < vectors; v++)
+    {
         vf first = !bias ? vf_set(0) : part ? vf_load_part(bias, lanes) : vf_load(bias + v * LANES);
-#pragma GCC unroll 8
-        for (int j = 0; j < COLUMNS; j++)
-            sums[j][v] = first;
+        UNROLL for (int j = 0; j < COLUMNS; j++) sums[j][v] = first;
     }
     for (int64_t plane = 0; plane < walk->taps[0]; plane++)
         for (int64_t line = 0; line < walk->taps[1]; line++) {
@@ -112,32 +95,33 @@ static inline __attribute__((always_inline)) void sum_tile(const struct walk *wa
             const float *w = weights + plane * walk->weights[0] + line * walk->weights[1];
             for (int64_t tap = 0; tap < walk->taps[2]; tap++, from += walk->x[2], w += WIDE) {
                 vf factor[VECTORS];
-#pragma GCC unroll 8
-                for (int v = 0; v < vectors; v++)
-                    factor[v] = vf_load(w + v * walk->vector);
-#pragma GCC unroll 8
-                for (int j = 0; j < COLUMNS; j++) {
+                UNROLL for (int v = 0; v < vectors; v++) factor[v] = vf_load(w + v * walk->vector);
+                UNROLL for (int j = 0; j < COLUMNS; j++)
+                {
                     if (seen && !(seen[tap] >> j & 1))
                         continue;
                     const float *value = x + (from + j * walk->column);
-#pragma GCC unroll 8
-                    for (int v = 0; v < vectors; v++) {
+                    UNROLL for (int v = 0; v < vectors; v++)
+                    {
                         vf factors = part ? vf_load_part(value, lanes) : vf_load(value + v * LANES);
                         sums[j][v] = vf_fma(factors, factor[v], sums[j][v]);
                     }
                 }
             }
         }
-#pragma GCC unroll 8
-    for (int j = 0; j < COLUMNS; j++)
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors && (!seen || j < columns); v++) {
-            float *y = to->y + j * to->column + v * LANES;
+    UNROLL for (int j = 0; j < COLUMNS; j++)
+    {
+        if (seen && j >= columns)
+            break;
+        float *y = to->y + j * to->column;
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             if (part)
-                vf_store_part(y, finished(sums[j][v], to), lanes);
+                vf_store_part(y + v * LANES, finished(sums[j][v], to), lanes);
             else
-                vf_store(y, finished(sums[j][v], to));
+                vf_store(y + v * LANES, finished(sums[j][v], to));
         }
+    }
 }
 
 /* All channels of a chunk; `weights`: the block of the pack with its first ones. */
@@ -149,7 +133,7 @@ static void sum_columns(const struct walk *walk, int64_t taps, const float *x, i
     for (int64_t c = 0; c < channels; c += each) {
         const float *w = weights + c / WIDE * taps * WIDE + c % WIDE, *b = bias ? bias + c : NULL;
         bool whole = channels - c >= VECTORS * LANES;
-        each = whole ? VECTORS * LANES : smaller(channels - c, LANES);
+        each = whole ? VECTORS * LANES : least(channels - c, LANES);
         to.y = y + c;
         if (whole && !seen)
             sum_tile(walk, x, at + c, w, b, NULL, COLUMNS, VECTORS, LANES, &to);
@@ -170,9 +154,9 @@ static void find_taps(const struct conv_params *p, const struct place *place, st
 {
     const struct window *w = &p->window;
     for (int i = 0; i < SPATIAL_AXES - 1; i++) {
-        first[i] = smaller(w->kernel[i], steps_up_to(-place->start[i], w->dilation[i]));
-        walk->taps[i] =
-            larger(0, smaller(w->kernel[i], steps_up_to(w->input[i] - place->start[i], w->dilation[i])) - first[i]);
+        first[i] = least(w->kernel[i], divide_up(-place->start[i], w->dilation[i]));
+        int64_t end = least(w->kernel[i], divide_up(w->input[i] - place->start[i], w->dilation[i]));
+        walk->taps[i] = end > first[i] ? end - first[i] : 0;
     }
     walk->taps[2] = w->kernel[2];
     walk->weights[1] = w->kernel[2] * WIDE;
@@ -186,8 +170,8 @@ static int64_t stage(const struct depthwise *d, const struct conv_params *p, con
 {
     const struct window *w = &p->window;
     int64_t start = column * w->stride[2] - w->pad[2];
-    int64_t from = larger(0, start);
-    int64_t end = smaller(w->input[2], start + (columns - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
+    int64_t from = start > 0 ? start : 0;
+    int64_t end = least(w->input[2], start + (columns - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
     int64_t wide = end > from ? end - from : 0;
     for (int64_t i = 0; i < walk->taps[0]; i++)
         for (int64_t j = 0; j < walk->taps[1]; j++) {
@@ -226,31 +210,35 @@ static const uint8_t *masks_of(const struct depthwise *d, const struct conv_para
     return d->masks + index * p->window.kernel[2];
 }
 
-/* Numbers that the epilogue bounds results by. */
+/* What is left of an interval between two bounds; nothing is below a lower bound, nor above an upper one. */
+static void narrow(float low, float high, struct target *to, float *least_of, float *most_of)
+{
+    *least_of = fminf(fmaxf(*least_of, low), high);
+    *most_of = fminf(fmaxf(*most_of, low), high);
+    if (isnan(low) || isnan(high))
+        to->store = STORE_CONSTANT;
+}
+
+/* Numbers that the epilogue bounds results by, operation after operation. */
 static void find_bounds(const struct depthwise *d, const struct kernel_call *call, int64_t batch, struct target *to)
 {
-    float least = -INFINITY, most = INFINITY;
+    float least_of = -INFINITY, most_of = INFINITY;
     for (int i = 0; i < d->form.operation_count; i++) {
         const struct epilogue_operation *o = &d->form.operations[i];
-        float low = -INFINITY, high = INFINITY;
-        if (o->opcode == POINTWISE_RELU) {
-            low = 0;
-        } else if (o->opcode == POINTWISE_CLAMP) {
-            low = o->p;
-            high = o->q;
-        } else {
-            const float *number = call->inputs[d->epilogue.own_inputs + o->input - 1];
-            float bound = number[epilogue_offset(&d->epilogue, o->input, batch, 0, 0)];
-            *(o->opcode == POINTWISE_MAX ? &low : &high) = bound;
-        }
-        /* In turn: min(max(x, low), high). */
-        least = least > low ? least : low;
-        least = least < high ? least : high;
-        most = most > low ? most : low;
-        most = most < high ? most : high;
+        const float *number = o->input ? call->inputs[d->epilogue.own_inputs + o->input - 1] : NULL;
+        if (number)
+            number += epilogue_offset(&d->epilogue, o->input, batch, 0, 0);
+        if (o->opcode == POINTWISE_RELU)
+            narrow(0, INFINITY, to, &least_of, &most_of);
+        else if (o->opcode == POINTWISE_CLAMP)
+            narrow(o->p, o->q, to, &least_of, &most_of);
+        else if (o->opcode == POINTWISE_MAX)
+            narrow(*number, INFINITY, to, &least_of, &most_of);
+        else
+            narrow(-INFINITY, *number, to, &least_of, &most_of);
     }
-    to->least = vf_set(least);
-    to->most = vf_set(most);
+    to->least = vf_set(to->store == STORE_CONSTANT ? NAN : least_of);
+    to->most = vf_set(most_of);
 }
 
 /* Where sums go that do not go through the workspace. */
@@ -313,7 +301,7 @@ static void run_line(const struct depthwise *d, const struct conv_params *p, con
         find_target(d, p, call, place, &to);
     float *tile_y = to.y;
     for (int64_t tile = 0; tile < d->tiles; tile++) {
-        int64_t column = tile * COLUMNS, columns = smaller(COLUMNS, d->columns - column), at;
+        int64_t column = tile * COLUMNS, columns = least(COLUMNS, d->columns - column), at;
         const float *from = x;
         if (d->staged) {
             from = (const float *)((const char *)call->workspace + d->tile_bytes);
@@ -335,7 +323,7 @@ static void run_line(const struct depthwise *d, const struct conv_params *p, con
 /* Blocks of WIDE channels, in each the taps, in each the channels. */
 static size_t pack_bytes(const struct depthwise *d)
 {
-    return (size_t)steps_up_to(d->channels, WIDE) * (size_t)d->taps * WIDE * sizeof(float);
+    return (size_t)divide_up(d->channels, WIDE) * (size_t)d->taps * WIDE * sizeof(float);
 }
 
 static void pack_weights(const struct conv_params *p, const float *from, float *to)
@@ -392,7 +380,7 @@ static enum store choose_store(const struct conv_params *p, struct depthwise *d)
 static void find_inner(const struct window *w, struct depthwise *d)
 {
     int64_t step = COLUMNS * w->stride[2];
-    d->first_inner = smaller(d->tiles, steps_up_to(w->pad[2], step));
+    d->first_inner = least(d->tiles, divide_up(w->pad[2], step));
     d->last_inner = d->tiles;
     while (d->last_inner > d->first_inner) {
         int64_t column = (d->last_inner - 1) * COLUMNS;
@@ -429,10 +417,10 @@ static void describe(const struct conv_params *p, struct depthwise *d)
     d->columns = w->output[2];
     d->lines = w->output[0] * w->output[1];
     d->taps = w->kernel[0] * w->kernel[1] * w->kernel[2];
-    d->tiles = steps_up_to(d->columns, COLUMNS);
+    d->tiles = divide_up(d->columns, COLUMNS);
     int64_t most = d->staged ? STAGED_CHUNK : CHUNK;
-    d->chunk = smaller(most, steps_up_to(d->channels, WIDE) * WIDE);
-    d->chunks = steps_up_to(d->channels, d->chunk);
+    d->chunk = least(most, divide_up(d->channels, WIDE) * WIDE);
+    d->chunks = divide_up(d->channels, d->chunk);
     find_inner(w, d);
 }
 
@@ -451,8 +439,8 @@ static bool depthwise_supports(const void *params)
 /* Of x, for the taps of a tile. */
 static size_t staged_bytes(const struct window *w, const struct depthwise *d)
 {
-    int64_t wide = smaller(w->input[2], (COLUMNS - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
-    return (size_t)(smaller(w->kernel[0], w->input[0]) * smaller(w->kernel[1], w->input[1]) * wide * d->chunk) *
+    int64_t wide = least(w->input[2], (COLUMNS - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
+    return (size_t)(least(w->kernel[0], w->input[0]) * least(w->kernel[1], w->input[1]) * wide * d->chunk) *
            sizeof(float);
 }
 
@@ -513,7 +501,7 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
         struct place place = {.batch = i / d->lines / d->chunks,
                               .line = line,
                               .channel = channel,
-                              .channels = smaller(d->chunk, d->channels - channel),
+                              .channels = least(d->chunk, d->channels - channel),
                               .start = {line / w->output[1] * w->stride[0] - w->pad[0],
                                         line % w->output[1] * w->stride[1] - w->pad[1], -w->pad[2]}};
         run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place);
