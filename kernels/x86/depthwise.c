@@ -5,7 +5,7 @@
  * Each sum begins with the bias, or 0, and takes the taps that see the input in their order. */
 #include "kernels/conv.h"
 
-#include "kernels/walk.h"
+#include "kernels/x86/line.h"
 #include "kernels/x86/vector.h"
 
 #include <math.h>
@@ -62,7 +62,7 @@ struct target {
 /* A line of the output, and the channels of a chunk. */
 struct place {
     int64_t batch, line, channel, channels;
-    int64_t start[SPATIAL_AXES]; /* where the first tap of its first column looks */
+    struct line_taps taps;
 };
 
 /* --- one tile ---------------------------------------------------------------------------------------------------- */
@@ -148,47 +148,30 @@ static void sum_columns(const struct walk *walk, int64_t taps, const float *x, i
 
 /* --- one line ---------------------------------------------------------------------------------------------------- */
 
-/* The taps of a line that see the input, and where in x and in the weights the first of them is; x counts from the
- * position that the line's start names. */
-static void find_taps(const struct conv_params *p, const struct place *place, struct walk *walk, int64_t *first)
+static struct walk walk_of(const struct depthwise *d, const struct conv_params *p, const struct line_taps *taps)
 {
     const struct window *w = &p->window;
-    for (int i = 0; i < SPATIAL_AXES - 1; i++) {
-        first[i] = least(w->kernel[i], divide_up(-place->start[i], w->dilation[i]));
-        int64_t end = least(w->kernel[i], divide_up(w->input[i] - place->start[i], w->dilation[i]));
-        walk->taps[i] = end > first[i] ? end - first[i] : 0;
-    }
-    walk->taps[2] = w->kernel[2];
-    walk->weights[1] = w->kernel[2] * WIDE;
-    walk->weights[0] = w->kernel[1] * walk->weights[1];
+    return (struct walk){
+        .taps = {taps->count[0], taps->count[1], w->kernel[2]},
+        .x = {w->dilation[0] * p->x.spatial[0], w->dilation[1] * p->x.spatial[1], w->dilation[2] * p->x.spatial[2]},
+        .weights = {w->kernel[1] * w->kernel[2] * WIDE, w->kernel[2] * WIDE},
+        .column = w->stride[2] * p->x.spatial[2],
+        .vector = LANES < WIDE ? LANES : d->taps * WIDE,
+    };
 }
 
-/* Copies what the taps of a tile see of the chunk's channels, so that those lie next to each other, and makes the walk
- * go through the copy. Returns where tap 0 of column 0 looks. */
+/* Gathers what the taps of a tile see and makes the walk go through it. Returns where tap 0 of column 0 looks. */
 static int64_t stage(const struct depthwise *d, const struct conv_params *p, const struct place *place, const float *x,
-                     const int64_t *first, int64_t column, int64_t columns, struct walk *walk, float *to)
+                     int64_t column, int64_t columns, struct walk *walk, float *to)
 {
     const struct window *w = &p->window;
-    int64_t start = column * w->stride[2] - w->pad[2];
-    int64_t from = start > 0 ? start : 0;
-    int64_t end = least(w->input[2], start + (columns - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
-    int64_t wide = end > from ? end - from : 0;
-    for (int64_t i = 0; i < walk->taps[0]; i++)
-        for (int64_t j = 0; j < walk->taps[1]; j++) {
-            int64_t line = (place->start[0] + (first[0] + i) * w->dilation[0]) * p->x.spatial[0] +
-                           (place->start[1] + (first[1] + j) * w->dilation[1]) * p->x.spatial[1];
-            float *row = to + (i * walk->taps[1] + j) * wide * d->chunk;
-            for (int64_t c = 0; c < place->channels; c++) {
-                const float *channel = x + line + (place->channel + c) / p->output_channels * p->x.channel;
-                for (int64_t k = 0; k < wide; k++)
-                    row[k * d->chunk + c] = channel[(from + k) * p->x.spatial[2]];
-            }
-        }
+    struct line_piece piece = seen_by_columns(w, column, columns);
+    stage_line(w, &p->x, &place->taps, piece, x, place->channel, place->channels, p->output_channels, d->chunk, to);
     walk->x[2] = w->dilation[2] * d->chunk;
-    walk->x[1] = wide * d->chunk;
+    walk->x[1] = piece.count * d->chunk;
     walk->x[0] = walk->taps[1] * walk->x[1];
     walk->column = w->stride[2] * d->chunk;
-    return (start - from) * d->chunk;
+    return (column * w->stride[2] - w->pad[2] - piece.from) * d->chunk;
 }
 
 static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t tile_column,
@@ -287,28 +270,23 @@ static void run_line(const struct depthwise *d, const struct conv_params *p, con
 {
     const struct window *w = &p->window;
     const float *x = (const float *)call->inputs[0] + place->batch * p->x.batch, *bias = call->inputs[2];
-    struct walk walk = {.column = w->stride[2] * p->x.spatial[2], .vector = LANES < WIDE ? LANES : d->taps * WIDE};
-    int64_t first[SPATIAL_AXES], line = 0;
-    find_taps(p, place, &walk, first);
-    for (int i = 0; i < SPATIAL_AXES; i++)
-        walk.x[i] = w->dilation[i] * p->x.spatial[i];
-    for (int i = 0; i < SPATIAL_AXES - 1; i++)
-        line += (place->start[i] + first[i] * w->dilation[i]) * p->x.spatial[i];
-    pack += place->channel / WIDE * d->taps * WIDE + first[0] * walk.weights[0] + first[1] * walk.weights[1];
+    struct walk walk = walk_of(d, p, &place->taps);
+    int64_t line = line_offset(w, &place->taps, p->x.spatial) + place->channel;
+    pack += place->channel / WIDE * d->taps * WIDE + place->taps.first[0] * walk.weights[0] +
+            place->taps.first[1] * walk.weights[1];
     bool through = d->store >= STORE_PROGRAM;
     struct target to = {.store = d->store, .y = call->workspace, .column = d->chunk};
     if (!through)
         find_target(d, p, call, place, &to);
-    float *tile_y = to.y;
+    float *tile_y = to.y, *staged = (float *)((char *)call->workspace + d->tile_bytes);
     for (int64_t tile = 0; tile < d->tiles; tile++) {
         int64_t column = tile * COLUMNS, columns = least(COLUMNS, d->columns - column), at;
         const float *from = x;
         if (d->staged) {
-            from = (const float *)((const char *)call->workspace + d->tile_bytes);
-            at = stage(d, p, place, x, first, column, columns, &walk,
-                       (float *)((char *)call->workspace + d->tile_bytes));
+            from = staged;
+            at = stage(d, p, place, x, column, columns, &walk, staged);
         } else {
-            at = line + (column * w->stride[2] - w->pad[2]) * p->x.spatial[2] + place->channel;
+            at = line + (column * w->stride[2] - w->pad[2]) * p->x.spatial[2];
         }
         to.y = through ? tile_y : tile_y + column * to.column;
         sum_columns(&walk, d->taps, from, at, pack, bias ? bias + place->channel : NULL, masks_of(d, p, tile), columns,
@@ -436,14 +414,6 @@ static bool depthwise_supports(const void *params)
     return mask_count(w, &d) <= MOST_MASKS;
 }
 
-/* Of x, for the taps of a tile. */
-static size_t staged_bytes(const struct window *w, const struct depthwise *d)
-{
-    int64_t wide = least(w->input[2], (COLUMNS - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2] + 1);
-    return (size_t)(least(w->kernel[0], w->input[0]) * least(w->kernel[1], w->input[1]) * wide * d->chunk) *
-           sizeof(float);
-}
-
 static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                            struct kernel_plan *plan)
 {
@@ -459,18 +429,19 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     make_masks(w, d, masks);
     d->masks = masks;
     d->store = choose_store(p, d);
-    d->tile_bytes = d->store >= STORE_PROGRAM ? (size_t)(COLUMNS * d->chunk) * sizeof(float) : 0;
-    d->staged_bytes = d->staged ? staged_bytes(w, d) : 0;
+    if (d->store >= STORE_PROGRAM)
+        d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);
+    if (d->staged)
+        d->staged_bytes = align_up(staged_floats(w, COLUMNS, d->chunk) * sizeof(float), ALIGNMENT);
     int64_t work = d->columns * d->taps * d->channels / d->chunks;
     bool packs = facts->constant_inputs & 2;
     plan->state = d;
     plan->phases = packs ? 1 : 2;
     plan->tasks[0] = 1;
     plan->tasks[plan->phases - 1] = task_count(p->batch * d->chunks * d->lines, 1 + GRAIN / (1 + work));
-    plan->task_bytes = align_up(d->tile_bytes, ALIGNMENT) + align_up(d->staged_bytes, ALIGNMENT) +
-                       (d->store == STORE_PROGRAM ? epilogue_workspace(&d->epilogue) : 0);
-    d->tile_bytes = align_up(d->tile_bytes, ALIGNMENT);
-    d->staged_bytes = align_up(d->staged_bytes, ALIGNMENT);
+    plan->task_bytes = d->tile_bytes + d->staged_bytes;
+    if (d->store == STORE_PROGRAM)
+        plan->task_bytes += epilogue_workspace(&d->epilogue);
     plan->shared_bytes = packs ? 0 : pack_bytes(d);
     plan->pack_count = packs;
     plan->packs[0] = (struct kernel_pack){
@@ -489,7 +460,6 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
 {
     const struct conv_params *p = plan->params;
     const struct depthwise *d = plan->state;
-    const struct window *w = &p->window;
     if (call->phase + 1 < plan->phases) {
         pack_weights(p, call->inputs[1], call->shared);
         return;
@@ -502,8 +472,7 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
                               .line = line,
                               .channel = channel,
                               .channels = least(d->chunk, d->channels - channel),
-                              .start = {line / w->output[1] * w->stride[0] - w->pad[0],
-                                        line % w->output[1] * w->stride[1] - w->pad[1], -w->pad[2]}};
+                              .taps = line_taps_at(&p->window, line)};
         run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place);
     }
 }
