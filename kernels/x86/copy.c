@@ -11,8 +11,8 @@
 
 #define GRAIN 131072 /* bytes that make a task */
 #define ROW 65536    /* the most elements of a row that make an item */
-#define BLOCK 16 /* rows of the input that are turned over together: a cache line of the output, of four bytes each */
-#define ACROSS 1024 /* the most elements of each of them that make an item */
+#define BLOCK 16   /* rows of the input that are turned over together: a cache line of the output, of four bytes each */
+#define ACROSS 256 /* the most elements of each of them that make an item */
 
 enum way {
     WAY_ROWS,       /* memcpy */
@@ -38,6 +38,11 @@ struct moves {
 
 /* --- a row ------------------------------------------------------------------------------------------------------- */
 
+INLINE void move_vector(char *to, const char *from)
+{
+    vf_store((float *)(void *)to, vf_load((const float *)(const void *)from));
+}
+
 /* n bytes; a size known to the compiler becomes a load and a store. */
 INLINE void move_bytes(char *to, const char *from, int64_t n)
 {
@@ -51,13 +56,14 @@ INLINE void move_bytes(char *to, const char *from, int64_t n)
         memcpy(to + n - (bytes), from + n - (bytes), bytes); \
         return;                                              \
     }
-    if (n >= 32) {
-        int64_t i = 0;
-        for (; i + 32 <= n; i += 32)
-            memcpy(to + i, from + i, 32);
-        memcpy(to + n - 32, from + n - 32, 32);
+    const int64_t vector = LANES * sizeof(float);
+    if (n >= vector) {
+        for (int64_t i = 0; i + vector <= n; i += vector)
+            move_vector(to + i, from + i);
+        move_vector(to + n - vector, from + n - vector);
         return;
     }
+    ENDS(32)
     ENDS(16)
     ENDS(8)
     ENDS(4)
