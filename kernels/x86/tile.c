@@ -2,14 +2,6 @@
 
 #include <string.h>
 
-/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
