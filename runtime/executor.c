@@ -6,6 +6,7 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -34,11 +35,23 @@ struct job {
 
 /* A caller takes an idle worker from IDLE or ASLEEP to HIRING, says what for, and goes on to HIRED; the worker goes
  * from there to BUSY and, when it finds no more tasks, to IDLE. A caller that is done takes back whom it hired and who
- * has not begun, so nobody waits for a thread that the system has not woken yet. */
-enum worker_state { IDLE, ASLEEP, HIRING, HIRED, BUSY, STOP };
+ * has not begun, so nobody waits for a thread that the system has not woken yet. The word of a worker is its state and,
+ * above, the number of the hire, or a caller might take back what another one has hired meanwhile. */
+enum worker_state { IDLE, ASLEEP, HIRING, HIRED, BUSY, STOP, STATE_MASK = 7 };
+#define NEXT_HIRE 8u
+
+static uint32_t in_state(uint32_t word, enum worker_state state)
+{
+    return (word & ~(uint32_t)STATE_MASK) | (uint32_t)state;
+}
+
+static enum worker_state state_of(uint32_t word)
+{
+    return (enum worker_state)(word & STATE_MASK);
+}
 
 struct worker {
-    _Alignas(ALIGNMENT) _Atomic uint32_t state; /* enum worker_state; in a line of its own, which its worker watches */
+    _Alignas(ALIGNMENT) _Atomic uint32_t word; /* in a line of its own, which its worker watches */
     int lane;
     struct job *job;
     struct infer_executor *executor;
@@ -107,32 +120,35 @@ static void take_chunks(struct job *job, int lane)
     }
 }
 
-/* HIRED or STOP. What woke a worker that was not hired after all is likely to need it soon, so it spins again. */
+/* The word once it says HIRED or STOP. A worker that finds itself awake and ASLEEP was woken and taken back: it says
+ * that it is awake, and looks for something to do once more, since what woke it is likely to need it soon. */
 static uint32_t next_order(struct worker *worker)
 {
     struct spin wait = {0};
     for (;;) {
-        uint32_t state = atomic_load_explicit(&worker->state, memory_order_acquire);
+        uint32_t word = atomic_load_explicit(&worker->word, memory_order_acquire);
+        enum worker_state state = state_of(word);
         if (state == HIRED || state == STOP)
-            return state;
-        if (worker->executor->spins && spin(&wait))
+            return word;
+        if (state == ASLEEP)
+            atomic_compare_exchange_strong(&worker->word, &word, in_state(word, IDLE));
+        else if (worker->executor->spins && spin(&wait))
             continue;
-        uint32_t expected = IDLE;
-        if (state == HIRING || !atomic_compare_exchange_strong(&worker->state, &expected, ASLEEP))
-            continue;
-        sleep_while(&worker->state, ASLEEP);
-        expected = ASLEEP;
-        atomic_compare_exchange_strong(&worker->state, &expected, IDLE);
-        wait = (struct spin){0};
+        else if (state != IDLE)
+            sched_yield(); /* it is being hired */
+        else if (atomic_compare_exchange_strong(&worker->word, &word, in_state(word, ASLEEP))) {
+            sleep_while(&worker->word, in_state(word, ASLEEP));
+            wait = (struct spin){0};
+        }
     }
 }
 
 /* Idle first and then done, so that the caller finds this worker for its next phase. */
-static void do_job(struct worker *worker)
+static void do_job(struct worker *worker, uint32_t order)
 {
     struct job *job = worker->job;
     take_chunks(job, worker->lane);
-    atomic_store(&worker->state, IDLE);
+    atomic_store(&worker->word, in_state(order, IDLE));
     if (atomic_fetch_sub(&job->working, 1) == (JOB_SLEEPS | 1))
         wake(&job->working);
 }
@@ -141,42 +157,44 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     float_environment_enter();
-    while (next_order(worker) != STOP) {
-        uint32_t expected = HIRED;
-        if (atomic_compare_exchange_strong(&worker->state, &expected, BUSY))
-            do_job(worker);
-    }
+    for (uint32_t order; state_of(order = next_order(worker)) != STOP;)
+        if (atomic_compare_exchange_strong(&worker->word, &order, in_state(order, BUSY)))
+            do_job(worker, order);
     return NULL;
 }
 
 /* --- the caller --------------------------------------------------------------------------------------------------- */
 
-/* Whom a caller hired: a number, and whether that worker slept. */
+/* Whom a caller hired, the word that says so, and whether that worker slept. */
 struct hired {
+    uint32_t order;
     int16_t worker;
     bool asleep;
 };
 
 static bool hire(struct worker *worker, struct job *job, int lane, struct hired *hired)
 {
-    uint32_t state = atomic_load_explicit(&worker->state, memory_order_relaxed);
-    if ((state != IDLE && state != ASLEEP) || !atomic_compare_exchange_strong(&worker->state, &state, HIRING))
+    uint32_t word = atomic_load_explicit(&worker->word, memory_order_relaxed);
+    enum worker_state state = state_of(word);
+    hired->order = in_state(word + NEXT_HIRE, HIRED);
+    hired->asleep = state == ASLEEP;
+    if ((state != IDLE && state != ASLEEP) ||
+        !atomic_compare_exchange_strong(&worker->word, &word, in_state(hired->order, HIRING)))
         return false;
     worker->job = job;
     worker->lane = lane;
     atomic_fetch_add_explicit(&job->working, 1, memory_order_relaxed);
-    atomic_store(&worker->state, HIRED);
-    hired->asleep = state == ASLEEP;
+    atomic_store(&worker->word, hired->order);
     if (hired->asleep)
-        wake(&worker->state);
+        wake(&worker->word);
     return true;
 }
 
 static void take_back(struct infer_executor *executor, struct job *job, const struct hired *hired)
 {
-    uint32_t expected = HIRED;
-    if (atomic_compare_exchange_strong(&executor->workers[hired->worker].state, &expected,
-                                       hired->asleep ? ASLEEP : IDLE))
+    uint32_t order = hired->order;
+    if (atomic_compare_exchange_strong(&executor->workers[hired->worker].word, &order,
+                                       in_state(order, hired->asleep ? ASLEEP : IDLE)))
         atomic_fetch_sub_explicit(&job->working, 1, memory_order_relaxed);
 }
 
@@ -271,8 +289,8 @@ static void start_workers(struct infer_executor *executor)
 static void stop_workers(struct infer_executor *executor)
 {
     for (int i = 0; i < executor->threads - 1; i++)
-        if (atomic_exchange(&executor->workers[i].state, STOP) == ASLEEP)
-            wake(&executor->workers[i].state);
+        if (state_of(atomic_exchange(&executor->workers[i].word, STOP)) == ASLEEP)
+            wake(&executor->workers[i].word);
     for (int i = 0; i < executor->threads - 1; i++)
         pthread_join(executor->workers[i].thread, NULL);
 }
