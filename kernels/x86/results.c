@@ -87,7 +87,7 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
 
 size_t SET_NAME(results_workspace)(const struct results *results)
 {
-    return epilogue_workspace(&results->epilogue);
+    return SET_NAME(epilogue_store_bytes)(&results->epilogue, results->has_form ? &results->form : NULL);
 }
 
 /* --- a call -------------------------------------------------------------------------------------------------- */
@@ -199,7 +199,9 @@ static void store_by_program(const struct results_target *target, const struct r
                                       .column = block->row,
                                       .columns = block->rows,
                                       .down = block->columns > 1};
-    epilogue_run(&target->results->epilogue, target->call, &tile, workspace);
+    const struct results *results = target->results;
+    SET_NAME(epilogue_store)
+    (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
 
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,

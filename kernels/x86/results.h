@@ -8,7 +8,7 @@
 #ifndef INFER_KERNELS_X86_RESULTS_H
 #define INFER_KERNELS_X86_RESULTS_H
 
-#include "kernels/epilogue.h"
+#include "kernels/x86/epilogue.h"
 #include "kernels/x86/tile.h"
 
 /* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
@@ -24,6 +24,8 @@ struct results_addend {
 
 struct results {
     struct epilogue epilogue;
+    bool has_form;
+    struct epilogue_form form;
     bool turned;
     int64_t rows, columns; /* of one batch index */
     struct results_place place;
