@@ -79,10 +79,9 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
                                 .place = *place,
                                 .low = -INFINITY,
                                 .high = INFINITY};
-    struct epilogue_form form;
-    results->in_registers =
-        (!epilogue->program || (epilogue_recognise(epilogue, &form) && take_form(results, &form))) &&
-        results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
+    results->has_form = epilogue->program && epilogue_recognise(epilogue, &results->form);
+    results->in_registers = (!epilogue->program || (results->has_form && take_form(results, &results->form))) &&
+                            results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
 }
 
 size_t SET_NAME(results_workspace)(const struct results *results)
