@@ -135,9 +135,12 @@ void SET_NAME(results_begin)(struct results_target *target)
 static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
-    for (int i = 0; i < ends.addend_count; i++)
+    for (int i = 0; i < ends.addend_count; i++) {
         ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
+        ends.addends[i].row *= tile->step;
+    }
     ends.to += tile->row * ends.to_row + tile->column;
+    ends.to_row *= tile->step;
     ends.columns = tile->columns;
     return ends;
 }
@@ -148,13 +151,13 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
     struct tile_ends ends = {.low = -INFINITY,
                              .high = INFINITY,
                              .to = sums,
-                             .to_row = TILE_COLUMNS,
+                             .to_row = tile->step * TILE_COLUMNS,
                              .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
     if (target->direct && last)
         ends = ends_of(target, tile);
     if (!first) {
         ends.start = sums;
-        ends.start_row = TILE_COLUMNS;
+        ends.start_row = tile->step * TILE_COLUMNS;
     }
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }

@@ -60,6 +60,7 @@ void SET_NAME(results_begin)(struct results_target *target);
 /* A block of sums, or a tile of one. */
 struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
+    int64_t step;                       /* from one row of a tile to the next; 1 for a block */
 };
 /* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
