@@ -1,5 +1,7 @@
 #include "kernels/x86/tile.h"
 
+#include "kernels/x86/transpose.h"
+
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
@@ -149,16 +151,28 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
     }
 }
 
+/* Columns are contiguous, of `row` 1: squares of them are turned over. */
+static void pack_turned(const float *from, int64_t column, int64_t depth, int64_t columns, float *to)
+{
+    int64_t whole_depth = depth / SQUARE_4 * SQUARE_4, whole_columns = columns / SQUARE_4 * SQUARE_4;
+    for (int64_t j = 0; j < whole_columns; j += SQUARE_4)
+        for (int64_t k = 0; k < whole_depth; k += SQUARE_4)
+            transpose_4((const char *)(from + k + j * column), column * (int64_t)sizeof *from,
+                        (char *)(to + k * TILE_COLUMNS + j), TILE_COLUMNS * (int64_t)sizeof *to);
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t k = j < whole_columns ? whole_depth : 0; k < depth; k++)
+            to[k * TILE_COLUMNS + j] = from[k + j * column];
+}
+
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to)
 {
-    if (column == 1 && columns == TILE_COLUMNS) {
-        for (int64_t k = 0; k < depth; k++)
-            memcpy(to + k * TILE_COLUMNS, from + k * row, TILE_COLUMNS * sizeof *to);
-        return;
-    }
     if (columns < TILE_COLUMNS)
         memset(to, 0, (size_t)depth * TILE_COLUMNS * sizeof *to);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t k = 0; k < depth; k++)
+    if (row == 1) {
+        pack_turned(from, column, depth, columns, to);
+        return;
+    }
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < columns; j++)
             to[k * TILE_COLUMNS + j] = from[k * row + j * column];
 }
