@@ -6,6 +6,19 @@
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
+struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides)
+{
+    const int64_t *spatial = strides->spatial;
+    bool even = output[1] == 1 || spatial[1] == spatial[2] * output[2];
+    even = even && (output[0] == 1 || spatial[0] == spatial[1] * output[1]);
+    return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
+                                  .run_stride = output[1] > 1 ? spatial[1] : spatial[0],
+                                  .row_stride = output[2] > 1   ? spatial[2]
+                                                : output[1] > 1 ? spatial[1]
+                                                                : spatial[0],
+                                  .column_stride = strides->channel};
+}
+
 /* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
 enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
 
@@ -167,6 +180,23 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
     bool whole = ends.start == sums && ends.to == sums;
     ends.columns = whole ? TILE_COLUMNS : tile->columns;
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
+}
+
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile,
+                                        float *sums)
+{
+    if (target->direct)
+        return ends_of(target, tile);
+    const float *own = target->own;
+    return (struct tile_ends){
+        .start = own ? own + tile->row * target->own_row + tile->column : NULL,
+        .start_row = target->own_row,
+        .low = -INFINITY,
+        .high = INFINITY,
+        .to = sums,
+        .to_row = TILE_COLUMNS,
+        .columns = tile->columns,
+    };
 }
 
 void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums)

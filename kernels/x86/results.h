@@ -10,6 +10,7 @@
 #define INFER_KERNELS_X86_RESULTS_H
 
 #include "kernels/epilogue.h"
+#include "kernels/window.h"
 #include "kernels/x86/tile.h"
 
 /* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
@@ -17,6 +18,9 @@
 struct results_place {
     int64_t run, run_stride, row_stride, column_stride;
 };
+
+/* Positions of an image are rows: they lie evenly along the last axis, and lines along the two before it. */
+struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides);
 
 struct results_addend {
     int input; /* of the epilogue's program */
@@ -69,5 +73,9 @@ void SET_NAME(results_store)(const struct results_target *target, const struct r
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
+/* What sums that were made elsewhere are added to and become, where no results_start went before: they end where
+ * results are stored, or else in the buffer. `columns` of a buffer count too. */
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile,
+                                        float *sums);
 
 #endif

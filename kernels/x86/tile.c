@@ -2,24 +2,10 @@
 
 #include <string.h>
 
-/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
-
-INLINE vf load_columns(const float *from, int64_t columns, int vector)
-{
-    int64_t left = columns - vector * LANES;
-    return left >= LANES ? vf_load(from + vector * LANES) : vf_load_part(from + vector * LANES, left > 0 ? left : 0);
-}
 
 INLINE void begin(const int rows, const struct tile_ends *ends, sums s)
 {
@@ -27,7 +13,7 @@ INLINE void begin(const int rows, const struct tile_ends *ends, sums s)
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < TILE_VECTORS; j++)
-            s[i][j] = ends->start ? load_columns(ends->start + i * ends->start_row, ends->columns, j) : vf_set(0);
+            s[i][j] = ends->start ? tile_load(ends->start + i * ends->start_row, ends->columns, j) : vf_set(0);
     }
 }
 
@@ -75,19 +61,9 @@ INLINE void finish(const int rows, const struct tile_ends *ends, sums s)
     vf low = vf_set(ends->low), high = vf_set(ends->high);
     UNROLL
     for (int i = 0; i < rows; i++) {
-        float *to = ends->to + i * ends->to_row;
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++) {
-            vf x = s[i][j];
-            if (ends->residual)
-                x = vf_add(x, load_columns(ends->residual + i * ends->residual_row, ends->columns, j));
-            x = vf_min(high, vf_max(low, x));
-            int64_t left = ends->columns - j * LANES;
-            if (left >= LANES)
-                vf_store(to + j * LANES, x);
-            else if (left > 0)
-                vf_store_part(to + j * LANES, x, left);
-        }
+        for (int j = 0; j < TILE_VECTORS; j++)
+            tile_finish(ends, i, j, low, high, s[i][j]);
     }
 }
 

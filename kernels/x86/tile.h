@@ -9,6 +9,14 @@
 #include "kernels/walk.h"
 #include "kernels/x86/vector.h"
 
+/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
 /* Sums fill three quarters of the registers, so that two vectors of the panel and a row's element fit beside them. */
 #if LANES == 16
 #define TILE_ROWS 12
@@ -43,6 +51,27 @@ struct tile_ends {
     int64_t to_row;
     int64_t columns;
 };
+
+/* Vector `vector` of a row of TILE_COLUMNS of which `columns` are there. */
+INLINE vf tile_load(const float *from, int64_t columns, int vector)
+{
+    int64_t left = columns - vector * LANES;
+    return left >= LANES ? vf_load(from + vector * LANES) : vf_load_part(from + vector * LANES, left > 0 ? left : 0);
+}
+
+/* Makes of a vector of sums of row `row` what `ends` says, and stores it; low, high: the bounds, in all lanes. */
+INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int vector, vf low, vf high, vf sum)
+{
+    float *to = ends->to + row * ends->to_row + vector * LANES;
+    if (ends->residual)
+        sum = vf_add(sum, tile_load(ends->residual + row * ends->residual_row, ends->columns, vector));
+    sum = vf_min(high, vf_max(low, sum));
+    int64_t left = ends->columns - vector * LANES;
+    if (left >= LANES)
+        vf_store(to, sum);
+    else if (left > 0)
+        vf_store_part(to, sum, left);
+}
 
 /* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
 #define BLOCK_TILES 8

@@ -1,0 +1,458 @@
+/* Convolution in f32, 3x3, stride 1, by the minimal filtering F(4x4, 3x3) of Winograd (Lavin and Gray 2015): 36
+ * products of channels by channels for each tile of 4x4 outputs, where the direct way takes 144. Inputs of 6x6, weights
+ * and outputs go through linear transforms, here those of the points 0, ±√½, ±√2 and infinity, which round less than
+ * those of whole numbers.
+ *
+ * A task has a block of tiles, of any images: it transforms their inputs, all channels, and then, a panel of output
+ * channels at a time, multiplies, transforms back and stores. All that it makes stays in the second-level cache.
+ *
+ * Whatever is in the input reaches all 16 outputs of the tiles that see it: rounding is at the magnitude of what is
+ * largest there, and a NaN or an infinity makes all of them NaN. */
+#include "kernels/conv.h"
+
+#include "kernels/x86/results.h"
+
+#include <math.h>
+
+#define EDGE 4 /* of a tile of outputs */
+#define TAPS 3
+#define PATCH (EDGE + TAPS - 1) /* edge of the inputs that a tile sees */
+#define POINTS (PATCH * PATCH)
+#define LINE 16 /* floats of a cache line */
+
+#define BLOCK_BYTES (448 << 10) /* of transformed inputs, or near it */
+#define MOST_TILES 24           /* of a block */
+#define FORM_WINOGRAD 2         /* kernel_pack.form */
+
+#define ROOT_HALF 0.70710678118654752440
+#define ROOT_TWO 1.41421356237309504880
+
+/* state of the plan */
+struct winograd {
+    const struct conv_params *params;
+    int64_t channels;
+    int64_t across, tiles;       /* of an image: tiles along the last axis, and all */
+    int64_t blocks, block_tiles; /* of all images; tiles: at most */
+    int64_t panels, parts;       /* of output channels; parts of a block that are tasks of their own */
+    int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles */
+    int64_t sums_plane;
+    struct results results;
+    size_t inputs_bytes, sums_bytes, tile_bytes; /* of workspace, one after the other */
+};
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+static bool is_plain_axis(const struct window *w, int axis)
+{
+    return w->kernel[axis] == 1 && w->input[axis] == 1 && w->output[axis] == 1 && w->pad[axis] == 0;
+}
+
+static bool is_filtered_axis(const struct window *w, int axis)
+{
+    return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->dilation[axis] == 1 && w->spread[axis] == 1;
+}
+
+static bool winograd_supports(const void *params)
+{
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    return p->dtype == DTYPE_F32 && p->groups == 1 && p->x.channel == 1 && is_plain_axis(w, 0) &&
+           is_filtered_axis(w, 1) && is_filtered_axis(w, 2);
+}
+
+/* The 36 planes of a workspace are written, and read, at the same place one after the other: an odd number of cache
+ * lines from one to the next brings those places into different sets of a cache. */
+static int64_t plane_of(int64_t floats)
+{
+    return floats / LINE % 2 ? floats : floats + LINE;
+}
+
+static void cut_blocks(struct winograd *w, int64_t total)
+{
+    int64_t most = BLOCK_BYTES / (POINTS * (int64_t)sizeof(float)) / w->row;
+    most = least(most / TILE_ROWS * TILE_ROWS, MOST_TILES);
+    w->blocks = divide_up(total, most > TILE_ROWS ? most : TILE_ROWS);
+    w->block_tiles = w->blocks > 0 ? divide_up(total, w->blocks) : 0;
+}
+
+/* Parts of a block transform its inputs each for itself, so there are few. */
+static void cut_parts(struct winograd *w, int threads)
+{
+    for (w->parts = 1; w->parts < w->panels; w->parts++)
+        if (w->blocks * w->parts % threads == 0 || w->blocks * w->parts >= 4 * (int64_t)threads)
+            return;
+}
+
+static void size_workspace(struct winograd *w)
+{
+    w->plane = plane_of(w->block_tiles * w->row);
+    w->sums_plane = plane_of(w->block_tiles * TILE_COLUMNS);
+    w->inputs_bytes = (size_t)(POINTS * w->plane) * sizeof(float);
+    w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
+    w->tile_bytes = EDGE * TILE_COLUMNS * sizeof(float);
+}
+
+static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
+{
+    const struct conv_params *p = w->params;
+    int64_t panel = POINTS * TILE_COLUMNS * w->channels;
+    *pack = (struct kernel_pack){.input = 1,
+                                 .form = FORM_WINOGRAD,
+                                 .tasks = task_count(w->panels, 1 + 65536 / (1 + panel)),
+                                 .geometry = {TILE_COLUMNS, p->input_channels, p->output_channels, p->weight_offset,
+                                              p->weight_output, p->weight_input, p->weight_spatial[1],
+                                              p->weight_spatial[2]},
+                                 .bytes = (size_t)(w->panels * panel) * sizeof(float)};
+}
+
+static bool winograd_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                          struct kernel_plan *plan)
+{
+    const struct conv_params *p = params;
+    const int64_t *output = p->window.output;
+    struct winograd *w = region_allocate(region, sizeof *w);
+    if (!w)
+        return false;
+    *w = (struct winograd){.params = p,
+                           .channels = p->input_channels,
+                           .across = divide_up(output[2], EDGE),
+                           .panels = divide_up(p->output_channels, TILE_COLUMNS),
+                           .row = divide_up(p->input_channels, LINE) * LINE};
+    w->tiles = w->across * divide_up(output[1], EDGE);
+    cut_blocks(w, p->batch * w->tiles);
+    cut_parts(w, facts->threads);
+    size_workspace(w);
+    struct epilogue epilogue = conv_epilogue(p);
+    struct results_place place = SET_NAME(results_image_place)(output, &p->y);
+    SET_NAME(results_plan)(&epilogue, true, output[1] * output[2], p->output_channels, &place, &w->results);
+    plan->state = w;
+    plan->phases = 1;
+    plan->tasks[0] = w->blocks > 0 ? (int)(w->blocks * w->parts) : 1;
+    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->tile_bytes + SET_NAME(results_workspace)(&w->results);
+    plan->pack_count = 1;
+    describe_pack(w, &plan->packs[0]);
+    return true;
+}
+
+/* --- weights ------------------------------------------------------------------------------------------------- */
+
+typedef double column_weights[TILE_COLUMNS];
+
+/* Three weights, `step` apart, to the six points. */
+static void transform_weights(column_weights *from, int step, column_weights *to, int to_step)
+{
+    for (int j = 0; j < TILE_COLUMNS; j++) {
+        double a = from[0][j], b = from[step][j], c = from[2 * step][j];
+        double near_even = (a + c / 2) * (-2.0 / 3), near_odd = b * (-2.0 / 3 * ROOT_HALF);
+        double far_even = (a + 2 * c) / 6, far_odd = b * (ROOT_TWO / 6);
+        to[0][j] = a;
+        to[to_step][j] = near_even + near_odd;
+        to[2 * to_step][j] = near_even - near_odd;
+        to[3 * to_step][j] = far_even + far_odd;
+        to[4 * to_step][j] = far_even - far_odd;
+        to[5 * to_step][j] = c;
+    }
+}
+
+/* The weights of one input channel for `columns` output channels; `point`: floats from one point to the next. */
+static void pack_channel(const struct conv_params *p, const float *weights, int64_t columns, float *to, int64_t point)
+{
+    column_weights taps[TAPS * TAPS] = {{0}}, half[PATCH * TAPS], whole[POINTS];
+    for (int i = 0; i < TAPS * TAPS; i++)
+        for (int64_t j = 0; j < columns; j++)
+            taps[i][j] = (double)
+                weights[i / TAPS * p->weight_spatial[1] + i % TAPS * p->weight_spatial[2] + j * p->weight_output];
+    for (int i = 0; i < TAPS; i++)
+        transform_weights(taps + i, TAPS, half + i, TAPS);
+    for (int i = 0; i < PATCH; i++)
+        transform_weights(half + i * TAPS, 1, whole + i * PATCH, 1);
+    for (int i = 0; i < POINTS; i++)
+        for (int j = 0; j < TILE_COLUMNS; j++)
+            to[i * point + j] = (float)whole[i][j];
+}
+
+static void winograd_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    const struct winograd *w = plan->state;
+    const struct conv_params *p = w->params;
+    int64_t first, last, point = w->channels * TILE_COLUMNS;
+    task_range(w->panels, plan->packs[which].tasks, task, &first, &last);
+    for (int64_t panel = first; panel < last; panel++) {
+        int64_t column = panel * TILE_COLUMNS;
+        const float *weights = (const float *)from + p->weight_offset + column * p->weight_output;
+        for (int64_t channel = 0; channel < w->channels; channel++)
+            pack_channel(p, weights + channel * p->weight_input, least(p->output_channels - column, TILE_COLUMNS),
+                         (float *)to + panel * POINTS * point + channel * TILE_COLUMNS, point);
+    }
+}
+
+/* --- inputs -------------------------------------------------------------------------------------------------- */
+
+/* A task's way through its block. */
+struct walk {
+    const struct winograd *winograd;
+    const struct kernel_call *call;
+    float *inputs; /* [point][tile][channel], in planes and rows */
+    float *sums;   /* [point][tile][column] */
+    float *line;   /* of a tile's outputs, where they are not stored directly */
+    void *epilogue_workspace;
+    int64_t first_tile, tiles;
+    int64_t image; /* that the target is of; -1: none */
+    struct results_target target;
+};
+
+/* Rows and columns of the input that a tile sees. */
+struct patch {
+    const float *from; /* where (0, 0) is, or would be */
+    int64_t first[2], end[2];
+};
+
+static int64_t within(int64_t x, int64_t low, int64_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+static struct patch patch_of(const struct walk *walk, int64_t tile)
+{
+    const struct winograd *w = walk->winograd;
+    const struct conv_params *p = w->params;
+    int64_t image = tile / w->tiles, at[2] = {tile % w->tiles / w->across, tile % w->tiles % w->across};
+    struct patch patch;
+    int64_t offset = image * p->x.batch;
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t begin = at[axis] * EDGE - p->window.pad[1 + axis];
+        patch.first[axis] = within(-begin, 0, PATCH);
+        patch.end[axis] = within(p->window.input[1 + axis] - begin, patch.first[axis], PATCH);
+        offset += (begin + patch.first[axis]) * p->x.spatial[1 + axis];
+    }
+    patch.from = (const float *)walk->call->inputs[0] + offset;
+    return patch;
+}
+
+INLINE void transform_input(const vf *from, int step, vf *to, int to_step)
+{
+    vf near_even = vf_fnma(vf_set(2), from[2 * step], from[4 * step]);
+    vf near_odd = vf_fnma(vf_set(2), from[step], from[3 * step]);
+    vf far_even = vf_fnma(vf_set(0.5F), from[2 * step], from[4 * step]);
+    vf far_odd = vf_fnma(vf_set(0.5F), from[step], from[3 * step]);
+    to[0] = vf_fnma(vf_set(2.5F), from[2 * step], vf_add(from[0], from[4 * step]));
+    to[to_step] = vf_fma(vf_set((float)ROOT_HALF), near_odd, near_even);
+    to[2 * to_step] = vf_fnma(vf_set((float)ROOT_HALF), near_odd, near_even);
+    to[3 * to_step] = vf_fma(vf_set((float)ROOT_TWO), far_odd, far_even);
+    to[4 * to_step] = vf_fnma(vf_set((float)ROOT_TWO), far_odd, far_even);
+    to[5 * to_step] = vf_fnma(vf_set(2.5F), from[3 * step], vf_add(from[step], from[5 * step]));
+}
+
+INLINE vf load_channels(const float *from, int64_t channels)
+{
+    return channels >= LANES ? vf_load(from) : vf_load_part(from, channels);
+}
+
+/* A vector of channels, or the first `channels` of them. */
+INLINE void transform_channels(const float *const *places, int64_t channel, int64_t channels, float *to, int64_t plane)
+{
+    vf seen[PATCH], half[POINTS], whole[PATCH];
+    UNROLL
+    for (int j = 0; j < PATCH; j++) {
+        UNROLL
+        for (int i = 0; i < PATCH; i++) {
+            const float *from = places[i * PATCH + j];
+            seen[i] = from ? load_channels(from + channel, channels) : vf_set(0);
+        }
+        transform_input(seen, 1, half + j, PATCH);
+    }
+    UNROLL
+    for (int i = 0; i < PATCH; i++) {
+        transform_input(half + i * PATCH, 1, whole, 1);
+        UNROLL
+        for (int j = 0; j < PATCH; j++)
+            vf_store(to + (i * PATCH + j) * plane, whole[j]);
+    }
+}
+
+static void transform_patch(const struct walk *walk, int64_t index)
+{
+    const struct winograd *w = walk->winograd;
+    const struct conv_params *p = w->params;
+    struct patch patch = patch_of(walk, walk->first_tile + index);
+    const float *places[POINTS] = {NULL};
+    for (int64_t i = patch.first[0]; i < patch.end[0]; i++)
+        for (int64_t j = patch.first[1]; j < patch.end[1]; j++)
+            places[i * PATCH + j] =
+                patch.from + (i - patch.first[0]) * p->x.spatial[1] + (j - patch.first[1]) * p->x.spatial[2];
+    float *to = walk->inputs + index * w->row;
+    int64_t channel = 0;
+    for (; channel + LANES <= w->channels; channel += LANES)
+        transform_channels(places, channel, LANES, to + channel, w->plane);
+    if (channel < w->channels)
+        transform_channels(places, channel, w->channels - channel, to + channel, w->plane);
+}
+
+/* --- products ------------------------------------------------------------------------------------------------ */
+
+static void multiply_point(const struct walk *walk, const struct tile_cut *cut, const float *inputs,
+                           const float *weights, float *sums)
+{
+    const struct winograd *w = walk->winograd;
+    struct tile_panel panel = {weights, TILE_COLUMNS};
+    for (int64_t tile = 0; tile < cut->tiles; tile++) {
+        int64_t row = tile_first_row(cut, tile), rows = tile_first_row(cut, tile + 1) - row;
+        const float *first[TILE_ROWS];
+        for (int64_t i = 0; i < rows; i++)
+            first[i] = inputs + (row + i) * w->row;
+        struct tile_rows left = {first, 0, 1, w->channels};
+        struct tile_ends ends = {.low = -INFINITY,
+                                 .high = INFINITY,
+                                 .to = sums + row * TILE_COLUMNS,
+                                 .to_row = TILE_COLUMNS,
+                                 .columns = TILE_COLUMNS};
+        SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+    }
+}
+
+static void multiply_panel(const struct walk *walk, int64_t panel)
+{
+    const struct winograd *w = walk->winograd;
+    const float *weights = (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    struct tile_cut cut = tile_cut(walk->tiles);
+    for (int64_t point = 0; point < POINTS; point++)
+        multiply_point(walk, &cut, walk->inputs + point * w->plane, weights + point * w->channels * TILE_COLUMNS,
+                       walk->sums + point * w->sums_plane);
+}
+
+/* --- outputs ------------------------------------------------------------------------------------------------- */
+
+INLINE void transform_output(const vf *from, int step, vf *to, int to_step)
+{
+    vf near_even = vf_add(from[step], from[2 * step]), near_odd = vf_sub(from[step], from[2 * step]);
+    vf far_even = vf_add(from[3 * step], from[4 * step]), far_odd = vf_sub(from[3 * step], from[4 * step]);
+    to[0] = vf_add(vf_add(from[0], near_even), far_even);
+    to[to_step] = vf_mul(vf_set((float)ROOT_TWO), vf_fma(vf_set(0.5F), near_odd, far_odd));
+    to[2 * to_step] = vf_fma(vf_set(0.5F), near_even, vf_mul(vf_set(2), far_even));
+    to[3 * to_step] =
+        vf_fma(vf_set((float)(ROOT_TWO / 4)), near_odd, vf_fma(vf_set((float)(2 * ROOT_TWO)), far_odd, from[5 * step]));
+}
+
+/* Vector `vector` of the sums at all points, to that of all outputs of the tile. */
+INLINE void transform_sums(const float *sums, int64_t plane, vf *outputs)
+{
+    vf seen[PATCH], half[EDGE * PATCH];
+    UNROLL
+    for (int j = 0; j < PATCH; j++) {
+        UNROLL
+        for (int i = 0; i < PATCH; i++)
+            seen[i] = vf_load(sums + (i * PATCH + j) * plane);
+        transform_output(seen, 1, half + j, PATCH);
+    }
+    UNROLL
+    for (int i = 0; i < EDGE; i++)
+        transform_output(half + i * PATCH, 1, outputs + i * EDGE, 1);
+}
+
+/* Ends sums of a line of the tile; rows: of those that are there. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int vector, const vf *outputs)
+{
+    vf low = vf_set(ends->low), high = vf_set(ends->high);
+    UNROLL
+    for (int i = 0; i < EDGE; i++) {
+        if (i >= rows)
+            break;
+        vf sum = outputs[i];
+        if (ends->start)
+            sum = vf_add(sum, tile_load(ends->start + i * ends->start_row, ends->columns, vector));
+        tile_finish(ends, i, vector, low, high, sum);
+    }
+}
+
+/* Outputs [column, ...) of one tile. */
+struct place {
+    int64_t position, lines, rows; /* the first; rows: positions of a line */
+};
+
+static struct place place_of(const struct winograd *w, int64_t tile)
+{
+    const int64_t *output = w->params->window.output;
+    int64_t down = tile / w->across * EDGE, along = tile % w->across * EDGE;
+    return (struct place){down * output[2] + along, least(output[1] - down, EDGE), least(output[2] - along, EDGE)};
+}
+
+static void store_tile(const struct walk *walk, int64_t index, int64_t column)
+{
+    const struct winograd *w = walk->winograd;
+    struct place place = place_of(w, (walk->first_tile + index) % w->tiles);
+    struct results_block block = {
+        .rows = place.rows, .column = column, .columns = least(w->params->output_channels - column, TILE_COLUMNS)};
+    vf outputs[TILE_VECTORS][EDGE * EDGE];
+    for (int vector = 0; vector < TILE_VECTORS; vector++)
+        transform_sums(walk->sums + index * TILE_COLUMNS + vector * LANES, w->sums_plane, outputs[vector]);
+    for (int64_t line = 0; line < place.lines; line++) {
+        block.row = place.position + line * w->params->window.output[2];
+        struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block, walk->line);
+        for (int vector = 0; vector < TILE_VECTORS; vector++)
+            finish_line(&ends, place.rows, vector, outputs[vector] + line * EDGE);
+        if (!walk->target.direct)
+            SET_NAME(results_store)(&walk->target, &block, walk->line, walk->epilogue_workspace);
+    }
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+static void begin_image(struct walk *walk, int64_t image)
+{
+    const struct winograd *w = walk->winograd;
+    walk->image = image;
+    walk->target = (struct results_target){.results = &w->results,
+                                           .call = walk->call,
+                                           .batch = image,
+                                           .own = walk->call->inputs[2],
+                                           .own_column = 1,
+                                           .to = (float *)walk->call->outputs[0] + image * w->params->y.batch};
+    SET_NAME(results_begin)(&walk->target);
+}
+
+static void store_panel(struct walk *walk, int64_t panel)
+{
+    for (int64_t i = 0; i < walk->tiles; i++) {
+        int64_t image = (walk->first_tile + i) / walk->winograd->tiles;
+        if (image != walk->image)
+            begin_image(walk, image);
+        store_tile(walk, i, panel * TILE_COLUMNS);
+    }
+}
+
+static void winograd_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct winograd *w = plan->state;
+    char *inputs = call->workspace, *sums = inputs + w->inputs_bytes, *line = sums + w->sums_bytes;
+    struct walk walk = {.winograd = w,
+                        .call = call,
+                        .inputs = (float *)(void *)inputs,
+                        .sums = (float *)(void *)sums,
+                        .line = (float *)(void *)line,
+                        .epilogue_workspace = line + w->tile_bytes,
+                        .image = -1};
+    if (w->blocks == 0)
+        return;
+    int64_t end, panel, last;
+    task_range(w->params->batch * w->tiles, (int)w->blocks, (int)(task / w->parts), &walk.first_tile, &end);
+    walk.tiles = end - walk.first_tile;
+    for (int64_t i = 0; i < walk.tiles; i++)
+        transform_patch(&walk, i);
+    task_range(w->panels, (int)w->parts, (int)(task % w->parts), &panel, &last);
+    for (; panel < last; panel++) {
+        multiply_panel(&walk, panel);
+        store_panel(&walk, panel);
+    }
+}
+
+const struct kernel SET_NAME(conv_winograd_f32) = {
+    .name = SET_TEXT(conv_winograd_f32),
+    .family = FAMILY_conv,
+    .requires = SET_REQUIRES,
+    .constant_inputs = 1u << 1,
+    .channels_last = true,
+    .supports = winograd_supports,
+    .plan = winograd_plan,
+    .pack = winograd_pack,
+    .run = winograd_run,
+};
