@@ -222,7 +222,8 @@ static struct patch patch_of(const struct walk *walk, int64_t tile)
     for (int axis = 0; axis < 2; axis++) {
         int64_t begin = at[axis] * EDGE - p->window.pad[1 + axis];
         patch.first[axis] = within(-begin, 0, PATCH);
-        patch.end[axis] = within(p->window.input[1 + axis] - begin, patch.first[axis], PATCH);
+        int64_t end = least(at[axis] * EDGE + EDGE, p->window.output[1 + axis]) + TAPS - 1 - at[axis] * EDGE;
+        patch.end[axis] = within(p->window.input[1 + axis] - begin, patch.first[axis], end);
         offset += (begin + patch.first[axis]) * p->x.spatial[1 + axis];
     }
     patch.from = (const float *)walk->call->inputs[0] + offset;
@@ -451,6 +452,7 @@ const struct kernel SET_NAME(conv_winograd_f32) = {
     .requires = SET_REQUIRES,
     .constant_inputs = 1u << 1,
     .channels_last = true,
+    .mixes = true,
     .supports = winograd_supports,
     .plan = winograd_plan,
     .pack = winograd_pack,
