@@ -21,8 +21,11 @@
 #define LINE 16 /* floats of a cache line */
 
 #define BLOCK_BYTES (448 << 10) /* of transformed inputs, or near it */
-#define MOST_TILES 24           /* of a block */
-#define FORM_WINOGRAD 2         /* kernel_pack.form */
+#define LEAST_TILES 16          /* of a block, where there are so many: weights are read once for each block */
+#define MOST_TILES 24
+#define LEAST_CHANNELS 16 /* for which it pays */
+#define LEAST_OUTPUTS 144
+#define FORM_WINOGRAD 2 /* kernel_pack.form */
 
 #define ROOT_HALF 0.70710678118654752440
 #define ROOT_TWO 1.41421356237309504880
@@ -57,7 +60,8 @@ static bool winograd_supports(const void *params)
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     return p->dtype == DTYPE_F32 && p->groups == 1 && p->x.channel == 1 && is_plain_axis(w, 0) &&
-           is_filtered_axis(w, 1) && is_filtered_axis(w, 2);
+           is_filtered_axis(w, 1) && is_filtered_axis(w, 2) && p->input_channels >= LEAST_CHANNELS &&
+           w->output[1] * w->output[2] >= LEAST_OUTPUTS;
 }
 
 /* The 36 planes of a workspace are written, and read, at the same place one after the other: an odd number of cache
@@ -70,8 +74,8 @@ static int64_t plane_of(int64_t floats)
 static void cut_blocks(struct winograd *w, int64_t total)
 {
     int64_t most = BLOCK_BYTES / (POINTS * (int64_t)sizeof(float)) / w->row;
-    most = least(most / TILE_ROWS * TILE_ROWS, MOST_TILES);
-    w->blocks = divide_up(total, most > TILE_ROWS ? most : TILE_ROWS);
+    most = most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
+    w->blocks = divide_up(total, most);
     w->block_tiles = w->blocks > 0 ? divide_up(total, w->blocks) : 0;
 }
 
