@@ -9,14 +9,6 @@
 #include "kernels/walk.h"
 #include "kernels/x86/vector.h"
 
-/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
 /* Sums fill three quarters of the registers, so that two vectors of the panel and a row's element fit beside them. */
 #if LANES == 16
 #define TILE_ROWS 12
@@ -40,37 +32,45 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become. Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
+ * Columns are contiguous everywhere; only the first `columns` are touched. */
+#define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start;    /* NULL: zeros */
-    int64_t start_row;     /* 0: the same for all rows */
-    const float *residual; /* added to the sums; NULL: none */
-    int64_t residual_row;
+    const float *start; /* as wide as the columns take vectors; NULL: zeros */
+    int64_t start_row;
+    int addend_count;
+    struct {
+        const float *from;
+        int64_t row; /* 0: the same for all rows */
+    } addends[TILE_ADDENDS];
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
     float *to;
     int64_t to_row;
     int64_t columns;
 };
 
-/* Vector `vector` of a row of TILE_COLUMNS of which `columns` are there. */
-INLINE vf tile_load(const float *from, int64_t columns, int vector)
+/* Ends a vector of sums, of row `row` and the columns from `column` on; or the part of it that is there. */
+INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
 {
-    int64_t left = columns - vector * LANES;
-    return left >= LANES ? vf_load(from + vector * LANES) : vf_load_part(from + vector * LANES, left > 0 ? left : 0);
+    for (int i = 0; i < ends->addend_count; i++)
+        sum = vf_add(sum, vf_load(ends->addends[i].from + row * ends->addends[i].row + column));
+    vf_store(ends->to + row * ends->to_row + column, vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum)));
+}
+INLINE void tile_finish_part(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
+{
+    int64_t count = least(ends->columns - column, LANES);
+    for (int i = 0; i < ends->addend_count; i++)
+        sum = vf_add(sum, vf_load_part(ends->addends[i].from + row * ends->addends[i].row + column, count));
+    sum = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum));
+    vf_store_part(ends->to + row * ends->to_row + column, sum, count);
 }
 
-/* Makes of a vector of sums of row `row` what `ends` says, and stores it; low, high: the bounds, in all lanes. */
-INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int vector, vf low, vf high, vf sum)
+/* Goes on to what lies `rows` further down. */
+static inline void tile_move(struct tile_ends *ends, int64_t rows)
 {
-    float *to = ends->to + row * ends->to_row + vector * LANES;
-    if (ends->residual)
-        sum = vf_add(sum, tile_load(ends->residual + row * ends->residual_row, ends->columns, vector));
-    sum = vf_min(high, vf_max(low, sum));
-    int64_t left = ends->columns - vector * LANES;
-    if (left >= LANES)
-        vf_store(to, sum);
-    else if (left > 0)
-        vf_store_part(to, sum, left);
+    for (int i = 0; i < ends->addend_count; i++)
+        ends->addends[i].from += rows * ends->addends[i].row;
+    ends->to += rows * ends->to_row;
 }
 
 /* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */

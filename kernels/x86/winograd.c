@@ -40,7 +40,7 @@ struct winograd {
     int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles */
     int64_t sums_plane;
     struct results results;
-    size_t inputs_bytes, sums_bytes, tile_bytes; /* of workspace, one after the other */
+    size_t inputs_bytes, sums_bytes, lines_bytes; /* of workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static void size_workspace(struct winograd *w)
     w->sums_plane = plane_of(w->block_tiles * TILE_COLUMNS);
     w->inputs_bytes = (size_t)(POINTS * w->plane) * sizeof(float);
     w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
-    w->tile_bytes = EDGE * TILE_COLUMNS * sizeof(float);
+    w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->across) * TILE_COLUMNS) * sizeof(float);
 }
 
 static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
@@ -132,7 +132,7 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
     plan->state = w;
     plan->phases = 1;
     plan->tasks[0] = w->blocks > 0 ? (int)(w->blocks * w->parts) : 1;
-    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->tile_bytes + SET_NAME(results_workspace)(&w->results);
+    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
     plan->pack_count = 1;
     describe_pack(w, &plan->packs[0]);
     return true;
@@ -198,7 +198,7 @@ struct walk {
     const struct kernel_call *call;
     float *inputs; /* [point][tile][channel], in planes and rows */
     float *sums;   /* [point][tile][column] */
-    float *line;   /* of a tile's outputs, where they are not stored directly */
+    float *lines;  /* of outputs, where they are not stored directly: [line][position][column] */
     void *epilogue_workspace;
     int64_t first_tile, tiles;
     int64_t image; /* that the target is of; -1: none */
@@ -296,10 +296,11 @@ static void transform_patch(const struct walk *walk, int64_t index)
 /* --- products ------------------------------------------------------------------------------------------------ */
 
 static void multiply_point(const struct walk *walk, const struct tile_cut *cut, const float *inputs,
-                           const float *weights, float *sums)
+                           const float *weights, int64_t columns_left, float *sums)
 {
     const struct winograd *w = walk->winograd;
     struct tile_panel panel = {weights, TILE_COLUMNS};
+    int64_t columns = columns_left <= LANES ? LANES : TILE_COLUMNS;
     for (int64_t tile = 0; tile < cut->tiles; tile++) {
         int64_t row = tile_first_row(cut, tile), rows = tile_first_row(cut, tile + 1) - row;
         const float *first[TILE_ROWS];
@@ -310,7 +311,7 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
                                  .high = INFINITY,
                                  .to = sums + row * TILE_COLUMNS,
                                  .to_row = TILE_COLUMNS,
-                                 .columns = TILE_COLUMNS};
+                                 .columns = columns};
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
     }
 }
@@ -322,7 +323,7 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
     struct tile_cut cut = tile_cut(walk->tiles);
     for (int64_t point = 0; point < POINTS; point++)
         multiply_point(walk, &cut, walk->inputs + point * w->plane, weights + point * w->channels * TILE_COLUMNS,
-                       walk->sums + point * w->sums_plane);
+                       w->params->output_channels - panel * TILE_COLUMNS, walk->sums + point * w->sums_plane);
 }
 
 /* --- outputs ------------------------------------------------------------------------------------------------- */
@@ -354,49 +355,67 @@ INLINE void transform_sums(const float *sums, int64_t plane, vf *outputs)
         transform_output(half + i * PATCH, 1, outputs + i * EDGE, 1);
 }
 
-/* Ends sums of a line of the tile; rows: of those that are there. */
-INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int vector, const vf *outputs)
-{
-    vf low = vf_set(ends->low), high = vf_set(ends->high);
-    UNROLL
-    for (int i = 0; i < EDGE; i++) {
-        if (i >= rows)
-            break;
-        vf sum = outputs[i];
-        if (ends->start)
-            sum = vf_add(sum, tile_load(ends->start + i * ends->start_row, ends->columns, vector));
-        tile_finish(ends, i, vector, low, high, sum);
-    }
-}
-
-/* Outputs [column, ...) of one tile. */
+/* Where the outputs of a tile are, and how many of them there are. */
 struct place {
-    int64_t position, lines, rows; /* the first; rows: positions of a line */
+    int64_t down, along, lines, rows; /* rows: positions of a line */
 };
 
 static struct place place_of(const struct winograd *w, int64_t tile)
 {
     const int64_t *output = w->params->window.output;
-    int64_t down = tile / w->across * EDGE, along = tile % w->across * EDGE;
-    return (struct place){down * output[2] + along, least(output[1] - down, EDGE), least(output[2] - along, EDGE)};
+    int64_t at = tile % w->tiles, down = at / w->across * EDGE, along = at % w->across * EDGE;
+    return (struct place){down, along, least(output[1] - down, EDGE), least(output[2] - along, EDGE)};
 }
 
-static void store_tile(const struct walk *walk, int64_t index, int64_t column)
+/* Outputs of a line and a vector of columns from `column` on. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t column, const vf *outputs)
+{
+    bool whole = ends->columns - column >= LANES;
+    UNROLL
+    for (int i = 0; i < EDGE; i++)
+        if (i < rows && whole)
+            tile_finish(ends, i, column, outputs[i]);
+        else if (i < rows)
+            tile_finish_part(ends, i, column, outputs[i]);
+}
+
+static void store_directly(const struct walk *walk, int64_t index, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
-    struct place place = place_of(w, (walk->first_tile + index) % w->tiles);
+    struct place place = place_of(w, walk->first_tile + index);
     struct results_block block = {
-        .rows = place.rows, .column = column, .columns = least(w->params->output_channels - column, TILE_COLUMNS)};
-    vf outputs[TILE_VECTORS][EDGE * EDGE];
-    for (int vector = 0; vector < TILE_VECTORS; vector++)
-        transform_sums(walk->sums + index * TILE_COLUMNS + vector * LANES, w->sums_plane, outputs[vector]);
-    for (int64_t line = 0; line < place.lines; line++) {
-        block.row = place.position + line * w->params->window.output[2];
-        struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block, walk->line);
-        for (int vector = 0; vector < TILE_VECTORS; vector++)
-            finish_line(&ends, place.rows, vector, outputs[vector] + line * EDGE);
-        if (!walk->target.direct)
-            SET_NAME(results_store)(&walk->target, &block, walk->line, walk->epilogue_workspace);
+        .row = place.down * w->params->window.output[2] + place.along, .column = column, .columns = columns};
+    struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
+    int64_t below = w->params->window.output[2];
+    vf outputs[EDGE * EDGE];
+    for (int64_t part = 0; part < columns; part += LANES) {
+        struct tile_ends line = ends;
+        transform_sums(walk->sums + index * TILE_COLUMNS + part, w->sums_plane, outputs);
+        for (int64_t i = 0; i < place.lines; i++) {
+            finish_line(&line, place.rows, part, outputs + i * EDGE);
+            tile_move(&line, below);
+        }
+    }
+}
+
+/* Tiles that lie next to each other: their outputs are brought in order, and stored line by line. */
+static void store_by_lines(const struct walk *walk, int64_t index, int64_t count, int64_t column, int64_t columns)
+{
+    const struct winograd *w = walk->winograd;
+    struct place place = place_of(w, walk->first_tile + index);
+    int64_t width = w->params->window.output[2], line = count * EDGE * TILE_COLUMNS;
+    struct results_block block = {
+        .rows = least(width - place.along, count * EDGE), .column = column, .columns = columns};
+    vf outputs[EDGE * EDGE];
+    for (int64_t tile = 0; tile < count; tile++)
+        for (int64_t part = 0; part < columns; part += LANES) {
+            transform_sums(walk->sums + (index + tile) * TILE_COLUMNS + part, w->sums_plane, outputs);
+            for (int64_t i = 0; i < EDGE * EDGE; i++)
+                vf_store(walk->lines + i / EDGE * line + (tile * EDGE + i % EDGE) * TILE_COLUMNS + part, outputs[i]);
+        }
+    for (int64_t i = 0; i < place.lines; i++) {
+        block.row = (place.down + i) * width + place.along;
+        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, walk->epilogue_workspace);
     }
 }
 
@@ -415,26 +434,40 @@ static void begin_image(struct walk *walk, int64_t image)
     SET_NAME(results_begin)(&walk->target);
 }
 
+/* Tiles from `index` on that lie next to each other. */
+static int64_t neighbours(const struct walk *walk, int64_t index)
+{
+    const struct winograd *w = walk->winograd;
+    int64_t along = (walk->first_tile + index) % w->tiles % w->across;
+    return least(w->across - along, walk->tiles - index);
+}
+
 static void store_panel(struct walk *walk, int64_t panel)
 {
-    for (int64_t i = 0; i < walk->tiles; i++) {
-        int64_t image = (walk->first_tile + i) / walk->winograd->tiles;
+    const struct winograd *w = walk->winograd;
+    int64_t column = panel * TILE_COLUMNS, columns = least(w->params->output_channels - column, TILE_COLUMNS), count;
+    for (int64_t i = 0; i < walk->tiles; i += count) {
+        int64_t image = (walk->first_tile + i) / w->tiles;
         if (image != walk->image)
             begin_image(walk, image);
-        store_tile(walk, i, panel * TILE_COLUMNS);
+        count = neighbours(walk, i);
+        if (!walk->target.direct)
+            store_by_lines(walk, i, count, column, columns);
+        for (int64_t k = 0; k < count && walk->target.direct; k++)
+            store_directly(walk, i + k, column, columns);
     }
 }
 
 static void winograd_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct winograd *w = plan->state;
-    char *inputs = call->workspace, *sums = inputs + w->inputs_bytes, *line = sums + w->sums_bytes;
+    char *inputs = call->workspace, *sums = inputs + w->inputs_bytes, *lines = sums + w->sums_bytes;
     struct walk walk = {.winograd = w,
                         .call = call,
                         .inputs = (float *)(void *)inputs,
                         .sums = (float *)(void *)sums,
-                        .line = (float *)(void *)line,
-                        .epilogue_workspace = line + w->tile_bytes,
+                        .lines = (float *)(void *)lines,
+                        .epilogue_workspace = lines + w->lines_bytes,
                         .image = -1};
     if (w->blocks == 0)
         return;

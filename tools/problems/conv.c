@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORK 1000000 /* multiplications that make a task */
+#define WORK 1000000          /* multiplications that make a task */
+#define WORK_DEPTHWISE 100000 /* where there is one a result, they are fewer, or the results would be many */
 
 /* Changes sizes until the work, but for the taps, lies between these. */
 static void settle(struct maker *maker, struct conv_params *p, double least, double most)
@@ -30,9 +31,11 @@ static void settle(struct maker *maker, struct conv_params *p, double least, dou
 /* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
 static void settle_any(struct maker *maker, struct conv_params *p)
 {
-    for (int i = 0; i < SPATIAL_AXES && maker->large; i++)
+    bool depthwise = p->groups > 1 && p->input_channels == 1;
+    double task = depthwise ? WORK_DEPTHWISE : WORK;
+    for (int i = 0; i < SPATIAL_AXES && maker->large && !depthwise; i++)
         p->window.kernel[i] = i < 2 && p->window.kernel[i] > 1 ? 2 : 1;
-    settle(maker, p, maker->large ? 2.2 * WORK : 0, maker->large ? 5.0 * WORK : 0.1 * WORK);
+    settle(maker, p, maker->large ? 2.2 * task : 0, maker->large ? 5.0 * task : 0.1 * WORK);
 }
 
 static void choose_channels(struct maker *maker, struct conv_params *p)
@@ -167,18 +170,35 @@ static void make_conv(struct maker *maker)
 
 /* ResNet-50, MobileNetV2, a detector's head. */
 static const struct image_case cases[] = {
-    {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},       {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
-    {"3x3 128>128 28", 128, 128, 28, 3, 1, 1},     {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},
-    {"3x3 512>512 7", 512, 512, 7, 3, 1, 1},       {"3x3 64>64 224", 64, 64, 224, 3, 1, 1},
-    {"3x3 128>128 112", 128, 128, 112, 3, 1, 1},   {"3x3 256>256 56", 256, 256, 56, 3, 1, 1},
-    {"3x3 512>512 28", 512, 512, 28, 3, 1, 1},     {"3x3 512>512 14", 512, 512, 14, 3, 1, 1},
-    {"3x3 16>64 55", 16, 64, 55, 3, 1, 1},         {"3x3 32>128 27", 32, 128, 27, 3, 1, 1},
-    {"3x3 64>256 13", 64, 256, 13, 3, 1, 1},       {"3x3 128>32 56", 128, 32, 56, 3, 1, 1},
-    {"3x3 128>32 28", 128, 32, 28, 3, 1, 1},       {"3x3 32>64 160", 32, 64, 160, 3, 1, 1},
-    {"3x3 96>96 80", 96, 96, 80, 3, 1, 1},         {"3x3 96>64 160", 96, 64, 160, 3, 1, 1},
-    {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},       {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},
-    {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},   {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144},
+    {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},
+    {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
+    {"3x3 128>128 28", 128, 128, 28, 3, 1, 1},
+    {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},
+    {"3x3 512>512 7", 512, 512, 7, 3, 1, 1},
+    {"3x3 64>64 224", 64, 64, 224, 3, 1, 1},
+    {"3x3 128>128 112", 128, 128, 112, 3, 1, 1},
+    {"3x3 256>256 56", 256, 256, 56, 3, 1, 1},
+    {"3x3 512>512 28", 512, 512, 28, 3, 1, 1},
+    {"3x3 512>512 14", 512, 512, 14, 3, 1, 1},
+    {"3x3 16>64 55", 16, 64, 55, 3, 1, 1},
+    {"3x3 32>128 27", 32, 128, 27, 3, 1, 1},
+    {"3x3 64>256 13", 64, 256, 13, 3, 1, 1},
+    {"3x3 128>32 56", 128, 32, 56, 3, 1, 1},
+    {"3x3 128>32 28", 128, 32, 28, 3, 1, 1},
+    {"3x3 32>64 160", 32, 64, 160, 3, 1, 1},
+    {"3x3 96>96 80", 96, 96, 80, 3, 1, 1},
+    {"3x3 96>64 160", 96, 64, 160, 3, 1, 1},
+    {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},
+    {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},
+    {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},
+    {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144},
     {"5x5 depthwise 96 28", 96, 96, 28, 5, 1, 96},
+    {"3x3 depthwise 32 112", 32, 32, 112, 3, 1, 32},
+    {"3x3/2 depthwise 96 112", 96, 96, 112, 3, 2, 96},
+    {"3x3 depthwise 384 14", 384, 384, 14, 3, 1, 384},
+    {"3x3 depthwise 960 7", 960, 960, 7, 3, 1, 960},
+    {"5x5 depthwise 192 40", 192, 192, 40, 5, 1, 192},
+    {"3x3 depthwise 16 320", 16, 16, 320, 3, 1, 16},
 };
 
 static void make_listed(struct maker *maker, size_t index)
