@@ -4,7 +4,9 @@
  * those of whole numbers.
  *
  * A task has a block of tiles, of any images: it transforms their inputs, all channels, and then, a panel of output
- * channels at a time, multiplies, transforms back and stores. All that it makes stays in the second-level cache.
+ * channels at a time, multiplies, transforms back and stores. All that it makes stays in the second-level cache. Where
+ * there are too few blocks for the threads, a first phase transforms the inputs of all tiles, and panels are shared
+ * out.
  *
  * Whatever is in the input reaches all 16 outputs of the tiles that see it: rounding is at the magnitude of what is
  * largest there, and a NaN or an infinity makes all of them NaN. */
@@ -21,11 +23,12 @@
 #define LINE 16 /* floats of a cache line */
 
 #define BLOCK_BYTES (448 << 10) /* of transformed inputs, or near it */
-#define LEAST_TILES 16          /* of a block, where there are so many: weights are read once for each block */
+#define LEAST_TILES 16          /* of a block, all the same: weights are read once for each block */
 #define MOST_TILES 24
-#define LEAST_CHANNELS 16 /* for which it pays */
-#define LEAST_OUTPUTS 144
-#define FORM_WINOGRAD 2 /* kernel_pack.form */
+#define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
+#define LEAST_CHANNELS 8  /* for which it pays */
+#define LEAST_OUTPUTS 144 /* transformed weights are four times as many, and come from memory */
+#define FORM_WINOGRAD 2   /* kernel_pack.form */
 
 #define ROOT_HALF 0.70710678118654752440
 #define ROOT_TWO 1.41421356237309504880
@@ -35,12 +38,14 @@ struct winograd {
     const struct conv_params *params;
     int64_t channels;
     int64_t across, tiles;       /* of an image: tiles along the last axis, and all */
+    int64_t total;               /* tiles of all images */
     int64_t blocks, block_tiles; /* of all images; tiles: at most */
-    int64_t panels, parts;       /* of output channels; parts of a block that are tasks of their own */
-    int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles */
+    int64_t panels;              /* of output channels */
+    bool shares;                 /* the inputs of all tiles, which a phase of its own transforms */
+    int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles that are kept */
     int64_t sums_plane;
     struct results results;
-    size_t inputs_bytes, sums_bytes, lines_bytes; /* of workspace, one after the other */
+    size_t inputs_bytes, sums_bytes, lines_bytes; /* of a task's workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -55,13 +60,25 @@ static bool is_filtered_axis(const struct window *w, int axis)
     return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->dilation[axis] == 1 && w->spread[axis] == 1;
 }
 
+static int64_t tiles_along(const struct window *w, int axis)
+{
+    return divide_up(w->output[axis], EDGE);
+}
+
+/* Tiles that reach past the edge are computed whole: at least half of all outputs must count. */
+static bool pays(const struct conv_params *p)
+{
+    int64_t outputs = p->window.output[1] * p->window.output[2];
+    int64_t made = tiles_along(&p->window, 1) * tiles_along(&p->window, 2) * EDGE * EDGE;
+    return p->input_channels >= LEAST_CHANNELS && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
+}
+
 static bool winograd_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     return p->dtype == DTYPE_F32 && p->groups == 1 && p->x.channel == 1 && is_plain_axis(w, 0) &&
-           is_filtered_axis(w, 1) && is_filtered_axis(w, 2) && p->input_channels >= LEAST_CHANNELS &&
-           w->output[1] * w->output[2] >= LEAST_OUTPUTS;
+           is_filtered_axis(w, 1) && is_filtered_axis(w, 2) && pays(p);
 }
 
 /* The 36 planes of a workspace are written, and read, at the same place one after the other: an odd number of cache
@@ -71,29 +88,40 @@ static int64_t plane_of(int64_t floats)
     return floats / LINE % 2 ? floats : floats + LINE;
 }
 
-static void cut_blocks(struct winograd *w, int64_t total)
+static void cut_blocks(struct winograd *w, int threads)
 {
     int64_t most = BLOCK_BYTES / (POINTS * (int64_t)sizeof(float)) / w->row;
     most = most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
-    w->blocks = divide_up(total, most);
-    w->block_tiles = w->blocks > 0 ? divide_up(total, w->blocks) : 0;
+    w->blocks = divide_up(w->total, most);
+    int64_t even = divide_up(w->blocks, threads) * threads;
+    if (w->total >= even * LEAST_SHARE && w->blocks < 4 * (int64_t)threads)
+        w->blocks = even;
+    w->shares = w->blocks > 0 && w->blocks % threads != 0 && w->blocks < 4 * (int64_t)threads;
+    w->block_tiles = w->blocks > 0 ? divide_up(w->total, w->blocks) : 0;
 }
 
-/* Parts of a block transform its inputs each for itself, so there are few. */
-static void cut_parts(struct winograd *w, int threads)
+static size_t inputs_bytes(const struct winograd *w)
 {
-    for (w->parts = 1; w->parts < w->panels; w->parts++)
-        if (w->blocks * w->parts % threads == 0 || w->blocks * w->parts >= 4 * (int64_t)threads)
-            return;
+    return (size_t)(POINTS * w->plane) * sizeof(float);
 }
 
 static void size_workspace(struct winograd *w)
 {
-    w->plane = plane_of(w->block_tiles * w->row);
+    w->plane = plane_of((w->shares ? w->total : w->block_tiles) * w->row);
     w->sums_plane = plane_of(w->block_tiles * TILE_COLUMNS);
-    w->inputs_bytes = (size_t)(POINTS * w->plane) * sizeof(float);
+    w->inputs_bytes = w->shares ? 0 : inputs_bytes(w);
     w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
     w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->across) * TILE_COLUMNS) * sizeof(float);
+}
+
+static void describe_tasks(const struct winograd *w, int threads, struct kernel_plan *plan)
+{
+    int64_t most = 4 * (int64_t)threads;
+    plan->phases = w->shares ? 2 : 1;
+    plan->tasks[0] = (int)(w->shares ? least(w->total, most) : w->blocks > 0 ? w->blocks : 1);
+    plan->tasks[1] = w->shares ? (int)least(w->blocks * w->panels, most) : 0;
+    plan->shared_bytes = w->shares ? inputs_bytes(w) : 0;
+    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
 }
 
 static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
@@ -119,20 +147,18 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
         return false;
     *w = (struct winograd){.params = p,
                            .channels = p->input_channels,
-                           .across = divide_up(output[2], EDGE),
+                           .across = tiles_along(&p->window, 2),
+                           .tiles = tiles_along(&p->window, 1) * tiles_along(&p->window, 2),
                            .panels = divide_up(p->output_channels, TILE_COLUMNS),
                            .row = divide_up(p->input_channels, LINE) * LINE};
-    w->tiles = w->across * divide_up(output[1], EDGE);
-    cut_blocks(w, p->batch * w->tiles);
-    cut_parts(w, facts->threads);
+    w->total = p->batch * w->tiles;
+    cut_blocks(w, facts->threads);
     size_workspace(w);
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(output, &p->y);
     SET_NAME(results_plan)(&epilogue, true, output[1] * output[2], p->output_channels, &place, &w->results);
     plan->state = w;
-    plan->phases = 1;
-    plan->tasks[0] = w->blocks > 0 ? (int)(w->blocks * w->parts) : 1;
-    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
+    describe_tasks(w, facts->threads, plan);
     plan->pack_count = 1;
     describe_pack(w, &plan->packs[0]);
     return true;
@@ -192,11 +218,11 @@ static void winograd_pack(const struct kernel_plan *plan, int which, const void 
 
 /* --- inputs -------------------------------------------------------------------------------------------------- */
 
-/* A task's way through its block. */
+/* A task's way through a block. */
 struct walk {
     const struct winograd *winograd;
     const struct kernel_call *call;
-    float *inputs; /* [point][tile][channel], in planes and rows */
+    float *inputs; /* [point][tile][channel], in planes and rows, from the block's first tile on */
     float *sums;   /* [point][tile][column] */
     float *lines;  /* of outputs, where they are not stored directly: [line][position][column] */
     void *epilogue_workspace;
@@ -458,6 +484,55 @@ static void store_panel(struct walk *walk, int64_t panel)
     }
 }
 
+/* Tiles of `part` of some equal parts. */
+static void choose_tiles(struct walk *walk, int64_t parts, int64_t part)
+{
+    const struct winograd *w = walk->winograd;
+    int64_t end;
+    task_range(w->total, (int)parts, (int)part, &walk->first_tile, &end);
+    walk->tiles = end - walk->first_tile;
+    if (w->shares)
+        walk->inputs = (float *)walk->call->shared + walk->first_tile * w->row;
+}
+
+static void transform_inputs(const struct walk *walk)
+{
+    for (int64_t i = 0; i < walk->tiles; i++)
+        transform_patch(walk, i);
+}
+
+static void run_panel(struct walk *walk, int64_t panel)
+{
+    multiply_panel(walk, panel);
+    store_panel(walk, panel);
+}
+
+static void run_block(struct walk *walk, int64_t block)
+{
+    choose_tiles(walk, walk->winograd->blocks, block);
+    transform_inputs(walk);
+    for (int64_t panel = 0; panel < walk->winograd->panels; panel++)
+        run_panel(walk, panel);
+}
+
+static void transform_share(struct walk *walk, int tasks, int task)
+{
+    choose_tiles(walk, tasks, task);
+    transform_inputs(walk);
+}
+
+/* All blocks of a panel come one after the other, so that its weights are read from memory once. */
+static void multiply_share(struct walk *walk, int tasks, int task)
+{
+    const struct winograd *w = walk->winograd;
+    int64_t first, last;
+    task_range(w->blocks * w->panels, tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        choose_tiles(walk, w->blocks, i % w->blocks);
+        run_panel(walk, i / w->blocks);
+    }
+}
+
 static void winograd_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct winograd *w = plan->state;
@@ -471,16 +546,12 @@ static void winograd_run(const struct kernel_plan *plan, const struct kernel_cal
                         .image = -1};
     if (w->blocks == 0)
         return;
-    int64_t end, panel, last;
-    task_range(w->params->batch * w->tiles, (int)w->blocks, (int)(task / w->parts), &walk.first_tile, &end);
-    walk.tiles = end - walk.first_tile;
-    for (int64_t i = 0; i < walk.tiles; i++)
-        transform_patch(&walk, i);
-    task_range(w->panels, (int)w->parts, (int)(task % w->parts), &panel, &last);
-    for (; panel < last; panel++) {
-        multiply_panel(&walk, panel);
-        store_panel(&walk, panel);
-    }
+    if (w->shares && call->phase == 0)
+        transform_share(&walk, plan->tasks[0], task);
+    else if (w->shares)
+        multiply_share(&walk, plan->tasks[1], task);
+    else
+        run_block(&walk, task);
 }
 
 const struct kernel SET_NAME(conv_winograd_f32) = {
