@@ -63,8 +63,8 @@ static void choose_filter(struct maker *maker, struct conv_params *p)
     p->window = (struct window){.kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
     for (int i = 0; i < SPATIAL_AXES; i++) {
         p->window.input[i] = i == 0 ? 1 : random_between(random, 8, 24);
-        p->window.pad[i] = i == 0 ? 0 : random_between(random, 0, 2);
-        p->window.pad_after[i] = i == 0 ? 0 : random_between(random, 0, 2);
+        p->window.pad[i] = i == 0 ? 0 : random_between(random, -1, 2);
+        p->window.pad_after[i] = i == 0 ? 0 : random_between(random, -1, 2);
     }
     settle(maker, p, 0, 0.3 * WORK);
 }
