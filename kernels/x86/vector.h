@@ -54,19 +54,21 @@
 struct wide {
     vf part[WIDE_PARTS];
 };
+/* Unrolled, so that the parts are in registers. */
+#define FOR_PARTS(i) _Pragma("GCC unroll 2") for (int i = 0; i < WIDE_PARTS; i++)
 
 static inline struct wide wide_set(float x)
 {
     struct wide w;
-    for (int i = 0; i < WIDE_PARTS; i++)
-        w.part[i] = vf_set(x);
+    FOR_PARTS(i)
+    w.part[i] = vf_set(x);
     return w;
 }
 static inline struct wide wide_load(const float *from)
 {
     struct wide w;
-    for (int i = 0; i < WIDE_PARTS; i++)
-        w.part[i] = vf_load(from + i * LANES);
+    FOR_PARTS(i)
+    w.part[i] = vf_load(from + i * LANES);
     return w;
 }
 /* The first n of 16, 0 <= n <= 16; the others are `rest`. */
@@ -79,21 +81,21 @@ static inline struct wide wide_load_part(const float *from, int64_t n, float res
 }
 static inline struct wide wide_add(struct wide a, struct wide b)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        a.part[i] = vf_add(a.part[i], b.part[i]);
+    FOR_PARTS(i)
+    a.part[i] = vf_add(a.part[i], b.part[i]);
     return a;
 }
 static inline struct wide wide_max(struct wide a, struct wide b)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        a.part[i] = vf_max(a.part[i], b.part[i]);
+    FOR_PARTS(i)
+    a.part[i] = vf_max(a.part[i], b.part[i]);
     return a;
 }
 /* a b + c */
 static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
+    FOR_PARTS(i)
+    c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
     return c;
 }
 
@@ -102,8 +104,8 @@ static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
     static inline float name(struct wide w)            \
     {                                                  \
         float s[WIDE];                                 \
-        for (int i = 0; i < WIDE_PARTS; i++)           \
-            vf_store(s + i * LANES, w.part[i]);        \
+        FOR_PARTS(i)                                   \
+        vf_store(s + i * LANES, w.part[i]);            \
         for (int half = WIDE / 2; half > 0; half /= 2) \
             for (int i = 0; i < half; i++)             \
                 s[i] = join(s[i], s[i + half]);        \
