@@ -1,39 +1,12 @@
 #include "kernels/reduce.h"
 
+#include "kernels/reference/walk.h"
 #include "kernels/x86/epilogue.h"
+#include "kernels/x86/fold.h"
 #include "kernels/x86/vector_math.h"
 
-#define TILE 128  /* outputs at a time */
-#define FEW 8     /* elements to fold: lanes lie along the outputs, wherever these are */
-#define STRIPES 4 /* vectors of outputs at a time, where lanes lie along them */
-
-static int64_t elements(int rank, const int64_t *dims)
-{
-    int64_t product = 1;
-    for (int i = 0; i < rank; i++)
-        product *= dims[i];
-    return product;
-}
-
-static int64_t offset_at(int rank, const int64_t *dims, const int64_t *strides, int64_t index)
-{
-    int64_t offset = 0;
-    for (int i = rank - 1; i >= 0; i--) {
-        offset += index % dims[i] * strides[i];
-        index /= dims[i];
-    }
-    return offset;
-}
-
-static vf load_lanes(const float *from, int64_t step, int64_t count)
-{
-    float lanes[LANES] = {0};
-    if (step == 1)
-        return count == LANES ? vf_load(from) : vf_load_part(from, count);
-    for (int64_t i = 0; i < count; i++)
-        lanes[i] = from[i * step];
-    return vf_load(lanes);
-}
+#define TILE 128 /* outputs at a time */
+#define FEW 8    /* elements to fold: lanes lie along the outputs, wherever these are */
 
 /* --- folding ------------------------------------------------------------------------------------------------------ */
 
@@ -46,59 +19,6 @@ static inline vf smaller(vf s, vf x)
     return vf_select(vf_is_nan(s), s, vf_min(s, x));
 }
 
-/* One run of elements `step` apart into 16 partial results; and n outputs, at most STRIPES * LANES of them, `step`
- * apart, for each element of a run `down` apart. */
-#define FOLD(name, expression)                                                                                    \
-    static void name##_along(struct wide *partial, const float *from, int64_t n, int64_t step, float shift_by)    \
-    {                                                                                                             \
-        struct wide sums = *partial;                                                                              \
-        const vf shift = vf_set(shift_by);                                                                        \
-        (void)shift;                                                                                              \
-        int64_t i = 0;                                                                                            \
-        for (; step == 1 && i + WIDE <= n; i += WIDE)                                                             \
-            FOR_PARTS(k)                                                                                          \
-            {                                                                                                     \
-                const vf s = sums.part[k], x = vf_load(from + i + k * LANES);                                     \
-                sums.part[k] = (expression);                                                                      \
-            }                                                                                                     \
-        for (; i < n; i += WIDE)                                                                                  \
-            FOR_PARTS(k)                                                                                          \
-            {                                                                                                     \
-                int64_t left = n - i - k * LANES, count = left < LANES ? left : LANES;                            \
-                if (left <= 0)                                                                                    \
-                    break;                                                                                        \
-                const vf s = sums.part[k], x = load_lanes(from + (i + k * LANES) * step, step, count);            \
-                sums.part[k] = vf_select(vm_first(count), (expression), s);                                       \
-            }                                                                                                     \
-        *partial = sums;                                                                                          \
-    }                                                                                                             \
-    static void name##_across(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down,   \
-                              const vf *shifts)                                                                   \
-    {                                                                                                             \
-        vf stripes[STRIPES];                                                                                      \
-        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];                           \
-        for (int64_t i = 0; i < rows; i++, from += down) {                                                        \
-            if (step == 1 && n == STRIPES * LANES) {                                                              \
-                _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                         \
-                {                                                                                                 \
-                    const vf s = stripes[k], x = vf_load(from + k * LANES), shift = shifts[k];                    \
-                    (void)shift;                                                                                  \
-                    stripes[k] = (expression);                                                                    \
-                }                                                                                                 \
-                continue;                                                                                         \
-            }                                                                                                     \
-            _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                             \
-            {                                                                                                     \
-                int64_t left = n - k * LANES, count = left < LANES ? left : LANES;                                \
-                if (left <= 0)                                                                                    \
-                    break;                                                                                        \
-                const vf s = stripes[k], x = load_lanes(from + k * LANES * step, step, count), shift = shifts[k]; \
-                (void)shift;                                                                                      \
-                stripes[k] = (expression);                                                                        \
-            }                                                                                                     \
-        }                                                                                                         \
-        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) sums[k] = stripes[k];                           \
-    }
 FOLD(add, vf_add(s, x))
 FOLD(multiply, vf_mul(s, x))
 FOLD(largest, larger(s, x))
@@ -169,7 +89,7 @@ static void fold_tile(const struct tile *tile, const struct fold *fold, float *s
     }
     for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
         vf stripes[STRIPES], shift[STRIPES];
-        int64_t n = tile->count - j < STRIPES * LANES ? tile->count - j : STRIPES * LANES;
+        int64_t n = least(tile->count - j, STRIPES * LANES);
         for (int k = 0; k < STRIPES; k++) {
             stripes[k] = vf_set(fold->start);
             shift[k] = vf_load(shifts + j + k * LANES);
@@ -229,8 +149,7 @@ static void store_tile(const struct reduce_state *state, const struct kernel_cal
     if (state->epilogue.program)
         SET_NAME(epilogue_store)
     (&state->epilogue, state->has_form ? &state->form : NULL, call, &tile, call->workspace);
-    else for (int64_t i = 0; i < n; i += LANES)
-        vf_store_part(y + first + i, vf_load(results + i), n - i < LANES ? n - i : LANES);
+    else for (int64_t i = 0; i < n; i += LANES) vf_store_part(y + first + i, vf_load(results + i), least(n - i, LANES));
 }
 
 static void reduce_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -248,8 +167,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
     while (first < last) {
         float results[TILE] __attribute__((aligned(ALIGNMENT)));
         int64_t left = row - first % row;
-        tile.count = last - first < left ? last - first : left;
-        tile.count = tile.count < TILE ? tile.count : TILE;
+        tile.count = least(TILE, least(left, last - first));
         tile.from = call->inputs[0];
         if (tile.from) /* NULL: nothing to fold */
             tile.from += offset_at(p->kept_rank, p->kept, p->kept_strides, first);
