@@ -7,6 +7,8 @@
 
 #define STRIPES 4 /* vectors of results at a time, where lanes lie along these */
 
+static const int32_t lane_numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
 /* count elements, 0 to LANES, `step` apart. */
 static inline vf load_lanes(const float *from, int64_t step, int64_t count)
 {
@@ -15,6 +17,8 @@ static inline vf load_lanes(const float *from, int64_t step, int64_t count)
         return count == LANES ? vf_load(from) : vf_load_part(from, count);
     if (step == 0)
         return vf_set(*from);
+    if (count == LANES && step > 0 && step < INT32_MAX / LANES)
+        return vf_gather(from, vi_mul(vi_set((int32_t)step), vi_load(lane_numbers)));
     for (int64_t i = 0; i < count; i++)
         lanes[i] = from[i * step];
     return vf_load(lanes);

@@ -157,45 +157,97 @@ static void normalize_along(const struct normalize_state *state, const struct ke
 
 /* --- lanes along the groups -------------------------------------------------------------------------------------- */
 
-/* Element `index` of n groups, each in a lane. */
-static void write_element(const struct places *at, float *y, int64_t y_step, int64_t n, const vf *mean,
-                          const vf *factor)
+/* What a lane multiplies by and adds, where it is the same for all elements of a group. */
+struct numbers {
+    vf mean[STRIPES], factor[STRIPES], scale[STRIPES], bias[STRIPES];
+    bool fixed; /* scale and bias */
+};
+
+static void load_numbers(struct numbers *numbers, const struct places *at, int64_t n)
 {
     for (int k = 0; k * LANES < n; k++) {
         int64_t i = k * LANES, count = least(n - i, LANES);
-        vf x = vf_mul(vf_sub(load_lanes(at->x + i * at->x_step, at->x_step, count), mean[k]), factor[k]);
-        vf scale = load_lanes(at->scale + i * at->scale_step, at->scale_step, count);
-        vf bias = load_lanes(at->bias + i * at->bias_step, at->bias_step, count);
-        store_lanes(y + i * y_step, vf_fma(x, scale, bias), y_step, count);
+        numbers->scale[k] = load_lanes(at->scale + i * at->scale_step, at->scale_step, count);
+        numbers->bias[k] = load_lanes(at->bias + i * at->bias_step, at->bias_step, count);
     }
 }
 
+/* An element of n groups, each in a lane. */
+static void write_element(const struct places *at, struct numbers *numbers, float *y, int64_t y_step, int64_t n)
+{
+    if (!numbers->fixed)
+        load_numbers(numbers, at, n);
+    for (int k = 0; k * LANES < n; k++) {
+        int64_t i = k * LANES, count = least(n - i, LANES);
+        vf x = load_lanes(at->x + i * at->x_step, at->x_step, count);
+        x = vf_mul(vf_sub(x, numbers->mean[k]), numbers->factor[k]);
+        store_lanes(y + i * y_step, vf_fma(x, numbers->scale[k], numbers->bias[k]), y_step, count);
+    }
+}
+
+/* Elements of n groups on their way through the epilogue. */
+struct waiting {
+    float results[TILE] __attribute__((aligned(ALIGNMENT)));
+    int64_t group, n, first, count;
+};
+
+static void flush(const struct normalize_state *state, const struct kernel_call *call, struct waiting *waiting)
+{
+    struct epilogue_tile tile = {.results = waiting->results,
+                                 .row_stride = 1,
+                                 .column_stride = STRIPES * LANES,
+                                 .row = waiting->group,
+                                 .rows = waiting->n,
+                                 .column = waiting->first,
+                                 .columns = waiting->count,
+                                 .down = true};
+    store_tile(state, call, &tile);
+    waiting->first += waiting->count;
+    waiting->count = 0;
+}
+
+/* The walk from one element of a run to the next. */
+static void step_on(const struct normalize_params *p, struct places *at)
+{
+    int last = p->folded_rank - 1;
+    at->x += p->x.folded[last];
+    at->y = at->y ? at->y + p->x.folded[last] : NULL;
+    at->scale += at->scale == &one ? 0 : p->scale.folded[last];
+    at->bias += at->bias == &nothing ? 0 : p->bias.folded[last];
+}
+
+static bool is_fixed(const struct normalize_params *p, const struct places *at)
+{
+    bool fixed = true;
+    for (int i = 0; i < p->folded_rank; i++)
+        fixed =
+            fixed && (at->scale == &one || p->scale.folded[i] == 0) && (at->bias == &nothing || p->bias.folded[i] == 0);
+    return fixed;
+}
+
 static void write_elements(const struct normalize_state *state, const struct kernel_call *call, const struct places *at,
-                           int64_t group, int64_t n, const vf *mean, const vf *factor)
+                           struct numbers *numbers, int64_t group, int64_t n)
 {
     const struct normalize_params *p = &state->params;
-    float results[TILE] __attribute__((aligned(ALIGNMENT)));
-    int64_t each = elements(p->folded_rank, p->folded), most = TILE / (STRIPES * LANES), held = 0;
-    for (int64_t j = 0; j < each; j++) {
-        struct places element = moved(p, at, p->folded_rank, j);
-        if (!p->epilogue) {
-            write_element(&element, element.y, element.x_step, n, mean, factor);
-            continue;
+    int last = p->folded_rank - 1;
+    int64_t runs = elements(last, p->folded), most = TILE / (STRIPES * LANES);
+    struct waiting waiting = {.group = group, .n = n};
+    numbers->fixed = is_fixed(p, at);
+    load_numbers(numbers, at, n);
+    for (int64_t i = 0; i < runs; i++) {
+        struct places element = moved(p, at, last, i);
+        for (int64_t j = 0; j < p->folded[last]; j++, step_on(p, &element)) {
+            if (!p->epilogue) {
+                write_element(&element, numbers, element.y, element.x_step, n);
+                continue;
+            }
+            write_element(&element, numbers, waiting.results + waiting.count * STRIPES * LANES, 1, n);
+            if (++waiting.count == most)
+                flush(state, call, &waiting);
         }
-        write_element(&element, results + held * STRIPES * LANES, 1, n, mean, factor);
-        if (++held < most && j + 1 < each)
-            continue;
-        struct epilogue_tile tile = {.results = results,
-                                     .row_stride = 1,
-                                     .column_stride = STRIPES * LANES,
-                                     .row = group,
-                                     .rows = n,
-                                     .column = j + 1 - held,
-                                     .columns = held,
-                                     .down = true};
-        store_tile(state, call, &tile);
-        held = 0;
     }
+    if (waiting.count > 0)
+        flush(state, call, &waiting);
 }
 
 static void store_statistic(float *to, const vf *values, int64_t group, int64_t n)
@@ -212,7 +264,8 @@ static void normalize_across(const struct normalize_state *state, const struct k
     const struct places at = places_of(state, call, group);
     int last = p->folded_rank - 1;
     int64_t runs = elements(last, p->folded);
-    vf mean[STRIPES], factor[STRIPES], count = vf_set((float)(runs * p->folded[last]));
+    struct numbers numbers;
+    vf *mean = numbers.mean, *factor = numbers.factor, count = vf_set((float)(runs * p->folded[last]));
     for (int k = 0; k < STRIPES; k++)
         mean[k] = factor[k] = vf_set(0);
     for (int64_t i = 0; p->centred && i < runs; i++)
@@ -223,9 +276,9 @@ static void normalize_across(const struct normalize_state *state, const struct k
         add_deviation_across(factor, moved(p, &at, last, i).x, n, at.x_step, p->folded[last], p->x.folded[last], mean);
     for (int k = 0; k < STRIPES; k++)
         factor[k] = vf_div(vf_set(1), vf_sqrt(vf_add(vf_div(factor[k], count), vf_set((float)p->epsilon))));
-    write_elements(state, call, &at, group, n, mean, factor);
     store_statistic(call->outputs[1], mean, group, n);
     store_statistic(call->outputs[2], factor, group, n);
+    write_elements(state, call, &at, &numbers, group, n);
 }
 
 /* --- the kernel --------------------------------------------------------------------------------------------------- */

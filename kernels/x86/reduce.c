@@ -10,27 +10,16 @@
 
 /* --- folding ------------------------------------------------------------------------------------------------------ */
 
-static inline vf larger(vf s, vf x)
-{
-    return vf_select(vf_is_nan(s), s, vf_max(s, x)); /* of a NaN and a number, vf_max has the second */
-}
-static inline vf smaller(vf s, vf x)
-{
-    return vf_select(vf_is_nan(s), s, vf_min(s, x));
-}
-
 FOLD(add, vf_add(s, x))
 FOLD(multiply, vf_mul(s, x))
-FOLD(largest, larger(s, x))
-FOLD(smallest, smaller(s, x))
+FOLD(largest, vf_larger(s, x))
+FOLD(smallest, vf_smaller(s, x))
 FOLD(add_magnitude, vf_add(s, vf_abs(x)))
 FOLD(add_square, vf_fma(x, x, s))
 FOLD(add_exponential, vf_add(s, vf_exp(vf_sub(x, shift))))
 
-#define TIMES(a, b) ((a) * (b))
-#define SMALLER(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
-WIDE_TREE(wide_product, TIMES)
-WIDE_TREE(wide_smallest, SMALLER)
+WIDE_TREE(wide_product, vf_mul)
+WIDE_TREE(wide_smallest, vf_smaller)
 
 struct fold {
     void (*along)(struct wide *partial, const float *from, int64_t n, int64_t step, float shift);

@@ -19,7 +19,7 @@ static float largest_of(const float *x, int64_t n)
     }
     float best = vm_any(nan) ? NAN : wide_largest(most);
     for (; i < n; i++)
-        best = WIDE_LARGER(x[i], best);
+        best = x[i] > best || x[i] != x[i] ? x[i] : best;
     return best;
 }
 

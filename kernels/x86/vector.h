@@ -100,21 +100,26 @@ static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
 }
 
 /* Eight and eight, four and four, two and two, the last two. */
-#define WIDE_TREE(name, join)                          \
-    static inline float name(struct wide w)            \
-    {                                                  \
-        float s[WIDE];                                 \
-        FOR_PARTS(i)                                   \
-        vf_store(s + i * LANES, w.part[i]);            \
-        for (int half = WIDE / 2; half > 0; half /= 2) \
-            for (int i = 0; i < half; i++)             \
-                s[i] = join(s[i], s[i + half]);        \
-        return s[0];                                   \
+#define WIDE_TREE(name, join)                                                                         \
+    static inline float name(struct wide w)                                                           \
+    {                                                                                                 \
+        vf s = w.part[0];                                                                             \
+        if (WIDE_PARTS == 2)                                                                          \
+            s = join(s, w.part[WIDE_PARTS - 1]);                                                      \
+        _Pragma("GCC unroll 4") for (int n = (WIDE_PARTS == 2 ? LANES : WIDE) / 2; n > 0; n /= 2) s = \
+            join(s, vf_upper(s, n));                                                                  \
+        return vf_first(s);                                                                           \
     }
-#define WIDE_PLUS(a, b) ((a) + (b))
 /* A NaN among them stays. */
-#define WIDE_LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
-WIDE_TREE(wide_sum, WIDE_PLUS)
-WIDE_TREE(wide_largest, WIDE_LARGER)
+static inline vf vf_larger(vf a, vf b)
+{
+    return vf_select(vf_is_nan(a), a, vf_max(a, b)); /* of a number and a NaN, vf_max has the NaN if it is the second */
+}
+static inline vf vf_smaller(vf a, vf b)
+{
+    return vf_select(vf_is_nan(a), a, vf_min(a, b));
+}
+WIDE_TREE(wide_sum, vf_add)
+WIDE_TREE(wide_largest, vf_larger)
 
 #endif
