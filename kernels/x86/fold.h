@@ -67,9 +67,11 @@ static inline void store_lanes(float *to, vf x, int64_t step, int64_t count)
         vf stripes[STRIPES];                                                                                      \
         _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];                           \
         for (int64_t i = 0; i < rows; i++, from += down) {                                                        \
-            if (step == 1 && n == STRIPES * LANES) {                                                              \
+            if (step == 1 && n % LANES == 0) {                                                                    \
                 _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                         \
                 {                                                                                                 \
+                    if (k * LANES >= n)                                                                           \
+                        break;                                                                                    \
                     const vf s = stripes[k], x = vf_load(from + k * LANES), shift = shifts[k];                    \
                     (void)shift;                                                                                  \
                     stripes[k] = (expression);                                                                    \

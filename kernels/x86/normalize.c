@@ -172,6 +172,21 @@ static void load_numbers(struct numbers *numbers, const struct places *at, int64
     }
 }
 
+/* A run of `count` elements, whose n groups lie next to each other and fill whole vectors. */
+static void write_dense_run(const struct places *at, const struct numbers *numbers, int64_t n, int64_t count,
+                            int64_t step)
+{
+    struct numbers kept = *numbers;
+    for (int64_t i = 0; i < count; i++)
+        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)
+        {
+            if (k * LANES >= n)
+                break;
+            vf x = vf_mul(vf_sub(vf_load(at->x + i * step + k * LANES), kept.mean[k]), kept.factor[k]);
+            vf_store(at->y + i * step + k * LANES, vf_fma(x, kept.scale[k], kept.bias[k]));
+        }
+}
+
 /* An element of n groups, each in a lane. */
 static void write_element(const struct places *at, struct numbers *numbers, float *y, int64_t y_step, int64_t n)
 {
@@ -236,6 +251,10 @@ static void write_elements(const struct normalize_state *state, const struct ker
     load_numbers(numbers, at, n);
     for (int64_t i = 0; i < runs; i++) {
         struct places element = moved(p, at, last, i);
+        if (numbers->fixed && !p->epilogue && at->x_step == 1 && n % LANES == 0) {
+            write_dense_run(&element, numbers, n, p->folded[last], p->x.folded[last]);
+            continue;
+        }
         for (int64_t j = 0; j < p->folded[last]; j++, step_on(p, &element)) {
             if (!p->epilogue) {
                 write_element(&element, numbers, element.y, element.x_step, n);
@@ -311,18 +330,31 @@ static void merge_axes(struct normalize_params *p)
     }
 }
 
+/* Groups, or cache lines of them. */
+static int64_t item_count(const struct normalize_state *state)
+{
+    const struct normalize_params *p = &state->params;
+    if (!state->across)
+        return elements(p->kept_rank, p->kept);
+    return elements(p->kept_rank - 1, p->kept) * divide_up(p->kept[p->kept_rank - 1], WIDE);
+}
+
 static void normalize_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct normalize_state *state = plan->state;
     const struct normalize_params *p = &state->params;
     int64_t first, last, row = p->kept_rank > 0 ? p->kept[p->kept_rank - 1] : 1;
-    task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
-    for (int64_t i = first, n; i < last; i += n) {
-        n = state->across ? least(STRIPES * LANES, least(row - i % row, last - i)) : 1;
-        if (state->across)
-            normalize_across(state, call, i, n);
-        else
+    task_range(item_count(state), plan->tasks[0], task, &first, &last);
+    if (!state->across) {
+        for (int64_t i = first; i < last; i++)
             normalize_along(state, call, i);
+        return;
+    }
+    int64_t blocks = divide_up(row, WIDE); /* of groups that share all but their last index */
+    for (int64_t i = first, n; i < last; i += divide_up(n, WIDE)) {
+        int64_t from = i % blocks * WIDE, end = least(row, (i % blocks + last - i) * WIDE);
+        n = least(end - from, STRIPES * LANES);
+        normalize_across(state, call, i / blocks * row + from, n);
     }
 }
 
@@ -331,7 +363,6 @@ static bool normalize_plan(const void *params, const struct kernel_facts *facts,
 {
     const struct normalize_params *p = params;
     struct normalize_state *state = region_allocate(region, sizeof *state);
-    (void)facts;
     if (!state)
         return false;
     state->params = *p;
@@ -341,7 +372,10 @@ static bool normalize_plan(const void *params, const struct kernel_facts *facts,
     state->has_form = p->epilogue && epilogue_recognise(&state->epilogue, &state->form);
     plan->state = state;
     plan->phases = 1;
-    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept), 1 + 16384 / (1 + elements(p->folded_rank, p->folded)));
+    int64_t each = elements(p->folded_rank, p->folded) * (state->across ? WIDE : 1);
+    plan->tasks[0] = task_count(item_count(state), 1 + 16384 / (1 + each));
+    if (state->across && plan->tasks[0] > 2 * facts->threads) /* wide ones read whole lines, one after the other */
+        plan->tasks[0] = facts->threads > 1 ? 2 * facts->threads : 1;
     plan->task_bytes = SET_NAME(epilogue_store_bytes)(&state->epilogue, state->has_form ? &state->form : NULL);
     return true;
 }
