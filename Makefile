@@ -1,7 +1,7 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
-# make bench-compile, bench-memory: instructions to make programs, memory to run them
+# make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -130,7 +130,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in thread_pool weights runtime runtime_threads runtime_weights runtime_packs; do \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_weights runtime_packs; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -206,6 +206,13 @@ $(BUILD)/open_model: $(call object,tests/models/open_model.c tools/shapes.c) $(B
 bench-compile: $(BUILD)/bench-compile $(TOOLS)
 	$(PYTHON) tests/compile/bench_compile.py --tools $(BUILD)
 $(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+# Nanoseconds to share out a phase of a step.
+.PHONY: bench-executor
+bench-executor: $(BUILD)/bench-executor
+	$<
+$(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
