@@ -1,6 +1,6 @@
 #include "kernels/normalize.h"
 
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 #include "kernels/x86/epilogue.h"
 #include "kernels/x86/fold.h"
 

@@ -1,7 +1,7 @@
 #include "kernels/pointwise.h"
 
 #include "kernels/reference/interpreter.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 #include "kernels/x86/passes.h"
 
 #include <string.h>
