@@ -8,11 +8,12 @@
 #include "kernels/x86/line.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define CHUNK 128            /* channels that go through a line before the next ones do */
 #define STAGED_CHUNK 32      /* where what the taps see is gathered */
 #define GRAIN 200000         /* multiplications that make a task */
-#define MOST_MASKS (1 << 20) /* bytes */
+#define MOST_MASKS (1 << 20) /* bytes, or near it */
 #define FORM_CHANNELS_FIRST 1
 
 struct depthwise {
@@ -37,6 +38,14 @@ struct place {
 };
 
 /* --- one line ---------------------------------------------------------------------------------------------------- */
+
+/* The first column of a tile. Where nothing but sums goes into the results, the last tile of a line is as long as the
+ * others and makes some of them again. */
+static int64_t tile_column(const struct depthwise *d, int64_t tile)
+{
+    bool again = d->store < STORE_PROGRAM && d->columns >= COLUMNS;
+    return again ? least(tile * COLUMNS, d->columns - COLUMNS) : tile * COLUMNS;
+}
 
 static struct walk walk_of(const struct depthwise *d, const struct conv_params *p, const struct line_taps *taps)
 {
@@ -171,7 +180,7 @@ static void run_line(const struct depthwise *d, const struct conv_params *p, con
     float *tile_y = to.y, *staged = (float *)((char *)call->workspace + d->tile_bytes);
     struct chunk chunk = {pack, bias ? bias + place->channel : NULL, d->taps, place->channels};
     for (int64_t i = 0; i < d->tiles; i++) {
-        int64_t column = i * COLUMNS, start = column * w->stride[2] - w->pad[2];
+        int64_t column = tile_column(d, i), start = column * w->stride[2] - w->pad[2];
         struct tile tile = {.x = x,
                             .at = line + start * p->x.spatial[2],
                             .columns = least(COLUMNS, d->columns - column),
@@ -255,19 +264,23 @@ static enum store choose_store(const struct conv_params *p, struct depthwise *d)
                                                                                             : STORE_PROGRAM;
 }
 
-/* Tiles of whose columns every tap sees the input lie in the middle of a line. */
+/* Whether every tap sees the input in all columns of a tile. */
+static bool is_inner(const struct window *w, const struct depthwise *d, int64_t tile)
+{
+    int64_t column = tile_column(d, tile), start = column * w->stride[2] - w->pad[2];
+    int64_t last = start + (COLUMNS - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2];
+    return start >= 0 && column + COLUMNS <= d->columns && last < w->input[2];
+}
+
+/* These tiles lie in the middle of a line. */
 static void find_inner(const struct window *w, struct depthwise *d)
 {
-    int64_t step = COLUMNS * w->stride[2];
-    d->first_inner = least(d->tiles, divide_up(w->pad[2], step));
-    d->last_inner = d->tiles;
-    while (d->last_inner > d->first_inner) {
-        int64_t column = (d->last_inner - 1) * COLUMNS;
-        int64_t last = (column + COLUMNS - 1) * w->stride[2] - w->pad[2] + (w->kernel[2] - 1) * w->dilation[2];
-        if (column + COLUMNS <= d->columns && last < w->input[2])
-            break;
-        d->last_inner--;
-    }
+    d->first_inner = 0;
+    while (d->first_inner < d->tiles && !is_inner(w, d, d->first_inner))
+        d->first_inner++;
+    d->last_inner = d->first_inner;
+    while (d->last_inner < d->tiles && is_inner(w, d, d->last_inner))
+        d->last_inner++;
 }
 
 static int64_t mask_count(const struct window *w, const struct depthwise *d)
@@ -281,8 +294,8 @@ static void make_masks(const struct window *w, const struct depthwise *d, uint8_
         if (tile >= d->first_inner && tile < d->last_inner)
             continue;
         for (int64_t tap = 0; tap < w->kernel[2]; tap++, masks++)
-            for (int j = 0; j < COLUMNS && tile * COLUMNS + j < d->columns; j++) {
-                int64_t at = (tile * COLUMNS + j) * w->stride[2] - w->pad[2] + tap * w->dilation[2];
+            for (int j = 0; j < COLUMNS && tile_column(d, tile) + j < d->columns; j++) {
+                int64_t at = (tile_column(d, tile) + j) * w->stride[2] - w->pad[2] + tap * w->dilation[2];
                 *masks |= (uint8_t)((at >= 0 && at < w->input[2]) << j);
             }
     }
@@ -300,6 +313,7 @@ static void describe(const struct conv_params *p, struct depthwise *d)
     int64_t most = d->staged ? STAGED_CHUNK : CHUNK;
     d->chunk = least(most, divide_up(d->channels, WIDE) * WIDE);
     d->chunks = divide_up(d->channels, d->chunk);
+    d->store = choose_store(p, d);
     find_inner(w, d);
 }
 
@@ -307,12 +321,10 @@ static bool depthwise_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
-    struct depthwise d;
-    if (p->dtype != DTYPE_F32 || p->groups == 1 || p->input_channels != 1 || w->spread[0] != 1 || w->spread[1] != 1 ||
-        w->spread[2] != 1)
-        return false;
-    describe(p, &d);
-    return mask_count(w, &d) <= MOST_MASKS;
+    int64_t at_ends = divide_up((w->kernel[2] - 1) * w->dilation[2] + llabs(w->pad[2]) + llabs(w->pad_after[2]),
+                                COLUMNS * w->stride[2]);
+    return p->dtype == DTYPE_F32 && p->groups > 1 && p->input_channels == 1 && w->spread[0] == 1 && w->spread[1] == 1 &&
+           w->spread[2] == 1 && least(at_ends + 2, divide_up(w->output[2], COLUMNS)) * w->kernel[2] <= MOST_MASKS;
 }
 
 static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -329,7 +341,6 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
         return false;
     make_masks(w, d, masks);
     d->masks = masks;
-    d->store = choose_store(p, d);
     d->near = choose_near(w);
     if (d->store >= STORE_PROGRAM)
         d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);

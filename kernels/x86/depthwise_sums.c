@@ -7,26 +7,45 @@
 
 static const float zeros[VECTORS * LANES]; /* what taps see in the padding at the ends of a line */
 
-static inline vf finished(vf x, const struct target *to)
+typedef vf sums[COLUMNS][VECTORS];
+
+/* Sums to results. */
+INLINE void finish(const struct target *to, const int vectors, sums s)
 {
-    if (to->store == STORE_CLAMPED)
-        return vf_min(to->most, vf_max(to->least, x)); /* a NaN stays */
-    if (to->store != STORE_HARD_SWISH)
-        return to->store == STORE_CONSTANT ? to->least : x;
-    vf gate = vf_fma(x, vf_set(1.0f / 6), vf_set(0.5f));
-    return vf_mul(x, vf_max(vf_set(0), vf_min(vf_set(1), gate)));
+    vf sixth = vf_set(1.0f / 6), half = vf_set(0.5f), zero = vf_set(0), one = vf_set(1);
+    if (to->store == STORE_CLAMPED) {
+        UNROLL
+        for (int i = 0; i < COLUMNS * vectors; i++) /* a NaN stays */
+            s[i / vectors][i % vectors] = vf_min(to->most, vf_max(to->least, s[i / vectors][i % vectors]));
+    } else if (to->store == STORE_HARD_SWISH) {
+        UNROLL
+        for (int i = 0; i < COLUMNS * vectors; i++) {
+            vf *x = &s[i / vectors][i % vectors];
+            *x = vf_mul(*x, vf_max(zero, vf_min(one, vf_fma(*x, sixth, half))));
+        }
+    } else if (to->store == STORE_CONSTANT) {
+        UNROLL
+        for (int i = 0; i < COLUMNS * vectors; i++)
+            s[i / vectors][i % vectors] = to->least;
+    }
 }
 
-INLINE void store_sums(const struct target *to, int64_t column, const vf *sums, const int vectors, bool part,
-                       int64_t lanes)
+/* Of a single vector only the first `lanes` count. */
+INLINE void store(const struct target *to, int64_t columns, const int vectors, const bool part, int64_t lanes, sums s)
 {
-    float *y = to->y + column * to->column;
+    finish(to, vectors, s);
+    float *y = to->y;
     UNROLL
-    for (int v = 0; v < vectors; v++) {
-        if (part)
-            vf_store_part(y + v * LANES, finished(sums[v], to), lanes);
-        else
-            vf_store(y + v * LANES, finished(sums[v], to));
+    for (int j = 0; j < COLUMNS; j++, y += to->column) {
+        if (j >= columns)
+            break;
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (part)
+                vf_store_part(y + v * LANES, s[j][v], lanes);
+            else
+                vf_store(y + v * LANES, s[j][v]);
+        }
     }
 }
 
@@ -36,13 +55,13 @@ INLINE void sum_tile(const struct walk *walk, const struct tile *tile, const flo
                      const bool whole, const int vectors, int64_t lanes, const struct target *to)
 {
     const bool part = vectors == 1;
-    vf sums[COLUMNS][VECTORS];
+    sums s;
     UNROLL
     for (int v = 0; v < vectors; v++) {
         vf first = !bias ? vf_set(0) : part ? vf_load_part(bias, lanes) : vf_load(bias + v * LANES);
         UNROLL
         for (int j = 0; j < COLUMNS; j++)
-            sums[j][v] = first;
+            s[j][v] = first;
     }
     for (int64_t plane = 0; plane < walk->taps[0]; plane++)
         for (int64_t line = 0; line < walk->taps[1]; line++) {
@@ -60,26 +79,26 @@ INLINE void sum_tile(const struct walk *walk, const struct tile *tile, const flo
                     UNROLL
                     for (int v = 0; v < vectors; v++) {
                         vf x = part ? vf_load_part(value, lanes) : vf_load(value + v * LANES);
-                        sums[j][v] = vf_fma(x, factor[v], sums[j][v]);
+                        s[j][v] = vf_fma(x, factor[v], s[j][v]);
                     }
                 }
             }
         }
-    UNROLL
-    for (int j = 0; j < COLUMNS; j++)
-        if (whole || j < tile->columns)
-            store_sums(to, j, sums[j], vectors, part, lanes);
+    store(to, whole ? COLUMNS : tile->columns, vectors, part, lanes, s);
 }
 
 /* One vector of channels at the columns of a tile, where the window is small and known: an element of x is loaded once
- * and goes into the sums of all columns that see it. The order of the taps of a sum is the same. */
+ * and goes into the sums of all columns that see it. The order of the taps of a sum is the same. Of a tile that is not
+ * whole the last tap of the first column and the first tap of the last column see the input. */
 INLINE void sum_near(const struct walk *walk, const struct tile *tile, const float *weights, const float *bias,
                      const bool whole, const int taps, const int stride, const struct target *to)
 {
-    vf sums[COLUMNS], first = bias ? vf_load(bias) : vf_set(0);
+    const int last_taps = (COLUMNS - 1) * stride;
+    sums s;
+    vf first = bias ? vf_load(bias) : vf_set(0);
     UNROLL
     for (int j = 0; j < COLUMNS; j++)
-        sums[j] = first;
+        s[j][0] = first;
     for (int64_t plane = 0; plane < walk->taps[0]; plane++)
         for (int64_t line = 0; line < walk->taps[1]; line++) {
             int64_t from = tile->at + plane * walk->x[0] + line * walk->x[1];
@@ -89,19 +108,16 @@ INLINE void sum_near(const struct walk *walk, const struct tile *tile, const flo
             for (int tap = 0; tap < taps; tap++)
                 factor[tap] = vf_load(w + tap * WIDE);
             UNROLL
-            for (int k = 0; k < (COLUMNS - 1) * stride + taps; k++) {
-                bool seen = whole || (k >= tile->first && k < tile->last);
+            for (int k = 0; k < last_taps + taps; k++) {
+                bool seen = whole || ((k >= taps - 1 || k >= tile->first) && (k <= last_taps || k < tile->last));
                 vf x = vf_load(seen ? tile->x + (from + k * walk->x[2]) : zeros);
                 UNROLL
                 for (int tap = 0; tap < taps; tap++)
                     if (k >= tap && (k - tap) % stride == 0 && (k - tap) / stride < COLUMNS)
-                        sums[(k - tap) / stride] = vf_fma(x, factor[tap], sums[(k - tap) / stride]);
+                        s[(k - tap) / stride][0] = vf_fma(x, factor[tap], s[(k - tap) / stride][0]);
             }
         }
-    UNROLL
-    for (int j = 0; j < COLUMNS; j++)
-        if (whole || j < tile->columns)
-            store_sums(to, j, &sums[j], 1, false, LANES);
+    store(to, COLUMNS, 1, false, LANES, s);
 }
 
 /* The whole vectors of channels of a chunk, by sum_near; returns how many channels that are. */
@@ -160,8 +176,12 @@ INLINE void sum_chunk(const struct walk *walk, const struct chunk *chunk, const 
 void SET_NAME(depthwise_sum)(const struct walk *walk, const struct chunk *chunk, const struct tile *tile,
                              enum near near, const struct target *to)
 {
-    if (tile->seen)
+    static const uint8_t taps[] = {[NEAR_3] = 3, [NEAR_3_BY_2] = 3, [NEAR_5] = 5, [NEAR_5_BY_2] = 5};
+    static const uint8_t strides[] = {[NEAR_3] = 1, [NEAR_3_BY_2] = 2, [NEAR_5] = 1, [NEAR_5_BY_2] = 2};
+    if (!tile->seen)
+        sum_chunk(walk, chunk, tile, true, near, to);
+    else if (tile->columns == COLUMNS && tile->first < taps[near] && tile->last > (COLUMNS - 1) * strides[near])
         sum_chunk(walk, chunk, tile, false, near, to);
     else
-        sum_chunk(walk, chunk, tile, true, near, to);
+        sum_far_chunk(walk, chunk, *tile, false, 0, *to);
 }
