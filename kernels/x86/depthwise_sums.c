@@ -87,11 +87,29 @@ INLINE void sum_tile(const struct walk *walk, const struct tile *tile, const flo
     store(to, whole ? COLUMNS : tile->columns, vectors, part, lanes, s);
 }
 
+/* Where to look at a position near an end of a tile: base + (offset & mask) is in x, or where zeros are. Without a
+ * branch sums stay in registers. */
+struct near_end {
+    const float *base;
+    int64_t mask;
+};
+
+/* Those of the first taps - 1 positions of a tile, and of as many after the one that the last column's first tap sees.
+ */
+static void find_near_ends(const struct tile *tile, int taps, int stride, struct near_end *ends)
+{
+    for (int i = 0; i < 2 * (taps - 1); i++) {
+        int64_t position = i < taps - 1 ? i : (COLUMNS - 1) * stride + 1 + i - (taps - 1);
+        bool seen = position >= tile->first && position < tile->last;
+        ends[i] = seen ? (struct near_end){tile->x, -1} : (struct near_end){zeros, 0};
+    }
+}
+
 /* One vector of channels at the columns of a tile, where the window is small and known: an element of x is loaded once
- * and goes into the sums of all columns that see it. The order of the taps of a sum is the same. Of a tile that is not
- * whole the last tap of the first column and the first tap of the last column see the input. */
+ * and goes into the sums of all columns that see it. The order of the taps of a sum is the same. ends: NULL where every
+ * tap sees the input in every column; the last tap of the first one and the first tap of the last one always do. */
 INLINE void sum_near(const struct walk *walk, const struct tile *tile, const float *weights, const float *bias,
-                     const bool whole, const int taps, const int stride, const struct target *to)
+                     const struct near_end *ends, const int taps, const int stride, const struct target *to)
 {
     const int last_taps = (COLUMNS - 1) * stride;
     sums s;
@@ -108,9 +126,13 @@ INLINE void sum_near(const struct walk *walk, const struct tile *tile, const flo
             for (int tap = 0; tap < taps; tap++)
                 factor[tap] = vf_load(w + tap * WIDE);
             UNROLL
-            for (int k = 0; k < last_taps + taps; k++) {
-                bool seen = whole || ((k >= taps - 1 || k >= tile->first) && (k <= last_taps || k < tile->last));
-                vf x = vf_load(seen ? tile->x + (from + k * walk->x[2]) : zeros);
+            for (int k = 0; k < last_taps + taps; k++, from += walk->x[2]) {
+                const float *value = tile->x + from;
+                if (ends && k < taps - 1)
+                    value = ends[k].base + (from & ends[k].mask);
+                if (ends && k > last_taps)
+                    value = ends[k - last_taps + taps - 2].base + (from & ends[k - last_taps + taps - 2].mask);
+                vf x = vf_load(value);
                 UNROLL
                 for (int tap = 0; tap < taps; tap++)
                     if (k >= tap && (k - tap) % stride == 0 && (k - tap) / stride < COLUMNS)
@@ -124,10 +146,13 @@ INLINE void sum_near(const struct walk *walk, const struct tile *tile, const flo
 INLINE int64_t sum_near_chunk(const struct walk *walk, const struct chunk *chunk, struct tile tile, const bool whole,
                               const int taps, const int stride, struct target to)
 {
+    struct near_end ends[2 * (MOST_NEAR - 1)];
     int64_t c = 0;
+    if (!whole)
+        find_near_ends(&tile, taps, stride, ends);
     for (; c + LANES <= chunk->channels; c += LANES, tile.at += LANES, to.y += LANES)
         sum_near(walk, &tile, chunk->weights + c / WIDE * chunk->taps * WIDE + c % WIDE,
-                 chunk->bias ? chunk->bias + c : NULL, whole, taps, stride, &to);
+                 chunk->bias ? chunk->bias + c : NULL, whole ? NULL : ends, taps, stride, &to);
     return c;
 }
 
