@@ -35,8 +35,9 @@ INLINE void store(const struct target *to, int64_t columns, const int vectors, c
 {
     finish(to, vectors, s);
     float *y = to->y;
+    const int64_t step = to->column; /* which a store of a vector might change, for all that the compiler knows */
     UNROLL
-    for (int j = 0; j < COLUMNS; j++, y += to->column) {
+    for (int j = 0; j < COLUMNS; j++, y += step) {
         if (j >= columns)
             break;
         UNROLL
