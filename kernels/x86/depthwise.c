@@ -73,15 +73,13 @@ static int64_t stage(const struct depthwise *d, const struct conv_params *p, con
     return (column * w->stride[2] - w->pad[2] - piece.from) * d->chunk;
 }
 
-static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t tile_column,
+static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t room,
                       int64_t column, int64_t columns, float *y)
 {
     const int64_t *output = p->window.output;
     y += place->batch * p->y.batch + place->line / output[1] * p->y.spatial[0] +
          place->line % output[1] * p->y.spatial[1] + column * p->y.spatial[2] + place->channel * p->y.channel;
-    for (int64_t c = 0; c < place->channels; c++)
-        for (int64_t j = 0; j < columns; j++)
-            y[c * p->y.channel + j * p->y.spatial[2]] = tile[j * tile_column + c];
+    unstage(tile, room, place->channels, columns, y, p->y.channel, p->y.spatial[2]);
 }
 
 static const uint8_t *masks_of(const struct depthwise *d, const struct conv_params *p, int64_t tile)
