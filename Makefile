@@ -48,7 +48,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile bench-peers \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -202,7 +202,14 @@ $(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/in
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
+# Against other runtimes: PEERS="--quick --models resnet,vgg --profile"; needs ./setup bench-peers.
+bench-peers: $(TOOLS) $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/models/bench_peers.py --tools $(BUILD) --json $(BUILD)/peers.json $(PEERS)
+$(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 PYTHON ?= .venv/bin/python
+PEER_PYTHON ?= .venv-bench/bin/python
 
 check: all
 	+tests/check.sh
