@@ -2,6 +2,7 @@
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make bench-compile, bench-memory: instructions to make programs, memory to run them
+# make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -48,7 +49,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile bench-peers \
+        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile bench-peers bench-plot \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -205,6 +206,9 @@ bench-memory: $(TOOLS)
 # Against other runtimes: PEERS="--quick --models resnet,vgg --profile"; needs ./setup bench-peers.
 bench-peers: $(TOOLS) $(BUILD)/bench_worker
 	$(PEER_PYTHON) tests/models/bench_peers.py --tools $(BUILD) --json $(BUILD)/peers.json $(PEERS)
+# Drawings of what bench-peers wrote last.
+bench-plot:
+	$(PEER_PYTHON) tests/models/plot_peers.py $(BUILD)/peers.json $(BUILD)/plots
 $(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
