@@ -145,8 +145,11 @@ static struct tile_ends ends_of(const struct results_target *target, const struc
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = {
-        .low = -INFINITY, .high = INFINITY, .to = sums, .to_row = TILE_COLUMNS, .columns = TILE_COLUMNS};
+    struct tile_ends ends = {.low = -INFINITY,
+                             .high = INFINITY,
+                             .to = sums,
+                             .to_row = TILE_COLUMNS,
+                             .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
     if (target->direct && last)
         ends = ends_of(target, tile);
     if (!first) {
