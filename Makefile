@@ -233,8 +233,9 @@ $(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,to
 # CHOICE, such as "--filter conv --isa avx2".
 bench-shapes: $(BUILD)/infer-bench
 	$(BUILD)/infer-bench shapes $(SHAPES)
-bench-choice: $(BUILD)/infer-bench
+bench-choice: $(TOOLS) $(BUILD)/bench_worker
 	$(BUILD)/infer-bench choice $(CHOICE)
+	$(PEER_PYTHON) tests/models/bench_choice.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python
 PEER_PYTHON ?= .venv-bench/bin/python
 

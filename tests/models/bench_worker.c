@@ -1,5 +1,7 @@
 /* infer as one of the engines that bench_peers.py measures: `bench_worker MODEL.bin THREADS [NAME=FILE.npy]...` opens
  * the model, runs it once, and then does what it is told on stdin, a line each, through the public interface alone.
+ * With `--without KERNEL` before MODEL.bin it does without a kernel, which no public interface offers: bench_choice.py
+ * sees so what another one would have made of its steps.
  *
  *     at the start      ready LOAD FIRST   seconds to open it, and of the first run
  *     run N             times T...         seconds of each of N runs
@@ -8,6 +10,7 @@
  *     profile N FILE    profiled           a Chrome trace of N runs
  *
  * Where something fails it says why on stderr and ends with 1. */
+#include "runtime/session.h"
 #include "tools/arrays.h"
 #include "tools/report.h"
 #include "tools/run_profile.h"
@@ -16,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_KERNELS 1024
+
 struct worker {
     infer_model *model;
     infer_session *session;
@@ -23,6 +28,7 @@ struct worker {
     struct input_set inputs;
     infer_tensor *outputs;
     size_t output_count, start_bytes;
+    const struct kernel *kernels[MOST_KERNELS]; /* where one is left out: the others */
 };
 
 static bool failed(const char *message)
@@ -121,7 +127,18 @@ static bool profile_runs(struct worker *worker, int count, const char *path)
 
 /* --- all of it ----------------------------------------------------------------------------------------------- */
 
-static bool start(struct worker *worker, int argc, char **argv)
+static bool leave_out(struct worker *worker, const char *name)
+{
+    const struct kernel *kernel;
+    size_t count = 0, all = 0;
+    for (; (kernel = kernel_at(all)); all++)
+        if (strcmp(kernel->name, name) != 0 && count + 1 < MOST_KERNELS)
+            worker->kernels[count++] = kernel;
+    worker->session->facts.kernels = worker->kernels;
+    return count + 1 == all || failed("no kernel has the name that is to be left out");
+}
+
+static bool start(struct worker *worker, int argc, char **argv, const char *without)
 {
     infer_error error = {0};
     struct error from = {0};
@@ -131,8 +148,11 @@ static bool start(struct worker *worker, int argc, char **argv)
     begun = seconds_now();
     if (infer_model_open(argv[1], NULL, &worker->model, &error) != INFER_OK ||
         infer_session_create(worker->model, &(infer_session_options){.threads = atoi(argv[2])}, &worker->session,
-                             &error) != INFER_OK ||
-        infer_context_create(worker->session, &worker->context, &error) != INFER_OK)
+                             &error) != INFER_OK)
+        return failed(error.message);
+    if (without && !leave_out(worker, without))
+        return false;
+    if (infer_context_create(worker->session, &worker->context, &error) != INFER_OK)
         return failed(error.message);
     double load = seconds_now() - begun;
     if (read_inputs(worker->model, argc - 3, argv + 3, &worker->inputs, &from) != STATUS_OK)
@@ -162,10 +182,10 @@ static bool obey(struct worker *worker, const char *line)
     return failed("unknown command");
 }
 
-static bool work(struct worker *worker, int argc, char **argv)
+static bool work(struct worker *worker, int argc, char **argv, const char *without)
 {
     char line[2048];
-    bool done = start(worker, argc, argv);
+    bool done = start(worker, argc, argv, without);
     fflush(stdout);
     while (done && fgets(line, sizeof line, stdin)) {
         done = obey(worker, line);
@@ -176,10 +196,12 @@ static bool work(struct worker *worker, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct worker worker = {0};
-    if (argc < 3)
-        return fputs("bench_worker: MODEL.bin THREADS [NAME=FILE.npy]...\n", stderr) < 0 ? 1 : 2;
-    bool done = work(&worker, argc, argv);
+    static struct worker worker;
+    const char *without = argc > 2 && strcmp(argv[1], "--without") == 0 ? argv[2] : NULL;
+    int skipped = without ? 2 : 0;
+    if (argc - skipped < 3)
+        return fputs("bench_worker: [--without KERNEL] MODEL.bin THREADS [NAME=FILE.npy]...\n", stderr) < 0 ? 1 : 2;
+    bool done = work(&worker, argc - skipped, argv + skipped, without);
     free_inputs(&worker.inputs);
     free(worker.outputs);
     infer_context_release(worker.context);
