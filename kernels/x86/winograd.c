@@ -22,7 +22,7 @@
 #define POINTS (PATCH * PATCH)
 #define LINE 16 /* floats of a cache line */
 
-#define BLOCK_BYTES (448 << 10) /* of transformed inputs, or near it */
+#define BLOCK_BYTES (256 << 10) /* of transformed inputs, or near it */
 #define LEAST_TILES 16          /* of a block, all the same: weights are read once for each block */
 #define MOST_TILES 24
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
