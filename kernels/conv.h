@@ -8,7 +8,11 @@
 #include "kernels/window.h"
 
 /* inputs: x, weights, optional bias (one element an output channel); output: y. Group g reads channels
- * [g * input_channels, ...) and writes [g * output_channels, ...). */
+ * [g * input_channels, ...) and writes [g * output_channels, ...).
+ *
+ * A kernel that mixes neighbours (kernel.h) does so within tiles of 4x4 outputs: a NaN or an infinity in the input, and
+ * the rounding that a large number brings, reaches outputs up to 3 positions past those whose windows see it. All
+ * others do not depend on it. */
 struct conv_params {
     enum dtype dtype; /* of all operands: f32, f64, i32 */
     int64_t batch, groups;
