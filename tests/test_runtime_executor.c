@@ -201,6 +201,39 @@ START_TEST(impossible_threads_are_refused)
 }
 END_TEST
 
+#define INDICES 200000
+
+/* Faults in several tasks: told is the first, whoever meets it when. */
+START_TEST(the_first_fault_is_told)
+{
+    static int64_t indices[INDICES];
+    static const int64_t places[] = {INDICES - 1, INDICES / 2 + 5, INDICES / 2, INDICES / 5};
+    for (int threads = 1; threads <= 4; threads++) {
+        struct maker maker = maker_start();
+        struct graph *graph = maker.graph = graph_create(&maker.region, "gather");
+        struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){4}),
+                              graph_add_value(graph, "i", DTYPE_I64, 1, (int64_t[]){INDICES})};
+        struct value *y = make_node2(graph, "Gather", "y", in[0], in[1]);
+        struct running r =
+            running_begin(maker_finish(&maker, 2, in, 1, &y, NULL), &(infer_session_options){.threads = threads});
+        memset(indices, 0, sizeof indices);
+        for (int k = 0; k < 4; k++) {
+            char expected[128];
+            indices[places[k]] = 10 + k;
+            snprintf(expected, sizeof expected, "node 'y' (Gather): index %d is outside an axis of 4", 10 + k);
+            for (int round = 0; round < 20; round++) {
+                infer_error error = {0};
+                infer_tensor tensors[2] = {f32_tensor((float[]){1, 2, 3, 4}, 1, 4, 0), i64_tensor(indices, 1, INDICES)};
+                infer_tensor out = {0};
+                ck_assert_int_eq(infer_run(r.context, tensors, 2, &out, 1, &error), INFER_FAULT);
+                ck_assert_str_eq(error.message, expected);
+            }
+        }
+        running_end(&r, &maker);
+    }
+}
+END_TEST
+
 Suite *runtime_executor_suite(void)
 {
     Suite *suite = suite_create("runtime_executor");
@@ -209,6 +242,7 @@ Suite *runtime_executor_suite(void)
     tcase_add_test(tests, sessions_share_an_executor);
     tcase_add_test(tests, runs_at_once_give_the_same_bits);
     tcase_add_test(tests, an_executor_is_counted_where_it_belongs);
+    tcase_add_test(tests, the_first_fault_is_told);
     tcase_add_test(tests, impossible_threads_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
