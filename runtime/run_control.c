@@ -60,9 +60,9 @@ static enum status spend(struct run_control *control, double work, const char *w
     control->multiply_adds += work;
     if (control->multiply_adds <= (double)control->limits.multiply_adds)
         return STATUS_OK;
-    return error_set(error, STATUS_WORK_LIMIT,
-                     "%s '%s' (%s) takes %.3g, and the run is to take %s multiply-adds at most", what, step->node->name,
-                     step->node->op->name, work, grouped(control->limits.multiply_adds).text);
+    return error_set(error, STATUS_WORK_LIMIT, "with %s '%s' (%s) the run comes to %.3g multiply-adds; its limit is %s",
+                     what, step->node->name, step->node->op->name, control->multiply_adds,
+                     grouped(control->limits.multiply_adds).text);
 }
 
 enum status run_control_before(struct run_control *control, const struct step *step, struct error *error)
