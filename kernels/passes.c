@@ -403,6 +403,44 @@ static void add_input(struct lowering *l, int input)
     value->direct = is_direct(l->passes, operand) && !scalar;
 }
 
+/* --- products that are added --------------------------------------------------------------------------------- */
+
+static int uses_of(const struct lowering *l, int16_t value)
+{
+    int uses = 0;
+    for (int i = 0; i < l->passes->pass_count; i++) {
+        const struct pass *pass = &l->code[i];
+        int arity = pass->instruction ? pointwise_arity((enum pointwise_opcode)pass->instruction->opcode) : 1;
+        uses += (arity > 0 && pass->a == value) + (arity > 1 && pass->b == value) + (arity > 2 && pass->c == value);
+    }
+    for (int i = 0; i < l->program->output_count; i++)
+        uses += l->passes->outputs[i] == value;
+    return uses;
+}
+
+/* A product that only the sum after it reads is not rounded on its own: one pass instead of two. */
+static void fuse_products(struct lowering *l)
+{
+    struct passes *passes = l->passes;
+    bool single[MOST_VALUES];
+    int kept = 0;
+    for (int i = 0; i < passes->value_count; i++)
+        single[i] = uses_of(l, (int16_t)i) == 1;
+    for (int i = 0; i < passes->pass_count; i++) {
+        struct pass *pass = &l->code[i], *last = kept > 0 ? &l->code[kept - 1] : NULL;
+        bool sums = last && last->code == PASS_MUL && pass->code == PASS_ADD &&
+                    (pass->a == last->target) != (pass->b == last->target) && single[last->target];
+        if (!sums) {
+            l->code[kept++] = *pass;
+            continue;
+        }
+        last->code = PASS_MUL_ADD;
+        last->c = pass->a == last->target ? pass->b : pass->a;
+        last->target = pass->target;
+    }
+    passes->pass_count = kept;
+}
+
 /* --- slots ------------------------------------------------------------------------------------------------------
  * Inputs that are loaded keep theirs, so that what does not change from block to block is loaded once; so do numbers.
  * The others share. */
@@ -452,6 +490,7 @@ static void lower_program(struct lowering *l)
         l->held[pointwise_code(p)[i].target] = lower_instruction(l, &pointwise_code(p)[i]);
     for (int i = 0; i < p->output_count; i++)
         passes->outputs[i] = expanded(l, l->held[p->operands[p->input_count + i].reg]);
+    fuse_products(l);
     passes->direct_output = p->output_count == 1 && passes->pass_count > 0 &&
                             l->code[passes->pass_count - 1].target == passes->outputs[0] &&
                             is_direct(passes, &p->operands[p->input_count]);

@@ -199,6 +199,35 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
     }
 }
 
+/* Sums and products with floats that lie as the block does, or with one float for each slot: what there is most of, and
+ * here no operand waits in a register. */
+static inline __attribute__((always_inline)) bool apply_fast(const struct epilogue_operation *operation,
+                                                             const struct path *path, const struct place *place, vf *x)
+{
+    const char *from = at_place(path, place);
+    int64_t slot = path->slot;
+    bool adds = operation->opcode == POINTWISE_ADD;
+    if (path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
+        return false;
+    if (path->gait == CONSTANT)
+        FOR_SLOTS(s)
+        {
+            vf y = vf_set(*(const float *)(const void *)(from + s * slot));
+            x[s] = adds ? vf_add(x[s], y) : vf_mul(x[s], y);
+        }
+    else if (adds)
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_add(x[s], vf_load((const void *)(from + s * slot)));
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_mul(x[s], vf_load((const void *)(from + s * slot)));
+        }
+    return true;
+}
+
 static inline __attribute__((always_inline)) void run_block(const struct chain *chain, const struct place *place,
                                                             bool full)
 {
@@ -206,8 +235,11 @@ static inline __attribute__((always_inline)) void run_block(const struct chain *
     vf x[SLOTS], y[SLOTS] = {{0}};
     load(&chain->results, place, full, x);
     for (int i = 0; i < form->operation_count; i++) {
-        if (form->operations[i].input)
+        if (form->operations[i].input) {
+            if (full && apply_fast(&form->operations[i], &chain->operands[i], place, x))
+                continue;
             load(&chain->operands[i], place, full, y);
+        }
         apply(&form->operations[i], x, y);
     }
     store(chain, place, full, x);

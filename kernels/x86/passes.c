@@ -223,6 +223,31 @@ HEADER(SELECT)
     return true;
 }
 
+static inline vf operand_at(const float *from, bool scalar, int64_t i, int64_t count)
+{
+    return scalar ? vf_set(*from) : vf_load_part(from + i, count);
+}
+
+HEADER(MUL_ADD)
+{
+    (void)pass;
+    float *to = at->target;
+    const float *a = at->a, *b = at->b, *c = at->c;
+    int64_t i = 0;
+    if (at->scalar == 6) { /* the numbers of a channel */
+        const vf y = vf_set(*b), z = vf_set(*c);
+        _Pragma("GCC unroll 4") for (; i + LANES <= n; i += LANES) vf_store(to + i, vf_fma(vf_load(a + i), y, z));
+    }
+    for (; at->scalar == 0 && i + LANES <= n; i += LANES)
+        vf_store(to + i, vf_fma(vf_load(a + i), vf_load(b + i), vf_load(c + i)));
+    for (; i < n; i += LANES) {
+        int64_t count = n - i < LANES ? n - i : LANES;
+        vf x = operand_at(a, at->scalar & 1, i, count), y = operand_at(b, at->scalar & 2, i, count);
+        vf_store_part(to + i, vf_fma(x, y, operand_at(c, at->scalar & 4, i, count)), count);
+    }
+    return true;
+}
+
 /* Powers that roots and products give. Infinity below 0 is what a root cannot tell. */
 static bool raise(float *to, const float *from, float power, int64_t n)
 {
