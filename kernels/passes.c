@@ -330,18 +330,24 @@ static bool is_truncated(const struct pass_value *value)
     return value->low <= value->high;
 }
 
+enum pass_code passes_float_code(const struct pointwise_instruction *code)
+{
+    enum pass_code pass = (enum pass_code)float_passes[code->opcode];
+    /* e^(x/p) - 1 is a pass for x/p < 0 alone. */
+    return pass == PASS_CELU && !(code->immediate[0] > 0) ? PASS_REFERENCE : pass;
+}
+
 static int16_t lower_float(struct lowering *l, const struct pointwise_instruction *code, int16_t *operands, int arity,
                            bool scalar)
 {
-    enum pass_code pass = (enum pass_code)float_passes[code->opcode];
+    enum pass_code pass = passes_float_code(code);
     const struct pass_value *x = &l->values[operands[0]];
     if (code->opcode == POINTWISE_TO_I64 && is_truncated(x)) {
         int16_t target = add_value(l, FORMAT_I32, scalar, least(x->low, 0), x->high > 0 ? x->high : 0);
         add_pass(l, PASS_TRUNCATE, target, operands, code);
         return target;
     }
-    /* e^(x/p) - 1 is a pass for x/p < 0 alone. */
-    if (pass == PASS_REFERENCE || (pass == PASS_CELU && !(code->immediate[0] > 0)))
+    if (pass == PASS_REFERENCE)
         return lower_as_reference(l, code, operands, arity, scalar);
     bool truth = is_truth((enum pointwise_opcode)code->opcode);
     if (code->opcode == POINTWISE_SELECT)
@@ -418,7 +424,7 @@ static int uses_of(const struct lowering *l, int16_t value)
     return uses;
 }
 
-/* A product that only the sum after it reads is not rounded on its own: one pass instead of two. */
+/* A product that only the sum after it reads: one pass instead of two. */
 static void fuse_products(struct lowering *l)
 {
     struct passes *passes = l->passes;

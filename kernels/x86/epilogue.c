@@ -1,6 +1,7 @@
 #include "kernels/x86/epilogue.h"
 
 #include "kernels/reference/interpreter.h"
+#include "kernels/x86/passes.h"
 #include "kernels/x86/vector_math.h"
 
 /* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
@@ -369,6 +370,21 @@ static void store_form(const struct epilogue *epilogue, const struct epilogue_fo
     }
 }
 
+/* --- programs without a form ------------------------------------------------------------------------------------ */
+
+/* Functions of floats by vectors, so that a program gives the same bits here as in a step of its own. */
+static bool instruct(const struct pointwise_instruction *code, void *target, const void *a, const void *b,
+                     const void *c, int n)
+{
+    enum pass_code pass = code->class == CLASS_F32 ? passes_float_code(code) : PASS_REFERENCE;
+    const struct pass of = {.code = (uint8_t)pass, .instruction = code};
+    const struct pass_places at = {.target = target, .a = a, .b = b, .c = c};
+    /* Truths have 64 bits here, and a constant all places. */
+    if (pass < PASS_NEG || pass >= PASS_SELECT)
+        return interpreter_instruct(code, target, a, b, c, n);
+    return SET_NAME(pass_functions)[pass](&of, &at, n);
+}
+
 size_t SET_NAME(epilogue_store_bytes)(const struct epilogue *epilogue, const struct epilogue_form *form)
 {
     return form ? 0 : epilogue_workspace(epilogue);
@@ -380,5 +396,5 @@ void SET_NAME(epilogue_store)(const struct epilogue *epilogue, const struct epil
     if (form)
         store_form(epilogue, form, call, tile);
     else
-        epilogue_run(epilogue, call, tile, workspace);
+        interpreter_epilogue(epilogue, call, tile, workspace, instruct);
 }
