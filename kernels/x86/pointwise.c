@@ -151,7 +151,7 @@ static void load_rows(const struct block *block, const struct pass_value *value,
     enum dtype dtype = (enum dtype)operand->dtype;
     int64_t bytes = dtype_bits(dtype) / 8;
     char *slot = slot_of(block, value);
-    if (dtype == DTYPE_F32 && strides[0] == 1 && strides[1] > 1 && rows > 1) {
+    if (dtype == DTYPE_F32 && strides[0] == 1 && strides[1] > 1 && rows > 1) { /* columns become rows */
         SET_NAME(transpose)(bytes, from, strides[1] * bytes, slot, columns * bytes, columns, rows);
         return;
     }
