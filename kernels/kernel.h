@@ -47,7 +47,7 @@ struct fault {
 /* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on the
  * input's content, type and shape and on what stands here, so nothing else may go into its bytes. The kernel reads the
  * pack alone: at a run the input itself is NULL. */
-#define KERNEL_GEOMETRY 12
+#define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
     uint32_t form; /* the kernel's number for this order; another one where the order changes */

@@ -76,8 +76,8 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .form = FORM_PANELS,
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
-                     p->window.kernel[1], p->window.kernel[2], p->weight_output, p->weight_input, p->weight_spatial[0],
-                     p->weight_spatial[1], p->weight_spatial[2]},
+                     p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
 }
 
@@ -326,7 +326,7 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
         (const float *)walk->call->packed[0] + (group * conv->panels + panel) * conv->depth * TILE_COLUMNS;
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
                                   group * p->output_channels + panel * TILE_COLUMNS,
-                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS)};
+                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
         for (int64_t i = 0; i < walk->tiles; i++)

@@ -8,7 +8,7 @@
 #ifndef INFER_KERNELS_X86_RESULTS_H
 #define INFER_KERNELS_X86_RESULTS_H
 
-#include "kernels/epilogue.h"
+#include "kernels/x86/epilogue.h"
 #include "kernels/x86/tile.h"
 
 /* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
@@ -24,6 +24,8 @@ struct results_addend {
 
 struct results {
     struct epilogue epilogue;
+    bool has_form;
+    struct epilogue_form form;
     bool turned;
     int64_t rows, columns; /* of one batch index */
     struct results_place place;
@@ -58,6 +60,7 @@ void SET_NAME(results_begin)(struct results_target *target);
 /* A block of sums, or a tile of one. */
 struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
+    int64_t step;                       /* from one row of a tile to the next; 1 for a block */
 };
 /* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,

@@ -36,7 +36,7 @@ struct tile_panel {
  * Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start; /* NULL: zeros */
+    const float *start; /* as wide as the columns take vectors; NULL: zeros */
     int64_t start_row;
     int addend_count;
     struct {
