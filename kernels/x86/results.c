@@ -6,6 +6,19 @@
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
+struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides)
+{
+    const int64_t *spatial = strides->spatial;
+    bool even = output[1] == 1 || spatial[1] == spatial[2] * output[2];
+    even = even && (output[0] == 1 || spatial[0] == spatial[1] * output[1]);
+    return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
+                                  .run_stride = output[1] > 1 ? spatial[1] : spatial[0],
+                                  .row_stride = output[2] > 1   ? spatial[2]
+                                                : output[1] > 1 ? spatial[1]
+                                                                : spatial[0],
+                                  .column_stride = strides->channel};
+}
+
 /* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
 enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
 
@@ -132,7 +145,7 @@ void SET_NAME(results_begin)(struct results_target *target)
     target->ends.to_row = results->place.row_stride;
 }
 
-static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
     for (int i = 0; i < ends.addend_count; i++) {
@@ -154,7 +167,7 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
                              .to_row = tile->step * TILE_COLUMNS,
                              .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
     if (target->direct && last)
-        ends = ends_of(target, tile);
+        ends = SET_NAME(results_ends)(target, tile);
     if (!first) {
         ends.start = sums;
         ends.start_row = tile->step * TILE_COLUMNS;
