@@ -5,6 +5,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/x86/depthwise.h"
+#include "kernels/x86/epilogue.h"
 #include "kernels/x86/line.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@
 
 struct depthwise {
     struct epilogue epilogue;
-    struct epilogue_form form; /* STORE_CLAMPED, STORE_HARD_SWISH */
+    struct epilogue_form form;
+    bool has_form;
     enum store store;
     enum near near;
     bool staged; /* what the taps see is gathered: the channels of x do not lie next to each other, or feed several */
@@ -159,7 +161,8 @@ static void finish_tile(const struct depthwise *d, const struct conv_params *p, 
         .columns = columns,
         .down = true,
     };
-    epilogue_run(&d->epilogue, call, &tile, workspace + d->tile_bytes + d->staged_bytes);
+    SET_NAME(epilogue_store)
+    (&d->epilogue, d->has_form ? &d->form : NULL, call, &tile, workspace + d->tile_bytes + d->staged_bytes);
 }
 
 static void run_line(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
@@ -253,7 +256,8 @@ static enum store choose_store(const struct conv_params *p, struct depthwise *d)
     struct epilogue_form *form = &d->form;
     if (!p->epilogue)
         return p->y.channel == 1 ? STORE_DIRECT : STORE_COPIED;
-    if (!epilogue_recognise(&d->epilogue, form) || form->to != DTYPE_F32 || form->row != 1 ||
+    d->has_form = epilogue_recognise(&d->epilogue, form);
+    if (!d->has_form || form->from != DTYPE_F32 || form->to != DTYPE_F32 || form->row != 1 ||
         form->row_run != d->channels || form->column_run != d->epilogue.dims[EPILOGUE_COLUMNS])
         return STORE_PROGRAM;
     if (is_clamp(form))
@@ -352,7 +356,7 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     plan->tasks[plan->phases - 1] = task_count(p->batch * d->chunks * d->lines, 1 + GRAIN / (1 + work));
     plan->task_bytes = d->tile_bytes + d->staged_bytes;
     if (d->store == STORE_PROGRAM)
-        plan->task_bytes += epilogue_workspace(&d->epilogue);
+        plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);
     plan->shared_bytes = packs ? 0 : pack_bytes(d);
     plan->pack_count = packs;
     plan->packs[0] = (struct kernel_pack){

@@ -1,6 +1,7 @@
 #include "kernels/x86/depthwise.h"
 
 #include "kernels/walk.h"
+#include "kernels/x86/vector_math.h"
 
 #define VECTORS 2   /* of channels at a time */
 #define MOST_NEAR 5 /* taps along a line of sum_near */
@@ -12,17 +13,14 @@ typedef vf sums[COLUMNS][VECTORS];
 /* Sums to results. */
 INLINE void finish(const struct target *to, const int vectors, sums s)
 {
-    vf sixth = vf_set(1.0f / 6), half = vf_set(0.5f), zero = vf_set(0), one = vf_set(1);
     if (to->store == STORE_CLAMPED) {
         UNROLL
         for (int i = 0; i < COLUMNS * vectors; i++) /* a NaN stays */
             s[i / vectors][i % vectors] = vf_min(to->most, vf_max(to->least, s[i / vectors][i % vectors]));
     } else if (to->store == STORE_HARD_SWISH) {
         UNROLL
-        for (int i = 0; i < COLUMNS * vectors; i++) {
-            vf *x = &s[i / vectors][i % vectors];
-            *x = vf_mul(*x, vf_max(zero, vf_min(one, vf_fma(*x, sixth, half))));
-        }
+        for (int i = 0; i < COLUMNS * vectors; i++)
+            s[i / vectors][i % vectors] = vf_hard_swish(s[i / vectors][i % vectors]);
     } else if (to->store == STORE_CONSTANT) {
         UNROLL
         for (int i = 0; i < COLUMNS * vectors; i++)

@@ -5,6 +5,7 @@
  * number. */
 #include "kernels/pool.h"
 
+#include "kernels/x86/epilogue.h"
 #include "kernels/x86/line.h"
 #include "kernels/x86/vector.h"
 
@@ -24,6 +25,8 @@ enum order {
 
 struct pooling {
     struct epilogue epilogue;
+    struct epilogue_form form;
+    bool has_form;
     enum order order;
     bool through; /* results go through the workspace */
     int64_t chunk, chunks, lines;
@@ -241,8 +244,9 @@ static void finish_tile(const struct pooling *d, const struct pool_params *p, co
         .columns = columns,
         .down = down,
     };
-    epilogue_run(&d->epilogue, call, &results,
-                 (char *)call->workspace + d->tile_bytes + d->gathered_bytes + d->row_bytes);
+    SET_NAME(epilogue_store)
+    (&d->epilogue, d->has_form ? &d->form : NULL, call, &results,
+     (char *)call->workspace + d->tile_bytes + d->gathered_bytes + d->row_bytes);
 }
 
 /* Some columns, of whose first y is. */
@@ -314,6 +318,7 @@ static bool pool_plan(const void *params, const struct kernel_facts *facts, stru
     if (!d)
         return false;
     d->epilogue = pool_epilogue(p);
+    d->has_form = p->epilogue && epilogue_recognise(&d->epilogue, &d->form);
     d->order = choose_order(p);
     d->through = p->epilogue || (d->order != ORDER_COLUMNS && p->y.channel != 1 && p->channels > 1);
     d->lines = w->output[0] * w->output[1];
@@ -330,7 +335,9 @@ static bool pool_plan(const void *params, const struct kernel_facts *facts, stru
     plan->state = d;
     plan->phases = 1;
     plan->tasks[0] = task_count(p->batch * d->chunks * d->lines, 1 + GRAIN / (1 + work));
-    plan->task_bytes = d->tile_bytes + d->gathered_bytes + d->row_bytes + epilogue_workspace(&d->epilogue);
+    plan->task_bytes = d->tile_bytes + d->gathered_bytes + d->row_bytes;
+    if (p->epilogue)
+        plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);
     return true;
 }
 
