@@ -67,7 +67,7 @@ static bool check(const struct expectation *expectation, struct prepared *prepar
     if (prepared->fault.set)
         memcpy(verdict->text, prepared->fault.text, sizeof prepared->fault.text);
     else
-        expectation_check(expectation, operands, verdict);
+        expectation_check(expectation, prepared->kernel, operands, verdict);
     if (verdict->wrong)
         return false;
     memcpy(scratch, operands->outputs[0], bytes);
