@@ -599,6 +599,7 @@ refused 1 "no problem's name has 'nosuch'" infer-bench kernels --check-only --fi
 refused 1 "nosuch/b\.json: cannot write" infer-bench kernels --check-only --json "$work/nosuch/b.json"
 refused 1 "no group's name has 'nosuch'" infer-bench shapes --filter nosuch
 refused 1 "no family with 'nosuch'" infer-bench choice --filter nosuch
+refused 2 "choice writes no report" infer-bench choice --json "$work/choice.json"
 refused 2 "shapes takes no" infer-bench shapes --threads 2
 refused 2 "'many'" infer-bench choice --random many
 refused 1 "nosuch\.bin: cannot open" infer-bench model "$work/nosuch.bin"
