@@ -41,7 +41,7 @@ VECTOR_SOURCES := $(wildcard kernels/x86/*.c)
 vector_object = $(patsubst %.c,$(BUILD)/obj/%.$(1).o,$(VECTOR_SOURCES))
 SET_avx2 := -DKERNEL_SET=SET_AVX2 -mavx2 -mfma -mf16c
 SET_avx512 := -DKERNEL_SET=SET_AVX512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
-SET_plain := -DKERNEL_SET=SET_PLAIN -Wno-psabi
+SET_plain := -DKERNEL_SET=SET_PLAIN -Wno-psabi -O1
 PLAIN_OBJECTS := $(call vector_object,plain)
 
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(call vector_object,avx2) $(call vector_object,avx512)
