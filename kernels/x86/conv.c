@@ -24,11 +24,19 @@ struct convolution {
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
     const float *zeros;                     /* as many as channels: what the window sees in the padding */
+    const int64_t *offsets;                 /* where rows are gathered: of each term from the window's first place */
     struct results results;
     size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
+
+static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
+{
+    at[2] = index % sizes[2];
+    at[1] = index / sizes[2] % sizes[1];
+    at[0] = index / sizes[2] / sizes[1];
+}
 
 /* Lines of a volume that do not lie evenly. */
 static bool is_scattered(const struct conv_params *p)
@@ -67,6 +75,22 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
 }
 
+static const int64_t *find_offsets(const struct convolution *conv, struct region *region)
+{
+    const struct conv_params *p = conv->params;
+    const struct window *w = &p->window;
+    int64_t *offsets = region_array(region, (size_t)conv->depth + 1, sizeof *offsets), *next = offsets;
+    for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
+        int64_t at[SPATIAL_AXES], place = 0;
+        coordinates(w->kernel, tap, at);
+        for (int axis = 0; axis < SPATIAL_AXES; axis++)
+            place += at[axis] * w->dilation[axis] * p->x.spatial[axis];
+        for (int64_t channel = 0; channel < conv->channels; channel++)
+            *next++ = place + channel * p->x.channel;
+    }
+    return offsets;
+}
+
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                       struct kernel_plan *plan)
 {
@@ -85,6 +109,8 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
                                  .panels = divide_up(p->output_channels, TILE_COLUMNS),
                                  .zeros = zeros};
     conv->depth = conv->taps * conv->channels;
+    if (conv->gathers && !(conv->offsets = find_offsets(conv, region)))
+        return false;
     conv->stretch_channels = least(conv->channels, DEPTH);
     conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
@@ -142,13 +168,6 @@ struct walk {
     int64_t first_tile, tiles, first_row, end_row;
 };
 
-static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
-{
-    at[2] = index % sizes[2];
-    at[1] = index / sizes[2] % sizes[1];
-    at[0] = index / sizes[2] / sizes[1];
-}
-
 static void step_coordinates(const int64_t *sizes, int64_t *at)
 {
     for (int axis = 2; axis >= 0; axis--) {
@@ -197,19 +216,45 @@ static void place_tile(const struct walk *walk, int64_t tile, const float **plac
                 places[tap * TILE_ROWS + i] = conv->zeros;
 }
 
+/* Whether no place of the window lies in the padding. */
+static bool sees_no_padding(const struct window *w, const int64_t *position)
+{
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t first = position[axis] * w->stride[axis] - w->pad[axis];
+        if (first < 0 || first + (w->kernel[axis] - 1) * w->dilation[axis] >= w->input[axis])
+            return false;
+    }
+    return true;
+}
+
+static void gather_at_border(const struct walk *walk, const int64_t *position, float *to)
+{
+    const struct convolution *conv = walk->conv;
+    find_places(walk, position, walk->places, 1);
+    for (int64_t tap = 0; tap < conv->taps; tap++)
+        for (int64_t channel = 0; channel < conv->channels; channel++)
+            *to++ = walk->places[tap] ? walk->places[tap][channel * conv->params->x.channel] : 0;
+}
+
 static void gather_rows(const struct walk *walk)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
+    const struct window *w = &p->window;
     int64_t position[SPATIAL_AXES];
-    coordinates(p->window.output, walk->first_row, position);
+    coordinates(w->output, walk->first_row, position);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         float *to = walk->gathered + (row - walk->first_row) * conv->depth;
-        find_places(walk, position, walk->places, 1);
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            for (int64_t channel = 0; channel < conv->channels; channel++)
-                *to++ = walk->places[tap] ? walk->places[tap][channel * p->x.channel] : 0;
-        step_coordinates(p->window.output, position);
+        if (sees_no_padding(w, position)) {
+            const float *from = walk->image;
+            for (int axis = 0; axis < SPATIAL_AXES; axis++)
+                from += (position[axis] * w->stride[axis] - w->pad[axis]) * p->x.spatial[axis];
+            for (int64_t k = 0; k < conv->depth; k++)
+                to[k] = from[conv->offsets[k]];
+        } else {
+            gather_at_border(walk, position, to);
+        }
+        step_coordinates(w->output, position);
     }
 }
 

@@ -195,11 +195,24 @@ static void store_plainly(const struct results_target *target, const struct resu
     }
 }
 
-static void store_by_program(const struct results_target *target, const struct results_block *block, const float *sums,
+/* A column alone becomes a line. */
+static void close_ranks(float *sums, int64_t rows)
+{
+    for (int64_t i = 1; i < rows; i++)
+        sums[i] = sums[i * TILE_COLUMNS];
+}
+
+static void store_by_program(const struct results_target *target, const struct results_block *block, float *sums,
                              void *workspace)
 {
+    const struct results *results = target->results;
+    int64_t along = TILE_COLUMNS;
+    if (block->columns == 1) {
+        close_ranks(sums, block->rows);
+        along = 1;
+    }
     struct epilogue_tile tile = {.results = sums,
-                                 .row_stride = TILE_COLUMNS,
+                                 .row_stride = along,
                                  .column_stride = 1,
                                  .batch = target->batch,
                                  .row = block->row,
@@ -207,17 +220,16 @@ static void store_by_program(const struct results_target *target, const struct r
                                  .column = block->column,
                                  .columns = block->columns,
                                  .down = block->columns == 1};
-    if (target->results->turned)
+    if (results->turned)
         tile = (struct epilogue_tile){.results = sums,
                                       .row_stride = 1,
-                                      .column_stride = TILE_COLUMNS,
+                                      .column_stride = along,
                                       .batch = target->batch,
                                       .row = block->column,
                                       .rows = block->columns,
                                       .column = block->row,
                                       .columns = block->rows,
                                       .down = block->columns > 1};
-    const struct results *results = target->results;
     SET_NAME(epilogue_store)
     (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
