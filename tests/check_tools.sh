@@ -571,6 +571,10 @@ done_with "reference kernels only" 'reference +right $' \
     infer-bench kernels --check-only --filter 'reduce mean of rows' --isa reference
 done_with "kernels as JSON" '"kernels":' infer-bench kernels --filter 'copy straight' --json -
 cp "$work/out" "$work/kernels.json"
+done_with "kinds of shape" 'gather: [0-9]+ % of.* of 7 below half of their neighbours' \
+    infer-bench shapes --filter gather --json "$work/shapes.json"
+done_with "choices of kernels" '[0-9]+ problems with a choice, [0-9]+ wrong; time lost' \
+    infer-bench choice --filter softmax --random 2
 done_with "a model" 'batch +threads.* 16 +2 .*/s' infer-bench model "$model" --threads 2 --json "$work/model.json"
 done_with "one shape" ' 1 +1 .*/s' infer-bench model "$onnx" --threads 1 --shape image=2x1x8x8
 verdict "the reports of infer-bench" "$(python3 - "$work" <<'PY' 2>&1
@@ -581,6 +585,9 @@ if kernels["peak_gflop_per_s"] <= 0 or any(k["microseconds"] <= 0 or k["gb_per_s
     print(kernels)
 if {k["problem"] for k in kernels["kernels"]} != {"copy straight"}:
     print(kernels)
+shapes = json.load(open(f"{sys.argv[1]}/shapes.json"))["shapes"]
+if len(shapes) != 7 or any(s["group"] != "gather" or s["microseconds"] <= 0 or s["share"] <= 0 for s in shapes):
+    print(shapes)
 runs = json.load(open(f"{sys.argv[1]}/model.json"))["runs"]
 if [(run["batch"], run["threads"]) for run in runs] != [(b, t) for b in (1, 4, 16) for t in (1, 2)]:
     print(runs)
@@ -590,6 +597,11 @@ PY
 )"
 refused 1 "no problem's name has 'nosuch'" infer-bench kernels --check-only --filter nosuch
 refused 1 "nosuch/b\.json: cannot write" infer-bench kernels --check-only --json "$work/nosuch/b.json"
+refused 1 "no group's name has 'nosuch'" infer-bench shapes --filter nosuch
+refused 1 "no family with 'nosuch'" infer-bench choice --filter nosuch
+refused 2 "choice writes no report" infer-bench choice --json "$work/choice.json"
+refused 2 "shapes takes no" infer-bench shapes --threads 2
+refused 2 "'many'" infer-bench choice --random many
 refused 1 "nosuch\.bin: cannot open" infer-bench model "$work/nosuch.bin"
 refused 1 "cut\.bin: " infer-bench model "$work/cut.bin"
 refused 1 "no input 'picture'" infer-bench model "$model" --shape picture=1x1x8x8

@@ -21,9 +21,10 @@ struct shape_result {
 struct shapes {
     const struct tool *tool;
     struct kernel_facts facts;
-    double peak_flops[ISA_AVX512 + 1], peak_bytes;
+    double peak_flops, peak_bytes;
     struct shape_result results[MOST_PROBLEMS];
     int count;
+    bool quiet; /* stdout is the report's */
 };
 
 /* Of a table from which some rows are gathered, only those count. */
@@ -38,7 +39,7 @@ static double moved_bytes(const struct problem *problem)
  * held to is the best set that may be used, whichever its own is. */
 static double share_of_limit(const struct shapes *shapes, const struct problem *problem, double seconds)
 {
-    double arithmetic = kernel_flops(problem->family, problem->params) / shapes->peak_flops[isa_of(shapes->facts.cpu)];
+    double arithmetic = kernel_flops(problem->family, problem->params) / shapes->peak_flops;
     double memory = shapes->peak_bytes > 0 ? moved_bytes(problem) / shapes->peak_bytes : 0;
     return (arithmetic > memory ? arithmetic : memory) / seconds;
 }
@@ -149,8 +150,7 @@ static enum status write_json(const struct shapes *shapes, const char *path, str
     if (!file)
         return error->status;
     fprintf(file, "{\"isa\":\"%s\",\"peak_gflop_per_s\":%.2f,\"peak_gb_per_s\":%.2f,\"shapes\":[",
-            isa_name(isa_of(shapes->facts.cpu)), shapes->peak_flops[isa_of(shapes->facts.cpu)] * 1e-9,
-            shapes->peak_bytes * 1e-9);
+            isa_name(isa_of(shapes->facts.cpu)), shapes->peak_flops * 1e-9, shapes->peak_bytes * 1e-9);
     for (int i = 0; i < shapes->count; i++) {
         const struct shape_result *r = &shapes->results[i];
         fprintf(file, "%s\n{\"group\":\"%s\",\"kind\":\"%s\",\"problem\":", i ? "," : "", r->group, r->kind);
@@ -177,34 +177,56 @@ static int measure_groups(struct shapes *shapes, const char *filter)
             if (!done)
                 return tool_failed(shapes->tool, "%s: out of memory", group->name);
         }
-        if (shapes->count > first)
+        if (shapes->count > first && !shapes->quiet)
             tell_group(&shapes->results[first], shapes->count - first);
         fflush(stdout);
     }
     return EXIT_DONE;
 }
 
+static bool has_group(const char *filter)
+{
+    const struct sweep_group *group;
+    for (size_t g = 0; (group = sweep_group_at(g)); g++)
+        if (!filter || strstr(group->name, filter))
+            return true;
+    return false;
+}
+
+static void measure_peaks(struct shapes *shapes)
+{
+    enum isa highest = isa_of(shapes->facts.cpu);
+    shapes->peak_flops = measure_peak_flops(highest);
+    shapes->peak_bytes = measure_peak_bytes();
+    if (!shapes->quiet)
+        printf("one core, %s: %.1f GFLOP/s, %.1f GB/s\n\n", isa_name(highest), shapes->peak_flops * 1e-9,
+               shapes->peak_bytes * 1e-9);
+}
+
+static void tell_all_slow(const struct shapes *shapes)
+{
+    int slow = 0;
+    for (int i = 0; i < shapes->count; i += group_size(shapes, i))
+        tell_slow(&shapes->results[i], group_size(shapes, i), &slow);
+    printf("%d of %d below half of their neighbours\n", slow, shapes->count);
+}
+
 int bench_shapes(const struct tool *tool, const struct kernels_request *request)
 {
     static struct shapes shapes;
     struct error error = {0};
-    int slow = 0;
     shapes = (struct shapes){.tool = tool, .facts = {.threads = 1}};
+    shapes.quiet = request->json && strcmp(request->json, "-") == 0;
     if (!requested_cpu(tool, request, &shapes.facts.cpu))
         return EXIT_FAILED;
-    for (int isa = ISA_REFERENCE; isa <= (int)isa_of(shapes.facts.cpu); isa++)
-        shapes.peak_flops[isa] = measure_peak_flops((enum isa)isa);
-    shapes.peak_bytes = measure_peak_bytes();
-    printf("one core, %s: %.1f GFLOP/s, %.1f GB/s\n\n", isa_name(isa_of(shapes.facts.cpu)),
-           shapes.peak_flops[isa_of(shapes.facts.cpu)] * 1e-9, shapes.peak_bytes * 1e-9);
+    if (!has_group(request->filter))
+        return tool_failed(tool, "no group's name has '%s' in it", request->filter);
+    measure_peaks(&shapes);
     int status = measure_groups(&shapes, request->filter);
     if (status != EXIT_DONE)
         return status;
-    if (shapes.count == 0)
-        return tool_failed(tool, "no group's name has '%s' in it", request->filter);
-    for (int i = 0; i < shapes.count; i += group_size(&shapes, i))
-        tell_slow(&shapes.results[i], group_size(&shapes, i), &slow);
-    printf("%d of %d below half of their neighbours\n", slow, shapes.count);
+    if (!shapes.quiet)
+        tell_all_slow(&shapes);
     if (request->json && write_json(&shapes, request->json, &error) != STATUS_OK)
         return tool_failed(tool, "%s", error.text);
     return EXIT_DONE;

@@ -26,7 +26,7 @@ static const char help[] =
     "and 16 where only the first dimension of its inputs is free.\n"
     "  --shape NAME=1x3x224x224   shape of an input; may be given more than once\n"
     "  --threads N           the most to try (the cores this process may use)\n"
-    "Both:\n"
+    "All of them, but for --json of choice:\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set to use\n"
     "  --json FILE           a report ('-': stdout, and nothing else there)\n"
     "  --help, --version\n"
@@ -101,6 +101,8 @@ int main(int argc, char **argv)
             continue;
         if (count != 1 || request.model.shapes.count > 0 || request.model.session.threads > 0)
             return tool_usage(&tool, "%s takes no model, --shape or --threads", what);
+        if (request.kernels.json && kernel_benches[i].run == bench_choice)
+            return tool_usage(&tool, "choice writes no report");
         return kernel_benches[i].run(&tool, &request.kernels);
     }
     if (strcmp(what, "model") != 0)

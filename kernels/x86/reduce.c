@@ -5,8 +5,9 @@
 #include "kernels/x86/fold.h"
 #include "kernels/x86/vector_math.h"
 
-#define TILE 128 /* outputs at a time */
-#define FEW 8    /* elements to fold: lanes lie along the outputs, wherever these are */
+#define TILE 128        /* outputs at a time */
+#define MOST_TERMS 1024 /* of a sum of which others are made; a multiple of 16 */
+#define FEW 8           /* elements to fold: lanes lie along the outputs, wherever these are */
 
 /* --- folding ------------------------------------------------------------------------------------------------------ */
 
@@ -65,29 +66,69 @@ static const float *run_at(const struct tile *tile, int64_t index)
     return tile->from + offset_at(p->folded_rank - 1, p->folded, p->folded_strides, index);
 }
 
+/* A run in pieces, none longer than what may be added up before it is put away. */
+static int64_t piece_of(const struct tile *tile, int64_t done)
+{
+    return least(tile->run - done, MOST_TERMS);
+}
+
+/* Sums of many terms are sums of sums, so that the error does not grow with their number. */
+static float fold_along(const struct tile *tile, const struct fold *fold, int64_t j, float shift)
+{
+    struct wide partial = wide_set(fold->start);
+    bool adds = fold->join == wide_sum;
+    double total = 0;
+    int64_t terms = 0;
+    for (int64_t i = 0; i < tile->runs; i++)
+        for (int64_t done = 0, n; done < tile->run; done += n) {
+            n = piece_of(tile, done);
+            if (adds && terms + n > MOST_TERMS) {
+                total += (double)wide_sum(partial);
+                partial = wide_set(0);
+                terms = 0;
+            }
+            fold->along(&partial, run_at(tile, i) + j * tile->step + done * tile->run_step, n, tile->run_step, shift);
+            terms += n;
+        }
+    return adds ? (float)(total + (double)wide_sum(partial)) : fold->join(partial);
+}
+
+/* n outputs from output j on. */
+static void fold_across(const struct tile *tile, const struct fold *fold, int64_t j, int64_t n, float *sums,
+                        const float *shifts)
+{
+    vf stripes[STRIPES], totals[STRIPES], shift[STRIPES];
+    bool adds = fold->join == wide_sum;
+    int64_t terms = 0;
+    for (int k = 0; k < STRIPES; k++) {
+        totals[k] = vf_set(0);
+        stripes[k] = vf_set(fold->start);
+        shift[k] = vf_load(shifts + j + k * LANES);
+    }
+    for (int64_t i = 0; i < tile->runs; i++)
+        for (int64_t done = 0, rows; done < tile->run; done += rows) {
+            rows = piece_of(tile, done);
+            for (int k = 0; adds && terms + rows > MOST_TERMS && k < STRIPES; k++) {
+                totals[k] = vf_add(totals[k], stripes[k]);
+                stripes[k] = vf_set(0);
+            }
+            terms = adds && terms + rows > MOST_TERMS ? rows : terms + rows;
+            fold->across(stripes, run_at(tile, i) + j * tile->step + done * tile->run_step, n, tile->step, rows,
+                         tile->run_step, shift);
+        }
+    for (int k = 0; k < STRIPES; k++)
+        vf_store(sums + j + k * LANES, adds ? vf_add(totals[k], stripes[k]) : stripes[k]);
+}
+
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
 {
     if (!folds_across(tile->params)) {
-        for (int64_t j = 0; j < tile->count; j++) {
-            struct wide partial = wide_set(fold->start);
-            for (int64_t i = 0; i < tile->runs; i++)
-                fold->along(&partial, run_at(tile, i) + j * tile->step, tile->run, tile->run_step, shifts[j]);
-            sums[j] = fold->join(partial);
-        }
+        for (int64_t j = 0; j < tile->count; j++)
+            sums[j] = fold_along(tile, fold, j, shifts[j]);
         return;
     }
-    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
-        vf stripes[STRIPES], shift[STRIPES];
-        int64_t n = least(tile->count - j, STRIPES * LANES);
-        for (int k = 0; k < STRIPES; k++) {
-            stripes[k] = vf_set(fold->start);
-            shift[k] = vf_load(shifts + j + k * LANES);
-        }
-        for (int64_t i = 0; i < tile->runs; i++)
-            fold->across(stripes, run_at(tile, i) + j * tile->step, n, tile->step, tile->run, tile->run_step, shift);
-        for (int k = 0; k < STRIPES; k++)
-            vf_store(sums + j + k * LANES, stripes[k]);
-    }
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES)
+        fold_across(tile, fold, j, least(tile->count - j, STRIPES * LANES), sums, shifts);
 }
 
 static vf finished(const struct reduce_params *p, vf sum, vf shift)

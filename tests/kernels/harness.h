@@ -44,6 +44,9 @@ const char *finding_difference(const struct problem *problem, const struct findi
 /* All kernels on random problems of their families, and on the oracle itself what its definition says. */
 void harness_run(struct harness *harness);
 
+/* The kernels chosen for the problems that are timed, behind fences. */
+void shapes_run(struct harness *harness);
+
 /* What an output of a problem without epilogue is, by the words of its family's header, in plain loops. Either an
  * element at a time (`at`: its indices along the operand's axes), of which some are asked for where there are many; or
  * all elements of all outputs, each in C order (NULL: nobody asks), and dimensions of outputs that the run sizes. */

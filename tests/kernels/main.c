@@ -91,6 +91,8 @@ int main(int argc, char **argv)
     harness.quiet = false;
     if (!planted_only)
         harness_run(&harness);
+    if (!planted_only && !harness.filter && harness.only < 0)
+        shapes_run(&harness);
     printf("seed %llu\n%lld passed, %lld failed\n", (unsigned long long)harness.seed, (long long)harness.passed,
            (long long)harness.failed);
     return harness.failed != 0;

@@ -6,6 +6,7 @@ public interface in C, the others through theirs in Python, with inputs and outp
 
 ms         median over all turns
 ratio      of infer's time to that of the fastest peer: the median of the turns' ratios; below 1 infer is faster
+least      the same of the shortest runs, which say more where others use the machine
 start      ms to load the model and give the first result, in a new process, less a median run; the files are cached
 MB         by how much the process grew at its peak over loading and all runs, 10^6 bytes; a mapped file counts
 
@@ -73,6 +74,11 @@ def parse_arguments():
     parser.add_argument("--seconds", metavar="S", type=float, default=10, help="of an engine's turns; default: 10")
     parser.add_argument("--starts", metavar="N", type=int, default=5, help="processes started to time it; default: 5")
     parser.add_argument("--quick", action="store_true", help="5 turns and 1 start: for a first impression")
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="at real-time priority, for a machine that is not idle, with a pause after each turn; needs the privilege",
+    )
     parser.add_argument("--profile", action="store_true", help="also print infer's time by kernel")
     parser.add_argument("--json", metavar="FILE", help="write all of it to a file too")
     parser.add_argument("--tools", default=ROOT / "build", metavar="DIR", help="the tools' folder; default: build")
@@ -149,7 +155,8 @@ def measure(task, threads, preparer, arguments):
         workers = {}
         for engine in arguments.engines:
             try:
-                workers[engine] = start(engine, task, threads, files, cores, preparer, stack)
+                command = preparer.command(engine, task, threads)
+                workers[engine] = start(command, files, cores, arguments, stack)
             except CheckFailed as error:
                 row["failures"][engine] = str(error)
         row["wrong"] = wrong_engines(workers)
@@ -158,15 +165,17 @@ def measure(task, threads, preparer, arguments):
             row["engines"][engine] = summarise(times[engine], worker)
         if arguments.profile or arguments.json:
             row["kernels"] = profile(workers, task)
-    time_starts(row, task, threads, files, cores, preparer, arguments.starts)
+    commands = {engine: preparer.command(engine, task, threads) for engine in row["engines"]}
+    time_starts(row, commands, files, cores, arguments)
     row["best"] = fastest(row, [name for name in PEERS if name not in row["wrong"]])
     row["ratio"] = ratio_to(row["best"], times)
     row["ratio_to_any"] = ratio_to(fastest(row, PEERS), times)
+    row["ratio_of_least"] = ratio_of_least(row)
     return row
 
 
-def start(engine, task, threads, files, cores, preparer, stack):
-    worker = Worker(preparer.command(engine, task, threads), files, cores)
+def start(command, files, cores, arguments, stack):
+    worker = Worker(command, files, cores, arguments.realtime)
     stack.callback(worker.close)
     return worker
 
@@ -222,12 +231,12 @@ def summarise(turns, worker):
     }
 
 
-def time_starts(row, task, threads, files, cores, preparer, starts):
+def time_starts(row, commands, files, cores, arguments):
     """The processes that took turns are the first; engines alternate here too."""
-    for _ in range(starts - 1):
+    for _ in range(arguments.starts - 1):
         for engine, found in row["engines"].items():
             with ExitStack() as stack:
-                worker = start(engine, task, threads, files, cores, preparer, stack)
+                worker = start(commands[engine], files, cores, arguments, stack)
                 found["starts_ms"].append((worker.load + worker.first) * 1e3)
     for found in row["engines"].values():
         found["start_ms"] = statistics.median(found["starts_ms"]) - found["ms"]
@@ -259,14 +268,20 @@ def ratio_to(best, turns):
     }
 
 
+def ratio_of_least(row):
+    peers = [found["least_ms"] for name, found in row["engines"].items() if name in PEERS and name not in row["wrong"]]
+    ours = {name: row["engines"][name]["least_ms"] for name in OURS if name in row["engines"]}
+    return {name: ms / min(peers) for name, ms in ours.items()} if peers else {}
+
+
 # --- telling -------------------------------------------------------------------------------------------------------
 
 
 def print_header(engines):
     groups = (("ms", engines), ("start, ms", engines), ("MB", engines))
-    print(f"{'':<18}" + "".join(f" | {title:<{9 * len(names) + 8 * (title == 'ms')}}" for title, names in groups))
+    print(f"{'':<18}" + "".join(f" | {title:<{9 * len(names) + 16 * (title == 'ms')}}" for title, names in groups))
     names = "".join(f"{short(name):>9}" for name in engines)
-    print(f"{'model':<14}{'thr':>4} | {names}{'ratio':>8} | {names} | {names}", flush=True)
+    print(f"{'model':<14}{'thr':>4} | {names}{'ratio':>8}{'least':>8} | {names} | {names}", flush=True)
 
 
 def short(engine):
@@ -277,8 +292,8 @@ def print_row(row, engines):
     def cells(key, scale=1):
         return "".join(cell(row, engine, key, scale) for engine in engines)
 
-    ratio = next(iter(row["ratio"].values()), None)
-    shown = f"{ratio:>8.2f}" if ratio else f"{'-':>8}"
+    ratios = (next(iter(row[key].values()), None) for key in ("ratio", "ratio_of_least"))
+    shown = "".join(f"{ratio:>8.2f}" if ratio else f"{'-':>8}" for ratio in ratios)
     line = f"{row['model']:<14}{row['threads']:>4} | {cells('ms')}{shown} | {cells('start_ms')} | {cells('bytes', 1e-6)}"
     print(line, flush=True)
 
@@ -301,7 +316,8 @@ def print_summary(results, engines):
         if not rows:
             continue
         print_ratios(rows, engine, "ratio", "to the best peer")
-        print_ratios(rows, engine, "ratio_to_any", "were those counted whose outputs are wrong")
+        print_ratios(rows, engine, "ratio_of_least", "to the best peer, shortest runs")
+        print_ratios(rows, engine, "ratio_to_any", "to the best peer, were those counted whose outputs are wrong")
         starts = [start_ratio(row, engine) for row in rows]
         print(f"{engine}'s start to the better peer's: geometric mean {mean(starts):.3f}, largest {max(starts):.2f}")
         print_scaling(results, engine)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,17 +121,24 @@ def pnnx_program():
     return Path(found.submodule_search_locations[0]) / "pnnx"
 
 
+def settle(cores, realtime):
+    os.sched_setaffinity(0, cores)
+    if realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(os.sched_get_priority_min(os.SCHED_RR)))
+
+
 class Worker:
     """A process that holds a model. Between two calls it is stopped, with all its threads: only one engine runs."""
 
-    def __init__(self, command, files, cores):
+    def __init__(self, command, files, cores, realtime=False):
+        self.realtime = realtime
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [*command, *files],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+            preexec_fn=lambda: settle(cores, realtime),
         )
         self.load, self.first = map(float, self.answer("ready").split())
         self.stop()
@@ -163,7 +171,10 @@ class Worker:
             self.stop()
 
     def run(self, count):
-        return [float(text) for text in self.ask(f"run {count}", "times").split()]
+        times = [float(text) for text in self.ask(f"run {count}", "times").split()]
+        if self.realtime:  # others had nothing meanwhile
+            time.sleep(sum(times))
+        return times
 
     def outputs(self):
         with tempfile.TemporaryDirectory(prefix="outputs-") as folder:
