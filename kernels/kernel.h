@@ -48,7 +48,7 @@ struct fault {
 /* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on the
  * input's content, type and shape and on what stands here, so nothing else may go into its bytes. The kernel reads the
  * pack alone: at a run the input itself is NULL. */
-#define KERNEL_GEOMETRY 12
+#define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
     uint32_t form; /* the kernel's number for this order; another one where the order changes */
@@ -101,6 +101,9 @@ struct kernel {
     unsigned requires;        /* CPU_... bits */
     uint32_t constant_inputs; /* bit i: input i must be constant */
     bool channels_last;       /* of a family that works on images: it runs best where channels lie next to each other */
+    /* Results at neighbouring positions are made of the same sums, as where a convolution is transformed: they are
+     * rounded at the magnitude of the largest of them, and what is not finite in one may be in all. */
+    bool mixes;
     bool (*supports)(const void *params); /* NULL: all parameters */
     /* Fills in the plan, of which `params` is set and all else is zero; what it points to goes in the region. False: no
      * memory. NULL: one phase as `tasks` and `workspace_bytes` say. */
