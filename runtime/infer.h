@@ -205,7 +205,8 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
-     * a step runs; a step that would pass the sum ends the run with WORK_LIMIT. 0: any number. */
+     * a step runs; a step that would pass the sum ends the run with WORK_LIMIT. As an option of a session it also
+     * bounds each constant that is computed when a program is made. 0: any number. */
     uint64_t multiply_adds;
     uint64_t loop_turns; /* of all its Loops and Scans together, also those inside others: WORK_LIMIT. 0: any number */
 } infer_run_limits;

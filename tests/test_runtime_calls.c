@@ -312,7 +312,7 @@ static int child_work(infer_model *model, struct running *r)
         return 3;
     infer_context_release(r->context);
     infer_session_release(r->session);
-    struct running own = running_begin(infer_model_retain(model), &(infer_session_options){.threads = 3});
+    struct running own = running_begin(infer_model_retain(model), &(infer_session_options){.threads = 1});
     if (run_into(own.context, result, result + SIDE * SIDE, &error) != INFER_OK ||
         memcmp(result, expected, sizeof expected) != 0)
         return 4;

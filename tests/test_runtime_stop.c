@@ -298,6 +298,38 @@ START_TEST(a_long_task_ends_within)
 }
 END_TEST
 
+/* The same over constants, which are folded when the session is made. */
+START_TEST(constants_are_bounded)
+{
+    static const float x[64] = {1}, regions[4] = {0, 0, 4, 4};
+    static const int64_t batch = 0;
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "constant");
+    struct value *in[] = {graph_add_constant(graph, "x", DTYPE_F32, 4, (int64_t[]){1, 1, 8, 8}, x),
+                          graph_add_constant(graph, "regions", DTYPE_F32, 2, (int64_t[]){1, 4}, regions),
+                          graph_add_constant(graph, "batch", DTYPE_I64, 1, (int64_t[]){1}, &batch)};
+    const struct attribute samples = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = 65536};
+    struct value *y = make_node(graph, "RoiAlign", "y", 3, in, 1, &samples);
+    infer_model *model = maker_finish(&maker, 0, NULL, 1, &y, NULL);
+    for (int no_optimize = 0; no_optimize < 2; no_optimize++) {
+        infer_session_options options = {.no_optimize = no_optimize, .run_limits = {.multiply_adds = 10000000000}};
+        infer_session *session;
+        infer_memory memory;
+        infer_error error = {0};
+        infer_status status = infer_session_create(model, &options, &session, &error);
+        if (status == INFER_OK)
+            status = infer_session_prepare(session, NULL, 0, &memory, &error);
+        ck_assert_int_eq(status, INFER_WORK_LIMIT);
+        ck_assert_msg(strstr(error.message, "its constant result takes 1.72e+10 multiply-adds; the limit is 1e+10") !=
+                          NULL,
+                      "%s", error.message);
+        infer_session_release(session);
+    }
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(the_hostile_preset_has_bounds)
 {
     infer_model_options model = {.trust_weights = true};
@@ -405,6 +437,7 @@ Suite *runtime_stop_suite(void)
     tcase_add_test(tests, limits_that_are_none_are_refused);
     tcase_add_test(tests, a_scan_over_nothing_ends);
     tcase_add_test(tests, a_long_task_ends_within);
+    tcase_add_test(tests, constants_are_bounded);
     tcase_add_test(tests, the_hostile_preset_has_bounds);
     tcase_add_test(tests, cancels_from_another_thread);
     suite_add_tcase(suite, tests);

@@ -54,6 +54,10 @@ static enum status provide_memory(struct evaluating *e, const struct step *step)
 static enum status run_step(struct evaluating *e, struct step *step)
 {
     struct region *region = &e->scratch;
+    double most = e->how->facts->constant_work, work = kernel_work(step->family, step->params);
+    if (most > 0 && work > most)
+        return op_error(&e->c, STATUS_WORK_LIMIT,
+                        "computing its constant result takes %.3g multiply-adds; the limit is %.3g", work, most);
     step_finish(step);
     TRY(select_kernel(step, e->how->facts, 0, region, e->c.error));
     const void **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
