@@ -7,6 +7,7 @@
 
 struct infer_context {
     struct infer_session *session;
+    struct budget budget; /* within the session's */
     struct thread_pool *pool;
     struct runner runner;
     infer_observer observer;
@@ -21,22 +22,26 @@ size_t context_table_bytes(const struct infer_session *session, const struct nee
 static enum status context_start(struct infer_context *context, struct error *error)
 {
     struct infer_session *session = context->session;
-    TRY(thread_pool_create(session->allocator, session->threads, &context->pool, error));
-    return runner_init(&context->runner, session, session->graph, context->pool, error);
+    TRY(thread_pool_create(&context->budget.allocator, session->threads, &context->pool, error));
+    return runner_init(&context->runner, session, session->graph, context->pool, &context->budget.allocator, error);
 }
 
 infer_status infer_context_create(infer_session *session, infer_context **result, infer_error *error)
 {
     struct error from = {0};
     *result = NULL;
-    struct infer_context *context = allocate(session->allocator, sizeof *context, ALIGNMENT);
+    struct infer_context *context = allocate(&session->budget.allocator, sizeof *context, ALIGNMENT);
     if (!context) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a context");
+        budget_explain(&session->budget, &from);
         return publish_error(error, &from);
     }
     memset(context, 0, sizeof *context);
     context->session = infer_session_retain(session);
-    if (context_start(context, &from) == STATUS_OK)
+    budget_init(&context->budget, &session->budget, NULL, SIZE_MAX);
+    context_start(context, &from);
+    budget_explain(&context->budget, &from);
+    if (from.status == STATUS_OK)
         *result = context;
     else
         infer_context_release(context);
@@ -50,7 +55,7 @@ void infer_context_release(infer_context *context)
     struct infer_session *session = context->session;
     runner_free(&context->runner);
     thread_pool_destroy(context->pool);
-    release(session->allocator, context, sizeof *context);
+    release(&session->budget.allocator, context, sizeof *context);
     infer_session_release(session);
 }
 
@@ -60,6 +65,7 @@ infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_
     struct error from = {0};
     if (runner_bind_inputs(&context->runner, inputs, input_count, true, &from) == STATUS_OK)
         runner_run(&context->runner, outputs, output_count, &from);
+    budget_explain(&context->budget, &from);
     return publish_error(error, &from);
 }
 

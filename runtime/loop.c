@@ -69,7 +69,7 @@ static enum status loop_create(struct runner *runner, const struct control *cont
     loop->stacked = zeroed(allocator, (size_t)loop->count * sizeof *loop->stacked);
     enum status status = STATUS_OUT_OF_MEMORY;
     if (loop->tensors && loop->carried && loop->slices && loop->stacked)
-        status = runner_init(&loop->runner, runner->session, control->body, runner->pool, error);
+        status = runner_init(&loop->runner, runner->session, control->body, runner->pool, allocator, error);
     if (status != STATUS_OK) {
         loop_free(allocator, loop);
         return error_set(error, status, "out of memory for a loop");
@@ -175,7 +175,7 @@ static enum status stack(const struct iteration *it, int k, int body_output, int
     if (!multiply_size(slice->bytes, (size_t)position, &start) || !add_size(start, slice->bytes, &end) ||
         end > SIZE_MAX / 2)
         return error_set(it->error, STATUS_OUT_OF_MEMORY, "a scan output passes the address space");
-    bool grows = it->control->kind == CONTROL_LOOP && end <= it->outer->session->memory_limit / 2;
+    bool grows = it->control->kind == CONTROL_LOOP && end <= it->outer->session->budget.limit / 2;
     if (end > room)
         TRY(slot_reserve(it->outer, slot, grows ? 2 * end : end, it->error));
     if (slice->bytes)

@@ -104,16 +104,15 @@ size_t session_result_bytes(struct infer_session *session, int output)
 
 /* --- what the caller is told ----------------------------------------------------------------------------- */
 
-/* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
-static size_t model_table_bytes(const struct infer_model *model)
+size_t model_table_bytes(const struct infer_model *model)
 {
     size_t file = model->copy_bytes + model->file.allocated;
     return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0);
 }
 
-static size_t session_table_bytes(const struct infer_session *session)
+size_t session_table_bytes(const struct infer_session *session)
 {
-    return sizeof *session + session->region.total - session->constant_bytes +
+    return model_table_bytes(session->model) + sizeof *session + session->region.total - session->constant_bytes +
            (size_t)session->cached_programs * sizeof *session->cache.entries;
 }
 
@@ -125,7 +124,7 @@ static infer_memory memory_of(const struct infer_session *session, const struct 
         .weight_bytes = session->model->weight_bytes,
         .constant_bytes = session->constant_bytes + constants,
         .packed_bytes = packed,
-        .table_bytes = model_table_bytes(session->model) + session_table_bytes(session) + tables,
+        .table_bytes = session_table_bytes(session) + tables,
         .arena_bytes = needs->arena_bytes,
         .lower_bound_bytes = needs->lower_bound_bytes,
         .arena_is_least = needs->arena_is_least,
@@ -143,7 +142,9 @@ static enum status prepare(struct infer_session *session, const infer_tensor *in
 {
     struct runner runner;
     struct program *program;
-    enum status status = runner_init(&runner, session, session->graph, NULL, error);
+    struct budget budget;
+    budget_init(&budget, &session->budget, NULL, SIZE_MAX);
+    enum status status = runner_init(&runner, session, session->graph, NULL, &budget.allocator, error);
     if (status == STATUS_OK)
         status = runner_bind_inputs(&runner, inputs, input_count, false, error);
     if (status == STATUS_OK)
@@ -154,7 +155,8 @@ static enum status prepare(struct infer_session *session, const infer_tensor *in
                             program->derived.holder.bytes);
     }
     runner_free(&runner);
-    return status;
+    budget_explain(&budget, error);
+    return error->status;
 }
 
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
@@ -184,16 +186,21 @@ static enum status prepare_fixed(struct infer_session *session, struct error *er
     const struct graph *graph = session->graph;
     size_t count = (size_t)graph->input_count, bytes = (count + 1) * sizeof(infer_tensor);
     infer_memory memory;
-    infer_tensor *inputs = allocate(session->allocator, bytes, ALIGNMENT);
-    if (!inputs)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the shapes of %zu inputs", count);
+    struct budget budget;
+    budget_init(&budget, &session->budget, NULL, SIZE_MAX);
+    infer_tensor *inputs = allocate(&budget.allocator, bytes, ALIGNMENT);
+    if (!inputs) {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the shapes of %zu inputs", count);
+        budget_explain(&budget, error);
+        return error->status;
+    }
     for (size_t i = 0; i < count; i++) {
         const struct value *input = graph->inputs[i];
         inputs[i] = (infer_tensor){.dtype = (infer_dtype)input->dtype, .rank = input->rank};
         memcpy(inputs[i].dims, input->dims, sizeof inputs[i].dims);
     }
     enum status status = prepare(session, inputs, count, &memory, error);
-    release(session->allocator, inputs, bytes);
+    release(&budget.allocator, inputs, bytes);
     return status;
 }
 
@@ -204,8 +211,8 @@ infer_status infer_session_memory(infer_session *session, infer_memory *memory, 
     if (needs.key_bytes == 0 && is_fixed(session->graph) && prepare_fixed(session, &from) == STATUS_OK)
         needs = session_needs(session);
     if (from.status == STATUS_OK)
-        *memory = memory_of(session, &needs, atomic_load(&session->totals.table_bytes),
-                            atomic_load(&session->totals.constant_bytes),
-                            weight_account_bytes(&session->model->weights, &session->account));
+        *memory = memory_of(session, &needs,
+                            atomic_load(&session->totals.table_bytes) + atomic_load(&session->account.table_bytes),
+                            atomic_load(&session->totals.constant_bytes), atomic_load(&session->account.bytes));
     return publish_error(error, &from);
 }

@@ -75,7 +75,9 @@ static struct infer_model *model_create(const infer_model_options *options, stru
     memset(model, 0, sizeof *model);
     model->allocator = allocator;
     atomic_init(&model->references, 1);
-    region_init(&model->region, &model->allocator);
+    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    budget_init(&model->budget, NULL, &model->allocator, limit);
+    region_init(&model->region, &model->budget.allocator);
     weights_init(&model->weights, &model->allocator);
     return model;
 }
@@ -119,29 +121,23 @@ static void find_constants(struct infer_model *model)
     model->weight_bytes = (size_t)(span.end - span.start);
 }
 
-static enum status check_limit(const char *name, size_t size, const infer_model_options *options, struct error *error)
-{
-    if (!options || !options->memory_limit || size <= options->memory_limit)
-        return STATUS_OK;
-    return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
-                     options->memory_limit);
-}
-
 static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
                               const infer_model_options *options, struct error *error)
 {
-    struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights};
-    TRY(check_limit(name, size, options, error));
+    struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights,
+                                      .section_limit = model->budget.limit};
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
     find_constants(model);
     return STATUS_OK;
 }
 
 /* Hands the model to the caller, or releases it. */
-static infer_status model_finish(struct infer_model *model, const struct error *from, infer_model **result,
+static infer_status model_finish(struct infer_model *model, struct error *from, infer_model **result,
                                  infer_error *error)
 {
     *result = NULL;
+    if (model)
+        budget_explain(&model->budget, from);
     if (from->status == STATUS_OK)
         *result = model;
     else
@@ -154,8 +150,7 @@ infer_status infer_model_open(const char *path, const infer_model_options *optio
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_path(&model->file, path, limit, &model->allocator, &from) == STATUS_OK)
+    if (model && file_map_path(&model->file, path, model->budget.limit, &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -165,8 +160,8 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_descriptor(&model->file, name, descriptor, limit, &model->allocator, &from) == STATUS_OK)
+    if (model && file_map_descriptor(&model->file, name, descriptor, model->budget.limit, &model->budget.allocator,
+                                     &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -176,9 +171,8 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    bool fits = model && check_limit(name, size, options, &from) == STATUS_OK;
-    if (fits && (uintptr_t)bytes % ALIGNMENT != 0) {
-        model->copy = allocate(&model->allocator, size, ALIGNMENT);
+    if (model && (uintptr_t)bytes % ALIGNMENT != 0) {
+        model->copy = allocate(&model->budget.allocator, size, ALIGNMENT);
         model->copy_bytes = size;
         if (model->copy)
             bytes = memcpy(model->copy, bytes, size);
@@ -203,8 +197,8 @@ void infer_model_release(infer_model *model)
     weights_free(&model->weights);
     region_free(&model->region);
     file_unmap(&model->file);
+    release(&model->budget.allocator, model->copy, model->copy_bytes);
     struct allocator allocator = model->allocator;
-    release(&allocator, model->copy, model->copy_bytes);
     release(&allocator, model, sizeof *model);
 }
 

@@ -37,9 +37,9 @@ enum status slot_reserve(struct runner *runner, struct slot *slot, size_t bytes,
 {
     if (bytes <= slot->capacity && slot->data)
         return STATUS_OK;
-    if (bytes > runner->session->memory_limit)
+    if (bytes > runner->session->budget.limit)
         return error_set(error, STATUS_MEMORY_LIMIT, "a result needs %zu bytes, past the limit of %zu", bytes,
-                         runner->session->memory_limit);
+                         runner->session->budget.limit);
     size_t capacity = bytes ? bytes : 1;
     void *larger = allocate(runner->allocator, capacity, ALIGNMENT);
     if (!larger)
@@ -59,9 +59,9 @@ void slot_free(const struct allocator *allocator, struct slot *slot)
 }
 
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct thread_pool *pool, struct error *error)
+                        struct thread_pool *pool, const struct allocator *allocator, struct error *error)
 {
-    *runner = (struct runner){.session = session, .allocator = session->allocator, .graph = graph, .pool = pool};
+    *runner = (struct runner){.session = session, .allocator = allocator, .graph = graph, .pool = pool};
     TRY(program_cache_init(&runner->recent, runner->allocator, session->cached_programs, error));
     runner->inputs = zeroed(runner, (size_t)graph->input_count, sizeof *runner->inputs);
     runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);

@@ -47,7 +47,7 @@ struct runner {
 
 /* Zeroes the runner first, so that runner_free is right after a failure. */
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct thread_pool *pool, struct error *error);
+                        struct thread_pool *pool, const struct allocator *allocator, struct error *error);
 void runner_free(struct runner *runner);
 /* Beside arena, results and loops: what a runner comes to allocate that has run what `needs` counts. */
 size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs);

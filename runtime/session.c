@@ -41,7 +41,6 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->threads = chosen->threads ? chosen->threads : usable_cores();
     session->no_optimize = chosen->no_optimize;
     session->memory_saving = chosen->memory_saving;
-    session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
     TRY(choose_isa(chosen->isa, &session->isa, error));
     session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
@@ -52,7 +51,7 @@ static enum status read_options(struct infer_session *session, const infer_sessi
 static size_t constant_limit(const struct infer_session *session)
 {
     size_t held = session->model->weight_bytes + session->constant_bytes + session->derived.holder.bytes;
-    return session->memory_limit > held ? session->memory_limit - held : 0;
+    return session->budget.limit > held ? session->budget.limit - held : 0;
 }
 
 /* Lets go of constants that only others were folded from. */
@@ -86,17 +85,28 @@ static enum status optimise(struct infer_session *session, struct error *error)
     return drop_unread(session, error);
 }
 
+/* What is there already counts as well. */
+static enum status count_model(struct infer_session *session, struct error *error)
+{
+    size_t weights = session->model->weight_bytes, tables = model_table_bytes(session->model) + sizeof *session, total;
+    if (add_size(weights, tables, &total) && budget_reserve(&session->budget, total))
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "the model's weights of %zu bytes and tables of %zu are past the limit of %zu", weights, tables,
+                     session->budget.limit);
+}
+
 static enum status session_start(struct infer_session *session, const infer_session_options *options,
                                  struct error *error)
 {
     TRY(read_options(session, options, error));
-    TRY(program_cache_init(&session->cache, session->allocator, session->cached_programs, error));
+    TRY(count_model(session, error));
+    TRY(program_cache_init(&session->cache, &session->budget.allocator, session->cached_programs, error));
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     if (!session->no_optimize)
         TRY(optimise(session, error));
-    weight_holder_join(&session->derived.holder, &session->account);
     session->result_bytes =
         region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
     if (!session->result_bytes)
@@ -117,13 +127,18 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     memset(session, 0, sizeof *session);
     atomic_init(&session->references, 1);
     session->model = infer_model_retain(model);
-    session->allocator = &model->allocator;
     session->next_id = 1;
-    region_init(&session->region, session->allocator);
-    derived_init(&session->derived, &model->weights, model->constants, model->weight_bytes, &session->region);
+    budget_init(&session->budget, NULL, &model->allocator,
+                options && options->memory_limit ? options->memory_limit : SIZE_MAX);
+    session->account.budget = &session->budget;
+    region_init(&session->region, &session->budget.allocator);
+    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->weight_bytes,
+                 &session->region);
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
-    if (session_start(session, options, &from) == STATUS_OK)
+    session_start(session, options, &from);
+    budget_explain(&session->budget, &from);
+    if (from.status == STATUS_OK)
         *result = session;
     else
         infer_session_release(session);
@@ -146,7 +161,7 @@ void infer_session_release(infer_session *session)
     pthread_cond_destroy(&session->made);
     pthread_mutex_destroy(&session->mutex);
     struct infer_model *model = session->model;
-    release(session->allocator, session, sizeof *session);
+    release(&model->allocator, session, sizeof *session);
     infer_model_release(model);
 }
 
@@ -197,7 +212,7 @@ static enum status take_made(struct infer_session *session, struct making *makin
         error_set(error, status, "%s", making->error.text);
     if (--making->threads == 0) {
         program_release(making->program);
-        release(session->allocator, making, sizeof *making);
+        release(&session->budget.allocator, making, sizeof *making);
     }
     return status;
 }
@@ -206,20 +221,19 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
                                 program_maker *make, void *user, struct program **program, struct error *error)
 {
     struct program_options options = {
-        .allocator = session->allocator,
+        .budget = &session->budget,
         .specialise = {.facts = session->facts,
                        .fuse = !session->no_optimize,
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
                        .constant_limit = constant_limit(session)},
         .derived = &session->derived,
-        .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
+        .table_bytes = session_table_bytes(session),
         .id = id,
     };
     TRY(make(user, &options, program, error));
-    enum status status =
-        program_register(*program, making->key, making->key_bytes, &session->totals, &session->account, error);
+    enum status status = program_register(*program, making->key, making->key_bytes, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
@@ -231,9 +245,12 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
 static enum status make_alone(struct infer_session *session, const struct making *wanted, program_maker *make,
                               void *user, struct program **program, struct error *error)
 {
-    struct making *making = allocate(session->allocator, sizeof *making, ALIGNMENT);
-    if (!making)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
+    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
+    if (!making) {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
+        budget_explain(&session->budget, error);
+        return error->status;
+    }
     *making = *wanted;
     making->threads = 1;
     making->next = session->making;

@@ -18,8 +18,8 @@ struct needs {
 struct infer_session {
     atomic_int references;
     struct infer_model *model;
-    const struct allocator *allocator; /* the model's */
-    struct region region;              /* the graph below and constants folded once for all shapes */
+    struct budget budget; /* of the session, its programs and contexts, and the model's part: see session_start */
+    struct region region; /* the graph below and constants folded once for all shapes */
     struct graph *graph;
     size_t constant_bytes;         /* in the region */
     struct derived derived;        /* constants beyond these: in the model's store */
@@ -28,8 +28,7 @@ struct infer_session {
     struct kernel_facts facts; /* of this CPU and the options */
     int threads;
     bool no_optimize, memory_saving;
-    bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
-    size_t memory_limit; /* SIZE_MAX: none */
+    bool channels_last; /* for tests, between creation and the first run: see struct specialise_options */
     int cached_programs;
     struct program_totals totals;
     pthread_mutex_t mutex; /* of all below; never held while a program is made or runs */
@@ -54,6 +53,9 @@ struct needs program_needs(const struct program *program);
 void session_note(struct infer_session *session, const struct program *program);
 struct needs session_needs(struct infer_session *session);
 size_t session_result_bytes(struct infer_session *session, int output);
+
+/* What model and session hold beside weights and constants. */
+size_t session_table_bytes(const struct infer_session *session);
 
 /* What a context takes beside its arena and its results. */
 size_t context_table_bytes(const struct infer_session *session, const struct needs *needs);

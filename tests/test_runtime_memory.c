@@ -204,7 +204,7 @@ END_TEST
 START_TEST(a_fixed_model_past_the_limit_is_refused)
 {
     struct maker maker = maker_start();
-    struct running r = running_begin(network(&maker, 64, 64, NULL), &(infer_session_options){.memory_limit = 20000});
+    struct running r = running_begin(network(&maker, 64, 64, NULL), &(infer_session_options){.memory_limit = 120000});
     infer_error error = {0};
     infer_memory memory = {.steps = 77};
     ck_assert_int_eq(infer_session_memory(r.session, &memory, &error), INFER_MEMORY_LIMIT);

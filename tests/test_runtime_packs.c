@@ -201,8 +201,11 @@ START_TEST(a_pack_past_the_limit_is_refused_before_it_is_made)
     infer_allocator allocator = counting_allocator(&counting);
     struct maker maker = maker_start();
     infer_model *model = product(&maker, false, &(infer_model_options){.allocator = &allocator});
-    size_t weights = model->weight_bytes;
-    infer_session *session = open_session(model, true, &(infer_session_options){.memory_limit = weights + 3000});
+    infer_session *unlimited = open_session(model, true, NULL);
+    size_t weights = model->weight_bytes, tables = ask(unlimited).table_bytes;
+    infer_session_release(unlimited);
+    infer_session *session =
+        open_session(model, true, &(infer_session_options){.memory_limit = weights + tables + 3000});
     infer_tensor in = {.dtype = INFER_FLOAT32, .rank = 2, .dims = {2, DEPTH}};
     infer_memory memory;
     infer_error error = {0};

@@ -240,8 +240,7 @@ static enum status plan_arena(struct placing *p)
         return no_memory(p);
     TRY(collect(p, &arena));
     struct plan plan;
-    TRY(plan_memory(p->options->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan,
-                    p->error));
+    TRY(plan_memory(region->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan, p->error));
     program->plan = arena;
     program->arena_bytes = plan.height;
     program->lower_bound_bytes = plan.lower_bound;

@@ -7,12 +7,13 @@
 
 static struct program *program_allocate(const struct program_options *options, struct program *parent)
 {
-    struct program *program = allocate(options->allocator, sizeof *program, ALIGNMENT);
+    struct program *program = allocate(&options->budget->allocator, sizeof *program, ALIGNMENT);
     if (!program)
         return NULL;
     memset(program, 0, sizeof *program);
     atomic_init(&program->references, 1);
-    region_init(&program->region, options->allocator);
+    budget_init(&program->budget, options->budget, NULL, SIZE_MAX);
+    region_init(&program->region, &program->budget.allocator);
     derived_init_within(&program->derived, parent ? &parent->derived : options->derived, &program->region);
     program->id = options->id;
     program->parent = parent;
@@ -27,17 +28,19 @@ size_t program_table_bytes(const struct program *program)
 }
 
 enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct weight_account *account, struct error *error)
+                             struct error *error)
 {
     void *copy = region_buffer(&program->region, key_bytes);
-    if (!copy)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+    if (!copy) {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+        budget_explain(&program->budget, error);
+        return error->status;
+    }
     program->key = memcpy(copy, key, key_bytes);
     program->key_bytes = key_bytes;
     program->totals = totals;
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
     atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
-    weight_holder_join(&program->derived.holder, account);
     return STATUS_OK;
 }
 
@@ -58,11 +61,11 @@ void program_release(struct program *program)
 {
     while (program && atomic_fetch_sub(&program->references, 1) == 1) {
         struct program *parent = program->parent;
-        const struct allocator *allocator = program->region.allocator;
+        struct budget *budget = program->budget.outer;
         unregister(program);
         weight_holder_free(&program->derived.holder);
         region_free(&program->region);
-        release(allocator, program, sizeof *program);
+        release(&budget->allocator, program, sizeof *program);
         program = parent;
     }
 }
@@ -188,30 +191,44 @@ static enum status specialise_graph(struct program *program, const struct progra
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }
 
+/* What this program alone, without the others of its session, would make its context hold. Told before a run, where the
+ * budget would tell it only when the arena is asked for. */
+static enum status check_limit(const struct program *program, const struct program_options *options,
+                               struct error *error)
+{
+    size_t packed = program->derived.holder.bytes, tables = options->table_bytes - program->constant_bytes, total;
+    for (const struct program *part = program; part; part = part->parent)
+        tables += sizeof *part + part->region.total;
+    if (add_size(options->weight_bytes, program->constant_bytes, &total) && add_size(total, packed, &total) &&
+        add_size(total, tables, &total) && add_size(total, program->arena_bytes, &total) &&
+        total <= options->budget->limit)
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "these input shapes need %zu bytes (weights %zu, constants %zu, packed %zu, tables %zu, arena "
+                     "%zu), past the limit of %zu",
+                     total, options->weight_bytes, program->constant_bytes, packed, tables, program->arena_bytes,
+                     options->budget->limit);
+}
+
 static enum status build(struct program *program, const struct program_options *options, struct graph *graph,
                          struct error *error)
 {
     TRY(specialise_graph(program, options, graph, error));
     TRY(find_awaited(program, error));
     TRY(place_values(program, options, error));
-    size_t total, packed = program->derived.holder.bytes;
-    if (!add_size(options->weight_bytes, program->constant_bytes, &total) || !add_size(total, packed, &total) ||
-        !add_size(total, program->arena_bytes, &total) || total > options->memory_limit)
-        return error_set(error, STATUS_MEMORY_LIMIT,
-                         "these input shapes need %zu bytes (weights %zu, constants %zu, packed %zu, arena %zu), past "
-                         "the limit of %zu",
-                         total, options->weight_bytes, program->constant_bytes, packed, program->arena_bytes,
-                         options->memory_limit);
-    return STATUS_OK;
+    return check_limit(program, options, error);
 }
 
-/* Hands the program over, or releases it. */
-static enum status finish(struct program *program, enum status status, struct program **result)
+/* Hands the program over, or releases it. NULL: there was no memory for it. */
+static enum status finish(struct program *program, const struct program_options *options, enum status status,
+                          struct program **result, struct error *error)
 {
     *result = status == STATUS_OK ? program : NULL;
-    if (status != STATUS_OK)
-        program_release(program);
-    return status;
+    if (status == STATUS_OK)
+        return status;
+    budget_explain(program ? &program->budget : options->budget, error);
+    program_release(program);
+    return error->status;
 }
 
 enum status program_create(const struct program_options *options, const struct graph *graph,
@@ -220,16 +237,14 @@ enum status program_create(const struct program_options *options, const struct g
     *result = NULL;
     struct program *program = program_allocate(options, NULL);
     struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
-    if (!own) {
-        program_release(program);
-        return no_memory(graph, error);
-    }
+    if (!own)
+        return finish(program, options, no_memory(graph, error), result, error);
     for (int i = 0; i < own->input_count; i++) {
         own->inputs[i]->dtype = inputs[i].dtype;
         own->inputs[i]->rank = inputs[i].rank;
         memcpy(own->inputs[i]->dims, inputs[i].dims, (size_t)inputs[i].rank * sizeof *inputs[i].dims);
     }
-    return finish(program, build(program, options, own, error), result);
+    return finish(program, options, build(program, options, own, error), result, error);
 }
 
 /* A copy of the parent's graph with what remains as its nodes; value ids, and so places, stay the same. */
@@ -272,9 +287,7 @@ enum status program_continue(const struct program_options *options, struct progr
     *result = NULL;
     struct program *program = program_allocate(options, parent);
     struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
-    if (!own || !learn(program, own, content, awaited)) {
-        program_release(program);
-        return no_memory(parent->segment.graph, error);
-    }
-    return finish(program, build(program, options, own, error), result);
+    if (!own || !learn(program, own, content, awaited))
+        return finish(program, options, no_memory(parent->segment.graph, error), result, error);
+    return finish(program, options, build(program, options, own, error), result, error);
 }

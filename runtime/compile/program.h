@@ -51,6 +51,7 @@ struct program_totals {
 
 struct program {
     atomic_int references;
+    struct budget budget; /* within the session's: of the region, and of what making it takes */
     struct region region;
     const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
     size_t key_bytes;
@@ -83,11 +84,11 @@ struct program {
 };
 
 struct program_options {
-    const struct allocator *allocator;
+    struct budget *budget; /* the session's */
     struct specialise_options specialise;
     const struct derived *derived; /* the session's */
-    size_t memory_limit;           /* of weights + constants + packed + arena; SIZE_MAX: none */
     size_t weight_bytes;           /* and constants of the session, but for those in the store */
+    size_t table_bytes;            /* of model and session */
     uint64_t id;
 };
 
@@ -106,9 +107,9 @@ enum status program_create(const struct program_options *options, const struct g
 enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
                              const struct known_input *awaited, struct program **program, struct error *error);
 
-/* Gives a program its key, a copy, and adds it to the totals and the account until it is freed. */
+/* Gives a program its key, a copy, and adds it to the totals until it is freed. */
 enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct weight_account *account, struct error *error);
+                             struct error *error);
 
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
