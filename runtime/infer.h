@@ -80,13 +80,15 @@ const char *infer_dtype_name(infer_dtype dtype);
 unsigned infer_dtype_bits(infer_dtype dtype); /* 0 for STRING and unknown */
 
 /* A tensor in the caller's or a context's memory: elements in C order without gaps, the first at a multiple of their
- * size. */
+ * size. Whoever sets `data` of an output anew sets `capacity` with it. */
 typedef struct infer_tensor {
     void *data;
-    size_t bytes; /* that data has room for; for results: that it holds */
+    size_t bytes; /* that data holds */
     infer_dtype dtype;
     int rank; /* 0: a scalar */
     int64_t dims[INFER_MAX_RANK];
+    size_t capacity;  /* of an output: bytes that data, the caller's memory, has room for; 0: `bytes` tells */
+    const void *lent; /* the library's, 0 at first: data, where a run has lent memory of its context */
 } infer_tensor;
 
 /* Bytes that `dtype` and `dims` need, SIZE_MAX where that does not fit or a dimension is negative. */
@@ -108,8 +110,10 @@ typedef struct infer_model infer_model;
 /* All zero: the defaults. */
 typedef struct infer_model_options {
     const infer_allocator *allocator; /* copied; NULL: the C library's. Also serves the model's sessions and contexts */
-    size_t memory_limit;              /* refuse, before allocating, a file whose weights need more bytes; 0: none */
-    bool trust_weights;               /* skip the checksum over the weights: opening then reads none of them */
+    /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
+     * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
+    size_t memory_limit;
+    bool trust_weights; /* skip the checksum over the weights: opening then reads none of them */
 } infer_model_options;
 
 /* Opens a model.bin. The file is mapped, not read: weights are paged in as they are used, and shared between
@@ -164,8 +168,10 @@ typedef struct infer_session_options {
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
      * less; of no effect with no_optimize. */
     bool memory_saving;
-    /* Refuse, before allocating, a shape whose weights + constants + packed + arena need more; 0: none. Counted is all
-     * that this session uses, whether or not another one of the model has made it: see packed_bytes. */
+    /* A bound on the sum of what model, session and all its contexts hold at any moment, in bytes that the allocator is
+     * asked for, and of the weights; 0: none. What would pass it is refused before it is allocated: a shape that cannot
+     * fit before anything of it runs. Counted is all that this session uses, whether or not another one of the model
+     * has made it: see packed_bytes. Stacks of threads are the system's. */
     size_t memory_limit;
     int cached_programs; /* programs kept for shapes seen; 0: 64 */
 } infer_session_options;
@@ -198,6 +204,8 @@ typedef struct infer_memory {
     size_t context_bytes;     /* of a context: its tables. The stacks of its threads come from the system */
     size_t steps;             /* of the program that has the most */
     infer_isa isa;            /* the highest that a kernel of these steps is made for; AUTO never */
+    size_t held_bytes;        /* all that the model, this session and its contexts hold at this moment, weights too,
+                               * in the limit's way of counting: what memory_limit is compared with */
     bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
                                * Scan has a body, and the numbers leave out what only a run can tell */
 } infer_memory;
@@ -225,8 +233,10 @@ void infer_context_release(infer_context *context);
  *
  * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
  * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
- *          data NULL: the result lies in the context's memory until its next run or release;
- *          data set: the result is written there, `bytes` is its room. dtype, rank, dims and bytes are filled in.
+ *          data NULL: the result lies in the context's memory until its next run or release; data and lent say where;
+ *          data set: the result is written there, where `capacity` tells the room. Filled in are dtype, rank, dims and
+ *          bytes, and capacity where it was 0. A tensor that a run has filled in may be given again as it is, to any
+ *          context: what a context lent counts as NULL, and the caller's memory keeps its room.
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The

@@ -133,6 +133,7 @@ static infer_memory memory_of(const struct infer_session *session, const struct 
         .context_bytes = context_table_bytes(session, needs),
         .steps = (size_t)needs->steps,
         .isa = (infer_isa)((int)needs->isa + INFER_ISA_REFERENCE),
+        .held_bytes = atomic_load(&session->budget.held),
         .complete = needs->complete,
     };
 }

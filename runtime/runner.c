@@ -595,7 +595,7 @@ enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t coun
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
                          runner->graph->output_count);
     for (size_t i = 0; i < (size_t)runner->graph->output_count; i++)
-        runner->outputs[i] = i < count ? outputs[i] : (infer_tensor){0};
+        runner->outputs[i] = i < count ? runner_taken_output(&outputs[i]) : (infer_tensor){0};
     struct program *program;
     TRY(runner_first_program(runner, &program, error));
     TRY(run_program(runner, program, error));

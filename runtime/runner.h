@@ -66,6 +66,8 @@ static inline bool runner_is_outermost(const struct runner *runner)
     return runner->graph == runner->session->graph;
 }
 
+/* An output as the caller gave it: what a context lent is NULL again, and the caller's memory has its capacity. */
+infer_tensor runner_taken_output(const infer_tensor *given);
 /* Gives an output memory, of the caller or of the runner. It may not be an input's. */
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);
 

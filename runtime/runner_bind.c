@@ -92,6 +92,17 @@ static enum status check_overlap(const struct runner *runner, const struct outpu
     return STATUS_OK;
 }
 
+infer_tensor runner_taken_output(const infer_tensor *given)
+{
+    infer_tensor output = *given;
+    if (given->data == given->lent && given->capacity == 0)
+        output.data = NULL;
+    output.lent = NULL;
+    if (output.data && output.capacity == 0)
+        output.capacity = output.bytes;
+    return output;
+}
+
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
 {
     infer_tensor *output = &runner->outputs[binding->index];
@@ -102,9 +113,9 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     output->rank = value->rank;
     memcpy(output->dims, value->dims, sizeof output->dims);
     if (output->data) {
-        if (output->bytes < bytes)
+        if (output->capacity < bytes)
             return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
-                             bytes, output->bytes);
+                             bytes, output->capacity);
         output->bytes = bytes;
         return STATUS_OK;
     }
@@ -117,6 +128,7 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     if (slot_reserve(runner, result, room, error) != STATUS_OK)
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
+    output->lent = result->data;
     output->bytes = bytes;
     return STATUS_OK;
 }

@@ -130,8 +130,8 @@ static void run(infer_session *session, int64_t rows, float *results)
     infer_error error = {0};
     for (int i = 0; i < 12 * DEPTH; i++)
         x[i] = (float)((i * 53 + 7) % 97) / 48 - 1;
-    infer_tensor in = {x, (size_t)rows * DEPTH * sizeof *x, INFER_FLOAT32, 2, {rows, DEPTH}};
-    infer_tensor out = {results, (size_t)rows * COLUMNS * sizeof *results, INFER_FLOAT32, 2, {0}};
+    infer_tensor in = f32_tensor(x, 2, rows, DEPTH);
+    infer_tensor out = {.data = results, .capacity = (size_t)rows * COLUMNS * sizeof *results};
     ck_assert_int_eq(infer_context_create(session, &context, &error), INFER_OK);
     ck_assert_msg(infer_run(context, &in, 1, &out, 1, &error) == INFER_OK, "%s", error.message);
     infer_context_release(context);
