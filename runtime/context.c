@@ -65,6 +65,7 @@ infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_
     struct error from = {0};
     if (runner_bind_inputs(&context->runner, inputs, input_count, true, &from) == STATUS_OK)
         runner_run(&context->runner, outputs, output_count, &from);
+    runner_let_go(&context->runner);
     budget_explain(&context->budget, &from);
     return publish_error(error, &from);
 }

@@ -54,6 +54,12 @@ void loops_free(struct runner *runner)
     }
 }
 
+void loops_let_go(struct runner *runner)
+{
+    for (struct loop_state *loop = runner->loops; loop; loop = loop->next)
+        runner_let_go(&loop->runner);
+}
+
 static enum status loop_create(struct runner *runner, const struct control *control, struct loop_state **result,
                                struct error *error)
 {

@@ -113,7 +113,7 @@ size_t model_table_bytes(const struct infer_model *model)
 size_t session_table_bytes(const struct infer_session *session)
 {
     return model_table_bytes(session->model) + sizeof *session + session->region.total - session->constant_bytes +
-           (size_t)session->cached_programs * sizeof *session->cache.entries;
+           program_cache_bytes(session->cached_programs);
 }
 
 /* `tables` and `constants` are of programs, `packed` of the session too. */

@@ -62,7 +62,7 @@ enum status runner_init(struct runner *runner, struct infer_session *session, co
                         struct thread_pool *pool, const struct allocator *allocator, struct error *error)
 {
     *runner = (struct runner){.session = session, .allocator = allocator, .graph = graph, .pool = pool};
-    TRY(program_cache_init(&runner->recent, runner->allocator, session->cached_programs, error));
+    TRY(program_memory_init(&runner->recent, runner->allocator, session->cached_programs, error));
     runner->inputs = zeroed(runner, (size_t)graph->input_count, sizeof *runner->inputs);
     runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);
     runner->results = zeroed(runner, (size_t)graph->output_count, sizeof *runner->results);
@@ -98,7 +98,8 @@ void runner_free(struct runner *runner)
     if (!runner->session)
         return;
     loops_free(runner);
-    program_cache_free(&runner->recent);
+    program_release(runner->held);
+    program_memory_free(&runner->recent);
     free_slots(runner, runner->results, runner->graph->output_count);
     free_slots(runner, runner->slots, runner->slot_count);
     free_operands(runner);
@@ -119,7 +120,7 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
     const struct runner *runner = NULL; /* for the sizes of what its fields point to */
     size_t inputs = (size_t)graph->input_count, outputs = (size_t)graph->output_count;
     size_t operands = (size_t)needs->operands, slots = (size_t)needs->slots, awaited = (size_t)needs->awaited;
-    size_t bytes = (size_t)session->cached_programs * sizeof *runner->recent.entries;
+    size_t bytes = program_memory_bytes(session->cached_programs);
     bytes += table_bytes(inputs, sizeof *runner->inputs + sizeof *runner->known);
     bytes += table_bytes(outputs, sizeof *runner->outputs + sizeof *runner->results);
     bytes += table_bytes((size_t)session->threads, sizeof *runner->faults);
@@ -173,19 +174,43 @@ static enum status make_first(void *user, const struct program_options *options,
     return program_create(options, request->graph, request->inputs, program, error);
 }
 
-/* Looks in the runner's own table, which needs no lock, then in the session's. */
+/* The program of a loop's body may be in no table where runs under way hold all there is room for. */
+static struct program *find_held(const struct runner *runner, uint64_t hash)
+{
+    struct program *program = runner->held;
+    while (program && (program->hash != hash || program->key_bytes != runner->key_bytes ||
+                       memcmp(program->key, runner->key, runner->key_bytes) != 0))
+        program = program->parent;
+    if (program)
+        program_retain(program);
+    return program;
+}
+
+/* A continuation has a reference to its parent, so the program held is all that a run needs. */
+static void hold(struct runner *runner, struct program *program)
+{
+    program_release(runner->held);
+    runner->held = program;
+}
+
+/* Looks in what the runner remembers, which needs no lock, then in the session's table. */
 static enum status obtain(struct runner *runner, program_maker *make, void *user, struct program **program,
                           struct error *error)
 {
     uint64_t hash = xxh64(runner->key, runner->key_bytes, 0);
-    *program = program_cache_find(&runner->recent, runner->key, runner->key_bytes, hash);
-    if (*program)
+    *program = find_held(runner, hash);
+    if (!*program)
+        *program = program_memory_find(&runner->recent, runner->key, runner->key_bytes, hash);
+    if (*program) {
+        program_touch(*program);
+        hold(runner, *program);
         return STATUS_OK;
+    }
     TRY(session_program(runner->session, runner->key, runner->key_bytes, hash, make, user, program, error));
     if (runner_is_outermost(runner))
         session_note(runner->session, *program);
-    program_cache_add(&runner->recent, hash, *program);
-    program_release(*program);
+    program_memory_add(&runner->recent, *program);
+    hold(runner, *program);
     return STATUS_OK;
 }
 
@@ -589,13 +614,8 @@ static enum status run_program(struct runner *runner, const struct program *prog
     return STATUS_OK;
 }
 
-enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error)
+static enum status run_programs(struct runner *runner, struct error *error)
 {
-    if (count > (size_t)runner->graph->output_count)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
-                         runner->graph->output_count);
-    for (size_t i = 0; i < (size_t)runner->graph->output_count; i++)
-        runner->outputs[i] = i < count ? runner_taken_output(&outputs[i]) : (infer_tensor){0};
     struct program *program;
     TRY(runner_first_program(runner, &program, error));
     TRY(run_program(runner, program, error));
@@ -603,6 +623,23 @@ enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t coun
         TRY(next_program(runner, program, &program, error));
         TRY(run_program(runner, program, error));
     }
+    return STATUS_OK;
+}
+
+void runner_let_go(struct runner *runner)
+{
+    hold(runner, NULL);
+    loops_let_go(runner);
+}
+
+enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error)
+{
+    if (count > (size_t)runner->graph->output_count)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
+                         runner->graph->output_count);
+    for (size_t i = 0; i < (size_t)runner->graph->output_count; i++)
+        runner->outputs[i] = i < count ? runner_taken_output(&outputs[i]) : (infer_tensor){0};
+    TRY(run_programs(runner, error));
     for (size_t i = 0; i < count; i++)
         outputs[i] = runner->outputs[i];
     return STATUS_OK;

@@ -20,7 +20,8 @@ struct runner {
     const struct allocator *allocator;
     const struct graph *graph;
     struct thread_pool *pool; /* not owned */
-    struct program_cache recent;
+    struct program_memory recent;
+    struct program *held; /* the program under way, or the last one found; NULL: none */
     char *arena;
     size_t arena_bytes;
     infer_tensor *inputs, *outputs; /* of the run under way; the graph's counts */
@@ -55,10 +56,14 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
 /* Checks and takes the inputs of a run. with_data: every input needs its bytes. */
 enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
                                struct error *error);
-/* The program for the inputs bound; a reference of runner->recent, not the caller's. */
+/* The program for the inputs bound; runner->held, so not the caller's. */
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
+
+/* Between runs a context holds no program: the session may drop any. Bodies of loops keep theirs from one iteration to
+ * the next, until the run is over. */
+void runner_let_go(struct runner *runner);
 
 /* It runs the model's graph, not the body of a loop: what it needs is what the session counts. */
 static inline bool runner_is_outermost(const struct runner *runner)
@@ -83,5 +88,6 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 enum status runner_loop(struct runner *runner, const struct program *program, const struct program_step *step,
                         struct error *error);
 void loops_free(struct runner *runner);
+void loops_let_go(struct runner *runner);
 
 #endif

@@ -112,7 +112,7 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     output->dtype = (infer_dtype)value->dtype;
     output->rank = value->rank;
     memcpy(output->dims, value->dims, sizeof output->dims);
-    if (output->data) {
+    if (output->data && output->data != output->lent) { /* a parent may have bound it before */
         if (output->capacity < bytes)
             return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
                              bytes, output->capacity);

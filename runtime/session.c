@@ -85,22 +85,10 @@ static enum status optimise(struct infer_session *session, struct error *error)
     return drop_unread(session, error);
 }
 
-/* What is there already counts as well. */
-static enum status count_model(struct infer_session *session, struct error *error)
-{
-    size_t weights = session->model->weight_bytes, tables = model_table_bytes(session->model) + sizeof *session, total;
-    if (add_size(weights, tables, &total) && budget_reserve(&session->budget, total))
-        return STATUS_OK;
-    return error_set(error, STATUS_MEMORY_LIMIT,
-                     "the model's weights of %zu bytes and tables of %zu are past the limit of %zu", weights, tables,
-                     session->budget.limit);
-}
-
 static enum status session_start(struct infer_session *session, const infer_session_options *options,
                                  struct error *error)
 {
     TRY(read_options(session, options, error));
-    TRY(count_model(session, error));
     TRY(program_cache_init(&session->cache, &session->budget.allocator, session->cached_programs, error));
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
@@ -114,11 +102,36 @@ static enum status session_start(struct infer_session *session, const infer_sess
     return STATUS_OK;
 }
 
+/* Where the limit is met, programs that nobody uses make room: allocations must not be made under the lock. */
+static bool drop_a_program(void *user)
+{
+    struct infer_session *session = user;
+    pthread_mutex_lock(&session->mutex);
+    struct program *dropped = program_cache_take(&session->cache);
+    pthread_mutex_unlock(&session->mutex);
+    program_release(dropped);
+    return dropped != NULL;
+}
+
+/* What is there already, and the session itself, count as well. */
+static enum status check_model(const struct infer_model *model, size_t limit, size_t *bytes, struct error *error)
+{
+    size_t tables = model_table_bytes(model) + sizeof(struct infer_session);
+    if (add_size(model->weight_bytes, tables, bytes) && *bytes <= limit)
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "the model's weights of %zu bytes and tables of %zu are past the limit of %zu",
+                     model->weight_bytes, tables, limit);
+}
+
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **result,
                                   infer_error *error)
 {
     struct error from = {0};
     *result = NULL;
+    size_t bytes, limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    if (check_model(model, limit, &bytes, &from) != STATUS_OK)
+        return publish_error(error, &from);
     struct infer_session *session = allocate(&model->allocator, sizeof *session, ALIGNMENT);
     if (!session) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
@@ -128,8 +141,10 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     atomic_init(&session->references, 1);
     session->model = infer_model_retain(model);
     session->next_id = 1;
-    budget_init(&session->budget, NULL, &model->allocator,
-                options && options->memory_limit ? options->memory_limit : SIZE_MAX);
+    budget_init(&session->budget, NULL, &model->allocator, limit);
+    budget_reserve(&session->budget, bytes);
+    session->budget.reclaim = drop_a_program;
+    session->budget.user = session;
     session->account.budget = &session->budget;
     region_init(&session->region, &session->budget.allocator);
     derived_init(&session->derived, &model->weights, &session->account, model->constants, model->weight_bytes,
@@ -217,6 +232,18 @@ static enum status take_made(struct infer_session *session, struct making *makin
     return status;
 }
 
+static struct making *new_making(struct infer_session *session, const struct making *wanted, struct error *error)
+{
+    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
+    if (making) {
+        *making = *wanted;
+    } else {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
+        budget_explain(&session->budget, error);
+    }
+    return making;
+}
+
 static enum status make_program(struct infer_session *session, uint64_t id, const struct making *making,
                                 program_maker *make, void *user, struct program **program, struct error *error)
 {
@@ -233,7 +260,8 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
         .id = id,
     };
     TRY(make(user, &options, program, error));
-    enum status status = program_register(*program, making->key, making->key_bytes, &session->totals, error);
+    enum status status =
+        program_register(*program, making->key, making->key_bytes, making->hash, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
@@ -241,17 +269,22 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
     return status;
 }
 
-/* The session is locked, but not while the program is made. */
-static enum status make_alone(struct infer_session *session, const struct making *wanted, program_maker *make,
-                              void *user, struct program **program, struct error *error)
+/* Into the table, in the place of one that is not in use. Where all are, it lives only as long as it is held. */
+static void keep_program(struct infer_session *session, struct program *program)
 {
-    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
-    if (!making) {
-        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
-        budget_explain(&session->budget, error);
-        return error->status;
-    }
-    *making = *wanted;
+    if (program_cache_add(&session->cache, program))
+        return;
+    struct program *dropped = program_cache_take(&session->cache);
+    if (!dropped)
+        return;
+    program_release(dropped);
+    program_cache_add(&session->cache, program);
+}
+
+/* The session is locked, but not while the program is made. */
+static enum status make_alone(struct infer_session *session, struct making *making, program_maker *make, void *user,
+                              struct program **program, struct error *error)
+{
     making->threads = 1;
     making->next = session->making;
     session->making = making;
@@ -260,7 +293,7 @@ static enum status make_alone(struct infer_session *session, const struct making
     making->status = make_program(session, id, making, make, user, program, &making->error);
     pthread_mutex_lock(&session->mutex);
     if (*program)
-        program_cache_add(&session->cache, making->hash, *program);
+        keep_program(session, *program);
     struct making **link = &session->making;
     while (*link != making)
         link = &(*link)->next;
@@ -280,19 +313,42 @@ static enum status wait_for(struct infer_session *session, struct making *making
     return take_made(session, making, program, error);
 }
 
+/* True where the program is there already, or another thread makes it. The session is locked. */
+static bool find_or_await(struct infer_session *session, const struct making *wanted, struct program **program,
+                          enum status *status, struct error *error)
+{
+    *program = program_cache_find(&session->cache, wanted->key, wanted->key_bytes, wanted->hash);
+    if (*program) {
+        program_retain(*program);
+        program_touch(*program);
+        *status = STATUS_OK;
+        return true;
+    }
+    struct making *other = find_making(session, wanted->key, wanted->key_bytes, wanted->hash);
+    if (other)
+        *status = wait_for(session, other, program, error);
+    return other != NULL;
+}
+
 enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
                             program_maker *make, void *user, struct program **program, struct error *error)
 {
-    enum status status = STATUS_OK;
-    struct making *other, wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    struct making wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    enum status status;
     pthread_mutex_lock(&session->mutex);
-    *program = program_cache_find(&session->cache, key, key_bytes, hash);
-    if (*program)
-        program_retain(*program);
-    else if ((other = find_making(session, key, key_bytes, hash)) != NULL)
-        status = wait_for(session, other, program, error);
-    else
-        status = make_alone(session, &wanted, make, user, program, error);
+    bool found = find_or_await(session, &wanted, program, &status, error);
     pthread_mutex_unlock(&session->mutex);
+    if (found)
+        return status;
+    struct making *making = new_making(session, &wanted, error); /* not under the lock: see drop_a_program */
+    if (!making)
+        return error->status;
+    pthread_mutex_lock(&session->mutex);
+    if (!find_or_await(session, &wanted, program, &status, error)) {
+        status = make_alone(session, making, make, user, program, error);
+        making = NULL;
+    }
+    pthread_mutex_unlock(&session->mutex);
+    release(&session->budget.allocator, making, sizeof *making);
     return status;
 }

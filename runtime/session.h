@@ -18,7 +18,7 @@ struct needs {
 struct infer_session {
     atomic_int references;
     struct infer_model *model;
-    struct budget budget; /* of the session, its programs and contexts, and the model's part: see session_start */
+    struct budget budget; /* of the session, its programs and contexts, and what it has of the model */
     struct region region; /* the graph below and constants folded once for all shapes */
     struct graph *graph;
     size_t constant_bytes;         /* in the region */

@@ -4,6 +4,7 @@
 #include "tests/suites.h"
 
 #include "formats/model_file.h"
+#include "runtime/session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -364,21 +365,59 @@ START_TEST(a_hundred_shapes_through_a_table_of_eight_stay_within_it)
 }
 END_TEST
 
-START_TEST(a_program_that_only_a_context_holds_is_counted)
+/* The table bounds the programs of all contexts together, and what one context has made the others find. */
+START_TEST(contexts_hold_no_more_programs_than_the_session)
+{
+    enum { CONTEXTS = 8, KEPT = 6 };
+    struct counting counting = {.fail_at = -1};
+    struct maker maker = maker_start();
+    struct running r = begin(&maker, &counting, &(infer_session_options){.cached_programs = KEPT});
+    infer_context *contexts[CONTEXTS] = {r.context};
+    size_t most = 0, without = ask(r.session).table_bytes;
+    for (int i = 0; i < KEPT; i++)
+        most += prepare(r.session, numbered(i)).table_bytes - without;
+    for (int k = 1; k < CONTEXTS; k++)
+        ck_assert_int_eq(infer_context_create(r.session, &contexts[k], NULL), INFER_OK);
+    for (int k = 0; k < CONTEXTS; k++)
+        for (int i = 0; i < KEPT; i++)
+            run_size(contexts[k], numbered(i));
+    ck_assert_uint_eq(r.session->next_id, 1 + KEPT);
+    for (int i = 0; i < SHAPES; i++) {
+        run_size(contexts[i % CONTEXTS], numbered(i)); /* handles of those that are gone are small */
+        ck_assert_uint_le(ask(r.session).table_bytes, without + most + CONTEXTS * KEPT * sizeof(struct program_handle));
+        infer_memory now = ask(r.session);
+        ck_assert_uint_eq(now.held_bytes, (size_t)atomic_load(&counting.bytes) + now.weight_bytes);
+    }
+    for (int k = 1; k < CONTEXTS; k++)
+        infer_context_release(contexts[k]);
+    run_size(r.context, (struct size){LARGEST, LARGEST});
+    expect_told(r.session, counting, 1);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* Programs that nobody runs make room for those that come. */
+START_TEST(under_a_limit_old_programs_go)
 {
     struct counting counting = {.fail_at = -1};
     struct maker maker = maker_start();
-    struct running r = begin(&maker, &counting, &(infer_session_options){.cached_programs = 1});
-    infer_context *other;
-    ck_assert_int_eq(infer_context_create(r.session, &other, NULL), INFER_OK);
-    prepare(r.session, (struct size){64, 64});
-    run_size(r.context, (struct size){8, 8}); /* drops the largest from the session's table */
-    run_size(other, (struct size){16, 16});   /* and this one the first context's */
-    ck_assert_uint_eq(infer_context_arena_bytes(other), ask(r.session).arena_bytes);
-    expect_told(r.session, counting, 2);
-    infer_context_release(other);
-    expect_told(r.session, counting, 1);
+    struct running r = begin(&maker, &counting, NULL);
+    infer_memory memory = prepare(r.session, (struct size){LARGEST, LARGEST});
+    run_size(r.context, (struct size){LARGEST, LARGEST});
+    const size_t limit = (size_t)atomic_load(&counting.peak) + memory.weight_bytes + 100000;
     running_end(&r, &maker);
+    maker = maker_start();
+    r = begin(&maker, &counting, &(infer_session_options){.memory_limit = limit});
+    atomic_store(&counting.peak, 0);
+    for (int i = 0; i < 2 * SHAPES; i++) {
+        run_size(r.context, numbered(i % SHAPES));
+        infer_memory now = ask(r.session);
+        ck_assert_uint_eq(now.held_bytes, (size_t)atomic_load(&counting.bytes) + now.weight_bytes);
+    }
+    ck_assert_uint_gt(r.session->next_id, 1 + SHAPES);
+    ck_assert_uint_le((size_t)atomic_load(&counting.peak) + memory.weight_bytes, limit);
+    running_end(&r, &maker);
+    ck_assert_int_eq(atomic_load(&counting.bytes), 0);
 }
 END_TEST
 
@@ -430,7 +469,8 @@ Suite *runtime_memory_suite(void)
     tcase_add_test(tests, a_failed_growth_leaves_a_context_that_runs);
     tcase_add_test(tests, a_thousand_runs_over_fifty_shapes_hold_the_largest_alone);
     tcase_add_test(tests, a_hundred_shapes_through_a_table_of_eight_stay_within_it);
-    tcase_add_test(tests, a_program_that_only_a_context_holds_is_counted);
+    tcase_add_test(tests, contexts_hold_no_more_programs_than_the_session);
+    tcase_add_test(tests, under_a_limit_old_programs_go);
     tcase_add_test(tests, the_process_does_not_grow);
     suite_add_tcase(suite, tests);
     return suite;

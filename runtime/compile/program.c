@@ -5,13 +5,74 @@
 
 #include <string.h>
 
+/* --- references ------------------------------------------------------------------------------------------ */
+
+static struct program_handle *handle_allocate(struct program *program, struct budget *budget)
+{
+    struct program_handle *handle = allocate(&budget->allocator, sizeof *handle, ALIGNMENT);
+    if (!handle)
+        return NULL;
+    *handle = (struct program_handle){.program = program, .budget = budget};
+    atomic_init(&handle->holders, 1);
+    atomic_init(&handle->references, 1);
+    return handle;
+}
+
+struct program_handle *program_handle_retain(struct program_handle *handle)
+{
+    atomic_fetch_add(&handle->holders, 1);
+    return handle;
+}
+
+void program_handle_release(struct program_handle *handle)
+{
+    if (atomic_fetch_sub(&handle->holders, 1) != 1)
+        return;
+    if (handle->totals)
+        atomic_fetch_sub(&handle->totals->table_bytes, sizeof *handle);
+    release(&handle->budget->allocator, handle, sizeof *handle);
+}
+
+struct program *program_of(struct program_handle *handle)
+{
+    int references = atomic_load(&handle->references);
+    while (references > 0)
+        if (atomic_compare_exchange_weak(&handle->references, &references, references + 1))
+            return handle->program;
+    return NULL;
+}
+
+bool program_is_gone(const struct program_handle *handle)
+{
+    return atomic_load(&handle->references) == 0;
+}
+
+bool program_is_held_once(const struct program *program)
+{
+    return atomic_load(&program->handle->references) == 1;
+}
+
+void program_touch(struct program *program)
+{
+    atomic_store(&program->used, atomic_fetch_add(&program->handle->totals->clock, 1) + 1);
+}
+
+uint64_t program_last_used(const struct program *program)
+{
+    return atomic_load(&program->used);
+}
+
 static struct program *program_allocate(const struct program_options *options, struct program *parent)
 {
-    struct program *program = allocate(&options->budget->allocator, sizeof *program, ALIGNMENT);
-    if (!program)
+    const struct allocator *allocator = &options->budget->allocator;
+    struct program *program = allocate(allocator, sizeof *program, ALIGNMENT);
+    struct program_handle *handle = program ? handle_allocate(program, options->budget) : NULL;
+    if (!handle) {
+        release(allocator, program, sizeof *program);
         return NULL;
+    }
     memset(program, 0, sizeof *program);
-    atomic_init(&program->references, 1);
+    program->handle = handle;
     budget_init(&program->budget, options->budget, NULL, SIZE_MAX);
     region_init(&program->region, &program->budget.allocator);
     derived_init_within(&program->derived, parent ? &parent->derived : options->derived, &program->region);
@@ -22,13 +83,19 @@ static struct program *program_allocate(const struct program_options *options, s
     return program;
 }
 
-size_t program_table_bytes(const struct program *program)
+/* Without its handle, which may outlive it. */
+static size_t own_table_bytes(const struct program *program)
 {
     return sizeof *program + program->region.total - program->segment.constant_bytes;
 }
 
-enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct error *error)
+size_t program_table_bytes(const struct program *program)
+{
+    return own_table_bytes(program) + sizeof *program->handle;
+}
+
+enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
+                             struct program_totals *totals, struct error *error)
 {
     void *copy = region_buffer(&program->region, key_bytes);
     if (!copy) {
@@ -38,7 +105,9 @@ enum status program_register(struct program *program, const void *key, size_t ke
     }
     program->key = memcpy(copy, key, key_bytes);
     program->key_bytes = key_bytes;
-    program->totals = totals;
+    program->hash = hash;
+    program->handle->totals = totals;
+    program_touch(program);
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
     atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
     return STATUS_OK;
@@ -46,29 +115,33 @@ enum status program_register(struct program *program, const void *key, size_t ke
 
 static void unregister(struct program *program)
 {
-    if (!program->totals)
+    struct program_totals *totals = program->handle->totals;
+    if (!totals)
         return;
-    atomic_fetch_sub(&program->totals->table_bytes, program_table_bytes(program));
-    atomic_fetch_sub(&program->totals->constant_bytes, program->segment.constant_bytes);
+    atomic_fetch_sub(&totals->table_bytes, own_table_bytes(program));
+    atomic_fetch_sub(&totals->constant_bytes, program->segment.constant_bytes);
 }
 
 void program_retain(struct program *program)
 {
-    atomic_fetch_add(&program->references, 1);
+    atomic_fetch_add(&program->handle->references, 1);
 }
 
 void program_release(struct program *program)
 {
-    while (program && atomic_fetch_sub(&program->references, 1) == 1) {
+    while (program && atomic_fetch_sub(&program->handle->references, 1) == 1) {
         struct program *parent = program->parent;
         struct budget *budget = program->budget.outer;
         unregister(program);
         weight_holder_free(&program->derived.holder);
         region_free(&program->region);
+        program_handle_release(program->handle);
         release(&budget->allocator, program, sizeof *program);
         program = parent;
     }
 }
+
+/* --- what a program tells -------------------------------------------------------------------------------- */
 
 enum isa program_isa(const struct program *program)
 {
@@ -96,6 +169,8 @@ struct operand program_place(const struct program *program, struct value *value)
     place.offset += offset;
     return place;
 }
+
+/* --- making one ------------------------------------------------------------------------------------------ */
 
 static enum status no_memory(const struct graph *graph, struct error *error)
 {
@@ -198,7 +273,7 @@ static enum status check_limit(const struct program *program, const struct progr
 {
     size_t packed = program->derived.holder.bytes, tables = options->table_bytes - program->constant_bytes, total;
     for (const struct program *part = program; part; part = part->parent)
-        tables += sizeof *part + part->region.total;
+        tables += sizeof *part + sizeof *part->handle + part->region.total;
     if (add_size(options->weight_bytes, program->constant_bytes, &total) && add_size(total, packed, &total) &&
         add_size(total, tables, &total) && add_size(total, program->arena_bytes, &total) &&
         total <= options->budget->limit)

@@ -44,20 +44,31 @@ struct arena_plan {
     size_t count;
 };
 
-/* Of the programs of a session that exist: in its table, or held by a context that ran them. */
+/* Of the programs of a session that exist: in its table, or held by a run. */
 struct program_totals {
     atomic_size_t table_bytes, constant_bytes;
+    _Atomic uint64_t clock; /* of their uses */
+};
+
+/* What a program is remembered by, by those who do not keep it: it outlives the program as long as they hold it. */
+struct program_handle {
+    atomic_int holders;    /* of the handle: the program is one */
+    atomic_int references; /* to the program; 0: it is gone */
+    struct program *program;
+    struct budget *budget;         /* that the handle comes from */
+    struct program_totals *totals; /* NULL: not registered */
 };
 
 struct program {
-    atomic_int references;
+    struct program_handle *handle;
     struct budget budget; /* within the session's: of the region, and of what making it takes */
     struct region region;
     const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
     size_t key_bytes;
-    struct program_totals *totals; /* NULL: not registered */
-    uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
-    struct program *parent;        /* a continuation's; retained */
+    uint64_t hash;          /* of the key */
+    _Atomic uint64_t used;  /* when last, by the totals' clock */
+    uint64_t id;            /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent; /* a continuation's; retained */
     struct segment segment;
     struct derived derived; /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
@@ -108,11 +119,22 @@ enum status program_continue(const struct program_options *options, struct progr
                              const struct known_input *awaited, struct program **program, struct error *error);
 
 /* Gives a program its key, a copy, and adds it to the totals until it is freed. */
-enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct error *error);
+enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
+                             struct program_totals *totals, struct error *error);
 
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
+/* Notes that a registered program is used now. */
+void program_touch(struct program *program);
+uint64_t program_last_used(const struct program *program);
+/* By the one who asks: no run, no continuation and nobody else has a reference at this moment. */
+bool program_is_held_once(const struct program *program);
+
+/* A reference to the program, or NULL where it is gone. Takes no lock. */
+struct program *program_of(struct program_handle *handle);
+bool program_is_gone(const struct program_handle *handle);
+struct program_handle *program_handle_retain(struct program_handle *handle); /* returns it */
+void program_handle_release(struct program_handle *handle);
 
 /* All that it alone holds, but for its constants. */
 size_t program_table_bytes(const struct program *program);
