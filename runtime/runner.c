@@ -502,10 +502,12 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
                                      struct operand operand)
 {
+    size_t offset;
     if (!value->strided)
         return runner_tensor(runner, program, value, operand);
-    struct value *root = value_root(value, NULL);
-    return runner_tensor(runner, program, root, program_place(program, root));
+    struct value *root = value_root(value, &offset);
+    operand.offset -= offset;
+    return runner_tensor(runner, program, root, operand);
 }
 
 static infer_step describe(struct runner *runner, const struct program *program, size_t index)
@@ -535,21 +537,6 @@ static infer_step describe(struct runner *runner, const struct program *program,
     };
 }
 
-/* The step that makes a value; a value that is a view of another one is made with it. -1: it was there before. */
-static int maker(const struct program *program, const struct value *value)
-{
-    while (program->makers[value->id] < 0 && value->alias)
-        value = value->alias;
-    return program->makers[value->id];
-}
-
-/* A view that a step of the parent had: shown then, and its memory may hold something else by now. */
-static bool is_old_view(const struct program *program, const struct value *value)
-{
-    const struct graph *before = program->parent ? program->parent->segment.graph : NULL;
-    return before && value->id < before->value_count && before->values[value->id]->alias;
-}
-
 /* Shows a value that lies in another order, if there is memory to put it in C order. */
 static void show_in_order(struct runner *runner, const struct value *value, infer_tensor tensor)
 {
@@ -570,21 +557,17 @@ static void show_in_order(struct runner *runner, const struct value *value, infe
 static void show_values(struct runner *runner, const struct program *program, int index)
 {
     const struct infer_observer *observer = runner->observer;
-    const struct graph *graph = program->segment.graph;
     if (!observer || !observer->value)
         return;
-    for (int i = 0; i < graph->value_count; i++) {
-        struct value *value = graph->values[i];
-        struct operand place = program_place(program, value);
-        if (!*value->name || value->data || place.space == SPACE_NONE || maker(program, value) != index)
+    for (int i = 0; i < program->shown_count; i++) {
+        const struct shown *shown = &program->shown[i];
+        if (shown->step != index)
             continue;
-        if (index < 0 && (!value->alias || is_old_view(program, value)))
-            continue; /* an input, or shown by the program before this one */
-        infer_tensor tensor = runner_tensor(runner, program, value, place);
-        if (value->strides)
-            show_in_order(runner, value, tensor);
-        else if (!value_root(value, NULL)->strides)
-            observer->value(observer->user, value->name, &tensor);
+        infer_tensor tensor = runner_tensor(runner, program, shown->value, shown->place);
+        if (shown->value->strides)
+            show_in_order(runner, shown->value, tensor);
+        else
+            observer->value(observer->user, shown->value->name, &tensor);
     }
 }
 

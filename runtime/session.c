@@ -258,6 +258,7 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
         .table_bytes = session_table_bytes(session),
         .id = id,
+        .whole = session->whole_programs,
     };
     TRY(make(user, &options, program, error));
     enum status status =

@@ -28,7 +28,8 @@ struct infer_session {
     struct kernel_facts facts; /* of this CPU and the options */
     int threads;
     bool no_optimize, memory_saving;
-    bool channels_last; /* for tests, between creation and the first run: see struct specialise_options */
+    bool whole_programs; /* for tools, set before the first program: see struct program_options */
+    bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
     int cached_programs;
     struct program_totals totals;
     pthread_mutex_t mutex; /* of all below; never held while a program is made or runs */

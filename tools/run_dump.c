@@ -73,6 +73,11 @@ static void write_folded(struct dump *dump, const struct program *program)
     }
 }
 
+void dump_session(infer_session *session)
+{
+    session->whole_programs = true;
+}
+
 enum status dump_finish(struct dump *dump, infer_session *session, const infer_tensor *inputs,
                         void (*missing)(void *user, const char *name), void *user, struct error *error)
 {

@@ -1,6 +1,7 @@
 #include "runtime/compile/program.h"
 
 #include "graph/op.h"
+#include "runtime/compile/compact.h"
 #include "runtime/compile/place.h"
 
 #include <string.h>
@@ -291,6 +292,8 @@ static enum status build(struct program *program, const struct program_options *
     TRY(specialise_graph(program, options, graph, error));
     TRY(find_awaited(program, error));
     TRY(place_values(program, options, error));
+    if (program->complete && !options->whole)
+        TRY(program_compact(program, &options->specialise.facts, error));
     return check_limit(program, options, error);
 }
 

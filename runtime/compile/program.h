@@ -36,6 +36,14 @@ struct output_binding {
     const struct value *value;
 };
 
+/* A value that keeps an ONNX name, as an observer is shown it: after which step (-1: before the first), and where it
+ * lies then. */
+struct shown {
+    const struct value *value;
+    int step;
+    struct operand place;
+};
+
 /* What the planner placed in the arena. */
 struct arena_plan {
     struct buffer *buffers; /* time is the index of a step */
@@ -69,7 +77,7 @@ struct program {
     _Atomic uint64_t used;  /* when last, by the totals' clock */
     uint64_t id;            /* unique in the session; names the program in the keys of its continuations */
     struct program *parent; /* a continuation's; retained */
-    struct segment segment;
+    struct segment segment; /* of a complete program, unless it is whole, only what its constants take */
     struct derived derived; /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
@@ -77,13 +85,16 @@ struct program {
     int constant_count;
     struct output_binding *outputs;
     int output_count;
-    struct arena_plan plan;
+    struct shown *shown;
+    int shown_count;
+    struct arena_plan plan; /* of a program that is whole */
     size_t arena_bytes, lower_bound_bytes, workspace_bytes;
     size_t constant_bytes; /* beside those in the store; the parent's too */
     bool arena_is_least;   /* proven: no plan in this order of steps is lower */
     int slot_count;        /* including the parent's */
 
-    /* Places of values by id (SPACE_NONE: not placed yet); of roots, see value_root. */
+    /* Of a program that is whole, or not complete. Places of values by id (SPACE_NONE: not placed yet); of roots, see
+     * value_root. */
     struct operand *places;
     int place_count;
     int *makers; /* by value id: the step that writes it, -1: none (a view, an input, made by the parent) */
@@ -101,6 +112,7 @@ struct program_options {
     size_t weight_bytes;           /* and constants of the session, but for those in the store */
     size_t table_bytes;            /* of model and session */
     uint64_t id;
+    bool whole; /* keep the graph and the plan of the arena also where the program is complete: for tools */
 };
 
 struct known_input {

@@ -257,6 +257,18 @@ static void add(struct weight_holder *holder, struct weight *entry)
     holder->bytes += entry->size;
 }
 
+bool weight_holder_move(struct weight_holder *holder, struct region *region)
+{
+    struct weight **copy = region_array(region, (size_t)holder->count + 1, sizeof *copy);
+    if (!copy)
+        return false;
+    if (holder->count)
+        memcpy(copy, holder->entries, (size_t)holder->count * sizeof *copy);
+    holder->entries = copy;
+    holder->capacity = holder->count;
+    return true;
+}
+
 void weight_holder_keep(struct weight_holder *holder, const unsigned char *used)
 {
     int kept = 0;

@@ -78,6 +78,8 @@ struct weight_holder {
 void weight_holder_init(struct weight_holder *holder, struct weights *weights, const struct weight_holder *outer,
                         struct weight_account *account, struct region *region);
 void weight_holder_free(struct weight_holder *holder); /* one that is all zero is fine */
+/* The list's memory comes from the region from now on; it is copied. False: no memory, and nothing has changed. */
+bool weight_holder_move(struct weight_holder *holder, struct region *region);
 
 /* Writes all of an entry's data. May ask for other entries, of which its own is made: not for the one it makes, which
  * is an error, nor for one made of that. */
