@@ -60,12 +60,26 @@ static void *room(struct compaction *c, struct region *region, size_t count, siz
 
 /* --- values ---------------------------------------------------------------------------------------------- */
 
+/* The session's own value, if this one is a constant that has stayed as it was: all programs share that. */
+static struct value *shared_value(const struct compaction *c, const struct value *value)
+{
+    const struct graph *source = c->program->source;
+    struct value *original = value->id < source->value_count ? source->values[value->id] : NULL;
+    bool same = original && value->data && original->data == value->data && original->dtype == value->dtype &&
+                original->rank == value->rank && !value->alias && !value->strides && !value->strided &&
+                strcmp(original->name, value->name) == 0;
+    for (int i = 0; same && i < value->rank; i++)
+        same = original->dims[i] == value->dims[i];
+    return same ? original : NULL;
+}
+
 /* Counts a value, and the tensor that a strided one is a part of, the first time it is met. */
 static void mark(struct compaction *c, const struct value *value, size_t *count)
 {
     while (value && !c->values[value->id]) {
-        c->values[value->id] = &c->met;
-        (*count)++;
+        struct value *shared = shared_value(c, value);
+        c->values[value->id] = shared ? shared : &c->met;
+        *count += !shared;
         value = value->strided ? value_root((struct value *)(uintptr_t)value, NULL) : NULL;
     }
 }
@@ -112,7 +126,7 @@ static void keep_values(struct compaction *c)
         mark(c, program->shown[i].value, &count);
     struct value *first = c->next = room(c, c->region, count, sizeof *first);
     for (int i = 0; i < graph->value_count && !c->failed; i++)
-        if (c->values[i])
+        if (c->values[i] == &c->met)
             c->values[i] = kept_value(c, graph->values[i]);
     if (!c->failed)
         link_roots(c, first);

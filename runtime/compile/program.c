@@ -317,6 +317,7 @@ enum status program_create(const struct program_options *options, const struct g
     struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
     if (!own)
         return finish(program, options, no_memory(graph, error), result, error);
+    program->source = graph;
     for (int i = 0; i < own->input_count; i++) {
         own->inputs[i]->dtype = inputs[i].dtype;
         own->inputs[i]->rank = inputs[i].rank;
@@ -364,6 +365,8 @@ enum status program_continue(const struct program_options *options, struct progr
 {
     *result = NULL;
     struct program *program = program_allocate(options, parent);
+    if (program)
+        program->source = parent->source;
     struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
     if (!own || !learn(program, own, content, awaited))
         return finish(program, options, no_memory(parent->segment.graph, error), result, error);

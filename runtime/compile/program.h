@@ -73,12 +73,13 @@ struct program {
     struct region region;
     const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
     size_t key_bytes;
-    uint64_t hash;          /* of the key */
-    _Atomic uint64_t used;  /* when last, by the totals' clock */
-    uint64_t id;            /* unique in the session; names the program in the keys of its continuations */
-    struct program *parent; /* a continuation's; retained */
-    struct segment segment; /* of a complete program, unless it is whole, only what its constants take */
-    struct derived derived; /* constants in the model's store; those of its parent and its session not again */
+    uint64_t hash;              /* of the key */
+    _Atomic uint64_t used;      /* when last, by the totals' clock */
+    uint64_t id;                /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent;     /* a continuation's; retained */
+    const struct graph *source; /* what it was made of, value by value; outlives it */
+    struct segment segment;     /* of a complete program, unless it is whole, only what its constants take */
+    struct derived derived;     /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
     const void **constants;
