@@ -142,18 +142,22 @@ static enum status run_body(const struct iteration *it)
     return status;
 }
 
+static void exchange(struct slot *a, struct slot *b)
+{
+    struct slot spare = *a;
+    a->data = b->data;
+    a->capacity = b->capacity;
+    b->data = spare.data;
+    b->capacity = spare.capacity;
+}
+
 /* The body's results become the next iteration's state: the buffers change places, nothing is copied. */
 static void hand_over(const struct iteration *it, int body_input, int body_output)
 {
     struct loop_state *loop = it->loop;
     for (int i = 0; i < it->control->carried; i++) {
         infer_tensor *made = &loop->tensors[it->control->body->input_count + body_output + i];
-        struct slot *from = &loop->runner.results[body_output + i], *to = &loop->carried[i];
-        struct slot spare = *to;
-        to->data = from->data;
-        to->capacity = from->capacity;
-        from->data = spare.data;
-        from->capacity = spare.capacity;
+        exchange(&loop->runner.results[body_output + i], &loop->carried[i]);
         loop->tensors[body_input + i] = *made;
     }
 }
@@ -373,11 +377,24 @@ static enum status run_scan(struct iteration *it)
     return give_all(it, 0, 0, true);
 }
 
+/* A run of an odd number of iterations leaves the larger buffers where the state was. Nothing is in them any more: the
+ * first iteration finds room for its results. */
+static void take_back(struct loop_state *loop, const struct control *control)
+{
+    int first = control->kind == CONTROL_LOOP ? 1 : 0;
+    for (int i = 0; i < control->carried; i++) {
+        struct slot *result = &loop->runner.results[first + i], *state = &loop->carried[i];
+        if (state->capacity > result->capacity)
+            exchange(state, result);
+    }
+}
+
 enum status runner_loop(struct runner *runner, const struct program *program, const struct program_step *step,
                         struct error *error)
 {
     struct iteration it = {
         .outer = runner, .program = program, .step = step, .control = step->step->control, .error = error};
     TRY(loop_of(runner, it.control, &it.loop, error));
+    take_back(it.loop, it.control);
     return it.control->kind == CONTROL_LOOP ? run_loop(&it) : run_scan(&it);
 }
