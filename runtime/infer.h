@@ -91,6 +91,14 @@ typedef struct infer_tensor {
     const void *lent; /* the library's, 0 at first: data, where a run has lent memory of its context */
 } infer_tensor;
 
+/* As the capacity of an output without data: it is left out. */
+#define INFER_LEFT_OUT SIZE_MAX
+
+/* A tensor to be read, of which `data` (NULL: none) holds what type and dimensions need. */
+infer_tensor infer_input(const void *data, infer_dtype dtype, int rank, const int64_t *dims);
+/* One to be written: into memory of the caller's with room for `capacity` bytes; NULL, 0: into the context's; NULL,
+ * INFER_LEFT_OUT: the caller has no use for it. */
+infer_tensor infer_output(void *data, size_t capacity);
 /* Bytes that `dtype` and `dims` need, SIZE_MAX where that does not fit or a dimension is negative. */
 size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims);
 
@@ -138,6 +146,11 @@ typedef struct infer_value {
     int rank;                     /* -1 where the file does not say */
     int64_t dims[INFER_MAX_RANK]; /* -1: any; then dim_names has the symbol's name, or NULL */
     const char *dim_names[INFER_MAX_RANK];
+    /* Integers that stand for real numbers, where the operator next to them says so once for the whole tensor:
+     * real = scale * (integer - zero_point). */
+    bool quantized;
+    float scale;
+    int32_t zero_point;
 } infer_value;
 
 size_t infer_model_input_count(const infer_model *model);
@@ -145,9 +158,14 @@ size_t infer_model_output_count(const infer_model *model);
 /* INVALID_ARGUMENT for an index out of range. */
 infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value);
 infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value);
+/* The index of an input or output by its name. INVALID_ARGUMENT where there is none, and *index is left alone. */
+infer_status infer_model_find_input(const infer_model *model, const char *name, size_t *index);
+infer_status infer_model_find_output(const infer_model *model, const char *name, size_t *index);
 size_t infer_model_weight_bytes(const infer_model *model);
 /* Metadata of the file by key ("name", "producer", "description", or the model's own keys); NULL: none. */
 const char *infer_model_metadata(const infer_model *model, const char *key);
+/* The keys there are: "name", "producer", "description", and the model's own; NULL past the last. */
+const char *infer_model_metadata_key(const infer_model *model, size_t index);
 
 /* --- sessions -------------------------------------------------------------------------------------------- */
 
@@ -210,11 +228,19 @@ typedef struct infer_memory {
                                * Scan has a body, and the numbers leave out what only a run can tell */
 } infer_memory;
 
-/* Makes (or finds) the program for these inputs, whose `data` may be NULL, without running it, and tells what that
- * shape needs alone. A context that grows afterwards grows to the largest shape prepared, once: prepare all shapes
- * first, and the first run of a context allocates all it will ever hold. Errors as infer_run. */
+/* Makes (or finds) the program for these inputs, without running it, and tells what that shape needs alone (memory
+ * NULL: not). `data` may be NULL: where shapes depend on what it holds, that is where the program ends, and the numbers
+ * with it. Where it is set, what shapes depend on is computed on this thread, so that all programs of such a run are
+ * made: give the contents of what decides an If, and leave out those of an image. A context that grows afterwards grows
+ * to the largest shape prepared, once: prepare all shapes first, and the first run of a context allocates all it will
+ * ever hold. Errors as infer_run. */
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_memory *memory, infer_error *error);
+
+/* Prepares as infer_session_prepare does, and fills in what the outputs of such a run are: dtype, rank, dims and bytes;
+ * the rest is left alone. Of what only a run can tell: dtype NONE, rank -1, dims -1, and bytes 0. */
+infer_status infer_session_outputs(infer_session *session, const infer_tensor *inputs, size_t input_count,
+                                   infer_tensor *outputs, size_t output_count, infer_error *error);
 
 /* What the session needs for all shapes prepared or run so far: constants and tables are of the programs that it keeps
  * (or a context still holds), the rest is the largest of each, also of programs it has dropped. A model whose input
@@ -232,7 +258,8 @@ void infer_context_release(infer_context *context);
 /* Runs the model.
  *
  * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
- * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
+ * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones, and any that
+ *          is infer_output(NULL, INFER_LEFT_OUT) is left out and left alone.
  *          data NULL: the result lies in the context's memory until its next run or release; data and lent say where;
  *          data set: the result is written there, where `capacity` tells the room. Filled in are dtype, rank, dims and
  *          bytes, and capacity where it was 0. A tensor that a run has filled in may be given again as it is, to any

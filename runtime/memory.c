@@ -53,8 +53,7 @@ struct needs program_needs(const struct program *program)
     return needs;
 }
 
-/* Results are the session's to add up: the largest of each output may come from different programs. */
-static void add_needs(struct needs *all, const struct needs *one)
+void needs_add(struct needs *all, const struct needs *one)
 {
     bool first = all->key_bytes == 0; /* no program is without a key */
     if (one->arena_bytes >= all->arena_bytes)
@@ -75,7 +74,7 @@ void session_note(struct infer_session *session, const struct program *program)
 {
     struct needs one = program_needs(program);
     pthread_mutex_lock(&session->mutex);
-    add_needs(&session->needs, &one);
+    needs_add(&session->needs, &one);
     session->needs.result_bytes = 0;
     for (int i = 0; i < program->output_count; i++) {
         size_t *bytes = &session->result_bytes[program->outputs[i].index];
@@ -116,9 +115,8 @@ size_t session_table_bytes(const struct infer_session *session)
            program_cache_bytes(session->cached_programs);
 }
 
-/* `tables` and `constants` are of programs, `packed` of the session too. */
-static infer_memory memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
-                              size_t constants, size_t packed)
+infer_memory session_memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
+                               size_t constants, size_t packed)
 {
     return (infer_memory){
         .weight_bytes = session->model->weight_bytes,
@@ -138,82 +136,15 @@ static infer_memory memory_of(const struct infer_session *session, const struct 
     };
 }
 
-static enum status prepare(struct infer_session *session, const infer_tensor *inputs, size_t input_count,
-                           infer_memory *memory, struct error *error)
-{
-    struct runner runner;
-    struct program *program;
-    struct budget budget;
-    budget_init(&budget, &session->budget, NULL, SIZE_MAX);
-    enum status status = runner_init(&runner, session, session->graph, NULL, &budget.allocator, error);
-    if (status == STATUS_OK)
-        status = runner_bind_inputs(&runner, inputs, input_count, false, error);
-    if (status == STATUS_OK)
-        status = runner_first_program(&runner, &program, error);
-    if (status == STATUS_OK) {
-        struct needs needs = program_needs(program);
-        *memory = memory_of(session, &needs, program_table_bytes(program), program->constant_bytes,
-                            program->derived.holder.bytes);
-    }
-    runner_free(&runner);
-    budget_explain(&budget, error);
-    return error->status;
-}
-
-infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
-                                   infer_memory *memory, infer_error *error)
-{
-    struct error from = {0};
-    prepare(session, inputs, input_count, memory, &from);
-    return publish_error(error, &from);
-}
-
-/* A model whose input shapes are all given in its file needs nobody to name them. */
-static bool is_fixed(const struct graph *graph)
-{
-    for (int i = 0; i < graph->input_count; i++) {
-        const struct value *input = graph->inputs[i];
-        if (input->dtype == DTYPE_NONE || input->rank < 0)
-            return false;
-        for (int k = 0; k < input->rank; k++)
-            if (input->dims[k] < 0)
-                return false;
-    }
-    return true;
-}
-
-static enum status prepare_fixed(struct infer_session *session, struct error *error)
-{
-    const struct graph *graph = session->graph;
-    size_t count = (size_t)graph->input_count, bytes = (count + 1) * sizeof(infer_tensor);
-    infer_memory memory;
-    struct budget budget;
-    budget_init(&budget, &session->budget, NULL, SIZE_MAX);
-    infer_tensor *inputs = allocate(&budget.allocator, bytes, ALIGNMENT);
-    if (!inputs) {
-        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the shapes of %zu inputs", count);
-        budget_explain(&budget, error);
-        return error->status;
-    }
-    for (size_t i = 0; i < count; i++) {
-        const struct value *input = graph->inputs[i];
-        inputs[i] = (infer_tensor){.dtype = (infer_dtype)input->dtype, .rank = input->rank};
-        memcpy(inputs[i].dims, input->dims, sizeof inputs[i].dims);
-    }
-    enum status status = prepare(session, inputs, count, &memory, error);
-    release(&budget.allocator, inputs, bytes);
-    return status;
-}
-
 infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error)
 {
     struct error from = {0};
     struct needs needs = session_needs(session);
-    if (needs.key_bytes == 0 && is_fixed(session->graph) && prepare_fixed(session, &from) == STATUS_OK)
+    if (needs.key_bytes == 0 && session_is_fixed(session) && session_prepare_fixed(session, &from) == STATUS_OK)
         needs = session_needs(session);
     if (from.status == STATUS_OK)
-        *memory = memory_of(session, &needs,
-                            atomic_load(&session->totals.table_bytes) + atomic_load(&session->account.table_bytes),
-                            atomic_load(&session->totals.constant_bytes), atomic_load(&session->account.bytes));
+        *memory = session_memory_of(
+            session, &needs, atomic_load(&session->totals.table_bytes) + atomic_load(&session->account.table_bytes),
+            atomic_load(&session->totals.constant_bytes), atomic_load(&session->account.bytes));
     return publish_error(error, &from);
 }

@@ -47,6 +47,20 @@ unsigned infer_dtype_bits(infer_dtype dtype)
     return dtype_bits((enum dtype)dtype);
 }
 
+infer_tensor infer_input(const void *data, infer_dtype dtype, int rank, const int64_t *dims)
+{
+    infer_tensor tensor = {.data = (void *)(uintptr_t)data, .dtype = dtype, .rank = rank};
+    for (int i = 0; i < rank && i < MAX_RANK; i++)
+        tensor.dims[i] = dims[i];
+    tensor.bytes = infer_tensor_bytes(dtype, rank, dims);
+    return tensor;
+}
+
+infer_tensor infer_output(void *data, size_t capacity)
+{
+    return (infer_tensor){.data = data, .capacity = capacity};
+}
+
 size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims)
 {
     int64_t elements;
@@ -200,62 +214,4 @@ void infer_model_release(infer_model *model)
     release(&model->budget.allocator, model->copy, model->copy_bytes);
     struct allocator allocator = model->allocator;
     release(&allocator, model, sizeof *model);
-}
-
-/* --- what a model says of itself ------------------------------------------------------------------------- */
-
-size_t infer_model_input_count(const infer_model *model)
-{
-    return (size_t)model->graph->input_count;
-}
-
-size_t infer_model_output_count(const infer_model *model)
-{
-    return (size_t)model->graph->output_count;
-}
-
-static void describe(const struct graph *graph, const struct value *from, infer_value *value)
-{
-    *value = (infer_value){.name = from->name, .dtype = (infer_dtype)from->dtype, .rank = from->rank};
-    for (int i = 0; i < from->rank; i++) {
-        value->dims[i] = from->dims[i] >= 0 ? from->dims[i] : -1;
-        const char *symbol = from->dims[i] >= 0 ? "?" : graph_symbol_name(graph, from->dims[i]);
-        value->dim_names[i] = strcmp(symbol, "?") == 0 ? NULL : symbol;
-    }
-}
-
-infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value)
-{
-    if (index >= infer_model_input_count(model))
-        return INFER_INVALID_ARGUMENT;
-    describe(model->graph, model->graph->inputs[index], value);
-    return INFER_OK;
-}
-
-infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value)
-{
-    if (index >= infer_model_output_count(model))
-        return INFER_INVALID_ARGUMENT;
-    describe(model->graph, model->graph->outputs[index], value);
-    return INFER_OK;
-}
-
-size_t infer_model_weight_bytes(const infer_model *model)
-{
-    return model->weight_bytes;
-}
-
-const char *infer_model_metadata(const infer_model *model, const char *key)
-{
-    const struct model_metadata *metadata = &model->metadata;
-    if (strcmp(key, "name") == 0)
-        return metadata->name;
-    if (strcmp(key, "producer") == 0)
-        return metadata->producer;
-    if (strcmp(key, "description") == 0)
-        return metadata->description;
-    for (int i = 0; i < metadata->count; i++)
-        if (strcmp(metadata->keys[i], key) == 0)
-            return metadata->values[i];
-    return NULL;
 }

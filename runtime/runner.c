@@ -243,7 +243,7 @@ static enum status make_next(void *user, const struct program_options *options, 
     return program_continue(options, request->parent, request->content, request->awaited, program, error);
 }
 
-static enum status next_program(struct runner *runner, struct program *parent, struct program **program,
+enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
                                 struct error *error)
 {
     uint64_t head[2] = {parent->id, (uint64_t)(uintptr_t)runner->graph};
@@ -358,7 +358,7 @@ static bool has_room(const struct runner *runner, const struct program *program)
 
 /* What has to grow grows at once to what the session's programs need, so that shapes prepared before cost no further
  * growth. */
-static enum status reserve(struct runner *runner, const struct program *program, struct error *error)
+enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error)
 {
     if (!has_room(runner, program)) {
         struct needs needs = runner_is_outermost(runner) ? session_needs(runner->session) : program_needs(program);
@@ -367,8 +367,6 @@ static enum status reserve(struct runner *runner, const struct program *program,
         TRY(reserve_awaited(runner, needs.awaited, error));
         TRY(reserve_operands(runner, needs.operands, error));
     }
-    for (int i = 0; i < program->output_count; i++)
-        TRY(runner_bind_output(runner, &program->outputs[i], error));
     return STATUS_OK;
 }
 
@@ -447,6 +445,17 @@ static enum status report_fault(struct runner *runner, const struct step *step, 
     return STATUS_OK;
 }
 
+/* A runner that only prepares has no threads. */
+static void run_tasks(struct runner *runner, int tasks, const struct step_run *run)
+{
+    if (runner->pool) {
+        thread_pool_run(runner->pool, tasks, run_task, (void *)(uintptr_t)run);
+        return;
+    }
+    for (int i = 0; i < tasks; i++)
+        run_task((void *)(uintptr_t)run, i, 0);
+}
+
 static enum status run_kernel(struct runner *runner, const struct program *program, const struct program_step *step,
                               struct error *error)
 {
@@ -470,7 +479,7 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
     enum status status = STATUS_OK;
     for (int phase = 0; phase < from->plan.phases && status == STATUS_OK; phase++) {
         run.call.phase = phase;
-        thread_pool_run(runner->pool, from->plan.tasks[phase], run_task, &run);
+        run_tasks(runner, from->plan.tasks[phase], &run);
         status = report_fault(runner, from, error);
     }
     return status;
@@ -571,7 +580,7 @@ static void show_values(struct runner *runner, const struct program *program, in
     }
 }
 
-static enum status run_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
+enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     const struct program_step *step = &program->steps[index];
     const infer_observer *observer = runner->observer;
@@ -590,10 +599,12 @@ static enum status run_step(struct runner *runner, const struct program *program
 
 static enum status run_program(struct runner *runner, const struct program *program, struct error *error)
 {
-    TRY(reserve(runner, program, error));
+    TRY(runner_reserve(runner, program, error));
+    for (int i = 0; i < program->output_count; i++)
+        TRY(runner_bind_output(runner, &program->outputs[i], error));
     show_values(runner, program, -1);
     for (int i = 0; i < program->step_count; i++)
-        TRY(run_step(runner, program, (size_t)i, error));
+        TRY(runner_step(runner, program, (size_t)i, error));
     return STATUS_OK;
 }
 
@@ -603,7 +614,7 @@ static enum status run_programs(struct runner *runner, struct error *error)
     TRY(runner_first_program(runner, &program, error));
     TRY(run_program(runner, program, error));
     while (!program->complete) {
-        TRY(next_program(runner, program, &program, error));
+        TRY(runner_next_program(runner, program, &program, error));
         TRY(run_program(runner, program, error));
     }
     return STATUS_OK;
@@ -624,6 +635,7 @@ enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t coun
         runner->outputs[i] = i < count ? runner_taken_output(&outputs[i]) : (infer_tensor){0};
     TRY(run_programs(runner, error));
     for (size_t i = 0; i < count; i++)
-        outputs[i] = runner->outputs[i];
+        if (!runner_leaves_out(&outputs[i]))
+            outputs[i] = runner->outputs[i];
     return STATUS_OK;
 }

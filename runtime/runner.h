@@ -53,11 +53,17 @@ void runner_free(struct runner *runner);
 /* Beside arena, results and loops: what a runner comes to allocate that has run what `needs` counts. */
 size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs);
 
-/* Checks and takes the inputs of a run. with_data: every input needs its bytes. */
+/* Checks and takes the inputs of a run. with_data: every input needs its bytes; else those that have any data. */
 enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
                                struct error *error);
 /* The program for the inputs bound; runner->held, so not the caller's. */
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
+/* The rest of a program, whose awaited values lie where it says; runner->held as well. */
+enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
+                                struct error *error);
+/* Room for all that a program writes but its outputs. What its parent has left in the arena stays. */
+enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error);
+enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error);
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
 
@@ -73,6 +79,7 @@ static inline bool runner_is_outermost(const struct runner *runner)
 
 /* An output as the caller gave it: what a context lent is NULL again, and the caller's memory has its capacity. */
 infer_tensor runner_taken_output(const infer_tensor *given);
+bool runner_leaves_out(const infer_tensor *output);
 /* Gives an output memory, of the caller or of the runner. It may not be an input's. */
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);
 

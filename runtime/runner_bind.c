@@ -64,9 +64,10 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
                          graph->input_count);
     for (size_t i = 0; i < count; i++) {
-        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data, error));
+        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data || inputs[i].data, error));
         runner->inputs[i] = inputs[i];
-        if (with_data && !inputs[i].data) /* an empty tensor: kernels may count from its address, so it has one */
+        bool empty = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims) == 0;
+        if (empty && !inputs[i].data) /* an empty tensor: kernels may count from its address, so it has one */
             runner->inputs[i].data = &runner->inputs[i];
     }
     return check_symbols(runner, error);
@@ -92,9 +93,16 @@ static enum status check_overlap(const struct runner *runner, const struct outpu
     return STATUS_OK;
 }
 
+bool runner_leaves_out(const infer_tensor *output)
+{
+    return !output->data && output->capacity == INFER_LEFT_OUT;
+}
+
 infer_tensor runner_taken_output(const infer_tensor *given)
 {
     infer_tensor output = *given;
+    if (runner_leaves_out(given))
+        return (infer_tensor){0};
     if (given->data == given->lent && given->capacity == 0)
         output.data = NULL;
     output.lent = NULL;

@@ -50,6 +50,15 @@ enum status session_program(struct infer_session *session, const void *key, size
                             program_maker *make, void *user, struct program **program, struct error *error);
 
 struct needs program_needs(const struct program *program);
+/* The larger of each. Results are the session's to add up: the largest of each output may come from different
+ * programs. */
+void needs_add(struct needs *all, const struct needs *one);
+/* `tables` and `constants` are of programs, `packed` of the session too. */
+infer_memory session_memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
+                               size_t constants, size_t packed);
+/* A model whose input shapes are all given in its file needs nobody to name them. */
+bool session_is_fixed(const struct infer_session *session);
+enum status session_prepare_fixed(struct infer_session *session, struct error *error);
 /* Counts a program of the model's graph among what the session needs. */
 void session_note(struct infer_session *session, const struct program *program);
 struct needs session_needs(struct infer_session *session);
