@@ -1,7 +1,5 @@
 #include "runtime/compile/compact.h"
 
-#include "formats/hash.h"
-
 #include <string.h>
 
 /* What the parameters of a step are made of. */
@@ -9,7 +7,6 @@ struct plain {
     const void *bytes;
     const struct pointwise_params *epilogue; /* NULL: none */
     uint32_t constant_inputs;
-    uint64_t hash;
 };
 
 struct compaction {
@@ -206,9 +203,6 @@ static void read_params(struct compaction *c, const struct step *step, struct pl
     plain->epilogue = program ? *program : NULL;
     if (program)
         *program = NULL;
-    plain->hash = xxh64(plain->bytes, step->params_bytes, 0);
-    if (plain->epilogue)
-        plain->hash = xxh64(plain->epilogue, pointwise_bytes(plain->epilogue), plain->hash);
 }
 
 static bool same_epilogue(const struct pointwise_params *a, const struct pointwise_params *b)
@@ -232,9 +226,8 @@ static const struct step *find_twin(const struct compaction *c, int index)
     const struct plain *plain = &c->plain[index];
     for (int i = 0; i < index; i++) {
         const struct step *other = c->program->steps[i].step;
-        if (!other->control && c->plain[i].hash == plain->hash && other->family == step->family &&
-            other->kernel == step->kernel && other->params_bytes == step->params_bytes &&
-            c->plain[i].constant_inputs == plain->constant_inputs &&
+        if (!other->control && other->family == step->family && other->kernel == step->kernel &&
+            other->params_bytes == step->params_bytes && c->plain[i].constant_inputs == plain->constant_inputs &&
             memcmp(c->plain[i].bytes, plain->bytes, step->params_bytes) == 0 &&
             same_epilogue(c->plain[i].epilogue, plain->epilogue))
             return &c->copies[i];
