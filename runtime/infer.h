@@ -4,6 +4,9 @@
  *     infer_session *session; a model with options: prepares programs for input shapes, shared by any threads
  *     infer_context *context; one run at a time: owns the activations
  *
+ * For Linux on x86-64. Only a model.bin is opened in process: infer-convert makes one of an ONNX file. Every call gets
+ * by with 64 KB of stack, whatever the model.
+ *
  * Objects are independent of each other and of any global state. Every function may be called from any thread; the one
  * rule is that a context is used by one thread at a time. No function prints, exits or aborts.
  *
@@ -122,18 +125,21 @@ typedef struct infer_model_options {
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;
     bool trust_weights; /* skip the checksum over the weights: opening then reads none of them */
+    bool copy_file; /* read the file into memory of the allocator, where nobody can change it, instead of mapping it */
 } infer_model_options;
 
 /* Opens a model.bin. The file is mapped, not read: weights are paged in as they are used, and shared between
- * processes. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
+ * processes. So it must stay as it is while the model is open: where it is written over, results are wrong, and where
+ * it is cut short, or its disk fails, a run ends in SIGBUS. Replace it by renaming another over it, as infer-convert
+ * does, or open it with copy_file. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
 infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **model,
                               infer_error *error);
 /* The same from a file descriptor (a file or a pipe), which the caller may close afterwards. `name` is what messages
  * call it. */
 infer_status infer_model_open_descriptor(int descriptor, const char *name, const infer_model_options *options,
                                          infer_model **model, infer_error *error);
-/* The same from memory, for embedded or decrypted models. The bytes are used in place and must stay until the model is
- * released, unless they are not aligned to 64 bytes: then they are copied. */
+/* The same from memory, for embedded or decrypted models. The bytes are used in place and must stay as they are until
+ * the model is released, unless they are not aligned to 64 bytes, or copy_file is set: then they are copied. */
 infer_status infer_model_open_memory(const void *bytes, size_t size, const char *name,
                                      const infer_model_options *options, infer_model **model, infer_error *error);
 infer_model *infer_model_retain(infer_model *model); /* returns it */

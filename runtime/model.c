@@ -164,7 +164,9 @@ infer_status infer_model_open(const char *path, const infer_model_options *optio
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    if (model && file_map_path(&model->file, path, model->budget.limit, &model->budget.allocator, &from) == STATUS_OK)
+    bool copy = options && options->copy_file;
+    if (model && (copy ? file_copy_path : file_map_path)(&model->file, path, model->budget.limit,
+                                                         &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -174,8 +176,9 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    if (model && file_map_descriptor(&model->file, name, descriptor, model->budget.limit, &model->budget.allocator,
-                                     &from) == STATUS_OK)
+    bool copy = options && options->copy_file;
+    if (model && (copy ? file_copy_descriptor : file_map_descriptor)(
+                     &model->file, name, descriptor, model->budget.limit, &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -185,7 +188,7 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    if (model && (uintptr_t)bytes % ALIGNMENT != 0) {
+    if (model && ((uintptr_t)bytes % ALIGNMENT != 0 || (options && options->copy_file))) {
         model->copy = allocate(&model->budget.allocator, size, ALIGNMENT);
         model->copy_bytes = size;
         if (model->copy)

@@ -7,6 +7,7 @@
 #include "runtime/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -199,6 +200,78 @@ START_TEST(memory_of_a_copied_model_counts_its_file)
     run_size(r.context, (struct size){16, 16});
     ck_assert_int_eq(atomic_load(&counting.bytes), told(&memory, 1) + (long)memory.weight_bytes);
     running_end(&r, &maker);
+}
+END_TEST
+
+static void write_model(struct maker *maker, const char *path)
+{
+    struct model_metadata metadata = {.name = "test", .producer = "", .description = ""};
+    struct value *x, *outputs[2];
+    draw_network(maker, 16, 16, &x, outputs);
+    graph_set_inputs(maker->graph, 1, &x);
+    graph_set_outputs(maker->graph, 2, outputs);
+    ck_assert_int_eq(model_save(path, maker->graph, &metadata, &default_allocator, NULL), STATUS_OK);
+}
+
+/* Cutting a file that is mapped would end the run in SIGBUS. */
+START_TEST(a_copied_file_may_be_cut)
+{
+    char path[] = "/tmp/infer-test-XXXXXX";
+    struct counting counting = {.fail_at = -1};
+    infer_allocator allocator = counting_allocator(&counting);
+    infer_model_options options = {.allocator = &allocator, .copy_file = true};
+    struct maker maker = maker_start();
+    infer_model *model;
+    infer_error error = {0};
+    int descriptor = mkstemp(path);
+    ck_assert_int_ge(descriptor, 0);
+    close(descriptor);
+    write_model(&maker, path);
+    ck_assert_msg(infer_model_open(path, &options, &model, &error) == INFER_OK, "%s", error.message);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    struct running r = running_begin(model, NULL);
+    infer_memory memory = ask(r.session);
+    run_size(r.context, (struct size){16, 16});
+    ck_assert_int_eq(atomic_load(&counting.bytes), told(&memory, 1) + (long)memory.weight_bytes);
+    ck_assert_uint_eq(ask(r.session).held_bytes, (size_t)atomic_load(&counting.bytes));
+    running_end(&r, &maker);
+    ck_assert_int_eq(atomic_load(&counting.bytes), 0);
+    unlink(path);
+}
+END_TEST
+
+/* The limit is on weights, and on what is allocated beside them; not on the file. */
+START_TEST(the_limit_of_a_model_is_on_its_weights)
+{
+    char path[] = "/tmp/infer-test-XXXXXX";
+    struct maker maker = maker_start();
+    infer_model *model;
+    infer_error error = {0};
+    infer_session *session;
+    int descriptor = mkstemp(path);
+    ck_assert_int_ge(descriptor, 0);
+    close(descriptor);
+    static float numbers[40000];
+    struct graph *graph = maker.graph = graph_create(&maker.region, "heavy");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){40000});
+    struct value *weights = graph_add_constant(graph, "weights", DTYPE_F32, 1, (int64_t[]){40000}, numbers);
+    struct value *y = make_node2(graph, "Add", "y", x, weights);
+    graph_set_inputs(graph, 1, &x);
+    graph_set_outputs(graph, 1, &y);
+    ck_assert_int_eq(model_save(path, graph, NULL, &default_allocator, NULL), STATUS_OK);
+    infer_model_options options = {.memory_limit = sizeof numbers};
+    ck_assert_msg(infer_model_open(path, &options, &model, &error) == INFER_OK, "%s", error.message);
+    ck_assert_uint_eq(infer_model_weight_bytes(model), sizeof numbers);
+    ck_assert_int_eq(
+        infer_session_create(model, &(infer_session_options){.memory_limit = sizeof numbers - 1}, &session, &error),
+        INFER_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.message, "weights of 160000 bytes"));
+    infer_model_release(model);
+    options.memory_limit--;
+    ck_assert_int_eq(infer_model_open(path, &options, &model, &error), INFER_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.message, "past the limit of 159,999"));
+    unlink(path);
+    region_free(&maker.region);
 }
 END_TEST
 
@@ -461,6 +534,8 @@ Suite *runtime_memory_suite(void)
     tcase_add_test(tests, a_fixed_model_tells_its_memory_before_anything_runs);
     tcase_add_test(tests, a_model_of_open_shapes_tells_what_was_prepared);
     tcase_add_test(tests, memory_of_a_copied_model_counts_its_file);
+    tcase_add_test(tests, a_copied_file_may_be_cut);
+    tcase_add_test(tests, the_limit_of_a_model_is_on_its_weights);
     tcase_add_test(tests, a_fixed_model_past_the_limit_is_refused);
     tcase_add_test(tests, asking_may_run_out_of_memory);
     tcase_add_test(tests, memory_that_data_decide_is_not_called_complete);
