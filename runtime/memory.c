@@ -111,8 +111,9 @@ size_t model_table_bytes(const struct infer_model *model)
 
 size_t session_table_bytes(const struct infer_session *session)
 {
+    size_t executor = session->owns_executor ? executor_bytes(session->executor) : 0;
     return model_table_bytes(session->model) + sizeof *session + session->region.total - session->constant_bytes +
-           program_cache_bytes(session->cached_programs);
+           program_cache_bytes(session->cached_programs) + executor;
 }
 
 infer_memory session_memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,

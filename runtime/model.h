@@ -26,6 +26,9 @@ struct infer_model {
 /* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
 size_t model_table_bytes(const struct infer_model *model);
 
+/* A copy of the caller's allocator, or the C library's where it is NULL. INVALID_ARGUMENT: it lacks a function. */
+enum status choose_allocator(const infer_allocator *from, struct allocator *allocator, struct error *error);
+
 /* The boundary between the library's errors and the public ones. Returns the status. */
 infer_status publish_error(infer_error *error, const struct error *from);
 

@@ -214,7 +214,7 @@ static enum status prepare(struct infer_session *session, const struct request *
     struct region region;
     budget_init(&budget, &session->budget, NULL, SIZE_MAX);
     region_init(&region, &budget.allocator);
-    if (runner_init(&runner, session, session->graph, NULL, &budget.allocator, error) == STATUS_OK)
+    if (runner_init(&runner, session, session->graph, &budget.allocator, error) == STATUS_OK)
         prepare_runner(&runner, request, &region, error);
     if (error->status == STATUS_OK && request->memory)
         request->memory->held_bytes -= atomic_load(&budget.held); /* which goes again */

@@ -327,8 +327,6 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
                                   group * p->output_channels + panel * TILE_COLUMNS,
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS)};
-    if (!walk->target.direct)
-        SET_NAME(results_start)(&walk->target, &block, walk->sums);
     struct stretch stretch = first_stretch(conv);
     do {
         for (int64_t i = 0; i < walk->tiles; i++)

@@ -135,8 +135,8 @@ static bool needs_no_sums(const struct product *product)
     const struct results *results = &product->results;
     const struct matrix_strides *d = &product->params->d;
     int64_t across = results->turned ? d->row : d->column;
-    return results->in_registers && product->k <= DEPTH && results->addend_count < 2 && !results->low_input &&
-           !results->high_input && (across == 1 || product->n == 1);
+    return results->in_registers && product->k <= DEPTH && !results->low_input && !results->high_input &&
+           (across == 1 || product->n == 1);
 }
 
 static void size_workspace(struct product *product)
@@ -333,8 +333,6 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
     const struct product *product = walk->product;
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row, panel * TILE_COLUMNS,
                                   least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS)};
-    if (!walk->target.direct)
-        SET_NAME(results_start)(&walk->target, &block, walk->sums);
     int64_t k = 0;
     do {
         int64_t depth = least(product->k - k, DEPTH);

@@ -18,7 +18,8 @@ static bool take_addend(struct results *results, const struct epilogue_operation
 {
     int64_t row = results->turned ? operation->column : operation->row;
     int64_t column = results->turned ? operation->row : operation->column;
-    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) || results->addend_count == 2)
+    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
+        results->addend_count == TILE_ADDENDS - 1)
         return false;
     results->addends[results->addend_count++] = (struct results_addend){operation->input, row};
     return true;
@@ -78,15 +79,14 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
                                 .place = *place,
                                 .low = -INFINITY,
                                 .high = INFINITY};
-    struct epilogue_form form;
-    results->in_registers =
-        (!epilogue->program || (epilogue_recognise(epilogue, &form) && take_form(results, &form))) &&
-        results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
+    results->has_form = epilogue->program && epilogue_recognise(epilogue, &results->form);
+    results->in_registers = (!epilogue->program || (results->has_form && take_form(results, &results->form))) &&
+                            results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
 }
 
 size_t SET_NAME(results_workspace)(const struct results *results)
 {
-    return epilogue_workspace(&results->epilogue);
+    return SET_NAME(epilogue_store_bytes)(&results->epilogue, results->has_form ? &results->form : NULL);
 }
 
 /* --- a call -------------------------------------------------------------------------------------------------- */
@@ -109,37 +109,34 @@ static bool read_bounds(struct results_target *target)
     return !isnan(target->ends.low) && !isnan(target->ends.high);
 }
 
+static void add_addend(struct tile_ends *ends, const float *from, int64_t row)
+{
+    ends->addends[ends->addend_count].from = from;
+    ends->addends[ends->addend_count++].row = row;
+}
+
 void SET_NAME(results_begin)(struct results_target *target)
 {
     const struct results *results = target->results;
-    bool has_own = target->own != NULL;
-    target->direct = results->in_registers && results->addend_count + has_own <= 2 &&
-                     (!has_own || target->own_column == 1 || results->columns == 1);
-    target->ends = (struct tile_ends){.start = target->own, .start_row = target->own_row, .to_row = TILE_COLUMNS};
+    const struct pointwise_params *program = results->epilogue.program;
+    target->ends = (struct tile_ends){.addend_count = 0};
+    target->direct = results->in_registers && (!target->own || target->own_column == 1 || results->columns == 1) &&
+                     read_bounds(target);
     if (!target->direct)
         return;
-    int next = 0;
-    if (!has_own && results->addend_count > 0) {
-        target->ends.start = operand_of(target, results->addends[next].input);
-        target->ends.start_row = results->addends[next++].row_stride;
-    }
-    if (next < results->addend_count) {
-        target->ends.residual = operand_of(target, results->addends[next].input);
-        target->ends.residual_row = results->addends[next].row_stride;
-    }
-    const struct pointwise_params *program = results->epilogue.program;
+    if (target->own)
+        add_addend(&target->ends, target->own, target->own_row);
+    for (int i = 0; i < results->addend_count; i++)
+        add_addend(&target->ends, operand_of(target, results->addends[i].input), results->addends[i].row_stride);
     target->ends.to = program ? operand_of(target, program->input_count) : target->to;
     target->ends.to_row = results->place.row_stride;
-    target->direct = read_bounds(target);
 }
 
 static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
-    if (ends.start)
-        ends.start += tile->row * ends.start_row + tile->column;
-    if (ends.residual)
-        ends.residual += tile->row * ends.residual_row + tile->column;
+    for (int i = 0; i < ends.addend_count; i++)
+        ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
     ends.to += tile->row * ends.to_row + tile->column;
     ends.columns = tile->columns;
     return ends;
@@ -148,36 +145,27 @@ static struct tile_ends ends_of(const struct results_target *target, const struc
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = {.start = sums, .start_row = TILE_COLUMNS};
-    if (target->direct) {
+    struct tile_ends ends = {.low = -INFINITY,
+                             .high = INFINITY,
+                             .to = sums,
+                             .to_row = TILE_COLUMNS,
+                             .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
+    if (target->direct && last)
         ends = ends_of(target, tile);
-        if (!first) {
-            ends.start = sums;
-            ends.start_row = TILE_COLUMNS;
-        }
+    if (!first) {
+        ends.start = sums;
+        ends.start_row = TILE_COLUMNS;
     }
-    if (!target->direct || !last) {
-        ends.residual = NULL;
-        ends.low = -INFINITY;
-        ends.high = INFINITY;
-        ends.to = sums;
-        ends.to_row = TILE_COLUMNS;
-    }
-    /* What starts in the buffer, or goes there, may be whole vectors wide; what is elsewhere may not. */
-    bool whole = ends.start == sums && ends.to == sums;
-    ends.columns = whole ? TILE_COLUMNS : tile->columns;
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 
-void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums)
+static void add_own(const struct results_target *target, const struct results_block *block, float *sums)
 {
-    const float *from = target->direct ? target->ends.start : target->own;
-    int64_t down = target->direct ? target->ends.start_row : target->own_row;
-    int64_t across = target->direct ? 1 : target->own_column;
-    for (int64_t i = 0; i < block->rows; i++)
-        for (int64_t j = 0; j < TILE_COLUMNS; j++)
-            sums[i * TILE_COLUMNS + j] =
-                from && j < block->columns ? from[(block->row + i) * down + (block->column + j) * across] : 0;
+    for (int64_t i = 0; i < block->rows; i++) {
+        const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
+        for (int64_t j = 0; j < block->columns; j++)
+            sums[i * TILE_COLUMNS + j] += from[j * target->own_column];
+    }
 }
 
 static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
@@ -213,12 +201,16 @@ static void store_by_program(const struct results_target *target, const struct r
                                       .column = block->row,
                                       .columns = block->rows,
                                       .down = block->columns > 1};
-    epilogue_run(&target->results->epilogue, target->call, &tile, workspace);
+    const struct results *results = target->results;
+    SET_NAME(epilogue_store)
+    (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
 
-void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
                              void *workspace)
 {
+    if (target->own)
+        add_own(target, block, sums);
     if (target->results->epilogue.program)
         store_by_program(target, block, sums, workspace);
     else

@@ -32,12 +32,17 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become. Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
+ * Columns are contiguous everywhere; only the first `columns` are touched. */
+#define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start;    /* NULL: zeros */
-    int64_t start_row;     /* 0: the same for all rows */
-    const float *residual; /* added to the sums; NULL: none */
-    int64_t residual_row;
+    const float *start; /* as wide as the columns take vectors; NULL: zeros */
+    int64_t start_row;
+    int addend_count;
+    struct {
+        const float *from;
+        int64_t row; /* 0: the same for all rows */
+    } addends[TILE_ADDENDS];
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
     float *to;
     int64_t to_row;

@@ -3,15 +3,14 @@
  * and under any limit the sum must stay below it, in one context and in eight, where a run succeeds or is refused. All
  * of it happens in a thread with as little stack as infer.h asks for. */
 #include "runtime/infer.h"
+#include "tests/small_stack.h"
 #include "tools/arrays.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STACK ((size_t)64 * 1024)
 #define MOST_SETS 8
 #define MOST_CONTEXTS 8
 #define MOST_OUTPUTS 64
@@ -47,7 +46,7 @@ struct job {
     int set_count;
     size_t most; /* without a limit: the most that was held at once, with the weights */
     infer_tensor outputs[MOST_OUTPUTS];
-    char fault[200];
+    char fault[600], refusal[480]; /* the last one's sentence */
 };
 
 static bool fail(struct job *job, const char *text, const char *more)
@@ -83,6 +82,8 @@ static bool run_round(struct job *job, struct runs *runs, int contexts, bool lim
                 return fail(job, "a run fails", error.message);
             runs->done += status == INFER_OK;
             runs->refused += status != INFER_OK;
+            if (status != INFER_OK)
+                memcpy(job->refusal, error.message, sizeof job->refusal);
         }
     }
     return true;
@@ -141,7 +142,7 @@ static bool run_limited(struct job *job, size_t limit, int contexts, bool must_d
     if (good && peak > before && peak + weights > limit)
         good = fail(job, "more is held than the limit", "");
     if (good && must_do && runs.done != job->set_count)
-        good = fail(job, "what is enough without a limit is refused with one", "");
+        good = fail(job, "what is enough without a limit is refused with one", job->refusal);
     end_runs(&runs);
     return good;
 }
@@ -155,19 +156,6 @@ static void *work(void *user)
         good = run_limited(job, job->most / 100 * (size_t)percents[i] + (percents[i] == 100 ? 100 : 0), 1,
                            percents[i] == 100);
     return good && run_limited(job, job->most + job->most / 4, MOST_CONTEXTS, false) ? NULL : user;
-}
-
-static bool work_in_small_stack(struct job *job)
-{
-    pthread_t thread;
-    pthread_attr_t attributes;
-    void *wrong = job;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    if (pthread_create(&thread, &attributes, work, job) == 0)
-        pthread_join(thread, &wrong);
-    pthread_attr_destroy(&attributes);
-    return !wrong;
 }
 
 static bool read_sets(struct job *job, int count, char **paths, struct error *error)
@@ -196,7 +184,7 @@ int main(int argc, char **argv)
     bool good =
         infer_model_open(job.path, &options, &job.model, &opening) == INFER_OK || fail(&job, opening.message, "");
     good = good && (read_sets(&job, argc - 2, argv + 2, &error) || fail(&job, error.text, ""));
-    good = good && (work_in_small_stack(&job) || fail(&job, "a thread cannot be made", ""));
+    good = good && (!small_stack_run(work, &job) || fail(&job, "a thread cannot be made", ""));
     infer_model_release(job.model);
     if (good && atomic_load(&job.counting.held) != 0)
         good = fail(&job, "not all of it is given back", "");
