@@ -113,6 +113,7 @@ static bool run_free(struct job *job)
 {
     struct runs runs = {0};
     infer_session_options options = {.threads = 1};
+    atomic_store(&job->counting.peak, atomic_load(&job->counting.held));
     bool good =
         infer_session_create(job->model, &options, &runs.session, NULL) == INFER_OK || fail(job, "no session", "");
     good = good && run_round(job, &runs, 1, false);
@@ -147,11 +148,24 @@ static bool run_limited(struct job *job, size_t limit, int contexts, bool must_d
     return good;
 }
 
+/* Where strips are looked for, plans are searched deepest. */
+static bool prepare_strips(struct job *job)
+{
+    infer_session *session;
+    infer_error error = {0};
+    infer_session_options options = {.threads = 1, .memory_saving = true};
+    infer_status status = infer_session_create(job->model, &options, &session, &error);
+    for (int s = 0; s < job->set_count && status == INFER_OK; s++)
+        status = infer_session_prepare(session, job->sets[s].tensors, job->sets[s].count, NULL, &error);
+    infer_session_release(session);
+    return status == INFER_OK || fail(job, "strips cannot be prepared", error.message);
+}
+
 static void *work(void *user)
 {
     static const int percents[] = {20, 50, 80, 95, 100};
     struct job *job = user;
-    bool good = run_free(job);
+    bool good = prepare_strips(job) && run_free(job);
     for (size_t i = 0; good && i < sizeof percents / sizeof percents[0]; i++)
         good = run_limited(job, job->most / 100 * (size_t)percents[i] + (percents[i] == 100 ? 100 : 0), 1,
                            percents[i] == 100);
