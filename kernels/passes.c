@@ -1,6 +1,7 @@
 #include "kernels/passes.h"
 
 #include "kernels/convert.h"
+#include "kernels/walk.h"
 
 #include <string.h>
 
@@ -73,16 +74,6 @@ static void order_axes(struct pointwise_params *p)
         to[1] = to[0];
         to[0] = 0;
     }
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 /* Rows and columns of a block: some rows where they are short, or where an operand lies the other way round. */
@@ -303,8 +294,13 @@ static int16_t lower_as_reference(struct lowering *l, const struct pointwise_ins
         operands[i] = widened(l, operands[i]);
         operands[i] = scalar ? operands[i] : expanded(l, operands[i]);
     }
-    int16_t target = add_value(l, integer ? FORMAT_I64 : FORMAT_F32, scalar, truth ? 0 : integer ? INT64_MIN : 1,
-                               truth ? 1 : integer ? INT64_MAX : 0);
+    int16_t target = add_value(l, integer ? FORMAT_I64 : FORMAT_F32, scalar,
+                               truth     ? 0
+                               : integer ? INT64_MIN
+                                         : 1,
+                               truth     ? 1
+                               : integer ? INT64_MAX
+                                         : 0);
     add_pass(l, PASS_REFERENCE, target, operands, code);
     return target;
 }

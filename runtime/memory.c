@@ -2,6 +2,7 @@
 #include "runtime/runner.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
 
 #include <string.h>
 
@@ -140,6 +141,11 @@ infer_memory session_memory_of(const struct infer_session *session, const struct
 infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error)
 {
     struct error from = {0};
+    if (!session || !memory)
+        return missing_argument(error, session ? "place for the numbers" : "session");
+    if (session_check_process(session, &from) != STATUS_OK)
+        return publish_error(error, &from);
+    struct float_environment outside = float_environment_enter();
     struct needs needs = session_needs(session);
     if (needs.key_bytes == 0 && session_is_fixed(session) && session_prepare_fixed(session, &from) == STATUS_OK)
         needs = session_needs(session);
@@ -147,5 +153,6 @@ infer_status infer_session_memory(infer_session *session, infer_memory *memory, 
         *memory = session_memory_of(
             session, &needs, atomic_load(&session->totals.table_bytes) + atomic_load(&session->account.table_bytes),
             atomic_load(&session->totals.constant_bytes), atomic_load(&session->account.bytes));
+    float_environment_leave(outside);
     return publish_error(error, &from);
 }

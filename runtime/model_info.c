@@ -7,12 +7,12 @@
 
 size_t infer_model_input_count(const infer_model *model)
 {
-    return (size_t)model->graph->input_count;
+    return model ? (size_t)model->graph->input_count : 0;
 }
 
 size_t infer_model_output_count(const infer_model *model)
 {
-    return (size_t)model->graph->output_count;
+    return model ? (size_t)model->graph->output_count : 0;
 }
 
 /* --- quantised values ------------------------------------------------------------------------------------ */
@@ -111,7 +111,7 @@ static void describe(const struct graph *graph, const struct value *from, bool o
 
 infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value)
 {
-    if (index >= infer_model_input_count(model))
+    if (!value || index >= infer_model_input_count(model))
         return INFER_INVALID_ARGUMENT;
     describe(model->graph, model->graph->inputs[index], false, value);
     return INFER_OK;
@@ -119,7 +119,7 @@ infer_status infer_model_input(const infer_model *model, size_t index, infer_val
 
 infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value)
 {
-    if (index >= infer_model_output_count(model))
+    if (!value || index >= infer_model_output_count(model))
         return INFER_INVALID_ARGUMENT;
     describe(model->graph, model->graph->outputs[index], true, value);
     return INFER_OK;
@@ -127,7 +127,7 @@ infer_status infer_model_output(const infer_model *model, size_t index, infer_va
 
 static infer_status find_name(int count, struct value *const *values, const char *name, size_t *index)
 {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count && name && index; i++) {
         if (strcmp(values[i]->name, name) != 0)
             continue;
         *index = (size_t)i;
@@ -138,17 +138,17 @@ static infer_status find_name(int count, struct value *const *values, const char
 
 infer_status infer_model_find_input(const infer_model *model, const char *name, size_t *index)
 {
-    return find_name(model->graph->input_count, model->graph->inputs, name, index);
+    return model ? find_name(model->graph->input_count, model->graph->inputs, name, index) : INFER_INVALID_ARGUMENT;
 }
 
 infer_status infer_model_find_output(const infer_model *model, const char *name, size_t *index)
 {
-    return find_name(model->graph->output_count, model->graph->outputs, name, index);
+    return model ? find_name(model->graph->output_count, model->graph->outputs, name, index) : INFER_INVALID_ARGUMENT;
 }
 
 size_t infer_model_weight_bytes(const infer_model *model)
 {
-    return model->weight_bytes;
+    return model ? model->weight_bytes : 0;
 }
 
 /* --- metadata -------------------------------------------------------------------------------------------- */
@@ -158,6 +158,8 @@ static const char *const own_keys[] = {"name", "producer", "description"};
 
 const char *infer_model_metadata(const infer_model *model, const char *key)
 {
+    if (!model || !key)
+        return NULL;
     const struct model_metadata *metadata = &model->metadata;
     if (strcmp(key, "name") == 0)
         return metadata->name;
@@ -173,6 +175,8 @@ const char *infer_model_metadata(const infer_model *model, const char *key)
 
 const char *infer_model_metadata_key(const infer_model *model, size_t index)
 {
+    if (!model)
+        return NULL;
     if (index < OWN_KEYS)
         return own_keys[index];
     return index - OWN_KEYS < (size_t)model->metadata.count ? model->metadata.keys[index - OWN_KEYS] : NULL;

@@ -2,6 +2,7 @@
 #include "runtime/runner.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
 
 #include <string.h>
 
@@ -224,12 +225,23 @@ static enum status prepare(struct infer_session *session, const struct request *
     return error->status;
 }
 
+static void prepare_here(struct infer_session *session, const struct request *request, struct error *error)
+{
+    if (session_check_process(session, error) != STATUS_OK)
+        return;
+    struct float_environment outside = float_environment_enter();
+    prepare(session, request, error);
+    float_environment_leave(outside);
+}
+
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_memory *memory, infer_error *error)
 {
     struct error from = {0};
     struct request request = {.inputs = inputs, .input_count = input_count, .memory = memory};
-    prepare(session, &request, &from);
+    if (!session || (!inputs && input_count))
+        return missing_argument(error, session ? "inputs" : "session");
+    prepare_here(session, &request, &from);
     return publish_error(error, &from);
 }
 
@@ -238,7 +250,9 @@ infer_status infer_session_outputs(infer_session *session, const infer_tensor *i
 {
     struct error from = {0};
     struct request request = {inputs, input_count, outputs, output_count, NULL};
-    prepare(session, &request, &from);
+    if (!session || (!inputs && input_count) || (!outputs && output_count))
+        return missing_argument(error, !session ? "session" : inputs || !input_count ? "outputs" : "inputs");
+    prepare_here(session, &request, &from);
     return publish_error(error, &from);
 }
 

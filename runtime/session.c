@@ -1,6 +1,8 @@
 #include "runtime/session.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
+#include "runtime/run_control.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,8 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->no_optimize = chosen->no_optimize;
     session->memory_saving = chosen->memory_saving;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
+    TRY(run_limits_check(&chosen->run_limits, error));
+    session->run_limits = chosen->run_limits;
     TRY(choose_isa(chosen->isa, &session->isa, error));
     TRY(choose_executor(session, chosen, error));
     session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
@@ -141,7 +145,10 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
                                   infer_error *error)
 {
     struct error from = {0};
-    *result = NULL;
+    if (result)
+        *result = NULL;
+    if (!model || !result)
+        return missing_argument(error, model ? "place for the session" : "model");
     size_t bytes, limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
     if (check_model(model, limit, &bytes, &from) != STATUS_OK)
         return publish_error(error, &from);
@@ -164,18 +171,29 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
                  &session->region);
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
+    struct float_environment outside = float_environment_enter();
     session_start(session, options, &from);
     budget_explain(&session->budget, &from);
     if (from.status == STATUS_OK)
         *result = session;
     else
         infer_session_release(session);
+    float_environment_leave(outside);
     return publish_error(error, &from);
+}
+
+enum status session_check_process(const struct infer_session *session, struct error *error)
+{
+    if (!executor_is_foreign(session->executor))
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "the session belongs to the process that this one forked off from; here it can only be released");
 }
 
 infer_session *infer_session_retain(infer_session *session)
 {
-    atomic_fetch_add(&session->references, 1);
+    if (session)
+        atomic_fetch_add(&session->references, 1);
     return session;
 }
 
@@ -186,9 +204,11 @@ void infer_session_release(infer_session *session)
     program_cache_free(&session->cache);
     weight_holder_free(&session->derived.holder);
     region_free(&session->region);
+    if (!session->executor || !executor_is_foreign(session->executor)) {
+        pthread_cond_destroy(&session->made);
+        pthread_mutex_destroy(&session->mutex);
+    }
     infer_executor_release(session->executor);
-    pthread_cond_destroy(&session->made);
-    pthread_mutex_destroy(&session->mutex);
     struct infer_model *model = session->model;
     release(&model->allocator, session, sizeof *session);
     infer_model_release(model);
@@ -196,12 +216,12 @@ void infer_session_release(infer_session *session)
 
 infer_isa infer_session_isa(const infer_session *session)
 {
-    return (infer_isa)((int)session->isa + INFER_ISA_REFERENCE);
+    return session ? (infer_isa)((int)session->isa + INFER_ISA_REFERENCE) : INFER_ISA_AUTO;
 }
 
 int infer_session_threads(const infer_session *session)
 {
-    return session->threads;
+    return session ? session->threads : 0;
 }
 
 /* --- programs -------------------------------------------------------------------------------------------- */
@@ -366,4 +386,18 @@ enum status session_program(struct infer_session *session, const void *key, size
     pthread_mutex_unlock(&session->mutex);
     release(&session->budget.allocator, making, sizeof *making);
     return status;
+}
+
+/* --- untrusted models ------------------------------------------------------------------------------------ */
+
+void infer_options_hostile(infer_model_options *model, infer_session_options *session)
+{
+    const size_t memory = (size_t)1 << 30;
+    if (model)
+        *model = (infer_model_options){.memory_limit = memory};
+    if (session)
+        *session = (infer_session_options){
+            .memory_limit = memory,
+            .run_limits = {.seconds = 10, .multiply_adds = UINT64_C(1000000000000), .loop_turns = 1000000},
+        };
 }

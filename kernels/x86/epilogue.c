@@ -171,9 +171,9 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
     case POINTWISE_DIV:
         EACH(vf_div(a, b));
     case POINTWISE_MIN: /* of two zeros the second */
-        EACH(vf_select(vf_is_nan(a), a, vf_min(a, b)));
+        EACH(vf_smaller(a, b));
     case POINTWISE_MAX:
-        EACH(vf_select(vf_is_nan(a), a, vf_max(a, b)));
+        EACH(vf_larger(a, b));
     case POINTWISE_CLAMP:
         EACH(vf_min(q, vf_max(p, a)));
     case POINTWISE_ROUND:

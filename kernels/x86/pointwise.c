@@ -1,6 +1,7 @@
 #include "kernels/pointwise.h"
 
 #include "kernels/reference/interpreter.h"
+#include "kernels/walk.h"
 #include "kernels/x86/passes.h"
 
 #include <string.h>
@@ -251,11 +252,6 @@ static bool run_block(struct block *block)
 }
 
 /* --- the kernel --------------------------------------------------------------------------------------------------- */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Where operands begin for the outer axes' index `outer`, counted in C order. */
 static void enter_outer(struct block *block, int64_t outer)
