@@ -153,7 +153,7 @@ static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
     struct query *query = &b->queries[i];
     float *scores = b->scores + i * b->attention->score_row;
     vf scale = vf_set((float)p->scale), cap = vf_set((float)p->softcap), none = vf_set(-INFINITY), most = none;
-    vm nan = vm_first(0), seen = vm_first(0);
+    vm seen = vm_first(0);
     for (int64_t j = 0; j < count; j += LANES) {
         int64_t part = least(count - j, LANES), at = i * p->mask.row + (key + j) * p->mask.column;
         vf x = vf_mul(vf_load(scores + j), scale);
@@ -170,15 +170,13 @@ static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
         }
         x = vf_select(sees, x, none);
         seen = vm_or(seen, vm_and(sees, vm_not(excluded)));
-        nan = vm_or(nan, vf_is_nan(x));
-        most = vf_max(x, most);
+        most = vf_larger(most, x);
         vf_store(scores + j, x);
     }
     query->seen = query->seen || vm_any(seen);
     struct wide all = wide_set(-INFINITY);
-    all.part[0] = most;
-    float largest = vm_any(nan) ? NAN : wide_largest(all);
-    query->most = WIDE_LARGER(query->most, largest);
+    all.part[0] = vf_larger(vf_set(query->most), most);
+    query->most = wide_largest(all);
 }
 
 static float exp_of(float x)

@@ -168,10 +168,9 @@ INLINE void move_item(const struct moves *m, const struct cursor *at)
         move_bytes(to, from, n * m->bytes);
     else if (m->way == WAY_TRANSPOSED)
         SET_NAME(transpose)
-        (m->bytes, from + at->across * m->across.from, m->inner.from, to + at->across * m->across.to, m->across.to, n,
-         least(m->across_each, m->across.dim - at->across));
-    else
-        move_elements(m, from, to, n);
+    (m->bytes, from + at->across * m->across.from, m->inner.from, to + at->across * m->across.to, m->across.to, n,
+     least(m->across_each, m->across.dim - at->across));
+    else move_elements(m, from, to, n);
 }
 
 /* --- plan -------------------------------------------------------------------------------------------------------- */

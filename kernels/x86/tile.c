@@ -151,25 +151,13 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
     }
 }
 
-/* Columns are contiguous, of `row` 1: squares of them are turned over. */
-static void pack_turned(const float *from, int64_t column, int64_t depth, int64_t columns, float *to)
-{
-    int64_t whole_depth = depth / SQUARE_4 * SQUARE_4, whole_columns = columns / SQUARE_4 * SQUARE_4;
-    for (int64_t j = 0; j < whole_columns; j += SQUARE_4)
-        for (int64_t k = 0; k < whole_depth; k += SQUARE_4)
-            transpose_4((const char *)(from + k + j * column), column * (int64_t)sizeof *from,
-                        (char *)(to + k * TILE_COLUMNS + j), TILE_COLUMNS * (int64_t)sizeof *to);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t k = j < whole_columns ? whole_depth : 0; k < depth; k++)
-            to[k * TILE_COLUMNS + j] = from[k + j * column];
-}
-
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to)
 {
     if (columns < TILE_COLUMNS)
         memset(to, 0, (size_t)depth * TILE_COLUMNS * sizeof *to);
     if (row == 1) {
-        pack_turned(from, column, depth, columns, to);
+        SET_NAME(transpose)
+        (sizeof *from, from, column * (int64_t)sizeof *from, to, TILE_COLUMNS * (int64_t)sizeof *to, columns, depth);
         return;
     }
     for (int64_t k = 0; k < depth; k++)

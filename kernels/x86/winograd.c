@@ -410,7 +410,7 @@ static void store_directly(const struct walk *walk, int64_t index, int64_t colum
     const struct winograd *w = walk->winograd;
     struct place place = place_of(w, walk->first_tile + index);
     struct results_block block = {
-        .row = place.down * w->params->window.output[2] + place.along, .column = column, .columns = columns};
+        .step = 1, .row = place.down * w->params->window.output[2] + place.along, .column = column, .columns = columns};
     struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
     int64_t below = w->params->window.output[2];
     vf outputs[EDGE * EDGE];
@@ -431,7 +431,7 @@ static void store_by_lines(const struct walk *walk, int64_t index, int64_t count
     struct place place = place_of(w, walk->first_tile + index);
     int64_t width = w->params->window.output[2], line = count * EDGE * TILE_COLUMNS;
     struct results_block block = {
-        .rows = least(width - place.along, count * EDGE), .column = column, .columns = columns};
+        .step = 1, .rows = least(width - place.along, count * EDGE), .column = column, .columns = columns};
     vf outputs[EDGE * EDGE];
     for (int64_t tile = 0; tile < count; tile++)
         for (int64_t part = 0; part < columns; part += LANES) {
