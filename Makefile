@@ -1,13 +1,16 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
+# make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
-# Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
+# Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
 CC      ?= cc
+OBJCOPY ?= objcopy
+STRIP   ?= strip
 PREFIX  ?= /usr/local
 OPT     ?= -O2 -ftree-vectorize
 VERSION := 0.1.0
@@ -18,9 +21,10 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$@')
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# -flto is taken back: the names of the library's one object are made local, and only machine code has names to be made so.
 # No contraction: a*b+c gives the same bits whatever the compiler and the ISA.
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DINFER_VERSION='"$(VERSION)"' $(OPT) -g -ffp-contract=off -fno-math-errno \
-             -fno-trapping-math -ffunction-sections -fdata-sections -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS)
+             -fno-trapping-math -ffunction-sections -fdata-sections -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS) $(if $(findstring -flto,$(CFLAGS) $(OPT)),-fno-lto)
 ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 
 # The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
@@ -51,10 +55,12 @@ IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
-        bench-peers bench-plot bench-shapes bench-choice \
-        install format format-check clean
+        bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
+
+# A call must get by with 64 KB of stack: tables go in regions. Sanitizers put more in a frame.
+$(LIBRARY_OBJECTS): private WARNINGS += $(if $(SANITIZE),,-Wframe-larger-than=24576)
 
 all: library tools
 library: $(BUILD)/libinfer.a
@@ -89,7 +95,7 @@ $(call object,$(wildcard formats/onnx/*.c)): | $(BUILD)/gen/onnx.pb-c.c
 $(BUILD)/libinfer.o: $(LIBRARY_OBJECTS)
 	$(call say,LD)
 	$(Q)$(LD) -r -o $@ $^
-	$(Q)objcopy --wildcard --keep-global-symbol='infer_*' $@
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='infer_*' $@
 $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	$(call say,AR)
 	@rm -f $@
@@ -199,6 +205,12 @@ check-damage: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
+# What models hold against what an allocator counts; BILL=--full takes every model.
+check-bill: $(TOOLS) $(BUILD)/bill
+	$(PYTHON) tests/models/check_bill.py --tools $(BUILD) $(BILL)
+$(BUILD)/bill: $(call object,tests/models/bill.c $(TOOL_SHARED)) $(call object,$(PROBLEM_SOURCES)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 # Needs valgrind, which counts.
 bench-open: $(TOOLS) $(BUILD)/open_model
 	$(PYTHON) tests/models/bench_open.py --tools $(BUILD)
@@ -257,12 +269,14 @@ bench: $(BUILD)/infer-bench $(BUILD)/digits.bin
 	$(BUILD)/infer-bench kernels
 	$(BUILD)/infer-bench model $(BUILD)/digits.bin
 
-install: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/infer.pc
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+install-library: $(BUILD)/libinfer.a $(BUILD)/infer.pc
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/libinfer.a $(DESTDIR)$(PREFIX)/lib
-	strip --strip-debug $(DESTDIR)$(PREFIX)/lib/libinfer.a
+	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/lib/libinfer.a
 	install -m 644 runtime/infer.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/infer.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+install: install-library $(TOOLS)
+	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
 .PHONY: $(BUILD)/infer.pc # PREFIX may differ from the last time
 $(BUILD)/infer.pc:

@@ -43,6 +43,13 @@ static enum status make_room(struct file_map *map, const char *name, size_t limi
     return STATUS_OK;
 }
 
+/* All of a file at once, and a byte more, which is what its end is seen by. */
+static bool room_for(struct file_map *map, uintmax_t size, size_t limit)
+{
+    size_t most = limit < SIZE_MAX ? limit + 1 : limit;
+    return resize(map, map->allocator, size < most ? (size_t)size + 1 : most);
+}
+
 /* Reads to the end. `whole`: from the file's beginning, not from where the descriptor stands. */
 static enum status read_all(struct file_map *map, const char *name, int descriptor, bool whole, size_t limit,
                             struct error *error)
@@ -72,8 +79,8 @@ static enum status read_all(struct file_map *map, const char *name, int descript
     return STATUS_OK;
 }
 
-enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
-                                const struct allocator *allocator, struct error *error)
+static enum status take_descriptor(struct file_map *map, const char *name, int descriptor, bool copy, size_t limit,
+                                   const struct allocator *allocator, struct error *error)
 {
     *map = (struct file_map){0};
     struct stat info;
@@ -82,7 +89,7 @@ enum status file_map_descriptor(struct file_map *map, const char *name, int desc
     if (S_ISDIR(info.st_mode))
         return error_set(error, STATUS_IO, "%s: is a directory", name);
     bool regular = S_ISREG(info.st_mode);
-    if (regular && info.st_size > 0) {
+    if (regular && info.st_size > 0 && !copy) {
         if ((uintmax_t)info.st_size > SIZE_MAX)
             return error_set(error, STATUS_IO, "%s: is too large for this machine's addresses", name);
         void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
@@ -94,24 +101,51 @@ enum status file_map_descriptor(struct file_map *map, const char *name, int desc
             return cannot(error, name, "map");
     }
     map->allocator = allocator;
+    if (regular && copy && !room_for(map, (uintmax_t)info.st_size, limit))
+        return error_set(error, STATUS_OUT_OF_MEMORY, "%s: out of memory for its %s bytes", name,
+                         grouped((uintmax_t)info.st_size).text);
     enum status status = read_all(map, name, descriptor, regular, limit, error);
     if (status != STATUS_OK)
         file_unmap(map);
     return status;
 }
 
-enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
-                          struct error *error)
+static enum status take_path(struct file_map *map, const char *path, bool copy, size_t limit,
+                             const struct allocator *allocator, struct error *error)
 {
     if (strcmp(path, "-") == 0)
-        return file_map_descriptor(map, "standard input", STDIN_FILENO, limit, allocator, error);
+        return take_descriptor(map, "standard input", STDIN_FILENO, copy, limit, allocator, error);
     *map = (struct file_map){0};
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return cannot(error, path, "open");
-    enum status status = file_map_descriptor(map, path, descriptor, limit, allocator, error);
+    enum status status = take_descriptor(map, path, descriptor, copy, limit, allocator, error);
     close(descriptor);
     return status;
+}
+
+enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                          struct error *error)
+{
+    return take_path(map, path, false, limit, allocator, error);
+}
+
+enum status file_copy_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                           struct error *error)
+{
+    return take_path(map, path, true, limit, allocator, error);
+}
+
+enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
+                                const struct allocator *allocator, struct error *error)
+{
+    return take_descriptor(map, name, descriptor, false, limit, allocator, error);
+}
+
+enum status file_copy_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
+                                 const struct allocator *allocator, struct error *error)
+{
+    return take_descriptor(map, name, descriptor, true, limit, allocator, error);
 }
 
 void file_unmap(struct file_map *map)

@@ -20,8 +20,13 @@ struct file_map {
  * is left zeroed. */
 enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
                           struct error *error);
-/* The same for an open descriptor, which stays the caller's and may be closed at once. A regular file is taken whole,
- * wherever the descriptor stands; anything else from where it stands. `name` is what errors call it. */
+/* The same, read to its end into memory of `allocator` whatever it is. */
+enum status file_copy_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                           struct error *error);
+enum status file_copy_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
+                                 const struct allocator *allocator, struct error *error);
+/* As file_map_path for an open descriptor, which stays the caller's and may be closed at once. A regular file is taken
+ * whole, wherever the descriptor stands; anything else from where it stands. `name` is what errors call it. */
 enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
                                 const struct allocator *allocator, struct error *error);
 /* Also right for a zeroed map. Leaves it zeroed. */

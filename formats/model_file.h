@@ -15,6 +15,7 @@ struct model_metadata {
 
 struct model_read_options {
     bool skip_weight_checksum; /* for a file that is trusted: opening it then touches no weight but bools */
+    size_t section_limit;      /* a section of more bytes is refused unread, MEMORY_LIMIT; 0: none is */
 };
 
 /* Makes a graph from the bytes of a model file. Weights, names and lists are not copied: `bytes` must be aligned to

@@ -1,4 +1,5 @@
 #include "formats/model_file_writer.h"
+#include "kernels/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,7 +66,7 @@ static enum status number_strings(struct model_writer *w)
     size_t count = w->strings.bytes / sizeof *strings, kept = 0, end = 0;
     struct model_list *section = &w->sections[SECTION_STRINGS];
     if (count)
-        qsort(strings, count, sizeof *strings, compare_texts);
+        sort_items(strings, count, sizeof *strings, compare_texts);
     for (size_t i = 0; i < count; i++)
         if (i == 0 || compare_texts(&strings[i], &strings[kept - 1]) != 0)
             strings[kept++] = strings[i];
@@ -122,7 +123,7 @@ static enum status match_uses(struct model_writer *w, struct tensor_use *uses, s
     for (size_t i = 0; i < count; i++)
         sorted[i] = &uses[i];
     if (count)
-        qsort(sorted, count, sizeof *sorted, compare_uses);
+        sort_items(sorted, count, sizeof *sorted, compare_uses);
     const struct tensor_use *first = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct tensor_use *use = sorted[i];

@@ -78,6 +78,17 @@ static enum status check_place(const struct model_reader *r, const struct sectio
     return STATUS_OK;
 }
 
+static enum status check_size(const struct model_reader *r, const struct section_record *record)
+{
+    size_t limit = r->options->section_limit;
+    if (limit == 0 || record->bytes <= limit)
+        return STATUS_OK;
+    bool weights = memcmp(record->type, model_section_types[SECTION_WEIGHTS].type, sizeof record->type) == 0;
+    return error_set(r->error, STATUS_MEMORY_LIMIT, "%s '%.4s' take %s bytes, past the limit of %s",
+                     weights ? "the weights of section" : "the tables of section", record->type,
+                     grouped(record->bytes).text, grouped(limit).text);
+}
+
 static enum status check_content(const struct model_reader *r, const struct section_record *record,
                                  const struct model_section_type *type)
 {
@@ -134,6 +145,7 @@ enum status model_open_sections(struct model_reader *r)
         struct section_record record;
         memcpy(&record, r->bytes + sizeof header + i * sizeof record, sizeof record);
         TRY(check_place(r, &record, end));
+        TRY(check_size(r, &record));
         TRY(open_section(r, &record));
         end = (size_t)(record.offset + record.bytes);
     }

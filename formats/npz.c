@@ -1,5 +1,6 @@
 /* ZIP as PKWARE's APPNOTE.TXT 6.3.10 describes it; sections are cited by number. */
 #include "formats/npz.h"
+#include "kernels/sort.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -221,7 +222,7 @@ static enum status refuse_overlap(struct npz *npz, const struct npz_member *memb
         return error_set(error, STATUS_OUT_OF_MEMORY, "%s: no memory for its directory", npz->name);
     for (size_t i = 0; i < count; i++)
         sorted[i] = &members[i];
-    qsort(sorted, count, sizeof *sorted, compare_starts);
+    sort_items(sorted, count, sizeof *sorted, compare_starts);
     for (size_t i = 1; i < count; i++)
         if (sorted[i]->start < sorted[i - 1]->end)
             return error_set(error, STATUS_INVALID_ARGUMENT, "%s: is a damaged NPZ file: members '%s' and '%s' overlap",

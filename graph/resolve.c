@@ -80,11 +80,20 @@ static bool foldable(const struct node *node)
     return !(node->op->flags & OP_RANDOM) && !has_subgraph(node) && all_constant(node);
 }
 
+/* Those of a node that is inlined may be unknown: then what stands in its place is checked. */
+static bool has_size(const struct value *value)
+{
+    bool known = value && value->rank >= 0;
+    for (int i = 0; known && i < value->rank; i++)
+        known = value->dims[i] >= 0;
+    return known;
+}
+
 enum status check_results(const struct node *node, size_t limit, struct error *error)
 {
     for (int i = 0; i < node->output_count; i++) {
         const struct value *output = node->outputs[i];
-        if (output && output->rank >= 0 && value_bytes(output) > limit)
+        if (has_size(output) && value_bytes(output) > limit)
             return error_set(error, STATUS_MEMORY_LIMIT,
                              "node '%s' (%s): its output %d takes %zu bytes, past the limit of %zu", node->name,
                              node->op->name, i, value_bytes(output), limit);

@@ -1,6 +1,7 @@
 #include "kernels/sort.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 /* Bottom-up merge sort: no recursion, no memory but the two arrays. */
 int64_t *sort_numbers(int64_t count, int64_t *order, int64_t *room, sort_compare *compare, const void *context)
@@ -21,4 +22,98 @@ int64_t *sort_numbers(int64_t count, int64_t *order, int64_t *room, sort_compare
         order = sorted;
     }
     return order;
+}
+
+struct items {
+    char *base;
+    size_t bytes;
+    int (*compare)(const void *a, const void *b);
+};
+
+static void *item_at(const struct items *items, size_t index)
+{
+    return items->base + index * items->bytes;
+}
+
+static bool is_before(const struct items *items, size_t a, size_t b)
+{
+    return items->compare(item_at(items, a), item_at(items, b)) < 0;
+}
+
+static void swap(const struct items *items, size_t a, size_t b)
+{
+    char *x = item_at(items, a), *y = item_at(items, b), room[64];
+    for (size_t left = items->bytes; left > 0;) {
+        size_t part = left < sizeof room ? left : sizeof room;
+        memcpy(room, x, part);
+        memcpy(x, y, part);
+        memcpy(y, room, part);
+        x += part;
+        y += part;
+        left -= part;
+    }
+}
+
+static void reverse(const struct items *items, size_t start, size_t end)
+{
+    while (start + 1 < end)
+        swap(items, start++, --end);
+}
+
+/* [start, middle) and [middle, end) change places. */
+static void rotate(const struct items *items, size_t start, size_t middle, size_t end)
+{
+    reverse(items, start, middle);
+    reverse(items, middle, end);
+    reverse(items, start, end);
+}
+
+/* The first of [start, end) that does not stand before `key` (after_equal: that stands behind it). */
+static size_t bound(const struct items *items, size_t start, size_t end, size_t key, bool after_equal)
+{
+    while (start < end) {
+        size_t middle = start + (end - start) / 2;
+        bool before = after_equal ? !is_before(items, key, middle) : is_before(items, middle, key);
+        start = before ? middle + 1 : start;
+        end = before ? end : middle;
+    }
+    return start;
+}
+
+/* Cuts the longer part in its middle and the other one where that item belongs; what lies between the cuts changes
+ * places, and two smaller merges are left. */
+static void merge(const struct items *items, size_t start, size_t middle, size_t end)
+{
+    while (start < middle && middle < end && is_before(items, middle, middle - 1)) {
+        size_t left = start, right = middle;
+        if (end - start == 2) {
+            swap(items, start, middle);
+            return;
+        }
+        if (middle - start > end - middle) {
+            left += (middle - start) / 2;
+            right = bound(items, middle, end, left, false);
+        } else {
+            right += (end - middle) / 2;
+            left = bound(items, start, middle, right, true);
+        }
+        rotate(items, left, middle, right);
+        size_t cut = left + (right - middle);
+        merge(items, start, left, cut);
+        start = cut;
+        middle = right;
+    }
+}
+
+void sort_items(void *items, size_t count, size_t bytes_each, int (*compare)(const void *a, const void *b))
+{
+    const size_t run = 8; /* sorted by exchanging neighbours */
+    struct items all = {items, bytes_each, compare};
+    for (size_t start = 0; start < count; start += run)
+        for (size_t i = start + 1; i < count && i < start + run; i++)
+            for (size_t k = i; k > start && is_before(&all, k, k - 1); k--)
+                swap(&all, k, k - 1);
+    for (size_t width = run; width < count; width *= 2)
+        for (size_t start = 0; start + width < count; start += 2 * width)
+            merge(&all, start, start + width, start + 2 * width < count ? start + 2 * width : count);
 }

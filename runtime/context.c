@@ -7,6 +7,7 @@
 
 struct infer_context {
     struct infer_session *session;
+    struct budget budget; /* within the session's */
     struct runner runner;
     infer_observer observer;
     struct run_control control;
@@ -23,10 +24,10 @@ static enum status context_start(struct infer_context *context, struct error *er
 {
     struct infer_session *session = context->session;
     TRY(session_check_process(session, error));
-    TRY(runner_init(&context->runner, session, session->graph, error));
+    TRY(runner_init(&context->runner, session, session->graph, &context->budget.allocator, error));
     context->runner.control = &context->control;
     context->runner.times = &context->times;
-    context->times.allocator = session->allocator;
+    context->times.allocator = &context->budget.allocator;
     context->control.limits = session->run_limits;
     return STATUS_OK;
 }
@@ -38,14 +39,18 @@ infer_status infer_context_create(infer_session *session, infer_context **result
         *result = NULL;
     if (!session || !result)
         return missing_argument(error, session ? "place for the context" : "session");
-    struct infer_context *context = allocate(session->allocator, sizeof *context, ALIGNMENT);
+    struct infer_context *context = allocate(&session->budget.allocator, sizeof *context, ALIGNMENT);
     if (!context) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a context");
+        budget_explain(&session->budget, &from);
         return publish_error(error, &from);
     }
     memset(context, 0, sizeof *context);
     context->session = infer_session_retain(session);
-    if (context_start(context, &from) == STATUS_OK)
+    budget_init(&context->budget, &session->budget, NULL, SIZE_MAX);
+    context_start(context, &from);
+    budget_explain(&context->budget, &from);
+    if (from.status == STATUS_OK)
         *result = context;
     else
         infer_context_release(context);
@@ -59,7 +64,7 @@ void infer_context_release(infer_context *context)
     struct infer_session *session = context->session;
     step_times_clear(&context->times);
     runner_free(&context->runner);
-    release(session->allocator, context, sizeof *context);
+    release(&session->budget.allocator, context, sizeof *context);
     infer_session_release(session);
 }
 
@@ -72,6 +77,7 @@ static enum status run(struct infer_context *context, const infer_tensor *inputs
     enum status status = runner_run(&context->runner, outputs, output_count, error);
     step_times_end(&context->times);
     run_control_end(&context->control);
+    runner_let_go(&context->runner);
     return status;
 }
 
@@ -90,6 +96,7 @@ infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_
     struct float_environment outside = float_environment_enter();
     run(context, inputs, input_count, outputs, output_count, &from);
     float_environment_leave(outside);
+    budget_explain(&context->budget, &from);
     atomic_store_explicit(&context->busy, false, memory_order_release);
     return publish_error(error, &from);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LONGEST_PATH 1024 /* of a group: its stack is the caller's, who may have little. A longer one sets no quota */
+
 /* The beginning of a small file as text; false where it cannot be read. */
 static bool read_text(const char *path, char *text, size_t size)
 {
@@ -37,7 +39,7 @@ static int cores_of(long long quota, long long period)
 /* cpu.max is "200000 100000", or "max 100000" where there is no quota. */
 static int cores_version_2(const char *group)
 {
-    char path[PATH_MAX + 32], text[64];
+    char path[LONGEST_PATH + 32], text[64];
     long long quota, period;
     snprintf(path, sizeof path, "%s/cpu.max", group);
     if (!read_text(path, text, sizeof text) || sscanf(text, "%lld %lld", &quota, &period) != 2)
@@ -48,7 +50,7 @@ static int cores_version_2(const char *group)
 /* cpu.cfs_quota_us is -1 where there is no quota. */
 static int cores_version_1(const char *group)
 {
-    char path[PATH_MAX + 32], quota[64], period[64];
+    char path[LONGEST_PATH + 32], quota[64], period[64];
     snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", group);
     if (!read_text(path, quota, sizeof quota))
         return INT_MAX;
@@ -62,7 +64,7 @@ static int cores_version_1(const char *group)
  * of which nothing is there but the mount itself: files that are missing set no quota. */
 static int cores_upward(const char *mount, const char *group, int (*cores)(const char *group))
 {
-    char path[PATH_MAX];
+    char path[LONGEST_PATH];
     size_t root = strlen(mount);
     if (snprintf(path, sizeof path, "%s%s", mount, group) >= (int)sizeof path)
         return INT_MAX;
@@ -90,7 +92,7 @@ static bool has_cpu(const char *controllers)
 /* A line is "4:cpu,cpuacct:/group" in version 1 and "0::/group" in version 2. */
 static int cores_of_line(const char *controllers, const char *group, const char *mount)
 {
-    char hierarchy[PATH_MAX];
+    char hierarchy[LONGEST_PATH];
     if (!*controllers)
         return cores_upward(mount, group, cores_version_2);
     int length = snprintf(hierarchy, sizeof hierarchy, "%s/%s", mount, controllers);
@@ -101,7 +103,7 @@ static int cores_of_line(const char *controllers, const char *group, const char 
 
 int quota_cores(const char *list, const char *mount)
 {
-    char text[16384], *next;
+    char text[4096], *next;
     int least = INT_MAX;
     if (!read_text(list, text, sizeof text))
         return INT_MAX;

@@ -4,6 +4,9 @@
  *     infer_session *session; a model with options: prepares programs for input shapes, shared by any threads
  *     infer_context *context; one run at a time: owns the activations
  *
+ * For Linux on x86-64. Only a model.bin is opened in process: infer-convert makes one of an ONNX file. Every call gets
+ * by with 64 KB of stack, whatever the model.
+ *
  * Objects are independent of each other and of any global state. Every function may be called from any thread; the one
  * rule is that a context is used by one thread at a time, but for infer_context_cancel. No function prints, exits or
  * aborts.
@@ -98,15 +101,25 @@ const char *infer_dtype_name(infer_dtype dtype);
 unsigned infer_dtype_bits(infer_dtype dtype); /* 0 for STRING and unknown */
 
 /* A tensor in the caller's or a context's memory: elements in C order without gaps, the first at a multiple of their
- * size. */
+ * size. Whoever sets `data` of an output anew sets `capacity` with it. */
 typedef struct infer_tensor {
     void *data;
-    size_t bytes; /* that data has room for; for results: that it holds */
+    size_t bytes; /* that data holds */
     infer_dtype dtype;
     int rank; /* 0: a scalar */
     int64_t dims[INFER_MAX_RANK];
+    size_t capacity;  /* of an output: bytes that data, the caller's memory, has room for; 0: `bytes` tells */
+    const void *lent; /* the library's, 0 at first: data, where a run has lent memory of its context */
 } infer_tensor;
 
+/* As the capacity of an output without data: it is left out. */
+#define INFER_LEFT_OUT SIZE_MAX
+
+/* A tensor to be read, of which `data` (NULL: none) holds what type and dimensions need. */
+infer_tensor infer_input(const void *data, infer_dtype dtype, int rank, const int64_t *dims);
+/* One to be written: into memory of the caller's with room for `capacity` bytes; NULL, 0: into the context's; NULL,
+ * INFER_LEFT_OUT: the caller has no use for it. */
+infer_tensor infer_output(void *data, size_t capacity);
 /* Bytes that `dtype` and `dims` need, SIZE_MAX where that does not fit or a dimension is negative. */
 size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims);
 
@@ -126,20 +139,25 @@ typedef struct infer_model infer_model;
 /* All zero: the defaults. */
 typedef struct infer_model_options {
     const infer_allocator *allocator; /* copied; NULL: the C library's. Also serves the model's sessions and contexts */
-    size_t memory_limit;              /* refuse, before allocating, a file whose weights need more bytes; 0: none */
-    bool trust_weights;               /* skip the checksum over the weights: opening then reads none of them */
+    /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
+     * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
+    size_t memory_limit;
+    bool trust_weights; /* skip the checksum over the weights: opening then reads none of them */
+    bool copy_file; /* read the file into memory of the allocator, where nobody can change it, instead of mapping it */
 } infer_model_options;
 
 /* Opens a model.bin. The file is mapped, not read: weights are paged in as they are used, and shared between
- * processes. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
+ * processes. So it must stay as it is while the model is open: where it is written over, results are wrong, and where
+ * it is cut short, or its disk fails, a run ends in SIGBUS. Replace it by renaming another over it, as infer-convert
+ * does, or open it with copy_file. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
 infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **model,
                               infer_error *error);
 /* The same from a file descriptor (a file or a pipe), which the caller may close afterwards. `name` is what messages
  * call it. */
 infer_status infer_model_open_descriptor(int descriptor, const char *name, const infer_model_options *options,
                                          infer_model **model, infer_error *error);
-/* The same from memory, for embedded or decrypted models. The bytes are used in place and must stay until the model is
- * released, unless they are not aligned to 64 bytes: then they are copied. */
+/* The same from memory, for embedded or decrypted models. The bytes are used in place and must stay as they are until
+ * the model is released, unless they are not aligned to 64 bytes, or copy_file is set: then they are copied. */
 infer_status infer_model_open_memory(const void *bytes, size_t size, const char *name,
                                      const infer_model_options *options, infer_model **model, infer_error *error);
 infer_model *infer_model_retain(infer_model *model); /* returns it */
@@ -152,6 +170,11 @@ typedef struct infer_value {
     int rank;                     /* -1 where the file does not say */
     int64_t dims[INFER_MAX_RANK]; /* -1: any; then dim_names has the symbol's name, or NULL */
     const char *dim_names[INFER_MAX_RANK];
+    /* Integers that stand for real numbers, where the operator next to them says so once for the whole tensor:
+     * real = scale * (integer - zero_point). */
+    bool quantized;
+    float scale;
+    int32_t zero_point;
 } infer_value;
 
 size_t infer_model_input_count(const infer_model *model);
@@ -159,9 +182,14 @@ size_t infer_model_output_count(const infer_model *model);
 /* INVALID_ARGUMENT for an index out of range. */
 infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value);
 infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value);
+/* The index of an input or output by its name. INVALID_ARGUMENT where there is none, and *index is left alone. */
+infer_status infer_model_find_input(const infer_model *model, const char *name, size_t *index);
+infer_status infer_model_find_output(const infer_model *model, const char *name, size_t *index);
 size_t infer_model_weight_bytes(const infer_model *model);
 /* Metadata of the file by key ("name", "producer", "description", or the model's own keys); NULL: none. */
 const char *infer_model_metadata(const infer_model *model, const char *key);
+/* The keys there are: "name", "producer", "description", and the model's own; NULL past the last. */
+const char *infer_model_metadata_key(const infer_model *model, size_t index);
 
 /* --- executors ------------------------------------------------------------------------------------------- */
 
@@ -232,8 +260,10 @@ typedef struct infer_session_options {
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
      * less; of no effect with no_optimize. */
     bool memory_saving;
-    /* Refuse, before allocating, a shape whose weights + constants + packed + arena need more; 0: none. Counted is all
-     * that this session uses, whether or not another one of the model has made it: see packed_bytes. */
+    /* A bound on the sum of what model, session and all its contexts hold at any moment, in bytes that the allocator is
+     * asked for, and of the weights; 0: none. What would pass it is refused before it is allocated: a shape that cannot
+     * fit before anything of it runs. Counted is all that this session uses, whether or not another one of the model
+     * has made it: see packed_bytes. Stacks of threads are the system's. */
     size_t memory_limit;
     int cached_programs;         /* programs kept for shapes seen; 0: 64 */
     infer_executor *executor;    /* retained; NULL: the session has its own */
@@ -273,15 +303,25 @@ typedef struct infer_memory {
     size_t context_bytes;     /* of a context: its tables. The stacks of threads come from the system */
     size_t steps;             /* of the program that has the most */
     infer_isa isa;            /* the highest that a kernel of these steps is made for; AUTO never */
+    size_t held_bytes;        /* all that the model, this session and its contexts hold at this moment, weights too,
+                               * in the limit's way of counting: what memory_limit is compared with */
     bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
                                * Scan has a body, and the numbers leave out what only a run can tell */
 } infer_memory;
 
-/* Makes (or finds) the program for these inputs, whose `data` may be NULL, without running it, and tells what that
- * shape needs alone. A context that grows afterwards grows to the largest shape prepared, once: prepare all shapes
- * first, and the first run of a context allocates all it will ever hold. Errors as infer_run. */
+/* Makes (or finds) the program for these inputs, without running it, and tells what that shape needs alone (memory
+ * NULL: not). `data` may be NULL: where shapes depend on what it holds, that is where the program ends, and the numbers
+ * with it. Where it is set, what shapes depend on is computed, so that all programs of such a run are
+ * made: give the contents of what decides an If, and leave out those of an image. A context that grows afterwards grows
+ * to the largest shape prepared, once: prepare all shapes first, and the first run of a context allocates all it will
+ * ever hold. Errors as infer_run. */
 infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_memory *memory, infer_error *error);
+
+/* Prepares as infer_session_prepare does, and fills in what the outputs of such a run are: dtype, rank, dims and bytes;
+ * the rest is left alone. Of what only a run can tell: dtype NONE, rank -1, dims -1, and bytes 0. */
+infer_status infer_session_outputs(infer_session *session, const infer_tensor *inputs, size_t input_count,
+                                   infer_tensor *outputs, size_t output_count, infer_error *error);
 
 /* What the session needs for all shapes prepared or run so far: constants and tables are of the programs that it keeps
  * (or a context still holds), the rest is the largest of each, also of programs it has dropped. A model whose input
@@ -299,9 +339,12 @@ void infer_context_release(infer_context *context);
 /* Runs the model.
  *
  * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
- * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
- *          data NULL: the result lies in the context's memory until its next run or release;
- *          data set: the result is written there, `bytes` is its room. dtype, rank, dims and bytes are filled in.
+ * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones, and any that
+ *          is infer_output(NULL, INFER_LEFT_OUT) is left out and left alone.
+ *          data NULL: the result lies in the context's memory until its next run or release; data and lent say where;
+ *          data set: the result is written there, where `capacity` tells the room. Filled in are dtype, rank, dims and
+ *          bytes, and capacity where it was 0. A tensor that a run has filled in may be given again as it is, to any
+ *          context: what a context lent counts as NULL, and the caller's memory keeps its room.
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The

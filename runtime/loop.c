@@ -54,6 +54,12 @@ void loops_free(struct runner *runner)
     }
 }
 
+void loops_let_go(struct runner *runner)
+{
+    for (struct loop_state *loop = runner->loops; loop; loop = loop->next)
+        runner_let_go(&loop->runner);
+}
+
 static enum status loop_create(struct runner *runner, const struct control *control, struct loop_state **result,
                                struct error *error)
 {
@@ -69,7 +75,7 @@ static enum status loop_create(struct runner *runner, const struct control *cont
     loop->stacked = zeroed(allocator, (size_t)loop->count * sizeof *loop->stacked);
     enum status status = STATUS_OUT_OF_MEMORY;
     if (loop->tensors && loop->carried && loop->slices && loop->stacked)
-        status = runner_init(&loop->runner, runner->session, control->body, error);
+        status = runner_init(&loop->runner, runner->session, control->body, allocator, error);
     if (status != STATUS_OK) {
         loop_free(allocator, loop);
         return error_set(error, status, "out of memory for a loop");
@@ -137,18 +143,22 @@ static enum status run_body(const struct iteration *it)
     return status;
 }
 
+static void exchange(struct slot *a, struct slot *b)
+{
+    struct slot spare = *a;
+    a->data = b->data;
+    a->capacity = b->capacity;
+    b->data = spare.data;
+    b->capacity = spare.capacity;
+}
+
 /* The body's results become the next iteration's state: the buffers change places, nothing is copied. */
 static void hand_over(const struct iteration *it, int body_input, int body_output)
 {
     struct loop_state *loop = it->loop;
     for (int i = 0; i < it->control->carried; i++) {
         infer_tensor *made = &loop->tensors[it->control->body->input_count + body_output + i];
-        struct slot *from = &loop->runner.results[body_output + i], *to = &loop->carried[i];
-        struct slot spare = *to;
-        to->data = from->data;
-        to->capacity = from->capacity;
-        from->data = spare.data;
-        from->capacity = spare.capacity;
+        exchange(&loop->runner.results[body_output + i], &loop->carried[i]);
         loop->tensors[body_input + i] = *made;
     }
 }
@@ -176,7 +186,7 @@ static enum status stack(const struct iteration *it, int k, int body_output, int
     if (!multiply_size(slice->bytes, (size_t)position, &start) || !add_size(start, slice->bytes, &end) ||
         end > SIZE_MAX / 2)
         return error_set(it->error, STATUS_OUT_OF_MEMORY, "a scan output passes the address space");
-    bool grows = it->control->kind == CONTROL_LOOP && end <= it->outer->session->memory_limit / 2;
+    bool grows = it->control->kind == CONTROL_LOOP && end <= it->outer->session->budget.limit / 2;
     if (end > room)
         TRY(slot_reserve(it->outer, slot, grows ? 2 * end : end, it->error));
     if (slice->bytes)
@@ -370,11 +380,24 @@ static enum status run_scan(struct iteration *it)
     return give_all(it, 0, 0, true);
 }
 
+/* A run of an odd number of iterations leaves the larger buffers where the state was. Nothing is in them any more: the
+ * first iteration finds room for its results. */
+static void take_back(struct loop_state *loop, const struct control *control)
+{
+    int first = control->kind == CONTROL_LOOP ? 1 : 0;
+    for (int i = 0; i < control->carried; i++) {
+        struct slot *result = &loop->runner.results[first + i], *state = &loop->carried[i];
+        if (state->capacity > result->capacity)
+            exchange(state, result);
+    }
+}
+
 enum status runner_loop(struct runner *runner, const struct program *program, const struct program_step *step,
                         struct error *error)
 {
     struct iteration it = {
         .outer = runner, .program = program, .step = step, .control = step->step->control, .error = error};
     TRY(loop_of(runner, it.control, &it.loop, error));
+    take_back(it.loop, it.control);
     return it.control->kind == CONTROL_LOOP ? run_loop(&it) : run_scan(&it);
 }

@@ -54,8 +54,7 @@ struct needs program_needs(const struct program *program)
     return needs;
 }
 
-/* Results are the session's to add up: the largest of each output may come from different programs. */
-static void add_needs(struct needs *all, const struct needs *one)
+void needs_add(struct needs *all, const struct needs *one)
 {
     bool first = all->key_bytes == 0; /* no program is without a key */
     if (one->arena_bytes >= all->arena_bytes)
@@ -76,7 +75,7 @@ void session_note(struct infer_session *session, const struct program *program)
 {
     struct needs one = program_needs(program);
     pthread_mutex_lock(&session->mutex);
-    add_needs(&session->needs, &one);
+    needs_add(&session->needs, &one);
     session->needs.result_bytes = 0;
     for (int i = 0; i < program->output_count; i++) {
         size_t *bytes = &session->result_bytes[program->outputs[i].index];
@@ -105,29 +104,27 @@ size_t session_result_bytes(struct infer_session *session, int output)
 
 /* --- what the caller is told ----------------------------------------------------------------------------- */
 
-/* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
-static size_t model_table_bytes(const struct infer_model *model)
+size_t model_table_bytes(const struct infer_model *model)
 {
     size_t file = model->copy_bytes + model->file.allocated;
     return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0);
 }
 
-static size_t session_table_bytes(const struct infer_session *session)
+size_t session_table_bytes(const struct infer_session *session)
 {
     size_t executor = session->owns_executor ? executor_bytes(session->executor) : 0;
-    return sizeof *session + session->region.total - session->constant_bytes +
-           (size_t)session->cached_programs * sizeof *session->cache.entries + executor;
+    return model_table_bytes(session->model) + sizeof *session + session->region.total - session->constant_bytes +
+           program_cache_bytes(session->cached_programs) + executor;
 }
 
-/* `tables` and `constants` are of programs, `packed` of the session too. */
-static infer_memory memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
-                              size_t constants, size_t packed)
+infer_memory session_memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
+                               size_t constants, size_t packed)
 {
     return (infer_memory){
         .weight_bytes = session->model->weight_bytes,
         .constant_bytes = session->constant_bytes + constants,
         .packed_bytes = packed,
-        .table_bytes = model_table_bytes(session->model) + session_table_bytes(session) + tables,
+        .table_bytes = session_table_bytes(session) + tables,
         .arena_bytes = needs->arena_bytes,
         .lower_bound_bytes = needs->lower_bound_bytes,
         .arena_is_least = needs->arena_is_least,
@@ -136,72 +133,9 @@ static infer_memory memory_of(const struct infer_session *session, const struct 
         .context_bytes = context_table_bytes(session, needs),
         .steps = (size_t)needs->steps,
         .isa = (infer_isa)((int)needs->isa + INFER_ISA_REFERENCE),
+        .held_bytes = atomic_load(&session->budget.held),
         .complete = needs->complete,
     };
-}
-
-static enum status prepare(struct infer_session *session, const infer_tensor *inputs, size_t input_count,
-                           infer_memory *memory, struct error *error)
-{
-    struct runner runner;
-    struct program *program;
-    enum status status = runner_init(&runner, session, session->graph, error);
-    if (status == STATUS_OK)
-        status = runner_bind_inputs(&runner, inputs, input_count, false, error);
-    if (status == STATUS_OK)
-        status = runner_first_program(&runner, &program, error);
-    if (status == STATUS_OK) {
-        struct needs needs = program_needs(program);
-        *memory = memory_of(session, &needs, program_table_bytes(program), program->constant_bytes,
-                            program->derived.holder.bytes);
-    }
-    runner_free(&runner);
-    return status;
-}
-
-infer_status infer_session_prepare(infer_session *session, const infer_tensor *inputs, size_t input_count,
-                                   infer_memory *memory, infer_error *error)
-{
-    struct error from = {0};
-    if (!session || (!inputs && input_count) || !memory)
-        return missing_argument(error, !session ? "session" : memory ? "inputs" : "place for the numbers");
-    struct float_environment outside = float_environment_enter();
-    if (session_check_process(session, &from) == STATUS_OK)
-        prepare(session, inputs, input_count, memory, &from);
-    float_environment_leave(outside);
-    return publish_error(error, &from);
-}
-
-/* A model whose input shapes are all given in its file needs nobody to name them. */
-static bool is_fixed(const struct graph *graph)
-{
-    for (int i = 0; i < graph->input_count; i++) {
-        const struct value *input = graph->inputs[i];
-        if (input->dtype == DTYPE_NONE || input->rank < 0)
-            return false;
-        for (int k = 0; k < input->rank; k++)
-            if (input->dims[k] < 0)
-                return false;
-    }
-    return true;
-}
-
-static enum status prepare_fixed(struct infer_session *session, struct error *error)
-{
-    const struct graph *graph = session->graph;
-    size_t count = (size_t)graph->input_count, bytes = (count + 1) * sizeof(infer_tensor);
-    infer_memory memory;
-    infer_tensor *inputs = allocate(session->allocator, bytes, ALIGNMENT);
-    if (!inputs)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the shapes of %zu inputs", count);
-    for (size_t i = 0; i < count; i++) {
-        const struct value *input = graph->inputs[i];
-        inputs[i] = (infer_tensor){.dtype = (infer_dtype)input->dtype, .rank = input->rank};
-        memcpy(inputs[i].dims, input->dims, sizeof inputs[i].dims);
-    }
-    enum status status = prepare(session, inputs, count, &memory, error);
-    release(session->allocator, inputs, bytes);
-    return status;
 }
 
 infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error)
@@ -213,12 +147,12 @@ infer_status infer_session_memory(infer_session *session, infer_memory *memory, 
         return publish_error(error, &from);
     struct float_environment outside = float_environment_enter();
     struct needs needs = session_needs(session);
-    if (needs.key_bytes == 0 && is_fixed(session->graph) && prepare_fixed(session, &from) == STATUS_OK)
+    if (needs.key_bytes == 0 && session_is_fixed(session) && session_prepare_fixed(session, &from) == STATUS_OK)
         needs = session_needs(session);
     if (from.status == STATUS_OK)
-        *memory = memory_of(session, &needs, atomic_load(&session->totals.table_bytes),
-                            atomic_load(&session->totals.constant_bytes),
-                            weight_account_bytes(&session->model->weights, &session->account));
+        *memory = session_memory_of(
+            session, &needs, atomic_load(&session->totals.table_bytes) + atomic_load(&session->account.table_bytes),
+            atomic_load(&session->totals.constant_bytes), atomic_load(&session->account.bytes));
     float_environment_leave(outside);
     return publish_error(error, &from);
 }

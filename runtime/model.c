@@ -56,6 +56,20 @@ unsigned infer_dtype_bits(infer_dtype dtype)
     return dtype_bits((enum dtype)dtype);
 }
 
+infer_tensor infer_input(const void *data, infer_dtype dtype, int rank, const int64_t *dims)
+{
+    infer_tensor tensor = {.data = (void *)(uintptr_t)data, .dtype = dtype, .rank = rank};
+    for (int i = 0; i < rank && i < MAX_RANK && dims; i++)
+        tensor.dims[i] = dims[i];
+    tensor.bytes = infer_tensor_bytes(dtype, rank, dims);
+    return tensor;
+}
+
+infer_tensor infer_output(void *data, size_t capacity)
+{
+    return (infer_tensor){.data = data, .capacity = capacity};
+}
+
 size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims)
 {
     int64_t elements;
@@ -100,7 +114,9 @@ static struct infer_model *model_create(const void *given, const char *what, con
     memset(model, 0, sizeof *model);
     model->allocator = allocator;
     atomic_init(&model->references, 1);
-    region_init(&model->region, &model->allocator);
+    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    budget_init(&model->budget, NULL, &model->allocator, limit);
+    region_init(&model->region, &model->budget.allocator);
     weights_init(&model->weights, &model->allocator);
     return model;
 }
@@ -144,28 +160,22 @@ static void find_constants(struct infer_model *model)
     model->weight_bytes = (size_t)(span.end - span.start);
 }
 
-static enum status check_limit(const char *name, size_t size, const infer_model_options *options, struct error *error)
-{
-    if (!options || !options->memory_limit || size <= options->memory_limit)
-        return STATUS_OK;
-    return error_set(error, STATUS_MEMORY_LIMIT, "%s: the model has %zu bytes, past the limit of %zu", name, size,
-                     options->memory_limit);
-}
-
 static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
                               const infer_model_options *options, struct error *error)
 {
-    struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights};
-    TRY(check_limit(name, size, options, error));
+    struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights,
+                                      .section_limit = model->budget.limit};
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
     find_constants(model);
     return STATUS_OK;
 }
 
 /* Hands the model to the caller, or releases it. */
-static infer_status model_finish(struct infer_model *model, const struct error *from, infer_model **result,
+static infer_status model_finish(struct infer_model *model, struct error *from, infer_model **result,
                                  infer_error *error)
 {
+    if (model)
+        budget_explain(&model->budget, from);
     if (from->status == STATUS_OK)
         *result = model;
     else
@@ -178,8 +188,9 @@ infer_status infer_model_open(const char *path, const infer_model_options *optio
 {
     struct error from = {0};
     struct infer_model *model = model_create(path, "path", options, result, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_path(&model->file, path, limit, &model->allocator, &from) == STATUS_OK)
+    bool copy = options && options->copy_file;
+    if (model && (copy ? file_copy_path : file_map_path)(&model->file, path, model->budget.limit,
+                                                         &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -189,8 +200,9 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
 {
     struct error from = {0};
     struct infer_model *model = model_create(name, "name", options, result, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_descriptor(&model->file, name, descriptor, limit, &model->allocator, &from) == STATUS_OK)
+    bool copy = options && options->copy_file;
+    if (model && (copy ? file_copy_descriptor : file_map_descriptor)(
+                     &model->file, name, descriptor, model->budget.limit, &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -200,9 +212,8 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
 {
     struct error from = {0};
     struct infer_model *model = model_create(name ? bytes : NULL, name ? "memory" : "name", options, result, &from);
-    bool fits = model && check_limit(name, size, options, &from) == STATUS_OK;
-    if (fits && (uintptr_t)bytes % ALIGNMENT != 0) {
-        model->copy = allocate(&model->allocator, size, ALIGNMENT);
+    if (model && ((uintptr_t)bytes % ALIGNMENT != 0 || (options && options->copy_file))) {
+        model->copy = allocate(&model->budget.allocator, size, ALIGNMENT);
         model->copy_bytes = size;
         if (model->copy)
             bytes = memcpy(model->copy, bytes, size);
@@ -228,67 +239,7 @@ void infer_model_release(infer_model *model)
     weights_free(&model->weights);
     region_free(&model->region);
     file_unmap(&model->file);
+    release(&model->budget.allocator, model->copy, model->copy_bytes);
     struct allocator allocator = model->allocator;
-    release(&allocator, model->copy, model->copy_bytes);
     release(&allocator, model, sizeof *model);
-}
-
-/* --- what a model says of itself ------------------------------------------------------------------------- */
-
-size_t infer_model_input_count(const infer_model *model)
-{
-    return model ? (size_t)model->graph->input_count : 0;
-}
-
-size_t infer_model_output_count(const infer_model *model)
-{
-    return model ? (size_t)model->graph->output_count : 0;
-}
-
-static void describe(const struct graph *graph, const struct value *from, infer_value *value)
-{
-    *value = (infer_value){.name = from->name, .dtype = (infer_dtype)from->dtype, .rank = from->rank};
-    for (int i = 0; i < from->rank; i++) {
-        value->dims[i] = from->dims[i] >= 0 ? from->dims[i] : -1;
-        const char *symbol = from->dims[i] >= 0 ? "?" : graph_symbol_name(graph, from->dims[i]);
-        value->dim_names[i] = strcmp(symbol, "?") == 0 ? NULL : symbol;
-    }
-}
-
-infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value)
-{
-    if (!value || index >= infer_model_input_count(model))
-        return INFER_INVALID_ARGUMENT;
-    describe(model->graph, model->graph->inputs[index], value);
-    return INFER_OK;
-}
-
-infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value)
-{
-    if (!value || index >= infer_model_output_count(model))
-        return INFER_INVALID_ARGUMENT;
-    describe(model->graph, model->graph->outputs[index], value);
-    return INFER_OK;
-}
-
-size_t infer_model_weight_bytes(const infer_model *model)
-{
-    return model ? model->weight_bytes : 0;
-}
-
-const char *infer_model_metadata(const infer_model *model, const char *key)
-{
-    if (!model || !key)
-        return NULL;
-    const struct model_metadata *metadata = &model->metadata;
-    if (strcmp(key, "name") == 0)
-        return metadata->name;
-    if (strcmp(key, "producer") == 0)
-        return metadata->producer;
-    if (strcmp(key, "description") == 0)
-        return metadata->description;
-    for (int i = 0; i < metadata->count; i++)
-        if (strcmp(metadata->keys[i], key) == 0)
-            return metadata->values[i];
-    return NULL;
 }

@@ -10,10 +10,11 @@
 
 struct infer_model {
     atomic_int references;
-    struct allocator allocator;
-    struct region region; /* the graph and its names */
-    struct file_map file; /* weights lie in here; zeroed for a model in the caller's memory */
-    void *copy;           /* of memory that was not aligned */
+    struct allocator allocator; /* the caller's */
+    struct budget budget;       /* of what opening it takes; its limit is the model's */
+    struct region region;       /* the graph and its names */
+    struct file_map file;       /* weights lie in here; zeroed for a model in the caller's memory */
+    void *copy;                 /* of memory that was not aligned */
     size_t copy_bytes;
     struct graph *graph;
     struct model_metadata metadata;
@@ -21,6 +22,9 @@ struct infer_model {
     size_t weight_bytes;
     struct weights weights; /* what its sessions derive from them */
 };
+
+/* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
+size_t model_table_bytes(const struct infer_model *model);
 
 /* A copy of the caller's allocator, or the C library's where it is NULL. INVALID_ARGUMENT: it lacks a function. */
 enum status choose_allocator(const infer_allocator *from, struct allocator *allocator, struct error *error);

@@ -36,9 +36,9 @@ enum status slot_reserve(struct runner *runner, struct slot *slot, size_t bytes,
 {
     if (bytes <= slot->capacity && slot->data)
         return STATUS_OK;
-    if (bytes > runner->session->memory_limit)
+    if (bytes > runner->session->budget.limit)
         return error_set(error, STATUS_MEMORY_LIMIT, "a result needs %zu bytes, past the limit of %zu", bytes,
-                         runner->session->memory_limit);
+                         runner->session->budget.limit);
     size_t capacity = bytes ? bytes : 1;
     void *larger = allocate(runner->allocator, capacity, ALIGNMENT);
     if (!larger)
@@ -58,10 +58,10 @@ void slot_free(const struct allocator *allocator, struct slot *slot)
 }
 
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct error *error)
+                        const struct allocator *allocator, struct error *error)
 {
-    *runner = (struct runner){.session = session, .allocator = session->allocator, .graph = graph};
-    TRY(program_cache_init(&runner->recent, runner->allocator, session->cached_programs, error));
+    *runner = (struct runner){.session = session, .allocator = allocator, .graph = graph};
+    TRY(program_memory_init(&runner->recent, runner->allocator, session->cached_programs, error));
     runner->inputs = zeroed(runner, (size_t)graph->input_count, sizeof *runner->inputs);
     runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);
     runner->results = zeroed(runner, (size_t)graph->output_count, sizeof *runner->results);
@@ -97,7 +97,8 @@ void runner_free(struct runner *runner)
     if (!runner->session)
         return;
     loops_free(runner);
-    program_cache_free(&runner->recent);
+    program_release(runner->held);
+    program_memory_free(&runner->recent);
     free_slots(runner, runner->results, runner->graph->output_count);
     free_slots(runner, runner->slots, runner->slot_count);
     free_operands(runner);
@@ -118,7 +119,7 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
     const struct runner *runner = NULL; /* for the sizes of what its fields point to */
     size_t inputs = (size_t)graph->input_count, outputs = (size_t)graph->output_count;
     size_t operands = (size_t)needs->operands, slots = (size_t)needs->slots, awaited = (size_t)needs->awaited;
-    size_t bytes = (size_t)session->cached_programs * sizeof *runner->recent.entries;
+    size_t bytes = program_memory_bytes(session->cached_programs);
     bytes += table_bytes(inputs, sizeof *runner->inputs + sizeof *runner->known);
     bytes += table_bytes(outputs, sizeof *runner->outputs + sizeof *runner->results);
     bytes += table_bytes((size_t)session->threads, sizeof *runner->faults);
@@ -172,19 +173,43 @@ static enum status make_first(void *user, const struct program_options *options,
     return program_create(options, request->graph, request->inputs, program, error);
 }
 
-/* Looks in the runner's own table, which needs no lock, then in the session's. */
+/* The program of a loop's body may be in no table where runs under way hold all there is room for. */
+static struct program *find_held(const struct runner *runner, uint64_t hash)
+{
+    struct program *program = runner->held;
+    while (program && (program->hash != hash || program->key_bytes != runner->key_bytes ||
+                       memcmp(program->key, runner->key, runner->key_bytes) != 0))
+        program = program->parent;
+    if (program)
+        program_retain(program);
+    return program;
+}
+
+/* A continuation has a reference to its parent, so the program held is all that a run needs. */
+static void hold(struct runner *runner, struct program *program)
+{
+    program_release(runner->held);
+    runner->held = program;
+}
+
+/* Looks in what the runner remembers, which needs no lock, then in the session's table. */
 static enum status obtain(struct runner *runner, program_maker *make, void *user, struct program **program,
                           struct error *error)
 {
     uint64_t hash = xxh64(runner->key, runner->key_bytes, 0);
-    *program = program_cache_find(&runner->recent, runner->key, runner->key_bytes, hash);
-    if (*program)
+    *program = find_held(runner, hash);
+    if (!*program)
+        *program = program_memory_find(&runner->recent, runner->key, runner->key_bytes, hash);
+    if (*program) {
+        program_touch(*program);
+        hold(runner, *program);
         return STATUS_OK;
+    }
     TRY(session_program(runner->session, runner->key, runner->key_bytes, hash, make, user, program, error));
     if (runner_is_outermost(runner))
         session_note(runner->session, *program);
-    program_cache_add(&runner->recent, hash, *program);
-    program_release(*program);
+    program_memory_add(&runner->recent, *program);
+    hold(runner, *program);
     return STATUS_OK;
 }
 
@@ -217,7 +242,7 @@ static enum status make_next(void *user, const struct program_options *options, 
     return program_continue(options, request->parent, request->content, request->awaited, program, error);
 }
 
-static enum status next_program(struct runner *runner, struct program *parent, struct program **program,
+enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
                                 struct error *error)
 {
     uint64_t head[2] = {parent->id, (uint64_t)(uintptr_t)runner->graph};
@@ -332,7 +357,7 @@ static bool has_room(const struct runner *runner, const struct program *program)
 
 /* What has to grow grows at once to what the session's programs need, so that shapes prepared before cost no further
  * growth. */
-static enum status reserve(struct runner *runner, const struct program *program, struct error *error)
+enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error)
 {
     if (!has_room(runner, program)) {
         struct needs needs = runner_is_outermost(runner) ? session_needs(runner->session) : program_needs(program);
@@ -341,8 +366,6 @@ static enum status reserve(struct runner *runner, const struct program *program,
         TRY(reserve_awaited(runner, needs.awaited, error));
         TRY(reserve_operands(runner, needs.operands, error));
     }
-    for (int i = 0; i < program->output_count; i++)
-        TRY(runner_bind_output(runner, &program->outputs[i], error));
     return STATUS_OK;
 }
 
@@ -489,10 +512,12 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
                                      struct operand operand)
 {
+    size_t offset;
     if (!value->strided)
         return runner_tensor(runner, program, value, operand);
-    struct value *root = value_root(value, NULL);
-    return runner_tensor(runner, program, root, program_place(program, root));
+    struct value *root = value_root(value, &offset);
+    operand.offset -= offset;
+    return runner_tensor(runner, program, root, operand);
 }
 
 static infer_step describe(struct runner *runner, const struct program *program, size_t index)
@@ -522,21 +547,6 @@ static infer_step describe(struct runner *runner, const struct program *program,
     };
 }
 
-/* The step that makes a value; a value that is a view of another one is made with it. -1: it was there before. */
-static int maker(const struct program *program, const struct value *value)
-{
-    while (program->makers[value->id] < 0 && value->alias)
-        value = value->alias;
-    return program->makers[value->id];
-}
-
-/* A view that a step of the parent had: shown then, and its memory may hold something else by now. */
-static bool is_old_view(const struct program *program, const struct value *value)
-{
-    const struct graph *before = program->parent ? program->parent->segment.graph : NULL;
-    return before && value->id < before->value_count && before->values[value->id]->alias;
-}
-
 /* Shows a value that lies in another order, if there is memory to put it in C order. */
 static void show_in_order(struct runner *runner, const struct value *value, infer_tensor tensor)
 {
@@ -557,25 +567,21 @@ static void show_in_order(struct runner *runner, const struct value *value, infe
 static void show_values(struct runner *runner, const struct program *program, int index)
 {
     const struct infer_observer *observer = runner->observer;
-    const struct graph *graph = program->segment.graph;
     if (!observer || !observer->value)
         return;
-    for (int i = 0; i < graph->value_count; i++) {
-        struct value *value = graph->values[i];
-        struct operand place = program_place(program, value);
-        if (!*value->name || value->data || place.space == SPACE_NONE || maker(program, value) != index)
+    for (int i = 0; i < program->shown_count; i++) {
+        const struct shown *shown = &program->shown[i];
+        if (shown->step != index)
             continue;
-        if (index < 0 && (!value->alias || is_old_view(program, value)))
-            continue; /* an input, or shown by the program before this one */
-        infer_tensor tensor = runner_tensor(runner, program, value, place);
-        if (value->strides)
-            show_in_order(runner, value, tensor);
-        else if (!value_root(value, NULL)->strides)
-            observer->value(observer->user, value->name, &tensor);
+        infer_tensor tensor = runner_tensor(runner, program, shown->value, shown->place);
+        if (shown->value->strides)
+            show_in_order(runner, shown->value, tensor);
+        else
+            observer->value(observer->user, shown->value->name, &tensor);
     }
 }
 
-static enum status run_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
+enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     const struct program_step *step = &program->steps[index];
     const infer_observer *observer = runner->observer;
@@ -599,7 +605,7 @@ static enum status run_timed(struct runner *runner, struct program *program, str
     TRY(step_times_enter(runner->times, program, &nanoseconds, error));
     int64_t start = step_times_now(), end;
     for (int i = 0; i < program->step_count; i++, start = end) {
-        TRY(run_step(runner, program, (size_t)i, error));
+        TRY(runner_step(runner, program, (size_t)i, error));
         end = step_times_now();
         nanoseconds[i] += (uint64_t)(end - start);
     }
@@ -608,13 +614,33 @@ static enum status run_timed(struct runner *runner, struct program *program, str
 
 static enum status run_program(struct runner *runner, struct program *program, struct error *error)
 {
-    TRY(reserve(runner, program, error));
+    TRY(runner_reserve(runner, program, error));
+    for (int i = 0; i < program->output_count; i++)
+        TRY(runner_bind_output(runner, &program->outputs[i], error));
     show_values(runner, program, -1);
     if (runner->times && runner->times->on)
         return run_timed(runner, program, error);
     for (int i = 0; i < program->step_count; i++)
-        TRY(run_step(runner, program, (size_t)i, error));
+        TRY(runner_step(runner, program, (size_t)i, error));
     return STATUS_OK;
+}
+
+static enum status run_programs(struct runner *runner, struct error *error)
+{
+    struct program *program;
+    TRY(runner_first_program(runner, &program, error));
+    TRY(run_program(runner, program, error));
+    while (!program->complete) {
+        TRY(runner_next_program(runner, program, &program, error));
+        TRY(run_program(runner, program, error));
+    }
+    return STATUS_OK;
+}
+
+void runner_let_go(struct runner *runner)
+{
+    hold(runner, NULL);
+    loops_let_go(runner);
 }
 
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error)
@@ -623,17 +649,12 @@ enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t coun
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
                          runner->graph->output_count);
     for (size_t i = 0; i < (size_t)runner->graph->output_count; i++) {
-        runner->outputs[i] = i < count ? outputs[i] : (infer_tensor){0};
+        runner->outputs[i] = i < count ? runner_taken_output(&outputs[i]) : (infer_tensor){0};
         runner->outputs[i].dtype = INFER_NONE; /* until it is bound */
     }
-    struct program *program;
-    TRY(runner_first_program(runner, &program, error));
-    TRY(run_program(runner, program, error));
-    while (!program->complete) {
-        TRY(next_program(runner, program, &program, error));
-        TRY(run_program(runner, program, error));
-    }
+    TRY(run_programs(runner, error));
     for (size_t i = 0; i < count; i++)
-        outputs[i] = runner->outputs[i];
+        if (!runner_leaves_out(&outputs[i]))
+            outputs[i] = runner->outputs[i];
     return STATUS_OK;
 }

@@ -26,7 +26,8 @@ struct runner {
     struct infer_session *session;
     const struct allocator *allocator;
     const struct graph *graph;
-    struct program_cache recent;
+    struct program_memory recent;
+    struct program *held; /* the program under way, or the last one found; NULL: none */
     char *arena;
     size_t arena_bytes;
     infer_tensor *inputs, *outputs; /* of the run under way; the graph's counts */
@@ -55,18 +56,28 @@ struct runner {
 
 /* Zeroes the runner first, so that runner_free is right after a failure. */
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct error *error);
+                        const struct allocator *allocator, struct error *error);
 void runner_free(struct runner *runner);
 /* Beside arena, results and loops: what a runner comes to allocate that has run what `needs` counts. */
 size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs);
 
-/* Checks and takes the inputs of a run. with_data: every input needs its bytes. */
+/* Checks and takes the inputs of a run. with_data: every input needs its bytes; else those that have any data. */
 enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
                                struct error *error);
-/* The program for the inputs bound; a reference of runner->recent, not the caller's. */
+/* The program for the inputs bound; runner->held, so not the caller's. */
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
+/* The rest of a program, whose awaited values lie where it says; runner->held as well. */
+enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
+                                struct error *error);
+/* Room for all that a program writes but its outputs. What its parent has left in the arena stays. */
+enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error);
+enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error);
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
+
+/* Between runs a context holds no program: the session may drop any. Bodies of loops keep theirs from one iteration to
+ * the next, until the run is over. */
+void runner_let_go(struct runner *runner);
 
 /* It runs the model's graph, not the body of a loop: what it needs is what the session counts. */
 static inline bool runner_is_outermost(const struct runner *runner)
@@ -74,6 +85,9 @@ static inline bool runner_is_outermost(const struct runner *runner)
     return runner->graph == runner->session->graph;
 }
 
+/* An output as the caller gave it: what a context lent is NULL again, and the caller's memory has its capacity. */
+infer_tensor runner_taken_output(const infer_tensor *given);
+bool runner_leaves_out(const infer_tensor *output);
 /* Gives an output memory, of the caller or of the runner. It may not be an input's. */
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);
 
@@ -89,5 +103,6 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
 enum status runner_loop(struct runner *runner, const struct program *program, const struct program_step *step,
                         struct error *error);
 void loops_free(struct runner *runner);
+void loops_let_go(struct runner *runner);
 
 #endif

@@ -76,9 +76,10 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
                          graph->input_count);
     for (size_t i = 0; i < count; i++) {
-        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data, error));
+        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data || inputs[i].data, error));
         runner->inputs[i] = inputs[i];
-        if (with_data && !inputs[i].data) /* an empty tensor: kernels may count from its address, so it has one */
+        bool empty = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims) == 0;
+        if (empty && !inputs[i].data) /* an empty tensor: kernels may count from its address, so it has one */
             runner->inputs[i].data = &runner->inputs[i];
     }
     return check_symbols(runner, error);
@@ -102,6 +103,24 @@ static enum status check_overlap(const struct runner *runner, const struct outpu
                              binding->value->name, runner->graph->inputs[i]->name);
     }
     return STATUS_OK;
+}
+
+bool runner_leaves_out(const infer_tensor *output)
+{
+    return !output->data && output->capacity == INFER_LEFT_OUT;
+}
+
+infer_tensor runner_taken_output(const infer_tensor *given)
+{
+    infer_tensor output = *given;
+    if (runner_leaves_out(given))
+        return (infer_tensor){0};
+    if (given->data == given->lent && given->capacity == 0)
+        output.data = NULL;
+    output.lent = NULL;
+    if (output.data && output.capacity == 0)
+        output.capacity = output.bytes;
+    return output;
 }
 
 /* Against the outputs that have been bound: those of which a type is known. The result of another one may be what the
@@ -130,10 +149,10 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     output->dtype = (infer_dtype)value->dtype;
     output->rank = value->rank;
     memcpy(output->dims, value->dims, sizeof output->dims);
-    if (output->data) {
-        if (output->bytes < bytes)
+    if (output->data && output->data != output->lent) { /* a parent may have bound it before */
+        if (output->capacity < bytes)
             return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
-                             bytes, output->bytes);
+                             bytes, output->capacity);
         output->bytes = bytes;
         TRY(check_alignment("output", value->name, output, bytes, error));
         return check_others(runner, binding, error);
@@ -147,6 +166,7 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     if (slot_reserve(runner, result, room, error) != STATUS_OK)
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
+    output->lent = result->data;
     output->bytes = bytes;
     return check_others(runner, binding, error);
 }

@@ -39,7 +39,7 @@ static enum status choose_executor(struct infer_session *session, const infer_se
     if (options->executor)
         session->executor = infer_executor_retain(options->executor);
     else
-        TRY(executor_create(session->allocator, options->threads, &session->executor, error));
+        TRY(executor_create(&session->budget.allocator, options->threads, &session->executor, error));
     int most = infer_executor_threads(session->executor);
     session->threads = options->threads && options->threads < most ? options->threads : most;
     return STATUS_OK;
@@ -55,7 +55,6 @@ static enum status read_options(struct infer_session *session, const infer_sessi
                          chosen->cached_programs);
     session->no_optimize = chosen->no_optimize;
     session->memory_saving = chosen->memory_saving;
-    session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
     TRY(run_limits_check(&chosen->run_limits, error));
     session->run_limits = chosen->run_limits;
@@ -71,7 +70,7 @@ static enum status read_options(struct infer_session *session, const infer_sessi
 static size_t constant_limit(const struct infer_session *session)
 {
     size_t held = session->model->weight_bytes + session->constant_bytes + session->derived.holder.bytes;
-    return session->memory_limit > held ? session->memory_limit - held : 0;
+    return session->budget.limit > held ? session->budget.limit - held : 0;
 }
 
 /* Lets go of constants that only others were folded from. */
@@ -109,18 +108,39 @@ static enum status session_start(struct infer_session *session, const infer_sess
                                  struct error *error)
 {
     TRY(read_options(session, options, error));
-    TRY(program_cache_init(&session->cache, session->allocator, session->cached_programs, error));
+    TRY(program_cache_init(&session->cache, &session->budget.allocator, session->cached_programs, error));
     session->graph = graph_clone(session->model->graph, &session->region);
     if (!session->graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     if (!session->no_optimize)
         TRY(optimise(session, error));
-    weight_holder_join(&session->derived.holder, &session->account);
     session->result_bytes =
         region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
     if (!session->result_bytes)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     return STATUS_OK;
+}
+
+/* Where the limit is met, programs that nobody uses make room: allocations must not be made under the lock. */
+static bool drop_a_program(void *user)
+{
+    struct infer_session *session = user;
+    pthread_mutex_lock(&session->mutex);
+    struct program *dropped = program_cache_take(&session->cache);
+    pthread_mutex_unlock(&session->mutex);
+    program_release(dropped);
+    return dropped != NULL;
+}
+
+/* What is there already, and the session itself, count as well. */
+static enum status check_model(const struct infer_model *model, size_t limit, size_t *bytes, struct error *error)
+{
+    size_t tables = model_table_bytes(model) + sizeof(struct infer_session);
+    if (add_size(model->weight_bytes, tables, bytes) && *bytes <= limit)
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "the model's weights of %zu bytes and tables of %zu are past the limit of %zu",
+                     model->weight_bytes, tables, limit);
 }
 
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **result,
@@ -131,6 +151,9 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
         *result = NULL;
     if (!model || !result)
         return missing_argument(error, model ? "place for the session" : "model");
+    size_t bytes, limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
+    if (check_model(model, limit, &bytes, &from) != STATUS_OK)
+        return publish_error(error, &from);
     struct infer_session *session = allocate(&model->allocator, sizeof *session, ALIGNMENT);
     if (!session) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
@@ -139,14 +162,21 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     memset(session, 0, sizeof *session);
     atomic_init(&session->references, 1);
     session->model = infer_model_retain(model);
-    session->allocator = &model->allocator;
     session->next_id = 1;
-    region_init(&session->region, session->allocator);
-    derived_init(&session->derived, &model->weights, model->constants, model->weight_bytes, &session->region);
+    budget_init(&session->budget, NULL, &model->allocator, limit);
+    budget_reserve(&session->budget, bytes);
+    session->budget.reclaim = drop_a_program;
+    session->budget.user = session;
+    session->account.budget = &session->budget;
+    region_init(&session->region, &session->budget.allocator);
+    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->weight_bytes,
+                 &session->region);
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
     struct float_environment outside = float_environment_enter();
-    if (session_start(session, options, &from) == STATUS_OK)
+    session_start(session, options, &from);
+    budget_explain(&session->budget, &from);
+    if (from.status == STATUS_OK)
         *result = session;
     else
         infer_session_release(session);
@@ -182,7 +212,7 @@ void infer_session_release(infer_session *session)
     }
     infer_executor_release(session->executor);
     struct infer_model *model = session->model;
-    release(session->allocator, session, sizeof *session);
+    release(&model->allocator, session, sizeof *session);
     infer_model_release(model);
 }
 
@@ -233,29 +263,42 @@ static enum status take_made(struct infer_session *session, struct making *makin
         error_set(error, status, "%s", making->error.text);
     if (--making->threads == 0) {
         program_release(making->program);
-        release(session->allocator, making, sizeof *making);
+        release(&session->budget.allocator, making, sizeof *making);
     }
     return status;
+}
+
+static struct making *new_making(struct infer_session *session, const struct making *wanted, struct error *error)
+{
+    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
+    if (making) {
+        *making = *wanted;
+    } else {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
+        budget_explain(&session->budget, error);
+    }
+    return making;
 }
 
 static enum status make_program(struct infer_session *session, uint64_t id, const struct making *making,
                                 program_maker *make, void *user, struct program **program, struct error *error)
 {
     struct program_options options = {
-        .allocator = session->allocator,
+        .budget = &session->budget,
         .specialise = {.facts = session->facts,
                        .fuse = !session->no_optimize,
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
                        .constant_limit = constant_limit(session)},
         .derived = &session->derived,
-        .memory_limit = session->memory_limit,
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
+        .table_bytes = session_table_bytes(session),
         .id = id,
+        .whole = session->whole_programs,
     };
     TRY(make(user, &options, program, error));
     enum status status =
-        program_register(*program, making->key, making->key_bytes, &session->totals, &session->account, error);
+        program_register(*program, making->key, making->key_bytes, making->hash, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
@@ -263,14 +306,22 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
     return status;
 }
 
-/* The session is locked, but not while the program is made. */
-static enum status make_alone(struct infer_session *session, const struct making *wanted, program_maker *make,
-                              void *user, struct program **program, struct error *error)
+/* Into the table, in the place of one that is not in use. Where all are, it lives only as long as it is held. */
+static void keep_program(struct infer_session *session, struct program *program)
 {
-    struct making *making = allocate(session->allocator, sizeof *making, ALIGNMENT);
-    if (!making)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
-    *making = *wanted;
+    if (program_cache_add(&session->cache, program))
+        return;
+    struct program *dropped = program_cache_take(&session->cache);
+    if (!dropped)
+        return;
+    program_release(dropped);
+    program_cache_add(&session->cache, program);
+}
+
+/* The session is locked, but not while the program is made. */
+static enum status make_alone(struct infer_session *session, struct making *making, program_maker *make, void *user,
+                              struct program **program, struct error *error)
+{
     making->threads = 1;
     making->next = session->making;
     session->making = making;
@@ -279,7 +330,7 @@ static enum status make_alone(struct infer_session *session, const struct making
     making->status = make_program(session, id, making, make, user, program, &making->error);
     pthread_mutex_lock(&session->mutex);
     if (*program)
-        program_cache_add(&session->cache, making->hash, *program);
+        keep_program(session, *program);
     struct making **link = &session->making;
     while (*link != making)
         link = &(*link)->next;
@@ -299,20 +350,43 @@ static enum status wait_for(struct infer_session *session, struct making *making
     return take_made(session, making, program, error);
 }
 
+/* True where the program is there already, or another thread makes it. The session is locked. */
+static bool find_or_await(struct infer_session *session, const struct making *wanted, struct program **program,
+                          enum status *status, struct error *error)
+{
+    *program = program_cache_find(&session->cache, wanted->key, wanted->key_bytes, wanted->hash);
+    if (*program) {
+        program_retain(*program);
+        program_touch(*program);
+        *status = STATUS_OK;
+        return true;
+    }
+    struct making *other = find_making(session, wanted->key, wanted->key_bytes, wanted->hash);
+    if (other)
+        *status = wait_for(session, other, program, error);
+    return other != NULL;
+}
+
 enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
                             program_maker *make, void *user, struct program **program, struct error *error)
 {
-    enum status status = STATUS_OK;
-    struct making *other, wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    struct making wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    enum status status;
     pthread_mutex_lock(&session->mutex);
-    *program = program_cache_find(&session->cache, key, key_bytes, hash);
-    if (*program)
-        program_retain(*program);
-    else if ((other = find_making(session, key, key_bytes, hash)) != NULL)
-        status = wait_for(session, other, program, error);
-    else
-        status = make_alone(session, &wanted, make, user, program, error);
+    bool found = find_or_await(session, &wanted, program, &status, error);
     pthread_mutex_unlock(&session->mutex);
+    if (found)
+        return status;
+    struct making *making = new_making(session, &wanted, error); /* not under the lock: see drop_a_program */
+    if (!making)
+        return error->status;
+    pthread_mutex_lock(&session->mutex);
+    if (!find_or_await(session, &wanted, program, &status, error)) {
+        status = make_alone(session, making, make, user, program, error);
+        making = NULL;
+    }
+    pthread_mutex_unlock(&session->mutex);
+    release(&session->budget.allocator, making, sizeof *making);
     return status;
 }
 

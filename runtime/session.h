@@ -22,8 +22,8 @@ enum status session_check_process(const struct infer_session *session, struct er
 struct infer_session {
     atomic_int references;
     struct infer_model *model;
-    const struct allocator *allocator; /* the model's */
-    struct region region;              /* the graph below and constants folded once for all shapes */
+    struct budget budget; /* of the session, its programs and contexts, and what it has of the model */
+    struct region region; /* the graph below and constants folded once for all shapes */
     struct graph *graph;
     size_t constant_bytes;         /* in the region */
     struct derived derived;        /* constants beyond these: in the model's store */
@@ -35,8 +35,8 @@ struct infer_session {
     int threads;                     /* lanes of a run */
     infer_run_limits run_limits;     /* that its contexts begin with */
     bool no_optimize, memory_saving;
+    bool whole_programs; /* for tools, set before the first program: see struct program_options */
     bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
-    size_t memory_limit; /* SIZE_MAX: none */
     int cached_programs;
     struct program_totals totals;
     pthread_mutex_t mutex; /* of all below; never held while a program is made or runs */
@@ -57,10 +57,22 @@ enum status session_program(struct infer_session *session, const void *key, size
                             program_maker *make, void *user, struct program **program, struct error *error);
 
 struct needs program_needs(const struct program *program);
+/* The larger of each. Results are the session's to add up: the largest of each output may come from different
+ * programs. */
+void needs_add(struct needs *all, const struct needs *one);
+/* `tables` and `constants` are of programs, `packed` of the session too. */
+infer_memory session_memory_of(const struct infer_session *session, const struct needs *needs, size_t tables,
+                               size_t constants, size_t packed);
+/* A model whose input shapes are all given in its file needs nobody to name them. */
+bool session_is_fixed(const struct infer_session *session);
+enum status session_prepare_fixed(struct infer_session *session, struct error *error);
 /* Counts a program of the model's graph among what the session needs. */
 void session_note(struct infer_session *session, const struct program *program);
 struct needs session_needs(struct infer_session *session);
 size_t session_result_bytes(struct infer_session *session, int output);
+
+/* What model and session hold beside weights and constants. */
+size_t session_table_bytes(const struct infer_session *session);
 
 /* What a context takes beside its arena and its results. */
 size_t context_table_bytes(const struct infer_session *session, const struct needs *needs);

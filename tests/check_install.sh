@@ -25,6 +25,20 @@ says_three() # PROGRAM: the example names the digit
     output=$("$1" "$build/digits.bin") && grep -qx 'this is a 3' <<<"$output" || { echo "it says: $output" && return 1; }
 }
 
+needs_no_protobuf() # a build from nothing, as it would go
+{
+    ! make --no-print-directory -n BUILD="$work/new" install-library PREFIX="$work/library" | grep -E 'protoc|onnx|npz|infer-run'
+}
+is_machine_code() # whatever -flto asks for
+{
+    make --no-print-directory -s BUILD="$work/lto" CFLAGS=-flto "$work/lto/obj/kernels/base.o" &&
+        ! readelf -S -W "$work/lto/obj/kernels/base.o" | grep -F gnu.lto
+}
+
+expect "the library alone needs no protobuf-c" needs_no_protobuf
+expect "-flto leaves machine code, whose names can be made local" is_machine_code
+expect "OBJCOPY and STRIP can be set" sh -c \
+    "make -n BUILD='$work/new' OBJCOPY=other-objcopy STRIP=other-strip install-library V=1 | grep -c '^other-' | grep -qx 2"
 expect "make install" make --no-print-directory -s BUILD="$build" install PREFIX="$work/usr"
 export PKG_CONFIG_PATH="$work/usr/lib/pkgconfig"
 # shellcheck disable=SC2046 # flags are words

@@ -1,6 +1,8 @@
 #include "kernels/base.h"
 #include "tests/suites.h"
 
+#include "kernels/sort.h"
+
 #include <check.h>
 #include <string.h>
 
@@ -78,6 +80,42 @@ START_TEST(a_region_gives_zeroed_aligned_memory)
 }
 END_TEST
 
+/* --- sorting ------------------------------------------------------------------------------------------------- */
+
+struct item {
+    int key;
+    unsigned place;    /* before */
+    char filling[100]; /* longer than what is swapped at once */
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    return (x->key > y->key) - (x->key < y->key);
+}
+
+START_TEST(items_are_sorted_and_equal_ones_keep_their_order)
+{
+    static struct item items[700];
+    uint32_t random = (uint32_t)_i;
+    for (size_t count = 0; count <= sizeof items / sizeof items[0]; count += count / 7 + 1) {
+        for (unsigned i = 0; i < count; i++) {
+            random = random * 1664525 + 1013904223;
+            int keys[] = {(int)(random >> 24), (int)(random >> 30), (int)i, -(int)i, 0};
+            items[i] = (struct item){.key = keys[_i], .place = i};
+            memset(items[i].filling, items[i].key, sizeof items[i].filling);
+        }
+        sort_items(items, count, sizeof items[0], compare_keys);
+        for (size_t i = 0; i < count; i++) {
+            ck_assert_int_eq(items[i].filling[99], (char)items[i].key);
+            if (i > 0)
+                ck_assert(items[i - 1].key < items[i].key ||
+                          (items[i - 1].key == items[i].key && items[i - 1].place < items[i].place));
+        }
+    }
+}
+END_TEST
+
 Suite *base_suite(void)
 {
     Suite *suite = suite_create("base");
@@ -88,6 +126,7 @@ Suite *base_suite(void)
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     tcase_add_test(tests, small_types_round_up_to_bytes);
     tcase_add_test(tests, a_region_gives_zeroed_aligned_memory);
+    tcase_add_loop_test(tests, items_are_sorted_and_equal_ones_keep_their_order, 0, 5);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -27,7 +27,7 @@ static void begin(struct rig *rig)
     weights_init(&rig->weights, &default_allocator);
     region_init(&rig->session, &default_allocator);
     region_init(&rig->program, &default_allocator);
-    derived_init(&rig->outer, &rig->weights, file, FILE_FLOATS * sizeof *file, &rig->session);
+    derived_init(&rig->outer, &rig->weights, NULL, file, FILE_FLOATS * sizeof *file, &rig->session);
     derived_init_within(&rig->derived, &rig->outer, &rig->program);
 }
 
@@ -254,7 +254,7 @@ START_TEST(what_is_the_same_is_shared)
     struct region region;
     begin(&rig);
     region_init(&region, &default_allocator);
-    derived_init(&stranger, &rig.weights, file, FILE_FLOATS * sizeof *file, &region);
+    derived_init(&stranger, &rig.weights, NULL, file, FILE_FLOATS * sizeof *file, &region);
     set_scene(&scene);
     const void *results = obtain(&rig, &rig.derived, &scene);
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {

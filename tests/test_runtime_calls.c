@@ -214,6 +214,7 @@ START_TEST(null_is_refused)
     infer_context *context = r.context;
     infer_memory memory;
     infer_value value;
+    size_t index;
     infer_error error = {0};
     const struct {
         infer_status status;
@@ -234,6 +235,12 @@ START_TEST(null_is_refused)
         {infer_session_create(model, NULL, NULL, NULL), NULL},
         {infer_session_prepare(NULL, &in, 1, &memory, NULL), NULL},
         {infer_session_prepare(r.session, NULL, 1, &memory, NULL), NULL},
+        {infer_session_outputs(NULL, &in, 1, out, 2, NULL), NULL},
+        {infer_session_outputs(r.session, NULL, 1, out, 2, NULL), NULL},
+        {infer_session_outputs(r.session, &in, 1, NULL, 2, NULL), NULL},
+        {infer_model_find_input(NULL, "x", &index), NULL},
+        {infer_model_find_input(model, NULL, &index), NULL},
+        {infer_model_find_output(model, "x", NULL), NULL},
         {infer_session_memory(NULL, &memory, NULL), NULL},
         {infer_session_memory(r.session, NULL, NULL), NULL},
         {infer_context_create(NULL, &context, NULL), NULL},
@@ -256,6 +263,8 @@ START_TEST(null_is_refused)
     ck_assert_uint_eq(infer_model_input_count(NULL) + infer_model_output_count(NULL) + infer_model_weight_bytes(NULL),
                       0);
     ck_assert_ptr_null(infer_model_metadata(NULL, "name"));
+    ck_assert_ptr_null(infer_model_metadata_key(NULL, 0));
+    ck_assert_uint_eq(infer_input(NULL, INFER_FLOAT32, 2, NULL).bytes, SIZE_MAX);
     ck_assert_ptr_null(infer_model_metadata(model, NULL));
     ck_assert_int_eq(infer_session_isa(NULL), INFER_ISA_AUTO);
     ck_assert_int_eq(infer_session_threads(NULL), 0);

@@ -1,4 +1,5 @@
 /* Graphs inside graphs: If in Loop, Loop in Loop, Scan along axes and backwards, and bodies that break the rules. */
+#include "tests/counting_allocator.h"
 #include "tests/model_maker.h"
 #include "tests/suites.h"
 
@@ -101,6 +102,32 @@ START_TEST(an_if_in_a_loop)
         expect_floats(&results.tensors[0], n, a);
         expect_floats(&results.tensors[1], n, b);
         expect_floats(&results.tensors[2], times * n, stacked);
+    }
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* Results and state change places after each iteration, so an odd number of them leaves both elsewhere. */
+START_TEST(a_loop_that_ran_before_allocates_nothing)
+{
+    struct counting counting = {.fail_at = -1};
+    infer_allocator allocator = counting_allocator(&counting);
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "loop");
+    struct value *trip = scalar(graph, "trip", DTYPE_I64), *x = list(graph, "x"), *out[3] = {NULL};
+    make_control(graph, "Loop", 4, (struct value *[]){trip, NULL, x, x}, 3, out, if_body(&maker.region), 0, NULL);
+    infer_model *model =
+        maker_finish(&maker, 2, (struct value *[]){trip, x}, 3, out, &(infer_model_options){.allocator = &allocator});
+    struct running r = running_begin(model, NULL);
+    const float x0[2] = {-1, 2};
+    int64_t times = _i;
+    long calls = 0;
+    for (int run = 0; run < 5; run++) {
+        infer_tensor in[2] = {i64_tensor(&times, 0, 0), f32_tensor(x0, 1, 2, 0)}, results[3] = {{0}};
+        run_well(r.context, in, 2, results, 3);
+        if (run == 0)
+            calls = atomic_load(&counting.calls);
+        ck_assert_int_eq(atomic_load(&counting.calls), calls);
     }
     running_end(&r, &maker);
 }
@@ -291,6 +318,7 @@ Suite *runtime_control_suite(void)
     TCase *tests = tcase_create("runtime_control");
     tcase_set_timeout(tests, 60);
     tcase_add_loop_test(tests, an_if_in_a_loop, 0, WAYS);
+    tcase_add_loop_test(tests, a_loop_that_ran_before_allocates_nothing, 0, 5);
     tcase_add_loop_test(tests, a_loop_in_a_loop, 0, WAYS);
     tcase_add_loop_test(tests, a_scan_along_axes_and_backwards, 0, WAYS);
     tcase_add_loop_test(tests, a_body_must_make_a_condition, 0, WAYS);

@@ -4,8 +4,10 @@
 #include "tests/suites.h"
 
 #include "formats/model_file.h"
+#include "runtime/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -201,10 +203,82 @@ START_TEST(memory_of_a_copied_model_counts_its_file)
 }
 END_TEST
 
+static void write_model(struct maker *maker, const char *path)
+{
+    struct model_metadata metadata = {.name = "test", .producer = "", .description = ""};
+    struct value *x, *outputs[2];
+    draw_network(maker, 16, 16, &x, outputs);
+    graph_set_inputs(maker->graph, 1, &x);
+    graph_set_outputs(maker->graph, 2, outputs);
+    ck_assert_int_eq(model_save(path, maker->graph, &metadata, &default_allocator, NULL), STATUS_OK);
+}
+
+/* Cutting a file that is mapped would end the run in SIGBUS. */
+START_TEST(a_copied_file_may_be_cut)
+{
+    char path[] = "/tmp/infer-test-XXXXXX";
+    struct counting counting = {.fail_at = -1};
+    infer_allocator allocator = counting_allocator(&counting);
+    infer_model_options options = {.allocator = &allocator, .copy_file = true};
+    struct maker maker = maker_start();
+    infer_model *model;
+    infer_error error = {0};
+    int descriptor = mkstemp(path);
+    ck_assert_int_ge(descriptor, 0);
+    close(descriptor);
+    write_model(&maker, path);
+    ck_assert_msg(infer_model_open(path, &options, &model, &error) == INFER_OK, "%s", error.message);
+    ck_assert_int_eq(truncate(path, 0), 0);
+    struct running r = running_begin(model, NULL);
+    infer_memory memory = ask(r.session);
+    run_size(r.context, (struct size){16, 16});
+    ck_assert_int_eq(atomic_load(&counting.bytes), told(&memory, 1) + (long)memory.weight_bytes);
+    ck_assert_uint_eq(ask(r.session).held_bytes, (size_t)atomic_load(&counting.bytes));
+    running_end(&r, &maker);
+    ck_assert_int_eq(atomic_load(&counting.bytes), 0);
+    unlink(path);
+}
+END_TEST
+
+/* The limit is on weights, and on what is allocated beside them; not on the file. */
+START_TEST(the_limit_of_a_model_is_on_its_weights)
+{
+    char path[] = "/tmp/infer-test-XXXXXX";
+    struct maker maker = maker_start();
+    infer_model *model;
+    infer_error error = {0};
+    infer_session *session;
+    int descriptor = mkstemp(path);
+    ck_assert_int_ge(descriptor, 0);
+    close(descriptor);
+    static float numbers[40000];
+    struct graph *graph = maker.graph = graph_create(&maker.region, "heavy");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){40000});
+    struct value *weights = graph_add_constant(graph, "weights", DTYPE_F32, 1, (int64_t[]){40000}, numbers);
+    struct value *y = make_node2(graph, "Add", "y", x, weights);
+    graph_set_inputs(graph, 1, &x);
+    graph_set_outputs(graph, 1, &y);
+    ck_assert_int_eq(model_save(path, graph, NULL, &default_allocator, NULL), STATUS_OK);
+    infer_model_options options = {.memory_limit = sizeof numbers};
+    ck_assert_msg(infer_model_open(path, &options, &model, &error) == INFER_OK, "%s", error.message);
+    ck_assert_uint_eq(infer_model_weight_bytes(model), sizeof numbers);
+    ck_assert_int_eq(
+        infer_session_create(model, &(infer_session_options){.memory_limit = sizeof numbers - 1}, &session, &error),
+        INFER_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.message, "weights of 160000 bytes"));
+    infer_model_release(model);
+    options.memory_limit--;
+    ck_assert_int_eq(infer_model_open(path, &options, &model, &error), INFER_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.message, "past the limit of 159,999"));
+    unlink(path);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(a_fixed_model_past_the_limit_is_refused)
 {
     struct maker maker = maker_start();
-    struct running r = running_begin(network(&maker, 64, 64, NULL), &(infer_session_options){.memory_limit = 20000});
+    struct running r = running_begin(network(&maker, 64, 64, NULL), &(infer_session_options){.memory_limit = 120000});
     infer_error error = {0};
     infer_memory memory = {.steps = 77};
     ck_assert_int_eq(infer_session_memory(r.session, &memory, &error), INFER_MEMORY_LIMIT);
@@ -364,21 +438,59 @@ START_TEST(a_hundred_shapes_through_a_table_of_eight_stay_within_it)
 }
 END_TEST
 
-START_TEST(a_program_that_only_a_context_holds_is_counted)
+/* The table bounds the programs of all contexts together, and what one context has made the others find. */
+START_TEST(contexts_hold_no_more_programs_than_the_session)
+{
+    enum { CONTEXTS = 8, KEPT = 6 };
+    struct counting counting = {.fail_at = -1};
+    struct maker maker = maker_start();
+    struct running r = begin(&maker, &counting, &(infer_session_options){.cached_programs = KEPT});
+    infer_context *contexts[CONTEXTS] = {r.context};
+    size_t most = 0, without = ask(r.session).table_bytes;
+    for (int i = 0; i < KEPT; i++)
+        most += prepare(r.session, numbered(i)).table_bytes - without;
+    for (int k = 1; k < CONTEXTS; k++)
+        ck_assert_int_eq(infer_context_create(r.session, &contexts[k], NULL), INFER_OK);
+    for (int k = 0; k < CONTEXTS; k++)
+        for (int i = 0; i < KEPT; i++)
+            run_size(contexts[k], numbered(i));
+    ck_assert_uint_eq(r.session->next_id, 1 + KEPT);
+    for (int i = 0; i < SHAPES; i++) {
+        run_size(contexts[i % CONTEXTS], numbered(i)); /* handles of those that are gone are small */
+        ck_assert_uint_le(ask(r.session).table_bytes, without + most + CONTEXTS * KEPT * sizeof(struct program_handle));
+        infer_memory now = ask(r.session);
+        ck_assert_uint_eq(now.held_bytes, (size_t)atomic_load(&counting.bytes) + now.weight_bytes);
+    }
+    for (int k = 1; k < CONTEXTS; k++)
+        infer_context_release(contexts[k]);
+    run_size(r.context, (struct size){LARGEST, LARGEST});
+    expect_told(r.session, counting, 1);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* Programs that nobody runs make room for those that come. */
+START_TEST(under_a_limit_old_programs_go)
 {
     struct counting counting = {.fail_at = -1};
     struct maker maker = maker_start();
-    struct running r = begin(&maker, &counting, &(infer_session_options){.cached_programs = 1});
-    infer_context *other;
-    ck_assert_int_eq(infer_context_create(r.session, &other, NULL), INFER_OK);
-    prepare(r.session, (struct size){64, 64});
-    run_size(r.context, (struct size){8, 8}); /* drops the largest from the session's table */
-    run_size(other, (struct size){16, 16});   /* and this one the first context's */
-    ck_assert_uint_eq(infer_context_arena_bytes(other), ask(r.session).arena_bytes);
-    expect_told(r.session, counting, 2);
-    infer_context_release(other);
-    expect_told(r.session, counting, 1);
+    struct running r = begin(&maker, &counting, NULL);
+    infer_memory memory = prepare(r.session, (struct size){LARGEST, LARGEST});
+    run_size(r.context, (struct size){LARGEST, LARGEST});
+    const size_t limit = (size_t)atomic_load(&counting.peak) + memory.weight_bytes + 100000;
     running_end(&r, &maker);
+    maker = maker_start();
+    r = begin(&maker, &counting, &(infer_session_options){.memory_limit = limit});
+    atomic_store(&counting.peak, 0);
+    for (int i = 0; i < 2 * SHAPES; i++) {
+        run_size(r.context, numbered(i % SHAPES));
+        infer_memory now = ask(r.session);
+        ck_assert_uint_eq(now.held_bytes, (size_t)atomic_load(&counting.bytes) + now.weight_bytes);
+    }
+    ck_assert_uint_gt(r.session->next_id, 1 + SHAPES);
+    ck_assert_uint_le((size_t)atomic_load(&counting.peak) + memory.weight_bytes, limit);
+    running_end(&r, &maker);
+    ck_assert_int_eq(atomic_load(&counting.bytes), 0);
 }
 END_TEST
 
@@ -422,6 +534,8 @@ Suite *runtime_memory_suite(void)
     tcase_add_test(tests, a_fixed_model_tells_its_memory_before_anything_runs);
     tcase_add_test(tests, a_model_of_open_shapes_tells_what_was_prepared);
     tcase_add_test(tests, memory_of_a_copied_model_counts_its_file);
+    tcase_add_test(tests, a_copied_file_may_be_cut);
+    tcase_add_test(tests, the_limit_of_a_model_is_on_its_weights);
     tcase_add_test(tests, a_fixed_model_past_the_limit_is_refused);
     tcase_add_test(tests, asking_may_run_out_of_memory);
     tcase_add_test(tests, memory_that_data_decide_is_not_called_complete);
@@ -430,7 +544,8 @@ Suite *runtime_memory_suite(void)
     tcase_add_test(tests, a_failed_growth_leaves_a_context_that_runs);
     tcase_add_test(tests, a_thousand_runs_over_fifty_shapes_hold_the_largest_alone);
     tcase_add_test(tests, a_hundred_shapes_through_a_table_of_eight_stay_within_it);
-    tcase_add_test(tests, a_program_that_only_a_context_holds_is_counted);
+    tcase_add_test(tests, contexts_hold_no_more_programs_than_the_session);
+    tcase_add_test(tests, under_a_limit_old_programs_go);
     tcase_add_test(tests, the_process_does_not_grow);
     suite_add_tcase(suite, tests);
     return suite;

@@ -122,12 +122,54 @@ START_TEST(threads_that_wait_get_the_program_or_its_error)
 }
 END_TEST
 
+/* Contexts that remember programs which the session drops at the same time. */
+static void *run_shapes(void *user)
+{
+    struct cold *cold = user;
+    infer_context *context;
+    float x[SHAPES] = {0};
+    if (infer_context_create(cold->session, &context, NULL) != INFER_OK)
+        return user;
+    pthread_barrier_wait(cold->barrier);
+    for (int i = 0; i < 3 * SHAPES && !cold->failed; i++) {
+        int shape = 1 + (i * 7 + (int)((uintptr_t)user / sizeof *cold % 5)) % 5;
+        infer_tensor in = f32_tensor(x, 1, shape, 0), out = {0};
+        cold->failed = infer_run(context, &in, 1, &out, 1, NULL) != INFER_OK || out.dims[0] != shape;
+    }
+    infer_context_release(context);
+    return NULL;
+}
+
+START_TEST(threads_share_a_table_that_is_too_small)
+{
+    struct maker maker = maker_start();
+    infer_session_options options = {.cached_programs = 1 + _i, .threads = 1};
+    struct running r = running_begin(long_model(&maker), &options);
+    pthread_t threads[4];
+    struct cold cold[4];
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, 4);
+    for (int i = 0; i < 4; i++) {
+        cold[i] = (struct cold){.session = r.session, .barrier = &barrier};
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, run_shapes, &cold[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        ck_assert(!cold[i].failed);
+    }
+    ck_assert_int_le(r.session->cache.count, 1 + _i);
+    pthread_barrier_destroy(&barrier);
+    running_end(&r, &maker);
+}
+END_TEST
+
 Suite *runtime_threads_suite(void)
 {
     Suite *suite = suite_create("runtime_threads");
     TCase *tests = tcase_create("runtime_threads");
     tcase_add_test(tests, cold_threads_on_one_shape_make_one_program);
     tcase_add_loop_test(tests, threads_that_wait_get_the_program_or_its_error, 0, 2);
+    tcase_add_loop_test(tests, threads_share_a_table_that_is_too_small, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -34,10 +34,17 @@ static void end(struct bench *bench)
     region_free(&bench->region);
 }
 
+static struct weight_holder new_holder_of(struct bench *bench, struct weight_account *account)
+{
+    struct weight_holder holder;
+    weight_holder_init(&holder, &bench->weights, NULL, account, &bench->region);
+    return holder;
+}
+
 static struct weight_holder new_holder(struct bench *bench, const struct weight_holder *outer)
 {
     struct weight_holder holder;
-    weight_holder_init(&holder, &bench->weights, outer, &bench->region);
+    weight_holder_init(&holder, &bench->weights, outer, NULL, &bench->region);
     return holder;
 }
 
@@ -227,10 +234,10 @@ START_TEST(an_account_counts_each_entry_once)
     struct bench b;
     begin(&b);
     struct weight_account account = {0}, other_account = {0};
-    struct weight_holder session = new_holder(&b, NULL), program = new_holder(&b, NULL);
+    struct weight_holder session = new_holder_of(&b, &account), program = new_holder_of(&b, &account);
     struct filling filling = {.byte = 'c', .bytes = 300};
-    size_t one = get_well(&session, "a", &filling)->size;
-    struct weight_holder child = new_holder(&b, &session), stranger = new_holder(&b, NULL);
+    size_t one = get_well(&session, "a", &filling)->size, claim = sizeof(struct weight_claim);
+    struct weight_holder child = new_holder(&b, &session), stranger = new_holder_of(&b, &other_account);
     ck_assert_uint_eq(child.bytes, one);
     get_well(&child, "a", &filling); /* the session has it */
     ck_assert_uint_eq(child.bytes, one);
@@ -239,21 +246,52 @@ START_TEST(an_account_counts_each_entry_once)
     get_well(&program, "b", &filling);
     get_well(&stranger, "a", &filling);
     get_well(&stranger, "c", &filling);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &account), 0);
-    weight_holder_join(&session, &account);
-    weight_holder_join(&child, &account);
-    weight_holder_join(&program, &account);
-    weight_holder_join(&stranger, &other_account);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &account), 2 * one);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &other_account), 2 * one);
+    ck_assert_uint_eq(atomic_load(&account.bytes), 2 * one);
+    ck_assert_uint_eq(atomic_load(&other_account.bytes), 2 * one);
+    ck_assert_uint_eq(atomic_load(&other_account.table_bytes), claim);
     ck_assert_uint_eq(atomic_load(&b.weights.bytes), 3 * one);
+    ck_assert_int_eq(atomic_load(&b.counting.bytes), (long)(3 * one + claim));
     weight_holder_free(&child);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &account), 2 * one);
+    ck_assert_uint_eq(atomic_load(&account.bytes), 2 * one);
     weight_holder_free(&program);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &account), one);
-    weight_holder_free(&session);
-    ck_assert_uint_eq(weight_account_bytes(&b.weights, &account), 0);
+    ck_assert_uint_eq(atomic_load(&account.bytes), one);
+    weight_holder_free(&session); /* which had made "a" */
+    ck_assert_uint_eq(atomic_load(&account.bytes), 0);
+    get_well(&stranger, "a", &filling);
     weight_holder_free(&stranger);
+    ck_assert_uint_eq(atomic_load(&other_account.bytes), 0);
+    end(&b);
+}
+END_TEST
+
+START_TEST(an_account_takes_no_more_than_its_budget)
+{
+    struct bench b;
+    begin(&b);
+    struct budget budget;
+    struct weight_account account = {.budget = &budget};
+    struct weight_holder rich = new_holder(&b, NULL), first = new_holder_of(&b, &account);
+    struct weight_holder second = new_holder_of(&b, &account);
+    struct filling filling = {.byte = 'd', .bytes = 1000};
+    const struct weight *entry;
+    struct error error = {0};
+    budget_init(&budget, NULL, &b.allocator, 2500);
+    get_well(&first, "a", &filling);
+    get_well(&second, "a", &filling); /* reserved already */
+    size_t held = atomic_load(&budget.held);
+    ck_assert_uint_eq(held, get_well(&first, "a", &filling)->size);
+    get_well(&rich, "b", &filling);
+    get_well(&second, "b", &filling);
+    ck_assert_int_eq(get(&first, "c", &filling, NO_LIMIT, &entry, &error), STATUS_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.text, "memory limit"));
+    get_well(&rich, "c", &filling);
+    ck_assert_int_eq(get(&first, "c", &filling, NO_LIMIT, &entry, NULL), STATUS_MEMORY_LIMIT); /* made or not */
+    weight_holder_free(&second);
+    ck_assert_uint_eq(atomic_load(&budget.held), held);
+    get_well(&first, "c", &filling);
+    weight_holder_free(&first);
+    ck_assert_uint_eq(atomic_load(&budget.held), 0);
+    weight_holder_free(&rich);
     end(&b);
 }
 END_TEST
@@ -365,6 +403,7 @@ END_TEST
 #define THREADS 16
 
 struct cold {
+    struct weight_account account;
     struct bench *bench;
     struct filling *filling;
     pthread_barrier_t barrier;
@@ -392,7 +431,7 @@ static void *get_cold(void *user)
     struct region region;
     const struct weight *entry;
     region_init(&region, &default_allocator);
-    weight_holder_init(&holder, &cold->bench->weights, NULL, &region);
+    weight_holder_init(&holder, &cold->bench->weights, NULL, &cold->account, &region);
     atomic_fetch_add(&cold->arrived, 1);
     enum status status =
         weights_get(&holder, "key", 3, cold->filling->bytes, NO_LIMIT, fill_slowly, cold, &entry, NULL);
@@ -447,7 +486,7 @@ static void *take_and_leave(void *user)
         struct weight_account account = {0};
         struct weight_holder holder;
         size_t bytes = 0;
-        weight_holder_init(&holder, &restless->bench->weights, NULL, &region);
+        weight_holder_init(&holder, &restless->bench->weights, NULL, &account, &region);
         for (int k = 0; k < 3; k++) {
             random = random * 1664525 + 1013904223;
             char byte = (char)(random >> 24 & 0xff) % KEYS;
@@ -456,11 +495,11 @@ static void *take_and_leave(void *user)
             if (weights_get(&holder, &byte, 1, 256, NO_LIMIT, fill, &filling, &entry, NULL) == STATUS_OK)
                 restless->wrong |= ((char *)entry->data)[random % 256] != byte;
         }
-        weight_holder_join(&holder, &account);
         for (int k = 0; k < holder.count; k++)
             bytes += holder.entries[k]->size;
-        restless->wrong |= weight_account_bytes(&restless->bench->weights, &account) != bytes;
+        restless->wrong |= atomic_load(&account.bytes) != bytes;
         weight_holder_free(&holder);
+        restless->wrong |= atomic_load(&account.bytes) != 0 || atomic_load(&account.table_bytes) != 0;
     }
     region_free(&region);
     return NULL;
@@ -494,6 +533,7 @@ Suite *weights_suite(void)
     tcase_add_test(tests, a_holder_lets_go_of_what_it_does_not_use);
     tcase_add_test(tests, what_passes_the_limit_is_refused_before_it_is_made);
     tcase_add_test(tests, an_account_counts_each_entry_once);
+    tcase_add_test(tests, an_account_takes_no_more_than_its_budget);
     tcase_add_test(tests, a_maker_may_ask_for_others_but_not_for_itself);
     tcase_add_test(tests, a_maker_that_fails_leaves_nothing);
     tcase_add_test(tests, every_allocation_may_fail);

@@ -133,16 +133,22 @@ static bool ends_with(const char *text, const char *ending)
     return length >= tail && strcmp(text + length - tail, ending) == 0;
 }
 
-static enum status convert_in_memory(const char *path, struct region *region, void **bytes, size_t *size,
+/* What the import makes goes again: only the file that is written of it stays. */
+static enum status convert_in_memory(const char *path, struct model_storage *storage, void **bytes, size_t *size,
                                      struct error *error)
 {
-    static const struct onnx_import_options none = {0};
+    size_t limit = storage->budget.limit;
+    struct onnx_import_options options = {.external_limit = limit < SIZE_MAX ? limit : 0};
     struct onnx_model model = {0};
-    enum status status = onnx_import(path, &none, region, &model, error);
+    struct region imported;
+    region_init(&imported, &storage->budget.allocator);
+    enum status status = onnx_import(path, &options, &imported, &model, error);
     if (status == STATUS_OK)
-        status = model_write(model.graph, &model.metadata, region, bytes, size, error);
+        status = model_write(model.graph, &model.metadata, &storage->region, bytes, size, error);
     onnx_close(&model);
-    return status;
+    region_free(&imported);
+    budget_explain(&storage->budget, error);
+    return error->status;
 }
 
 infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
@@ -155,9 +161,11 @@ infer_status open_model(const char *path, const infer_model_options *options, st
     struct error from = {0};
     void *bytes;
     size_t size;
-    region_init(&storage->region, &default_allocator);
+    budget_init(&storage->budget, NULL, &default_allocator,
+                options && options->memory_limit ? options->memory_limit : SIZE_MAX);
+    region_init(&storage->region, &storage->budget.allocator);
     storage->used = true;
-    if (convert_in_memory(path, &storage->region, &bytes, &size, &from) != STATUS_OK) {
+    if (convert_in_memory(path, storage, &bytes, &size, &from) != STATUS_OK) {
         error->status = (infer_status)from.status;
         snprintf(error->message, sizeof error->message, "%s", from.text);
         return error->status;

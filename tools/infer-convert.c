@@ -19,6 +19,7 @@ static const char help[] =
     "costs\n"
     "                     little more than reading it. Nodes and intermediates that are merged away have no name any\n"
     "                     more, but what stands for them knows the nodes' names\n"
+    "  --memory-limit BYTES   refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-convert resnet50.onnx resnet50.bin --set-dim batch=1\n"
@@ -26,6 +27,7 @@ static const char help[] =
 
 static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'},
                                         {"optimize", no_argument, NULL, 'O'},
+                                        {"memory-limit", required_argument, NULL, 'm'},
                                         {"help", no_argument, NULL, 'h'},
                                         {"version", no_argument, NULL, 'V'},
                                         {NULL, 0, NULL, 0}};
@@ -38,6 +40,7 @@ struct request {
     struct onnx_dimension dimensions[MOST_DIMENSIONS];
     struct onnx_import_options import;
     bool optimize;
+    size_t memory_limit; /* 0: none */
     const char *from, *to;
 };
 
@@ -64,14 +67,17 @@ static void parse(struct request *request, int argc, char **argv)
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         if (found == 'd')
             add_dimension(request, optarg);
-        else
+        else if (found == 'O')
             request->optimize = true;
+        else if (!parse_bytes(optarg, &request->memory_limit) || request->memory_limit == 0)
+            exit(tool_usage(&tool, "--memory-limit takes bytes such as 500M, not '%s'", optarg));
     if (argc - optind != 2)
         exit(tool_usage(&tool, "two file names are needed, MODEL.onnx and MODEL.bin"));
     request->from = argv[optind];
     request->to = argv[optind + 1];
     request->import.dimensions = request->dimensions;
     request->import.unsupported = report_unsupported;
+    request->import.external_limit = request->memory_limit;
 }
 
 /* On kernels that every machine has, so that it gives the same bytes everywhere. */
@@ -99,10 +105,13 @@ int main(int argc, char **argv)
 {
     static struct request request;
     struct error error = {0};
+    struct budget budget;
     struct region region;
     parse(&request, argc, argv);
-    region_init(&region, &default_allocator);
+    budget_init(&budget, NULL, &default_allocator, request.memory_limit ? request.memory_limit : SIZE_MAX);
+    region_init(&region, &budget.allocator);
     enum status status = convert(&request, &region, &error);
+    budget_explain(&budget, &error);
     region_free(&region);
     return status == STATUS_OK ? EXIT_DONE : tool_failed(&tool, "%s", error.text);
 }

@@ -185,17 +185,33 @@ static void job_free(struct job *job)
     model_storage_free(&job->storage);
 }
 
+/* What a session that only runs holds: this one keeps the graphs of its programs. */
+static infer_status tell_memory(struct job *job, const struct request *request, infer_error *error)
+{
+    infer_session *session;
+    infer_memory *memory = &job->inspection.memory;
+    infer_status status = infer_session_create(job->model, &request->session, &session, error);
+    if (status == INFER_OK)
+        status = infer_session_prepare(session, job->inputs, infer_model_input_count(job->model), memory, error);
+    if (status == INFER_OK)
+        status = infer_session_memory(session, memory, error);
+    infer_session_release(session);
+    return status;
+}
+
 static enum status make_program(struct job *job, const struct request *request, struct error *error)
 {
     struct program *program = NULL;
     TRY(shaped_inputs(job->model, &request->shapes, &job->inputs, error));
-    TRY(runner_init(&job->runner, job->session, job->session->graph, error));
+    TRY(runner_init(&job->runner, job->session, job->session->graph, &job->session->budget.allocator, error));
     TRY(runner_bind_inputs(&job->runner, job->inputs, infer_model_input_count(job->model), false, error));
     TRY(runner_first_program(&job->runner, &program, error));
     job->inspection.program = program;
-    infer_session_memory(job->session, &job->inspection.memory, NULL); /* has its program: does not fail */
     job->inspection.show_steps = request->shapes.count > 0;
-    return STATUS_OK;
+    infer_error told = {0};
+    return tell_memory(job, request, &told) == INFER_OK
+               ? STATUS_OK
+               : error_set(error, (enum status)told.status, "%s", told.message);
 }
 
 static int open_all(struct job *job, const struct request *request)
@@ -204,6 +220,7 @@ static int open_all(struct job *job, const struct request *request)
     if (open_model(request->path, NULL, &job->storage, &job->model, &error) != INFER_OK ||
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK)
         return tool_model_failed(&tool, request->path, &error);
+    job->session->whole_programs = true;
     job->inspection = (struct inspection){
         .path = request->path,
         .file_bytes = job->storage.used ? job->storage.bytes : job->model->file.size,

@@ -252,6 +252,8 @@ static int open_all(const struct request *request, struct job *job)
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK ||
         infer_context_create(job->session, &job->context, &error) != INFER_OK)
         return tool_model_failed(&tool, request->model_path, &error);
+    if (request->dump)
+        dump_session(job->session);
     report_loaded(&job->report);
     struct error from = {0};
     if (read_inputs(job->model, request->input_count, request->inputs, &job->inputs, &from) != STATUS_OK)

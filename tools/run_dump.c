@@ -73,12 +73,17 @@ static void write_folded(struct dump *dump, const struct program *program)
     }
 }
 
+void dump_session(infer_session *session)
+{
+    session->whole_programs = true;
+}
+
 enum status dump_finish(struct dump *dump, infer_session *session, const infer_tensor *inputs,
                         void (*missing)(void *user, const char *name), void *user, struct error *error)
 {
     struct runner runner;
     struct program *program;
-    enum status status = runner_init(&runner, session, session->graph, error);
+    enum status status = runner_init(&runner, session, session->graph, &session->budget.allocator, error);
     if (status == STATUS_OK)
         status = runner_bind_inputs(&runner, inputs, infer_model_input_count(session->model), false, error);
     if (status == STATUS_OK)

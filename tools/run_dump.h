@@ -11,6 +11,8 @@ struct dump {
     struct error error;        /* the first failure */
 };
 
+/* To be called before anything runs: the session's programs keep their graphs, of which dump_finish reads. */
+void dump_session(infer_session *session);
 /* Makes the directory. */
 enum status dump_start(struct dump *dump, const char *directory, const infer_model *model, struct error *error);
 void dump_free(struct dump *dump);

@@ -146,6 +146,15 @@ static enum status copy_unaligned(struct import *im, const char *name, const voi
     return STATUS_OK;
 }
 
+static enum status check_limit(struct import *im, const char *name, size_t bytes)
+{
+    size_t limit = im->options->external_limit;
+    if (add_size(im->external_bytes, bytes, &im->external_bytes) && (limit == 0 || im->external_bytes <= limit))
+        return STATUS_OK;
+    return error_set(im->error, STATUS_MEMORY_LIMIT, "%s: with its %s bytes, external data go past the limit of %s",
+                     name, grouped(bytes).text, grouped(limit).text);
+}
+
 enum status onnx_read_external(struct import *im, const char *name, const Onnx__Tensor *tensor, size_t bytes,
                                const void **data)
 {
@@ -158,6 +167,7 @@ enum status onnx_read_external(struct import *im, const char *name, const Onnx__
     *data = NULL;
     if (bytes == 0)
         return STATUS_OK;
+    TRY(check_limit(im, name, bytes));
     TRY(find_file(im, name, place.location, &file));
     if (place.offset > file->map.size || bytes > file->map.size - place.offset)
         return error_set(im->error, STATUS_INVALID_MODEL,

@@ -36,6 +36,7 @@ struct import {
     struct onnx_file *files;
     struct name_map file_names;        /* location -> struct onnx_file */
     size_t mapped_bytes, copied_bytes; /* of external data */
+    size_t external_bytes;             /* of tensors there, those that share bytes counted each */
     size_t dense_bytes;                /* made from sparse tensors */
     size_t expanded_bytes;             /* see onnx_charge */
 

@@ -12,6 +12,9 @@ struct onnx_dimension {
 struct onnx_import_options {
     const struct onnx_dimension *dimensions; /* from --set-dim; one that the model lacks is an error */
     int dimension_count;
+    /* Most bytes of external data that tensors may have together, told before any of them is read; MEMORY_LIMIT beyond.
+     * 0: no limit. What the region takes is its allocator's to limit. */
+    size_t external_limit;
     /* Where the model has operators that nothing here runs, the error's text lists as many as fit, and this, if not
      * NULL, is called with every one and each node that asks for it: ("ai.onnx.ml.TreeEnsemble", "trees_1"). */
     void (*unsupported)(void *user, const char *operator_name, const char *node_name);

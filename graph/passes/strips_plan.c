@@ -1,7 +1,7 @@
 #include "graph/passes/strips_plan.h"
+#include "kernels/sort.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MOST_EXTRA 0.05 /* work, of all */
@@ -123,7 +123,7 @@ static size_t least_peak(struct search *search, size_t *peaks)
     for (int p = 0; p < search->stages->count; p++)
         if (search->order->live[p] <= search->ceiling)
             peaks[count++] = search->order->live[p];
-    qsort(peaks, (size_t)count, sizeof *peaks, by_size);
+    sort_items(peaks, (size_t)count, sizeof *peaks, by_size);
     for (int high = count; low < high;) {
         int middle = low + (high - low) / 2;
         if (cheapest(search, peaks[middle]) <= MOST_EXTRA * search->stages->work)

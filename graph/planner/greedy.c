@@ -1,5 +1,6 @@
 /* Greedy plans: items in some order, each at the lowest offset that is free for its whole life. */
 #include "graph/planner/placed.h"
+#include "kernels/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,7 @@ enum status plan_greedy(struct component *component, uint64_t target, struct reg
             uint64_t load = loads ? loads[i] : 0;
             ranks[i] = (struct rank){key_of(item, load, first), key_of(item, load, second), i};
         }
-        qsort(ranks, component->count, sizeof *ranks, compare_ranks);
+        sort_items(ranks, component->count, sizeof *ranks, compare_ranks);
         uint64_t height = place_all(ranks, &placed);
         if (height >= component->height)
             continue;

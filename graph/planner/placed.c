@@ -1,6 +1,7 @@
 /* Where an item fits, few of those placed so far can tell: those that meet it and end above where every offset below is
  * taken in some section of its life. Two trees find them. */
 #include "graph/planner/placed.h"
+#include "kernels/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -213,7 +214,7 @@ static int compare_extents(const void *left, const void *right)
 static uint64_t pass_found(struct placed *placed, const struct item *item, uint64_t offset)
 {
     if (placed->found_count > 1)
-        qsort(placed->found, placed->found_count, sizeof *placed->found, compare_extents);
+        sort_items(placed->found, placed->found_count, sizeof *placed->found, compare_extents);
     for (uint32_t i = 0; i < placed->found_count; i++) {
         if (offset + item->size <= placed->found[i].offset)
             break;

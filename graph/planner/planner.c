@@ -1,6 +1,7 @@
 #include "graph/planner/planner.h"
 
 #include "graph/planner/parts.h"
+#include "kernels/sort.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ static enum status make_sections(struct problem *problem, const struct buffer *b
         events[2 * i] = (struct event){buffer->lower, i, true};
         events[2 * i + 1] = (struct event){buffer->upper, i, false};
     }
-    qsort(events, (size_t)problem->count * 2, sizeof *events, compare_events);
+    sort_items(events, (size_t)problem->count * 2, sizeof *events, compare_events);
     bool grown = false;
     for (uint32_t i = 0; i < problem->count * 2; i++) {
         struct item *item = &problem->items[events[i].item];
@@ -197,7 +198,7 @@ static void measure_component(struct problem *problem, struct component *compone
 /* Cuts the items where no lifetime goes from one section to the next. */
 static enum status make_components(struct problem *problem)
 {
-    qsort(problem->items, problem->count, sizeof *problem->items, compare_items);
+    sort_items(problem->items, problem->count, sizeof *problem->items, compare_items);
     uint64_t *offsets = region_array(&problem->region, problem->count, sizeof *offsets);
     problem->load = region_array(&problem->region, problem->sections, sizeof *problem->load);
     problem->components = region_array(&problem->region, problem->sections, sizeof *problem->components);

@@ -14,7 +14,9 @@
 
 #include <string.h>
 
-#define DEEPEST 3000 /* frames: no more than a megabyte of stack */
+#define DEEPEST 3000 /* choices made one after another */
+#define FRAMES_AT_ONCE 64
+#define MOST_BLOCKS ((2 * DEEPEST + MOST_ITEMS) / FRAMES_AT_ONCE + 1) /* regions around each choice and hung item */
 #define MOST_ITEMS 2000
 #define MOST_LIVES ((size_t)1 << 22)
 #define HINTS 4
@@ -330,80 +332,70 @@ static uint64_t offset_in(struct search *search, uint32_t i, const struct valley
     return is_supported(search, item, offset) && !leaves_room(search, i, offset) ? offset : NOWHERE;
 }
 
-static enum outcome solve_regions(struct search *search, uint32_t first, uint32_t last, struct range *seen);
-static enum outcome descend(struct search *search, uint32_t first, uint32_t last, struct range *seen);
+/* --- the descent ----------------------------------------------------------------------------------------- */
 
-/* Tries one option: an item at an offset, or (NOBODY) a gap up to it. A refutation that did not look at `touched`
- * holds without the option too: then *at_fault is false. */
-static enum outcome try_option(struct search *search, const struct range *region, const struct branch *branch,
-                               uint32_t item, uint64_t offset, struct range *seen, bool *at_fault)
-{
-    if (++search->nodes > search->limit)
-        return EXHAUSTED;
-    size_t mark = search->state.trail_used;
-    struct range touched = {branch->section, branch->section + 1}, below;
-    enum outcome outcome;
-    if (item == NOBODY) {
-        state_raise(&search->state, branch->section, offset);
-        outcome = descend(search, region->first, region->last, &below);
-    } else {
-        touched = (struct range){search->state.items[item].lower, search->state.items[item].upper};
-        state_put(&search->state, item, offset);
-        outcome = solve_regions(search, region->first, region->last, &below);
-    }
-    if (outcome != FOUND)
-        state_undo(&search->state, mark);
-    if (outcome == REFUTED) {
-        *at_fault = below.first < touched.last && touched.first < below.last;
-        *seen = *at_fault ? join(*seen, below) : below;
-    }
-    return outcome;
-}
-
-static enum outcome try_options(struct search *search, const struct range *region, const struct branch *branch,
-                                struct range *seen)
-{
-    size_t base = search->choices_used;
-    uint32_t count = gather(search, branch);
-    if (count == NOBODY)
-        return EXHAUSTED;
-    enum outcome outcome = REFUTED;
-    bool at_fault = true;
-    for (uint32_t n = 0; n < count && outcome == REFUTED && at_fault; n++) {
-        uint32_t item = search->choices[base + n];
-        uint64_t offset = offset_in(search, item, &branch->valley);
-        if (offset != NOWHERE)
-            outcome = try_option(search, region, branch, item, offset, seen, &at_fault);
-    }
-    search->choices_used = base;
-    if (outcome == REFUTED && at_fault && branch->gap_to)
-        outcome = try_option(search, region, branch, NOBODY, branch->gap_to, seen, &at_fault);
-    return outcome;
-}
-
-/* Completes the plan in a region: sections where something is left to place, tied by what crosses from one to the
- * next. Where that is REFUTED, `seen` is the range that shows it. */
-static enum outcome descend(struct search *search, uint32_t first, uint32_t last, struct range *seen)
-{
+/* The search goes as deep as a plan has items, so its frames lie in the region, not on the caller's stack. There are
+ * two kinds. One completes the plan in a stretch of sections region by region: regions share nothing, so one that fails
+ * is not helped by another plan of its neighbour. The other completes it in one region, sections where something is
+ * left to place, tied by what crosses from one to the next: by a choice, and what follows from it. */
+struct frame {
+    enum { REGIONS, CHOICE } kind;
+    struct range range;
+    struct range seen; /* where it is REFUTED: what shows it */
+    bool waits;        /* for the frame above */
+    /* Of regions. */
+    struct range region; /* the one under way */
+    bool hung;
+    /* Of a choice. */
     struct branch branch;
-    if (!choose_branch(search, first, last, &branch, seen))
-        return REFUTED;
-    bool chooses = branch.options > 1;
-    if (chooses && is_known(search, branch.section, first, last, seen))
-        return REFUTED;
-    if (search->depth == DEEPEST)
-        return EXHAUSTED;
-    if (!branch.gap_to) {
-        uint64_t level = gap_level(search, &branch.valley, branch.section);
-        if (level != UINT64_MAX)
-            miss(search, level - branch.valley.floor - slack(&search->state.sections[branch.section]));
+    bool chooses, in_gap;
+    size_t choices;       /* where its options begin */
+    uint32_t count, next; /* of the options: how many, and which comes next */
+    size_t mark;          /* of the trail, before the option under way */
+    struct range touched; /* by it */
+};
+
+struct frame_block {
+    struct frame frames[FRAMES_AT_ONCE];
+};
+
+struct frames {
+    struct region *region;
+    struct frame_block *blocks[MOST_BLOCKS]; /* made when they are first reached */
+    uint32_t used, blocks_made;
+    struct range seen; /* of the frame that ended last */
+};
+
+static struct frame *frame_at(const struct frames *frames, uint32_t index)
+{
+    return &frames->blocks[index / FRAMES_AT_ONCE]->frames[index % FRAMES_AT_ONCE];
+}
+
+/* False: no memory. */
+static bool push(struct search *search, int kind, uint32_t first, uint32_t last)
+{
+    struct frames *frames = search->frames;
+    uint32_t block = frames->used / FRAMES_AT_ONCE;
+    if (block == frames->blocks_made) {
+        if (block == MOST_BLOCKS)
+            return false;
+        frames->blocks[block] = region_buffer(frames->region, sizeof *frames->blocks[block]);
+        if (!frames->blocks[block])
+            return false;
+        frames->blocks_made++;
     }
-    search->depth++;
-    enum outcome outcome = try_options(search, &(struct range){first, last}, &branch, seen);
-    search->depth--;
-    if (outcome == REFUTED && chooses)
-        learn(search, branch.section, *seen);
-    return outcome;
+    struct frame *frame = frame_at(frames, frames->used++);
+    *frame = (struct frame){.range = {first, last}, .region = {first, first}};
+    frame->kind = kind;
+    return true;
+}
+
+#define WAITING ((enum outcome)(EXHAUSTED + 1)) /* the frame above has to end first */
+
+static enum outcome wait_for(struct search *search, struct frame *frame, int kind, uint32_t first, uint32_t last)
+{
+    frame->waits = true;
+    return push(search, kind, first, last) ? WAITING : EXHAUSTED;
 }
 
 static bool hang_spanning(struct search *search, uint32_t first, uint32_t last)
@@ -418,24 +410,128 @@ static bool hang_spanning(struct search *search, uint32_t first, uint32_t last)
     return hung;
 }
 
-/* Regions share nothing, so one that fails is not helped by another plan of its neighbour. */
-static enum outcome solve_regions(struct search *search, uint32_t first, uint32_t last, struct range *seen)
+static enum outcome go_on_regions(struct search *search, struct frame *frame, enum outcome above)
 {
     const struct section *sections = search->state.sections;
-    for (uint32_t a = first, b; a < last; a = b) {
-        b = a + 1;
-        if (sections[a].remaining == 0)
-            continue;
-        while (b < last && sections[b].crossing > 0)
-            b++;
-        bool hung = hang_spanning(search, a, b);
-        enum outcome outcome = hung ? solve_regions(search, a, b, seen) : descend(search, a, b, seen);
-        if (hung)
-            *seen = (struct range){a, b}; /* that the item may hang depends on the whole region */
-        if (outcome != FOUND)
-            return outcome;
+    if (frame->waits) {
+        /* That the item may hang depends on the whole region. */
+        frame->seen = frame->hung ? frame->region : search->frames->seen;
+        if (above != FOUND)
+            return above;
     }
-    return FOUND;
+    uint32_t a = frame->region.last, b, last = frame->range.last;
+    while (a < last && sections[a].remaining == 0)
+        a++;
+    if (a == last)
+        return FOUND;
+    for (b = a + 1; b < last && sections[b].crossing > 0;)
+        b++;
+    frame->region = (struct range){a, b};
+    frame->hung = hang_spanning(search, a, b);
+    return wait_for(search, frame, frame->hung ? REGIONS : CHOICE, a, b);
+}
+
+/* Tries an item at an offset, or (NOBODY) a gap up to it. */
+static enum outcome try_option(struct search *search, struct frame *frame, uint32_t item, uint64_t offset)
+{
+    if (++search->nodes > search->limit)
+        return EXHAUSTED;
+    frame->mark = search->state.trail_used;
+    frame->in_gap = item == NOBODY;
+    if (frame->in_gap) {
+        frame->touched = (struct range){frame->branch.section, frame->branch.section + 1};
+        state_raise(&search->state, frame->branch.section, offset);
+    } else {
+        frame->touched = (struct range){search->state.items[item].lower, search->state.items[item].upper};
+        state_put(&search->state, item, offset);
+    }
+    enum outcome outcome =
+        wait_for(search, frame, frame->in_gap ? CHOICE : REGIONS, frame->range.first, frame->range.last);
+    if (outcome == EXHAUSTED)
+        state_undo(&search->state, frame->mark);
+    return outcome;
+}
+
+static enum outcome end_choice(struct search *search, const struct frame *frame, enum outcome outcome)
+{
+    search->choices_used = frame->choices;
+    search->depth--;
+    if (outcome == REFUTED && frame->chooses)
+        learn(search, frame->branch.section, frame->seen);
+    return outcome;
+}
+
+static enum outcome try_next(struct search *search, struct frame *frame)
+{
+    enum outcome outcome = REFUTED;
+    while (frame->next < frame->count && outcome == REFUTED) {
+        uint32_t item = search->choices[frame->choices + frame->next++];
+        uint64_t offset = offset_in(search, item, &frame->branch.valley);
+        if (offset != NOWHERE)
+            outcome = try_option(search, frame, item, offset);
+    }
+    search->choices_used = outcome == WAITING ? search->choices_used : frame->choices;
+    if (outcome == REFUTED && frame->branch.gap_to && !frame->in_gap)
+        outcome = try_option(search, frame, NOBODY, frame->branch.gap_to);
+    return outcome == WAITING ? WAITING : end_choice(search, frame, outcome);
+}
+
+static enum outcome begin_choice(struct search *search, struct frame *frame)
+{
+    uint32_t first = frame->range.first, last = frame->range.last;
+    struct branch *branch = &frame->branch;
+    if (!choose_branch(search, first, last, branch, &frame->seen))
+        return REFUTED;
+    frame->chooses = branch->options > 1;
+    if (frame->chooses && is_known(search, branch->section, first, last, &frame->seen))
+        return REFUTED;
+    if (search->depth == DEEPEST)
+        return EXHAUSTED;
+    if (!branch->gap_to) {
+        uint64_t level = gap_level(search, &branch->valley, branch->section);
+        if (level != UINT64_MAX)
+            miss(search, level - branch->valley.floor - slack(&search->state.sections[branch->section]));
+    }
+    search->depth++;
+    frame->choices = search->choices_used;
+    frame->count = gather(search, branch);
+    return frame->count == NOBODY ? end_choice(search, frame, EXHAUSTED) : try_next(search, frame);
+}
+
+/* A refutation that did not look at what the option touched holds without the option too: then no other is tried. */
+static enum outcome go_on_choice(struct search *search, struct frame *frame, enum outcome above)
+{
+    if (!frame->waits)
+        return begin_choice(search, frame);
+    if (above != FOUND)
+        state_undo(&search->state, frame->mark);
+    if (above != REFUTED)
+        return end_choice(search, frame, above);
+    struct range below = search->frames->seen;
+    bool at_fault = below.first < frame->touched.last && frame->touched.first < below.last;
+    frame->seen = at_fault ? join(frame->seen, below) : below;
+    return at_fault ? try_next(search, frame) : end_choice(search, frame, REFUTED);
+}
+
+/* Completes the plan in sections first <= s < last. */
+static enum outcome solve(struct search *search, uint32_t first, uint32_t last)
+{
+    struct frames *frames = search->frames;
+    enum outcome outcome = FOUND;
+    frames->used = 0;
+    if (!push(search, REGIONS, first, last))
+        return EXHAUSTED;
+    while (frames->used > 0) {
+        struct frame *frame = frame_at(frames, frames->used - 1);
+        enum outcome now =
+            frame->kind == REGIONS ? go_on_regions(search, frame, outcome) : go_on_choice(search, frame, outcome);
+        if (now == WAITING)
+            continue;
+        outcome = now;
+        frames->seen = frame->seen;
+        frames->used--;
+    }
+    return outcome;
 }
 
 static size_t table_entries(uint64_t nodes)
@@ -474,13 +570,16 @@ enum status search_make(struct search *search, const struct component *component
             search->uniform = false;
     if (!search->priority || !search->cover || !search->choices || !search->hints || !search->known)
         return STATUS_OUT_OF_MEMORY;
+    search->frames = region_allocate(scratch, sizeof *search->frames);
+    if (!search->frames)
+        return STATUS_OUT_OF_MEMORY;
+    search->frames->region = scratch;
     return state_make(&search->state, component, DEEPEST, scratch);
 }
 
 enum outcome search_plan(struct search *search, const struct component *component, uint64_t target)
 {
-    struct range seen;
     state_reset(&search->state, component, target);
     search->nodes = search->choices_used = search->depth = 0;
-    return solve_regions(search, 0, component->sections, &seen);
+    return solve(search, 0, component->sections);
 }

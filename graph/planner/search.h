@@ -21,6 +21,7 @@ struct search {
     struct hints *hints;
     struct fingerprint *known; /* refuted states, by hash */
     uint64_t known_mask;
+    struct frames *frames;
 };
 
 /* False where a component is too large for the search to be of use. */

@@ -8,8 +8,8 @@
 #include "kernels/normalize.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
+#include "kernels/sort.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* --- relocations ----------------------------------------------------------------------------------------- */
@@ -34,7 +34,7 @@ bool relocation_of_copy(const struct step *copy, bool from_output, struct reloca
             axes[count++] = (struct axis){.dim = p->dims[i],
                                           .own = from_output ? p->output_strides[i] : p->input_strides[i],
                                           .other = from_output ? p->input_strides[i] : p->output_strides[i]};
-    qsort(axes, (size_t)count, sizeof *axes, by_own_stride);
+    sort_items(axes, (size_t)count, sizeof *axes, by_own_stride);
     *relocation = (struct relocation){.offset = from_output ? p->input_offset : p->output_offset};
     int64_t covered = 1;
     for (int i = count - 1; i >= 0; i--) {

@@ -240,8 +240,7 @@ static enum status plan_arena(struct placing *p)
         return no_memory(p);
     TRY(collect(p, &arena));
     struct plan plan;
-    TRY(plan_memory(p->options->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan,
-                    p->error));
+    TRY(plan_memory(region->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan, p->error));
     program->plan = arena;
     program->arena_bytes = plan.height;
     program->lower_bound_bytes = plan.lower_bound;
@@ -293,6 +292,48 @@ static enum status place_operands(struct placing *p)
     return place_operand(p, program->segment.needed, &needed);
 }
 
+/* --- what an observer sees ------------------------------------------------------------------------------- */
+
+/* The step that makes a value; a value that is a view of another one is made with it. -1: it was there before. */
+static int maker_of(const struct program *program, const struct value *value)
+{
+    while (program->makers[value->id] < 0 && value->alias)
+        value = value->alias;
+    return program->makers[value->id];
+}
+
+/* A view that a step of the parent had: shown then, and its memory may hold something else by now. */
+static bool is_old_view(const struct program *program, const struct value *value)
+{
+    const struct graph *before = program->parent ? program->parent->segment.graph : NULL;
+    return before && value->id < before->value_count && before->values[value->id]->alias;
+}
+
+static bool is_shown(const struct program *program, struct value *value, int maker)
+{
+    if (!*value->name || value->data || program_place(program, value).space == SPACE_NONE)
+        return false;
+    if (maker < 0 && (!value->alias || is_old_view(program, value)))
+        return false; /* an input, or shown by the program before this one */
+    return value->strides || !root_of(value)->strides;
+}
+
+static enum status find_shown(struct placing *p)
+{
+    struct program *program = p->program;
+    program->shown = region_array(&program->region, (size_t)p->graph->value_count + 1, sizeof *program->shown);
+    if (!program->shown)
+        return no_memory(p);
+    for (int i = 0; i < p->graph->value_count; i++) {
+        struct value *value = p->graph->values[i];
+        int maker = maker_of(program, value);
+        if (is_shown(program, value, maker))
+            program->shown[program->shown_count++] =
+                (struct shown){.value = value, .step = maker, .place = program_place(program, value)};
+    }
+    return STATUS_OK;
+}
+
 static enum status allocate_tables(struct placing *p)
 {
     struct program *program = p->program;
@@ -326,5 +367,6 @@ enum status place_values(struct program *program, const struct program_options *
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
     TRY(plan_arena(&p));
-    return place_operands(&p);
+    TRY(place_operands(&p));
+    return find_shown(&p);
 }

@@ -1,18 +1,81 @@
 #include "runtime/compile/program.h"
 
 #include "graph/op.h"
+#include "runtime/compile/compact.h"
 #include "runtime/compile/place.h"
 
 #include <string.h>
 
+/* --- references ------------------------------------------------------------------------------------------ */
+
+static struct program_handle *handle_allocate(struct program *program, struct budget *budget)
+{
+    struct program_handle *handle = allocate(&budget->allocator, sizeof *handle, ALIGNMENT);
+    if (!handle)
+        return NULL;
+    *handle = (struct program_handle){.program = program, .budget = budget};
+    atomic_init(&handle->holders, 1);
+    atomic_init(&handle->references, 1);
+    return handle;
+}
+
+struct program_handle *program_handle_retain(struct program_handle *handle)
+{
+    atomic_fetch_add(&handle->holders, 1);
+    return handle;
+}
+
+void program_handle_release(struct program_handle *handle)
+{
+    if (atomic_fetch_sub(&handle->holders, 1) != 1)
+        return;
+    if (handle->totals)
+        atomic_fetch_sub(&handle->totals->table_bytes, sizeof *handle);
+    release(&handle->budget->allocator, handle, sizeof *handle);
+}
+
+struct program *program_of(struct program_handle *handle)
+{
+    int references = atomic_load(&handle->references);
+    while (references > 0)
+        if (atomic_compare_exchange_weak(&handle->references, &references, references + 1))
+            return handle->program;
+    return NULL;
+}
+
+bool program_is_gone(const struct program_handle *handle)
+{
+    return atomic_load(&handle->references) == 0;
+}
+
+bool program_is_held_once(const struct program *program)
+{
+    return atomic_load(&program->handle->references) == 1;
+}
+
+void program_touch(struct program *program)
+{
+    atomic_store(&program->used, atomic_fetch_add(&program->handle->totals->clock, 1) + 1);
+}
+
+uint64_t program_last_used(const struct program *program)
+{
+    return atomic_load(&program->used);
+}
+
 static struct program *program_allocate(const struct program_options *options, struct program *parent)
 {
-    struct program *program = allocate(options->allocator, sizeof *program, ALIGNMENT);
-    if (!program)
+    const struct allocator *allocator = &options->budget->allocator;
+    struct program *program = allocate(allocator, sizeof *program, ALIGNMENT);
+    struct program_handle *handle = program ? handle_allocate(program, options->budget) : NULL;
+    if (!handle) {
+        release(allocator, program, sizeof *program);
         return NULL;
+    }
     memset(program, 0, sizeof *program);
-    atomic_init(&program->references, 1);
-    region_init(&program->region, options->allocator);
+    program->handle = handle;
+    budget_init(&program->budget, options->budget, NULL, SIZE_MAX);
+    region_init(&program->region, &program->budget.allocator);
     derived_init_within(&program->derived, parent ? &parent->derived : options->derived, &program->region);
     program->id = options->id;
     program->parent = parent;
@@ -21,51 +84,65 @@ static struct program *program_allocate(const struct program_options *options, s
     return program;
 }
 
-size_t program_table_bytes(const struct program *program)
+/* Without its handle, which may outlive it. */
+static size_t own_table_bytes(const struct program *program)
 {
     return sizeof *program + program->region.total - program->segment.constant_bytes;
 }
 
-enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct weight_account *account, struct error *error)
+size_t program_table_bytes(const struct program *program)
+{
+    return own_table_bytes(program) + sizeof *program->handle;
+}
+
+enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
+                             struct program_totals *totals, struct error *error)
 {
     void *copy = region_buffer(&program->region, key_bytes);
-    if (!copy)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+    if (!copy) {
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
+        budget_explain(&program->budget, error);
+        return error->status;
+    }
     program->key = memcpy(copy, key, key_bytes);
     program->key_bytes = key_bytes;
-    program->totals = totals;
+    program->hash = hash;
+    program->handle->totals = totals;
+    program_touch(program);
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
     atomic_fetch_add(&totals->constant_bytes, program->segment.constant_bytes);
-    weight_holder_join(&program->derived.holder, account);
     return STATUS_OK;
 }
 
 static void unregister(struct program *program)
 {
-    if (!program->totals)
+    struct program_totals *totals = program->handle->totals;
+    if (!totals)
         return;
-    atomic_fetch_sub(&program->totals->table_bytes, program_table_bytes(program));
-    atomic_fetch_sub(&program->totals->constant_bytes, program->segment.constant_bytes);
+    atomic_fetch_sub(&totals->table_bytes, own_table_bytes(program));
+    atomic_fetch_sub(&totals->constant_bytes, program->segment.constant_bytes);
 }
 
 void program_retain(struct program *program)
 {
-    atomic_fetch_add(&program->references, 1);
+    atomic_fetch_add(&program->handle->references, 1);
 }
 
 void program_release(struct program *program)
 {
-    while (program && atomic_fetch_sub(&program->references, 1) == 1) {
+    while (program && atomic_fetch_sub(&program->handle->references, 1) == 1) {
         struct program *parent = program->parent;
-        const struct allocator *allocator = program->region.allocator;
+        struct budget *budget = program->budget.outer;
         unregister(program);
         weight_holder_free(&program->derived.holder);
         region_free(&program->region);
-        release(allocator, program, sizeof *program);
+        program_handle_release(program->handle);
+        release(&budget->allocator, program, sizeof *program);
         program = parent;
     }
 }
+
+/* --- what a program tells -------------------------------------------------------------------------------- */
 
 enum isa program_isa(const struct program *program)
 {
@@ -93,6 +170,8 @@ struct operand program_place(const struct program *program, struct value *value)
     place.offset += offset;
     return place;
 }
+
+/* --- making one ------------------------------------------------------------------------------------------ */
 
 static enum status no_memory(const struct graph *graph, struct error *error)
 {
@@ -188,30 +267,46 @@ static enum status specialise_graph(struct program *program, const struct progra
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }
 
+/* What this program alone, without the others of its session, would make its context hold. Told before a run, where the
+ * budget would tell it only when the arena is asked for. */
+static enum status check_limit(const struct program *program, const struct program_options *options,
+                               struct error *error)
+{
+    size_t packed = program->derived.holder.bytes, tables = options->table_bytes - program->constant_bytes, total;
+    for (const struct program *part = program; part; part = part->parent)
+        tables += sizeof *part + sizeof *part->handle + part->region.total;
+    if (add_size(options->weight_bytes, program->constant_bytes, &total) && add_size(total, packed, &total) &&
+        add_size(total, tables, &total) && add_size(total, program->arena_bytes, &total) &&
+        total <= options->budget->limit)
+        return STATUS_OK;
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "these input shapes need %zu bytes (weights %zu, constants %zu, packed %zu, tables %zu, arena "
+                     "%zu), past the limit of %zu",
+                     total, options->weight_bytes, program->constant_bytes, packed, tables, program->arena_bytes,
+                     options->budget->limit);
+}
+
 static enum status build(struct program *program, const struct program_options *options, struct graph *graph,
                          struct error *error)
 {
     TRY(specialise_graph(program, options, graph, error));
     TRY(find_awaited(program, error));
     TRY(place_values(program, options, error));
-    size_t total, packed = program->derived.holder.bytes;
-    if (!add_size(options->weight_bytes, program->constant_bytes, &total) || !add_size(total, packed, &total) ||
-        !add_size(total, program->arena_bytes, &total) || total > options->memory_limit)
-        return error_set(error, STATUS_MEMORY_LIMIT,
-                         "these input shapes need %zu bytes (weights %zu, constants %zu, packed %zu, arena %zu), past "
-                         "the limit of %zu",
-                         total, options->weight_bytes, program->constant_bytes, packed, program->arena_bytes,
-                         options->memory_limit);
-    return STATUS_OK;
+    if (program->complete && !options->whole)
+        TRY(program_compact(program, &options->specialise.facts, error));
+    return check_limit(program, options, error);
 }
 
-/* Hands the program over, or releases it. */
-static enum status finish(struct program *program, enum status status, struct program **result)
+/* Hands the program over, or releases it. NULL: there was no memory for it. */
+static enum status finish(struct program *program, const struct program_options *options, enum status status,
+                          struct program **result, struct error *error)
 {
     *result = status == STATUS_OK ? program : NULL;
-    if (status != STATUS_OK)
-        program_release(program);
-    return status;
+    if (status == STATUS_OK)
+        return status;
+    budget_explain(program ? &program->budget : options->budget, error);
+    program_release(program);
+    return error->status;
 }
 
 enum status program_create(const struct program_options *options, const struct graph *graph,
@@ -220,16 +315,15 @@ enum status program_create(const struct program_options *options, const struct g
     *result = NULL;
     struct program *program = program_allocate(options, NULL);
     struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
-    if (!own) {
-        program_release(program);
-        return no_memory(graph, error);
-    }
+    if (!own)
+        return finish(program, options, no_memory(graph, error), result, error);
+    program->source = graph;
     for (int i = 0; i < own->input_count; i++) {
         own->inputs[i]->dtype = inputs[i].dtype;
         own->inputs[i]->rank = inputs[i].rank;
         memcpy(own->inputs[i]->dims, inputs[i].dims, (size_t)inputs[i].rank * sizeof *inputs[i].dims);
     }
-    return finish(program, build(program, options, own, error), result);
+    return finish(program, options, build(program, options, own, error), result, error);
 }
 
 /* A copy of the parent's graph with what remains as its nodes; value ids, and so places, stay the same. */
@@ -271,10 +365,10 @@ enum status program_continue(const struct program_options *options, struct progr
 {
     *result = NULL;
     struct program *program = program_allocate(options, parent);
+    if (program)
+        program->source = parent->source;
     struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
-    if (!own || !learn(program, own, content, awaited)) {
-        program_release(program);
-        return no_memory(parent->segment.graph, error);
-    }
-    return finish(program, build(program, options, own, error), result);
+    if (!own || !learn(program, own, content, awaited))
+        return finish(program, options, no_memory(parent->segment.graph, error), result, error);
+    return finish(program, options, build(program, options, own, error), result, error);
 }

@@ -36,6 +36,14 @@ struct output_binding {
     const struct value *value;
 };
 
+/* A value that keeps an ONNX name, as an observer is shown it: after which step (-1: before the first), and where it
+ * lies then. */
+struct shown {
+    const struct value *value;
+    int step;
+    struct operand place;
+};
+
 /* What the planner placed in the arena. */
 struct arena_plan {
     struct buffer *buffers; /* time is the index of a step */
@@ -44,34 +52,50 @@ struct arena_plan {
     size_t count;
 };
 
-/* Of the programs of a session that exist: in its table, or held by a context that ran them. */
+/* Of the programs of a session that exist: in its table, or held by a run. */
 struct program_totals {
     atomic_size_t table_bytes, constant_bytes;
+    _Atomic uint64_t clock; /* of their uses */
+};
+
+/* What a program is remembered by, by those who do not keep it: it outlives the program as long as they hold it. */
+struct program_handle {
+    atomic_int holders;    /* of the handle: the program is one */
+    atomic_int references; /* to the program; 0: it is gone */
+    struct program *program;
+    struct budget *budget;         /* that the handle comes from */
+    struct program_totals *totals; /* NULL: not registered */
 };
 
 struct program {
-    atomic_int references;
+    struct program_handle *handle;
+    struct budget budget; /* within the session's: of the region, and of what making it takes */
     struct region region;
     const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
     size_t key_bytes;
-    struct program_totals *totals; /* NULL: not registered */
-    uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
-    struct program *parent;        /* a continuation's; retained */
-    struct segment segment;
-    struct derived derived; /* constants in the model's store; those of its parent and its session not again */
+    uint64_t hash;              /* of the key */
+    _Atomic uint64_t used;      /* when last, by the totals' clock */
+    uint64_t id;                /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent;     /* a continuation's; retained */
+    const struct graph *source; /* what it was made of, value by value; outlives it */
+    struct segment segment;     /* of a complete program, unless it is whole, only what its constants take */
+    struct derived derived;     /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
     const void **constants;
     int constant_count;
     struct output_binding *outputs;
     int output_count;
-    struct arena_plan plan;
+    struct shown *shown;
+    int shown_count;
+    struct arena_plan plan; /* of a program that is whole */
     size_t arena_bytes, lower_bound_bytes, workspace_bytes;
     size_t constant_bytes; /* beside those in the store; the parent's too */
     bool arena_is_least;   /* proven: no plan in this order of steps is lower */
     int slot_count;        /* including the parent's */
 
-    /* Places of values by id (SPACE_NONE: not placed yet); of roots, see value_root. */
+    /* Of a program that is whole, or not complete. Places of values by id (SPACE_NONE: not placed yet); of roots, see
+     * value_root. */
     struct operand *places;
     int place_count;
     int *makers; /* by value id: the step that writes it, -1: none (a view, an input, made by the parent) */
@@ -83,12 +107,13 @@ struct program {
 };
 
 struct program_options {
-    const struct allocator *allocator;
+    struct budget *budget; /* the session's */
     struct specialise_options specialise;
     const struct derived *derived; /* the session's */
-    size_t memory_limit;           /* of weights + constants + packed + arena; SIZE_MAX: none */
     size_t weight_bytes;           /* and constants of the session, but for those in the store */
+    size_t table_bytes;            /* of model and session */
     uint64_t id;
+    bool whole; /* keep the graph and the plan of the arena also where the program is complete: for tools */
 };
 
 struct known_input {
@@ -106,12 +131,23 @@ enum status program_create(const struct program_options *options, const struct g
 enum status program_continue(const struct program_options *options, struct program *parent, const void *content,
                              const struct known_input *awaited, struct program **program, struct error *error);
 
-/* Gives a program its key, a copy, and adds it to the totals and the account until it is freed. */
-enum status program_register(struct program *program, const void *key, size_t key_bytes, struct program_totals *totals,
-                             struct weight_account *account, struct error *error);
+/* Gives a program its key, a copy, and adds it to the totals until it is freed. */
+enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
+                             struct program_totals *totals, struct error *error);
 
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */
+/* Notes that a registered program is used now. */
+void program_touch(struct program *program);
+uint64_t program_last_used(const struct program *program);
+/* By the one who asks: no run, no continuation and nobody else has a reference at this moment. */
+bool program_is_held_once(const struct program *program);
+
+/* A reference to the program, or NULL where it is gone. Takes no lock. */
+struct program *program_of(struct program_handle *handle);
+bool program_is_gone(const struct program_handle *handle);
+struct program_handle *program_handle_retain(struct program_handle *handle); /* returns it */
+void program_handle_release(struct program_handle *handle);
 
 /* All that it alone holds, but for its constants. */
 size_t program_table_bytes(const struct program *program);

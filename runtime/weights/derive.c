@@ -151,7 +151,7 @@ struct use {
 
 static enum status with_key(struct derived *derived, const struct use *use, struct error *error)
 {
-    const struct allocator *allocator = derived->holder.weights->allocator;
+    const struct allocator *allocator = derived->holder.region->allocator;
     char few[1024];
     struct key key = {.derived = derived, .bytes = few, .capacity = sizeof few};
     use->name(&key, use->what);
@@ -294,19 +294,18 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
 
 /* --- holders --------------------------------------------------------------------------------------------- */
 
-void derived_init(struct derived *derived, struct weights *weights, const void *file, size_t file_bytes,
-                  struct region *session)
+void derived_init(struct derived *derived, struct weights *weights, struct weight_account *account, const void *file,
+                  size_t file_bytes, struct region *session)
 {
     *derived = (struct derived){.store = {obtain}, .file = file, .file_bytes = file_bytes, .session = session};
-    weight_holder_init(&derived->holder, weights, NULL, session);
+    weight_holder_init(&derived->holder, weights, NULL, account, session);
 }
 
 void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region)
 {
-    /* Not the holder: its place in the account changes while others look at it. */
     *derived = (struct derived){
         .store = outer->store, .file = outer->file, .file_bytes = outer->file_bytes, .session = outer->session};
-    weight_holder_init(&derived->holder, outer->holder.weights, &outer->holder, region);
+    weight_holder_init(&derived->holder, outer->holder.weights, &outer->holder, NULL, region);
 }
 
 /* --- what is read ---------------------------------------------------------------------------------------- */

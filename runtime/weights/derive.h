@@ -20,9 +20,9 @@ struct derived {
     const struct region *session;
 };
 
-/* A session's; lists go in its region. */
-void derived_init(struct derived *derived, struct weights *weights, const void *file, size_t file_bytes,
-                  struct region *session);
+/* A session's, which counts on `account` (NULL: on none); lists go in its region. */
+void derived_init(struct derived *derived, struct weights *weights, struct weight_account *account, const void *file,
+                  size_t file_bytes, struct region *session);
 /* A program's, which has beside its own results those of `outer`: its session's, or its parent's. */
 void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region);
 

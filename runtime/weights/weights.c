@@ -59,15 +59,79 @@ static void free_entry(struct weights *weights, struct weight *entry)
     release(weights->allocator, entry, entry->size - entry->bytes);
 }
 
-static void let_go(struct weights *weights, struct weight *entry)
+/* --- claims ---------------------------------------------------------------------------------------------- */
+
+static struct weight_claim **find_claim(struct weight *entry, const struct weight_account *account)
+{
+    struct weight_claim **link = &entry->claims;
+    while (*link && (*link)->account != account)
+        link = &(*link)->next;
+    return link;
+}
+
+static bool reserve(struct weight_account *account, size_t bytes)
+{
+    if (account->budget && !budget_reserve(account->budget, bytes))
+        return false;
+    atomic_fetch_add(&account->bytes, bytes);
+    return true;
+}
+
+static void give_back(struct weight_account *account, size_t bytes)
+{
+    atomic_fetch_sub(&account->bytes, bytes);
+    if (account->budget)
+        budget_return(account->budget, bytes);
+}
+
+static void add_claim(struct weight *entry, struct weight_claim *claim, struct weight_account *account)
+{
+    *claim = (struct weight_claim){.next = entry->claims, .account = account, .holders = 1};
+    entry->claims = claim;
+}
+
+static struct weight_claim *new_claim(const struct weights *weights, struct weight_account *account)
+{
+    const struct allocator *allocator = account->budget ? &account->budget->allocator : weights->allocator;
+    struct weight_claim *claim = allocate(allocator, sizeof *claim, ALIGNMENT);
+    if (claim)
+        atomic_fetch_add(&account->table_bytes, sizeof *claim);
+    return claim;
+}
+
+static void free_claim(const struct weights *weights, struct weight_account *account, struct weight_claim *claim)
+{
+    atomic_fetch_sub(&account->table_bytes, sizeof *claim);
+    release(account->budget ? &account->budget->allocator : weights->allocator, claim, sizeof *claim);
+}
+
+/* One holder less. Returns the claim where it was the account's last, which is then not among the entry's any more. The
+ * store is locked. */
+static struct weight_claim *drop_claim(struct weight *entry, const struct weight_account *account)
+{
+    struct weight_claim **link = account ? find_claim(entry, account) : NULL, *claim = link ? *link : NULL;
+    if (!claim || --claim->holders > 0)
+        return NULL;
+    *link = claim->next;
+    return claim;
+}
+
+static void let_go(struct weights *weights, struct weight_account *account, struct weight *entry)
 {
     pthread_mutex_lock(&weights->mutex);
+    struct weight_claim *claim = drop_claim(entry, account);
     bool last = --entry->references == 0;
     if (last && entry->state == WEIGHT_READY)
         unlink_entry(weights, entry);
+    size_t size = entry->size;
+    bool apart = claim && claim != &entry->first;
     pthread_mutex_unlock(&weights->mutex);
+    if (apart)
+        free_claim(weights, account, claim);
     if (last)
         free_entry(weights, entry);
+    if (claim)
+        give_back(account, size);
 }
 
 /* With its key, without its data. */
@@ -94,6 +158,12 @@ static enum status no_memory(size_t bytes, struct error *error)
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for %zu bytes that are derived from weights", bytes);
 }
 
+static enum status past_limit(size_t bytes, struct error *error)
+{
+    return error_set(error, STATUS_MEMORY_LIMIT,
+                     "%zu bytes more would be derived from weights, which the memory limit has no room for", bytes);
+}
+
 static enum status fill(struct weights *weights, struct weight *entry, weight_maker *make, void *user,
                         struct error *error)
 {
@@ -116,17 +186,22 @@ static enum status finish(struct weights *weights, struct weight *entry, weight_
     pthread_cond_broadcast(&weights->made);
     pthread_mutex_unlock(&weights->mutex);
     if (status != STATUS_OK)
-        let_go(weights, entry);
+        let_go(weights, entry->first.account, entry);
     return status;
 }
 
 /* --- holders --------------------------------------------------------------------------------------------- */
 
 void weight_holder_init(struct weight_holder *holder, struct weights *weights, const struct weight_holder *outer,
-                        struct region *region)
+                        struct weight_account *account, struct region *region)
 {
-    *holder =
-        (struct weight_holder){.weights = weights, .outer = outer, .region = region, .bytes = outer ? outer->bytes : 0};
+    *holder = (struct weight_holder){
+        .weights = weights,
+        .outer = outer,
+        .region = region,
+        .bytes = outer ? outer->bytes : 0,
+        .account = account || !outer ? account : outer->account,
+    };
 }
 
 /* How many of its entries lie at lower addresses than `pointer`, or begin there. */
@@ -186,6 +261,18 @@ static void add(struct weight_holder *holder, struct weight *entry)
     holder->bytes += entry->size;
 }
 
+bool weight_holder_move(struct weight_holder *holder, struct region *region)
+{
+    struct weight **copy = region_array(region, (size_t)holder->count + 1, sizeof *copy);
+    if (!copy)
+        return false;
+    if (holder->count)
+        memcpy(copy, holder->entries, (size_t)holder->count * sizeof *copy);
+    holder->entries = copy;
+    holder->capacity = holder->count;
+    return true;
+}
+
 void weight_holder_keep(struct weight_holder *holder, const unsigned char *used)
 {
     int kept = 0;
@@ -196,7 +283,7 @@ void weight_holder_keep(struct weight_holder *holder, const unsigned char *used)
             continue;
         }
         holder->bytes -= entry->size;
-        let_go(holder->weights, entry);
+        let_go(holder->weights, holder->account, entry);
     }
     holder->count = kept;
 }
@@ -235,19 +322,100 @@ static struct weight *put_or_await(struct weights *weights, struct weight *fresh
     }
 }
 
-static enum status obtain(struct weights *weights, const void *key, size_t key_bytes, uint64_t hash, size_t bytes,
-                          weight_maker *make, void *user, struct weight **entry, struct error *error)
+/* A new entry, reserved by the account, is claimed for it, put into the store and made; unless another thread was
+ * first, whose entry it then is, without a claim. */
+static enum status make_entry(struct weights *weights, struct weight_account *account, struct weight *fresh,
+                              weight_maker *make, void *user, struct weight **entry, struct error *error)
 {
-    struct weight *fresh = new_entry(weights, key, key_bytes, hash, bytes);
-    if (!fresh)
-        return no_memory(bytes, error);
+    size_t size = fresh->size;
+    if (account)
+        add_claim(fresh, &fresh->first, account);
     pthread_mutex_lock(&weights->mutex);
     *entry = put_or_await(weights, fresh);
     pthread_mutex_unlock(&weights->mutex);
     if (*entry == fresh)
         return finish(weights, fresh, make, user, error);
     free_entry(weights, fresh);
+    if (account)
+        give_back(account, size);
     return *entry ? STATUS_OK : error_set(error, STATUS_UNSUPPORTED, "what is derived from weights needs itself");
+}
+
+/* Another holder of the account has the entry; this one is one more. */
+static bool join_claim(struct weights *weights, struct weight_account *account, struct weight *entry)
+{
+    pthread_mutex_lock(&weights->mutex);
+    struct weight_claim *claim = *find_claim(entry, account);
+    if (claim)
+        claim->holders++;
+    pthread_mutex_unlock(&weights->mutex);
+    return claim != NULL;
+}
+
+/* Of an entry that others have made, and that this thread has a reference to. */
+static enum status claim_entry(struct weights *weights, struct weight_account *account, struct weight *entry,
+                               struct error *error)
+{
+    if (!account || join_claim(weights, account, entry))
+        return STATUS_OK;
+    if (!reserve(account, entry->size))
+        return past_limit(entry->size, error);
+    struct weight_claim *claim = new_claim(weights, account);
+    if (!claim) {
+        give_back(account, entry->size);
+        return no_memory(entry->bytes, error);
+    }
+    pthread_mutex_lock(&weights->mutex);
+    struct weight_claim *other = *find_claim(entry, account);
+    if (other)
+        other->holders++;
+    else
+        add_claim(entry, claim, account);
+    pthread_mutex_unlock(&weights->mutex);
+    if (other) {
+        free_claim(weights, account, claim);
+        give_back(account, entry->size);
+    }
+    return STATUS_OK;
+}
+
+/* A reference to the entry of a key that exists, or is being made by another thread; NULL: there is none. */
+static struct weight *find_made(struct weights *weights, const void *key, size_t key_bytes, uint64_t hash)
+{
+    struct weight *entry;
+    pthread_mutex_lock(&weights->mutex);
+    do
+        entry = find(weights, key, key_bytes, hash);
+    while (entry && !(entry->state == WEIGHT_MAKING && pthread_equal(entry->maker, pthread_self())) &&
+           !await(weights, entry));
+    if (entry && entry->state == WEIGHT_MAKING) /* by this thread, which put_or_await finds out */
+        entry = NULL;
+    pthread_mutex_unlock(&weights->mutex);
+    return entry;
+}
+
+static enum status obtain(struct weights *weights, struct weight_account *account, const void *key, size_t key_bytes,
+                          uint64_t hash, size_t bytes, weight_maker *make, void *user, struct weight **entry,
+                          struct error *error)
+{
+    *entry = find_made(weights, key, key_bytes, hash);
+    if (!*entry) {
+        size_t size = sizeof(struct weight) + key_bytes + bytes;
+        if (account && !reserve(account, size))
+            return past_limit(size, error);
+        struct weight *fresh = new_entry(weights, key, key_bytes, hash, bytes);
+        if (!fresh && account)
+            give_back(account, size);
+        if (!fresh)
+            return no_memory(bytes, error);
+        enum status status = make_entry(weights, account, fresh, make, user, entry, error);
+        if (status != STATUS_OK || *entry == fresh)
+            return status;
+    }
+    enum status status = claim_entry(weights, account, *entry, error);
+    if (status != STATUS_OK)
+        let_go(weights, NULL, *entry);
+    return status;
 }
 
 /* The entry of a key, if the holder has it already. */
@@ -262,7 +430,7 @@ static struct weight *find_held(const struct weight_holder *holder, const void *
     return entry;
 }
 
-enum status weights_get(struct weight_holder *holder, const void *key, size_t key_bytes, size_t bytes, size_t budget,
+enum status weights_get(struct weight_holder *holder, const void *key, size_t key_bytes, size_t bytes, size_t limit,
                         weight_maker *make, void *user, const struct weight **result, struct error *error)
 {
     size_t size;
@@ -271,13 +439,14 @@ enum status weights_get(struct weight_holder *holder, const void *key, size_t ke
     *result = entry;
     if (entry)
         return STATUS_OK;
-    if (!add_size(sizeof *entry + key_bytes, bytes, &size) || size > budget)
+    if (!add_size(sizeof *entry + key_bytes, bytes, &size) || size > limit)
         return error_set(error, STATUS_MEMORY_LIMIT,
                          "%zu bytes more would be derived from weights, past the limit, which leaves %zu", bytes,
-                         budget);
+                         limit);
     if (!has_room(holder))
         return no_memory(bytes, error);
-    enum status status = obtain(holder->weights, key, key_bytes, hash, bytes, make, user, &entry, error);
+    enum status status =
+        obtain(holder->weights, holder->account, key, key_bytes, hash, bytes, make, user, &entry, error);
     if (status != STATUS_OK)
         return status;
     add(holder, entry);
@@ -285,51 +454,9 @@ enum status weights_get(struct weight_holder *holder, const void *key, size_t ke
     return STATUS_OK;
 }
 
-/* --- accounts -------------------------------------------------------------------------------------------- */
-
-void weight_holder_join(struct weight_holder *holder, struct weight_account *account)
-{
-    pthread_mutex_lock(&holder->weights->mutex);
-    holder->account = account;
-    holder->next = account->first;
-    if (account->first)
-        account->first->previous = holder;
-    account->first = holder;
-    pthread_mutex_unlock(&holder->weights->mutex);
-}
-
-static void leave(struct weight_holder *holder)
-{
-    pthread_mutex_lock(&holder->weights->mutex);
-    if (holder->next)
-        holder->next->previous = holder->previous;
-    if (holder->previous)
-        holder->previous->next = holder->next;
-    else
-        holder->account->first = holder->next;
-    pthread_mutex_unlock(&holder->weights->mutex);
-}
-
 void weight_holder_free(struct weight_holder *holder)
 {
-    if (holder->account)
-        leave(holder);
     for (int i = 0; i < holder->count; i++)
-        let_go(holder->weights, holder->entries[i]);
+        let_go(holder->weights, holder->account, holder->entries[i]);
     *holder = (struct weight_holder){0};
-}
-
-size_t weight_account_bytes(struct weights *weights, const struct weight_account *account)
-{
-    size_t bytes = 0;
-    pthread_mutex_lock(&weights->mutex);
-    weights->counts++;
-    for (const struct weight_holder *holder = account->first; holder; holder = holder->next)
-        for (int i = 0; i < holder->count; i++) {
-            struct weight *entry = holder->entries[i];
-            bytes += entry->counted != weights->counts ? entry->size : 0;
-            entry->counted = weights->counts;
-        }
-    pthread_mutex_unlock(&weights->mutex);
-    return bytes;
 }

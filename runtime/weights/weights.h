@@ -12,12 +12,27 @@
 #ifndef INFER_RUNTIME_WEIGHTS_WEIGHTS_H
 #define INFER_RUNTIME_WEIGHTS_WEIGHTS_H
 
-#include "kernels/base.h"
+#include "kernels/budget.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define WEIGHT_BUCKETS 256
+
+/* Who counts together what they hold: a session and its programs. However many of its holders have an entry, it is
+ * reserved once in the budget, before it is made. */
+struct weight_account {
+    struct budget *budget; /* NULL: only counted */
+    atomic_size_t bytes;
+    atomic_size_t table_bytes; /* beside these: of its claims on what other accounts have made */
+};
+
+/* Of one account on one entry. */
+struct weight_claim {
+    struct weight_claim *next;
+    struct weight_account *account;
+    int holders; /* of the account that have the entry */
+};
 
 struct weight {
     void *data; /* at a multiple of ALIGNMENT; written by its maker, then never again */
@@ -32,7 +47,8 @@ struct weight {
     int references;
     enum { WEIGHT_MAKING, WEIGHT_READY, WEIGHT_FAILED } state;
     pthread_t maker;
-    uint64_t counted; /* the last count it was part of */
+    struct weight_claim first; /* the maker's; account NULL: not, or no more */
+    struct weight_claim *claims;
 };
 
 struct weights {
@@ -41,20 +57,13 @@ struct weights {
     pthread_mutex_t mutex; /* of all below and of the store's part of each entry; never held while one is made */
     pthread_cond_t made;   /* an entry is ready, or failed */
     struct weight *buckets[WEIGHT_BUCKETS];
-    uint64_t counts;
     atomic_size_t bytes; /* of all entries; see struct weight's size */
 };
 
 void weights_init(struct weights *weights, const struct allocator *allocator);
 void weights_free(struct weights *weights); /* when nobody holds an entry any more */
 
-/* Those who count together what they hold: a session and its programs. Zeroed at first. */
-struct weight_account {
-    struct weight_holder *first;
-};
-
-/* The entries that one program, or one session, uses: a reference to each, counted once. For one thread, until it
- * joins an account; then it does not change any more. */
+/* The entries that one program, or one session, uses: a reference to each, counted once. For one thread. */
 struct weight_holder {
     struct weights *weights;
     /* The session's, or the parent program's, which lives longer: what is held there is not held here as well. */
@@ -62,16 +71,16 @@ struct weight_holder {
     struct region *region;   /* of the list below */
     struct weight **entries; /* by the address of their data */
     int count, capacity;
-    size_t bytes; /* of these, and of the outer ones */
-    struct weight_account *account;
-    struct weight_holder *previous, *next; /* in it */
+    size_t bytes;                   /* of these, and of the outer ones */
+    struct weight_account *account; /* what counts them; NULL: none does */
 };
 
+/* account NULL: that of the outer one, if there is one. */
 void weight_holder_init(struct weight_holder *holder, struct weights *weights, const struct weight_holder *outer,
-                        struct region *region);
-/* From now on it is among what weight_account_bytes counts. */
-void weight_holder_join(struct weight_holder *holder, struct weight_account *account);
+                        struct weight_account *account, struct region *region);
 void weight_holder_free(struct weight_holder *holder); /* one that is all zero is fine */
+/* The list's memory comes from the region from now on; it is copied. False: no memory, and nothing has changed. */
+bool weight_holder_move(struct weight_holder *holder, struct region *region);
 
 /* Writes all of an entry's data. May ask for other entries, of which its own is made: not for the one it makes, which
  * is an error, nor for one made of that. */
@@ -82,11 +91,12 @@ typedef enum status weight_maker(void *user, void *data, struct error *error);
  * Of several threads that want the same one, one makes it, and the others wait. Where it fails, its error is its own:
  * it may have come to a limit that others do not have, so the next of them tries itself.
  *
- * `budget` is what the holder's limit leaves. What it does not hold yet and would take more is refused before it is
- * made, whether or not it exists already: what a session needs is counted against its own limit alone, so two sessions
- * with different limits both count what they share, and neither is let through, or refused, because the other one
- * came first. Errors: MEMORY_LIMIT, OUT_OF_MEMORY, the maker's. */
-enum status weights_get(struct weight_holder *holder, const void *key, size_t key_bytes, size_t bytes, size_t budget,
+ * `limit` is what the holder may still take. What it does not hold yet and would take more is refused before it is
+ * made, and so is what the budget of its account has no room for, whether or not it exists already: what a session
+ * needs is counted against its own limit alone, so two sessions with different limits both count what they share, and
+ * neither is let through, or refused, because the other one came first. Errors: MEMORY_LIMIT, OUT_OF_MEMORY, the
+ * maker's. */
+enum status weights_get(struct weight_holder *holder, const void *key, size_t key_bytes, size_t bytes, size_t limit,
                         weight_maker *make, void *user, const struct weight **entry, struct error *error);
 
 /* The entry, of the holder or an outer one, in whose data `pointer` lies; NULL: none. */
@@ -95,7 +105,5 @@ const struct weight *weight_holder_find(const struct weight_holder *holder, cons
 void weight_holder_keep(struct weight_holder *holder, const unsigned char *used);
 /* The index of the entry of its own in whose data `pointer` lies; -1: none. */
 int weight_holder_index(const struct weight_holder *holder, const void *pointer);
-/* What the holders of an account hold, each entry counted once. For any thread. */
-size_t weight_account_bytes(struct weights *weights, const struct weight_account *account);
 
 #endif

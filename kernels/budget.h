@@ -1,0 +1,36 @@
+/* A bound on memory: an allocator that counts every byte before it asks for it, and refuses what would pass a limit. */
+#ifndef INFER_KERNELS_BUDGET_H
+#define INFER_KERNELS_BUDGET_H
+
+#include "kernels/base.h"
+
+#include <stdatomic.h>
+
+/* Budgets nest: what one counts, the outer ones count as well, and the first whose limit is met refuses. For any number
+ * of threads. It may not move, for `allocator` points back to it. */
+struct budget {
+    struct allocator allocator;   /* hand this on */
+    const struct allocator *from; /* where the memory comes from; must outlive the budget */
+    struct budget *outer;
+    size_t limit;          /* SIZE_MAX: none */
+    atomic_size_t held;    /* bytes given and not released, and those that were only reserved */
+    atomic_size_t refused; /* the bytes that it was last asked for in vain for a limit's sake; 0: none */
+    /* Called where the limit is met, as long as it returns true, which says that something was let go of. NULL: none.
+     * It must not allocate from this budget. */
+    bool (*reclaim)(void *user);
+    void *user;
+};
+
+/* outer NULL: none. Otherwise memory comes from where the outer one has it from, and `from` is not looked at. */
+void budget_init(struct budget *budget, struct budget *outer, const struct allocator *from, size_t limit);
+
+/* Counts bytes that no allocation stands for, or that are allocated elsewhere; false: they would pass a limit. */
+bool budget_reserve(struct budget *budget, size_t bytes);
+void budget_return(struct budget *budget, size_t bytes);
+
+/* Allocations fail alike for want of memory and for a limit's sake. Where this budget was refused something since the
+ * last call, by its own limit or an outer one's, the error becomes MEMORY_LIMIT and says so: "out of memory" in its
+ * sentence gives way to the numbers, and the rest goes on saying what was being made. */
+void budget_explain(struct budget *budget, struct error *error);
+
+#endif
