@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OP(name) extern const struct op op_##name;
+#define OP(name, attributes) extern const struct op op_##name;
 #include "graph/ops.def"
 #undef OP
 
 static const struct op *const ops[] = {
-#define OP(name) &op_##name,
+#define OP(name, attributes) &op_##name,
 #include "graph/ops.def"
 #undef OP
 };
@@ -241,51 +241,6 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
         if (!value_number_at(op_input(c, i), k, &values[k]))
             return wrong_type(c, i, TYPES_NUMERIC);
     return STATUS_OK;
-}
-
-/* --- attributes ------------------------------------------------------------------------------------------ */
-
-int64_t op_int(const struct op_context *c, const char *name, int64_t fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INT);
-    return attribute ? attribute->i : fallback;
-}
-
-float op_float(const struct op_context *c, const char *name, float fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOAT);
-    return attribute ? attribute->f : fallback;
-}
-
-const char *op_string(const struct op_context *c, const char *name, const char *fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_STRING);
-    return attribute ? attribute->string : fallback;
-}
-
-const int64_t *op_int_list(const struct op_context *c, const char *name, int *count)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INTS);
-    *count = attribute ? (int)attribute->count : -1;
-    return attribute ? attribute->ints : NULL;
-}
-
-const float *op_float_list(const struct op_context *c, const char *name, int *count)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOATS);
-    *count = attribute ? (int)attribute->count : -1;
-    return attribute ? attribute->floats : NULL;
-}
-
-const struct graph *op_graph(const struct op_context *c, const char *name)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_GRAPH);
-    return attribute ? attribute->graph : NULL;
-}
-
-bool op_has(const struct op_context *c, const char *name)
-{
-    return node_attribute(c->node, name) != NULL;
 }
 
 enum status op_axis(struct op_context *c, const char *what, int64_t axis, int rank, int *result)

@@ -141,8 +141,11 @@ END_TEST
 START_TEST(versions_are_checked)
 {
     ck_assert_int_eq(load("opset_newest")->nodes[0]->version, NEWEST_OPSET);
-    ck_assert_int_eq(load("opset_none")->nodes[0]->version, 1);
     ck_assert_int_eq(load("domain_alias")->nodes[0]->version, 21);
+    ck_assert_int_eq(load("domain_imported")->nodes[0]->version, 1);
+    assert_refused("opset_none", STATUS_INVALID_MODEL, ": the model does not say which opset it uses");
+    assert_refused("domain_not_imported", STATUS_INVALID_MODEL,
+                   ": node 's' (Scaler): the model does not say which opset of domain 'ai.onnx.ml' it uses");
     assert_refused("opset_newer", STATUS_UNSUPPORTED, ": the model uses opset 29; the newest that is supported is 28");
     const struct attribute *alpha = node_attribute(load("untyped_attribute")->nodes[0], "alpha");
     ck_assert_int_eq(alpha->kind, ATTRIBUTE_FLOAT);

@@ -128,6 +128,8 @@ static enum status import(struct import *im, const void *bytes, struct onnx_mode
     TRY(onnx_parse(im, bytes, &message));
     if (!message->graph)
         return error_set(im->error, STATUS_INVALID_MODEL, "not an ONNX model: the file holds no graph");
+    if (message->n_opsets == 0)
+        return error_set(im->error, STATUS_INVALID_MODEL, "the model does not say which opset it uses");
     TRY(onnx_read_opsets(im, message->n_opsets, message->opsets, &im->opsets));
     TRY(onnx_read_functions(im, message));
     TRY(onnx_settle(im, message));
