@@ -19,6 +19,7 @@ checks=(
     "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
+    "check-operators   the attributes of every operator against ONNX's schemas"
     "check-conformance ONNX's own node tests through the two tools"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
     "check-damage      damaged node tests end, and with one sentence"

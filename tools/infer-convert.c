@@ -10,7 +10,7 @@
 
 static const char help[] =
     "Usage: infer-convert MODEL.onnx MODEL.bin [options]\n"
-    "Imports an ONNX model (opsets 7 and later, external data too) into infer's own format.\n"
+    "Imports an ONNX model (any opset, external data too) into infer's own format.\n"
     "'-' as a name means stdin or stdout. A model with operators that infer does not run is refused, with the\n"
     "name of every one of them and of its nodes.\n"
     "\n"
