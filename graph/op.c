@@ -33,14 +33,32 @@ const struct op *op_find(const char *domain, const char *name)
 
 /* --- errors ---------------------------------------------------------------------------------------------- */
 
-enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+static enum status node_error(struct op_context *c, enum status status, const char *format, va_list arguments)
 {
     char text[400];
+    vsnprintf(text, sizeof text, format, arguments);
+    return error_set(c->error, status, "node '%s' (%s): %s", c->node->name, c->node->op->name, text);
+}
+
+enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    node_error(c, status, format, arguments);
     va_end(arguments);
-    return error_set(c->error, status, "node '%s' (%s): %s", c->node->name, c->node->op->name, text);
+    return status;
+}
+
+enum status op_type_error(struct op_context *c, enum status status, const char *format, ...)
+{
+    bool first = c->error && c->error->status == STATUS_OK;
+    va_list arguments;
+    va_start(arguments, format);
+    node_error(c, status, format, arguments);
+    va_end(arguments);
+    if (first)
+        c->error->of_types = true;
+    return status;
 }
 
 enum status op_no_memory(struct op_context *c)
@@ -123,8 +141,8 @@ static enum status wrong_type(struct op_context *c, int i, unsigned types)
         if ((types & TYPE(t)) && used < sizeof list)
             used +=
                 (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", dtype_name((enum dtype)t));
-    return op_error(c, STATUS_UNSUPPORTED, "input %d '%s' is %s; supported here: %s", i, op_input(c, i)->name,
-                    dtype_name(op_input(c, i)->dtype), list);
+    return op_type_error(c, STATUS_UNSUPPORTED, "input %d '%s' is %s; supported here: %s", i, op_input(c, i)->name,
+                         dtype_name(op_input(c, i)->dtype), list);
 }
 
 enum status op_allow(struct op_context *c, int i, unsigned types)

@@ -116,6 +116,9 @@ const struct op *op_at(size_t index);
 /* "node 'conv1' (Conv): ..." */
 enum status op_error(struct op_context *c, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same about element types, whatever the shapes are. */
+enum status op_type_error(struct op_context *c, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 enum status op_no_memory(struct op_context *c);
 
 /* Return early on failure: TRY(op_need(c, 1)); */

@@ -28,6 +28,7 @@ enum status {
 /* One sentence that says what is wrong and where. Zero-initialise before use. */
 struct error {
     enum status status;
+    bool of_types; /* it is about element types alone: no shape of the inputs would have helped */
     char text[480];
 };
 

@@ -2,6 +2,7 @@
 #include "formats/onnx/onnx_import.h"
 #include "graph/passes/passes.h"
 #include "graph/steps/step.h"
+#include "runtime/compile/trial.h"
 #include "tools/common.h"
 
 #include <stdio.h>
@@ -87,6 +88,8 @@ static enum status convert(const struct request *request, struct region *region,
 {
     struct onnx_model model = {0};
     enum status status = onnx_import(request->from, &request->import, region, &model, error);
+    if (status == STATUS_OK && try_graph(model.graph, region->allocator, error) != STATUS_OK)
+        status = error_prefix(error, "%s", request->from);
     if (status == STATUS_OK && request->optimize && optimise(&model, error) != STATUS_OK)
         status = error_prefix(error, "%s", request->from);
     if (status == STATUS_OK)

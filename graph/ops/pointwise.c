@@ -196,8 +196,8 @@ static enum status shapes_pair(struct op_context *c, unsigned types, enum dtype 
     TRY(op_require(c, 0, types));
     TRY(op_require(c, 1, types));
     if (op_input(c, 0)->dtype != op_input(c, 1)->dtype)
-        return op_error(c, STATUS_INVALID_MODEL, "its operands are %s and %s; they must have the same type",
-                        dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, 1)->dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "its operands are %s and %s; they must have the same type",
+                             dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, 1)->dtype));
     int rank;
     int64_t dims[MAX_RANK];
     TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
@@ -350,8 +350,8 @@ static enum status shapes_variadic(struct op_context *c)
     for (int i = 0; i < c->node->input_count; i++) {
         TRY(op_require(c, i, TYPES_NUMERIC));
         if (op_input(c, i)->dtype != op_input(c, 0)->dtype)
-            return op_error(c, STATUS_INVALID_MODEL, "its operands have different types: %s and %s",
-                            dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, i)->dtype));
+            return op_type_error(c, STATUS_INVALID_MODEL, "its operands have different types: %s and %s",
+                                 dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, i)->dtype));
     }
     int rank;
     int64_t dims[MAX_RANK];

@@ -157,10 +157,10 @@ static enum status shapes_quantize(struct op_context *c)
     TRY(op_require(c, 1, TYPES_SINGLE | TYPE(DTYPE_I32) | TYPE(DTYPE_F8E8M0)));
     enum dtype dtype = zero ? zero->dtype : asked ? (enum dtype)asked : DTYPE_U8;
     if (zero && asked && asked != (int64_t)zero->dtype)
-        return op_error(c, STATUS_INVALID_MODEL, "output_dtype is %s, the zero point %s", dtype_name((enum dtype)asked),
-                        dtype_name(zero->dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "output_dtype is %s, the zero point %s",
+                             dtype_name((enum dtype)asked), dtype_name(zero->dtype));
     if (dtype >= DTYPE_COUNT || !(TYPES_QUANTIZED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "quantising to %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "quantising to %s is not supported", dtype_name(dtype));
     TRY(check_parameters(c));
     return op_set_output(c, 0, dtype, op_input(c, 0)->rank, op_input(c, 0)->dims);
 }
@@ -228,7 +228,7 @@ static enum status shapes_dequantize(struct op_context *c)
     enum dtype dtype = (enum dtype)op_int(c, "output_dtype");
     dtype = dtype == DTYPE_NONE ? scale->dtype : dtype;
     if (dtype >= DTYPE_COUNT || !(TYPES_SINGLE & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "dequantising to %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "dequantising to %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, x->rank, x->dims);
 }
 

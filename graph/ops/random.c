@@ -48,7 +48,7 @@ static enum status floating_type(struct op_context *c, int64_t fallback, enum dt
     *dtype = (enum dtype)op_int_or(c, "dtype", fallback);
     if (*dtype < DTYPE_COUNT && (TYPES_FLOAT & TYPE(*dtype)))
         return STATUS_OK;
-    return op_error(c, STATUS_INVALID_MODEL, "random numbers of type %s do not exist", dtype_name(*dtype));
+    return op_type_error(c, STATUS_INVALID_MODEL, "random numbers of type %s do not exist", dtype_name(*dtype));
 }
 
 static enum status shapes_random(struct op_context *c)
@@ -93,7 +93,7 @@ static enum status shapes_bernoulli(struct op_context *c)
     enum dtype dtype = (enum dtype)op_int_or(c, "dtype", input->dtype);
     TRY(op_require(c, 0, TYPES_FLOAT));
     if (dtype >= DTYPE_COUNT || !(TYPES_FIXED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, input->rank, input->dims);
 }
 
@@ -123,8 +123,8 @@ static enum status shapes_multinomial(struct op_context *c)
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 2, 2));
     if (dtype != DTYPE_I32 && dtype != DTYPE_I64)
-        return op_error(c, STATUS_INVALID_MODEL, "the samples are to be %s; int32 and int64 are possible",
-                        dtype_name(dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "the samples are to be %s; int32 and int64 are possible",
+                             dtype_name(dtype));
     if (op_input(c, 0)->dims[1] == 0)
         return op_error(c, STATUS_INVALID_ARGUMENT, "there are no classes to choose from");
     return op_set_output(c, 0, dtype, 2, (int64_t[]){op_input(c, 0)->dims[0], samples});

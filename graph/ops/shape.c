@@ -77,7 +77,7 @@ static enum status shapes_eye_like(struct op_context *c)
     const struct value *input = op_input(c, 0);
     enum dtype dtype = (enum dtype)op_int_or(c, "dtype", input->dtype);
     if (dtype >= DTYPE_COUNT || !(TYPES_FIXED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, input->rank, input->dims);
 }
 

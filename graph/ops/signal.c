@@ -193,7 +193,7 @@ static enum status numeric_result(struct op_context *c, enum dtype *dtype)
     *dtype = (enum dtype)op_int(c, "output_datatype");
     if (*dtype < DTYPE_COUNT && (TYPES_NUMERIC & TYPE(*dtype)))
         return STATUS_OK;
-    return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(*dtype));
+    return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(*dtype));
 }
 
 static enum status shapes_window(struct op_context *c)
