@@ -17,6 +17,7 @@ const struct model_section_type model_section_types[SECTION_COUNT] = {
     [SECTION_ATTRIBUTES] = {"attr", 1, SECTION_REQUIRED, sizeof(struct attribute_record)},
     [SECTION_INTS] = {"ints", 1, SECTION_REQUIRED, sizeof(int64_t)},
     [SECTION_FLOATS] = {"flts", 1, SECTION_REQUIRED, sizeof(float)},
+    [SECTION_DEFAULTS] = {"dflt", 1, SECTION_REQUIRED, sizeof(uint32_t)},
     [SECTION_WEIGHTS] = {"wgts", 1, SECTION_REQUIRED | SECTION_IN_PARTS, 1},
 };
 

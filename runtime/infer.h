@@ -134,6 +134,7 @@ typedef struct infer_value {
     int rank;                     /* -1 where the file does not say */
     int64_t dims[INFER_MAX_RANK]; /* -1: any; then dim_names has the symbol's name, or NULL */
     const char *dim_names[INFER_MAX_RANK];
+    bool has_default; /* an input that may be left out: see infer_run */
 } infer_value;
 
 size_t infer_model_input_count(const infer_model *model);
@@ -223,11 +224,12 @@ void infer_context_release(infer_context *context);
 
 /* Runs the model.
  *
- * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
- * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones.
- *          data NULL: the result lies in the context's memory until its next run or release;
- *          data set: the result is written there, `bytes` is its room. dtype, rank, dims and bytes are filled in.
- *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
+ * inputs   in the model's order, all of them; type and known dimensions must match; data is only read. Where an input
+ *          has a default, dtype INFER_NONE leaves it out: then it is what the model says, and the rest is not looked
+ * at. outputs  in the model's order; output_count may be less than the model has, to leave out the last ones. data
+ * NULL: the result lies in the context's memory until its next run or release; data set: the result is written there,
+ * `bytes` is its room. dtype, rank, dims and bytes are filled in. Neither may lie on an input: a state that goes in
+ * again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The
  * same inputs give the same bits for any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED,

@@ -22,6 +22,24 @@ struct infer_model {
     struct weights weights; /* what its sessions derive from them */
 };
 
+/* A constant as callers see it. */
+static inline infer_tensor constant_tensor(const struct value *value)
+{
+    infer_tensor tensor = {.data = (void *)(uintptr_t)value->data,
+                           .bytes = value->bytes,
+                           .dtype = (infer_dtype)value->dtype,
+                           .rank = value->rank};
+    for (int i = 0; i < value->rank; i++)
+        tensor.dims[i] = value->dims[i];
+    return tensor;
+}
+
+/* What an input is where the caller leaves it out; NULL: it must be given. */
+static inline const struct value *input_default(const struct graph *graph, size_t index)
+{
+    return graph->defaults ? graph->defaults[index] : NULL;
+}
+
 /* The boundary between the library's errors and the public ones. Returns the status. */
 infer_status publish_error(infer_error *error, const struct error *from);
 

@@ -484,7 +484,7 @@ verdict "infer-run on a full disk" "$([ $? -eq 1 ] && grep -q 'standard output: 
 
 # --- infer-inspect --------------------------------------------------------------------------------------------
 
-done_with "table" 'checksums right.*image +float32 batchx1x8x8.*operators.*Conv 2.*weights +[0-9,]+ bytes.*--shape' \
+done_with "table" 'checksums right.*image +float32 \[batch, 1, 8, 8\].*operators.*Conv 2.*weights +[0-9,]+ bytes.*--shape' \
     infer-inspect "$model"
 done_with "steps" 'arena .*lower bound.*isa .*step +kernel.*conv1 \(Conv\).*softmax \(Softmax\)' \
     infer-inspect "$model" --shape image=3x1x8x8
@@ -540,7 +540,7 @@ for damaged in cut.bin empty.bin magic.bin header.bin weights.bin cut.onnx; do
     refused 1 "$damaged: " infer-inspect "$work/$damaged"
 done
 refused 1 'nosuch\.bin: cannot open' infer-inspect "$work/nosuch.bin"
-refused 1 "input 'image' is batchx1x8x8: name its size" infer-inspect "$model" --memory "$work/x.svg"
+refused 1 "input 'image' is \[batch, 1, 8, 8\]: name its size" infer-inspect "$model" --memory "$work/x.svg"
 refused 1 "no input 'picture'" infer-inspect "$model" --shape picture=1x1x8x8
 refused 1 "'1x' is no shape" infer-inspect "$model" --shape image=1x
 refused 1 "'1x1x8x99999999999' is no shape" infer-inspect "$model" --shape image=1x1x8x99999999999

@@ -143,7 +143,7 @@ START_TEST(messages_may_come_in_parts)
     ck_assert_int_eq(graph->node_count, 2);
     ck_assert_str_eq(graph->nodes[0]->name, "first");
     ck_assert_str_eq(graph->nodes[1]->name, "second");
-    ck_assert_str_eq(shape_of(graph, "x"), "2xNx5");
+    ck_assert_str_eq(shape_of(graph, "x"), "[2, N, 5]");
     ck_assert_int_eq(find_value(graph, "x")->dtype, DTYPE_F32);
     assert_constant(graph, "w", DTYPE_F32, "1", (float[]){1.5F});
 }
@@ -162,7 +162,7 @@ START_TEST(what_is_no_message_is_refused)
 {
     MALFORMED("\x00\x00", "byte 0: no field begins here");
     MALFORMED("\x3a\x02\x00\x00", "byte 2: no field begins here");
-    MALFORMED("\x0a\x01\x00\x00", "byte 3: no field begins here");
+    MALFORMED("\x12\x01x\x00", "byte 3: no field begins here");
     MALFORMED("\xfb\x07\x00", "byte 0: no field begins here");
     MALFORMED("\xff\xff\xff\xff\xff\x01", "byte 0: no field begins here");
     MALFORMED("\xf8\xff\xff\xff\x1f\x00", "byte 0: no field begins here");
@@ -173,7 +173,7 @@ START_TEST(what_is_no_message_is_refused)
     MALFORMED("\x3a\x03\x12\x02x", "byte 2: " CUT);
     MALFORMED("\x08\xff", "byte 0: " CUT);
     MALFORMED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "byte 0: " CUT);
-    MALFORMED("\x0d\x00\x00\x00", "byte 0: " CUT);
+    MALFORMED("\x4d\x00\x00\x00", "byte 0: " CUT);
     /* A node's attribute with integers (42) and floats (3a) that are packed. */
     MALFORMED("\x3a\x08\x0a\x06\x2a\x04\x42\x02\x01\x80", "byte 9: a list of numbers is malformed");
     MALFORMED("\x3a\x09\x0a\x07\x2a\x05\x3a\x03\x00\x00\x00", "byte 8: a list of numbers is malformed");

@@ -1,6 +1,7 @@
 #include "tools/arrays.h"
 
 #include "kernels/convert.h"
+#include "runtime/model.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -80,8 +81,11 @@ enum status read_inputs(const infer_model *model, int count, char **arguments, s
     }
     for (size_t i = 0; i < inputs->count; i++) {
         infer_value value;
+        const struct value *otherwise = input_default(model->graph, i);
         infer_model_input(model, i, &value);
-        if (!inputs->arrays[i].data)
+        if (!inputs->arrays[i].data && otherwise)
+            inputs->tensors[i] = constant_tensor(otherwise);
+        else if (!inputs->arrays[i].data)
             return error_set(error, STATUS_INVALID_ARGUMENT, "no file is given for input %zu '%s'", i, value.name);
     }
     return STATUS_OK;

@@ -112,7 +112,9 @@ static void print_graph(FILE *file, const struct graph *graph, int indent)
 {
     fprintf(file, "%*sgraph %s\n", indent, "", *graph->name ? graph->name : "(no name)");
     indent += 2;
-    print_values(file, graph, "input", graph->input_count, graph->inputs, indent);
+    for (int i = 0; i < graph->input_count; i++)
+        print_values(file, graph, graph->defaults && graph->defaults[i] ? "optional input" : "input", 1,
+                     &graph->inputs[i], indent);
     for (int i = 0; i < graph->value_count; i++)
         if (graph->values[i]->data)
             print_values(file, graph, "constant", 1, &graph->values[i], indent);

@@ -25,13 +25,14 @@ static int widest_name(int count, struct value *const *values, int width)
     return width;
 }
 
+/* `defaults` as in struct graph. */
 static void print_values(FILE *file, const struct graph *graph, const char *what, int count,
-                         struct value *const *values, int width)
+                         struct value *const *values, struct value *const *defaults, int width)
 {
     char text[400];
     for (int i = 0; i < count; i++)
-        fprintf(file, "%-11s %-*s  %s\n", i ? "" : what, width, values[i]->name,
-                typed_shape(graph, values[i], text, sizeof text));
+        fprintf(file, "%-11s %-*s  %s%s\n", i ? "" : what, width, values[i]->name,
+                typed_shape(graph, values[i], text, sizeof text), defaults && defaults[i] ? ", has a default" : "");
 }
 
 static void print_operators(FILE *file, const struct inspection *inspection)
@@ -76,8 +77,8 @@ static void print_model(FILE *file, const struct inspection *inspection)
     print_text(file, "producer", infer_model_metadata(inspection->model, "producer"));
     print_text(file, "description", infer_model_metadata(inspection->model, "description"));
     int width = widest_name(graph->output_count, graph->outputs, widest_name(graph->input_count, graph->inputs, 0));
-    print_values(file, graph, "inputs", graph->input_count, graph->inputs, width);
-    print_values(file, graph, "outputs", graph->output_count, graph->outputs, width);
+    print_values(file, graph, "inputs", graph->input_count, graph->inputs, graph->defaults, width);
+    print_values(file, graph, "outputs", graph->output_count, graph->outputs, NULL, width);
     print_passes(file, &inspection->model->metadata);
     fprintf(file, "%-11s %d\n", "nodes", inspection->node_count);
     print_operators(file, inspection);

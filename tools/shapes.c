@@ -1,5 +1,7 @@
 #include "tools/shapes.h"
 
+#include "runtime/model.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,8 @@ bool shape_list_add(struct shape_list *list, const char *argument)
 
 static bool is_known(const infer_value *value)
 {
+    if (value->has_default)
+        return true;
     for (int i = 0; i < value->rank; i++)
         if (value->dims[i] < 0)
             return false;
@@ -68,20 +72,6 @@ static enum status find_named(const infer_model *model, const char *argument, si
                      argument);
 }
 
-static const char *declared_text(const infer_value *value, char *text, size_t room)
-{
-    size_t used = 0;
-    snprintf(text, room, "of unknown rank");
-    for (int i = 0; i < value->rank && used < room; i++) {
-        const char *symbol = value->dim_names[i] ? value->dim_names[i] : "?";
-        int length = value->dims[i] >= 0
-                         ? snprintf(text + used, room - used, "%s%lld", i ? "x" : "", (long long)value->dims[i])
-                         : snprintf(text + used, room - used, "%s%s", i ? "x" : "", symbol);
-        used += length > 0 ? (size_t)length : 0;
-    }
-    return text;
-}
-
 static enum status fill(const infer_model *model, const struct shape_list *list, infer_tensor *tensors, bool *given,
                         struct error *error)
 {
@@ -102,11 +92,18 @@ static enum status fill(const infer_model *model, const struct shape_list *list,
         char text[320];
         infer_model_input(model, i, &value);
         tensors[i].dtype = value.dtype;
+        const struct value *otherwise = input_default(model->graph, i);
         if (given[i])
             continue;
+        if (otherwise) {
+            tensors[i] = constant_tensor(otherwise);
+            tensors[i].data = NULL;
+            continue;
+        }
         if (!is_known(&value))
             return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s: name its size with --shape %s=...",
-                             value.name, declared_text(&value, text, sizeof text), value.name);
+                             value.name, value_shape_text(model->graph, model->graph->inputs[i], text, sizeof text),
+                             value.name);
         tensors[i].rank = value.rank;
         memcpy(tensors[i].dims, value.dims, sizeof tensors[i].dims);
     }

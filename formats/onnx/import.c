@@ -131,6 +131,7 @@ static enum status import(struct import *im, const void *bytes, struct onnx_mode
     if (message->n_opsets == 0)
         return error_set(im->error, STATUS_INVALID_MODEL, "the model does not say which opset it uses");
     TRY(onnx_read_opsets(im, message->n_opsets, message->opsets, &im->opsets));
+    im->ir_version = message->ir_version;
     TRY(onnx_read_functions(im, message));
     TRY(onnx_settle(im, message));
     TRY(build_model(im, message, &model->graph));

@@ -39,6 +39,7 @@ struct import {
     size_t dense_bytes;                /* made from sparse tensors */
     size_t expanded_bytes;             /* see onnx_charge */
 
+    int64_t ir_version;                /* of the file; 0: it does not say */
     struct name_map opsets;            /* domain -> version: see onnx_opset_version */
     struct name_map functions;         /* key -> struct function */
     struct name_map node_names;        /* in use, in all graphs */

@@ -228,6 +228,18 @@ def initialised_inputs():
     """IR version 3: initialisers are inputs as well."""
     main = graph([node("Add", "x w", "y")], [value("w"), value("x")], [value("y")], initializer=[floats("w", 1, 2)])
     write("ir3", model(main, opset=8, ir_version=3))
+    write("optional_input", model(main, opset=8, ir_version=4))
+    wrong = graph([node("Add", "x w", "y")], [value("w", FLOAT, (3,)), value("x")], [value("y")],
+                  initializer=[floats("w", 1, 2)])
+    write("optional_input_shape", model(wrong, opset=8))
+    wrong.input[0].type.tensor_type.elem_type = INT64
+    write("optional_input_type", model(wrong, opset=8))
+    names = [f"w{i}" for i in range(17)]
+    many = graph([node("Sum", " ".join(names), "y")], [value(name) for name in names], [value("y")],
+                 initializer=[floats(name, 1, 2) for name in names])
+    write("all_inputs_are_weights", model(many))
+    many.initializer.add().CopyFrom(floats("more", 1, 2))
+    write("many_optional_inputs", model(many))
 
 
 def bad_tensors():
