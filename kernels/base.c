@@ -39,8 +39,8 @@ bool utf8_is_obeyed(const char *text, int length)
     return lines_and_marks || (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9); /* U+200E ... U+202E, U+2066 ... */
 }
 
-/* In place: it only becomes shorter. */
-static void make_legible(char *text)
+/* It only becomes shorter. */
+void make_legible(char *text)
 {
     char *to = text;
     for (const char *from = text; *from;) {

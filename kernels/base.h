@@ -53,6 +53,7 @@ struct legible {
     char text[256];
 };
 struct legible legible(const char *text);
+void make_legible(char *text); /* the same in place, whatever the length */
 /* Puts "prefix: " in front of the sentence; to say where, while an error travels up. Returns error->status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -8,13 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One line, whatever is in the arguments. */
+static void complain(const struct tool *tool, const char *format, va_list arguments, const char *end)
+{
+    char text[2 * sizeof((struct error *)0)->text];
+    vsnprintf(text, sizeof text, format, arguments);
+    make_legible(text);
+    fprintf(stderr, "%s: %s%s\n", tool->name, text, end);
+}
+
 int tool_usage(const struct tool *tool, const char *format, ...)
 {
+    char end[80];
     va_list arguments;
+    snprintf(end, sizeof end, " (see %s --help)", tool->name);
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", tool->name);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (see %s --help)\n", tool->name);
+    complain(tool, format, arguments, end);
     va_end(arguments);
     return EXIT_USAGE;
 }
@@ -23,9 +32,7 @@ int tool_failed(const struct tool *tool, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", tool->name);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    complain(tool, format, arguments, "");
     va_end(arguments);
     return EXIT_FAILED;
 }

@@ -57,7 +57,8 @@ static void add_dimension(struct request *request, char *text)
 static void report_unsupported(void *user, const char *operator_name, const char *node_name)
 {
     (void)user;
-    fprintf(stderr, "%s: unsupported operator %s: node '%s'\n", tool.name, operator_name, node_name);
+    fprintf(stderr, "%s: unsupported operator %s: node '%s'\n", tool.name, legible(operator_name).text,
+            legible(node_name).text);
 }
 
 static void parse(struct request *request, int argc, char **argv)

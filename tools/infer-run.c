@@ -306,8 +306,8 @@ static int profile_run(const struct request *request, struct job *job)
 
 static void report_missing(void *user, const char *name)
 {
-    fprintf(stderr, "%s: no file in %s for '%s': fused with others, or not needed\n", tool.name, (const char *)user,
-            name);
+    fprintf(stderr, "%s: no file in %s for '%s': fused with others, or not needed\n", tool.name, legible(user).text,
+            legible(name).text);
 }
 
 static int dump_run(const struct request *request, struct job *job)

@@ -119,6 +119,19 @@ static void json_passes(FILE *file, const struct model_metadata *metadata)
     fputc(']', file);
 }
 
+static void json_pairs(FILE *file, const struct model_metadata *metadata)
+{
+    fputs(",\"metadata\":[", file);
+    for (int i = 0; i < metadata->count; i++) {
+        fputs(i ? ",{\"key\":" : "{\"key\":", file);
+        json_text(file, metadata->keys[i]);
+        json_key(file, "value");
+        json_text(file, metadata->values[i]);
+        fputc('}', file);
+    }
+    fputc(']', file);
+}
+
 void inspect_json(FILE *file, const struct inspection *inspection)
 {
     fputs("{\"model\":", file);
@@ -127,6 +140,7 @@ void inspect_json(FILE *file, const struct inspection *inspection)
     json_metadata(file, inspection, "name");
     json_metadata(file, inspection, "producer");
     json_metadata(file, inspection, "description");
+    json_pairs(file, &inspection->model->metadata);
     json_passes(file, &inspection->model->metadata);
     json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs,
                 inspection->graph->defaults);

@@ -242,7 +242,7 @@ static void show_scores(const infer_tensor *tensor, int64_t count, const struct 
     for (int i = 0; i < shown; i++)
         printf("  %10.6g  %s%lld%s%s\n", tensor_element(tensor, best[i]), "class ", (long long)best[i],
                (size_t)best[i] < labels->count ? "  " : "",
-               (size_t)best[i] < labels->count ? labels->lines[best[i]] : "");
+               (size_t)best[i] < labels->count ? legible(labels->lines[best[i]]).text : "");
 }
 
 static void show_output(const struct report_subject *subject, size_t index, const struct labels *labels)
@@ -250,7 +250,7 @@ static void show_output(const struct report_subject *subject, size_t index, cons
     infer_value value = {.name = ""};
     const infer_tensor *tensor = &subject->outputs[index];
     infer_model_output(subject->model, index, &value);
-    printf("output %zu  %s  %s ", index, value.name, infer_dtype_name(tensor->dtype));
+    printf("output %zu  %s  %s ", index, legible(value.name).text, infer_dtype_name(tensor->dtype));
     if (tensor->rank == 0)
         printf("scalar");
     for (int i = 0; i < tensor->rank; i++)
