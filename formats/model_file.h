@@ -17,6 +17,9 @@ struct model_read_options {
     bool skip_weight_checksum; /* for a file that is trusted: opening it then touches no weight but bools */
 };
 
+/* These may be the first bytes of a model file, at least one of them. */
+bool model_begins(const void *bytes, size_t size);
+
 /* Makes a graph from the bytes of a model file. Weights, names and lists are not copied: `bytes` must be aligned to
  * ALIGNMENT and outlive the region. `options` may be NULL. `name` is what errors call the file. Everything is validated
  * first; nothing in the bytes can make this crash or allocate more than a small multiple of `size`. */

@@ -109,11 +109,14 @@ typedef struct infer_model infer_model;
 typedef struct infer_model_options {
     const infer_allocator *allocator; /* copied; NULL: the C library's. Also serves the model's sessions and contexts */
     size_t memory_limit;              /* refuse, before allocating, a file whose weights need more bytes; 0: none */
+    bool copy;                        /* read the file into memory: see infer_model_open */
     bool trust_weights;               /* skip the checksum over the weights: opening then reads none of them */
 } infer_model_options;
 
 /* Opens a model.bin. The file is mapped, not read: weights are paged in as they are used, and shared between
- * processes. Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
+ * processes. Nobody may cut the file short while it is mapped, or write over it (the system ends a process that reads
+ * behind the end with SIGBUS): replace it by renaming another over it, as infer-convert does, or ask for a copy.
+ * Errors: IO, INVALID_MODEL, UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT. */
 infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **model,
                               infer_error *error);
 /* The same from a file descriptor (a file or a pipe), which the caller may close afterwards. `name` is what messages
@@ -186,7 +189,7 @@ int infer_session_threads(const infer_session *session);
  * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
-    size_t weight_bytes;   /* in the model: not allocated but where the file was a pipe, or memory not aligned */
+    size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
     size_t constant_bytes; /* folded when the session was made and for these shapes */
     size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
                             * that need the same. Each session tells all that it uses, also what others use too */

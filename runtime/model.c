@@ -149,13 +149,20 @@ static infer_status model_finish(struct infer_model *model, const struct error *
     return publish_error(error, from);
 }
 
+static struct file_rules rules_of(const infer_model_options *options)
+{
+    return (struct file_rules){.limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX,
+                               .copy = options && options->copy,
+                               .plausible = model_begins};
+}
+
 infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **result,
                               infer_error *error)
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_path(&model->file, path, limit, &model->allocator, &from) == STATUS_OK)
+    const struct file_rules rules = rules_of(options);
+    if (model && file_open_path(&model->file, path, &rules, &model->allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -165,8 +172,8 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
 {
     struct error from = {0};
     struct infer_model *model = model_create(options, &from);
-    size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
-    if (model && file_map_descriptor(&model->file, name, descriptor, limit, &model->allocator, &from) == STATUS_OK)
+    const struct file_rules rules = rules_of(options);
+    if (model && file_open_descriptor(&model->file, name, descriptor, &rules, &model->allocator, &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }

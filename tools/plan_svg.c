@@ -5,6 +5,7 @@
 /* The picture in its own units; it scales to the window. */
 enum { WIDTH = 1600, HEIGHT = 900, LEFT = 110, RIGHT = 20, TOP = 50, BOTTOM = 50 };
 #define MARKS 8
+#define MOST_LABELS 20
 #define LEAST_LABELLED_WIDTH 60.0 /* a rectangle smaller than this has its name only under the pointer */
 #define LEAST_LABELLED_HEIGHT 14.0
 #define LETTER_WIDTH 6.6
@@ -113,10 +114,9 @@ static void draw_moments(FILE *file, const struct scale *scale, const struct dra
 
 static void draw_time_axis(FILE *file, const struct scale *scale)
 {
-    uint64_t every = scale->steps / 20 + 1;
-    for (uint64_t i = 0; i < scale->steps; i += every) {
-        int64_t time =
-            (int64_t)((uint64_t)scale->start + i); /* from the lowest number to the highest is a step too far */
+    uint64_t every = scale->steps / MOST_LABELS + 1;
+    for (uint64_t i = 0; i < MOST_LABELS && i * every < scale->steps; i++) {
+        int64_t time = (int64_t)((uint64_t)scale->start + i * every); /* the distance may be past INT64_MAX */
         fprintf(file, "<text x=\"%.2f\" y=\"%d\">%lld</text>\n", across(scale, time), HEIGHT - BOTTOM + 16,
                 (long long)time);
     }

@@ -245,6 +245,18 @@ static void show_scores(const infer_tensor *tensor, int64_t count, const struct 
                (size_t)best[i] < labels->count ? legible(labels->lines[best[i]]).text : "");
 }
 
+/* The first ones of an output that is no list of scores. */
+static void show_first(const infer_tensor *tensor)
+{
+    int64_t count;
+    infer_tensor numbers = tensor_numbers(tensor, &count);
+    int64_t shown = count < MOST_SHOWN ? count : MOST_SHOWN;
+    for (int64_t i = 0; i < shown; i++)
+        printf("%s%.6g", i ? ", " : "  ", tensor_element(&numbers, i));
+    if (count > 0)
+        printf(shown < count ? ", ...\n" : "\n");
+}
+
 static void show_output(const struct report_subject *subject, size_t index, const struct labels *labels)
 {
     infer_value value = {.name = ""};
@@ -259,6 +271,8 @@ static void show_output(const struct report_subject *subject, size_t index, cons
     int64_t count = score_count(tensor);
     if (count)
         show_scores(tensor, count, labels);
+    else
+        show_first(tensor);
 }
 
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)

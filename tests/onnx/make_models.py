@@ -515,6 +515,21 @@ def names():
     write("names", model(graph(nodes, [value("x")], [value("left", FLOAT, (1,))]), functions=[own], domains=["own"]))
 
 
+def terminal_names():
+    """What a terminal, or a viewer of text, would obey: escapes, line ends, C1 controls, marks of direction."""
+    first, second, third = "x\x1b[31m", "a\nb\u009b2J", "y\u202e\u2066z\u2028"
+    nodes = [node("Abs", first, second, "n\x1b]0;t\x07"), node("Neg", second, third, "m\u0085")]
+    for made, names in zip(nodes, ((first, second), (second, third))):
+        made.input[:], made.output[:] = names[:1], names[1:]
+    main = graph(nodes, [value(first, FLOAT, ("n\x1b[1m", 2))], [value(third, FLOAT, None)], "g\x1bc",
+                 initializer=[floats("w\x1b[5m", 1)])
+    made = model(main, producer_name="p\x1b[7m", doc_string="d\u202e\nd")
+    made.metadata_props.add(key="k\x1b[8m", value="v\n\u0090")
+    main = made.graph
+    main.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    write("names_that_terminals_obey", made)
+
+
 def order():
     late = graph([node("Identity", "b", "z")], [], [value("z")], "late")
     other = graph([node("Identity", "x", "z")], [], [value("z")], "other")
@@ -647,7 +662,7 @@ def main():
     FOLDER.mkdir(parents=True)
     for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
                  functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
-                 sequences, unpooling, names, order, shapes, refusals, attributes, old_opsets):
+                 sequences, unpooling, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
         make()
 
 
