@@ -1,9 +1,15 @@
 #include "kernels/x86/tile.h"
 
+#include "kernels/x86/transpose.h"
+
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
+
+/* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
+ * the arithmetic to bring weights from the third-level cache in time. */
+#define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
@@ -30,6 +36,8 @@ INLINE void add_some(const int rows, const int vectors, const int count, const f
         UNROLL
         for (int j = 0; j < vectors; j++)
             b[t][j] = vf_load(panel + t * panel_row + j * LANES);
+        if (AHEAD > 0)
+            __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -88,14 +96,8 @@ INLINE void finish(const int rows, const int vectors, const struct tile_ends *en
 static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct tile_ends *ends, const float *from)
 {
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < ends->columns; j += LANES) {
-            int64_t count = least(ends->columns - j, LANES);
-            vf x = vf_load(from + i * TILE_COLUMNS + j);
-            for (int a = 0; a < ends->addend_count; a++)
-                x = vf_add(x, vf_load_part(ends->addends[a].from + i * ends->addends[a].row + j, count));
-            x = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), x));
-            vf_store_part(ends->to + i * ends->to_row + j, x, count);
-        }
+        for (int64_t j = 0; j < ends->columns; j += LANES)
+            tile_finish_part(ends, i, j, vf_load(from + i * TILE_COLUMNS + j));
 }
 
 INLINE void multiply(const int rows, const int vectors, const struct tile_rows *left, const struct tile_panel *panel,
@@ -151,14 +153,14 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
 
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to)
 {
-    if (column == 1 && columns == TILE_COLUMNS) {
-        for (int64_t k = 0; k < depth; k++)
-            memcpy(to + k * TILE_COLUMNS, from + k * row, TILE_COLUMNS * sizeof *to);
-        return;
-    }
     if (columns < TILE_COLUMNS)
         memset(to, 0, (size_t)depth * TILE_COLUMNS * sizeof *to);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t k = 0; k < depth; k++)
+    if (row == 1) {
+        SET_NAME(transpose)
+        (sizeof *from, from, column * (int64_t)sizeof *from, to, TILE_COLUMNS * (int64_t)sizeof *to, columns, depth);
+        return;
+    }
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < columns; j++)
             to[k * TILE_COLUMNS + j] = from[k * row + j * column];
 }

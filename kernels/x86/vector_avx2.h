@@ -159,6 +159,17 @@ static inline vf vf_gather(const float *base, vi index)
 {
     return _mm256_i32gather_ps(base, index, 4);
 }
+/* Lane i < n has lane i + n, for n a power of two below LANES; the others anything. */
+static inline vf vf_upper(vf a, int n)
+{
+    if (n == 4)
+        return _mm256_permute2f128_ps(a, a, 1);
+    return n == 2 ? _mm256_permute_ps(a, 0x4e) : _mm256_permute_ps(a, 0xb1);
+}
+static inline float vf_first(vf a)
+{
+    return _mm256_cvtss_f32(a);
+}
 
 /* --- integers --- */
 static inline vi vi_set(int32_t x)
