@@ -195,6 +195,15 @@ check-tools: $(TOOLS) $(BUILD)/digits.bin
 	tests/check_tools.sh $(BUILD)
 check-demo: $(TOOLS) $(BUILD)/digits.bin $(BUILD)/show_digit
 	$(PYTHON) tests/demo/run.py --tools $(BUILD)
+# The attributes of every operator against the schemas of ONNX; `make operators` writes the document that lists them.
+check-operators: $(BUILD)/list-operators
+	$(PYTHON) -W ignore tests/conformance/operators.py --lister $<
+operators: $(BUILD)/list-operators
+	$< > docs/operators.md
+.PHONY: operators check-operators
+$(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 # Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_READ_BYTES ((size_t)64 * 1024)
+#define SNIFFED_BYTES 16
 
 static enum status cannot(struct error *error, const char *name, const char *what)
 {
@@ -51,12 +53,13 @@ static bool room_for(struct file_map *map, uintmax_t size, size_t limit)
 }
 
 /* Reads to the end. `whole`: from the file's beginning, not from where the descriptor stands. */
-static enum status read_all(struct file_map *map, const char *name, int descriptor, bool whole, size_t limit,
-                            struct error *error)
+static enum status read_all(struct file_map *map, const char *name, int descriptor, bool whole,
+                            const struct file_rules *rules, struct error *error)
 {
+    bool sniffed = !rules->plausible;
     for (;;) {
         if (map->size == map->allocated) {
-            enum status status = make_room(map, name, limit, error);
+            enum status status = make_room(map, name, rules->limit, error);
             if (status != STATUS_OK)
                 return status;
         }
@@ -70,17 +73,20 @@ static enum status read_all(struct file_map *map, const char *name, int descript
         if (got == 0)
             break;
         map->size += (size_t)got;
-        if (map->size > limit)
+        if (map->size > rules->limit)
             return error_set(error, STATUS_MEMORY_LIMIT, "%s: holds more than the limit of %s bytes", name,
-                             grouped(limit).text);
+                             grouped(rules->limit).text);
+        if (!sniffed && map->size >= SNIFFED_BYTES && !rules->plausible(map->bytes, map->size))
+            break;
+        sniffed = sniffed || map->size >= SNIFFED_BYTES;
     }
     if (map->size == 0)
         return error_set(error, STATUS_IO, "%s: is empty", name);
     return STATUS_OK;
 }
 
-static enum status take_descriptor(struct file_map *map, const char *name, int descriptor, bool copy, size_t limit,
-                                   const struct allocator *allocator, struct error *error)
+enum status file_open_descriptor(struct file_map *map, const char *name, int descriptor, const struct file_rules *rules,
+                                 const struct allocator *allocator, struct error *error)
 {
     *map = (struct file_map){0};
     struct stat info;
@@ -89,7 +95,7 @@ static enum status take_descriptor(struct file_map *map, const char *name, int d
     if (S_ISDIR(info.st_mode))
         return error_set(error, STATUS_IO, "%s: is a directory", name);
     bool regular = S_ISREG(info.st_mode);
-    if (regular && info.st_size > 0 && !copy) {
+    if (regular && info.st_size > 0 && !rules->copy) {
         if ((uintmax_t)info.st_size > SIZE_MAX)
             return error_set(error, STATUS_IO, "%s: is too large for this machine's addresses", name);
         void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
@@ -101,51 +107,60 @@ static enum status take_descriptor(struct file_map *map, const char *name, int d
             return cannot(error, name, "map");
     }
     map->allocator = allocator;
-    if (regular && copy && !room_for(map, (uintmax_t)info.st_size, limit))
+    if (regular && rules->copy && !room_for(map, (uintmax_t)info.st_size, rules->limit))
         return error_set(error, STATUS_OUT_OF_MEMORY, "%s: out of memory for its %s bytes", name,
                          grouped((uintmax_t)info.st_size).text);
-    enum status status = read_all(map, name, descriptor, regular, limit, error);
+    enum status status = read_all(map, name, descriptor, regular, rules, error);
     if (status != STATUS_OK)
         file_unmap(map);
     return status;
 }
 
-static enum status take_path(struct file_map *map, const char *path, bool copy, size_t limit,
-                             const struct allocator *allocator, struct error *error)
+enum status file_open_path(struct file_map *map, const char *path, const struct file_rules *rules,
+                           const struct allocator *allocator, struct error *error)
 {
     if (strcmp(path, "-") == 0)
-        return take_descriptor(map, "standard input", STDIN_FILENO, copy, limit, allocator, error);
+        return file_open_descriptor(map, "standard input", STDIN_FILENO, rules, allocator, error);
     *map = (struct file_map){0};
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return cannot(error, path, "open");
-    enum status status = take_descriptor(map, path, descriptor, copy, limit, allocator, error);
+    enum status status = file_open_descriptor(map, path, descriptor, rules, allocator, error);
     close(descriptor);
     return status;
-}
-
-enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
-                          struct error *error)
-{
-    return take_path(map, path, false, limit, allocator, error);
-}
-
-enum status file_copy_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
-                           struct error *error)
-{
-    return take_path(map, path, true, limit, allocator, error);
 }
 
 enum status file_map_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
                                 const struct allocator *allocator, struct error *error)
 {
-    return take_descriptor(map, name, descriptor, false, limit, allocator, error);
+    return file_open_descriptor(map, name, descriptor, &(struct file_rules){.limit = limit}, allocator, error);
 }
 
-enum status file_copy_descriptor(struct file_map *map, const char *name, int descriptor, size_t limit,
-                                 const struct allocator *allocator, struct error *error)
+enum status file_map_path(struct file_map *map, const char *path, size_t limit, const struct allocator *allocator,
+                          struct error *error)
 {
-    return take_descriptor(map, name, descriptor, true, limit, allocator, error);
+    return file_open_path(map, path, &(struct file_rules){.limit = limit}, allocator, error);
+}
+
+static bool begins(const char *bytes, size_t size, const char *text)
+{
+    return size >= strlen(text) && strncasecmp(bytes, text, strlen(text)) == 0;
+}
+
+const char *file_foreign_kind(const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    if (size >= 4 && memcmp(at, "PK\3\4", 4) == 0)
+        return "is a zip archive: unpack it first";
+    if (size >= 2 && memcmp(at, "\x1f\x8b", 2) == 0)
+        return "is compressed by gzip: unpack it first";
+    if (begins(at, size, "version https://git-lfs"))
+        return "is a Git LFS pointer, which stands for a file that is still to be fetched (git lfs pull)";
+    for (; size > 0 && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'); at++)
+        size--;
+    if (begins(at, size, "<!doctype html") || begins(at, size, "<html"))
+        return "is an HTML page, as a download leaves that went to the wrong address";
+    return NULL;
 }
 
 void file_unmap(struct file_map *map)

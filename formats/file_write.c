@@ -54,36 +54,80 @@ static enum status write_in_place(const char *path, size_t count, const struct f
     return written ? STATUS_OK : STATUS_IO;
 }
 
-/* Opens a new file in the folder of `target` and puts its name in `name`. Not mkstemp: it would ignore the umask. */
-static int create_beside(const char *target, char *name, size_t bytes)
+/* A name for a new file in the folder of `target`. */
+static bool name_beside(const char *target, int attempt, char *name, size_t bytes)
 {
     const char *slash = strrchr(target, '/');
     int folder = slash ? (int)(slash - target) + 1 : 0;
-    for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
-        int length = snprintf(name, bytes, "%.*s.infer-%ld-%d", folder, target, (long)getpid(), attempt);
-        if (length < 0 || (size_t)length >= bytes) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (descriptor >= 0 || errno != EEXIST)
-            return descriptor;
-    }
-    return -1;
+    int length = snprintf(name, bytes, "%.*s.infer-%ld-%d", folder, target, (long)getpid(), attempt);
+    errno = ENAMETOOLONG;
+    return length >= 0 && (size_t)length < bytes;
 }
 
-/* Writes and closes. The sync matters only where there is an old file to lose: without it a power cut soon after the
- * rename could leave neither. */
+/* A file without a name, which goes with the process should that be killed; -1: not on this file system. */
+static int create_nameless(const char *target)
+{
+    char folder[PATH_MAX] = ".";
+    const char *slash = strrchr(target, '/');
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == target ? 1 : (int)(slash - target), target);
+    if (access("/proc/self/fd", X_OK) != 0) /* the way to give it a name */
+        return -1;
+    return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+}
+
+/* Opens a new file in the folder of `target` and puts its name in `name`, "" where it has none yet. Not mkstemp: it
+ * would ignore the umask. */
+static int create_beside(const char *target, char *name, size_t bytes)
+{
+    int descriptor = create_nameless(target);
+    *name = '\0';
+    for (int attempt = 0; descriptor < 0 && attempt < NAME_ATTEMPTS; attempt++) {
+        if (!name_beside(target, attempt, name, bytes))
+            return -1;
+        descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (descriptor < 0 && errno != EEXIST)
+            return -1;
+    }
+    return descriptor;
+}
+
+static bool name_file(int descriptor, const char *target, char *name, size_t bytes)
+{
+    char self[40];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", descriptor);
+    for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
+        if (!name_beside(target, attempt, name, bytes))
+            break;
+        if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0)
+            return true;
+        if (errno != EEXIST)
+            break;
+    }
+    *name = '\0';
+    return false;
+}
+
+/* The sync matters only where there is an old file to lose: without it a power cut soon after the rename could leave
+ * neither. */
 static bool fill(int descriptor, size_t count, const struct file_part *parts, const struct stat *old)
 {
     bool filled = write_parts(descriptor, count, parts);
     if (filled && old)
         filled = fchmod(descriptor, old->st_mode & 07777) == 0 && fsync(descriptor) == 0;
+    return filled;
+}
+
+/* Writes, closes, and puts the file in the place of `target`. */
+static bool replace(int descriptor, const char *target, char *name, size_t bytes, size_t count,
+                    const struct file_part *parts, const struct stat *old)
+{
+    bool done = fill(descriptor, count, parts, old) && (*name || name_file(descriptor, target, name, bytes));
     int first_errno = errno;
-    if (close(descriptor) != 0)
+    if (close(descriptor) != 0 && done)
         return false;
     errno = first_errno;
-    return filled;
+    return done && rename(name, target) == 0;
 }
 
 enum status file_write_parts(const char *path, size_t count, const struct file_part *parts, struct error *error)
@@ -106,10 +150,11 @@ enum status file_write_parts(const char *path, size_t count, const struct file_p
     int descriptor = create_beside(target, temporary, sizeof temporary);
     if (descriptor < 0)
         return cannot(error, path, "make a new file beside it");
-    if (fill(descriptor, count, parts, exists ? &info : NULL) && rename(temporary, target) == 0)
+    if (replace(descriptor, target, temporary, sizeof temporary, count, parts, exists ? &info : NULL))
         return STATUS_OK;
     enum status status = cannot(error, path, "write");
-    unlink(temporary);
+    if (*temporary)
+        unlink(temporary);
     return status;
 }
 

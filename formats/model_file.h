@@ -18,6 +18,9 @@ struct model_read_options {
     size_t section_limit;      /* a section of more bytes is refused unread, MEMORY_LIMIT; 0: none is */
 };
 
+/* These may be the first bytes of a model file, at least one of them. */
+bool model_begins(const void *bytes, size_t size);
+
 /* Makes a graph from the bytes of a model file. Weights, names and lists are not copied: `bytes` must be aligned to
  * ALIGNMENT and outlive the region. `options` may be NULL. `name` is what errors call the file. Everything is validated
  * first; nothing in the bytes can make this crash or allocate more than a small multiple of `size`. */

@@ -365,12 +365,11 @@ static enum status read_operator(struct graph_reader *g, uint32_t index, struct 
 }
 
 /* The next `count` value references. absent: a reference to nothing is allowed. */
-static enum status read_references(struct graph_reader *g, const struct graph *graph, uint32_t count, bool absent,
-                                   struct value ***values, int *value_count)
+static enum status read_values(struct model_reader *r, enum model_section section, const struct graph *graph,
+                               uint32_t count, bool absent, struct value ***values)
 {
-    struct model_reader *r = g->r;
     const uint8_t *indices;
-    TRY(model_take(r, SECTION_REFERENCES, count, &indices));
+    TRY(model_take(r, section, count, &indices));
     *values = region_array(r->region, count + (size_t)1, sizeof **values);
     if (!*values)
         return no_memory(r);
@@ -383,7 +382,28 @@ static enum status read_references(struct graph_reader *g, const struct graph *g
                            grouped((uint64_t)graph->value_count).text);
         (*values)[i] = graph->values[index];
     }
+    return STATUS_OK;
+}
+
+static enum status read_references(struct graph_reader *g, const struct graph *graph, uint32_t count, bool absent,
+                                   struct value ***values, int *value_count)
+{
+    TRY(read_values(g->r, SECTION_REFERENCES, graph, count, absent, values));
     *value_count = (int)count;
+    return STATUS_OK;
+}
+
+/* Of the model's own inputs: none has one, or there is an entry for each. */
+static enum status read_defaults(struct graph_reader *g)
+{
+    struct graph *graph = g->graphs[0];
+    size_t count = section_records(g->r, SECTION_DEFAULTS);
+    if (count == 0)
+        return STATUS_OK;
+    if (count != (size_t)graph->input_count)
+        return INVALID(g->r, "has defaults for %s inputs of %d", grouped(count).text, graph->input_count);
+    if (read_values(g->r, SECTION_DEFAULTS, graph, (uint32_t)count, true, &graph->defaults) != STATUS_OK)
+        return error_prefix(g->r->error, "defaults");
     return STATUS_OK;
 }
 
@@ -479,6 +499,7 @@ static enum status read_graphs(struct model_reader *r, struct graph **graph)
     for (uint32_t i = 0; i < g.graph_count; i++)
         if (read_graph_edges(&g, i) != STATUS_OK)
             return error_prefix(r->error, "graph %u '%s'", i, g.graphs[i]->name);
+    TRY(read_defaults(&g));
     if (g.next_graph != g.graph_count)
         return INVALID(r, "has %u graphs, of which attributes hold %u", g.graph_count, g.next_graph - 1);
     if (g.next_tensor != g.tensor_count)

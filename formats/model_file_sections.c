@@ -17,6 +17,7 @@ const struct model_section_type model_section_types[SECTION_COUNT] = {
     [SECTION_ATTRIBUTES] = {"attr", 1, SECTION_REQUIRED, sizeof(struct attribute_record)},
     [SECTION_INTS] = {"ints", 1, SECTION_REQUIRED, sizeof(int64_t)},
     [SECTION_FLOATS] = {"flts", 1, SECTION_REQUIRED, sizeof(float)},
+    [SECTION_DEFAULTS] = {"dflt", 1, SECTION_REQUIRED, sizeof(uint32_t)},
     [SECTION_WEIGHTS] = {"wgts", 1, SECTION_REQUIRED | SECTION_IN_PARTS, 1},
 };
 
@@ -28,10 +29,17 @@ bool model_all_zero(const uint8_t *bytes, size_t size)
     return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
+bool model_begins(const void *bytes, size_t size)
+{
+    return memcmp(bytes, MODEL_MAGIC, size < 4 ? size : 4) == 0; /* the others tell what happened to the line ends */
+}
+
 static enum status not_a_model(const struct model_reader *r)
 {
-    /* The first four bytes are right: what follows is there to tell what happened to the line ends. */
-    if (r->size >= 4 && memcmp(r->bytes, MODEL_MAGIC, 4) == 0 && r->size > MODEL_MAGIC_BYTES)
+    const char *foreign = file_foreign_kind(r->bytes, r->size);
+    if (foreign)
+        return INVALID(r, "%s", foreign);
+    if (model_begins(r->bytes, r->size) && r->size > MODEL_MAGIC_BYTES)
         return INVALID(r, "was damaged on its way, as by a transfer in text mode");
     return INVALID(r, "is not a model file (infer-convert makes one of an ONNX model)");
 }

@@ -96,8 +96,8 @@ static enum status write_graph_values(struct model_writer *w, const struct graph
 
 /* --- nodes -------------------------------------------------------------------------------------------------------- */
 
-static enum status write_references(struct model_writer *w, const struct graph *graph, const char *of, int count,
-                                    struct value *const *values)
+static enum status write_values(struct model_writer *w, enum model_section section, const struct graph *graph,
+                                const char *of, int count, struct value *const *values)
 {
     for (int i = 0; i < count; i++) {
         const struct value *value = values[i];
@@ -105,9 +105,15 @@ static enum status write_references(struct model_writer *w, const struct graph *
             return error_set(w->error, STATUS_INVALID_MODEL, "'%s' uses value '%s', which its graph '%s' does not have",
                              of, value->name, graph->name);
         uint32_t index = value ? (uint32_t)value->id : MODEL_NONE;
-        put(w, SECTION_REFERENCES, &index, sizeof index);
+        put(w, section, &index, sizeof index);
     }
     return STATUS_OK;
+}
+
+static enum status write_references(struct model_writer *w, const struct graph *graph, const char *of, int count,
+                                    struct value *const *values)
+{
+    return write_values(w, SECTION_REFERENCES, graph, of, count, values);
 }
 
 static void write_attribute(struct graph_writer *g, const struct attribute *attribute)
@@ -200,6 +206,8 @@ static enum status write_graph_edges(struct graph_writer *g, const struct graph 
 {
     TRY(write_references(&g->w, graph, "inputs", graph->input_count, graph->inputs));
     TRY(write_references(&g->w, graph, "outputs", graph->output_count, graph->outputs));
+    if (graph->defaults)
+        TRY(write_values(&g->w, SECTION_DEFAULTS, graph, "defaults", graph->input_count, graph->defaults));
     for (int i = 0; i < graph->node_count; i++)
         TRY(write_node(g, graph, graph->nodes[i]));
     return STATUS_OK;

@@ -195,11 +195,17 @@ enum status npy_read_memory(struct npy_array *array, const char *name, const voi
     return npy_read_source(array, &source, allocator, error);
 }
 
+static bool npy_begins(const void *bytes, size_t size)
+{
+    return memcmp(bytes, "\x93NUMPY", size < 6 ? size : 6) == 0;
+}
+
 enum status npy_read(struct npy_array *array, const char *path, const struct allocator *allocator, struct error *error)
 {
     struct file_map map;
     *array = (struct npy_array){0};
-    enum status status = file_map_path(&map, path, SIZE_MAX, allocator, error);
+    const struct file_rules rules = {.limit = SIZE_MAX, .plausible = npy_begins};
+    enum status status = file_open_path(&map, path, &rules, allocator, error);
     if (status != STATUS_OK)
         return status;
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;

@@ -112,6 +112,12 @@ bool graph_set_inputs(struct graph *graph, int count, struct value *const *input
     return graph->inputs != NULL;
 }
 
+bool graph_set_defaults(struct graph *graph, struct value *const *defaults)
+{
+    graph->defaults = copy_pointers(graph->region, graph->input_count, defaults);
+    return graph->defaults != NULL;
+}
+
 bool graph_set_outputs(struct graph *graph, int count, struct value *const *outputs)
 {
     graph->outputs = copy_pointers(graph->region, count, outputs);
@@ -193,7 +199,8 @@ struct graph *graph_clone(const struct graph *graph, struct region *region)
     copy->input_count = graph->input_count;
     copy->output_count = graph->output_count;
     bool done = map_values(copy, graph->input_count, graph->inputs, &copy->inputs) &&
-                map_values(copy, graph->output_count, graph->outputs, &copy->outputs);
+                map_values(copy, graph->output_count, graph->outputs, &copy->outputs) &&
+                (!graph->defaults || map_values(copy, graph->input_count, graph->defaults, &copy->defaults));
     return done ? copy : NULL;
 }
 
@@ -210,6 +217,8 @@ void graph_drop_unused(struct graph *graph)
     for (int i = 0; i < graph->value_count; i++)
         graph->values[i]->id = -1;
     mark_used(graph->input_count, graph->inputs);
+    if (graph->defaults)
+        mark_used(graph->input_count, graph->defaults);
     mark_used(graph->output_count, graph->outputs);
     for (int i = 0; i < graph->node_count; i++) {
         mark_used(graph->nodes[i]->input_count, graph->nodes[i]->inputs);
@@ -238,16 +247,24 @@ const struct attribute *node_attribute_of(const struct node *node, const char *n
     return attribute && attribute->kind == kind ? attribute : NULL;
 }
 
+/* Formulas that exporters write for a size can be pages long. */
+#define LONGEST_SYMBOL 24
+
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes)
 {
+    bool symbolic = false;
     size_t used = 0;
+    for (int i = 0; i < rank; i++)
+        symbolic = symbolic || dims[i] < 0;
     if (rank <= 0)
         snprintf(buffer, bytes, "%s", rank < 0 ? "unknown" : "scalar");
     for (int i = 0; i < rank && used < bytes; i++) {
-        const char *cross = i ? "x" : "";
-        int length = dims[i] >= 0 ? snprintf(buffer + used, bytes - used, "%s%lld", cross, (long long)dims[i])
-                                  : snprintf(buffer + used, bytes - used, "%s%s", cross,
-                                             graph ? graph_symbol_name(graph, dims[i]) : "?");
+        const char *before = symbolic ? i ? ", " : "[" : i ? "x" : "", *after = symbolic && i == rank - 1 ? "]" : "";
+        struct legible name = legible(dims[i] < 0 && graph ? graph_symbol_name(graph, dims[i]) : "?");
+        if (strlen(name.text) > LONGEST_SYMBOL)
+            memcpy(name.text + LONGEST_SYMBOL - 3, "...", sizeof "...");
+        int length = dims[i] >= 0 ? snprintf(buffer + used, bytes - used, "%s%lld%s", before, (long long)dims[i], after)
+                                  : snprintf(buffer + used, bytes - used, "%s%s%s", before, name.text, after);
         used += length > 0 ? (size_t)length : 0;
     }
     return buffer;
@@ -334,6 +351,22 @@ static enum status validate_node(const struct node *node, unsigned char *defined
     return STATUS_OK;
 }
 
+static enum status validate_default(const struct graph *graph, int i, struct error *error)
+{
+    const struct value *input = graph->inputs[i], *value = graph->defaults[i];
+    if (!value)
+        return STATUS_OK;
+    bool fits = value->data && (input->dtype == DTYPE_NONE || input->dtype == value->dtype) &&
+                (input->rank < 0 || input->rank == value->rank);
+    for (int k = 0; k < input->rank && fits; k++)
+        fits = input->dims[k] < 0 || input->dims[k] == value->dims[k];
+    char want[120], have[120];
+    return fits ? STATUS_OK
+                : error_set(error, STATUS_INVALID_MODEL, "input %d '%s' is %s %s, and its default %s %s", i,
+                            input->name, dtype_name(input->dtype), value_shape_text(graph, input, want, sizeof want),
+                            dtype_name(value->dtype), value_shape_text(graph, value, have, sizeof have));
+}
+
 static enum status validate_edges(const struct graph *graph, unsigned char *defined, int depth, struct error *error)
 {
     for (int i = 0; i < graph->input_count; i++) {
@@ -342,6 +375,8 @@ static enum status validate_edges(const struct graph *graph, unsigned char *defi
             return error_set(error, STATUS_INVALID_MODEL, "input %d '%s' is listed twice or is a constant", i,
                              input->name);
         defined[input->id] = DEFINED;
+        if (graph->defaults)
+            TRY(validate_default(graph, i, error));
     }
     for (int i = 0; i < graph->node_count; i++)
         TRY(validate_node(graph->nodes[i], defined, depth, error));
@@ -355,6 +390,8 @@ static enum status validate_edges(const struct graph *graph, unsigned char *defi
 
 static enum status validate_graph(const struct graph *graph, int depth, struct error *error)
 {
+    if (depth > 0 && graph->defaults)
+        return error_set(error, STATUS_INVALID_MODEL, "subgraph '%s' has inputs that may be left out", graph->name);
     if (depth > DEEPEST_SUBGRAPH)
         return error_set(error, STATUS_INVALID_MODEL, "subgraphs are nested more than %d deep", DEEPEST_SUBGRAPH);
     for (int i = 0; i < graph->value_count; i++)

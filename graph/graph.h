@@ -94,6 +94,9 @@ struct graph {
     int node_count, node_capacity;
     struct value **inputs; /* of a subgraph: formal inputs, then captures */
     int input_count;
+    /* For each input a constant that it is where the caller leaves it out, or NULL: it must be given. NULL for a graph
+     * without such inputs, as all subgraphs are. */
+    struct value **defaults;
     struct value **outputs;
     int output_count;
     const char **symbols; /* names of symbolic dimensions; "" for an anonymous one */
@@ -112,6 +115,7 @@ struct node *graph_add_node(struct graph *graph, const struct op *op, int versio
                             int attribute_count, const struct attribute *attributes);
 bool graph_append_node(struct graph *graph, struct node *node);
 bool graph_set_inputs(struct graph *graph, int count, struct value *const *inputs);
+bool graph_set_defaults(struct graph *graph, struct value *const *defaults); /* one an input; after the inputs */
 bool graph_set_outputs(struct graph *graph, int count, struct value *const *outputs);
 /* The negative number that stands for a symbol as a dimension; 0 where memory ran out. An empty name, or "?",
  * makes a new anonymous one each time. */
@@ -128,7 +132,8 @@ const struct attribute *node_attribute(const struct node *node, const char *name
 /* NULL too where it is of another kind: then the operator does without it. */
 const struct attribute *node_attribute_of(const struct node *node, const char *name, enum attribute_kind kind);
 
-/* "1x3x?x224" or "scalar", into a buffer that is returned. */
+/* "1x3x224x224", "[batch, 3, ?]" where a size is not known, or "scalar", into a buffer that is returned. Long symbols
+ * are cut. */
 const char *shape_text(const struct graph *graph, int rank, const int64_t *dims, char *buffer, size_t bytes);
 static inline const char *value_shape_text(const struct graph *graph, const struct value *value, char *buffer,
                                            size_t bytes)

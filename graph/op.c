@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OP(name) extern const struct op op_##name;
+#define OP(name, attributes) extern const struct op op_##name;
 #include "graph/ops.def"
 #undef OP
 
 static const struct op *const ops[] = {
-#define OP(name) &op_##name,
+#define OP(name, attributes) &op_##name,
 #include "graph/ops.def"
 #undef OP
 };
@@ -33,14 +33,32 @@ const struct op *op_find(const char *domain, const char *name)
 
 /* --- errors ---------------------------------------------------------------------------------------------- */
 
-enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+static enum status node_error(struct op_context *c, enum status status, const char *format, va_list arguments)
 {
     char text[400];
+    vsnprintf(text, sizeof text, format, arguments);
+    return error_set(c->error, status, "node '%s' (%s): %s", c->node->name, c->node->op->name, text);
+}
+
+enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    node_error(c, status, format, arguments);
     va_end(arguments);
-    return error_set(c->error, status, "node '%s' (%s): %s", c->node->name, c->node->op->name, text);
+    return status;
+}
+
+enum status op_type_error(struct op_context *c, enum status status, const char *format, ...)
+{
+    bool first = c->error && c->error->status == STATUS_OK;
+    va_list arguments;
+    va_start(arguments, format);
+    node_error(c, status, format, arguments);
+    va_end(arguments);
+    if (first)
+        c->error->of_types = true;
+    return status;
 }
 
 enum status op_no_memory(struct op_context *c)
@@ -123,8 +141,8 @@ static enum status wrong_type(struct op_context *c, int i, unsigned types)
         if ((types & TYPE(t)) && used < sizeof list)
             used +=
                 (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", dtype_name((enum dtype)t));
-    return op_error(c, STATUS_UNSUPPORTED, "input %d '%s' is %s; supported here: %s", i, op_input(c, i)->name,
-                    dtype_name(op_input(c, i)->dtype), list);
+    return op_type_error(c, STATUS_UNSUPPORTED, "input %d '%s' is %s; supported here: %s", i, op_input(c, i)->name,
+                         dtype_name(op_input(c, i)->dtype), list);
 }
 
 enum status op_allow(struct op_context *c, int i, unsigned types)
@@ -241,51 +259,6 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
         if (!value_number_at(op_input(c, i), k, &values[k]))
             return wrong_type(c, i, TYPES_NUMERIC);
     return STATUS_OK;
-}
-
-/* --- attributes ------------------------------------------------------------------------------------------ */
-
-int64_t op_int(const struct op_context *c, const char *name, int64_t fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INT);
-    return attribute ? attribute->i : fallback;
-}
-
-float op_float(const struct op_context *c, const char *name, float fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOAT);
-    return attribute ? attribute->f : fallback;
-}
-
-const char *op_string(const struct op_context *c, const char *name, const char *fallback)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_STRING);
-    return attribute ? attribute->string : fallback;
-}
-
-const int64_t *op_int_list(const struct op_context *c, const char *name, int *count)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_INTS);
-    *count = attribute ? (int)attribute->count : -1;
-    return attribute ? attribute->ints : NULL;
-}
-
-const float *op_float_list(const struct op_context *c, const char *name, int *count)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_FLOATS);
-    *count = attribute ? (int)attribute->count : -1;
-    return attribute ? attribute->floats : NULL;
-}
-
-const struct graph *op_graph(const struct op_context *c, const char *name)
-{
-    const struct attribute *attribute = node_attribute_of(c->node, name, ATTRIBUTE_GRAPH);
-    return attribute ? attribute->graph : NULL;
-}
-
-bool op_has(const struct op_context *c, const char *name)
-{
-    return node_attribute(c->node, name) != NULL;
 }
 
 enum status op_axis(struct op_context *c, const char *what, int64_t axis, int rank, int *result)

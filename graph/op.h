@@ -60,6 +60,18 @@ struct op_context {
     const struct kernel_facts *facts; /* lower: what kernels there may be */
 };
 
+/* An attribute that an operator has: a row of ops.def. */
+#define ATTRIBUTE_TYPE 9 /* one more kind, which no node ever has: Optional's is left out at import */
+enum op_presence { ATTRIBUTE_OPTIONAL, ATTRIBUTE_REQUIRED, ATTRIBUTE_DEFAULT };
+struct op_attribute {
+    struct attribute content; /* its name and kind; of ATTRIBUTE_DEFAULT also what it is where a node leaves it out */
+    int16_t since, until;     /* in opsets of the operator's domain: since <= opset < until */
+    uint8_t presence;
+};
+#define OP(name, attributes) extern const struct op_attribute attributes_of_##name[];
+#include "graph/ops.def"
+#undef OP
+
 struct op {
     const char *domain; /* "" for ai.onnx */
     const char *name;
@@ -67,7 +79,8 @@ struct op {
      * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     unsigned flags;
-    int detail; /* for functions that serve a whole family: an opcode, a mode */
+    const struct op_attribute *attributes; /* up to one without a name */
+    int detail;                            /* for functions that serve a whole family: an opcode, a mode */
     enum status (*shapes)(struct op_context *);
     enum status (*lower)(struct op_context *);
     enum status (*expand)(struct op_context *);
@@ -82,6 +95,7 @@ struct op {
         .max_inputs = (inputs_most),                                                                    \
         .min_outputs = (outputs_least),                                                                 \
         .max_outputs = (outputs_most),                                                                  \
+        .attributes = attributes_of_##op_name,                                                          \
         .shapes = (shapes_function),                                                                    \
         __VA_ARGS__,                                                                                    \
     };
@@ -101,6 +115,9 @@ const struct op *op_at(size_t index);
 
 /* "node 'conv1' (Conv): ..." */
 enum status op_error(struct op_context *c, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same about element types, whatever the shapes are. */
+enum status op_type_error(struct op_context *c, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 enum status op_no_memory(struct op_context *c);
 
@@ -170,13 +187,30 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
 
 /* --- attributes ------------------------------------------------------------------------------------------ */
 
-int64_t op_int(const struct op_context *c, const char *name, int64_t fallback);
-float op_float(const struct op_context *c, const char *name, float fallback);
-const char *op_string(const struct op_context *c, const char *name, const char *fallback);
-/* *count is -1 and the result NULL where it is absent. */
+/* The row for the opset. Where none is for it, the one that comes next, or else the last: an attribute came with the
+ * default that means what was before. NULL: the operator never has it. */
+const struct op_attribute *op_attribute(const struct op *op, int version, const char *name);
+/* As ONNX calls it: "FLOATS". */
+const char *attribute_kind_name(int kind);
+/* What the node has, or else the operator's default; NULL: neither, or it is of another kind. */
+const struct attribute *node_attribute_or_default(const struct node *node, const char *name, enum attribute_kind kind);
+
+/* The node's, or the default, or else 0 or "". */
+int64_t op_int(const struct op_context *c, const char *name);
+float op_float(const struct op_context *c, const char *name);
+const char *op_string(const struct op_context *c, const char *name);
+/* The same of a node, for passes. */
+int64_t node_int(const struct node *node, const char *name);
+float node_float(const struct node *node, const char *name);
+/* For an attribute without a constant default: `fallback` where the node leaves it out. */
+int64_t op_int_or(const struct op_context *c, const char *name, int64_t fallback);
+float op_float_or(const struct op_context *c, const char *name, float fallback);
+const char *op_string_or(const struct op_context *c, const char *name, const char *fallback);
+/* *count is -1 and the result NULL where there is neither the node's nor a default. */
 const int64_t *op_int_list(const struct op_context *c, const char *name, int *count);
 const float *op_float_list(const struct op_context *c, const char *name, int *count);
 const struct graph *op_graph(const struct op_context *c, const char *name);
+/* The node itself has it. */
 bool op_has(const struct op_context *c, const char *name);
 
 /* Negative axes count from the end; one out of range is an error that names `what`. */

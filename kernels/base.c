@@ -5,6 +5,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* --- text ------------------------------------------------------------------------------------------------ */
+
+/* The second byte has a narrower range after some first ones: table 3-7 of the Unicode standard. */
+int utf8_length(const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    if (*c < 0x80)
+        return 1;
+    if (*c < 0xc2 || *c > 0xf4)
+        return 0;
+    int length = *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+    unsigned char least = *c == 0xe0 ? 0xa0 : *c == 0xf0 ? 0x90 : 0x80;
+    unsigned char most = *c == 0xed ? 0x9f : *c == 0xf4 ? 0x8f : 0xbf;
+    if (c[1] < least || c[1] > most)
+        return 0;
+    for (int i = 2; i < length; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+bool utf8_is_obeyed(const char *text, int length)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    if (length == 1)
+        return *c < 0x20 || *c == 0x7f;
+    if (length == 2)
+        return (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xd8 && c[1] == 0x9c); /* C1; U+061C */
+    if (length != 3 || c[0] != 0xe2)
+        return false;
+    bool lines_and_marks = c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f || (c[2] >= 0xa8 && c[2] <= 0xae));
+    return lines_and_marks || (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9); /* U+200E ... U+202E, U+2066 ... */
+}
+
+/* It only becomes shorter. */
+void make_legible(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from;) {
+        int length = utf8_length(from);
+        if (length == 0 || utf8_is_obeyed(from, length)) {
+            *to++ = '?';
+            from += length ? length : 1;
+            continue;
+        }
+        for (int i = 0; i < length; i++)
+            *to++ = *from++;
+    }
+    *to = '\0';
+}
+
+struct legible legible(const char *text)
+{
+    struct legible result;
+    static const char more[] = "...";
+    size_t length = strlen(text), room = sizeof result.text - sizeof more;
+    if (length < sizeof result.text)
+        memcpy(result.text, text, length + 1);
+    else {
+        while (((unsigned char)text[room] & 0xc0) == 0x80 && room > sizeof result.text - 8)
+            room--; /* between two characters */
+        memcpy(result.text, text, room);
+        memcpy(result.text + room, more, sizeof more);
+    }
+    make_legible(result.text);
+    return result;
+}
+
+/* --- errors ---------------------------------------------------------------------------------------------- */
+
 enum status error_set(struct error *error, enum status status, const char *format, ...)
 {
     if (error && error->status == STATUS_OK) {
@@ -12,9 +82,7 @@ enum status error_set(struct error *error, enum status status, const char *forma
         va_start(arguments, format);
         vsnprintf(error->text, sizeof error->text, format, arguments);
         va_end(arguments);
-        for (char *c = error->text; *c; c++)
-            if ((unsigned char)*c < ' ' || *c == 0x7f)
-                *c = '?';
+        make_legible(error->text);
         error->status = status;
     }
     return status;
@@ -31,6 +99,7 @@ enum status error_prefix(struct error *error, const char *format, ...)
     size_t used = length < 0 ? 0 : (size_t)length;
     if (used + 2 < sizeof error->text) /* what does not fit is cut off */
         snprintf(error->text + used, sizeof error->text - used, ": %.*s", (int)(sizeof error->text - used - 3), rest);
+    make_legible(error->text);
     return error->status;
 }
 

@@ -31,11 +31,12 @@ enum status {
 /* One sentence that says what is wrong and where. Zero-initialise before use. */
 struct error {
     enum status status;
+    bool of_types; /* it is about element types alone: no shape of the inputs would have helped */
     char text[480];
 };
 
-/* Writes the sentence, returns `status`. `error` may be NULL. The first failure stays: later ones are its echo. Control
- * characters, which names from a file may hold, become '?': an error is one line, and no terminal obeys it. */
+/* Writes the sentence, returns `status`. `error` may be NULL. The first failure stays: later ones are its echo. The
+ * sentence is made so that people may see it (see legible): an error is one line, and no terminal obeys it. */
 enum status error_set(struct error *error, enum status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A number as messages show it, in the expression that prints it: printf("%s bytes", grouped(901120).text) gives
@@ -44,6 +45,18 @@ struct grouped {
     char text[28];
 };
 struct grouped grouped(uint64_t number);
+/* Bytes of the UTF-8 character at `text`, which is terminated; 0 where none is. */
+int utf8_length(const char *text);
+/* It stands for no glyph but for something that a terminal or a viewer does: a control character (C0, DEL, C1), the end
+ * of a line or a paragraph, or a mark that turns the direction of what follows. */
+bool utf8_is_obeyed(const char *text, int length);
+/* A name as people may see it, in the expression that prints it: printf("%s\n", legible(value->name).text). What a
+ * terminal would obey, and what is no UTF-8, becomes '?'; what is longer than 255 bytes ends in "...". */
+struct legible {
+    char text[256];
+};
+struct legible legible(const char *text);
+void make_legible(char *text); /* the same in place, whatever the length */
 /* Puts "prefix: " in front of the sentence; to say where, while an error travels up. Returns error->status. */
 enum status error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -175,6 +175,7 @@ typedef struct infer_value {
     bool quantized;
     float scale;
     int32_t zero_point;
+    bool has_default; /* an input that may be left out: see infer_run */
 } infer_value;
 
 size_t infer_model_input_count(const infer_model *model);
@@ -289,7 +290,7 @@ int infer_session_threads(const infer_session *session); /* a run has; fewer tha
  * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
-    size_t weight_bytes;   /* in the model: not allocated but where the file was a pipe, or memory not aligned */
+    size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
     size_t constant_bytes; /* folded when the session was made and for these shapes */
     size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
                             * that need the same. Each session tells all that it uses, also what others use too */
@@ -338,7 +339,9 @@ void infer_context_release(infer_context *context);
 
 /* Runs the model.
  *
- * inputs   in the model's order, all of them; type and known dimensions must match; data is only read.
+ * inputs   in the model's order, all of them; type and known dimensions must match; data is only read. Where an input
+ *          has a default, dtype INFER_NONE leaves it out: then it is what the model says, and the rest is not looked
+ *          at.
  * outputs  in the model's order; output_count may be less than the model has, to leave out the last ones, and any that
  *          is infer_output(NULL, INFER_LEFT_OUT) is left out and left alone.
  *          data NULL: the result lies in the context's memory until its next run or release; data and lent say where;

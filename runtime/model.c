@@ -183,14 +183,20 @@ static infer_status model_finish(struct infer_model *model, struct error *from, 
     return publish_error(error, from);
 }
 
+static struct file_rules rules_of(const struct infer_model *model, const infer_model_options *options)
+{
+    return (struct file_rules){.limit = model ? model->budget.limit : SIZE_MAX,
+                               .copy = options && options->copy_file,
+                               .plausible = model_begins};
+}
+
 infer_status infer_model_open(const char *path, const infer_model_options *options, infer_model **result,
                               infer_error *error)
 {
     struct error from = {0};
     struct infer_model *model = model_create(path, "path", options, result, &from);
-    bool copy = options && options->copy_file;
-    if (model && (copy ? file_copy_path : file_map_path)(&model->file, path, model->budget.limit,
-                                                         &model->budget.allocator, &from) == STATUS_OK)
+    const struct file_rules rules = rules_of(model, options);
+    if (model && file_open_path(&model->file, path, &rules, &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }
@@ -200,9 +206,9 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
 {
     struct error from = {0};
     struct infer_model *model = model_create(name, "name", options, result, &from);
-    bool copy = options && options->copy_file;
-    if (model && (copy ? file_copy_descriptor : file_map_descriptor)(
-                     &model->file, name, descriptor, model->budget.limit, &model->budget.allocator, &from) == STATUS_OK)
+    const struct file_rules rules = rules_of(model, options);
+    if (model &&
+        file_open_descriptor(&model->file, name, descriptor, &rules, &model->budget.allocator, &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
     return model_finish(model, &from, result, error);
 }

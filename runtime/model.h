@@ -25,6 +25,23 @@ struct infer_model {
 
 /* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */
 size_t model_table_bytes(const struct infer_model *model);
+/* A constant as callers see it. */
+static inline infer_tensor constant_tensor(const struct value *value)
+{
+    infer_tensor tensor = {.data = (void *)(uintptr_t)value->data,
+                           .bytes = value->bytes,
+                           .dtype = (infer_dtype)value->dtype,
+                           .rank = value->rank};
+    for (int i = 0; i < value->rank; i++)
+        tensor.dims[i] = value->dims[i];
+    return tensor;
+}
+
+/* What an input is where the caller leaves it out; NULL: it must be given. */
+static inline const struct value *input_default(const struct graph *graph, size_t index)
+{
+    return graph->defaults ? graph->defaults[index] : NULL;
+}
 
 /* A copy of the caller's allocator, or the C library's where it is NULL. INVALID_ARGUMENT: it lacks a function. */
 enum status choose_allocator(const infer_allocator *from, struct allocator *allocator, struct error *error);

@@ -114,6 +114,7 @@ infer_status infer_model_input(const infer_model *model, size_t index, infer_val
     if (!value || index >= infer_model_input_count(model))
         return INFER_INVALID_ARGUMENT;
     describe(model->graph, model->graph->inputs[index], false, value);
+    value->has_default = input_default(model->graph, index) != NULL;
     return INFER_OK;
 }
 

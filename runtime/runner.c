@@ -66,8 +66,10 @@ enum status runner_init(struct runner *runner, struct infer_session *session, co
     runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);
     runner->results = zeroed(runner, (size_t)graph->output_count, sizeof *runner->results);
     runner->known = zeroed(runner, (size_t)graph->input_count, sizeof *runner->known);
+    runner->symbols = zeroed(runner, (size_t)graph->symbol_count, sizeof *runner->symbols);
     runner->faults = zeroed(runner, (size_t)session->threads, sizeof *runner->faults);
-    bool done = runner->inputs && runner->outputs && runner->results && runner->known && runner->faults;
+    bool done =
+        runner->inputs && runner->outputs && runner->results && runner->known && runner->symbols && runner->faults;
     return done ? STATUS_OK : no_memory(error);
 }
 
@@ -105,6 +107,7 @@ void runner_free(struct runner *runner)
     discard(runner, runner->inputs, (size_t)runner->graph->input_count, sizeof *runner->inputs);
     discard(runner, runner->outputs, (size_t)runner->graph->output_count, sizeof *runner->outputs);
     discard(runner, runner->known, (size_t)runner->graph->input_count, sizeof *runner->known);
+    discard(runner, runner->symbols, (size_t)runner->graph->symbol_count, sizeof *runner->symbols);
     discard(runner, runner->learned, (size_t)runner->awaited_count, sizeof *runner->learned);
     discard(runner, runner->faults, (size_t)runner->session->threads, sizeof *runner->faults);
     free_slots(runner, runner->awaited, runner->awaited_count);
@@ -122,6 +125,7 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
     size_t bytes = program_memory_bytes(session->cached_programs);
     bytes += table_bytes(inputs, sizeof *runner->inputs + sizeof *runner->known);
     bytes += table_bytes(outputs, sizeof *runner->outputs + sizeof *runner->results);
+    bytes += table_bytes((size_t)graph->symbol_count, sizeof *runner->symbols);
     bytes += table_bytes((size_t)session->threads, sizeof *runner->faults);
     bytes += align_up(needs->key_bytes, KEY_GRAIN);
     bytes += needs->arena_bytes ? 0 : 1;

@@ -14,6 +14,11 @@ struct slot {
     int64_t dims[MAX_RANK];
 };
 
+/* A dimension of an input; `input` counts from 1, and 0 is none. */
+struct symbol_place {
+    int input, axis;
+};
+
 struct loop_state;
 
 /* The first fault that a lane has met, and in which task. */
@@ -36,8 +41,9 @@ struct runner {
     int slot_count;
     struct slot *awaited; /* dimensions only */
     int awaited_count;
-    struct known_input *known;   /* shapes of the inputs */
-    struct known_input *learned; /* of the awaited values; awaited_count of them */
+    struct known_input *known;    /* shapes of the inputs */
+    struct symbol_place *symbols; /* for each symbol of the graph, where the inputs of the run first have it */
+    struct known_input *learned;  /* of the awaited values; awaited_count of them */
     char *key;
     size_t key_bytes, key_capacity;
     struct loop_state *loops; /* one a Loop or Scan met */

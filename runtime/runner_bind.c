@@ -37,6 +37,8 @@ static enum status check_alignment(const char *what, const char *name, const inf
 static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
                                bool with_data, struct error *error)
 {
+    if (tensor->dtype == INFER_NONE)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is not given, and has no default", value->name);
     if (value->dtype != DTYPE_NONE && (enum dtype)tensor->dtype != value->dtype)
         return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s; the model takes %s", value->name,
                          dtype_name((enum dtype)tensor->dtype), dtype_name(value->dtype));
@@ -52,19 +54,31 @@ static enum status check_input(const struct graph *graph, const struct value *va
 }
 
 /* A symbol stands for one number in a whole run. */
+static enum status check_symbol(const struct runner *runner, int input, int axis, struct error *error)
+{
+    const struct graph *graph = runner->graph;
+    struct symbol_place *first = &runner->symbols[-1 - graph->inputs[input]->dims[axis]];
+    if (first->input == 0) {
+        *first = (struct symbol_place){.input = input + 1, .axis = axis};
+        return STATUS_OK;
+    }
+    int64_t before = runner->inputs[first->input - 1].dims[first->axis], now = runner->inputs[input].dims[axis];
+    if (before == now)
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT, "dimension %s is %lld in input '%s' and %lld in input '%s'",
+                     graph_symbol_name(graph, graph->inputs[input]->dims[axis]), (long long)before,
+                     graph->inputs[first->input - 1]->name, (long long)now, graph->inputs[input]->name);
+}
+
 static enum status check_symbols(const struct runner *runner, struct error *error)
 {
     const struct graph *graph = runner->graph;
+    for (int i = 0; i < graph->symbol_count; i++)
+        runner->symbols[i] = (struct symbol_place){0};
     for (int i = 0; i < graph->input_count; i++)
-        for (int a = 0; a < graph->inputs[i]->rank; a++)
-            for (int j = 0; j <= i && graph->inputs[i]->dims[a] < 0; j++)
-                for (int b = 0; b < graph->inputs[j]->rank; b++)
-                    if (graph->inputs[j]->dims[b] == graph->inputs[i]->dims[a] &&
-                        runner->inputs[j].dims[b] != runner->inputs[i].dims[a])
-                        return error_set(
-                            error, STATUS_INVALID_ARGUMENT, "dimension %s is %lld in input '%s' and %lld in input '%s'",
-                            graph_symbol_name(graph, graph->inputs[i]->dims[a]), (long long)runner->inputs[j].dims[b],
-                            graph->inputs[j]->name, (long long)runner->inputs[i].dims[a], graph->inputs[i]->name);
+        for (int axis = 0; axis < graph->inputs[i]->rank; axis++)
+            if (graph->inputs[i]->dims[axis] < 0)
+                TRY(check_symbol(runner, i, axis, error));
     return STATUS_OK;
 }
 
@@ -76,10 +90,12 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu inputs are given; the model takes %d", count,
                          graph->input_count);
     for (size_t i = 0; i < count; i++) {
-        TRY(check_input(graph, graph->inputs[i], &inputs[i], with_data || inputs[i].data, error));
-        runner->inputs[i] = inputs[i];
-        bool empty = infer_tensor_bytes(inputs[i].dtype, inputs[i].rank, inputs[i].dims) == 0;
-        if (empty && !inputs[i].data) /* an empty tensor: kernels may count from its address, so it has one */
+        const struct value *otherwise = inputs[i].dtype == INFER_NONE ? input_default(graph, i) : NULL;
+        infer_tensor *input = &runner->inputs[i];
+        *input = otherwise ? constant_tensor(otherwise) : inputs[i];
+        TRY(check_input(graph, graph->inputs[i], input, with_data || input->data, error));
+        bool empty = infer_tensor_bytes(input->dtype, input->rank, input->dims) == 0;
+        if (empty && !input->data) /* an empty tensor: kernels may count from its address, so it has one */
             runner->inputs[i].data = &runner->inputs[i];
     }
     return check_symbols(runner, error);

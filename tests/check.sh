@@ -20,6 +20,7 @@ checks=(
     "check-vectors     functions of vectors against libm, and every set against the others"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
+    "check-operators   the attributes of every operator against ONNX's schemas"
     "check-conformance ONNX's own node tests through the two tools"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
     "check-damage      damaged node tests end, and with one sentence"

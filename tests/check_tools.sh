@@ -53,8 +53,14 @@ refused()
     [ "$status" -eq "$expected" ] || problem="exit code $status instead of $expected"
     [ ! -s "$work/out" ] || problem+=" on stdout: $(head -c 300 "$work/out")"
     [ "$(wc -l <"$work/err")" -eq 1 ] || problem+=" not one line:"
+    [ "$1" = timed ] && shift
     grep -qE -e "^$(basename "$1"): .*$pattern" "$work/err" || problem+=" no '$pattern' in: $(cat "$work/err")"
     verdict "$*" "$problem"
+}
+
+timed() # COMMAND...: for what must not wait for an end that never comes
+{
+    timeout 10 "$@"
 }
 
 same() # DESCRIPTION FILE FILE
@@ -78,6 +84,8 @@ def npy(name, descr, shape, content, cut=0):
 
 
 ones = struct.pack("<64f", *[1.0] * 64)
+npy("row.npy", "<f4", "(1, 2)", struct.pack("<2f", 1.0, 1.0))
+npy("two.npy", "<f4", "(2,)", struct.pack("<2f", 1.0, 1.0))
 npy("double.npy", "<f8", (1, 1, 8, 8), struct.pack("<64d", *[1.0] * 64))
 npy("shape.npy", "<f4", (1, 1, 4, 16), ones)
 npy("rank.npy", "<f4", (1, 64), ones)
@@ -460,7 +468,7 @@ refused 1 "'image'.*1x64" infer-run "$model" "$work/rank.npy"
 refused 1 "input 0 'image'" infer-run "$model"
 refused 1 "one input too many" infer-run "$model" "$digit" "$digit"
 refused 1 "'image' is given twice" infer-run "$model" "$digit" "image=$digit"
-refused 1 "picture=.*: cannot open" infer-run "$model" "picture=$digit"
+refused 1 "has no input 'picture'; its inputs are image" infer-run "$model" "picture=$digit"
 refused 1 "the run was given 0.05 s, which ended at node '" infer-run tests/data/stop/loop_forever.onnx --deadline 0.05
 refused 1 "the run was given 0.05 s, which ended at node '" \
     infer-run tests/data/stop/scan_over_nothing.onnx tests/data/stop/scan_over_nothing.npy --deadline 0.05
@@ -491,9 +499,76 @@ verdict "a wrong INFER_ISA" "$([ $? -eq 1 ] && grep -q "INFER_ISA is 'sse'" "$wo
 infer-run "$model" "$digit" >/dev/full 2>"$work/err"
 verdict "infer-run on a full disk" "$([ $? -eq 1 ] && grep -q 'standard output: .*No space' "$work/err" || cat "$work/err")"
 
+# --- what is given for something else -----------------------------------------------------------------------------
+
+python3 - "$work" "$digit" <<'PY' || exit 1
+import gzip, os, sys, zipfile
+
+work, digit = sys.argv[1:]
+path = lambda name: os.path.join(work, name)
+open(path("pointer.onnx"), "w").write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+open(path("page.bin"), "w").write("\n <!DOCTYPE html><title>404</title>")
+gzip.open(path("packed.onnx"), "wb").write(b"model")
+for name, arrays in {"one": ["any"], "named": ["other", "image"], "neither": ["a", "b"]}.items():
+    with zipfile.ZipFile(path(name + ".npz"), "w") as archive:
+        for array in arrays:
+            archive.write(digit, array + ".npy")
+PY
+
+for tool in "infer-run" "infer-inspect"; do
+    refused 1 "pointer\.onnx: is a Git LFS pointer" "$tool" "$work/pointer.onnx"
+    refused 1 "page\.bin: is an HTML page" "$tool" "$work/page.bin"
+    refused 1 "packed\.onnx: is compressed by gzip" "$tool" "$work/packed.onnx"
+    refused 1 "one\.npz: is a zip archive" "$tool" "$work/one.npz"
+    refused 1 "/dev/zero: is not a model file" timed "$tool" /dev/zero
+done
+refused 1 "pointer\.onnx: is a Git LFS pointer" infer-convert "$work/pointer.onnx" "$work/x.bin"
+refused 1 "/dev/zero: is no NPY file" timed infer-run "$model" /dev/zero
+done_with "an archive's only array" 'class 3' infer-run "$model" "$work/one.npz"
+done_with "an archive's only array, for a name" 'class 3' infer-run "$model" image="$work/one.npz"
+done_with "an archive's array of that name" 'class 3' infer-run "$model" "$work/named.npz"
+refused 1 "neither\.npz: none of its 2 arrays has the name of an input \(image\)" infer-run "$model" "$work/neither.npz"
+refused 1 "input 'image' is given twice" infer-run "$model" "$work/one.npz" "image=$digit"
+for given in "$model" "$onnx"; do
+    verdict "infer-run - <$given" "$(infer-run - "$digit" <"$given" 2>&1 | grep -q 'class 3' || echo no scores)"
+    verdict "infer-run <(cat $given)" "$(infer-run <(cat "$given") "$digit" 2>&1 | grep -q 'class 3' || echo no scores)"
+done
+cp "$onnx" "$work/without_suffix"
+done_with "ONNX by its content" 'class 3' infer-run "$work/without_suffix" "$digit"
+done_with "an input with a default" 'inputs +w +float32 2, has a default +x +float32 2 ' \
+    infer-inspect tests/data/onnx/optional_input.onnx
+done_with "first values" 'output 1  ints  int64 3   1, 2, 3 ' infer-run tests/data/onnx/constants.onnx "$work/two.npy"
+done_with "an input is left out" 'output 0  y  float32 2 +3  class 1 +2  class 0 ' \
+    infer-run tests/data/onnx/optional_input.onnx x="$work/two.npy"
+
+# Names with escapes, line ends, C1 controls and marks of direction.
+for arguments in "infer-inspect" "infer-inspect --json" "infer-inspect --dot -" "infer-inspect --dump-after import" \
+    "infer-inspect --memory -" "infer-run" "infer-run --json -" "infer-run --profile -" "infer-run --bisect" \
+    "infer-run --no-optimize --dump $work/dumped"; do
+    read -ra words <<<"$arguments"
+    [ "${words[0]}" = infer-run ] && words+=("$work/row.npy")
+    run "${words[0]}" tests/data/onnx/names_that_terminals_obey.onnx "${words[@]:1}"
+    verdict "names are harmless: $arguments" \
+        "$([ "$status" -eq 0 ] || echo "exit code $status"; cat "$work/out" "$work/err" | tr -d '\n' |
+            LC_ALL=C grep -aP '[\x00-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]')"
+done
+verdict "dumped files have harmless names" "$(ls -b "$work/dumped" | grep -F '\')"
+
+# A file that others cut while it is mapped; a copy does not mind.
+for copy in "" --copy; do
+    cp "$model" "$work/cut_later.bin"
+    infer-run "$work/cut_later.bin" "$digit" --repeat 30000 --threads 1 $copy >"$work/out" 2>"$work/err" &
+    sleep 0.5
+    truncate -s 4096 "$work/cut_later.bin"
+    wait $!
+    status=$?
+    [ -z "$copy" ] && expected="1 infer-run: a file was cut short, or its disk failed, while it was in use" || expected="0 "
+    verdict "cut while it is used $copy" "$([ "$status $(cat "$work/err")" = "$expected" ] || echo "$status: $(cat "$work/err")")"
+done
+
 # --- infer-inspect --------------------------------------------------------------------------------------------
 
-done_with "table" 'checksums right.*image +float32 batchx1x8x8.*operators.*Conv 2.*weights +[0-9,]+ bytes.*--shape' \
+done_with "table" 'checksums right.*image +float32 \[batch, 1, 8, 8\].*operators.*Conv 2.*weights +[0-9,]+ bytes.*--shape' \
     infer-inspect "$model"
 done_with "steps" 'arena .*lower bound.*isa .*step +kernel.*conv1 \(Conv\).*softmax \(Softmax\)' \
     infer-inspect "$model" --shape image=3x1x8x8
@@ -549,8 +624,10 @@ for damaged in cut.bin empty.bin magic.bin header.bin weights.bin cut.onnx; do
     refused 1 "$damaged: " infer-inspect "$work/$damaged"
 done
 refused 1 'nosuch\.bin: cannot open' infer-inspect "$work/nosuch.bin"
-refused 1 "input 'image' is batchx1x8x8: name its size" infer-inspect "$model" --memory "$work/x.svg"
-refused 1 "no input 'picture'" infer-inspect "$model" --shape picture=1x1x8x8
+refused 1 "input 'image' is \[batch, 1, 8, 8\]: name its size" infer-inspect "$model" --memory "$work/x.svg"
+refused 1 "no input and no symbol 'picture'" infer-inspect "$model" --shape picture=1x1x8x8
+refused 1 "'1x1' is no size such as 3" infer-inspect "$model" --shape batch=1x1
+done_with "a symbol has a size" 'float32 3x16x8x8' infer-inspect "$model" --shape batch=3
 refused 1 "'1x' is no shape" infer-inspect "$model" --shape image=1x
 refused 1 "'1x1x8x99999999999' is no shape" infer-inspect "$model" --shape image=1x1x8x99999999999
 refused 1 "'image'.*1x1x8x9" infer-inspect "$model" --shape image=1x1x8x9
@@ -560,6 +637,14 @@ refused 1 "/dev/full: cannot write: No space" infer-inspect "$model" --json=/dev
 refused 2 "no pass 'nosuch'; the passes are import, " infer-inspect "$model" --dump-after nosuch
 refused 2 "takes NAME=" infer-inspect "$model" --shape 1x1x8x8
 refused 2 "one model" infer-inspect "$model" "$model"
+
+# --- infer-plan -----------------------------------------------------------------------------------------------
+
+printf 'id,lower,upper,size\na,10,4611686018427387904,64\nb,-9223372036854775808,9223372036854775807,8\n' >"$work/plan.csv"
+run timed infer-plan "$work/plan.csv" --svg "$work/plan.svg"
+verdict "lifetimes of any length are drawn" \
+    "$([ "$status" -eq 0 ] || echo "exit code $status"; grep -q 'steps 10 to 4611686018427387903</title>' "$work/plan.svg" &&
+        [ "$(grep -c '^<text' "$work/plan.svg")" -le 40 ] || echo "no drawing, or too long a one")"
 
 # --- infer-bench ----------------------------------------------------------------------------------------------
 
@@ -604,7 +689,7 @@ refused 2 "shapes takes no" infer-bench shapes --threads 2
 refused 2 "'many'" infer-bench choice --random many
 refused 1 "nosuch\.bin: cannot open" infer-bench model "$work/nosuch.bin"
 refused 1 "cut\.bin: " infer-bench model "$work/cut.bin"
-refused 1 "no input 'picture'" infer-bench model "$model" --shape picture=1x1x8x8
+refused 1 "no input and no symbol 'picture'" infer-bench model "$model" --shape picture=1x1x8x8
 refused 1 "'image'.*1x1x8x9" infer-bench model "$model" --shape image=1x1x8x9
 refused 2 "not 'everything'" infer-bench everything
 refused 2 "model takes one model" infer-bench model

@@ -85,6 +85,9 @@ static inline void assert_same_graph(const struct graph *a, const struct graph *
         assert_same_node(a->nodes[i], b->nodes[i]);
     assert_same_values(a->input_count, a->inputs, b->inputs);
     assert_same_values(a->output_count, a->outputs, b->outputs);
+    ck_assert_int_eq(a->defaults != NULL, b->defaults != NULL);
+    if (a->defaults)
+        assert_same_values(a->input_count, a->defaults, b->defaults);
 }
 
 #endif

@@ -25,6 +25,35 @@ START_TEST(an_error_is_one_line)
 }
 END_TEST
 
+START_TEST(names_are_made_legible)
+{
+    ck_assert_str_eq(legible("conv1/weight \303\251 \342\202\254 \360\237\230\200").text,
+                     "conv1/weight \303\251 \342\202\254 \360\237\230\200");
+    ck_assert_str_eq(legible("a\033[2J\n\t\177b").text, "a?[2J???b");
+    ck_assert_str_eq(legible("\302\205|\302\233|\302\240").text, "?|?|\302\240"); /* C1; a space that does not break */
+    ck_assert_str_eq(legible("\330\234|\342\200\216|\342\200\217|\342\200\220").text, "?|?|?|\342\200\220");
+    ck_assert_str_eq(legible("\342\200\250|\342\200\256|\342\200\257").text, "?|?|\342\200\257");
+    ck_assert_str_eq(legible("\342\201\245|\342\201\246|\342\201\251|\342\201\252").text,
+                     "\342\201\245|?|?|\342\201\252");
+    ck_assert_str_eq(legible("\233|\300\200|\355\240\200|\342\200").text, "?|??|???|??"); /* no UTF-8 */
+    char many[400] = {0};
+    for (int i = 0; i < 130; i++)
+        strcat(many, "\342\202\254");
+    struct legible cut = legible(many);
+    ck_assert_uint_eq(strlen(cut.text), 255);
+    ck_assert_str_eq(cut.text + 252, "...");
+    many[0] = many[1] = many[2] = 'a';
+    many[3] = '\0';
+    for (int i = 0; i < 99; i++)
+        strcat(many, "\342\202\254");
+    memmove(many, many + 1, strlen(many));
+    ck_assert_uint_eq(strlen(legible(many).text), 254); /* no character is cut in two */
+    struct error error = {0};
+    error_set(&error, STATUS_IO, "'a\302\205\342\200\256b'");
+    ck_assert_str_eq(error.text, "'a??b'");
+}
+END_TEST
+
 START_TEST(numbers_are_grouped)
 {
     ck_assert_str_eq(grouped(0).text, "0");
@@ -122,6 +151,7 @@ Suite *base_suite(void)
     TCase *tests = tcase_create("base");
     tcase_add_test(tests, the_first_failure_stays);
     tcase_add_test(tests, an_error_is_one_line);
+    tcase_add_test(tests, names_are_made_legible);
     tcase_add_test(tests, numbers_are_grouped);
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     tcase_add_test(tests, small_types_round_up_to_bytes);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -243,6 +244,88 @@ START_TEST(a_full_disk_is_an_error_and_leaves_the_old_file)
 }
 END_TEST
 
+/* The limit on file sizes ends the writer in the middle of its work. */
+START_TEST(a_kill_leaves_nothing_behind)
+{
+    write_text(in_folder("a"), "old");
+    pid_t writer = fork();
+    if (writer == 0) {
+        static char block[8192];
+        signal(SIGXFSZ, SIG_DFL);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096});
+        struct file_part parts[] = {{block, 4000}, {block, 4000}};
+        file_write_parts(in_folder("a"), 2, parts, NULL);
+        _exit(0);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(writer, &status, 0), writer);
+    ck_assert(WIFSIGNALED(status));
+    assert_text(in_folder("a"), "old");
+    assert_only("a");
+}
+END_TEST
+
+static bool begins_with_a(const void *bytes, size_t size)
+{
+    return size > 0 && *(const char *)bytes == 'a';
+}
+
+START_TEST(what_cannot_be_right_is_read_no_further)
+{
+    struct file_rules rules = {.limit = SIZE_MAX, .plausible = begins_with_a};
+    struct file_map map;
+    struct error error = {0};
+    ck_assert_int_eq(file_open_path(&map, "/dev/zero", &rules, &default_allocator, &error), STATUS_OK);
+    ck_assert_uint_ge(map.size, 16);
+    ck_assert_uint_le(map.size, 1 << 20);
+    file_unmap(&map);
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(write(ends[1], "a", 1), 1);
+    ck_assert_int_eq(write(ends[1], "bcdefghijklmnopqrstuvwxyz", 25), 25);
+    close(ends[1]);
+    ck_assert_int_eq(file_open_descriptor(&map, "pipe", ends[0], &rules, &default_allocator, &error), STATUS_OK);
+    ck_assert_uint_eq(map.size, 26);
+    file_unmap(&map);
+    close(ends[0]);
+}
+END_TEST
+
+START_TEST(a_copy_does_not_mind_what_becomes_of_the_file)
+{
+    struct file_rules rules = {.limit = SIZE_MAX, .copy = true};
+    struct file_map map;
+    struct error error = {0};
+    write_text(in_folder("a"), "content");
+    ck_assert_int_eq(file_open_path(&map, in_folder("a"), &rules, &default_allocator, &error), STATUS_OK);
+    ck_assert_int_eq(truncate(in_folder("a"), 0), 0);
+    ck_assert_uint_eq(map.size, 7);
+    ck_assert_mem_eq(map.bytes, "content", 7);
+    file_unmap(&map);
+}
+END_TEST
+
+static void assert_foreign(const char *bytes, size_t size, const char *words)
+{
+    const char *kind = file_foreign_kind(bytes, size);
+    ck_assert_msg(words ? kind && strstr(kind, words) : !kind, "%s", kind);
+}
+
+START_TEST(files_of_other_kinds_are_known)
+{
+    assert_foreign("version https://git-lfs.github.com/spec/v1\n", 43, "a Git LFS pointer");
+    assert_foreign("\r\n\t <!doctype HTML>", 19, "an HTML page");
+    assert_foreign("<HTML>", 6, "an HTML page");
+    assert_foreign("PK\3\4", 4, "a zip archive");
+    assert_foreign("\x1f\x8b", 2, "gzip");
+    assert_foreign("PK\3", 3, NULL);
+    assert_foreign("<htm", 4, NULL);
+    assert_foreign("   ", 3, NULL);
+    assert_foreign("\x08\x07", 2, NULL);
+}
+END_TEST
+
 Suite *file_suite(void)
 {
     Suite *suite = suite_create("file");
@@ -256,6 +339,10 @@ Suite *file_suite(void)
     tcase_add_test(tests, a_file_that_says_it_is_empty_is_read);
     tcase_add_test(tests, a_descriptor_is_taken_whole);
     tcase_add_test(tests, no_memory_for_a_pipe_is_an_error);
+    tcase_add_test(tests, a_kill_leaves_nothing_behind);
+    tcase_add_test(tests, what_cannot_be_right_is_read_no_further);
+    tcase_add_test(tests, a_copy_does_not_mind_what_becomes_of_the_file);
+    tcase_add_test(tests, files_of_other_kinds_are_known);
     tcase_add_test(tests, a_full_disk_is_an_error_and_leaves_the_old_file);
     suite_add_tcase(suite, tests);
     return suite;

@@ -251,6 +251,30 @@ START_TEST(outputs_that_nobody_asked_for_come_back)
 }
 END_TEST
 
+START_TEST(defaults_of_inputs_come_back)
+{
+    static const float numbers[] = {1, 2, 3};
+    const int64_t dims[] = {3}, open[] = {-1};
+    struct graph *graph = graph_create(&region, "optional");
+    ck_assert_int_eq(graph_symbol(graph, "N"), -1);
+    struct value *inputs[] = {add_value(graph, "x", 1, open), add_value(graph, "w", 1, open)};
+    struct value *defaults[] = {NULL, graph_add_constant(graph, "", DTYPE_F32, 1, dims, numbers)};
+    graph_set_inputs(graph, 2, inputs);
+    graph_set_outputs(graph, 2, inputs);
+    graph_set_defaults(graph, defaults);
+    assert_round_trip(graph);
+    graph_drop_unused(graph);
+    struct graph *copy = graph_clone(graph, &region);
+    ck_assert_ptr_eq(copy->defaults[1], copy->values[defaults[1]->id]);
+    ck_assert_ptr_null(copy->defaults[0]);
+    defaults[1]->rank = 0;
+    struct error error = {0};
+    graph->defaults[1]->bytes = 4;
+    ck_assert_int_eq(graph_validate(graph, &error), STATUS_INVALID_MODEL);
+    ck_assert_str_eq(error.text, "input 1 'w' is float32 [N], and its default float32 scalar");
+}
+END_TEST
+
 /* Passes build them, and what stands for a node keeps its names. */
 START_TEST(operators_of_our_own_domain_come_back)
 {
@@ -550,6 +574,7 @@ Suite *model_file_suite(void)
     tcase_add_test(tests, long_graphs_come_back);
     tcase_add_test(tests, a_graph_of_nothing_comes_back);
     tcase_add_test(tests, outputs_that_nobody_asked_for_come_back);
+    tcase_add_test(tests, defaults_of_inputs_come_back);
     tcase_add_test(tests, operators_of_our_own_domain_come_back);
     tcase_add_test(tests, the_same_model_gives_the_same_bytes);
     tcase_add_test(tests, weights_lie_aligned_in_the_file_and_equal_ones_once);

@@ -244,6 +244,8 @@ static const struct {
     {SECTION_REFERENCES, 0, 400, "the last 400 bytes of section 'refs' belong to nothing"},
     {SECTION_INTS, 0, 8, "the last 8 bytes of section 'ints' belong to nothing"},
     {SECTION_FLOATS, 0, 4, "the last 4 bytes of section 'flts' belong to nothing"},
+    {SECTION_DEFAULTS, 0, 4, "input 0 'x' is float32 [N, 2], and its default float32 [N, 2]"},
+    {SECTION_DEFAULTS, 0, 8, "has defaults for 2 inputs of 1"},
     {SECTION_WEIGHTS, 8, 0, "tensor 0 'w' of 8 bytes at byte 0 of the weights goes past their end (0)"},
     {SECTION_WEIGHTS, 0, 1, "section 'wgts' has 9 bytes; its tensors end at 8"},
 };
@@ -391,10 +393,11 @@ END_TEST
 START_TEST(bytes_where_there_should_be_none_are_found)
 {
     put_together();
-    size_t end = sizeof(struct model_header) + SECTION_COUNT * sizeof(struct section_record);
-    ck_assert_uint_ne(end % ALIGNMENT, 0);
-    file[end] = 1;
-    assert_error("there are stray bytes before section 'strs', between");
+    struct section_record first;
+    memcpy(&first, file + sizeof(struct model_header), sizeof first);
+    ck_assert_uint_ne((first.offset + first.bytes) % ALIGNMENT, 0);
+    file[first.offset + first.bytes] = 1;
+    assert_error("there are stray bytes before section 'meta', between");
     /* The same between two tensors. */
     struct tensor_record second = {.offset = 64, .bytes = 0};
     memcpy(draft.bytes[SECTION_TENSORS] + draft.size[SECTION_TENSORS], &second, sizeof second);

@@ -73,6 +73,24 @@ START_TEST(initialisers_are_no_inputs)
 }
 END_TEST
 
+START_TEST(initialisers_are_defaults_since_ir_version_4)
+{
+    const struct graph *graph = load("optional_input");
+    assert_inputs(graph, "w x");
+    ck_assert_ptr_nonnull(graph->defaults);
+    ck_assert_ptr_null(graph->defaults[1]);
+    ck_assert_mem_eq(graph->defaults[0]->data, ((float[]){1, 2}), 8);
+    assert_node(graph, "Add_y", "Add 8 (x w) -> (y)");
+    assert_refused("optional_input_shape", STATUS_INVALID_MODEL,
+                   ": input 0 'w' is float32 3, and its default float32 2");
+    assert_refused("optional_input_type", STATUS_INVALID_MODEL, ": input 'w' is int64, and its initialiser float32");
+    graph = load("all_inputs_are_weights");
+    assert_inputs(graph, "");
+    ck_assert_ptr_null(graph->defaults);
+    ck_assert_int_eq(load("many_optional_inputs")->input_count, 17);
+}
+END_TEST
+
 START_TEST(nodes_are_sorted_stably)
 {
     const struct graph *graph = load("unsorted");
@@ -104,9 +122,9 @@ END_TEST
 START_TEST(shapes_keep_their_symbols)
 {
     const struct graph *graph = load("shapes");
-    ck_assert_str_eq(shape_of(graph, "x"), "batchx3x?x?");
-    ck_assert_str_eq(shape_of(graph, "h"), "batchx3x5xwidth");
-    ck_assert_str_eq(shape_of(graph, "y"), "batchx3xheightxwidth");
+    ck_assert_str_eq(shape_of(graph, "x"), "[batch, 3, ?, ?]");
+    ck_assert_str_eq(shape_of(graph, "h"), "[batch, 3, 5, width]");
+    ck_assert_str_eq(shape_of(graph, "y"), "[batch, 3, height, width]");
     ck_assert_str_eq(shape_of(graph, "free"), "unknown");
     ck_assert_int_eq(find_value(graph, "x")->dims[0], find_value(graph, "y")->dims[0]);
     ck_assert_int_ne(find_value(graph, "x")->dims[2], find_value(graph, "x")->dims[3]);
@@ -125,7 +143,7 @@ START_TEST(symbols_can_be_fixed)
     const struct graph *graph =
         load_with("shapes", &(struct onnx_import_options){.dimensions = dimensions, .dimension_count = 2});
     ck_assert_str_eq(shape_of(graph, "h"), "4x3x5x7");
-    ck_assert_str_eq(shape_of(graph, "x"), "4x3x?x?");
+    ck_assert_str_eq(shape_of(graph, "x"), "[4, 3, ?, ?]");
     onnx_import(model_path("shapes"), &(struct onnx_import_options){.dimensions = dimensions, .dimension_count = 3},
                 &region, &model, &error);
     ck_assert_str_eq(error.text, DATA "shapes.onnx: the model has no dimension 'depth'; it has 'height', 'n'");
@@ -141,8 +159,11 @@ END_TEST
 START_TEST(versions_are_checked)
 {
     ck_assert_int_eq(load("opset_newest")->nodes[0]->version, NEWEST_OPSET);
-    ck_assert_int_eq(load("opset_none")->nodes[0]->version, 1);
     ck_assert_int_eq(load("domain_alias")->nodes[0]->version, 21);
+    ck_assert_int_eq(load("domain_imported")->nodes[0]->version, 1);
+    assert_refused("opset_none", STATUS_INVALID_MODEL, ": the model does not say which opset it uses");
+    assert_refused("domain_not_imported", STATUS_INVALID_MODEL,
+                   ": node 's' (Scaler): the model does not say which opset of domain 'ai.onnx.ml' it uses");
     assert_refused("opset_newer", STATUS_UNSUPPORTED, ": the model uses opset 29; the newest that is supported is 28");
     const struct attribute *alpha = node_attribute(load("untyped_attribute")->nodes[0], "alpha");
     ck_assert_int_eq(alpha->kind, ATTRIBUTE_FLOAT);
@@ -336,6 +357,7 @@ Suite *onnx_suite(void)
     TCase *tests = tcase_create("onnx");
     tcase_add_checked_fixture(tests, open_region, close_region);
     tcase_add_test(tests, initialisers_are_no_inputs);
+    tcase_add_test(tests, initialisers_are_defaults_since_ir_version_4);
     tcase_add_test(tests, nodes_are_sorted_stably);
     tcase_add_test(tests, names_stay_and_new_ones_avoid_them);
     tcase_add_test(tests, shapes_keep_their_symbols);

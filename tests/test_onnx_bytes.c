@@ -96,7 +96,8 @@ START_TEST(tensors_that_contradict_themselves_are_refused)
 {
     assert_refused("tensor_short", STATUS_INVALID_MODEL, ": tensor 'w' has 8 bytes of data; its shape needs 12");
     assert_refused("tensor_few", STATUS_INVALID_MODEL, ": tensor 'w' has 2 entries of float_data; its shape needs 3");
-    assert_refused("tensor_negative", STATUS_INVALID_MODEL, ": tensor 'w' has shape ?, which is negative or too large");
+    assert_refused("tensor_negative", STATUS_INVALID_MODEL,
+                   ": tensor 'w' has shape [?], which is negative or too large");
     assert_refused("tensor_overflow", STATUS_INVALID_MODEL,
                    ": tensor 'w' has shape 1099511627776x1099511627776, which is negative or too large");
     assert_refused("tensor_ranks", STATUS_UNSUPPORTED, ": tensor 'w' has rank 9; at most 8 is supported");

@@ -13,11 +13,11 @@ static const struct attribute *attribute_of(const struct graph *graph, const cha
     ck_abort_msg("there is no node '%s'", node);
 }
 
-static void assert_tensor(const struct graph *graph, const char *name, enum dtype dtype, int64_t count,
-                          const void *content)
+static void assert_tensor(const struct graph *graph, const char *node, const char *name, enum dtype dtype,
+                          int64_t count, const void *content)
 {
-    const struct attribute *attribute = attribute_of(graph, "trees", name);
-    ck_assert_msg(attribute != NULL, "no attribute '%s'", name);
+    const struct attribute *attribute = attribute_of(graph, node, name);
+    ck_assert_msg(attribute != NULL, "node '%s' has no attribute '%s'", node, name);
     ck_assert_int_eq(attribute->kind, ATTRIBUTE_TENSOR);
     const struct value *tensor = attribute->tensor;
     ck_assert_str_eq(tensor->name, name);
@@ -27,8 +27,10 @@ static void assert_tensor(const struct graph *graph, const char *name, enum dtyp
     ck_assert_ptr_nonnull(tensor->data);
     ck_assert_uint_eq(tensor->bytes, dtype_bytes(dtype, count));
     if (tensor->bytes)
-        ck_assert_msg(memcmp(tensor->data, content, tensor->bytes) == 0, "%s", name);
+        ck_assert_msg(memcmp(tensor->data, content, tensor->bytes) == 0, "%s of '%s'", name, node);
 }
+#define assert_ints(graph, node, ...) assert_tensor(graph, node, "target_ids", __VA_ARGS__)
+#define assert_floats(graph, node, ...) assert_tensor(graph, node, "target_weights", DTYPE_F32, __VA_ARGS__)
 
 static void assert_strings(const struct attribute *attribute, size_t count, const char *const *strings)
 {
@@ -42,53 +44,55 @@ static void assert_strings(const struct attribute *attribute, size_t count, cons
 START_TEST(lists_of_trees_are_tensors_of_the_narrowest_type)
 {
     const struct graph *graph = load("lists");
-    assert_tensor(graph, "u8", DTYPE_U8, 3, (uint8_t[]){0, 255, 7});
-    assert_tensor(graph, "i8", DTYPE_I8, 3, (int8_t[]){-128, 127, -1});
-    assert_tensor(graph, "u16", DTYPE_U16, 2, (uint16_t[]){256, 65535});
-    assert_tensor(graph, "i16", DTYPE_I16, 2, (int16_t[]){-129, 127});
-    assert_tensor(graph, "i16_high", DTYPE_I16, 2, (int16_t[]){-1, 128});
-    assert_tensor(graph, "u32", DTYPE_U32, 2, (uint32_t[]){65536, UINT32_MAX});
-    assert_tensor(graph, "i32", DTYPE_I32, 2, (int32_t[]){-32769, 0});
-    assert_tensor(graph, "i32_high", DTYPE_I32, 2, (int32_t[]){-1, 32768});
-    assert_tensor(graph, "i64", DTYPE_I64, 2, (int64_t[]){(int64_t)1 << 32, 1});
-    assert_tensor(graph, "i64_low", DTYPE_I64, 1, (int64_t[]){(int64_t)INT32_MIN - 1});
-    assert_tensor(graph, "i64_ends", DTYPE_I64, 2, (int64_t[]){INT64_MIN, INT64_MAX});
-    assert_tensor(graph, "floats", DTYPE_F32, 2, (float[]){1.5F, -2});
-    assert_tensor(graph, "no_ints", DTYPE_U8, 0, NULL);
-    assert_tensor(graph, "no_floats", DTYPE_F32, 0, NULL);
+    assert_ints(graph, "u8", DTYPE_U8, 3, (uint8_t[]){0, 255, 7});
+    assert_ints(graph, "i8", DTYPE_I8, 3, (int8_t[]){-128, 127, -1});
+    assert_ints(graph, "u16", DTYPE_U16, 2, (uint16_t[]){256, 65535});
+    assert_ints(graph, "i16", DTYPE_I16, 2, (int16_t[]){-129, 127});
+    assert_ints(graph, "i16_high", DTYPE_I16, 2, (int16_t[]){-1, 128});
+    assert_ints(graph, "u32", DTYPE_U32, 2, (uint32_t[]){65536, UINT32_MAX});
+    assert_ints(graph, "i32", DTYPE_I32, 2, (int32_t[]){-32769, 0});
+    assert_ints(graph, "i32_high", DTYPE_I32, 2, (int32_t[]){-1, 32768});
+    assert_ints(graph, "i64", DTYPE_I64, 2, (int64_t[]){(int64_t)1 << 32, 1});
+    assert_ints(graph, "i64_low", DTYPE_I64, 1, (int64_t[]){(int64_t)INT32_MIN - 1});
+    assert_ints(graph, "i64_ends", DTYPE_I64, 2, (int64_t[]){INT64_MIN, INT64_MAX});
+    assert_floats(graph, "u8", 2, (float[]){1.5F, -2});
+    assert_ints(graph, "none", DTYPE_U8, 0, NULL);
+    assert_floats(graph, "none", 0, NULL);
 }
 END_TEST
 
 START_TEST(entries_come_packed_or_one_by_one)
 {
     const struct graph *graph = load("lists");
-    assert_tensor(graph, "mixed", DTYPE_U16, 4, (uint16_t[]){5, 300, 1, 6});
-    assert_tensor(graph, "packed", DTYPE_F32, 2, (float[]){3, 4.5F});
+    assert_ints(graph, "by_hand", DTYPE_U16, 4, (uint16_t[]){5, 300, 1, 6});
+    assert_floats(graph, "by_hand", 2, (float[]){3, 4.5F});
 }
 END_TEST
+
+#define MODES "nodes_modes"
 
 START_TEST(strings_of_trees_are_places_among_words)
 {
     static const char *const words[] = {"LEQ", "LEAF", "", "LE"};
     const struct graph *graph = load("lists");
-    assert_tensor(graph, "words", DTYPE_U8, 6, (uint8_t[]){0, 1, 0, 2, 1, 3});
-    assert_strings(attribute_of(graph, "trees", "words" OP_WORDS), 4, words);
-    assert_tensor(graph, "no_strings", DTYPE_U8, 0, NULL);
-    assert_strings(attribute_of(graph, "trees", "no_strings" OP_WORDS), 0, NULL);
-    ck_assert_int_eq(attribute_of(graph, "trees", "all_words")->kind, ATTRIBUTE_TENSOR);
-    ck_assert_uint_eq(attribute_of(graph, "trees", "all_words" OP_WORDS)->count, 64);
+    assert_tensor(graph, "words", MODES, DTYPE_U8, 6, (uint8_t[]){0, 1, 0, 2, 1, 3});
+    assert_strings(attribute_of(graph, "words", MODES OP_WORDS), 4, words);
+    assert_tensor(graph, "none", MODES, DTYPE_U8, 0, NULL);
+    assert_strings(attribute_of(graph, "none", MODES OP_WORDS), 0, NULL);
+    ck_assert_int_eq(attribute_of(graph, "all_words", MODES)->kind, ATTRIBUTE_TENSOR);
+    ck_assert_uint_eq(attribute_of(graph, "all_words", MODES OP_WORDS)->count, 64);
 }
 END_TEST
 
 START_TEST(too_many_words_stay_a_list)
 {
     const struct graph *graph = load("lists");
-    const struct attribute *list = attribute_of(graph, "trees", "many_words");
+    const struct attribute *list = attribute_of(graph, "many_words", MODES);
     ck_assert_int_eq(list->kind, ATTRIBUTE_STRINGS);
     ck_assert_uint_eq(list->count, 65);
     ck_assert_str_eq(list->strings[0], "w0");
     ck_assert_str_eq(list->strings[64], "w64");
-    ck_assert_ptr_null(attribute_of(graph, "trees", "many_words" OP_WORDS));
+    ck_assert_ptr_null(attribute_of(graph, "many_words", MODES OP_WORDS));
 }
 END_TEST
 
@@ -139,7 +143,7 @@ START_TEST(messages_may_come_in_parts)
     ck_assert_int_eq(graph->node_count, 2);
     ck_assert_str_eq(graph->nodes[0]->name, "first");
     ck_assert_str_eq(graph->nodes[1]->name, "second");
-    ck_assert_str_eq(shape_of(graph, "x"), "2xNx5");
+    ck_assert_str_eq(shape_of(graph, "x"), "[2, N, 5]");
     ck_assert_int_eq(find_value(graph, "x")->dtype, DTYPE_F32);
     assert_constant(graph, "w", DTYPE_F32, "1", (float[]){1.5F});
 }
@@ -158,7 +162,7 @@ START_TEST(what_is_no_message_is_refused)
 {
     MALFORMED("\x00\x00", "byte 0: no field begins here");
     MALFORMED("\x3a\x02\x00\x00", "byte 2: no field begins here");
-    MALFORMED("\x0a\x01\x00\x00", "byte 3: no field begins here");
+    MALFORMED("\x12\x01x\x00", "byte 3: no field begins here");
     MALFORMED("\xfb\x07\x00", "byte 0: no field begins here");
     MALFORMED("\xff\xff\xff\xff\xff\x01", "byte 0: no field begins here");
     MALFORMED("\xf8\xff\xff\xff\x1f\x00", "byte 0: no field begins here");
@@ -169,7 +173,7 @@ START_TEST(what_is_no_message_is_refused)
     MALFORMED("\x3a\x03\x12\x02x", "byte 2: " CUT);
     MALFORMED("\x08\xff", "byte 0: " CUT);
     MALFORMED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "byte 0: " CUT);
-    MALFORMED("\x0d\x00\x00\x00", "byte 0: " CUT);
+    MALFORMED("\x4d\x00\x00\x00", "byte 0: " CUT);
     /* A node's attribute with integers (42) and floats (3a) that are packed. */
     MALFORMED("\x3a\x08\x0a\x06\x2a\x04\x42\x02\x01\x80", "byte 9: a list of numbers is malformed");
     MALFORMED("\x3a\x09\x0a\x07\x2a\x05\x3a\x03\x00\x00\x00", "byte 8: a list of numbers is malformed");

@@ -1,6 +1,8 @@
 #include "tests/op_test.h"
 #include "tests/suites.h"
 
+#include <string.h>
+
 #include <math.h>
 
 static void unary_f32(const char *op, const float *x, const float *y, int count, int attributes,
@@ -185,10 +187,44 @@ START_TEST(types_that_do_not_fit_are_refused_by_name)
 }
 END_TEST
 
+/* Before opset 7 the second operand may be smaller only where `broadcast` says so, and never the larger one. */
+START_TEST(old_operands_broadcast_where_they_say_so)
+{
+    const float a[] = {1, 2, 3, 4, 5, 6}, b[] = {10, 20, 30}, sum[] = {11, 22, 33, 14, 25, 36};
+    const struct attribute broadcast[] = {ATTRIBUTE_I("broadcast", 1)};
+    struct test_tensor in[] = {TENSOR(DTYPE_F32, a, 2, 2, 3), TENSOR(DTYPE_F32, b, 1, 3)}, out;
+    struct op_call call = {.op = "Add",
+                           .version = 6,
+                           .input_count = 2,
+                           .inputs = in,
+                           .output_count = 1,
+                           .outputs = &out,
+                           .attribute_count = 1,
+                           .attributes = broadcast};
+    struct error error = {0};
+    run_op(&call);
+    expect_f32(&out, sum, 0, 2, 2, 3);
+    call.attribute_count = 0;
+    ck_assert_int_eq(run_op_status(&call, &error), STATUS_INVALID_MODEL);
+    ck_assert_ptr_nonnull(strstr(error.text, "shapes 2x3 and 3 do not go together in opset 6, where broadcast is 0"));
+    call.attribute_count = 1;
+    call.inputs = (struct test_tensor[]){in[1], in[0]};
+    error = (struct error){0};
+    ck_assert_int_eq(run_op_status(&call, &error), STATUS_INVALID_MODEL);
+    call.op = "Pow";
+    error = (struct error){0};
+    ck_assert_int_eq(run_op_status(&call, &error), STATUS_INVALID_MODEL);
+    call.inputs = (struct test_tensor[]){in[0], in[0]};
+    call.attribute_count = 0;
+    run_op(&call);
+}
+END_TEST
+
 Suite *ops_pointwise_suite(void)
 {
     Suite *suite = suite_create("ops_pointwise");
     TCase *tests = tcase_create("ops_pointwise");
+    tcase_add_test(tests, old_operands_broadcast_where_they_say_so);
     tcase_add_test(tests, activations_keep_their_limits);
     tcase_add_test(tests, rounding_goes_to_even);
     tcase_add_test(tests, attributes_reach_the_kernel);

@@ -18,6 +18,23 @@ START_TEST(reshape_copies_zeros_and_infers_one)
 }
 END_TEST
 
+START_TEST(alignment_is_by_an_axis_from_the_front)
+{
+    const int64_t dims[] = {2, 3, 4, 5};
+    const struct attribute axis[] = {ATTRIBUTE_I("axis", 1)}, last[] = {ATTRIBUTE_I("axis", -1)};
+    float many[120] = {0};
+    struct test_tensor in[] = {F32(numbers, 2, dims[1], dims[2]), F32(many, 4, 2, 3, 4, 5)}, out[1];
+    RUN_OP(in, out, .domain = OWN_DOMAIN, .op = "AlignAxis", .version = 1, ATTRIBUTES(axis));
+    expect_f32(&out[0], numbers, 0, 3, 3, 4, 1);
+    in[0] = F32(numbers, 1, 5);
+    RUN_OP(in, out, .domain = OWN_DOMAIN, .op = "AlignAxis", .version = 1, ATTRIBUTES(last));
+    expect_f32(&out[0], numbers, 0, 1, 5);
+    in[0] = F32(numbers, 2, 4, 5);
+    REFUSED(STATUS_INVALID_MODEL, "2 axes from axis 3 on are more than a tensor of rank 4 has", in,
+            .domain = OWN_DOMAIN, .op = "AlignAxis", .version = 1, ATTRIBUTES(last));
+}
+END_TEST
+
 START_TEST(reshape_of_nothing_is_well_defined_where_zeros_cancel)
 {
     const int64_t copied[] = {0, -1}, kept[] = {3, 0};
@@ -170,6 +187,7 @@ Suite *ops_shape_suite(void)
     Suite *suite = suite_create("ops_shape");
     TCase *tests = tcase_create("ops_shape");
     tcase_add_test(tests, reshape_copies_zeros_and_infers_one);
+    tcase_add_test(tests, alignment_is_by_an_axis_from_the_front);
     tcase_add_test(tests, reshape_of_nothing_is_well_defined_where_zeros_cancel);
     tcase_add_test(tests, reshape_refuses_what_does_not_fit);
     tcase_add_test(tests, shape_is_cut_by_start_and_end);

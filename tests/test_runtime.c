@@ -344,7 +344,7 @@ START_TEST(wrong_inputs_get_a_sentence)
     infer_tensor in = f32_tensor(ramp(3 * 63), 2, 3, 63), out[2] = {{0}, {0}};
     infer_error error = {0};
     ck_assert_int_eq(infer_run(r.context, &in, 1, out, 2, &error), INFER_INVALID_ARGUMENT);
-    ck_assert_str_eq(error.message, "input 'x' is 3x63; the model takes Nx64");
+    ck_assert_str_eq(error.message, "input 'x' is 3x63; the model takes [N, 64]");
     ck_assert_int_eq(infer_run(r.context, &in, 0, out, 2, &error), INFER_INVALID_ARGUMENT);
     ck_assert_str_eq(error.message, "0 inputs are given; the model takes 1");
     in = f32_tensor(ramp(64), 2, 1, 64);

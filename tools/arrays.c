@@ -1,6 +1,8 @@
 #include "tools/arrays.h"
 
+#include "formats/npz.h"
 #include "kernels/convert.h"
+#include "runtime/model.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 infer_tensor array_tensor(const struct npy_array *array)
 {
@@ -18,26 +21,47 @@ infer_tensor array_tensor(const struct npy_array *array)
     return tensor;
 }
 
+/* "x, y" */
+static const char *input_names(const infer_model *model, char *text, size_t room)
+{
+    size_t used = 0;
+    snprintf(text, room, "none");
+    for (size_t i = 0; i < infer_model_input_count(model) && used < room; i++) {
+        infer_value value;
+        infer_model_input(model, i, &value);
+        int length = snprintf(text + used, room - used, "%s%s", i ? ", " : "", value.name);
+        used += length > 0 ? (size_t)length : 0;
+    }
+    return text;
+}
+
+static bool find_name(const infer_model *model, const char *name, size_t length, size_t *index)
+{
+    infer_value value;
+    for (*index = 0; *index < infer_model_input_count(model); (*index)++) {
+        infer_model_input(model, *index, &value);
+        if (strlen(value.name) == length && strncmp(value.name, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The input that an argument names, and where its file name begins; an argument without a name takes the next input
  * not given yet. A path that holds '=' is fine unless what stands before it is an input's name. */
 static enum status find_input(const infer_model *model, const struct input_set *inputs, const char *argument,
                               size_t *index, const char **file, struct error *error)
 {
-    const char *equals = strchr(argument, '=');
-    infer_value value;
-    for (; equals; equals = strchr(equals + 1, '=')) {
-        for (*index = 0; *index < inputs->count; (*index)++) {
-            infer_model_input(model, *index, &value);
-            if (strlen(value.name) != (size_t)(equals - argument) ||
-                strncmp(value.name, argument, (size_t)(equals - argument)) != 0)
-                continue;
+    char names[200];
+    for (const char *equals = strchr(argument, '='); equals; equals = strchr(equals + 1, '='))
+        if (find_name(model, argument, (size_t)(equals - argument), index)) {
             *file = equals + 1;
-            if (inputs->arrays[*index].data)
-                return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is given twice", value.name);
             return STATUS_OK;
         }
-    }
     *file = argument;
+    const char *equals = strchr(argument, '=');
+    if (equals && access(argument, F_OK) != 0)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "the model has no input '%.*s'; its inputs are %s",
+                         (int)(equals - argument), argument, input_names(model, names, sizeof names));
     for (*index = 0; *index < inputs->count && inputs->arrays[*index].data;)
         (*index)++;
     if (*index == inputs->count)
@@ -46,19 +70,96 @@ static enum status find_input(const infer_model *model, const struct input_set *
     return STATUS_OK;
 }
 
-static enum status read_input(const infer_model *model, size_t index, const char *file, struct input_set *inputs,
-                              struct error *error)
+/* Makes the array, which was read, the input; or the status that reading it had. */
+static enum status take_input(const infer_model *model, size_t index, const char *file, enum status status,
+                              struct input_set *inputs, struct error *error)
 {
     infer_value value;
     infer_model_input(model, index, &value);
     struct npy_array *array = &inputs->arrays[index];
-    enum status status = npy_read(array, file, &default_allocator, error);
     if (status == STATUS_OK && (array->dtype == DTYPE_NONE || dtype_bits((enum dtype)value.dtype) < 8))
         status = npy_reinterpret(array, file, (enum dtype)value.dtype, error);
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        inputs->tensors[index] = array_tensor(array);
+    return status;
+}
+
+static enum status is_free(const infer_model *model, size_t index, const struct input_set *inputs, struct error *error)
+{
+    infer_value value;
+    infer_model_input(model, index, &value);
+    return inputs->arrays[index].data
+               ? error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is given twice", value.name)
+               : STATUS_OK;
+}
+
+static enum status read_member(const infer_model *model, size_t index, const char *file, struct npz *npz, int member,
+                               struct input_set *inputs, struct error *error)
+{
+    enum status status = is_free(model, index, inputs, error);
+    if (status == STATUS_OK)
+        status = npz_read(npz, member, &inputs->arrays[index], &default_allocator, error);
+    return take_input(model, index, file, status, inputs, error);
+}
+
+/* Of an archive: the arrays that are named after inputs; or its only one as the input `index`. */
+static enum status read_members(const infer_model *model, size_t index, bool named, const char *file, struct npz *npz,
+                                struct input_set *inputs, struct error *error)
+{
+    enum status status = STATUS_OK;
+    infer_value value;
+    int found = 0;
+    infer_model_input(model, index, &value);
+    if (named && npz_find(npz, value.name) >= 0)
+        return read_member(model, index, file, npz, npz_find(npz, value.name), inputs, error);
+    for (int i = 0; i < npz->count && !named && status == STATUS_OK; i++) {
+        size_t at;
+        if (!find_name(model, npz_name(npz, i), strlen(npz_name(npz, i)), &at) || npz_find(npz, npz_name(npz, i)) != i)
+            continue;
+        status = read_member(model, at, file, npz, i, inputs, error);
+        found++;
+    }
+    if (status != STATUS_OK || found > 0)
         return status;
-    inputs->tensors[index] = array_tensor(array);
-    return STATUS_OK;
+    if (npz->count == 1)
+        return read_member(model, index, file, npz, 0, inputs, error);
+    char names[200];
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s: none of its %d arrays has the name of an input (%s)", file,
+                     npz->count, input_names(model, names, sizeof names));
+}
+
+static bool is_archive(const char *path)
+{
+    char first[4] = "";
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+        return false;
+    FILE *file = fopen(path, "rb");
+    size_t count = file ? fread(first, 1, sizeof first, file) : 0;
+    if (file)
+        fclose(file);
+    return count == sizeof first && memcmp(first, "PK\3\4", sizeof first) == 0;
+}
+
+static enum status read_argument(const infer_model *model, const char *argument, struct input_set *inputs,
+                                 struct error *error)
+{
+    size_t index;
+    const char *file;
+    struct npz npz;
+    enum status status = find_input(model, inputs, argument, &index, &file, error);
+    if (status == STATUS_OK && is_archive(file)) {
+        status = npz_open(&npz, file, &default_allocator, error);
+        if (status == STATUS_OK)
+            status = read_members(model, index, file != argument, file, &npz, inputs, error);
+        npz_close(&npz);
+        return status;
+    }
+    if (status == STATUS_OK)
+        status = is_free(model, index, inputs, error);
+    if (status == STATUS_OK)
+        status = npy_read(&inputs->arrays[index], file, &default_allocator, error);
+    return status == STATUS_OK ? take_input(model, index, file, status, inputs, error) : status;
 }
 
 enum status read_inputs(const infer_model *model, int count, char **arguments, struct input_set *inputs,
@@ -70,18 +171,17 @@ enum status read_inputs(const infer_model *model, int count, char **arguments, s
     if (!inputs->arrays || !inputs->tensors)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for %zu inputs", inputs->count);
     for (int i = 0; i < count; i++) {
-        size_t index;
-        const char *file;
-        enum status status = find_input(model, inputs, arguments[i], &index, &file, error);
-        if (status == STATUS_OK)
-            status = read_input(model, index, file, inputs, error);
+        enum status status = read_argument(model, arguments[i], inputs, error);
         if (status != STATUS_OK)
             return status;
     }
     for (size_t i = 0; i < inputs->count; i++) {
         infer_value value;
+        const struct value *otherwise = input_default(model->graph, i);
         infer_model_input(model, i, &value);
-        if (!inputs->arrays[i].data)
+        if (!inputs->arrays[i].data && otherwise)
+            inputs->tensors[i] = constant_tensor(otherwise);
+        else if (!inputs->arrays[i].data)
             return error_set(error, STATUS_INVALID_ARGUMENT, "no file is given for input %zu '%s'", i, value.name);
     }
     return STATUS_OK;
@@ -113,8 +213,12 @@ enum status tensor_path(const char *directory, const char *name, char *path, str
     int length = snprintf(path, PATH_MAX, "%s/%s.npy", directory, name);
     if (length < 0 || length >= PATH_MAX)
         return error_set(error, STATUS_IO, "%s: the path to '%.200s' is too long", directory, name);
-    for (char *c = path + start; *c; c++)
-        *c = *c == '/' ? '_' : *c;
+    for (char *c = path + start; *c;) { /* a listing shows these names, so they hold nothing that it would obey */
+        int each = utf8_length(c);
+        bool bad = *c == '/' || each == 0 || utf8_is_obeyed(c, each);
+        for (int i = 0; i < (each ? each : 1); i++, c++)
+            *c = bad ? '_' : *c;
+    }
     return STATUS_OK;
 }
 

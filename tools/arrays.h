@@ -12,7 +12,8 @@ struct input_set {
     infer_tensor *tensors;
 };
 
-/* Reads `FILE.npy` (taken in the model's order) and `NAME=FILE.npy` arguments; every input must be given once. */
+/* Reads `FILE.npy` (taken in the model's order), `NAME=FILE.npy` and `FILE.npz` arguments (by the names of its arrays,
+ * or its only one); every input without a default must be given, none twice. */
 enum status read_inputs(const infer_model *model, int count, char **arguments, struct input_set *inputs,
                         struct error *error);
 void free_inputs(struct input_set *inputs);

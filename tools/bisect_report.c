@@ -11,9 +11,9 @@ static void print_node(const struct bisect *bisect, FILE *file, const char *name
 {
     const char *op = bisect_op(bisect, name);
     if (op)
-        fprintf(file, "%s (%s)", name, op);
+        fprintf(file, "%s (%s)", legible(name).text, op);
     else
-        fputs(name, file);
+        fputs(legible(name).text, file);
 }
 
 /* "[0,3,1]"; "[]" for a scalar. A complex element has two numbers. */
@@ -123,7 +123,7 @@ static void print_equal(const struct between *between, FILE *file)
 {
     fputs("  between   ", file);
     for (size_t i = 0; i < between->equal_count; i++)
-        fprintf(file, "%s%s", i ? ", " : "", between->equal[i]);
+        fprintf(file, "%s%s", i ? ", " : "", legible(between->equal[i]).text);
     fputs(between->equal_count == 0   ? "constants"
           : between->equal_count == 1 ? ", the last equal value,"
                                       : ", the last equal values,",
@@ -164,8 +164,9 @@ static enum status report_between(const struct bisect *bisect, const struct bise
     bool done = between_start(&between, bisect, &bisect->run, written, stop_at_equal);
     if (done) {
         print_equal(&between, file);
-        fprintf(file, " and %s: ", value->name);
-        fprintf(file, "%s%s (%s)\n", print_nodes(&between, file, "", value->node), value->node, value->op);
+        fprintf(file, " and %s: ", legible(value->name).text);
+        fprintf(file, "%s%s (%s)\n", print_nodes(&between, file, "", value->node), legible(value->node).text,
+                value->op);
     }
     between_free(&between);
     return done ? STATUS_OK : no_memory(error);
@@ -179,7 +180,7 @@ static void report_kernels(const struct bisect *bisect, const struct bisect_valu
         fprintf(file, "  kernel    %s, step %d of %s\n", bisect->run.steps[value->step].kernel, value->step,
                 bisect->run_name);
     if (bisect->folder)
-        fprintf(file, "  expected  from %s\n", bisect->folder);
+        fprintf(file, "  expected  from %s\n", legible(bisect->folder).text);
     else if (value->expected_step >= 0)
         fprintf(file, "  expected  from %s, step %d of %s\n", bisect->expected.steps[value->expected_step].kernel,
                 value->expected_step, bisect->expected_name);
@@ -189,7 +190,8 @@ static enum status report_difference(const struct bisect *bisect, const struct b
                                      struct error *error)
 {
     const struct difference *difference = &value->difference;
-    fprintf(file, "first difference  %s, output of node %s (%s), ", value->name, value->node, value->op);
+    fprintf(file, "first difference  %s, output of node %s (%s), ", legible(value->name).text,
+            legible(value->node).text, value->op);
     print_type(file, &value->got);
     fputs("\n  ", file);
     if (same_tensor(&value->got, &value->expected)) {
@@ -246,9 +248,9 @@ static void report_counts(const struct bisect *bisect, FILE *file)
 static void report_outside(const struct special_source *source, const struct watch *watch, FILE *file)
 {
     if (source->step < 0)
-        fprintf(file, " of input %s", source->value);
+        fprintf(file, " of input %s", legible(source->value).text);
     else
-        fprintf(file, " of a constant that node %s (%s) reads", watch->steps[source->step].node,
+        fprintf(file, " of a constant that node %s (%s) reads", legible(watch->steps[source->step].node).text,
                 watch->steps[source->step].op);
 }
 
@@ -258,9 +260,9 @@ static bool report_made(const struct bisect *bisect, const struct special_source
 {
     const struct bisect_value *value = bisect_value(bisect, source->value);
     struct between between;
-    fprintf(file, " of %s", source->value);
+    fprintf(file, " of %s", legible(source->value).text);
     if (value)
-        fprintf(file, ", output of node %s (%s)", value->node, value->op);
+        fprintf(file, ", output of node %s (%s)", legible(value->node).text, value->op);
     bool done = between_start(&between, bisect, watch, source->written, stop_at_seen);
     if (done)
         print_nodes(&between, file, ", with ", value ? value->node : "");

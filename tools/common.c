@@ -1,20 +1,33 @@
 #include "tools/common.h"
 
+#include "formats/model_file.h"
 #include "formats/onnx/onnx_import.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One line, whatever is in the arguments. */
+static void complain(const struct tool *tool, const char *format, va_list arguments, const char *end)
+{
+    char text[2 * sizeof((struct error *)0)->text];
+    vsnprintf(text, sizeof text, format, arguments);
+    make_legible(text);
+    fprintf(stderr, "%s: %s%s\n", tool->name, text, end);
+}
 
 int tool_usage(const struct tool *tool, const char *format, ...)
 {
+    char end[80];
     va_list arguments;
+    snprintf(end, sizeof end, " (see %s --help)", tool->name);
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", tool->name);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (see %s --help)\n", tool->name);
+    complain(tool, format, arguments, end);
     va_end(arguments);
     return EXIT_USAGE;
 }
@@ -23,9 +36,7 @@ int tool_failed(const struct tool *tool, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", tool->name);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    complain(tool, format, arguments, "");
     va_end(arguments);
     return EXIT_FAILED;
 }
@@ -36,8 +47,29 @@ static void finish_output(const struct tool *tool)
     exit(fflush(stdout) == 0 ? EXIT_DONE : tool_failed(tool, "standard output: cannot write: %s", strerror(errno)));
 }
 
+/* What is said where a mapped file has become shorter than it was: nothing else can be, in a signal handler. */
+static char cut_short[120];
+
+static void say_cut_short(int signal)
+{
+    (void)signal;
+    if (write(STDERR_FILENO, cut_short, strlen(cut_short)) < 0)
+        _exit(EXIT_FAILED);
+    _exit(EXIT_FAILED);
+}
+
+static void watch_mapped_files(const struct tool *tool)
+{
+    struct sigaction action = {.sa_handler = say_cut_short};
+    snprintf(cut_short, sizeof cut_short, "%s: a file was cut short, or its disk failed, while it was in use\n",
+             tool->name);
+    sigaction(SIGBUS, &action, NULL);
+}
+
 int tool_option(const struct tool *tool, int argc, char **argv)
 {
+    if (!*cut_short)
+        watch_mapped_files(tool);
     opterr = 0;
     int at = optind ? optind : 1, found = getopt_long(argc, argv, tool->short_options, tool->options, NULL);
     /* An option may stand behind arguments, which getopt_long has then moved after it. */
@@ -133,7 +165,32 @@ static bool ends_with(const char *text, const char *ending)
     return length >= tail && strcmp(text + length - tail, ending) == 0;
 }
 
-/* What the import makes goes again: only the file that is written of it stays. */
+static bool either_begins(const void *bytes, size_t size)
+{
+    return model_begins(bytes, size) || onnx_begins(bytes, size);
+}
+
+/* The first bytes of a regular file; 0 of what can be read only once. */
+static size_t peek(const char *path, char *bytes, size_t room)
+{
+    struct stat info;
+    if (strcmp(path, "-") == 0 || stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+        return 0;
+    FILE *file = fopen(path, "rb");
+    size_t count = file ? fread(bytes, 1, room, file) : 0;
+    if (file)
+        fclose(file);
+    return count;
+}
+
+static bool is_once(const char *path)
+{
+    struct stat info;
+    return strcmp(path, "-") == 0 || (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+}
+
+/* From the file, or what was read of a pipe. What the import makes goes again: only the file that is written of it
+ * stays. */
 static enum status convert_in_memory(const char *path, struct model_storage *storage, void **bytes, size_t *size,
                                      struct error *error)
 {
@@ -142,7 +199,9 @@ static enum status convert_in_memory(const char *path, struct model_storage *sto
     struct onnx_model model = {0};
     struct region imported;
     region_init(&imported, &storage->budget.allocator);
-    enum status status = onnx_import(path, &options, &imported, &model, error);
+    enum status status = storage->map.bytes ? onnx_import_bytes(path, storage->map.bytes, storage->map.size, NULL,
+                                                                &options, &imported, &model, error)
+                                            : onnx_import(path, &options, &imported, &model, error);
     if (status == STATUS_OK)
         status = model_write(model.graph, &model.metadata, &storage->region, bytes, size, error);
     onnx_close(&model);
@@ -151,13 +210,9 @@ static enum status convert_in_memory(const char *path, struct model_storage *sto
     return error->status;
 }
 
-infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
-                        infer_model **model, infer_error *error)
+static infer_status open_converted(const char *path, const infer_model_options *options, struct model_storage *storage,
+                                   infer_model **model, infer_error *error)
 {
-    *storage = (struct model_storage){0};
-    *model = NULL;
-    if (!ends_with(path, ".onnx"))
-        return infer_model_open(path, options, model, error);
     struct error from = {0};
     void *bytes;
     size_t size;
@@ -176,11 +231,37 @@ infer_status open_model(const char *path, const infer_model_options *options, st
     return infer_model_open_memory(bytes, size, path, &trusted, model, error);
 }
 
+infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
+                        infer_model **model, infer_error *error)
+{
+    char first[16];
+    struct error from = {0};
+    const struct file_rules rules = {.limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX,
+                                     .plausible = either_begins};
+    *storage = (struct model_storage){0};
+    *model = NULL;
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    if (is_once(path) && file_open_path(&storage->map, path, &rules, &default_allocator, &from) != STATUS_OK) {
+        error->status = (infer_status)from.status;
+        snprintf(error->message, sizeof error->message, "%s", from.text);
+        return error->status;
+    }
+    size_t count = storage->map.bytes ? storage->map.size : peek(path, first, sizeof first);
+    const void *bytes = storage->map.bytes ? storage->map.bytes : first;
+    if (count > 0 ? !model_begins(bytes, count) && (onnx_begins(bytes, count) || ends_with(path, ".onnx"))
+                  : ends_with(path, ".onnx"))
+        return open_converted(storage->map.bytes ? name : path, options, storage, model, error);
+    if (storage->map.bytes)
+        return infer_model_open_memory(storage->map.bytes, storage->map.size, name, options, model, error);
+    return infer_model_open(path, options, model, error);
+}
+
 void model_storage_free(struct model_storage *storage)
 {
     if (storage->used)
         region_free(&storage->region);
     storage->used = false;
+    file_unmap(&storage->map);
 }
 
 int tool_model_failed(const struct tool *tool, const char *path, const infer_error *error)

@@ -2,6 +2,7 @@
 #ifndef INFER_TOOLS_COMMON_H
 #define INFER_TOOLS_COMMON_H
 
+#include "formats/file.h"
 #include "kernels/budget.h"
 #include "runtime/infer.h"
 
@@ -39,11 +40,12 @@ FILE *text_open(const char *path, struct error *error);
 /* Says whether all of it has arrived. */
 enum status text_close(FILE *file, const char *path, struct error *error);
 
-/* A model.bin; or a file whose name ends in .onnx, which is converted in memory. *storage then holds what
- * the model lies in; release it after the model by model_storage_free. Errors name the file. */
+/* A model.bin, or an ONNX file, by its content: that is converted in memory. "-" is stdin. *storage then holds what the
+ * model lies in; release it after the model by model_storage_free. Errors name the file. */
 struct model_storage {
     struct budget budget; /* of the conversion: the limit of the model's options bounds it as well */
     struct region region;
+    struct file_map map; /* of what came through a pipe */
     bool used;
     size_t bytes; /* of the model that was made; 0: it was read from its file */
 };

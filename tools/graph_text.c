@@ -18,7 +18,7 @@ const char *value_label(const struct value *value, char *buffer, size_t bytes)
 static void print_typed(FILE *file, const struct graph *graph, const struct value *value)
 {
     char label[24], shape[320];
-    fputs(value_label(value, label, sizeof label), file);
+    fputs(legible(value_label(value, label, sizeof label)).text, file);
     if (value->dtype != DTYPE_NONE)
         fprintf(file, " %s", dtype_name(value->dtype));
     if (value->rank >= 0)
@@ -36,7 +36,7 @@ static void print_attribute(FILE *file, const struct attribute *attribute)
 {
     size_t shown = attribute->count < LONGEST_LIST ? attribute->count : LONGEST_LIST;
     char shape[160];
-    fprintf(file, " %s=", attribute->name);
+    fprintf(file, " %s=", legible(attribute->name).text);
     switch (attribute->kind) {
     case ATTRIBUTE_INT:
         fprintf(file, "%lld", (long long)attribute->i);
@@ -45,7 +45,7 @@ static void print_attribute(FILE *file, const struct attribute *attribute)
         fprintf(file, "%.9g", (double)attribute->f);
         break;
     case ATTRIBUTE_STRING:
-        fprintf(file, "\"%.*s\"", LONGEST_TEXT, attribute->string);
+        fprintf(file, "\"%.*s\"", LONGEST_TEXT, legible(attribute->string).text);
         break;
     case ATTRIBUTE_TENSOR:
         fprintf(file, "<%s %s>", dtype_name(attribute->tensor->dtype),
@@ -64,7 +64,7 @@ static void print_attribute(FILE *file, const struct attribute *attribute)
         break;
     case ATTRIBUTE_STRINGS:
         for (size_t i = 0; i < shown; i++)
-            fprintf(file, "%c\"%.*s\"", i ? ',' : '[', LONGEST_TEXT, attribute->strings[i]);
+            fprintf(file, "%c\"%.*s\"", i ? ',' : '[', LONGEST_TEXT, legible(attribute->strings[i]).text);
         break;
     }
     if (attribute->kind >= ATTRIBUTE_INTS) {
@@ -86,14 +86,15 @@ static void print_node(FILE *file, const struct graph *graph, const struct node 
     }
     fprintf(file, " = %s%s%s(", node->op->domain, *node->op->domain ? "." : "", node->op->name);
     for (int i = 0; i < node->input_count; i++)
-        fprintf(file, "%s%s", i ? ", " : "", node->inputs[i] ? value_label(node->inputs[i], label, sizeof label) : "_");
+        fprintf(file, "%s%s", i ? ", " : "",
+                node->inputs[i] ? legible(value_label(node->inputs[i], label, sizeof label)).text : "_");
     fputc(')', file);
     for (int i = 0; i < node->attribute_count; i++)
         print_attribute(file, &node->attributes[i]);
-    fprintf(file, "  # %s", node->name);
+    fprintf(file, "  # %s", legible(node->name).text);
     for (int i = 0; i < node->source_count; i++)
         if (strcmp(node->sources[i], node->name) != 0)
-            fprintf(file, " + %s", node->sources[i]);
+            fprintf(file, " + %s", legible(node->sources[i]).text);
     fputc('\n', file);
 }
 
@@ -110,9 +111,11 @@ static void print_values(FILE *file, const struct graph *graph, const char *what
 /* graph_validate has bounded the depth: DEEPEST_SUBGRAPH. */
 static void print_graph(FILE *file, const struct graph *graph, int indent)
 {
-    fprintf(file, "%*sgraph %s\n", indent, "", *graph->name ? graph->name : "(no name)");
+    fprintf(file, "%*sgraph %s\n", indent, "", *graph->name ? legible(graph->name).text : "(no name)");
     indent += 2;
-    print_values(file, graph, "input", graph->input_count, graph->inputs, indent);
+    for (int i = 0; i < graph->input_count; i++)
+        print_values(file, graph, graph->defaults && graph->defaults[i] ? "optional input" : "input", 1,
+                     &graph->inputs[i], indent);
     for (int i = 0; i < graph->value_count; i++)
         if (graph->values[i]->data)
             print_values(file, graph, "constant", 1, &graph->values[i], indent);
@@ -135,10 +138,11 @@ void graph_print(FILE *file, const struct graph *graph)
 
 static void dot_text(FILE *file, const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
+    const struct legible plain = legible(text);
+    for (const char *c = plain.text; *c; c++) {
+        if (*c == '"' || *c == '\\')
             fputc('\\', file);
-        fputc((unsigned char)*text < 0x20 ? '?' : *text, file);
+        fputc(*c, file);
     }
 }
 

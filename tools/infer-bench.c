@@ -24,7 +24,7 @@ static const char help[] =
     "model: MODEL, a .bin or an .onnx, on random inputs: latency and throughput over threads, and over batches of 1, "
     "4\n"
     "and 16 where only the first dimension of its inputs is free.\n"
-    "  --shape NAME=1x3x224x224   shape of an input; may be given more than once\n"
+    "  --shape NAME=1x3x224x224   shape of an input, or NAME=3, a symbol of their shapes\n"
     "  --threads N           the most to try (the cores this process may use)\n"
     "All of them, but for --json of choice:\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set to use\n"

@@ -2,6 +2,7 @@
 #include "formats/onnx/onnx_import.h"
 #include "graph/passes/passes.h"
 #include "graph/steps/step.h"
+#include "runtime/compile/trial.h"
 #include "tools/common.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 
 static const char help[] =
     "Usage: infer-convert MODEL.onnx MODEL.bin [options]\n"
-    "Imports an ONNX model (opsets 7 and later, external data too) into infer's own format.\n"
+    "Imports an ONNX model (any opset, external data too) into infer's own format.\n"
     "'-' as a name means stdin or stdout. A model with operators that infer does not run is refused, with the\n"
     "name of every one of them and of its nodes.\n"
     "\n"
@@ -59,7 +60,8 @@ static void add_dimension(struct request *request, char *text)
 static void report_unsupported(void *user, const char *operator_name, const char *node_name)
 {
     (void)user;
-    fprintf(stderr, "%s: unsupported operator %s: node '%s'\n", tool.name, operator_name, node_name);
+    fprintf(stderr, "%s: unsupported operator %s: node '%s'\n", tool.name, legible(operator_name).text,
+            legible(node_name).text);
 }
 
 static void parse(struct request *request, int argc, char **argv)
@@ -93,6 +95,8 @@ static enum status convert(const struct request *request, struct region *region,
 {
     struct onnx_model model = {0};
     enum status status = onnx_import(request->from, &request->import, region, &model, error);
+    if (status == STATUS_OK && try_graph(model.graph, region->allocator, error) != STATUS_OK)
+        status = error_prefix(error, "%s", request->from);
     if (status == STATUS_OK && request->optimize && optimise(&model, error) != STATUS_OK)
         status = error_prefix(error, "%s", request->from);
     if (status == STATUS_OK)

@@ -15,7 +15,8 @@
 
 static const char help[] =
     "Usage: infer-run MODEL [INPUT...] [options]\n"
-    "Runs MODEL, a .bin or an .onnx (converted in memory). INPUT is FILE.npy, in the model's order, or NAME=FILE.npy.\n"
+    "Runs MODEL, a .bin or an .onnx (converted in memory). INPUT is FILE.npy, in the model's order, or NAME=FILE.npy;\n"
+    "FILE.npz gives the inputs that its arrays are named after, or the next one. '-' as MODEL is stdin.\n"
     "\n"
     "  -o, --output DIR      write outputs as DIR/output_0.npy, output_1.npy, ... (DIR is made)\n"
     "  --labels FILE         names of the classes, one a line, for outputs that look like class scores\n"
@@ -37,6 +38,8 @@ static const char help[] =
     "                        DIR/NAME.npy, as --dump writes them\n"
     "  --no-optimize         the graph as it was imported\n"
     "  --memory-saving       large intermediates in strips, where 5 % more arithmetic lowers the peak by 20 % or more\n"
+    "  --copy                read the model into memory instead of mapping it, where others may cut the file "
+    "meanwhile\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --deadline SECONDS    end a run, between two steps or within a long one, once it has taken so long\n"
     "  --help, --version\n"
@@ -44,24 +47,35 @@ static const char help[] =
     "Example: infer-run digits.bin digit.npy --labels labels.txt\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"output", required_argument, NULL, 'o'},   {"labels", required_argument, NULL, 'l'},
-    {"device", required_argument, NULL, 'd'},   {"precision", required_argument, NULL, 'p'},
-    {"isa", required_argument, NULL, 'i'},      {"threads", required_argument, NULL, 't'},
-    {"warmup", required_argument, NULL, 'w'},   {"repeat", required_argument, NULL, 'r'},
-    {"json", required_argument, NULL, 'j'},     {"profile", required_argument, NULL, 'P'},
-    {"compare", required_argument, NULL, 'c'},  {"tolerance", required_argument, NULL, 'T'},
-    {"dump", required_argument, NULL, 'D'},     {"bisect", no_argument, NULL, 'b'},
-    {"against", required_argument, NULL, 'a'},  {"no-optimize", no_argument, NULL, 'n'},
-    {"memory-saving", no_argument, NULL, 's'},  {"memory-limit", required_argument, NULL, 'm'},
-    {"deadline", required_argument, NULL, 'e'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"output", required_argument, NULL, 'o'},
+                                        {"labels", required_argument, NULL, 'l'},
+                                        {"device", required_argument, NULL, 'd'},
+                                        {"precision", required_argument, NULL, 'p'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"warmup", required_argument, NULL, 'w'},
+                                        {"repeat", required_argument, NULL, 'r'},
+                                        {"json", required_argument, NULL, 'j'},
+                                        {"profile", required_argument, NULL, 'P'},
+                                        {"compare", required_argument, NULL, 'c'},
+                                        {"tolerance", required_argument, NULL, 'T'},
+                                        {"dump", required_argument, NULL, 'D'},
+                                        {"bisect", no_argument, NULL, 'b'},
+                                        {"against", required_argument, NULL, 'a'},
+                                        {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-saving", no_argument, NULL, 's'},
+                                        {"memory-limit", required_argument, NULL, 'm'},
+                                        {"deadline", required_argument, NULL, 'e'},
+                                        {"copy", no_argument, NULL, 'C'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-run", .help = help, .options = options, .short_options = ":o:hV"};
 
 struct request {
     const char *model_path, *output, *labels, *json, *profile, *compare, *dump, *against;
-    bool bisect;
+    bool bisect, copy;
     const char *other_than_bisect; /* an option given that goes with other runs than --bisect's */
     double tolerance;
     int64_t warmup, repeat;
@@ -168,6 +182,9 @@ static void take_option(struct request *request, int found)
     case 'n':
         request->session.no_optimize = true;
         break;
+    case 'C':
+        request->copy = true;
+        break;
     case 's':
         request->session.memory_saving = true;
         break;
@@ -246,7 +263,7 @@ static void job_free(struct job *job)
 static int open_all(const struct request *request, struct job *job)
 {
     infer_error error = {0};
-    infer_model_options limits = {.memory_limit = request->session.memory_limit};
+    infer_model_options limits = {.memory_limit = request->session.memory_limit, .copy_file = request->copy};
     report_start(&job->report, request->model_path);
     if (open_model(request->model_path, &limits, &job->storage, &job->model, &error) != INFER_OK ||
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK ||
@@ -313,8 +330,8 @@ static int profile_run(const struct request *request, struct job *job)
 
 static void report_missing(void *user, const char *name)
 {
-    fprintf(stderr, "%s: no file in %s for '%s': fused with others, or not needed\n", tool.name, (const char *)user,
-            name);
+    fprintf(stderr, "%s: no file in %s for '%s': fused with others, or not needed\n", tool.name, legible(user).text,
+            legible(name).text);
 }
 
 static int dump_run(const struct request *request, struct job *job)

@@ -22,13 +22,15 @@ static void json_value(FILE *file, const struct graph *graph, const struct value
     fputs(value->rank < 0 ? "" : "]", file);
 }
 
-static void json_values(FILE *file, const struct graph *graph, const char *key, int count, struct value *const *values)
+/* `defaults` as in struct graph. */
+static void json_values(FILE *file, const struct graph *graph, const char *key, int count, struct value *const *values,
+                        struct value *const *defaults)
 {
     json_key(file, key);
     for (int i = 0; i < count; i++) {
         fputc(i ? ',' : '[', file);
         json_value(file, graph, values[i]);
-        fputc('}', file);
+        fputs(defaults && defaults[i] ? ",\"has_default\":true}" : "}", file);
     }
     fputs(count ? "]" : "[]", file);
 }
@@ -117,6 +119,19 @@ static void json_passes(FILE *file, const struct model_metadata *metadata)
     fputc(']', file);
 }
 
+static void json_pairs(FILE *file, const struct model_metadata *metadata)
+{
+    fputs(",\"metadata\":[", file);
+    for (int i = 0; i < metadata->count; i++) {
+        fputs(i ? ",{\"key\":" : "{\"key\":", file);
+        json_text(file, metadata->keys[i]);
+        json_key(file, "value");
+        json_text(file, metadata->values[i]);
+        fputc('}', file);
+    }
+    fputc(']', file);
+}
+
 void inspect_json(FILE *file, const struct inspection *inspection)
 {
     fputs("{\"model\":", file);
@@ -125,9 +140,11 @@ void inspect_json(FILE *file, const struct inspection *inspection)
     json_metadata(file, inspection, "name");
     json_metadata(file, inspection, "producer");
     json_metadata(file, inspection, "description");
+    json_pairs(file, &inspection->model->metadata);
     json_passes(file, &inspection->model->metadata);
-    json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs);
-    json_values(file, inspection->graph, "outputs", inspection->graph->output_count, inspection->graph->outputs);
+    json_values(file, inspection->graph, "inputs", inspection->graph->input_count, inspection->graph->inputs,
+                inspection->graph->defaults);
+    json_values(file, inspection->graph, "outputs", inspection->graph->output_count, inspection->graph->outputs, NULL);
     fprintf(file, ",\"nodes\":%d,\"operators\":{", inspection->node_count);
     for (int i = 0; i < inspection->operator_count; i++)
         fprintf(file, "%s\"%s\":%d", i ? "," : "", inspection->operators[i].op->name, inspection->operators[i].count);

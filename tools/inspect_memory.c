@@ -8,6 +8,33 @@ static const char *step_name(void *user, int64_t time)
     return time >= 0 && time < program->step_count ? program->steps[time].step->node->name : "end";
 }
 
+#define MOST_NAMES 8
+
+/* More values that come to lie in the buffer: steps compute them in place, or they are parts of it. "" for none; NULL:
+ * no memory. */
+static const char *others(struct region *region, const struct program *program, const struct drawn_buffer *drawn,
+                          const struct value *owner)
+{
+    const char *list = "";
+    int count = 0;
+    for (int64_t s = drawn->lower; s < drawn->upper && s < program->step_count && count <= MOST_NAMES; s++) {
+        const struct program_step *step = &program->steps[s < 0 ? 0 : s];
+        for (int i = 0; i < step->step->output_count && count <= MOST_NAMES; i++) {
+            const struct value *value = step->step->outputs[i];
+            struct operand place = step->operands[step->step->input_count + i];
+            if (!value || value == owner || !*value->name || place.space != SPACE_ARENA ||
+                place.offset < drawn->offset || place.offset >= drawn->offset + drawn->bytes)
+                continue;
+            list = count == MOST_NAMES ? region_format(region, "%s, ...", list)
+                                       : region_format(region, "%s%s%s", list, count ? ", " : ", then ", value->name);
+            if (!list)
+                return NULL;
+            count++;
+        }
+    }
+    return list;
+}
+
 /* Names and what they are, in the region; false: no memory. */
 static bool describe(struct region *region, const struct program *program, size_t index, struct drawn_buffer *drawn)
 {
@@ -29,7 +56,10 @@ static bool describe(struct region *region, const struct program *program, size_
     int maker = program->makers[owner];
     const char *from = maker < 0 ? "an earlier part" : step_name((void *)(uintptr_t)program, maker);
     drawn->name = region_string(region, value_label(value, label, sizeof label));
-    drawn->about = region_format(region, "%s, made by %s", typed_shape(graph, value, shape, sizeof shape), from);
+    const char *more = others(region, program, drawn, value);
+    drawn->about =
+        more ? region_format(region, "%s, made by %s%s", typed_shape(graph, value, shape, sizeof shape), from, more)
+             : NULL;
     return drawn->name && drawn->about;
 }
 

@@ -21,17 +21,18 @@ const char *step_kernel(const struct step *step)
 static int widest_name(int count, struct value *const *values, int width)
 {
     for (int i = 0; i < count; i++)
-        width = (int)strlen(values[i]->name) > width ? (int)strlen(values[i]->name) : width;
+        width = (int)strlen(legible(values[i]->name).text) > width ? (int)strlen(legible(values[i]->name).text) : width;
     return width;
 }
 
+/* `defaults` as in struct graph. */
 static void print_values(FILE *file, const struct graph *graph, const char *what, int count,
-                         struct value *const *values, int width)
+                         struct value *const *values, struct value *const *defaults, int width)
 {
     char text[400];
     for (int i = 0; i < count; i++)
-        fprintf(file, "%-11s %-*s  %s\n", i ? "" : what, width, values[i]->name,
-                typed_shape(graph, values[i], text, sizeof text));
+        fprintf(file, "%-11s %-*s  %s%s\n", i ? "" : what, width, legible(values[i]->name).text,
+                typed_shape(graph, values[i], text, sizeof text), defaults && defaults[i] ? ", has a default" : "");
 }
 
 static void print_operators(FILE *file, const struct inspection *inspection)
@@ -50,7 +51,15 @@ static void print_operators(FILE *file, const struct inspection *inspection)
 static void print_text(FILE *file, const char *label, const char *text)
 {
     if (text && *text)
-        fprintf(file, "%-11s %s\n", label, text);
+        fprintf(file, "%-11s %s\n", label, legible(text).text);
+}
+
+/* The model's own, under their keys. */
+static void print_pairs(FILE *file, const struct model_metadata *metadata)
+{
+    for (int i = 0; i < metadata->count; i++)
+        fprintf(file, "%-11s %s: %s\n", i ? "" : "metadata", legible(metadata->keys[i]).text,
+                legible(metadata->values[i]).text);
 }
 
 static void print_bytes(FILE *file, const char *label, size_t bytes, const char *about)
@@ -70,14 +79,15 @@ static void print_passes(FILE *file, const struct model_metadata *metadata)
 static void print_model(FILE *file, const struct inspection *inspection)
 {
     const struct graph *graph = inspection->graph;
-    fprintf(file, "%-11s %s, %s bytes, %s\n", "model", inspection->path, grouped(inspection->file_bytes).text,
-            inspection->converted ? "converted in memory" : "checksums right");
+    fprintf(file, "%-11s %s, %s bytes, %s\n", "model", legible(inspection->path).text,
+            grouped(inspection->file_bytes).text, inspection->converted ? "converted in memory" : "checksums right");
     print_text(file, "name", infer_model_metadata(inspection->model, "name"));
     print_text(file, "producer", infer_model_metadata(inspection->model, "producer"));
     print_text(file, "description", infer_model_metadata(inspection->model, "description"));
+    print_pairs(file, &inspection->model->metadata);
     int width = widest_name(graph->output_count, graph->outputs, widest_name(graph->input_count, graph->inputs, 0));
-    print_values(file, graph, "inputs", graph->input_count, graph->inputs, width);
-    print_values(file, graph, "outputs", graph->output_count, graph->outputs, width);
+    print_values(file, graph, "inputs", graph->input_count, graph->inputs, graph->defaults, width);
+    print_values(file, graph, "outputs", graph->output_count, graph->outputs, NULL, width);
     print_passes(file, &inspection->model->metadata);
     fprintf(file, "%-11s %d\n", "nodes", inspection->node_count);
     print_operators(file, inspection);
@@ -131,7 +141,7 @@ static void print_step(FILE *file, const struct program *program, int index, int
         fprintf(file, "  %-28s %14s %14s %12s", typed_shape(program->segment.graph, value, shape, sizeof shape),
                 grouped(bytes).text, place_text(step->operands[from->input_count + i], place, sizeof place),
                 i ? "" : workspace);
-        fprintf(file, i ? "\n" : "  %s (%s)\n", from->node->name, from->node->op->name);
+        fprintf(file, i ? "\n" : "  %s (%s)\n", legible(from->node->name).text, from->node->op->name);
     }
 }
 

@@ -1,35 +1,27 @@
 #include "tools/json.h"
 
-/* Bytes of the UTF-8 character at `c`, 0 where none is. The second byte has a narrower range after some first ones:
- * table 3-7 of the Unicode standard. */
-static int utf8_length(const unsigned char *c)
+#include "kernels/base.h"
+
+/* Those that this is for are two or three bytes long. */
+static unsigned code_point(const char *text, int length)
 {
-    if (*c < 0x80)
-        return 1;
-    if (*c < 0xc2 || *c > 0xf4)
-        return 0;
-    int length = *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
-    unsigned char least = *c == 0xe0 ? 0xa0 : *c == 0xf0 ? 0x90 : 0x80;
-    unsigned char most = *c == 0xed ? 0x9f : *c == 0xf4 ? 0x8f : 0xbf;
-    if (c[1] < least || c[1] > most)
-        return 0;
-    for (int i = 2; i < length; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    return length;
+    const unsigned char *c = (const unsigned char *)text;
+    return length == 1   ? *c
+           : length == 2 ? (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu)
+                         : (c[0] & 0xfu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
 }
 
 void json_text(FILE *file, const char *text)
 {
     fputc('"', file);
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+    for (const char *c = text; *c;) {
         int length = utf8_length(c);
         if (*c == '"' || *c == '\\')
             fprintf(file, "\\%c", *c);
-        else if (*c < 0x20)
-            fprintf(file, "\\u%04x", *c);
         else if (length == 0)
             fputs("\\ufffd", file);
+        else if (utf8_is_obeyed(c, length))
+            fprintf(file, "\\u%04x", code_point(c, length));
         else
             fwrite(c, 1, (size_t)length, file);
         c += length > 0 ? length : 1;

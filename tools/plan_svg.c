@@ -5,6 +5,7 @@
 /* The picture in its own units; it scales to the window. */
 enum { WIDTH = 1600, HEIGHT = 900, LEFT = 110, RIGHT = 20, TOP = 50, BOTTOM = 50 };
 #define MARKS 8
+#define MOST_LABELS 20
 #define LEAST_LABELLED_WIDTH 60.0 /* a rectangle smaller than this has its name only under the pointer */
 #define LEAST_LABELLED_HEIGHT 14.0
 #define LETTER_WIDTH 6.6
@@ -12,6 +13,7 @@ enum { WIDTH = 1600, HEIGHT = 900, LEFT = 110, RIGHT = 20, TOP = 50, BOTTOM = 50
 struct scale {
     double x, y; /* units a step of time, and a byte */
     int64_t start;
+    uint64_t steps;
     size_t height;
 };
 
@@ -34,7 +36,7 @@ static void xml_text(FILE *file, const char *text, size_t most)
 
 static double across(const struct scale *scale, int64_t time)
 {
-    return LEFT + (double)(time - scale->start) * scale->x;
+    return LEFT + ((double)time - (double)scale->start) * scale->x;
 }
 
 static double up(const struct scale *scale, size_t bytes)
@@ -55,6 +57,7 @@ static struct scale scale_of(const struct drawn_plan *plan)
     return (struct scale){.x = (WIDTH - LEFT - RIGHT) / ((double)end - (double)start),
                           .y = (HEIGHT - TOP - BOTTOM) / (double)height,
                           .start = start,
+                          .steps = (uint64_t)end - (uint64_t)start,
                           .height = height};
 }
 
@@ -98,22 +101,24 @@ static void draw_bytes_axis(FILE *file, const struct scale *scale)
     }
 }
 
-static void draw_time_axis(FILE *file, const struct scale *scale, const struct drawn_plan *plan)
+static void draw_moments(FILE *file, const struct scale *scale, const struct drawn_plan *plan)
 {
-    int64_t steps = (int64_t)((WIDTH - LEFT - RIGHT) / scale->x + 0.5);
-    int64_t every = steps / 20 + 1;
-    for (int64_t i = 0; i < steps; i++) {
-        int64_t time = scale->start + i;
-        double x = across(scale, time);
-        if (plan->moment) {
-            fprintf(file,
-                    "<rect class=\"moment\" x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\"><title>step %lld: ", x,
-                    HEIGHT - BOTTOM, scale->x, BOTTOM, (long long)time);
-            xml_text(file, plan->moment(plan->user, time), SIZE_MAX);
-            fputs("</title></rect>\n", file);
-        }
-        if (i % every == 0)
-            fprintf(file, "<text x=\"%.2f\" y=\"%d\">%lld</text>\n", x, HEIGHT - BOTTOM + 16, (long long)time);
+    for (uint64_t i = 0; i < scale->steps; i++) {
+        int64_t time = scale->start + (int64_t)i;
+        fprintf(file, "<rect class=\"moment\" x=\"%.2f\" y=\"%d\" width=\"%.2f\" height=\"%d\"><title>step %lld: ",
+                across(scale, time), HEIGHT - BOTTOM, scale->x, BOTTOM, (long long)time);
+        xml_text(file, plan->moment(plan->user, time), SIZE_MAX);
+        fputs("</title></rect>\n", file);
+    }
+}
+
+static void draw_time_axis(FILE *file, const struct scale *scale)
+{
+    uint64_t every = scale->steps / MOST_LABELS + 1;
+    for (uint64_t i = 0; i < MOST_LABELS && i * every < scale->steps; i++) {
+        int64_t time = (int64_t)((uint64_t)scale->start + i * every); /* the distance may be past INT64_MAX */
+        fprintf(file, "<text x=\"%.2f\" y=\"%d\">%lld</text>\n", across(scale, time), HEIGHT - BOTTOM + 16,
+                (long long)time);
     }
     fprintf(file, "<text x=\"%d\" y=\"%d\">step</text>\n", LEFT, HEIGHT - 12);
 }
@@ -134,7 +139,9 @@ enum status plan_svg_write(const char *path, const struct drawn_plan *plan, stru
     xml_text(file, plan->title, SIZE_MAX);
     fprintf(file, ": %zu buffers in %s bytes; lower bound %s</text>\n", plan->count, grouped(plan->height).text,
             grouped(plan->lower_bound).text);
-    draw_time_axis(file, &scale, plan);
+    if (plan->moment)
+        draw_moments(file, &scale, plan);
+    draw_time_axis(file, &scale);
     draw_bytes_axis(file, &scale);
     for (size_t i = 0; i < plan->count; i++)
         if (plan->buffers[i].bytes > 0)

@@ -242,7 +242,19 @@ static void show_scores(const infer_tensor *tensor, int64_t count, const struct 
     for (int i = 0; i < shown; i++)
         printf("  %10.6g  %s%lld%s%s\n", tensor_element(tensor, best[i]), "class ", (long long)best[i],
                (size_t)best[i] < labels->count ? "  " : "",
-               (size_t)best[i] < labels->count ? labels->lines[best[i]] : "");
+               (size_t)best[i] < labels->count ? legible(labels->lines[best[i]]).text : "");
+}
+
+/* The first ones of an output that is no list of scores. */
+static void show_first(const infer_tensor *tensor)
+{
+    int64_t count;
+    infer_tensor numbers = tensor_numbers(tensor, &count);
+    int64_t shown = count < MOST_SHOWN ? count : MOST_SHOWN;
+    for (int64_t i = 0; i < shown; i++)
+        printf("%s%.6g", i ? ", " : "  ", tensor_element(&numbers, i));
+    if (count > 0)
+        printf(shown < count ? ", ...\n" : "\n");
 }
 
 static void show_output(const struct report_subject *subject, size_t index, const struct labels *labels)
@@ -250,7 +262,7 @@ static void show_output(const struct report_subject *subject, size_t index, cons
     infer_value value = {.name = ""};
     const infer_tensor *tensor = &subject->outputs[index];
     infer_model_output(subject->model, index, &value);
-    printf("output %zu  %s  %s ", index, value.name, infer_dtype_name(tensor->dtype));
+    printf("output %zu  %s  %s ", index, legible(value.name).text, infer_dtype_name(tensor->dtype));
     if (tensor->rank == 0)
         printf("scalar");
     for (int i = 0; i < tensor->rank; i++)
@@ -259,6 +271,8 @@ static void show_output(const struct report_subject *subject, size_t index, cons
     int64_t count = score_count(tensor);
     if (count)
         show_scores(tensor, count, labels);
+    else
+        show_first(tensor);
 }
 
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)

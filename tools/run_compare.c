@@ -95,8 +95,8 @@ enum status compare_outputs(const char *directory, const infer_model *model, con
         if (status != STATUS_OK)
             return status;
         if (file)
-            fprintf(file, "compare %zu  %s  largest error %.3g, relative %.3g  %s\n", i, value.name, found.absolute,
-                    found.relative, found.within ? "ok" : "PAST THE TOLERANCE");
+            fprintf(file, "compare %zu  %s  largest error %.3g, relative %.3g  %s\n", i, legible(value.name).text,
+                    found.absolute, found.relative, found.within ? "ok" : "PAST THE TOLERANCE");
         if (!found.within && *failed == count) {
             *failed = i;
             *difference = found;

@@ -1,5 +1,7 @@
 #include "tools/shapes.h"
 
+#include "runtime/model.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,8 @@ bool shape_list_add(struct shape_list *list, const char *argument)
 
 static bool is_known(const infer_value *value)
 {
+    if (value->has_default)
+        return true;
     for (int i = 0; i < value->rank; i++)
         if (value->dims[i] < 0)
             return false;
@@ -49,66 +53,87 @@ static bool parse_shape(const char *text, infer_tensor *tensor)
     }
 }
 
-/* The input whose name stands before the last '='. */
-static enum status find_named(const infer_model *model, const char *argument, size_t *index, const char **shape,
-                              struct error *error)
+/* What the arguments say. */
+struct told {
+    const infer_model *model;
+    infer_tensor *tensors; /* one an input */
+    bool *given;           /* that its shape is told */
+    int64_t *sizes;        /* of symbols; 0: not told */
+};
+
+static bool find_input_named(const infer_model *model, const char *name, size_t length, size_t *index)
+{
+    for (*index = 0; *index < infer_model_input_count(model); (*index)++) {
+        infer_value value;
+        infer_model_input(model, *index, &value);
+        if (strlen(value.name) == length && strncmp(value.name, name, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int find_symbol(const struct graph *graph, const char *name, size_t length)
+{
+    for (int i = 0; i < graph->symbol_count && length > 0; i++)
+        if (strlen(graph->symbols[i]) == length && strncmp(graph->symbols[i], name, length) == 0)
+            return i;
+    return -1;
+}
+
+/* What stands before the last '=' is an input, or a symbol of their shapes. */
+static enum status hear(struct told *told, const char *argument, struct error *error)
 {
     const char *equals = strrchr(argument, '=');
-    size_t length = equals ? (size_t)(equals - argument) : 0;
-    for (size_t i = 0; equals && i < infer_model_input_count(model); i++) {
-        infer_value value;
-        infer_model_input(model, i, &value);
-        if (strlen(value.name) == length && strncmp(value.name, argument, length) == 0) {
-            *index = i;
-            *shape = equals + 1;
-            return STATUS_OK;
-        }
-    }
-    return error_set(error, STATUS_INVALID_ARGUMENT, "--shape %s: the model has no input '%.*s'", argument, (int)length,
-                     argument);
-}
-
-static const char *declared_text(const infer_value *value, char *text, size_t room)
-{
-    size_t used = 0;
-    snprintf(text, room, "of unknown rank");
-    for (int i = 0; i < value->rank && used < room; i++) {
-        const char *symbol = value->dim_names[i] ? value->dim_names[i] : "?";
-        int length = value->dims[i] >= 0
-                         ? snprintf(text + used, room - used, "%s%lld", i ? "x" : "", (long long)value->dims[i])
-                         : snprintf(text + used, room - used, "%s%s", i ? "x" : "", symbol);
-        used += length > 0 ? (size_t)length : 0;
-    }
-    return text;
-}
-
-static enum status fill(const infer_model *model, const struct shape_list *list, infer_tensor *tensors, bool *given,
-                        struct error *error)
-{
-    for (int i = 0; i < list->count; i++) {
-        size_t index = 0;
-        const char *shape = "";
-        enum status status = find_named(model, list->arguments[i], &index, &shape, error);
-        if (status != STATUS_OK)
-            return status;
-        if (!parse_shape(shape, &tensors[index]))
+    size_t length = equals ? (size_t)(equals - argument) : 0, index;
+    int symbol = find_symbol(told->model->graph, argument, length);
+    infer_tensor parsed = {0};
+    if (equals && find_input_named(told->model, argument, length, &index)) {
+        if (!parse_shape(equals + 1, &told->tensors[index]))
             return error_set(error, STATUS_INVALID_ARGUMENT,
-                             "--shape %s: '%s' is no shape such as 1x3x224x224, of at most %d dimensions",
-                             list->arguments[i], shape, MAX_RANK);
-        given[index] = true;
+                             "--shape %s: '%s' is no shape such as 1x3x224x224, of at most %d dimensions", argument,
+                             equals + 1, MAX_RANK);
+        told->given[index] = true;
+        return STATUS_OK;
     }
-    for (size_t i = 0; i < infer_model_input_count(model); i++) {
-        infer_value value;
-        char text[320];
-        infer_model_input(model, i, &value);
-        tensors[i].dtype = value.dtype;
-        if (given[i])
-            continue;
-        if (!is_known(&value))
-            return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s: name its size with --shape %s=...",
-                             value.name, declared_text(&value, text, sizeof text), value.name);
-        tensors[i].rank = value.rank;
-        memcpy(tensors[i].dims, value.dims, sizeof tensors[i].dims);
+    if (symbol < 0)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "--shape %s: the model has no input and no symbol '%.*s'",
+                         argument, (int)length, argument);
+    if (!parse_shape(equals + 1, &parsed) || parsed.rank != 1 || parsed.dims[0] == 0)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "--shape %s: '%s' is no size such as 3", argument, equals + 1);
+    told->sizes[symbol] = parsed.dims[0];
+    return STATUS_OK;
+}
+
+/* The shape that the model declares, with what symbols were told to be. */
+static enum status declare(const struct told *told, size_t index, struct error *error)
+{
+    const struct value *input = told->model->graph->inputs[index];
+    infer_tensor *tensor = &told->tensors[index];
+    bool known = input->rank >= 0;
+    tensor->rank = input->rank;
+    for (int i = 0; i < input->rank; i++) {
+        tensor->dims[i] = input->dims[i] >= 0 ? input->dims[i] : told->sizes[-1 - input->dims[i]];
+        known = known && (input->dims[i] >= 0 || tensor->dims[i] > 0);
+    }
+    char text[320];
+    return known ? STATUS_OK
+                 : error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is %s: name its size with --shape %s=...",
+                             input->name, value_shape_text(told->model->graph, input, text, sizeof text), input->name);
+}
+
+static enum status fill(struct told *told, const struct shape_list *list, struct error *error)
+{
+    for (int i = 0; i < list->count; i++)
+        if (hear(told, list->arguments[i], error) != STATUS_OK)
+            return error->status;
+    for (size_t i = 0; i < infer_model_input_count(told->model); i++) {
+        const struct value *otherwise = input_default(told->model->graph, i);
+        if (!told->given[i] && otherwise) {
+            told->tensors[i] = constant_tensor(otherwise);
+            told->tensors[i].data = NULL;
+        } else if (!told->given[i] && declare(told, i, error) != STATUS_OK)
+            return error->status;
+        told->tensors[i].dtype = (infer_dtype)told->model->graph->inputs[i]->dtype;
     }
     return STATUS_OK;
 }
@@ -117,14 +142,20 @@ enum status shaped_inputs(const infer_model *model, const struct shape_list *lis
                           struct error *error)
 {
     size_t count = infer_model_input_count(model);
-    bool *given = calloc(count + 1, sizeof *given);
-    *tensors = calloc(count + 1, sizeof **tensors);
+    struct told told = {
+        .model = model,
+        .tensors = calloc(count + 1, sizeof *told.tensors),
+        .given = calloc(count + 1, sizeof *told.given),
+        .sizes = calloc((size_t)model->graph->symbol_count + 1, sizeof *told.sizes),
+    };
     enum status status = STATUS_OUT_OF_MEMORY;
-    if (given && *tensors)
-        status = fill(model, list, *tensors, given, error);
+    if (told.tensors && told.given && told.sizes)
+        status = fill(&told, list, error);
     else
         error_set(error, status, "out of memory for %zu inputs", count);
-    free(given);
+    free(told.given);
+    free(told.sizes);
+    *tensors = told.tensors;
     if (status == STATUS_OK)
         return STATUS_OK;
     free(*tensors);

@@ -1,4 +1,4 @@
-/* Shapes given on the command line: NAME=1x3x224x224. */
+/* Shapes given on the command line: INPUT=1x3x224x224, or SYMBOL=3. */
 #ifndef INFER_TOOLS_SHAPES_H
 #define INFER_TOOLS_SHAPES_H
 

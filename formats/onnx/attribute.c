@@ -1,6 +1,7 @@
 /* Attributes, and Constant nodes, which are nothing but an attribute. */
 #include "formats/onnx/import.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The first files had no `kind`: there, it is that of the field which is set. */
@@ -58,6 +59,111 @@ enum status onnx_resolve_attributes(struct scope *s, const Onnx__Node *node, str
     }
     return STATUS_OK;
 }
+
+/* --- against the operator's list ---------------------------------------------------------------------------------- */
+
+/* Sparse tensors are dense by now. 0: what no operator here has. */
+static int kind_of(const Onnx__Attribute *attribute)
+{
+    switch ((int)onnx_attribute_kind(attribute)) {
+    case ONNX__ATTRIBUTE__KIND__FLOAT:
+        return ATTRIBUTE_FLOAT;
+    case ONNX__ATTRIBUTE__KIND__INT:
+        return ATTRIBUTE_INT;
+    case ONNX__ATTRIBUTE__KIND__STRING:
+        return ATTRIBUTE_STRING;
+    case ONNX__ATTRIBUTE__KIND__TENSOR:
+        return ATTRIBUTE_TENSOR;
+    case ONNX__ATTRIBUTE__KIND__GRAPH:
+        return ATTRIBUTE_GRAPH;
+    case ONNX__ATTRIBUTE__KIND__FLOATS:
+        return ATTRIBUTE_FLOATS;
+    case ONNX__ATTRIBUTE__KIND__INTS:
+        return ATTRIBUTE_INTS;
+    case ONNX__ATTRIBUTE__KIND__STRINGS:
+        return ATTRIBUTE_STRINGS;
+    case ONNX__ATTRIBUTE__KIND__TYPE:
+        return ATTRIBUTE_TYPE;
+    default:
+        return 0;
+    }
+}
+
+static bool of_opset(const struct op_attribute *row, int version)
+{
+    return version >= row->since && version < row->until;
+}
+
+static enum status unknown_name(struct import *im, const Onnx__Node *node, const struct op *op, int version,
+                                const char *name)
+{
+    char others[300] = "none";
+    size_t used = 0;
+    for (const struct op_attribute *row = op->attributes; row->content.name; row++)
+        if (of_opset(row, version) && used < sizeof others)
+            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? ", " : "", row->content.name);
+    return onnx_node_error(im, node, STATUS_INVALID_MODEL, "it has an attribute '%s', which is none of %s's (%s)", name,
+                           op->name, others);
+}
+
+static enum status check_attribute(struct import *im, const Onnx__Node *node, const struct op *op, int version,
+                                   const struct binding *binding)
+{
+    const struct op_attribute *row = op_attribute(op, version, binding->name);
+    int kind = kind_of(binding->attribute);
+    if (!row)
+        return unknown_name(im, node, op, version, binding->name);
+    if (!of_opset(row, version))
+        return onnx_node_error(im, node, STATUS_INVALID_MODEL,
+                               "its attribute '%s' %s opset %d, and the model uses opset %d", binding->name,
+                               version < row->since ? "came with" : "went with",
+                               version < row->since ? row->since : row->until, version);
+    if (kind != (int)row->content.kind && onnx_attribute_kind(binding->attribute) != ONNX__ATTRIBUTE__KIND__UNDEFINED)
+        return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is of type %s instead of %s",
+                               binding->name, attribute_kind_name(kind), attribute_kind_name(row->content.kind));
+    return STATUS_OK;
+}
+
+/* ONNX leaves names that begin so to whoever writes the file. */
+static bool is_private(const char *name)
+{
+    return strncmp(name, "__", 2) == 0;
+}
+
+static bool is_given(const struct environment *resolved, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(resolved->bindings[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+enum status onnx_check_attributes(struct import *im, const Onnx__Node *node, const struct op *op, int version,
+                                  struct environment *resolved)
+{
+    size_t kept = 0;
+    if (version == 0)
+        return onnx_node_error(im, node, STATUS_INVALID_MODEL,
+                               "the model does not say which opset of domain '%s' it uses",
+                               *op->domain ? op->domain : "ai.onnx");
+    for (size_t i = 0; i < resolved->count; i++) {
+        const struct binding *binding = &resolved->bindings[i];
+        if (is_private(binding->name))
+            continue;
+        TRY(check_attribute(im, node, op, version, binding));
+        if (is_given(resolved, kept, binding->name)) /* all before are the operator's own, so there are few */
+            return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is given twice", binding->name);
+        resolved->bindings[kept++] = *binding;
+    }
+    resolved->count = kept;
+    for (const struct op_attribute *row = op->attributes; row->content.name; row++)
+        if (row->presence == ATTRIBUTE_REQUIRED && of_opset(row, version) &&
+            !is_given(resolved, resolved->count, row->content.name))
+            return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is missing", row->content.name);
+    return STATUS_OK;
+}
+
+/* --- content ------------------------------------------------------------------------------------------------------ */
 
 static enum status read_tensor(struct import *im, const Onnx__Tensor *tensor, struct attribute *to)
 {
@@ -134,19 +240,10 @@ static enum status read_content(struct scope *s, const Onnx__Node *node, const s
     case ONNX__ATTRIBUTE__KIND__FLOATS:
     case ONNX__ATTRIBUTE__KIND__INTS:
     case ONNX__ATTRIBUTE__KIND__STRINGS:
-        return op && (op->flags & OP_LISTS_AS_TENSORS) ? read_list_as_tensor(s, from, to) : read_list(s, from, to);
+        return op->flags & OP_LISTS_AS_TENSORS ? read_list_as_tensor(s, from, to) : read_list(s, from, to);
     case ONNX__ATTRIBUTE__KIND__GRAPH: /* see onnx_build_bodies */
         return STATUS_OK;
-    case ONNX__ATTRIBUTE__KIND__TYPE:
-        if (strcmp(text(node->op_type), "Optional") == 0) /* of what is not there: nothing depends on it */
-            return STATUS_OK;
-        /* fall through */
-    case ONNX__ATTRIBUTE__KIND__TENSORS:
-    case ONNX__ATTRIBUTE__KIND__GRAPHS:
-    case ONNX__ATTRIBUTE__KIND__SPARSE_TENSORS:
-    case ONNX__ATTRIBUTE__KIND__TYPES:
-        onnx_refuse(im, "node '%s' (%s): attribute '%s' is a type, or a list of tensors or graphs: not supported",
-                    onnx_node_label(node), text(node->op_type), to->name);
+    case ONNX__ATTRIBUTE__KIND__TYPE: /* Optional's, of what is not there: nothing depends on it */
         return STATUS_OK;
     default:
         return onnx_node_error(im, node, STATUS_INVALID_MODEL, "attribute '%s' has no value", to->name);
@@ -160,8 +257,6 @@ enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const 
         struct attribute *to = &list[*count];
         to[0] = (struct attribute){.name = resolved->bindings[i].name};
         to[1] = (struct attribute){0};
-        if (strcmp(to->name, ONNX_CAPTURES) == 0 || strcmp(to->name, MAX_UNPOOL_POSITIONS) == 0) /* not ONNX's */
-            continue;
         TRY(read_content(s, node, op, resolved->bindings[i].attribute, to));
         *count += (to[0].kind != 0) + (to[1].kind != 0);
     }
@@ -169,25 +264,6 @@ enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const 
 }
 
 /* --- Constant ----------------------------------------------------------------------------------------------------- */
-
-static const struct {
-    const char *name;
-    Onnx__Attribute__Kind kind;
-} constant_forms[] = {
-    {"value", ONNX__ATTRIBUTE__KIND__TENSOR},        {"sparse_value", ONNX__ATTRIBUTE__KIND__TENSOR},
-    {"value_float", ONNX__ATTRIBUTE__KIND__FLOAT},   {"value_int", ONNX__ATTRIBUTE__KIND__INT},
-    {"value_floats", ONNX__ATTRIBUTE__KIND__FLOATS}, {"value_ints", ONNX__ATTRIBUTE__KIND__INTS},
-    {"value_string", ONNX__ATTRIBUTE__KIND__STRING}, {"value_strings", ONNX__ATTRIBUTE__KIND__STRINGS},
-};
-
-static bool is_constant_form(const struct binding *binding)
-{
-    Onnx__Attribute__Kind kind = onnx_attribute_kind(binding->attribute);
-    for (size_t i = 0; i < sizeof constant_forms / sizeof constant_forms[0]; i++)
-        if (kind == constant_forms[i].kind && strcmp(binding->name, constant_forms[i].name) == 0)
-            return true;
-    return false;
-}
 
 /* The attribute seen as a settled tensor, whose dimension, if it is a list, is kept in *length. */
 static enum status as_tensor(struct scope *s, const Onnx__Node *node, const Onnx__Attribute *from, int64_t *length,
@@ -224,23 +300,26 @@ static enum status as_tensor(struct scope *s, const Onnx__Node *node, const Onnx
     return STATUS_OK;
 }
 
-enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const struct environment *resolved)
+/* Each attribute that the operator lists is a form of the value. */
+enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, struct environment *resolved)
 {
-    const struct binding *form = NULL;
-    for (size_t i = 0; i < resolved->count && !form; i++)
-        if (is_constant_form(&resolved->bindings[i]))
-            form = &resolved->bindings[i];
-    if (!form || (onnx_attribute_kind(form->attribute) == ONNX__ATTRIBUTE__KIND__TENSOR && !form->attribute->tensor))
+    TRY(onnx_check_attributes(s->import, node, op_find("", "Constant"), onnx_opset_version(s, ""), resolved));
+    if (resolved->count > 1)
+        return onnx_node_error(s->import, node, STATUS_INVALID_MODEL, "it has both '%s' and '%s'",
+                               resolved->bindings[0].name, resolved->bindings[1].name);
+    const Onnx__Attribute *value = resolved->count ? resolved->bindings[0].attribute : NULL;
+    Onnx__Attribute__Kind kind = value ? onnx_attribute_kind(value) : ONNX__ATTRIBUTE__KIND__UNDEFINED;
+    if (kind == ONNX__ATTRIBUTE__KIND__UNDEFINED || (kind == ONNX__ATTRIBUTE__KIND__TENSOR && !value->tensor))
         return onnx_node_error(s->import, node, STATUS_INVALID_MODEL, "it has no value");
     if (node->n_inputs != 0 || node->n_outputs != 1)
         return onnx_node_error(s->import, node, STATUS_INVALID_MODEL,
                                "it has %zu inputs and %zu outputs instead of 0 and 1", node->n_inputs, node->n_outputs);
     if (!*node->outputs[0])
         return STATUS_OK;
-    if (form->attribute->tensor)
-        return onnx_define_constant(s, node->outputs[0], form->attribute->tensor);
+    if (value->tensor)
+        return onnx_define_constant(s, node->outputs[0], value->tensor);
     int64_t length;
     Onnx__Tensor tensor;
-    TRY(as_tensor(s, node, form->attribute, &length, &tensor));
+    TRY(as_tensor(s, node, value, &length, &tensor));
     return onnx_define_constant(s, node->outputs[0], &tensor);
 }

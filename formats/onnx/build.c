@@ -72,10 +72,35 @@ static enum status check_input(struct import *im, const Onnx__Graph *message, co
     return STATUS_OK;
 }
 
-/* Before IR version 4 initialisers were listed among the inputs, and since then those are defaults that a caller may
- * replace. Here they are constants. */
+/* Since IR version 4 an initialiser that is an input is a default. Before, each had to be one, and some exporters never
+ * ceased to write so: where all of many are inputs, they are weights. */
+#define MOST_DEFAULTS 16
+
+static bool has_defaults(const struct scope *s, const Onnx__Graph *message, const struct name_map *initialised)
+{
+    size_t listed = 0;
+    for (size_t i = 0; i < message->n_inputs; i++)
+        listed += name_map_has(initialised, text(message->inputs[i]->name));
+    return s->depth == 0 && s->import->ir_version >= 4 && listed > 0 &&
+           (listed <= MOST_DEFAULTS || listed < message->n_initializers);
+}
+
+/* An input that the caller may leave out. */
+static enum status add_default(struct scope *s, const Onnx__Tensor *tensor, const struct value *input,
+                               struct value **made)
+{
+    struct import *im = s->import;
+    if ((enum dtype)tensor->data_type != input->dtype)
+        return error_set(im->error, STATUS_INVALID_MODEL, "input '%s' is %s, and its initialiser %s", input->name,
+                         dtype_name(input->dtype), dtype_name((enum dtype)tensor->data_type));
+    *made =
+        graph_add_constant(s->place->graph, "", input->dtype, (int)tensor->n_dims, tensor->dims, tensor->raw_data.data);
+    return *made ? STATUS_OK : onnx_no_memory(im);
+}
+
+/* Inputs that are initialisers are left out where `defaults` is NULL: they are constants. */
 static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const struct name_map *initialised,
-                              struct operands *inputs)
+                              struct operands *inputs, struct value **defaults)
 {
     for (size_t i = 0; i < message->n_inputs; i++) {
         const Onnx__Variable *input = message->inputs[i];
@@ -83,7 +108,8 @@ static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const
         if (!*text(input->name))
             return error_set(s->import->error, STATUS_INVALID_MODEL, "input %zu of graph '%s' has no name", i,
                              s->place->graph->name);
-        if (name_map_has(initialised, input->name))
+        void **initialiser = name_map_find(initialised, input->name);
+        if (initialiser && !defaults)
             continue;
         if (s->depth == 0)
             TRY(check_input(s->import, message, input));
@@ -93,6 +119,8 @@ static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const
         if (!value)
             return onnx_no_memory(s->import);
         TRY(onnx_define(s, input->name, value));
+        if (initialiser)
+            TRY(add_default(s, *initialiser, value, &defaults[inputs->count]));
         inputs->values[inputs->count++] = value;
     }
     return STATUS_OK;
@@ -124,8 +152,16 @@ static enum status add_captures(struct scope *s, size_t count, const struct capt
 
 static enum status note_initializers(struct scope *s, const Onnx__Graph *message, struct name_map *initialised)
 {
-    for (size_t i = 0; i < message->n_initializers; i++)
-        TRY(take(s->import, initialised, text(message->initializers[i]->name)));
+    for (size_t i = 0; i < message->n_initializers; i++) {
+        bool added;
+        void **slot = name_map_add(initialised, text(message->initializers[i]->name), &added);
+        if (!slot)
+            return onnx_no_memory(s->import);
+        if (!added)
+            return error_set(s->import->error, STATUS_INVALID_MODEL, "'%s' is defined twice in graph '%s'",
+                             text(message->initializers[i]->name), s->place->graph->name);
+        *slot = message->initializers[i];
+    }
     return STATUS_OK;
 }
 
@@ -171,12 +207,18 @@ enum status onnx_build_graph(struct scope *s, const Onnx__Graph *message, size_t
     TRY(note_types(s, message->n_intermediates, message->intermediates));
     TRY(note_types(s, message->n_outputs, message->outputs));
     TRY(note_initializers(s, message, &initialised));
-    TRY(add_inputs(s, message, &initialised, &inputs));
+    bool optional = has_defaults(s, message, &initialised);
+    struct value **defaults = optional ? region_array(&im->scratch, message->n_inputs, sizeof *defaults) : NULL, *known;
+    if (optional && !defaults)
+        return onnx_no_memory(im);
+    TRY(add_inputs(s, message, &initialised, &inputs, defaults));
     for (size_t i = 0; i < message->n_initializers; i++)
-        if (*text(message->initializers[i]->name))
+        if (*text(message->initializers[i]->name) &&
+            !(optional && onnx_lookup(s, message->initializers[i]->name, &known)))
             TRY(onnx_define_constant(s, message->initializers[i]->name, message->initializers[i]));
     TRY(add_captures(s, capture_count, captures, &inputs));
-    if (!graph_set_inputs(s->place->graph, inputs.count, inputs.values))
+    if (!graph_set_inputs(s->place->graph, inputs.count, inputs.values) ||
+        (defaults && !graph_set_defaults(s->place->graph, defaults)))
         return onnx_no_memory(im);
     TRY(onnx_build_nodes(s, message->n_nodes, message->nodes));
     return add_outputs(s, message);

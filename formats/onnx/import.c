@@ -124,11 +124,17 @@ static enum status build_model(struct import *im, const Onnx__Model *message, st
 static enum status import(struct import *im, const void *bytes, struct onnx_model *model)
 {
     Onnx__Model *message;
+    const char *foreign = file_foreign_kind(bytes, im->file_size);
+    if (foreign)
+        return error_set(im->error, STATUS_INVALID_MODEL, "%s", foreign);
     TRY(check_options(im));
     TRY(onnx_parse(im, bytes, &message));
     if (!message->graph)
         return error_set(im->error, STATUS_INVALID_MODEL, "not an ONNX model: the file holds no graph");
+    if (message->n_opsets == 0)
+        return error_set(im->error, STATUS_INVALID_MODEL, "the model does not say which opset it uses");
     TRY(onnx_read_opsets(im, message->n_opsets, message->opsets, &im->opsets));
+    im->ir_version = message->ir_version;
     TRY(onnx_read_functions(im, message));
     TRY(onnx_settle(im, message));
     TRY(build_model(im, message, &model->graph));
@@ -167,12 +173,23 @@ enum status onnx_import_bytes(const char *name, const void *bytes, size_t size, 
     return error_prefix(im.error, "%s", name);
 }
 
+/* The tag of a field that ONNX's ModelProto has: a number or bytes. */
+bool onnx_begins(const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    unsigned tag = at[0] < 0x80 || size < 2 ? at[0] : (at[0] & 0x7fu) | (unsigned)at[1] << 7, field = tag >> 3;
+    bool number = field == 1 || field == 5;
+    bool has = number || (field >= 2 && field <= 8) || field == 14 || field == 20 || field == 25 || field == 26;
+    return has && (tag & 7) == (number ? 0 : 2);
+}
+
 enum status onnx_import(const char *path, const struct onnx_import_options *options, struct region *region,
                         struct onnx_model *model, struct error *error)
 {
     struct file_map map;
     *model = (struct onnx_model){0};
-    TRY(file_map_path(&map, path, SIZE_MAX, region->allocator, error));
+    TRY(file_open_path(&map, path, &(struct file_rules){.limit = SIZE_MAX, .plausible = onnx_begins}, region->allocator,
+                       error));
     const char *slash = strrchr(path, '/'), *folder = ".";
     if (slash)
         folder = slash == path ? "/" : region_text(region, path, (size_t)(slash - path));

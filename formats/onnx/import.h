@@ -4,7 +4,7 @@
  *   model.c    what holds for the whole model: opsets, functions, operators that are not supported
  *   build.c    a message becomes a graph: names (scope.c), types (type.c), order (order.c), nodes (node.c), their
  *              attributes (attribute.c, list.c), their subgraphs (body.c), calls of functions (function.c), and what
- *              MaxUnpool's indices are (positions.c)
+ *              MaxUnpool's indices are (positions.c); old opsets in today's words (old_opsets.c)
  * Whatever the graph keeps lives in `region`: the messages do too, so that weights are copied once. */
 #ifndef INFER_FORMATS_ONNX_IMPORT_H
 #define INFER_FORMATS_ONNX_IMPORT_H
@@ -40,6 +40,7 @@ struct import {
     size_t dense_bytes;                /* made from sparse tensors */
     size_t expanded_bytes;             /* see onnx_charge */
 
+    int64_t ir_version;                /* of the file; 0: it does not say */
     struct name_map opsets;            /* domain -> version: see onnx_opset_version */
     struct name_map functions;         /* key -> struct function */
     struct name_map node_names;        /* in use, in all graphs */
@@ -143,7 +144,7 @@ enum status onnx_read_external(struct import *im, const char *name, const Onnx__
 /* ONNX's own domain has two names. */
 const char *onnx_domain(const char *domain);
 enum status onnx_read_opsets(struct import *im, size_t count, Onnx__Opset *const *opsets, struct name_map *map);
-/* 1 where the model does not say. */
+/* 1 where the model does not say; 0 for a domain of ONNX's own, which it has to name. */
 int onnx_opset_version(const struct scope *s, const char *domain);
 enum status onnx_read_functions(struct import *im, const Onnx__Model *model);
 /* *function is NULL where the model does not define the node's operator. */
@@ -214,10 +215,14 @@ const char *onnx_node_name(struct scope *s, const Onnx__Node *node);
 Onnx__Attribute__Kind onnx_attribute_kind(const Onnx__Attribute *attribute);
 /* The node's attributes, references replaced by what they mean; those that mean nothing are left out. */
 enum status onnx_resolve_attributes(struct scope *s, const Onnx__Node *node, struct environment *resolved);
-/* Appends them to `list`, which has room for two of each and one more, all but the graphs. The operator may be NULL. */
+/* That they are the operator's in this opset, of its types, and that none is missing; one sentence otherwise. Drops the
+ * names that ONNX keeps free for those who write files. */
+enum status onnx_check_attributes(struct import *im, const Onnx__Node *node, const struct op *op, int version,
+                                  struct environment *resolved);
+/* Appends them to `list`, which has room for two of each and one more, all but the graphs. */
 enum status onnx_read_attributes(struct scope *s, const Onnx__Node *node, const struct op *op,
                                  const struct environment *resolved, struct attribute *list, int *count);
-enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, const struct environment *resolved);
+enum status onnx_build_constant(struct scope *s, const Onnx__Node *node, struct environment *resolved);
 
 /* --- list.c ------------------------------------------------------------------------------------------------------- */
 
@@ -232,12 +237,19 @@ enum status onnx_floats_tensor(struct scope *s, const Onnx__Attribute *attribute
 enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to,
                                 struct attribute *words);
 
-/* --- body.c ------------------------------------------------------------------------------------------------------- */
+/* --- old_opsets.c ------------------------------------------------------------------------------------------------- */
 
 struct operands {
     struct value **values;
     int count;
 };
+/* A node in the making, as read from an opset before 7, becomes the same of later ones. `list` has room for one more.
+ */
+enum status onnx_translate_old(struct scope *s, const Onnx__Node *node, int version, struct operands *inputs,
+                               struct attribute *list, int *count);
+
+/* --- body.c ------------------------------------------------------------------------------------------------------- */
+
 /* An attribute of ours: how many of a node's last inputs are there for its subgraphs, which have as many behind their
  * own. See graph/ops/control.c. */
 #define ONNX_CAPTURES "captures"

@@ -16,7 +16,7 @@ enum status onnx_read_opsets(struct import *im, size_t count, Onnx__Opset *const
     for (size_t i = 0; i < count; i++) {
         const char *domain = onnx_domain(opsets[i]->domain);
         int64_t version = opsets[i]->version;
-        if (version < 0 || version > INT16_MAX)
+        if (version < 0 || version >= INT16_MAX)
             return error_set(im->error, STATUS_INVALID_MODEL, "opset version %lld of domain '%s' makes no sense",
                              (long long)version, domain);
         if (!*domain && version > NEWEST_OPSET)
@@ -45,7 +45,8 @@ int onnx_opset_version(const struct scope *s, const char *domain)
     int version = version_in(s->opsets, domain);
     if (version == 0) /* a function that does not say goes by the model */
         version = version_in(&s->import->opsets, domain);
-    return version ? version : 1;
+    bool of_onnx = !*domain || strncmp(domain, "ai.onnx", strlen("ai.onnx")) == 0;
+    return version || of_onnx ? version : 1;
 }
 
 /* A function is known by three names; their lengths keep them apart. */

@@ -54,27 +54,32 @@ static enum status declare_outputs(struct scope *s, const Onnx__Node *node, size
     return STATUS_OK;
 }
 
-static enum status build_operator(struct scope *s, const Onnx__Node *node, const struct environment *resolved)
+static enum status build_operator(struct scope *s, const Onnx__Node *node, struct environment *resolved)
 {
     struct import *im = s->import;
     struct operands inputs, outputs;
-    int attribute_count = 0;
+    int attribute_count = 0, version = onnx_opset_version(s, onnx_domain(node->domain));
     const char *domain = onnx_domain(node->domain), *name = onnx_node_name(s, node);
-    struct attribute *attributes = region_array(&im->scratch, 2 * resolved->count + 2, sizeof *attributes);
+    struct attribute *attributes = region_array(&im->scratch, 2 * resolved->count + 3, sizeof *attributes);
     if (!name || !attributes)
         return onnx_no_memory(im);
     const struct op *op = op_find(domain, text(node->op_type));
     if (!op)
         TRY(onnx_note_unsupported(im, domain, text(node->op_type), name));
+    else
+        TRY(onnx_check_attributes(im, node, op, version, resolved));
     TRY(read_inputs(s, node, &inputs));
-    TRY(onnx_read_attributes(s, node, op, resolved, attributes, &attribute_count));
+    if (op)
+        TRY(onnx_read_attributes(s, node, op, resolved, attributes, &attribute_count));
+    if (op)
+        TRY(onnx_translate_old(s, node, version, &inputs, attributes, &attribute_count));
     TRY(onnx_build_bodies(s, node, resolved, &inputs, attributes, &attribute_count));
     TRY(declare_outputs(s, node, output_count(node, attributes, attribute_count), &outputs));
     if (op)
         TRY(onnx_note_positions(s, op, &inputs, &outputs, attributes, &attribute_count));
     /* Without an operator the node is there for names' sake: the graph is not handed out. */
-    return graph_add_node(s->place->graph, op, onnx_opset_version(s, domain), name, inputs.count, inputs.values,
-                          outputs.count, outputs.values, attribute_count, attributes)
+    return graph_add_node(s->place->graph, op, version, name, inputs.count, inputs.values, outputs.count,
+                          outputs.values, attribute_count, attributes)
                ? STATUS_OK
                : onnx_no_memory(im);
 }

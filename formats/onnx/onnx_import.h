@@ -39,6 +39,8 @@ enum status onnx_import(const char *path, const struct onnx_import_options *opti
 enum status onnx_import_bytes(const char *name, const void *bytes, size_t size, const char *folder,
                               const struct onnx_import_options *options, struct region *region,
                               struct onnx_model *model, struct error *error);
+/* These may be the first bytes of an ONNX file, at least two of them. */
+bool onnx_begins(const void *bytes, size_t size);
 /* Unmaps external data, which constants of the graph point into; the rest goes with the region. Also right after a
  * failure. */
 void onnx_close(struct onnx_model *model);

@@ -166,6 +166,9 @@ static enum status store_bytes(struct parser *p, const struct wire_field *field,
     return STATUS_OK;
 }
 
+/* ASCII's for a character that cannot be: for a zero, which would end the string and make it another. */
+#define SUBSTITUTE '\x1a'
+
 static enum status store_string(struct parser *p, const struct wire_field *field, char **to)
 {
     void *copy;
@@ -173,6 +176,8 @@ static enum status store_string(struct parser *p, const struct wire_field *field
     memcpy(copy, field->bytes, (size_t)field->number);
     *to = copy;
     (*to)[field->number] = '\0';
+    for (char *zero; (zero = memchr(*to, '\0', (size_t)field->number)) != NULL;)
+        *zero = SUBSTITUTE;
     return STATUS_OK;
 }
 

@@ -101,9 +101,9 @@ static enum status read_operands(struct op_context *c, struct operands *o)
     TRY(op_require_rank(c, 0, 3, 4));
     TRY(op_require_rank(c, 1, op_input(c, 0)->rank, op_input(c, 0)->rank));
     TRY(op_require_rank(c, 2, op_input(c, 0)->rank, op_input(c, 0)->rank));
-    TRY(read_heads(c, 0, op_int(c, "q_num_heads", 0), q));
-    TRY(read_heads(c, 1, op_int(c, "kv_num_heads", 0), k));
-    TRY(read_heads(c, 2, op_int(c, "kv_num_heads", 0), v));
+    TRY(read_heads(c, 0, op_int(c, "q_num_heads"), q));
+    TRY(read_heads(c, 1, op_int(c, "kv_num_heads"), k));
+    TRY(read_heads(c, 2, op_int(c, "kv_num_heads"), v));
     if (q[0] != k[0] || k[0] != v[0] || k[1] != v[1] || k[2] != v[2] || q[3] != k[3] || (k[1] ? q[1] % k[1] : q[1]))
         return op_error(c, STATUS_INVALID_ARGUMENT, "the sizes of queries, keys and values do not fit");
     bool cached = op_input(c, PAST_KEY) != NULL;
@@ -149,13 +149,13 @@ static enum status check_mask(struct op_context *c, const struct attention *a)
 
 static enum status check_options(struct op_context *c, const struct attention *a)
 {
-    int64_t mode = op_int(c, "qk_matmul_output_mode", 0), precision = op_int(c, "softmax_precision", DTYPE_F32);
+    int64_t mode = op_int(c, "qk_matmul_output_mode"), precision = op_int_or(c, "softmax_precision", DTYPE_F32);
     if (mode < 0 || mode > 3)
         return op_error(c, STATUS_INVALID_MODEL, "qk_matmul_output_mode is %lld; it must be 0 to 3", (long long)mode);
     if (precision < 0 || precision >= DTYPE_COUNT || !(TYPES_FLOAT & TYPE(precision)))
         return op_error(c, STATUS_INVALID_MODEL, "softmax_precision %lld is not a type it can be computed in",
                         (long long)precision);
-    if (op_int(c, "left_window_size", -1) < -1 || op_int(c, "right_window_size", -1) < -1)
+    if (op_int(c, "left_window_size") < -1 || op_int(c, "right_window_size") < -1)
         return op_error(c, STATUS_INVALID_MODEL, "a window size is negative and not -1");
     const struct value *valid = op_input(c, VALID_KEYS);
     TRY(op_allow(c, VALID_KEYS, TYPE(DTYPE_I64)));
@@ -218,8 +218,8 @@ static struct value *complete_mask(struct op_context *c, const struct attention 
 static struct value *allowed_keys(struct op_context *c, const struct operands *o)
 {
     const struct attention *a = &o->a;
-    int64_t left = op_int(c, "left_window_size", -1), right = op_int(c, "right_window_size", -1);
-    bool causal = op_int(c, "is_causal", 0) != 0;
+    int64_t left = op_int(c, "left_window_size"), right = op_int(c, "right_window_size");
+    bool causal = op_int(c, "is_causal") != 0;
     struct value *valid = op_input(c, VALID_KEYS), *allowed = NULL, *offset = NULL;
     struct value *keys = build_iota(c, a->keys, 2, 1);
     if (valid) {
@@ -252,11 +252,11 @@ struct window {
 
 static struct window fixed_window(const struct op_context *c, const struct operands *o)
 {
-    int64_t left = op_int(c, "left_window_size", -1), right = op_int(c, "right_window_size", -1);
+    int64_t left = op_int(c, "left_window_size"), right = op_int(c, "right_window_size");
     struct window window = {.first = INT64_MIN, .last = INT64_MAX};
     if (left >= 0)
         window.first = o->past - left;
-    if (op_int(c, "is_causal", 0) != 0)
+    if (op_int(c, "is_causal") != 0)
         window.last = o->past;
     else if (right >= 0 && right <= o->a.keys)
         window.last = o->past + right;
@@ -285,7 +285,7 @@ static struct value *attention_bias(struct op_context *c, const struct operands 
 
 static struct value *softened(struct op_context *c, struct value *scores, enum dtype dtype)
 {
-    double cap = (double)op_float(c, "softcap", 0);
+    double cap = (double)op_float(c, "softcap");
     if (!(cap > 0))
         return scores;
     struct value *bound = build_number(c, dtype, cap);
@@ -295,7 +295,7 @@ static struct value *softened(struct op_context *c, struct value *scores, enum d
 /* Softmax, but 0 for queries that the bias forbids every key: there exp(-inf - -inf) would be a NaN. */
 static struct value *attention_weights(struct op_context *c, struct value *scores, struct value *bias, enum dtype dtype)
 {
-    enum dtype precision = (enum dtype)op_int(c, "softmax_precision", dtype);
+    enum dtype precision = (enum dtype)op_int_or(c, "softmax_precision", dtype);
     struct value *wide = precision == dtype ? scores : build_cast(c, scores, precision);
     struct value *weights = op_build1(c, "Softmax", wide);
     if (bias) {
@@ -311,13 +311,13 @@ static struct value *staged_attention(struct op_context *c, const struct operand
                                       struct value *v)
 {
     const struct attention *a = &o->a;
-    double scale = op_has(c, "scale") ? (double)op_float(c, "scale", 1) : 1 / sqrt((double)a->head);
+    double scale = op_has(c, "scale") ? (double)op_float(c, "scale") : 1 / sqrt((double)a->head);
     struct value *stages[4], *bias = attention_bias(c, o);
     stages[0] = attention_scores(c, a, q, k, scale);
     stages[1] = softened(c, stages[0], a->dtype);
     stages[2] = bias ? op_build2(c, "Add", stages[1], bias) : stages[1];
     stages[3] = attention_weights(c, stages[2], bias, a->dtype);
-    if (build_output(c, 3, stages[op_int(c, "qk_matmul_output_mode", 0)]) != STATUS_OK)
+    if (build_output(c, 3, stages[op_int(c, "qk_matmul_output_mode")]) != STATUS_OK)
         return NULL;
     return attention_mean(c, a, stages[3], v);
 }
@@ -329,11 +329,10 @@ static struct value *attention_in_one_step(struct op_context *c, const struct op
     struct window window = moves ? (struct window){INT64_MIN, INT64_MAX} : fixed_window(c, o);
     struct value *mask = whole_mask(c, o, moves ? allowed_keys(c, o) : NULL);
     struct attribute attributes[5] = {ATTRIBUTE_I("first", window.first), ATTRIBUTE_I("last", window.last),
-                                      ATTRIBUTE_I("blind_is_zero", 1),
-                                      ATTRIBUTE_F("softcap", op_float(c, "softcap", 0))};
+                                      ATTRIBUTE_I("blind_is_zero", 1), ATTRIBUTE_F("softcap", op_float(c, "softcap"))};
     int count = 4;
     if (op_has(c, "scale"))
-        attributes[count++] = ATTRIBUTE_F("scale", op_float(c, "scale", 1));
+        attributes[count++] = ATTRIBUTE_F("scale", op_float(c, "scale"));
     return attention_node(c, q, k, v, mask, count, attributes);
 }
 
@@ -353,7 +352,7 @@ static enum status expand_attention(struct op_context *c)
     TRY(build_output(c, 2, v));
     if (op_input(c, 2)->dtype != a->dtype)
         v = build_cast(c, v, a->dtype);
-    enum dtype precision = (enum dtype)op_int(c, "softmax_precision", a->dtype);
+    enum dtype precision = (enum dtype)op_int_or(c, "softmax_precision", a->dtype);
     bool whole = !op_output(c, 3) && attention_takes_one_step(a, precision);
     struct value *y = whole ? attention_in_one_step(c, &o, q, k, v) : staged_attention(c, &o, q, k, v);
     if (o.packed) {

@@ -29,7 +29,7 @@ static enum status shapes_flex(struct op_context *c)
     static const char *const bodies[] = {"score_mod", "prob_mod"};
     struct attention a;
     TRY(read_sizes(c, &a));
-    int64_t precision = op_int(c, "softmax_precision", DTYPE_F32);
+    int64_t precision = op_int_or(c, "softmax_precision", DTYPE_F32);
     if (precision < 0 || precision >= DTYPE_COUNT || !(TYPES_FLOAT & TYPE(precision)))
         return op_error(c, STATUS_INVALID_MODEL, "softmax_precision %lld is not a type it can be computed in",
                         (long long)precision);
@@ -73,11 +73,11 @@ static enum status expand_flex(struct op_context *c)
     struct attention a;
     TRY(read_sizes(c, &a));
     enum dtype fallback = a.dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
-    enum dtype precision = (enum dtype)op_int(c, "softmax_precision", fallback);
-    double scale = op_has(c, "scale") ? (double)op_float(c, "scale", 1) : 1 / sqrt((double)a.head);
+    enum dtype precision = (enum dtype)op_int_or(c, "softmax_precision", fallback);
+    double scale = op_has(c, "scale") ? (double)op_float(c, "scale") : 1 / sqrt((double)a.head);
     if (op_graph(c, "score_mod") || op_graph(c, "prob_mod") || !attention_takes_one_step(&a, precision))
         return build_output(c, 0, staged(c, &a, precision, scale));
-    const struct attribute given = ATTRIBUTE_F("scale", op_float(c, "scale", 1));
+    const struct attribute given = ATTRIBUTE_F("scale", op_float(c, "scale"));
     return build_output(
         c, 0, attention_node(c, op_input(c, 0), op_input(c, 1), op_input(c, 2), NULL, op_has(c, "scale"), &given));
 }
@@ -89,6 +89,7 @@ const struct op op_preview_FlexAttention = {
     .max_inputs = ANY_COUNT,
     .min_outputs = 1,
     .max_outputs = 1,
+    .attributes = attributes_of_preview_FlexAttention,
     .shapes = shapes_flex,
     .expand = expand_flex,
 };

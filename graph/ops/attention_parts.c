@@ -19,7 +19,7 @@ static enum status read_rotation(struct op_context *c, struct rotation *r)
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 3, 4));
     const struct value *x = op_input(c, 0);
-    int64_t heads = op_int(c, "num_heads", 0);
+    int64_t heads = op_int(c, "num_heads");
     *r = (struct rotation){.batch = x->dims[0], .packed = x->rank == 3};
     if (r->packed && (heads < 1 || x->dims[2] % heads != 0))
         return op_error(c, STATUS_INVALID_MODEL, "%lld elements cannot be cut into %lld heads", (long long)x->dims[2],
@@ -27,7 +27,7 @@ static enum status read_rotation(struct op_context *c, struct rotation *r)
     r->heads = r->packed ? heads : x->dims[1];
     r->length = x->dims[r->packed ? 1 : 2];
     r->head = r->packed ? x->dims[2] / heads : x->dims[3];
-    int64_t turned = op_int(c, "rotary_embedding_dim", 0);
+    int64_t turned = op_int(c, "rotary_embedding_dim");
     r->turned = turned == 0 ? r->head : turned;
     if (r->turned % 2 != 0 || r->turned < 0 || r->turned > r->head)
         return op_error(c, STATUS_INVALID_MODEL, "%lld of %lld elements of a head cannot be turned in pairs",
@@ -102,7 +102,7 @@ static enum status expand_rotary(struct op_context *c)
 {
     struct rotation r;
     TRY(read_rotation(c, &r));
-    bool interleaved = op_int(c, "interleaved", 0) != 0;
+    bool interleaved = op_int(c, "interleaved") != 0;
     int64_t dims[4] = {r.batch, r.packed ? r.length : r.heads, r.packed ? r.heads : r.length, r.head};
     struct value *x = build_reshape(c, op_input(c, 0), 4, dims), *rest = NULL;
     if (r.turned < r.head)
@@ -140,7 +140,7 @@ static enum status lower_swiglu(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
-    double alpha = (double)op_float(c, "alpha", 1);
+    double alpha = (double)op_float(c, "alpha");
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     op_instruction(&params,
                    INSTRUCTION(.opcode = POINTWISE_SWISH, .class = class, .target = 2, .a = 0, .immediate = {alpha}));
@@ -156,7 +156,7 @@ OPERATOR(SwiGLU, 2, 2, 1, 1, shapes_swiglu, .lower = lower_swiglu)
 
 static enum status shapes_causal(struct op_context *c)
 {
-    const char *activation = op_string(c, "activation", "none");
+    const char *activation = op_string(c, "activation");
     TRY(op_require(c, 0, TYPES_FLOAT));
     for (int i = 1; i < 4; i++)
         TRY(op_allow(c, i, TYPE(op_input(c, 0)->dtype)));
@@ -188,7 +188,7 @@ static enum status expand_causal(struct op_context *c)
     struct value *y =
         op_build(c, "Conv", op_input(c, 2) ? 3 : 2, (struct value *[]){all, op_input(c, 1), op_input(c, 2)},
                  &(struct op_build_options){.attributes = &group, .attribute_count = 1});
-    if (strcmp(op_string(c, "activation", "none"), "none") != 0)
+    if (strcmp(op_string(c, "activation"), "none") != 0)
         y = op_build1(c, "Swish", y);
     TRY(build_output(c, 0, y));
     return build_output(c, 1, build_slice(c, all, 2, length, length + kept));
@@ -205,7 +205,7 @@ static enum status read_rule(struct op_context *c, struct linear_attention_param
         const char *name;
         bool decays, corrects;
     } rules[] = {{"linear", false, false}, {"gated", true, false}, {"delta", false, true}, {"gated_delta", true, true}};
-    const char *name = op_string(c, "update_rule", "gated_delta");
+    const char *name = op_string(c, "update_rule");
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         if (strcmp(name, rules[i].name) != 0)
             continue;
@@ -227,8 +227,8 @@ static enum status read_linear_sizes(struct op_context *c, struct linear_attenti
     const int64_t *q = op_input(c, 0)->dims, *k = op_input(c, 1)->dims, *v = op_input(c, 2)->dims;
     p->batch = q[0];
     p->steps = q[1];
-    p->heads = op_int(c, "q_num_heads", 0);
-    p->kv_heads = op_int(c, "kv_num_heads", 0);
+    p->heads = op_int(c, "q_num_heads");
+    p->kv_heads = op_int(c, "kv_num_heads");
     if (p->heads < 1 || p->kv_heads < 1 || p->heads % p->kv_heads != 0)
         return op_error(c, STATUS_INVALID_MODEL, "%lld query heads cannot share %lld heads", (long long)p->heads,
                         (long long)p->kv_heads);
@@ -264,7 +264,7 @@ static enum status linear_params(struct op_context *c, struct linear_attention_p
     TRY(read_rule(c, p));
     TRY(read_gate(c, 4, p, p->kv_heads, p->kv_heads * p->head, &p->decay_each));
     TRY(read_gate(c, 5, p, 1, p->kv_heads, &p->beta_each));
-    double scale = (double)op_float(c, "scale", 0);
+    double scale = (double)op_float(c, "scale");
     p->scale = scale == 0 ? 1 / sqrt((double)p->head) : scale;
     return STATUS_OK;
 }

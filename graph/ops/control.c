@@ -89,7 +89,7 @@ static enum status set_body_outputs(struct op_context *c, int body_first, int ca
  * before its captures, and condition, carried and scan outputs. The importer keeps the count of captures. */
 static int loop_captures(const struct op_context *c)
 {
-    int64_t captures = op_int(c, "captures", 0);
+    int64_t captures = op_int(c, "captures");
     return captures >= 0 && captures <= c->node->input_count ? (int)captures : c->node->input_count;
 }
 
@@ -131,6 +131,7 @@ const struct op op_Loop = {
     .min_outputs = 1,
     .max_outputs = ANY_COUNT,
     .flags = OP_LOOSE_INPUTS,
+    .attributes = attributes_of_Loop,
     .shapes = shapes_loop,
     .lower = lower_loop,
 };
@@ -144,7 +145,7 @@ static enum status scan_counts(struct op_context *c, struct scan_counts *counts)
     if (c->node->version < 9)
         return op_error(c, STATUS_UNSUPPORTED, "the batched Scan of opset 8 is not supported; opset 9 and later are");
     counts->captures = loop_captures(c);
-    int64_t scan_inputs = op_int(c, "num_scan_inputs", 0);
+    int64_t scan_inputs = op_int(c, "num_scan_inputs");
     counts->scan_inputs = scan_inputs >= 0 && scan_inputs <= c->node->input_count ? (int)scan_inputs : 0;
     counts->carried = c->node->input_count - counts->captures - counts->scan_inputs;
     counts->scan_outputs = c->node->output_count - counts->carried;

@@ -27,7 +27,7 @@ static enum status check_weights(struct op_context *c, int64_t *groups)
     for (int i = 0; i < count; i++)
         if (count != weights->rank - 2 || kernel[i] != weights->dims[2 + i])
             return op_error(c, STATUS_INVALID_MODEL, "kernel_shape does not fit the weights");
-    *groups = op_int(c, "group", 1);
+    *groups = op_int(c, "group");
     if (*groups < 1)
         return op_error(c, STATUS_INVALID_MODEL, "group is %lld; it must be positive", (long long)*groups);
     return STATUS_OK;

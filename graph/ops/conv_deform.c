@@ -51,11 +51,11 @@ static enum status read_deformed(struct op_context *c, struct deformed *d)
     TRY(op_require_rank(c, 0, 3, 2 + SPATIAL_AXES));
     TRY(op_require_rank(c, WEIGHTS, op_input(c, 0)->rank, op_input(c, 0)->rank));
     const struct value *x = op_input(c, 0), *weights = op_input(c, WEIGHTS);
-    *d = (struct deformed){.groups = op_int(c, "group", 1), .outputs = weights->dims[0], .kernel = 1, .positions = 1};
+    *d = (struct deformed){.groups = op_int(c, "group"), .outputs = weights->dims[0], .kernel = 1, .positions = 1};
     d->taps = (struct deform_params){.dtype = x->dtype,
                                      .batch = x->dims[0],
                                      .channels = x->dims[1],
-                                     .groups = op_int(c, "offset_group", 1),
+                                     .groups = op_int(c, "offset_group"),
                                      .axes = x->rank - 2};
     TRY(op_window(c, x->rank - 2, x->dims + 2, weights->dims + 2, &d->taps.window));
     for (int i = 0; i < SPATIAL_AXES; i++)

@@ -38,7 +38,7 @@ static int label_of(char letter)
 
 static enum status bad_equation(struct op_context *c)
 {
-    return op_error(c, STATUS_INVALID_MODEL, "the equation '%s' does not fit its inputs", op_string(c, "equation", ""));
+    return op_error(c, STATUS_INVALID_MODEL, "the equation '%s' does not fit its inputs", op_string(c, "equation"));
 }
 
 /* Letters up to the end of a term. */
@@ -89,7 +89,7 @@ static enum status read_input(struct op_context *c, int i, const char **text, st
         int64_t *size = &e->sizes[term->labels[k]];
         if (*size >= 0 && *size != 1 && x->dims[k] != 1 && *size != x->dims[k])
             return op_error(c, STATUS_INVALID_ARGUMENT, "one axis of '%s' has size %lld and size %lld",
-                            op_string(c, "equation", ""), (long long)*size, (long long)x->dims[k]);
+                            op_string(c, "equation"), (long long)*size, (long long)x->dims[k]);
         if (*size < 0 || *size == 1)
             *size = x->dims[k];
     }
@@ -130,7 +130,7 @@ static int set_size(uint64_t set)
 
 static enum status read_equation(struct op_context *c, struct equation *e)
 {
-    const char *text = op_string(c, "equation", "");
+    const char *text = op_string(c, "equation");
     *e = (struct equation){.count = c->node->input_count};
     e->terms = region_array(c->graph->region, (size_t)e->count, sizeof *e->terms);
     if (!e->terms)
@@ -179,7 +179,7 @@ static enum status new_operand(struct op_context *c, const struct equation *e, c
         dims[i] = e->sizes[term->labels[i]];
     if (!shape_elements(term->rank, dims, &size))
         return op_error(c, STATUS_INVALID_ARGUMENT, "a product on the way of '%s' is too large",
-                        op_string(c, "equation", ""));
+                        op_string(c, "equation"));
     *result = (struct operand){.value = op_temporary(c, dtype, term->rank, dims), .term = *term};
     return result->value ? STATUS_OK : op_no_memory(c);
 }
@@ -260,7 +260,7 @@ static enum status contract(struct op_context *c, const struct equation *e, stru
     struct term left = {0}, right = {0}, product = {0};
     if (set_size((in_a | in_b) & needed) > MAX_RANK)
         return op_error(c, STATUS_UNSUPPORTED, "a product on the way of '%s' has more than %d axes",
-                        op_string(c, "equation", ""), MAX_RANK);
+                        op_string(c, "equation"), MAX_RANK);
     struct matmul_params p = {.dtype = a->value->dtype, .batch_rank = 1};
     p.batch[0] = append_labels(e, &left, &a->term, shared & needed);
     p.m = append_labels(e, &left, &a->term, in_a & ~shared);

@@ -69,10 +69,10 @@ static enum status tuple_length(struct op_context *c, int64_t batch, int *tuple)
     return STATUS_OK;
 }
 
-static enum status require_axis(struct op_context *c, const char *attribute, int64_t fallback, int *axis)
+static enum status require_axis(struct op_context *c, int *axis)
 {
     TRY(op_require_rank(c, 0, 1, MAX_RANK));
-    return op_axis(c, attribute, op_int(c, attribute, fallback), op_input(c, 0)->rank, axis);
+    return op_axis(c, "axis", op_int(c, "axis"), op_input(c, 0)->rank, axis);
 }
 
 /* --- Gather, GatherElements, GatherND ----------------------------------------------------------------------------- */
@@ -82,7 +82,7 @@ static enum status shapes_gather(struct op_context *c)
     const struct value *data = op_input(c, 0), *indices = op_input(c, 1);
     int axis, rank = data->rank - 1 + indices->rank;
     int64_t dims[MAX_RANK];
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     TRY(op_require(c, 1, TYPES_INDEX));
     if (rank > MAX_RANK)
         return op_error(c, STATUS_UNSUPPORTED, "the result has rank %d; at most %d is supported", rank, MAX_RANK);
@@ -97,7 +97,7 @@ static enum status lower_gather(struct op_context *c)
 {
     struct value *data = op_input(c, 0), *indices = op_input(c, 1);
     int axis;
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     /* With the index tensor flattened, the block is outer x indices x inner. */
     struct axis_split split = op_split_at(data, axis);
     struct gather_params params = {
@@ -131,7 +131,7 @@ static enum status check_element_indices(struct op_context *c, int axis)
 static enum status shapes_gather_elements(struct op_context *c)
 {
     int axis;
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     TRY(check_element_indices(c, axis));
     return op_set_output(c, 0, op_input(c, 0)->dtype, op_input(c, 1)->rank, op_input(c, 1)->dims);
 }
@@ -139,7 +139,7 @@ static enum status shapes_gather_elements(struct op_context *c)
 static enum status lower_gather_elements(struct op_context *c)
 {
     int axis;
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     struct gather_params params = along_axis(op_input(c, 0), op_output(c, 0), axis, ~0u);
     return op_gather(c, &params, op_input(c, 0), op_input(c, 1), op_output(c, 0));
 }
@@ -149,7 +149,7 @@ OPERATOR(GatherElements, 2, 2, 1, 1, shapes_gather_elements, .lower = lower_gath
 static enum status shapes_gather_nd(struct op_context *c)
 {
     const struct value *data = op_input(c, 0), *indices = op_input(c, 1);
-    int64_t dims[MAX_RANK], batch = op_int(c, "batch_dims", 0);
+    int64_t dims[MAX_RANK], batch = op_int(c, "batch_dims");
     int tuple;
     TRY(tuple_length(c, batch, &tuple));
     for (int i = 0; i < batch; i++)
@@ -169,7 +169,7 @@ static enum status shapes_gather_nd(struct op_context *c)
 static enum status lower_gather_nd(struct op_context *c)
 {
     struct value *data = op_input(c, 0), *indices = op_input(c, 1), *output = op_output(c, 0);
-    struct gather_params params = by_tuples(data, indices, output, (int)op_int(c, "batch_dims", 0));
+    struct gather_params params = by_tuples(data, indices, output, (int)op_int(c, "batch_dims"));
     return op_gather(c, &params, data, indices, output);
 }
 
@@ -184,7 +184,7 @@ static enum status read_reduction(struct op_context *c, uint8_t *reduction)
                                         [SCATTER_MUL] = "mul",
                                         [SCATTER_MIN] = "min",
                                         [SCATTER_MAX] = "max"};
-    const char *name = op_string(c, "reduction", "none");
+    const char *name = op_string_or(c, "reduction", "none");
     for (uint8_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
             *reduction = i;
@@ -217,7 +217,7 @@ static enum status shapes_scatter_elements(struct op_context *c)
     int axis;
     uint8_t reduction;
     const struct value *data = op_input(c, 0), *indices = op_input(c, 1), *updates = op_input(c, 2);
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     TRY(read_reduction(c, &reduction));
     TRY(check_element_indices(c, axis));
     TRY(op_require(c, 2, TYPE(data->dtype)));
@@ -231,7 +231,7 @@ static enum status lower_scatter_elements(struct op_context *c)
 {
     int axis;
     uint8_t reduction;
-    TRY(require_axis(c, "axis", 0, &axis));
+    TRY(require_axis(c, &axis));
     TRY(read_reduction(c, &reduction));
     struct gather_params at = along_axis(op_input(c, 0), op_input(c, 2), axis, ~0u);
     return emit_scatter(c, &at, op_input(c, 1), op_input(c, 2), reduction);
@@ -274,7 +274,7 @@ static enum status shapes_tensor_scatter(struct op_context *c)
 {
     const struct value *cache = op_input(c, 0), *update = op_input(c, 1), *begin = op_input(c, 2);
     int axis;
-    TRY(require_axis(c, "axis", -2, &axis));
+    TRY(require_axis(c, &axis));
     TRY(op_require(c, 0, TYPES_BYTES));
     TRY(op_require(c, 1, TYPE(cache->dtype)));
     TRY(op_allow(c, 2, TYPES_INDEX));
@@ -297,8 +297,8 @@ static enum status lower_tensor_scatter(struct op_context *c)
 {
     struct value *cache = op_input(c, 0), *update = op_input(c, 1), *begin = op_input(c, 2);
     int axis;
-    TRY(require_axis(c, "axis", -2, &axis));
-    const char *mode = op_string(c, "mode", "linear");
+    TRY(require_axis(c, &axis));
+    const char *mode = op_string(c, "mode");
     bool circular = strcmp(mode, "circular") == 0;
     if (!circular && strcmp(mode, "linear") != 0)
         return op_error(c, STATUS_INVALID_MODEL, "mode is '%s'; it must be linear or circular", mode);
@@ -327,8 +327,8 @@ static enum status sequence_axes(struct op_context *c, int *batch, int *time)
 {
     TRY(op_require_rank(c, 0, 2, MAX_RANK));
     int rank = op_input(c, 0)->rank;
-    TRY(op_axis(c, "batch_axis", op_int(c, "batch_axis", 1), rank, batch));
-    TRY(op_axis(c, "time_axis", op_int(c, "time_axis", 0), rank, time));
+    TRY(op_axis(c, "batch_axis", op_int(c, "batch_axis"), rank, batch));
+    TRY(op_axis(c, "time_axis", op_int(c, "time_axis"), rank, time));
     if (*batch == *time)
         return op_error(c, STATUS_INVALID_MODEL, "batch_axis and time_axis are both %d", *batch);
     return STATUS_OK;
@@ -385,7 +385,7 @@ static enum status shapes_compress(struct op_context *c)
     TRY(op_require(c, 1, TYPE(DTYPE_BOOL)));
     TRY(op_require_rank(c, 1, 1, 1));
     if (op_has(c, "axis")) {
-        TRY(require_axis(c, "axis", 0, &axis));
+        TRY(require_axis(c, &axis));
         rank = input->rank;
         memcpy(dims, input->dims, sizeof dims);
     }
@@ -398,7 +398,7 @@ static enum status expand_compress(struct op_context *c)
     struct value *data = op_input(c, 0);
     int axis = 0;
     if (op_has(c, "axis"))
-        TRY(require_axis(c, "axis", 0, &axis));
+        TRY(require_axis(c, &axis));
     else
         data = build_reshape(c, data, 1, (int64_t[]){value_elements(data)});
     struct value *places = build_reshape(c, op_build1(c, "NonZero", op_input(c, 1)), 1, (int64_t[]){-1});

@@ -46,6 +46,7 @@ const struct op op_infer_Centred = {
     .min_outputs = 1,
     .max_outputs = 1,
     .flags = OP_ELEMENTWISE,
+    .attributes = attributes_of_infer_Centred,
     .shapes = shapes_centred,
     .lower = lower_centred,
 };

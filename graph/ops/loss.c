@@ -27,7 +27,7 @@ static enum status shapes_loss(struct op_context *c)
 {
     TRY(check_operands(c));
     const struct value *x = op_input(c, 0), *target = op_input(c, 1);
-    const char *reduction = op_string(c, "reduction", "mean");
+    const char *reduction = op_string(c, "reduction");
     bool none = strcmp(reduction, "none") == 0;
     if (!none && strcmp(reduction, "mean") != 0 && strcmp(reduction, "sum") != 0)
         return op_error(c, STATUS_INVALID_MODEL, "reduction is '%s'; it must be none, mean or sum", reduction);
@@ -60,10 +60,10 @@ static struct value *negative_likelihood(struct op_context *c, struct value *log
 
 static enum status build_loss(struct op_context *c, struct value *log_likelihood)
 {
-    const char *reduction = op_string(c, "reduction", "mean");
+    const char *reduction = op_string(c, "reduction");
     struct value *target = op_input(c, 1), *ignored = NULL;
     if (op_has(c, "ignore_index")) {
-        double index = (double)op_int(c, "ignore_index", 0);
+        double index = (double)op_int(c, "ignore_index");
         ignored = op_build2(c, "Equal", target, build_number(c, target->dtype, index));
         /* Any class will do for a target that counts for nothing; its own number may be none. */
         target = build_select(c, ignored, build_number(c, target->dtype, 0), target);

@@ -86,7 +86,7 @@ OPERATOR(MatMul, 2, 2, 1, 1, shapes_matmul, .flags = OP_HALF_AS_F32, .lower = lo
 static enum status gemm_params(struct op_context *c, struct matmul_params *p)
 {
     const struct value *a = op_input(c, 0), *b = op_input(c, 1);
-    int ta = op_int(c, "transA", 0) != 0, tb = op_int(c, "transB", 0) != 0;
+    int ta = op_int(c, "transA") != 0, tb = op_int(c, "transB") != 0;
     *p = (struct matmul_params){.dtype = a->dtype, .m = a->dims[ta], .k = a->dims[1 - ta], .n = b->dims[1 - tb]};
     if (b->dims[tb] != p->k)
         return op_error(c, STATUS_INVALID_ARGUMENT, "rows of %lld elements do not fit columns of %lld", (long long)p->k,
@@ -157,7 +157,7 @@ static enum status lower_gemm(struct op_context *c)
     struct matmul_params p;
     TRY(gemm_params(c, &p));
     struct value *addend = op_input(c, 2), *output = op_output(c, 0), *product = output;
-    double alpha = (double)op_float(c, "alpha", 1), beta = (double)op_float(c, "beta", 1);
+    double alpha = (double)op_float(c, "alpha"), beta = (double)op_float(c, "beta");
     bool scaled = alpha != 1 || (addend && beta != 1);
     if (value_elements(output) == 0)
         return STATUS_OK;

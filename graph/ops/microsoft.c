@@ -15,7 +15,7 @@ static enum status lower_quick_gelu(struct op_context *c)
         .opcode = POINTWISE_SWISH,
         .class = (uint8_t)pointwise_class_of(input->dtype),
         .target = 1,
-        .immediate = {(double)op_float(c, "alpha", 1.702f)},
+        .immediate = {(double)op_float(c, "alpha")},
     };
     params.operands[1].reg = 1;
     return op_pointwise(c, &params, &input, &output);
@@ -29,6 +29,7 @@ const struct op op_microsoft_QuickGelu = {
     .min_outputs = 1,
     .max_outputs = 1,
     .flags = OP_ELEMENTWISE,
+    .attributes = attributes_of_microsoft_QuickGelu,
     .shapes = shapes_quick_gelu,
     .lower = lower_quick_gelu,
 };

@@ -76,7 +76,7 @@ static enum status read_ngrams(struct op_context *c, struct ngrams_params *p)
 {
     int pool, sizes, places, weights;
     const int64_t *starts = op_int_list(c, "ngram_counts", &sizes), *indices = op_int_list(c, "ngram_indexes", &places);
-    int64_t shortest = op_int(c, "min_gram_length", 1), longest = op_int(c, "max_gram_length", 1);
+    int64_t shortest = op_int(c, "min_gram_length"), longest = op_int(c, "max_gram_length");
     memset(p, 0, sizeof *p);
     op_float_list(c, "weights", &weights);
     if (!op_int_list(c, "pool_int64s", &pool))
@@ -107,7 +107,7 @@ static enum status read_ngrams(struct op_context *c, struct ngrams_params *p)
                         (long long)p->columns);
     p->shortest = (int)shortest;
     p->longest = (int)longest;
-    p->skips = op_int(c, "max_skip_count", 0);
+    p->skips = op_int(c, "max_skip_count");
     if (p->skips < 0 || p->skips > INT32_MAX)
         return op_error(c, STATUS_INVALID_MODEL, "max_skip_count is %lld", (long long)p->skips);
     return STATUS_OK;
@@ -176,7 +176,7 @@ static enum status lower_tfidf(struct op_context *c)
     struct ngrams_params params;
     int weights;
     const float *weight = op_float_list(c, "weights", &weights);
-    const char *mode = op_string(c, "mode", "");
+    const char *mode = op_string(c, "mode");
     TRY(read_ngrams(c, &params));
     while (params.weighting < 3 && strcmp(mode, modes[params.weighting]) != 0)
         params.weighting++;

@@ -50,7 +50,7 @@ static enum status expand_binarizer(struct op_context *c)
 {
     struct value *x = op_input(c, 0);
     struct value *limit =
-        build_number(c, x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, (double)op_float(c, "threshold", 0));
+        build_number(c, x->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32, (double)op_float(c, "threshold"));
     struct value *numbers = dtype_is_float(x->dtype) ? x : build_cast(c, x, DTYPE_F32);
     return build_output(c, 0, build_cast(c, op_build2(c, "Greater", numbers, limit), x->dtype));
 }
@@ -96,10 +96,10 @@ static struct value *encoder_default(struct op_context *c, enum dtype dtype)
     const struct attribute *a = node_attribute(c->node, "default_tensor");
     if (a && a->kind == ATTRIBUTE_TENSOR && a->tensor->dtype == dtype && value_elements(a->tensor) == 1)
         return op_constant(c, dtype, 0, NULL, a->tensor->data);
-    const int64_t whole = op_int(c, "default_int64", -1);
+    const int64_t whole = op_int(c, "default_int64");
     if (dtype_is_integer(dtype)) /* little-endian: the low bytes are the narrower integer */
         return op_constant(c, dtype, 0, NULL, &whole);
-    return op_constant_scalar(c, dtype, (double)op_float(c, "default_float", -0.0f));
+    return op_constant_scalar(c, dtype, (double)op_float(c, "default_float"));
 }
 
 /* The list in the given order, and one more element, `last`, where there is one. */

@@ -257,7 +257,7 @@ static enum tree_aggregate old_aggregate(const struct op_context *c)
 {
     static const char *const names[] = {
         [TREE_AVERAGE] = "AVERAGE", [TREE_SUM] = "SUM", [TREE_MIN] = "MIN", [TREE_MAX] = "MAX"};
-    const char *name = op_string(c, "aggregate_function", "SUM");
+    const char *name = op_string_or(c, "aggregate_function", "SUM");
     for (int i = 0; i < 4; i++)
         if (strcmp(name, names[i]) == 0)
             return (enum tree_aggregate)i;

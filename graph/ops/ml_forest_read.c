@@ -16,7 +16,7 @@ static enum status read_counts(struct op_context *c, struct forest *f, struct va
                                struct value *members)
 {
     struct value leaves, roots;
-    int64_t aggregate = op_int(c, "aggregate_function", TREE_SUM);
+    int64_t aggregate = op_int(c, "aggregate_function");
     ml_numbers(c, "leaf_targetids", NULL, NULL, &leaves);
     ml_numbers(c, "tree_roots", NULL, NULL, &roots);
     if (!ml_numbers(c, NULL, NULL, "nodes_splits", splits) || !ml_numbers(c, NULL, NULL, "leaf_weights", weights) ||

@@ -65,7 +65,7 @@ static enum status shapes_imputer(struct op_context *c)
 static enum status expand_imputer(struct op_context *c)
 {
     struct value *x = op_input(c, 0), *values, *replaced;
-    double old = (double)op_float(c, "replaced_value_float", 0);
+    double old = (double)op_float(c, "replaced_value_float");
     int count;
     if (dtype_is_integer(x->dtype)) {
         const int64_t *list = op_int_list(c, "imputed_value_int64s", &count);
@@ -73,7 +73,7 @@ static enum status expand_imputer(struct op_context *c)
         if (!values)
             return op_no_memory(c);
         values = build_cast(c, values, x->dtype);
-        int64_t missing = op_int(c, "replaced_value_int64", 0);
+        int64_t missing = op_int(c, "replaced_value_int64");
         struct value *old_value = op_constant(c, DTYPE_I64, 0, NULL, &missing);
         if (!old_value)
             return op_no_memory(c);
@@ -97,7 +97,7 @@ static enum status shapes_normalizer(struct op_context *c)
 /* A row of zeros stays one. */
 static enum status expand_normalizer(struct op_context *c)
 {
-    const char *norm = op_string(c, "norm", "MAX");
+    const char *norm = op_string(c, "norm");
     bool most = strcmp(norm, "MAX") == 0, squares = strcmp(norm, "L2") == 0;
     struct value *x = float_input(c);
     if (!most && !squares && strcmp(norm, "L1") != 0)
@@ -124,7 +124,7 @@ static enum status shapes_one_hot_encoder(struct op_context *c)
         return op_error(c, STATUS_UNSUPPORTED, "its categories are strings, which are not supported");
     if (x->rank == MAX_RANK)
         return op_error(c, STATUS_UNSUPPORTED, "the result would pass rank %d", MAX_RANK);
-    if (op_int(c, "zeros", 1) == 0)
+    if (op_int(c, "zeros") == 0)
         return op_error(c, STATUS_UNSUPPORTED, "zeros = 0, which makes an unknown category an error, is not supported");
     for (int i = 0; i < x->rank; i++)
         dims[i] = x->dims[i];
@@ -250,7 +250,7 @@ static struct value *as_f32(struct op_context *c, struct value *x)
 
 static enum status shapes_linear_regressor(struct op_context *c)
 {
-    int64_t rows, targets = op_int(c, "targets", 1);
+    int64_t rows, targets = op_int(c, "targets");
     TRY(check_linear(c, targets, &rows));
     return op_set_output(c, 0, DTYPE_F32, 2, (int64_t[]){rows, targets});
 }
@@ -302,7 +302,7 @@ static enum status expand_linear_classifier(struct op_context *c)
     TRY(build_output(c, 1, as_f32(c, scores)));
     if (labels > 1)
         return build_output(c, 0, ml_label(c, scores, "classlabels_ints"));
-    double threshold = strcmp(op_string(c, "post_transform", "NONE"), "NONE") == 0 ? 0 : 0.5;
+    double threshold = strcmp(op_string(c, "post_transform"), "NONE") == 0 ? 0 : 0.5;
     struct value *holds = op_build2(c, "GreaterOrEqual", scores, build_number(c, float_type(c), threshold));
     struct value *label = op_constant(c, DTYPE_I64, 0, NULL, op_int_list(c, "classlabels_ints", &labels));
     if (!label)

@@ -96,8 +96,8 @@ static struct value *probit(struct op_context *c, struct value *scores, enum dty
 struct value *ml_post_transform(struct op_context *c, struct value *scores)
 {
     static const char *const names[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
-    int64_t number = op_int(c, "post_transform", 0); /* TreeEnsemble's way of naming it */
-    const char *name = op_string(c, "post_transform", number >= 0 && number < 5 ? names[number] : "unknown");
+    int64_t number = op_int(c, "post_transform"); /* TreeEnsemble's way of naming it */
+    const char *name = op_string_or(c, "post_transform", number >= 0 && number < 5 ? names[number] : "unknown");
     enum dtype dtype = op_input(c, 0)->dtype == DTYPE_F64 ? DTYPE_F64 : DTYPE_F32;
     if (strcmp(name, "NONE") == 0)
         return scores;

@@ -12,7 +12,7 @@ static enum status read_svm(struct op_context *c, struct svm *svm)
 {
     int coefficients, vectors, kernel, rho;
     TRY(ml_matrix(c, &svm->rows, &svm->features));
-    svm->supports = op_int(c, "n_supports", 0);
+    svm->supports = op_int(c, "n_supports");
     svm->kernel = op_float_list(c, "kernel_params", &kernel);
     op_float_list(c, "coefficients", &coefficients);
     op_float_list(c, "support_vectors", &vectors);
@@ -49,7 +49,7 @@ static struct value *radial(struct op_context *c, const struct svm *svm, struct 
 /* The kernel function of each row and each support vector: [rows, supports]. NULL: failed. */
 static struct value *kernel_matrix(struct op_context *c, const struct svm *svm, struct value *x, enum dtype dtype)
 {
-    const char *kernel = op_string(c, "kernel_type", "LINEAR");
+    const char *kernel = op_string(c, "kernel_type");
     double gamma = svm->kernel ? (double)svm->kernel[0] : 0, shift = svm->kernel ? (double)svm->kernel[1] : 0;
     double degree = svm->kernel ? (double)svm->kernel[2] : 0;
     struct value *vectors =
@@ -81,7 +81,7 @@ static enum status expand_svm_regressor(struct op_context *c)
     int64_t weights = svm.supports > 0 ? svm.supports : svm.features;
     struct value *column = build_reshape(c, ml_floats(c, "coefficients", dtype), 2, (int64_t[]){weights, 1});
     struct value *score = op_build2(c, "Add", op_build2(c, "MatMul", kernel, column), build_number(c, dtype, shift));
-    if (op_int(c, "one_class", 0) != 0)
+    if (op_int(c, "one_class") != 0)
         score = build_select(c, op_build2(c, "Greater", score, build_number(c, dtype, 0)), build_number(c, dtype, 1),
                              build_number(c, dtype, -1));
     return build_output(c, 0, build_cast(c, ml_post_transform(c, score), DTYPE_F32));

@@ -12,7 +12,7 @@ static int64_t target_count(const struct op_context *c)
 {
     struct value labels;
     if (c->node->op->detail != FORM_CLASSIFIER)
-        return op_int(c, "n_targets", 1);
+        return op_int_or(c, "n_targets", 1);
     return ml_numbers(c, "classlabels_int64s", NULL, NULL, &labels) ? labels.dims[0] : -1;
 }
 
@@ -41,15 +41,16 @@ static enum status lower_scores(struct op_context *c)
 }
 
 /* Not among the registered operators: expansions alone make such nodes, with the attributes of the node they expand. */
-#define SCORES(form, public_name)                                                                                 \
-    {                                                                                                             \
-        .domain = "ai.onnx.ml", .name = public_name, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1,          \
-        .max_outputs = 1, .flags = OP_HALF_AS_F32, .detail = form, .shapes = shapes_scores, .lower = lower_scores \
+#define SCORES(form, public_name)                                                                                \
+    {                                                                                                            \
+        .domain = "ai.onnx.ml", .name = #public_name, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1,        \
+        .max_outputs = 1, .flags = OP_HALF_AS_F32, .detail = form, .attributes = attributes_of_ml_##public_name, \
+        .shapes = shapes_scores, .lower = lower_scores                                                           \
     }
 static const struct op score_ops[] = {
-    SCORES(FORM_NEW, "TreeEnsemble"),
-    SCORES(FORM_REGRESSOR, "TreeEnsembleRegressor"),
-    SCORES(FORM_CLASSIFIER, "TreeEnsembleClassifier"),
+    SCORES(FORM_NEW, TreeEnsemble),
+    SCORES(FORM_REGRESSOR, TreeEnsembleRegressor),
+    SCORES(FORM_CLASSIFIER, TreeEnsembleClassifier),
 };
 
 /* Old models may give thresholds and weights in double, and the scores are then made in double. */
@@ -161,7 +162,7 @@ static enum status shapes_tree_classifier(struct op_context *c)
 /* Two columns from the score of the second class. */
 static struct value *binary_scores(struct op_context *c, struct value *score, enum dtype dtype)
 {
-    const char *post = op_string(c, "post_transform", "NONE");
+    const char *post = op_string(c, "post_transform");
     bool probability = strcmp(post, "NONE") == 0 || strcmp(post, "PROBIT") == 0;
     struct value *other = probability ? op_build2(c, "Sub", build_number(c, dtype, 1), score) //
                                       : op_build1(c, "Neg", score);

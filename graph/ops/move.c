@@ -62,7 +62,7 @@ OPERATOR(Transpose, 1, 1, 1, 1, shapes_transpose, .lower = lower_transpose)
 
 static enum status block_size(struct op_context *c, int64_t *block)
 {
-    *block = op_int(c, "blocksize", 0);
+    *block = op_int(c, "blocksize");
     if (*block < 1 || *block > INT32_MAX)
         return op_error(c, STATUS_INVALID_MODEL, "blocksize is %lld; it must be positive", (long long)*block);
     return op_require_rank(c, 0, 4, 4);
@@ -89,7 +89,7 @@ static enum status lower_depth_to_space(struct op_context *c)
     const int64_t *in = input->dims, *out = output->dims;
     int64_t block;
     TRY(block_size(c, &block));
-    const char *mode = op_string(c, "mode", "DCR");
+    const char *mode = op_string(c, "mode");
     if (strcmp(mode, "CRD") == 0)
         return op_transpose(c, input, output, 6, (int64_t[]){in[0], out[1], block, block, in[2], in[3]},
                             (int[]){0, 1, 4, 2, 5, 3});
@@ -118,7 +118,7 @@ static enum status lower_space_to_depth(struct op_context *c)
     int64_t block;
     TRY(block_size(c, &block));
     /* The one mode there is up to opset 25 is the inverse of DepthToSpace's DCR. */
-    const char *mode = op_string(c, "mode", "DCR");
+    const char *mode = op_string(c, "mode");
     const int64_t *in = input->dims, *out = output->dims;
     int64_t dims[6] = {in[0], in[1], out[2], block, out[3], block};
     if (strcmp(mode, "DCR") == 0)
@@ -140,7 +140,7 @@ static enum status shapes_concat(struct op_context *c)
     int axis;
     if (!op_has(c, "axis"))
         return op_error(c, STATUS_INVALID_MODEL, "attribute 'axis' is missing");
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), first->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), first->rank, &axis));
     memcpy(dims, first->dims, sizeof dims);
     for (int i = 1; i < c->node->input_count; i++) {
         TRY(op_require(c, i, TYPE(first->dtype)));
@@ -161,7 +161,7 @@ static enum status lower_concat(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     int axis;
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), output->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), output->rank, &axis));
     if (c->node->input_count == 1)
         return op_alias(c, output, op_input(c, 0), 0);
     struct axis_split whole = op_split_at(output, axis);
@@ -187,7 +187,7 @@ enum status op_split_sizes(struct op_context *c, int *axis, int64_t **sizes)
 {
     const struct value *input = op_input(c, 0);
     int outputs = c->node->output_count, count;
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), input->rank, axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), input->rank, axis));
     *sizes = region_array(c->graph->region, (size_t)outputs, sizeof **sizes);
     if (!*sizes)
         return op_no_memory(c);
@@ -198,7 +198,7 @@ enum status op_split_sizes(struct op_context *c, int *axis, int64_t **sizes)
         TRY(op_ints(c, 1, outputs, *sizes, &count));
     if (count >= 0 && count != outputs)
         return op_error(c, STATUS_INVALID_MODEL, "%d sizes are given for %d outputs", count, outputs);
-    int64_t parts = op_int(c, "num_outputs", outputs), left = input->dims[*axis];
+    int64_t parts = op_int_or(c, "num_outputs", outputs), left = input->dims[*axis];
     if (parts < outputs)
         return op_error(c, STATUS_INVALID_MODEL, "num_outputs is %lld, yet there are %d outputs", (long long)parts,
                         outputs);

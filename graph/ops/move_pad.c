@@ -114,13 +114,13 @@ static enum status lower_pad(struct op_context *c)
     struct padding padding;
     TRY(read_padding(c, &padding));
     struct value *input = op_input(c, 0), *output = op_output(c, 0), *fill = op_input(c, 2);
-    const char *mode = op_string(c, "mode", "constant");
+    const char *mode = op_string(c, "mode");
     if (strcmp(mode, "reflect") == 0 || strcmp(mode, "edge") == 0 || strcmp(mode, "wrap") == 0)
         return pad_by_repeating(c, &padding, mode[0]);
     if (strcmp(mode, "constant") != 0)
         return op_error(c, STATUS_INVALID_MODEL, "mode is '%s'; it must be constant, reflect, edge or wrap", mode);
     if (!fill) /* up to opset 10 there is an attribute, for floats */
-        fill = op_has(c, "value") ? op_constant_scalar(c, input->dtype, (double)op_float(c, "value", 0))
+        fill = op_has(c, "value") ? op_constant_scalar(c, input->dtype, (double)op_float(c, "value"))
                                   : op_zero(c, input->dtype);
     return fill ? op_pad(c, input, output, padding.begin, fill) : op_no_memory(c);
 }

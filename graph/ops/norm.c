@@ -40,7 +40,7 @@ static enum status emit_normalize(struct op_context *c, const struct problem *pr
 
 static double epsilon_of(const struct op_context *c)
 {
-    return (double)op_float(c, "epsilon", 1e-5f);
+    return (double)op_float(c, "epsilon");
 }
 
 /* --- LayerNormalization, RMSNormalization ----------------------------------------------------------------- */
@@ -66,7 +66,7 @@ static enum status shapes_layer(struct op_context *c)
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require(c, 1, TYPES_FLOAT));
     TRY(op_allow(c, 2, TYPES_FLOAT));
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), x->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), x->rank, &axis));
     TRY(check_broadcast(c, 1));
     TRY(check_broadcast(c, 2));
     int64_t dims[MAX_RANK];
@@ -101,7 +101,7 @@ static enum status lower_layer(struct op_context *c)
 {
     const struct value *x = op_input(c, 0);
     int axis;
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), x->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), x->rank, &axis));
     struct problem problem = {.rank = x->rank, .centred = c->node->op->detail == 0, .epsilon = epsilon_of(c)};
     problem.folded = ((1u << x->rank) - 1) & ~((1u << axis) - 1);
     for (int i = 0; i < x->rank; i++)
@@ -188,7 +188,7 @@ static bool scales_groups(const struct op_context *c)
 
 static enum status shapes_group(struct op_context *c)
 {
-    int64_t groups = op_int(c, "num_groups", 0);
+    int64_t groups = op_int(c, "num_groups");
     TRY(check_image(c));
     int64_t channels = op_input(c, 0)->dims[1];
     if (groups < 1 || channels % groups != 0)
@@ -201,7 +201,7 @@ static enum status shapes_group(struct op_context *c)
 static enum status lower_group(struct op_context *c)
 {
     const struct value *x = op_input(c, 0);
-    int64_t groups = op_int(c, "num_groups", 0), each = x->dims[1] / groups;
+    int64_t groups = op_int(c, "num_groups"), each = x->dims[1] / groups;
     int64_t group_step = scales_groups(c) ? 1 : each, channel_step = scales_groups(c) ? 0 : 1;
     struct problem problem = {
         .rank = 4,
@@ -222,13 +222,12 @@ NORMALIZATION(GroupNormalization, 3, 3, 1, 0, shapes_group, lower_group)
 
 static enum status variance_axes(struct op_context *c, unsigned *mask)
 {
-    static const int64_t fallback[3] = {0, 2, 3};
     int count, rank = op_input(c, 0)->rank;
     const int64_t *axes = op_int_list(c, "axes", &count);
     *mask = 0;
-    for (int i = 0; i < (axes ? count : 3); i++) {
+    for (int i = 0; i < count; i++) {
         int axis;
-        TRY(op_axis(c, "axis", axes ? axes[i] : fallback[i], rank, &axis));
+        TRY(op_axis(c, "axis", axes[i], rank, &axis));
         *mask |= 1u << axis;
     }
     return STATUS_OK;

@@ -15,7 +15,7 @@
 
 static bool is_training(const struct op_context *c)
 {
-    return c->node->version >= 14 && op_int(c, "training_mode", 0) != 0;
+    return c->node->version >= 14 && op_int(c, "training_mode") != 0;
 }
 
 /* The shape of scale, bias, mean and variance: a number for each channel; or, up to opset 8 with spatial = 0, for each
@@ -23,7 +23,7 @@ static bool is_training(const struct op_context *c)
 static int parameter_shape(const struct op_context *c, int64_t *dims)
 {
     const struct value *x = op_input(c, 0);
-    bool by_element = c->node->version < 9 && op_int(c, "spatial", 1) == 0;
+    bool by_element = c->node->version < 9 && op_int(c, "spatial") == 0;
     dims[0] = x->rank > 1 ? x->dims[1] : 1;
     for (int i = 2; by_element && i < x->rank; i++)
         dims[i - 1] = x->dims[i];
@@ -87,7 +87,7 @@ static enum status batch_statistics(struct op_context *c, struct value *mean, st
 static enum status update_running(struct op_context *c, struct value *running, struct value *current,
                                   struct value *output)
 {
-    double momentum = (double)op_float(c, "momentum", 0.9f);
+    double momentum = (double)op_float(c, "momentum");
     if (!output)
         return STATUS_OK;
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
@@ -106,7 +106,7 @@ static enum status channel_factors(struct op_context *c, struct value *mean, str
                                    struct value *factor, struct value *shift)
 {
     uint8_t class = (uint8_t)pointwise_class_of(factor->dtype);
-    double epsilon = (double)op_float(c, "epsilon", 1e-5f);
+    double epsilon = (double)op_float(c, "epsilon");
     struct pointwise_builder params = {.input_count = 4, .output_count = 2};
     APPEND(&params, CONSTANT, class, 4, .immediate = {epsilon});
     APPEND(&params, ADD, class, 4, .a = 3, .b = 4);
@@ -154,9 +154,9 @@ OPERATOR(BatchNormalization, 5, 5, 1, 5, shapes_batch, .flags = OP_HALF_AS_F32, 
 static enum status shapes_lp(struct op_context *c)
 {
     int axis;
-    int64_t power = op_int(c, "p", 2);
+    int64_t power = op_int(c, "p");
     TRY(op_require(c, 0, TYPES_FLOAT));
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), op_input(c, 0)->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), op_input(c, 0)->rank, &axis));
     if (power != 1 && power != 2)
         return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be 1 or 2", (long long)power);
     return op_shapes_as_input(c);
@@ -167,7 +167,7 @@ static enum status lower_lp(struct op_context *c)
 {
     struct value *x = op_input(c, 0), *y = op_output(c, 0);
     int axis;
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), x->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), x->rank, &axis));
     uint8_t class = (uint8_t)pointwise_class_of(x->dtype);
     int64_t dims[MAX_RANK];
     for (int i = 0; i < x->rank; i++)
@@ -175,7 +175,7 @@ static enum status lower_lp(struct op_context *c)
     struct value *norm = op_temporary(c, x->dtype, x->rank, dims);
     if (!norm)
         return op_no_memory(c);
-    TRY(op_reduce(c, op_int(c, "p", 2) == 1 ? REDUCE_L1 : REDUCE_L2, x, 1u << axis, norm));
+    TRY(op_reduce(c, op_int(c, "p") == 1 ? REDUCE_L1 : REDUCE_L2, x, 1u << axis, norm));
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     APPEND(&params, CONSTANT, class, 2, .a = 0);
     APPEND(&params, EQUAL, class, 3, .a = 1, .b = 2);
@@ -191,7 +191,7 @@ OPERATOR(LpNormalization, 1, 1, 1, 1, shapes_lp, .flags = OP_HALF_AS_F32, .lower
 
 static enum status shapes_lrn(struct op_context *c)
 {
-    int64_t size = op_int(c, "size", 0);
+    int64_t size = op_int(c, "size");
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 2, MAX_RANK));
     if (size < 1 || size > INT32_MAX)
@@ -203,7 +203,7 @@ static enum status shapes_lrn(struct op_context *c)
  * place of channels. */
 static enum status mean_across_channels(struct op_context *c, struct value *input, struct value *output)
 {
-    int64_t size = op_int(c, "size", 0), channels = input->dims[1], pixels = 1;
+    int64_t size = op_int(c, "size"), channels = input->dims[1], pixels = 1;
     for (int i = 2; i < input->rank; i++)
         pixels *= input->dims[i];
     struct image_strides strides = {.batch = channels * pixels, .channel = 1, .spatial = {0, 0, pixels}};
@@ -241,9 +241,9 @@ static enum status lower_lrn(struct op_context *c)
     TRY(op_pointwise(c, &square, &x, &squares));
     TRY(mean_across_channels(c, squares, means));
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    APPEND(&params, CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha", 1e-4f)});
-    APPEND(&params, CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias", 1)});
-    APPEND(&params, CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta", 0.75f)});
+    APPEND(&params, CONSTANT, class, 2, .immediate = {(double)op_float(c, "alpha")});
+    APPEND(&params, CONSTANT, class, 3, .immediate = {(double)op_float(c, "bias")});
+    APPEND(&params, CONSTANT, class, 4, .immediate = {(double)op_float(c, "beta")});
     APPEND(&params, MUL, class, 5, .a = 1, .b = 2);
     APPEND(&params, ADD, class, 5, .a = 5, .b = 3);
     APPEND(&params, POW, class, 5, .a = 5, .b = 4);

@@ -103,33 +103,32 @@ UNARY(BitwiseNot, BIT_NOT, shapes_integer, lower_plain)
 
 static enum status lower_alpha_001(struct op_context *c)
 {
-    return lower_unary(c, (double)op_float(c, "alpha", 0.01f), 0);
+    return lower_unary(c, (double)op_float(c, "alpha"), 0);
 }
 
 static enum status lower_alpha_1(struct op_context *c)
 {
-    return lower_unary(c, (double)op_float(c, "alpha", 1.0f), 0);
+    return lower_unary(c, (double)op_float(c, "alpha"), 0);
 }
 
 static enum status lower_selu(struct op_context *c)
 {
-    return lower_unary(c, (double)op_float(c, "alpha", 1.67326319217681884765625f),
-                       (double)op_float(c, "gamma", 1.05070102214813232421875f));
+    return lower_unary(c, (double)op_float(c, "alpha"), (double)op_float(c, "gamma"));
 }
 
 static enum status lower_hard_sigmoid(struct op_context *c)
 {
-    return lower_unary(c, (double)op_float(c, "alpha", 0.2f), (double)op_float(c, "beta", 0.5f));
+    return lower_unary(c, (double)op_float(c, "alpha"), (double)op_float(c, "beta"));
 }
 
 static enum status lower_is_inf(struct op_context *c)
 {
-    return lower_unary(c, (double)op_int(c, "detect_positive", 1), (double)op_int(c, "detect_negative", 1));
+    return lower_unary(c, (double)op_int(c, "detect_positive"), (double)op_int(c, "detect_negative"));
 }
 
 static enum status lower_gelu(struct op_context *c)
 {
-    const char *approximate = op_string(c, "approximate", "none");
+    const char *approximate = op_string(c, "approximate");
     bool tanh_form = approximate[0] == 't';
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     struct pointwise_builder params = {.input_count = 1, .output_count = 1};
@@ -154,7 +153,7 @@ static enum status lower_shrink(struct op_context *c)
 {
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     uint8_t class = class_of(input);
-    double lambda = (double)op_float(c, "lambd", 0.5f), bias = (double)op_float(c, "bias", 0.0f);
+    double lambda = (double)op_float(c, "lambd"), bias = (double)op_float(c, "bias");
     struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     bool integer = class >= CLASS_I64;
     uint8_t inner = integer ? CLASS_F64 : class;
@@ -173,16 +172,36 @@ UNARY(Shrink, SHRINK, shapes_numeric, lower_shrink)
 
 /* --- two operands ---------------------------------------------------------------------------------------- */
 
+/* Before opset 7 shapes are equal, or the second fits into the first where `broadcast` says so. */
+static enum status check_old_broadcast(struct op_context *c, int rank, const int64_t *dims)
+{
+    const struct op_attribute *row = op_attribute(c->node->op, c->node->version, "broadcast");
+    const struct value *a = op_input(c, 0), *b = op_input(c, 1);
+    if (!row || c->node->version >= row->until)
+        return STATUS_OK;
+    bool fits = a->rank == rank && (op_int(c, "broadcast") != 0 || b->rank == rank);
+    for (int i = 0; i < rank && fits; i++)
+        fits = a->dims[i] == dims[i] && (op_int(c, "broadcast") != 0 || b->dims[i] == dims[i]);
+    char first[120], second[120];
+    return fits ? STATUS_OK
+                : op_error(c, STATUS_INVALID_MODEL,
+                           "shapes %s and %s do not go together in opset %d, where broadcast is %lld",
+                           value_shape_text(NULL, a, first, sizeof first),
+                           value_shape_text(NULL, b, second, sizeof second), c->node->version,
+                           (long long)op_int(c, "broadcast"));
+}
+
 static enum status shapes_pair(struct op_context *c, unsigned types, enum dtype result)
 {
     TRY(op_require(c, 0, types));
     TRY(op_require(c, 1, types));
     if (op_input(c, 0)->dtype != op_input(c, 1)->dtype)
-        return op_error(c, STATUS_INVALID_MODEL, "its operands are %s and %s; they must have the same type",
-                        dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, 1)->dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "its operands are %s and %s; they must have the same type",
+                             dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, 1)->dtype));
     int rank;
     int64_t dims[MAX_RANK];
     TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
+    TRY(check_old_broadcast(c, rank, dims));
     return op_set_output(c, 0, result == DTYPE_NONE ? op_input(c, 0)->dtype : result, rank, dims);
 }
 
@@ -229,12 +248,12 @@ static enum status lower_exchanged(struct op_context *c)
 
 static enum status lower_mod(struct op_context *c)
 {
-    return lower_pair(c, op_int(c, "fmod", 0) ? POINTWISE_FMOD : POINTWISE_MOD, false);
+    return lower_pair(c, op_int(c, "fmod") ? POINTWISE_FMOD : POINTWISE_MOD, false);
 }
 
 static enum status lower_shift(struct op_context *c)
 {
-    const char *direction = op_string(c, "direction", "");
+    const char *direction = op_string(c, "direction");
     if (direction[0] != 'L' && direction[0] != 'R')
         return op_error(c, STATUS_INVALID_MODEL, "direction is '%s'; it must be LEFT or RIGHT", direction);
     return lower_pair(c, direction[0] == 'L' ? POINTWISE_SHIFT_LEFT : POINTWISE_SHIFT_RIGHT, false);
@@ -294,6 +313,7 @@ static enum status shapes_pow(struct op_context *c)
     int rank;
     int64_t dims[MAX_RANK];
     TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
+    TRY(check_old_broadcast(c, rank, dims));
     return op_set_output(c, 0, op_input(c, 0)->dtype, rank, dims);
 }
 
@@ -330,8 +350,8 @@ static enum status shapes_variadic(struct op_context *c)
     for (int i = 0; i < c->node->input_count; i++) {
         TRY(op_require(c, i, TYPES_NUMERIC));
         if (op_input(c, i)->dtype != op_input(c, 0)->dtype)
-            return op_error(c, STATUS_INVALID_MODEL, "its operands have different types: %s and %s",
-                            dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, i)->dtype));
+            return op_type_error(c, STATUS_INVALID_MODEL, "its operands have different types: %s and %s",
+                                 dtype_name(op_input(c, 0)->dtype), dtype_name(op_input(c, i)->dtype));
     }
     int rank;
     int64_t dims[MAX_RANK];
@@ -455,7 +475,7 @@ static enum status lower_clip(struct op_context *c)
         reg = 3;
     }
     if (c->node->version < 11) {
-        double low = (double)op_float(c, "min", -INFINITY), high = (double)op_float(c, "max", INFINITY);
+        double low = (double)op_float_or(c, "min", -INFINITY), high = (double)op_float_or(c, "max", INFINITY);
         append(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = class, .target = 3, .immediate = {low, high}));
         reg = 3;
     }
@@ -476,7 +496,7 @@ static enum status set_cast_output(struct op_context *c, enum dtype to)
 
 static enum status shapes_cast(struct op_context *c)
 {
-    return set_cast_output(c, (enum dtype)op_int(c, "to", DTYPE_NONE));
+    return set_cast_output(c, (enum dtype)op_int(c, "to"));
 }
 
 static enum status shapes_cast_like(struct op_context *c)
@@ -488,9 +508,9 @@ static enum status lower_cast(struct op_context *c)
 {
     if (op_input(c, 0)->dtype == op_output(c, 0)->dtype)
         return op_alias(c, op_output(c, 0), op_input(c, 0), 0);
-    const char *mode = op_string(c, "round_mode", "up");
+    const char *mode = op_string(c, "round_mode");
     enum e8m0_rounding rounding = mode[0] == 'u' ? E8M0_UP : mode[0] == 'd' ? E8M0_DOWN : E8M0_NEAREST;
-    return op_cast_rounding(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate", 1) != 0, rounding);
+    return op_cast_rounding(c, op_input(c, 0), op_output(c, 0), op_int(c, "saturate") != 0, rounding);
 }
 
 OPERATOR(Cast, 1, 1, 1, 1, shapes_cast, .flags = OP_ELEMENTWISE, .lower = lower_cast)

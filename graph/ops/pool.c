@@ -25,8 +25,8 @@ static enum status shapes_pool(struct op_context *c)
     struct window w;
     TRY(op_require(c, 0, maximum ? TYPES_FLOAT | TYPE(DTYPE_I8) | TYPE(DTYPE_U8) : TYPES_FLOAT));
     TRY(op_pool_window(c, &w));
-    if (op_int(c, "p", 2) < 1)
-        return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be positive", (long long)op_int(c, "p", 2));
+    if (op_int_or(c, "p", 2) < 1)
+        return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be positive", (long long)op_int_or(c, "p", 2));
     return op_window_output(c, x->dtype, x->dims[0], x->dims[1], x->rank - 2, &w);
 }
 
@@ -51,19 +51,19 @@ static enum status emit_pool(struct op_context *c, struct pool_params *p)
     p->dtype = x->dtype;
     p->kind = (enum pool_kind)c->node->op->detail;
     p->indices = p->kind == POOL_MAX && op_output(c, 1);
-    p->power = op_int(c, "p", 2);
+    p->power = op_int_or(c, "p", 2);
     p->batch = x->dims[0];
     p->channels = x->dims[1];
     p->x = op_image_strides(x);
     p->y = op_image_strides(y);
-    p->index = index_strides(x, op_int(c, "storage_order", 0) != 0);
+    p->index = index_strides(x, op_int(c, "storage_order") != 0);
     return op_emit(c, FAMILY_pool, p, sizeof *p, 1, c->node->inputs, 2,
                    (struct value *[]){op_output(c, 0), op_output(c, 1)}, 0);
 }
 
 static enum status lower_pool(struct op_context *c)
 {
-    struct pool_params p = {.count_padding = op_int(c, "count_include_pad", 0) != 0};
+    struct pool_params p = {.count_padding = op_int(c, "count_include_pad") != 0};
     TRY(op_pool_window(c, &p.window));
     return emit_pool(c, &p);
 }
@@ -101,8 +101,8 @@ POOL_OP(GlobalMaxPool, REDUCE_MAX, 1, shapes_global, lower_global)
 static enum status shapes_global_norm(struct op_context *c)
 {
     TRY(op_require_rank(c, 0, 3, 2 + SPATIAL_AXES));
-    if (op_int(c, "p", 2) < 1)
-        return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be positive", (long long)op_int(c, "p", 2));
+    if (op_int_or(c, "p", 2) < 1)
+        return op_error(c, STATUS_INVALID_MODEL, "p is %lld; it must be positive", (long long)op_int_or(c, "p", 2));
     return shapes_global(c);
 }
 

@@ -29,7 +29,7 @@ static enum status read_regions(struct op_context *c, int64_t columns, struct ro
                              .width = x[3],
                              .regions = regions[0],
                              .columns = columns,
-                             .scale = (double)op_float(c, "spatial_scale", 1)};
+                             .scale = (double)op_float(c, "spatial_scale")};
     if (regions[1] != columns)
         return op_error(c, STATUS_INVALID_MODEL, "regions have %lld columns; they must have %lld",
                         (long long)regions[1], (long long)columns);
@@ -84,16 +84,16 @@ OPERATOR(MaxRoiPool, 2, 2, 1, 1, shapes_max_roi, .flags = OP_HALF_AS_F32, .lower
 
 static enum status read_align(struct op_context *c, struct roi_params *p)
 {
-    /* Before opset 16 there was no choice, and coordinates were not shifted. */
-    const char *transformation = c->node->version < 16 ? "output_half_pixel" : "half_pixel";
-    const char *mode = op_string(c, "mode", "avg");
+    const char *transformation = op_string(c, "coordinate_transformation_mode");
+    if (c->node->version < 16) /* there was no choice, and coordinates were not shifted */
+        transformation = "output_half_pixel";
+    const char *mode = op_string(c, "mode");
     TRY(read_regions(c, 4, p));
     TRY(op_require(c, 2, TYPE(DTYPE_I64)));
     TRY(op_require_rank(c, 2, 1, 1));
     if (op_input(c, 2)->dims[0] != p->regions)
         return op_error(c, STATUS_INVALID_ARGUMENT, "there are %lld regions and %lld batch numbers",
                         (long long)p->regions, (long long)op_input(c, 2)->dims[0]);
-    transformation = op_string(c, "coordinate_transformation_mode", transformation);
     p->half_pixel = strcmp(transformation, "half_pixel") == 0;
     if (!p->half_pixel && strcmp(transformation, "output_half_pixel") != 0)
         return op_error(c, STATUS_INVALID_MODEL, "coordinate_transformation_mode '%s' is not one of ONNX's",
@@ -101,9 +101,9 @@ static enum status read_align(struct op_context *c, struct roi_params *p)
     p->kind = strcmp(mode, "max") == 0 ? ROI_ALIGN_MAX : ROI_ALIGN_AVERAGE;
     if (p->kind == ROI_ALIGN_AVERAGE && strcmp(mode, "avg") != 0)
         return op_error(c, STATUS_INVALID_MODEL, "mode is '%s'; it must be avg or max", mode);
-    p->samples = op_int(c, "sampling_ratio", 0);
-    p->pooled_height = op_int(c, "output_height", 1);
-    p->pooled_width = op_int(c, "output_width", 1);
+    p->samples = op_int(c, "sampling_ratio");
+    p->pooled_height = op_int(c, "output_height");
+    p->pooled_width = op_int(c, "output_width");
     TRY(check_size(c, "output_height", p->pooled_height));
     return check_size(c, "output_width", p->pooled_width);
 }
@@ -131,7 +131,7 @@ OPERATOR(RoiAlign, 3, 3, 1, 1, shapes_align, .flags = OP_HALF_AS_F32, .lower = l
  * The importer says which they are. */
 static bool counts_in_output(const struct op_context *c)
 {
-    return op_input(c, 2) && op_int(c, MAX_UNPOOL_POSITIONS, 0) != 0;
+    return op_input(c, 2) && op_int(c, MAX_UNPOOL_POSITIONS) != 0;
 }
 
 /* Shape of what was pooled, by the window alone. */

@@ -55,7 +55,7 @@ static enum status block_layout(struct op_context *c, int axis, int64_t block, s
 static enum status find_layout(struct op_context *c, struct layout *layout)
 {
     const struct value *x = op_input(c, 0), *scale = op_input(c, 1);
-    int64_t block = op_int(c, "block_size", 0);
+    int64_t block = op_int(c, "block_size");
     int axis;
     *layout = (struct layout){.rank = x->rank};
     memcpy(layout->dims, x->dims, sizeof x->dims);
@@ -63,7 +63,7 @@ static enum status find_layout(struct op_context *c, struct layout *layout)
         return op_error(c, STATUS_INVALID_MODEL, "block_size is %lld", (long long)block);
     if (block == 0 && value_elements(scale) == 1)
         return STATUS_OK;
-    TRY(op_axis(c, "axis", x->rank == 1 ? 0 : op_int(c, "axis", 1), x->rank, &axis));
+    TRY(op_axis(c, "axis", x->rank == 1 ? 0 : op_int(c, "axis"), x->rank, &axis));
     if (block > 0)
         return block_layout(c, axis, block, layout);
     if (scale->rank != 1 || scale->dims[0] != x->dims[axis])
@@ -152,15 +152,15 @@ static uint8_t as_float(struct pointwise_builder *params, const struct value *va
 static enum status shapes_quantize(struct op_context *c)
 {
     const struct value *zero = op_input(c, 2);
-    int64_t asked = op_int(c, "output_dtype", DTYPE_NONE);
+    int64_t asked = op_int(c, "output_dtype");
     TRY(op_require(c, 0, TYPES_SINGLE | TYPE(DTYPE_I32)));
     TRY(op_require(c, 1, TYPES_SINGLE | TYPE(DTYPE_I32) | TYPE(DTYPE_F8E8M0)));
     enum dtype dtype = zero ? zero->dtype : asked ? (enum dtype)asked : DTYPE_U8;
     if (zero && asked && asked != (int64_t)zero->dtype)
-        return op_error(c, STATUS_INVALID_MODEL, "output_dtype is %s, the zero point %s", dtype_name((enum dtype)asked),
-                        dtype_name(zero->dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "output_dtype is %s, the zero point %s",
+                             dtype_name((enum dtype)asked), dtype_name(zero->dtype));
     if (dtype >= DTYPE_COUNT || !(TYPES_QUANTIZED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "quantising to %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "quantising to %s is not supported", dtype_name(dtype));
     TRY(check_parameters(c));
     return op_set_output(c, 0, dtype, op_input(c, 0)->rank, op_input(c, 0)->dims);
 }
@@ -181,7 +181,8 @@ static enum status lower_quantize(struct op_context *c)
     struct value *x = op_input(c, 0), *scale = op_input(c, 1), *zero = op_input(c, 2), *output = op_output(c, 0);
     struct layout layout;
     TRY(find_layout(c, &layout));
-    enum dtype precision = (enum dtype)op_int(c, "precision", scale->dtype);
+    enum dtype precision = (enum dtype)op_int(c, "precision");
+    precision = precision == DTYPE_NONE ? scale->dtype : precision;
     bool integers = x->dtype == DTYPE_I32 && precision == DTYPE_I32, to_integer = dtype_is_integer(output->dtype);
     uint8_t class = precision == DTYPE_F64 || integers ? CLASS_F64 : CLASS_F32, quotient = 4;
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
@@ -209,7 +210,7 @@ static enum status lower_quantize(struct op_context *c)
     if (to_integer)
         append_saturation(&params, output->dtype, class, 4);
     params.operands[params.input_count].reg = to_integer ? 6 : 4;
-    params.operands[params.input_count].saturate = op_int(c, "saturate", 1) != 0;
+    params.operands[params.input_count].saturate = op_int(c, "saturate") != 0;
     return emit(c, &layout, &params, x, output);
 }
 
@@ -224,10 +225,10 @@ static enum status shapes_dequantize(struct op_context *c)
     TRY(op_require(c, 1, TYPES_SINGLE | TYPE(DTYPE_F8E8M0)));
     TRY(op_allow(c, 2, TYPE(x->dtype)));
     TRY(check_parameters(c));
-    enum dtype dtype = (enum dtype)op_int(c, "output_dtype", DTYPE_NONE);
+    enum dtype dtype = (enum dtype)op_int(c, "output_dtype");
     dtype = dtype == DTYPE_NONE ? scale->dtype : dtype;
     if (dtype >= DTYPE_COUNT || !(TYPES_SINGLE & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "dequantising to %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "dequantising to %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, x->rank, x->dims);
 }
 

@@ -45,10 +45,10 @@ static enum status draw(struct op_context *c, struct value *output, bool normal,
 
 static enum status floating_type(struct op_context *c, int64_t fallback, enum dtype *dtype)
 {
-    *dtype = (enum dtype)op_int(c, "dtype", fallback);
+    *dtype = (enum dtype)op_int_or(c, "dtype", fallback);
     if (*dtype < DTYPE_COUNT && (TYPES_FLOAT & TYPE(*dtype)))
         return STATUS_OK;
-    return op_error(c, STATUS_INVALID_MODEL, "random numbers of type %s do not exist", dtype_name(*dtype));
+    return op_type_error(c, STATUS_INVALID_MODEL, "random numbers of type %s do not exist", dtype_name(*dtype));
 }
 
 static enum status shapes_random(struct op_context *c)
@@ -72,12 +72,12 @@ static enum status shapes_random_like(struct op_context *c)
 
 static enum status lower_normal(struct op_context *c)
 {
-    return draw(c, op_output(c, 0), true, (double)op_float(c, "mean", 0), (double)op_float(c, "scale", 1));
+    return draw(c, op_output(c, 0), true, (double)op_float(c, "mean"), (double)op_float(c, "scale"));
 }
 
 static enum status lower_uniform(struct op_context *c)
 {
-    return draw(c, op_output(c, 0), false, (double)op_float(c, "low", 0), (double)op_float(c, "high", 1));
+    return draw(c, op_output(c, 0), false, (double)op_float(c, "low"), (double)op_float(c, "high"));
 }
 
 OPERATOR(RandomNormal, 0, 0, 1, 1, shapes_random, .lower = lower_normal, .flags = OP_RANDOM)
@@ -90,10 +90,10 @@ OPERATOR(RandomUniformLike, 1, 1, 1, 1, shapes_random_like, .lower = lower_unifo
 static enum status shapes_bernoulli(struct op_context *c)
 {
     const struct value *input = op_input(c, 0);
-    enum dtype dtype = (enum dtype)op_int(c, "dtype", input->dtype);
+    enum dtype dtype = (enum dtype)op_int_or(c, "dtype", input->dtype);
     TRY(op_require(c, 0, TYPES_FLOAT));
     if (dtype >= DTYPE_COUNT || !(TYPES_FIXED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, input->rank, input->dims);
 }
 
@@ -118,13 +118,13 @@ OPERATOR(Bernoulli, 1, 1, 1, 1, shapes_bernoulli, .lower = lower_bernoulli, .fla
 
 static enum status shapes_multinomial(struct op_context *c)
 {
-    enum dtype dtype = (enum dtype)op_int(c, "dtype", DTYPE_I32);
-    int64_t samples = op_int(c, "sample_size", 1);
+    enum dtype dtype = (enum dtype)op_int(c, "dtype");
+    int64_t samples = op_int(c, "sample_size");
     TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 2, 2));
     if (dtype != DTYPE_I32 && dtype != DTYPE_I64)
-        return op_error(c, STATUS_INVALID_MODEL, "the samples are to be %s; int32 and int64 are possible",
-                        dtype_name(dtype));
+        return op_type_error(c, STATUS_INVALID_MODEL, "the samples are to be %s; int32 and int64 are possible",
+                             dtype_name(dtype));
     if (op_input(c, 0)->dims[1] == 0)
         return op_error(c, STATUS_INVALID_ARGUMENT, "there are no classes to choose from");
     return op_set_output(c, 0, dtype, 2, (int64_t[]){op_input(c, 0)->dims[0], samples});
@@ -135,7 +135,7 @@ static enum status expand_multinomial(struct op_context *c)
 {
     struct value *logits = op_input(c, 0), *output = op_output(c, 0);
     int64_t batch = logits->dims[0], classes = logits->dims[1];
-    struct attribute seed = ATTRIBUTE_F("seed", op_float(c, "seed", 0));
+    struct attribute seed = ATTRIBUTE_F("seed", op_float(c, "seed"));
     struct attribute greatest[2] = {ATTRIBUTE_I("axis", 2), ATTRIBUTE_I("keepdims", 0)};
     struct value *rows = build_reshape(c, logits, 3, (int64_t[]){batch, 1, classes});
     rows = build_expand(c, rows, 3, (int64_t[]){batch, output->dims[1], classes});

@@ -42,7 +42,7 @@ static enum status reduce_axes(struct op_context *c, unsigned *mask)
 {
     int axes[MAX_RANK], count, rank = op_input(c, 0)->rank;
     TRY(op_axes(c, "axes", 1, rank, axes, &count));
-    *mask = count > 0 || op_int(c, "noop_with_empty_axes", 0) ? 0 : (1u << rank) - 1;
+    *mask = count > 0 || op_int(c, "noop_with_empty_axes") ? 0 : (1u << rank) - 1;
     for (int i = 0; i < count; i++)
         *mask |= 1u << axes[i];
     return STATUS_OK;
@@ -51,7 +51,7 @@ static enum status reduce_axes(struct op_context *c, unsigned *mask)
 static enum status set_reduced(struct op_context *c, enum dtype dtype, unsigned mask)
 {
     const struct value *x = op_input(c, 0);
-    bool keep = op_int(c, "keepdims", 1) != 0;
+    bool keep = op_int(c, "keepdims") != 0;
     int64_t dims[MAX_RANK];
     int rank = 0;
     for (int i = 0; i < x->rank; i++) {
@@ -99,7 +99,7 @@ static enum status shapes_argmax(struct op_context *c)
 {
     int axis;
     TRY(op_require(c, 0, TYPES_NUMERIC));
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), op_input(c, 0)->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), op_input(c, 0)->rank, &axis));
     if (op_input(c, 0)->dims[axis] == 0)
         return op_error(c, STATUS_INVALID_ARGUMENT, "axis %d has no elements to choose from", axis);
     return set_reduced(c, DTYPE_I64, 1u << axis);
@@ -109,12 +109,12 @@ static enum status lower_argmax(struct op_context *c)
 {
     const struct value *x = op_input(c, 0);
     int axis;
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), x->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), x->rank, &axis));
     struct axis_split split = op_split_at(x, axis);
     struct argmax_params p = {
         .dtype = x->dtype,
         .minimum = c->node->op->detail != 0,
-        .last = op_int(c, "select_last_index", 0) != 0,
+        .last = op_int(c, "select_last_index") != 0,
         .outer = split.outer,
         .axis = split.count,
         .inner = split.inner,

@@ -18,30 +18,37 @@ static const char *const nearest_names[] = {"round_prefer_floor", "round_prefer_
 
 /* --- attributes and inputs ---------------------------------------------------------------------------------------- */
 
-static enum status choice(struct op_context *c, const char *attribute, const char *const *names, int fallback,
-                          int *chosen)
+static enum status choice(struct op_context *c, const char *attribute, const char *const *names, int *chosen)
 {
-    const char *name = op_string(c, attribute, names[fallback]);
+    const char *name = op_string(c, attribute);
     for (*chosen = 0; names[*chosen]; ++*chosen)
         if (strcmp(name, names[*chosen]) == 0)
             return STATUS_OK;
     return op_error(c, STATUS_UNSUPPORTED, "%s is '%s', which is not supported", attribute, name);
 }
 
+/* Upsample, and Resize as it first was. */
+static bool is_old(const struct op_context *c)
+{
+    return c->node->version < 11 || strcmp(c->node->op->name, "Upsample") == 0;
+}
+
 static enum status read_attributes(struct op_context *c, struct resize *resize)
 {
-    int mode, coordinates, nearest;
-    bool old = c->node->version < 11; /* Upsample, and Resize as it first was */
-    TRY(choice(c, "mode", modes, MODE_NEAREST, &mode));
-    TRY(choice(c, "coordinate_transformation_mode", coordinate_names, old ? ASYMMETRIC : HALF_PIXEL, &coordinates));
-    TRY(choice(c, "nearest_mode", nearest_names, old ? FLOOR : ROUND_PREFER_FLOOR, &nearest));
+    int mode, coordinates = ASYMMETRIC, nearest = FLOOR;
+    bool old = is_old(c);
+    TRY(choice(c, "mode", modes, &mode));
+    if (!old) {
+        TRY(choice(c, "coordinate_transformation_mode", coordinate_names, &coordinates));
+        TRY(choice(c, "nearest_mode", nearest_names, &nearest));
+    }
     resize->mode = (enum resize_mode)mode;
     resize->coordinates = (enum coordinates)coordinates;
     resize->nearest = (enum nearest)nearest;
     resize->shrink_by_ceil = old;
-    resize->antialias = op_int(c, "antialias", 0) != 0;
-    resize->exclude_outside = op_int(c, "exclude_outside", 0) != 0;
-    resize->cubic_a = (double)op_float(c, "cubic_coeff_a", -0.75f);
+    resize->antialias = op_int(c, "antialias") != 0;
+    resize->exclude_outside = op_int(c, "exclude_outside") != 0;
+    resize->cubic_a = (double)op_float(c, "cubic_coeff_a");
     if (resize->antialias && resize->mode == MODE_NEAREST)
         return op_error(c, STATUS_INVALID_MODEL, "antialias does not go with mode nearest");
     return STATUS_OK;
@@ -52,7 +59,7 @@ static enum status read_scales(struct op_context *c, double *scales, int *count)
 {
     const float *list = op_float_list(c, "scales", count);
     if (!list)
-        TRY(op_doubles(c, c->node->version < 11 ? 1 : 2, MAX_RANK, scales, count));
+        TRY(op_doubles(c, is_old(c) ? 1 : 2, MAX_RANK, scales, count));
     if (*count > MAX_RANK)
         return op_error(c, STATUS_INVALID_MODEL, "%d scales are given; at most %d make sense", *count, MAX_RANK);
     for (int i = 0; i < *count; i++) {
@@ -85,7 +92,7 @@ static enum status apply_sizes(struct op_context *c, struct resize *resize, cons
     static const char *const policies[] = {"stretch", "not_larger", "not_smaller", NULL};
     int policy;
     double common = 0;
-    TRY(choice(c, "keep_aspect_ratio_policy", policies, 0, &policy));
+    TRY(choice(c, "keep_aspect_ratio_policy", policies, &policy));
     for (int i = 0; i < count; i++) {
         struct axis_geometry *g = &resize->axes[axes[i]];
         if (sizes[i] < 0 || (g->input == 0 && sizes[i] > 0))
@@ -371,7 +378,7 @@ static enum status resize_axes(struct op_context *c, const struct resize *resize
 /* Rows [first, last) of an axis get the value that stands for what lies outside the image. */
 static enum status fill_rows(struct op_context *c, struct value *output, int axis, int64_t first, int64_t last)
 {
-    struct value *outside = op_constant_scalar(c, output->dtype, (double)op_float(c, "extrapolation_value", 0));
+    struct value *outside = op_constant_scalar(c, output->dtype, (double)op_float(c, "extrapolation_value"));
     struct axis_split split = op_split_at(output, axis);
     if (!outside)
         return op_no_memory(c);

@@ -30,7 +30,7 @@ static enum status shapes_grid_sample(struct op_context *c)
 static enum status one_of(struct op_context *c, const char *attribute, int count, const char *const *names,
                           uint8_t *chosen)
 {
-    const char *name = op_string(c, attribute, names[0]);
+    const char *name = op_string(c, attribute);
     for (*chosen = 0; *chosen < count; ++*chosen)
         if (strcmp(name, names[*chosen]) == 0)
             return STATUS_OK;
@@ -49,7 +49,7 @@ static enum status lower_grid_sample(struct op_context *c)
                                         .channels = x->dims[1],
                                         .points = 1,
                                         .rank = x->rank - 2,
-                                        .align_corners = op_int(c, "align_corners", 0) != 0,
+                                        .align_corners = op_int(c, "align_corners") != 0,
                                         .dtype = (uint8_t)x->dtype};
     TRY(one_of(c, "mode", 5, modes, &mode));
     TRY(one_of(c, "padding_mode", 3, paddings, &params.padding));
@@ -126,7 +126,7 @@ static struct value *original_grid(struct op_context *c, int rank, const int64_t
 static enum status expand_affine_grid(struct op_context *c)
 {
     struct value *theta = op_input(c, 0), *output = op_output(c, 0);
-    struct value *grid = original_grid(c, output->rank - 2, output->dims + 1, op_int(c, "align_corners", 0) != 0);
+    struct value *grid = original_grid(c, output->rank - 2, output->dims + 1, op_int(c, "align_corners") != 0);
     struct value *columns = build_transpose(c, theta, 3, (int64_t[]){0, 2, 1});
     grid = grid ? build_cast(c, grid, theta->dtype) : NULL;
     struct value *points = op_build2(c, "MatMul", grid, columns);

@@ -86,7 +86,7 @@ static enum status check_shape(struct op_context *c, int i, int rank, const int6
 
 static enum status read_direction(struct op_context *c, struct recurrent_params *p)
 {
-    const char *direction = op_string(c, "direction", "forward");
+    const char *direction = op_string(c, "direction");
     bool both = strcmp(direction, "bidirectional") == 0;
     p->reverse = strcmp(direction, "reverse") == 0;
     p->directions = both ? 2 : 1;
@@ -103,16 +103,16 @@ static enum status read_sizes(struct op_context *c, struct recurrent_params *p, 
     TRY(op_require_rank(c, 1, 3, 3));
     TRY(op_require_rank(c, 2, 3, 3));
     const struct value *x = op_input(c, 0);
-    *batch_first = op_int(c, "layout", 0) != 0;
+    *batch_first = op_int(c, "layout") != 0;
     p->dtype = x->dtype;
     p->cell = (enum recurrent_cell)c->node->op->detail;
     TRY(read_direction(c, p));
     p->steps = x->dims[*batch_first];
     p->batch = x->dims[!*batch_first];
     p->hidden = op_input(c, 2)->dims[2];
-    if (op_int(c, "hidden_size", p->hidden) != p->hidden)
+    if (op_int_or(c, "hidden_size", p->hidden) != p->hidden)
         return op_error(c, STATUS_INVALID_MODEL, "hidden_size is %lld, but R has rows of %lld",
-                        (long long)op_int(c, "hidden_size", 0), (long long)p->hidden);
+                        (long long)op_int(c, "hidden_size"), (long long)p->hidden);
     if (p->hidden > INT32_MAX || p->hidden < 1)
         return op_error(c, STATUS_INVALID_MODEL, "a hidden size of %lld makes no sense", (long long)p->hidden);
     return STATUS_OK;
@@ -189,9 +189,9 @@ static enum status lower_recurrent(struct op_context *c)
     if (p.batch == 0)
         return STATUS_OK;
     int64_t units = recurrent_gates(&p) * p.hidden;
-    p.clip = op_has(c, "clip") ? (double)op_float(c, "clip", 0) : INFINITY;
-    p.couple_forget = op_int(c, "input_forget", 0) != 0;
-    p.linear_before_reset = op_int(c, "linear_before_reset", 0) != 0;
+    p.clip = op_has(c, "clip") ? (double)op_float(c, "clip") : INFINITY;
+    p.couple_forget = op_int(c, "input_forget") != 0;
+    p.linear_before_reset = op_int(c, "linear_before_reset") != 0;
     p.x_step = batch_first ? units : p.batch * units;
     p.x_batch = batch_first ? p.steps * units : units;
     p.y_step = p.directions * p.hidden * (batch_first ? 1 : p.batch);

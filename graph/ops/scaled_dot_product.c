@@ -65,13 +65,13 @@ static enum status read_params(struct op_context *c, struct attention_params *p)
         .head = q[3],
         .v_head = v[3],
         .scale = q[3] ? 1 / sqrt((double)q[3]) : 1,
-        .softcap = (double)op_float(c, "softcap", 0),
-        .blind_is_zero = op_int(c, "blind_is_zero", 0) != 0,
+        .softcap = (double)op_float(c, "softcap"),
+        .blind_is_zero = op_int(c, "blind_is_zero") != 0,
     };
     if (op_has(c, "scale"))
-        p->scale = (double)op_float(c, "scale", 1);
-    p->first = edge(p, op_int(c, "first", INT64_MIN));
-    p->last = edge(p, op_int(c, "last", INT64_MAX));
+        p->scale = (double)op_float(c, "scale");
+    p->first = edge(p, op_int(c, "first"));
+    p->last = edge(p, op_int(c, "last"));
     return check_mask(c, p);
 }
 
@@ -109,6 +109,7 @@ const struct op op_infer_ScaledDotProductAttention = {
     .min_outputs = 1,
     .max_outputs = 1,
     .flags = OP_HALF_AS_F32,
+    .attributes = attributes_of_infer_ScaledDotProductAttention,
     .shapes = shapes_scaled,
     .lower = lower_scaled,
 };

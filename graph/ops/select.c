@@ -14,8 +14,8 @@ static enum status topk_size(struct op_context *c, int *axis, int64_t *k)
     const struct value *input = op_input(c, 0);
     int count = 1;
     TRY(op_require_rank(c, 0, 1, MAX_RANK));
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), input->rank, axis));
-    *k = op_int(c, "k", -1); /* the attribute was an input from opset 10 on */
+    TRY(op_axis(c, "axis", op_int(c, "axis"), input->rank, axis));
+    *k = op_int_or(c, "k", -1); /* the attribute was an input from opset 10 on */
     if (c->node->version >= 10)
         TRY(op_ints(c, 1, 1, k, &count));
     if (count != 1 || *k < 0 || *k > input->dims[*axis])
@@ -48,7 +48,7 @@ static enum status lower_topk(struct op_context *c)
                                  .count = split.count,
                                  .inner = split.inner,
                                  .k = k,
-                                 .largest = op_int(c, "largest", 1) != 0,
+                                 .largest = op_int(c, "largest") != 0,
                                  .dtype = (uint8_t)input->dtype};
     if (split.outer * split.inner * k == 0)
         return STATUS_OK;
@@ -92,10 +92,10 @@ static enum status unique_params_of(struct op_context *c, struct unique_params *
 {
     const struct value *input = op_input(c, 0);
     struct axis_split split = {1, value_elements(input), 1};
-    *params = (struct unique_params){.rank = 1, .sorted = op_int(c, "sorted", 1) != 0, .dtype = (uint8_t)input->dtype};
+    *params = (struct unique_params){.rank = 1, .sorted = op_int(c, "sorted") != 0, .dtype = (uint8_t)input->dtype};
     if (op_has(c, "axis")) {
         TRY(op_require_rank(c, 0, 1, MAX_RANK));
-        TRY(op_axis(c, "axis", op_int(c, "axis", 0), input->rank, &params->axis));
+        TRY(op_axis(c, "axis", op_int(c, "axis"), input->rank, &params->axis));
         params->rank = input->rank;
         split = op_split_at(input, params->axis);
     }
@@ -168,7 +168,7 @@ static enum status lower_nms(struct op_context *c)
     struct nms_params params = {.batch = inputs[1]->dims[0],
                                 .classes = inputs[1]->dims[1],
                                 .boxes = inputs[1]->dims[2],
-                                .centered = op_int(c, "center_point_box", 0) != 0};
+                                .centered = op_int(c, "center_point_box") != 0};
     if (value_elements(output) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_nms, &params, sizeof params, 5, inputs, 1, &output, 0);

@@ -10,7 +10,7 @@ static enum status one_hot_axis(struct op_context *c, int *axis, int64_t *depth)
 {
     double number;
     int count;
-    TRY(op_axis(c, "axis", op_int(c, "axis", -1), op_input(c, 0)->rank + 1, axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), op_input(c, 0)->rank + 1, axis));
     TRY(op_doubles(c, 1, 1, &number, &count));
     if (count != 1 || !(number >= 0 && number < 0x1p53))
         return op_error(c, STATUS_INVALID_ARGUMENT, "the depth must be one number that is not negative");
@@ -86,7 +86,7 @@ static enum status lower_trilu(struct op_context *c)
 {
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     int rank = input->rank;
-    bool upper = op_int(c, "upper", 1) != 0;
+    bool upper = op_int(c, "upper") != 0;
     struct value *rows = op_iota(c, input->dims[rank - 2], 2, 0), *columns = op_iota(c, input->dims[rank - 1], 2, 1);
     struct value *k = op_input(c, 1) ? op_input(c, 1) : op_zero(c, DTYPE_I64);
     if (!rows || !columns || !k)
@@ -139,8 +139,8 @@ static enum status lower_cumulative(struct op_context *c)
                                        .count = split.count,
                                        .inner = split.inner,
                                        .product = c->node->op->detail != 0,
-                                       .exclusive = op_int(c, "exclusive", 0) != 0,
-                                       .reverse = op_int(c, "reverse", 0) != 0,
+                                       .exclusive = op_int(c, "exclusive") != 0,
+                                       .reverse = op_int(c, "reverse") != 0,
                                        .dtype = (uint8_t)input->dtype};
     if (value_elements(output) == 0)
         return STATUS_OK;

@@ -87,7 +87,7 @@ static enum status set_spliced(struct op_context *c, const struct value_list *li
 
 static enum status shapes_empty(struct op_context *c)
 {
-    return op_set_list(c, 0, &(struct value_list){.dtype = (enum dtype)op_int(c, "dtype", DTYPE_F32)});
+    return op_set_list(c, 0, &(struct value_list){.dtype = (enum dtype)op_int_or(c, "dtype", DTYPE_F32)});
 }
 
 OPERATOR(SequenceEmpty, 0, 0, 1, 1, shapes_empty, .flags = OP_MAKES_SEQUENCES)
@@ -188,8 +188,8 @@ static enum status read_cut(struct op_context *c, struct cut *cut)
     const struct value *input = op_input(c, 0), *split = op_input(c, 1);
     int64_t size = 1;
     int count;
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), input->rank, &cut->axis));
-    cut->keeps_axis = split || op_int(c, "keepdims", 1) != 0;
+    TRY(op_axis(c, "axis", op_int(c, "axis"), input->rank, &cut->axis));
+    cut->keeps_axis = split || op_int(c, "keepdims") != 0;
     if (!split)
         return cut_evenly(c, input->dims[cut->axis], 1, cut);
     TRY(require_tensor(c, 1));
@@ -291,14 +291,14 @@ static enum status shapes_concat_from(struct op_context *c)
 static enum status expand_concat_from(struct op_context *c)
 {
     const struct value_list *list = op_input(c, 0)->list;
-    int axis, rank = list->values[0]->rank + (op_int(c, "new_axis", 0) != 0);
-    TRY(op_axis(c, "axis", op_int(c, "axis", 0), rank, &axis));
+    int axis, rank = list->values[0]->rank + (op_int(c, "new_axis") != 0);
+    TRY(op_axis(c, "axis", op_int(c, "axis"), rank, &axis));
     struct value **parts = reserve(c, list->count), *axes = build_ints(c, 1, (int64_t[]){axis});
     const struct attribute attribute = ATTRIBUTE_I("axis", axis);
     if (!parts || !axes)
         return op_no_memory(c);
     for (int i = 0; i < list->count; i++)
-        parts[i] = op_int(c, "new_axis", 0) ? op_build2(c, "Unsqueeze", list->values[i], axes) : list->values[i];
+        parts[i] = op_int(c, "new_axis") ? op_build2(c, "Unsqueeze", list->values[i], axes) : list->values[i];
     op_build(c, "Concat", list->count, parts,
              &(struct op_build_options){.output = op_output(c, 0), .attributes = &attribute, .attribute_count = 1});
     return op_built(c);

@@ -75,9 +75,9 @@ static enum status shapes_eye_like(struct op_context *c)
 {
     TRY(op_require_rank(c, 0, 2, 2));
     const struct value *input = op_input(c, 0);
-    enum dtype dtype = (enum dtype)op_int(c, "dtype", input->dtype);
+    enum dtype dtype = (enum dtype)op_int_or(c, "dtype", input->dtype);
     if (dtype >= DTYPE_COUNT || !(TYPES_FIXED & TYPE(dtype)))
-        return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
+        return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(dtype));
     return op_set_output(c, 0, dtype, input->rank, input->dims);
 }
 
@@ -85,7 +85,7 @@ static enum status lower_eye_like(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     struct value *rows = op_iota(c, output->dims[0], 2, 0), *columns = op_iota(c, output->dims[1], 2, 1);
-    int64_t k = op_int(c, "k", 0);
+    int64_t k = op_int(c, "k");
     struct value *offset = op_constant(c, DTYPE_I64, 0, NULL, &k);
     struct value *equal = op_temporary(c, DTYPE_BOOL, output->rank, output->dims);
     if (!rows || !columns || !offset || !equal)
@@ -122,7 +122,7 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high)
 static enum status shapes_shape(struct op_context *c)
 {
     const struct value *input = op_input(c, 0);
-    int64_t rank = input->rank, start = op_int(c, "start", 0), end = op_int(c, "end", rank);
+    int64_t rank = input->rank, start = op_int(c, "start"), end = op_int_or(c, "end", rank);
     start = clamp(start < 0 ? start + rank : start, 0, rank);
     end = clamp(end < 0 ? end + rank : end, start, rank);
     return set_ints(c, 1, (int)(end - start), input->dims + start);
@@ -180,7 +180,7 @@ static enum status shapes_reshape(struct op_context *c)
 {
     const struct value *input = op_input(c, 0);
     int64_t dims[MAX_RANK];
-    bool copied[MAX_RANK] = {false}, keep_zero = op_int(c, "allowzero", 0) != 0;
+    bool copied[MAX_RANK] = {false}, keep_zero = op_int(c, "allowzero") != 0;
     int rank, unknown = -1;
     TRY(op_ints(c, 1, MAX_RANK, dims, &rank));
     if (rank < 0)
@@ -207,7 +207,7 @@ OPERATOR(Reshape, 2, 2, 1, 1, shapes_reshape, .lower = lower_alias)
 static enum status shapes_flatten(struct op_context *c)
 {
     const struct value *input = op_input(c, 0);
-    int64_t axis = op_int(c, "axis", 1), dims[2] = {1, 1};
+    int64_t axis = op_int(c, "axis"), dims[2] = {1, 1};
     if (axis < -(int64_t)input->rank || axis > input->rank)
         return op_error(c, STATUS_INVALID_MODEL, "axis %lld is outside a tensor of rank %d", (long long)axis,
                         input->rank);
@@ -268,7 +268,7 @@ OPERATOR(Unsqueeze, 1, 2, 1, 1, shapes_unsqueeze, .lower = lower_alias)
 static enum status shapes_bit_cast(struct op_context *c)
 {
     const struct value *input = op_input(c, 0);
-    enum dtype to = (enum dtype)op_int(c, "to", DTYPE_NONE);
+    enum dtype to = (enum dtype)op_int(c, "to");
     if (dtype_bits(to) == 0 || dtype_bits(input->dtype) != dtype_bits(to))
         return op_error(c, STATUS_INVALID_MODEL, "%s and %s differ in width", dtype_name(input->dtype), dtype_name(to));
     return op_set_output(c, 0, to, input->rank, input->dims);

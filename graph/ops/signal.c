@@ -19,9 +19,9 @@ struct dft {
 static enum status read_dft(struct op_context *c, struct dft *dft)
 {
     const struct value *signal = op_input(c, 0);
-    int64_t axis = op_int(c, "axis", 1), length;
+    int64_t axis = op_int(c, "axis"), length;
     int count;
-    bool one_sided = op_int(c, "onesided", 0) != 0;
+    bool one_sided = op_int(c, "onesided") != 0;
     TRY(op_require_rank(c, 0, 2, MAX_RANK));
     if (c->node->version >= 20) { /* an input since then, and another default */
         axis = -2;
@@ -31,7 +31,7 @@ static enum status read_dft(struct op_context *c, struct dft *dft)
     int64_t parts = signal->dims[signal->rank - 1];
     if (dft->axis == signal->rank - 1 || parts < 1 || parts > 2)
         return op_error(c, STATUS_INVALID_ARGUMENT, "the last axis must hold one or two parts of each number");
-    dft->inverse = op_int(c, "inverse", 0) != 0;
+    dft->inverse = op_int(c, "inverse") != 0;
     dft->half = dft->inverse && one_sided;
     TRY(op_ints(c, 1, 1, &length, &count));
     int64_t along = signal->dims[dft->axis];
@@ -145,7 +145,7 @@ static enum status shapes_stft(struct op_context *c)
     TRY(read_frames(c, &frames));
     if (signal_parts(signal) < 1 || signal_parts(signal) > 2)
         return op_error(c, STATUS_INVALID_ARGUMENT, "the last axis must hold one or two parts of each number");
-    int64_t bins = op_int(c, "onesided", 1) ? frames.length / 2 + 1 : frames.length;
+    int64_t bins = op_int(c, "onesided") ? frames.length / 2 + 1 : frames.length;
     return op_set_output(c, 0, signal->dtype, 4, (int64_t[]){signal->dims[0], frames.count, bins, 2});
 }
 
@@ -190,10 +190,10 @@ OPERATOR(STFT, 2, 4, 1, 1, shapes_stft, .lower = lower_stft, .flags = OP_HALF_AS
 
 static enum status numeric_result(struct op_context *c, enum dtype *dtype)
 {
-    *dtype = (enum dtype)op_int(c, "output_datatype", DTYPE_F32);
+    *dtype = (enum dtype)op_int(c, "output_datatype");
     if (*dtype < DTYPE_COUNT && (TYPES_NUMERIC & TYPE(*dtype)))
         return STATUS_OK;
-    return op_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(*dtype));
+    return op_type_error(c, STATUS_UNSUPPORTED, "a result of type %s is not supported", dtype_name(*dtype));
 }
 
 static enum status shapes_window(struct op_context *c)
@@ -221,7 +221,7 @@ static enum status lower_window(struct op_context *c)
 {
     static const double kinds[3][3] = {{0.5, -0.5, 0}, {25.0 / 46, -21.0 / 46, 0}, {0.42, -0.5, 0.08}};
     const double *weights = kinds[c->node->op->detail];
-    int64_t size = op_output(c, 0)->dims[0], period = op_int(c, "periodic", 1) ? size : size - 1;
+    int64_t size = op_output(c, 0)->dims[0], period = op_int(c, "periodic") ? size : size - 1;
     double *data = region_array(c->graph->region, (size_t)size + 1, sizeof *data);
     if (!data)
         return op_no_memory(c);

@@ -8,7 +8,7 @@ static enum status softmax_params(struct op_context *c, struct softmax_params *p
     const struct value *x = op_input(c, 0);
     bool flatten = c->node->version < 13; /* older: all axes from `axis` on are one */
     int axis;
-    TRY(op_axis(c, "axis", op_int(c, "axis", flatten ? 1 : -1), x->rank, &axis));
+    TRY(op_axis(c, "axis", op_int(c, "axis"), x->rank, &axis));
     struct axis_split split = op_split_at(x, axis);
     *p = (struct softmax_params){.dtype = x->dtype,
                                  .kind = (enum softmax_kind)c->node->op->detail,

@@ -60,7 +60,7 @@ static struct value *plus(struct op_context *c, struct value *x, double term, en
 /* norm_coefficient * x + gradient */
 static struct value *regularised(struct op_context *c, const struct update *u)
 {
-    double norm = (double)op_float(c, "norm_coefficient", 0);
+    double norm = (double)op_float(c, "norm_coefficient");
     return op_build2(c, "Add", times(c, norm, u->x, u->x->dtype), u->gradient);
 }
 
@@ -74,7 +74,7 @@ static struct value *after_first(struct op_context *c, const struct update *u, s
 static void update_adagrad(struct op_context *c, struct update *u)
 {
     enum dtype rate_type = op_input(c, 0)->dtype, dtype = u->x->dtype;
-    double decay = (double)op_float(c, "decay_factor", 0), epsilon = (double)op_float(c, "epsilon", 1e-6f);
+    double decay = (double)op_float(c, "decay_factor"), epsilon = (double)op_float(c, "epsilon");
     struct value *slower = plus(c, times(c, decay, u->count, rate_type), 1, rate_type);
     struct value *rate = build_cast(c, op_build2(c, "Div", u->rate, slower), dtype), *g = regularised(c, u);
     u->new_states[0] = op_build2(c, "Add", u->states[0], op_build2(c, "Mul", g, g));
@@ -99,8 +99,8 @@ static struct value *blend(struct op_context *c, double decay, struct value *sta
 static void update_adam(struct op_context *c, struct update *u)
 {
     enum dtype dtype = u->x->dtype;
-    double alpha = (double)op_float(c, "alpha", 0.9f), beta = (double)op_float(c, "beta", 0.999f);
-    double epsilon = (double)op_float(c, "epsilon", 1e-6f), norm = (double)op_float(c, "norm_coefficient_post", 0);
+    double alpha = (double)op_float(c, "alpha"), beta = (double)op_float(c, "beta");
+    double epsilon = (double)op_float(c, "epsilon"), norm = (double)op_float(c, "norm_coefficient_post");
     struct value *g = regularised(c, u);
     u->new_states[0] = blend(c, alpha, u->states[0], g);
     u->new_states[1] = blend(c, beta, u->states[1], op_build2(c, "Mul", g, g));
@@ -115,8 +115,8 @@ static void update_adam(struct op_context *c, struct update *u)
 static void update_momentum(struct op_context *c, struct update *u)
 {
     enum dtype dtype = u->x->dtype, rate_type = op_input(c, 0)->dtype;
-    double alpha = (double)op_float(c, "alpha", 0), beta = (double)op_float(c, "beta", 0);
-    bool nesterov = strcmp(op_string(c, "mode", "standard"), "nesterov") == 0;
+    double alpha = (double)op_float(c, "alpha"), beta = (double)op_float(c, "beta");
+    bool nesterov = strcmp(op_string(c, "mode"), "nesterov") == 0;
     struct value *g = regularised(c, u);
     struct value *weight = after_first(c, u, build_number(c, rate_type, beta), build_number(c, rate_type, 1));
     struct value *fresh = op_build2(c, "Mul", build_cast(c, weight, dtype), g);
@@ -160,17 +160,18 @@ static enum status expand_momentum(struct op_context *c)
 }
 
 /* `detail`: states of a tensor. */
-#define OPTIMISER(op_name, states, expand_function) \
-    const struct op op_training_##op_name = {       \
-        .domain = "ai.onnx.preview.training",       \
-        .name = #op_name,                           \
-        .min_inputs = 4 + states,                   \
-        .max_inputs = ANY_COUNT,                    \
-        .min_outputs = 1,                           \
-        .max_outputs = ANY_COUNT,                   \
-        .detail = states,                           \
-        .shapes = shapes_optimiser,                 \
-        .expand = expand_function,                  \
+#define OPTIMISER(op_name, states, expand_function)     \
+    const struct op op_training_##op_name = {           \
+        .domain = "ai.onnx.preview.training",           \
+        .name = #op_name,                               \
+        .min_inputs = 4 + states,                       \
+        .max_inputs = ANY_COUNT,                        \
+        .min_outputs = 1,                               \
+        .max_outputs = ANY_COUNT,                       \
+        .attributes = attributes_of_training_##op_name, \
+        .detail = states,                               \
+        .shapes = shapes_optimiser,                     \
+        .expand = expand_function,                      \
     };
 
 OPTIMISER(Adagrad, 1, expand_adagrad)

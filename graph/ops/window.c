@@ -24,7 +24,7 @@ enum status op_auto_pad(struct op_context *c, char *mode)
         const char *name;
         char mode;
     } modes[] = {{"NOTSET", 'N'}, {"", 'N'}, {"VALID", 'V'}, {"SAME_UPPER", 'U'}, {"SAME_LOWER", 'L'}};
-    const char *name = op_string(c, "auto_pad", "NOTSET");
+    const char *name = op_string_or(c, "auto_pad", "NOTSET");
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         *mode = modes[i].mode;
         if (strcmp(name, modes[i].name) == 0)
@@ -73,7 +73,7 @@ static void count_positions(struct window *w, int i, int64_t extent, bool ceil_m
 enum status op_window(struct op_context *c, int rank, const int64_t *input, const int64_t *kernel, struct window *w)
 {
     int64_t strides[SPATIAL_AXES], dilations[SPATIAL_AXES], pads[2 * SPATIAL_AXES];
-    bool ceil_mode = op_int(c, "ceil_mode", 0) != 0;
+    bool ceil_mode = op_int(c, "ceil_mode") != 0;
     char mode;
     if (rank < 1 || rank > SPATIAL_AXES)
         return op_error(c, STATUS_UNSUPPORTED, "the input has %d spatial axes; 1 to %d are supported", rank,

@@ -252,12 +252,12 @@ static enum status visit_cast(struct rewriter *r, struct node *node)
     if (!inner)
         return STATUS_OK;
     struct value *x = inner->inputs[0];
-    enum dtype between = (enum dtype)rewrite_int(inner, "to", DTYPE_NONE);
+    enum dtype between = (enum dtype)node_int(inner, "to");
     enum dtype first = rewrite_dtype(r, x);
     if (!is_lossless(first, between))
         return STATUS_OK;
     TRY(rewrite_absorb(r, node, inner));
-    if (rewrite_int(node, "to", DTYPE_NONE) == (int64_t)first)
+    if (node_int(node, "to") == (int64_t)first)
         return rewrite_forward(r, node, x);
     return rewrite_as(r, node, node->op, 1, &x, node->attribute_count, node->attributes);
 }

@@ -68,7 +68,7 @@ static bool read_fill(const struct node *pad, double *fill)
     const struct attribute *mode = node_attribute(pad, "mode");
     if (mode && (mode->kind != ATTRIBUTE_STRING || strcmp(mode->string, "constant") != 0))
         return false;
-    *fill = (double)rewrite_float(pad, "value", 0);
+    *fill = (double)node_float(pad, "value");
     return !has_input(pad, 2) || rewrite_scalar(pad->inputs[2], fill);
 }
 
@@ -139,7 +139,7 @@ static bool is_alike(const struct rewriter *r, const struct node *window, const 
     if (is_op(window, "Conv") || is_op(window, "LpPool"))
         return fill == 0;
     if (is_op(window, "AveragePool"))
-        return fill == 0 && (rewrite_int(window, "count_include_pad", 0) != 0 || is_zero(own));
+        return fill == 0 && (node_int(window, "count_include_pad") != 0 || is_zero(own));
     struct spatial_pads sum = *added;
     for (int i = 0; i < sum.count; i++) {
         sum.begin[i] += own->begin[i];
@@ -186,7 +186,7 @@ static enum status visit(struct rewriter *r, struct node *node)
         is_op(node, "Conv") || is_op(node, "MaxPool") || is_op(node, "AveragePool") || is_op(node, "LpPool");
     const struct node *pad = is_window ? rewrite_maker(r, node->inputs[0], "Pad") : NULL;
     /* A window that sticks out at the end tells the two kinds of padding apart. */
-    if (!pad || rewrite_int(node, "ceil_mode", 0) != 0)
+    if (!pad || node_int(node, "ceil_mode") != 0)
         return STATUS_OK;
     int rank = window_rank(r, node);
     if (rank < 3 || !read_pads(pad, rank, &added) || !read_fill(pad, &fill) || !own_pads(node, rank - 2, &own) ||

@@ -34,13 +34,13 @@ static bool is_inference(const struct node *batch)
     for (int i = 1; i < batch->output_count; i++)
         if (batch->outputs[i])
             return false;
-    return (batch->version < 14 || rewrite_int(batch, "training_mode", 0) == 0) &&
-           (batch->version >= 9 || rewrite_int(batch, "spatial", 1) != 0);
+    return (batch->version < 14 || node_int(batch, "training_mode") == 0) &&
+           (batch->version >= 9 || node_int(batch, "spatial") != 0);
 }
 
 static enum status read_batch(struct rewriter *r, const struct node *node, int64_t channels, struct affine_node *result)
 {
-    double *factor, *shift, *mean, *variance, epsilon = (double)rewrite_float(node, "epsilon", 1e-5f);
+    double *factor, *shift, *mean, *variance, epsilon = (double)node_float(node, "epsilon");
     for (int i = 1; i < 5; i++)
         if (!is_by_channel(node->inputs[i], 1, 0, channels) || node->inputs[i]->dims[0] != channels)
             return STATUS_OK;
@@ -188,8 +188,8 @@ static enum status fold_before(struct rewriter *r, struct node *node, struct pro
 /* A Gemm's alpha and beta that are not 1 cost a step of their own. */
 static bool has_factors(const struct node *node)
 {
-    bool scaled = rewrite_float(node, "alpha", 1) != 1, addend = node->input_count > 2 && node->inputs[2];
-    return is_op(node, "Gemm") && (scaled || (addend && rewrite_float(node, "beta", 1) != 1));
+    bool scaled = node_float(node, "alpha") != 1, addend = node->input_count > 2 && node->inputs[2];
+    return is_op(node, "Gemm") && (scaled || (addend && node_float(node, "beta") != 1));
 }
 
 static enum status visit_product(struct rewriter *r, struct node *node)

@@ -10,13 +10,13 @@ static bool is_idle_dropout(const struct node *node)
         return false;
     if (node->input_count > 2 && node->inputs[2])
         return rewrite_scalar(node->inputs[2], &training) && training == 0;
-    return node->version >= 7 || rewrite_int(node, "is_test", 0) != 0;
+    return node->version >= 7 || node_int(node, "is_test") != 0;
 }
 
 static bool is_idle_cast(const struct rewriter *r, const struct node *node)
 {
     enum dtype from = is_op(node, "Cast") ? rewrite_dtype(r, node->inputs[0]) : DTYPE_NONE;
-    return from != DTYPE_NONE && rewrite_int(node, "to", DTYPE_NONE) == (int64_t)from;
+    return from != DTYPE_NONE && node_int(node, "to") == (int64_t)from;
 }
 
 static bool same_shape(const struct value *a, const struct value *b)

@@ -130,7 +130,8 @@ static bool clip_bound(struct match *m, const struct node *clip, int input, cons
 {
     if (clip->version >= 11)
         return input < clip->input_count && clip->inputs[input] && match_number(m, clip->inputs[input], bound);
-    *bound = (double)rewrite_float(clip, name, NAN);
+    const struct attribute *given = node_attribute_of(clip, name, ATTRIBUTE_FLOAT);
+    *bound = given ? (double)given->f : NAN;
     return !isnan(*bound);
 }
 
@@ -300,10 +301,10 @@ unsigned match_reduced_axes(const struct match *m, struct node *node)
     struct error ignored = {0};
     c.node = node;
     c.error = &ignored;
-    if (rank < 0 || rewrite_int(node, "keepdims", 1) == 0 || op_axes(&c, "axes", 1, rank, axes, &count) != STATUS_OK)
+    if (rank < 0 || node_int(node, "keepdims") == 0 || op_axes(&c, "axes", 1, rank, axes, &count) != STATUS_OK)
         return 0;
     if (count <= 0)
-        return rewrite_int(node, "noop_with_empty_axes", 0) ? 0 : (1u << rank) - 1;
+        return node_int(node, "noop_with_empty_axes") ? 0 : (1u << rank) - 1;
     unsigned mask = 0;
     for (int i = 0; i < count; i++)
         mask |= 1u << axes[i];

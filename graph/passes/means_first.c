@@ -25,7 +25,7 @@ static bool is_positionwise(const struct op_context *c)
 static bool has_fewer_inputs(const struct op_context *c)
 {
     const struct value *weights = op_input(c, 1);
-    int64_t groups = op_int(c, "group", 1);
+    int64_t groups = op_int(c, "group");
     return weights->rank >= 3 && groups > 0 && weights->dims[1] >= 0 && weights->dims[1] <= weights->dims[0] / groups;
 }
 

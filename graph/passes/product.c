@@ -49,7 +49,7 @@ static bool is_unpadded(const struct node *conv)
 static bool conv_geometry(struct product *p, bool transposed)
 {
     const struct value *w = p->weights;
-    p->groups = rewrite_int(p->node, "group", 1);
+    p->groups = node_int(p->node, "group");
     if (w->rank < 3 || p->groups < 1 || w->dims[0] % p->groups != 0)
         return false;
     p->rank = w->rank;
@@ -68,10 +68,10 @@ static bool matrix_geometry(struct product *p, bool gemm)
         return false;
     p->groups = 1;
     p->rank = gemm ? 2 : -1;
-    p->x_axis = gemm && rewrite_int(p->node, "transA", 0) != 0;
+    p->x_axis = gemm && node_int(p->node, "transA") != 0;
     p->rows = w->dims[0];
     p->columns = w->dims[1];
-    p->outputs_first = gemm && rewrite_int(p->node, "transB", 0) != 0;
+    p->outputs_first = gemm && node_int(p->node, "transB") != 0;
     p->even = true;
     return true;
 }
@@ -180,8 +180,8 @@ static enum status survey(struct rewriter *r, const struct product *p, const dou
 static bool read_bias(struct product *p, const struct value *bias)
 {
     bool gemm = is_op(p->node, "Gemm");
-    double alpha = gemm ? (double)rewrite_float(p->node, "alpha", 1) : 1;
-    double beta = gemm ? (double)rewrite_float(p->node, "beta", 1) : 1;
+    double alpha = gemm ? (double)node_float(p->node, "alpha") : 1;
+    double beta = gemm ? (double)node_float(p->node, "beta") : 1;
     if (bias && !is_by_channel(bias, gemm ? 2 : p->result ? p->rank : 1, 0, p->outputs))
         return false;
     p->scaled = alpha != 1;
@@ -402,8 +402,8 @@ static enum status emit_sum(struct rewriter *r, struct node *node, struct produc
 enum status product_emit(struct rewriter *r, struct node *node, struct product *p, struct value *x)
 {
     bool gemm = is_op(p->node, "Gemm");
-    const struct attribute transposed[] = {ATTRIBUTE_I("transA", rewrite_int(p->node, "transA", 0) != 0),
-                                           ATTRIBUTE_I("transB", rewrite_int(p->node, "transB", 0) != 0)};
+    const struct attribute transposed[] = {ATTRIBUTE_I("transA", node_int(p->node, "transA") != 0),
+                                           ATTRIBUTE_I("transB", node_int(p->node, "transB") != 0)};
     struct value *inputs[3] = {x, p->weights};
     void *bias;
     if (p->scaled) {

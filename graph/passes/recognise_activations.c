@@ -136,8 +136,8 @@ static bool is_relu6(struct match *m, struct value *value, const struct value *x
 static bool is_hard_sigmoid(struct match *m, const struct value *value, const struct value *x)
 {
     const struct node *node = match_maker(m, value, "HardSigmoid");
-    return node && node->inputs[0] == x && rewrite_float(node, "beta", 0.5f) == 0.5f &&
-           match_near(m, (double)rewrite_float(node, "alpha", 0.2f), 1.0 / 6);
+    return node && node->inputs[0] == x && node_float(node, "beta") == 0.5f &&
+           match_near(m, (double)node_float(node, "alpha"), 1.0 / 6);
 }
 
 /* number * x * gate */

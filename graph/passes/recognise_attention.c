@@ -36,7 +36,7 @@ static bool match_softmax(struct match *m, const struct value *weights, struct v
     int rank = softmax ? softmax->inputs[0]->rank : 0;
     if (rank < 3)
         return false;
-    int64_t axis = rewrite_int(softmax, "axis", softmax->version < 13 ? 1 : -1);
+    int64_t axis = node_int(softmax, "axis");
     *scores = softmax->inputs[0];
     return axis == -1 || axis == rank - 1;
 }

@@ -134,7 +134,7 @@ static enum status try_group(struct match m, struct node *node)
         return op_built(&m.r->c);
     const struct attribute attributes[] = {
         ATTRIBUTE_I("num_groups", grouped->dims[1]),
-        ATTRIBUTE_F("epsilon", rewrite_float(instance, "epsilon", 1e-5f)),
+        ATTRIBUTE_F("epsilon", node_float(instance, "epsilon")),
     };
     return match_become(&m, "GroupNormalization", 3, (struct value *[]){x, scale, bias}, 2, attributes);
 }
@@ -178,14 +178,15 @@ static bool match_affine(struct match *m, const struct value *value, struct affi
         node = match_maker(m, value, names[i]);
     if (!node || node->inputs[0]->rank < 1)
         return false;
-    int64_t axis = rewrite_int(node, "axis", -1);
+    bool by_channel = is_op(node, "GroupNormalization");
+    int64_t axis = by_channel ? -1 : node_int(node, "axis");
     *affine = (struct affine){
         .node = node,
         .x = node->inputs[0],
         .scale = node->inputs[1],
         .bias = node->input_count > 2 ? node->inputs[2] : NULL,
         .axis = (int)(axis < 0 ? axis + node->inputs[0]->rank : axis),
-        .by_channel = is_op(node, "GroupNormalization"),
+        .by_channel = by_channel,
     };
     return !affine->by_channel || node->version >= 21; /* before, an element was for a group */
 }

@@ -127,18 +127,6 @@ bool rewrite_shape(const struct rewriter *r, const struct value *value, int *ran
     return known_shape(r, value, &looks, rank, dims);
 }
 
-int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback)
-{
-    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_INT);
-    return attribute ? attribute->i : fallback;
-}
-
-float rewrite_float(const struct node *node, const char *name, float fallback)
-{
-    const struct attribute *attribute = node_attribute_of(node, name, ATTRIBUTE_FLOAT);
-    return attribute ? attribute->f : fallback;
-}
-
 /* --- changing -------------------------------------------------------------------------------------------- */
 
 /* Room in the tables for every value of the graph. */

@@ -51,9 +51,6 @@ enum dtype rewrite_dtype(const struct rewriter *r, const struct value *value);
 /* What is known of the shape of a value whatever the shapes of the graph's inputs; dims are -1 where it is not. False:
  * not even the rank is. */
 bool rewrite_shape(const struct rewriter *r, const struct value *value, int *rank, int64_t *dims);
-/* An attribute, or the fallback where it is absent. */
-int64_t rewrite_int(const struct node *node, const char *name, int64_t fallback);
-float rewrite_float(const struct node *node, const char *name, float fallback);
 
 /* --- changing -------------------------------------------------------------------------------------------- */
 

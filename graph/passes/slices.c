@@ -26,7 +26,7 @@ static bool is_whole(const struct part *part)
 static bool find_axis(const struct node *node, int *axis)
 {
     int rank = node->inputs[0]->rank;
-    int64_t given = rewrite_int(node, "axis", 0);
+    int64_t given = node_int(node, "axis");
     given = given < 0 ? given + rank : given;
     *axis = (int)given;
     return given >= 0 && given < rank;

@@ -34,7 +34,7 @@ static bool is_elementwise(const struct node *node)
 
 static bool joins_rows(const struct op_context *c)
 {
-    int64_t axis = op_int(c, "axis", 1);
+    int64_t axis = op_int(c, "axis");
     return is_op(c->node, "Concat") && (axis < 0 ? axis + op_output(c, 0)->rank : axis) == ROW_AXIS;
 }
 
@@ -67,7 +67,7 @@ static bool is_by_channel(struct op_context *c)
 {
     const struct node *node = c->node;
     if (is_op(node, "BatchNormalization"))
-        return node->inputs[1]->rank == 1 && (node->version < 14 || op_int(c, "training_mode", 0) == 0);
+        return node->inputs[1]->rank == 1 && (node->version < 14 || op_int(c, "training_mode") == 0);
     return is_op(node, "LRN");
 }
 

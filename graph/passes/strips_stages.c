@@ -110,7 +110,7 @@ static double node_work(struct node *node)
     if (is_op(node, "MatMul") && input->rank > 0)
         return made * (double)input->dims[input->rank - 1];
     if (is_op(node, "Gemm"))
-        return made * (double)input->dims[op_int(&c, "transA", 0) ? 0 : 1];
+        return made * (double)input->dims[op_int(&c, "transA") ? 0 : 1];
     return made > read ? made : read;
 }
 

@@ -34,8 +34,9 @@ def graph(nodes, inputs, outputs, name="main", **more):
     return helper.make_graph(nodes, name, inputs, outputs, **more)
 
 
-def model(main, opset=21, ir_version=10, functions=(), domains=(), **more):
+def model(main, opset=21, ir_version=10, functions=(), domains=(), ml=None, **more):
     opsets = [helper.make_opsetid("", opset)] + [helper.make_opsetid(domain, 1) for domain in domains]
+    opsets += [helper.make_opsetid("ai.onnx.ml", ml)] if ml else []
     return helper.make_model(main, opset_imports=opsets, ir_version=ir_version, functions=list(functions), **more)
 
 
@@ -147,21 +148,27 @@ WIDTHS = {
 
 
 def lists():
-    """Lists of a node of trees, and of one of another kind."""
-    trees = node("TreeEnsembleRegressor", "x", "y", "trees", domain="ai.onnx.ml", **WIDTHS, floats=[1.5, -2.0],
-                 words=["LEQ", "LEAF", "LEQ", "", "LEAF", "LE"], all_words=[f"w{i}" for i in range(64)] * 2,
-                 many_words=[f"w{i}" for i in range(65)])
-    for name, kind in {"no_ints": AttributeProto.INTS, "no_floats": AttributeProto.FLOATS,
-                       "no_strings": AttributeProto.STRINGS}.items():
-        trees.attribute.append(AttributeProto(name=name, type=kind))
-    mixed = field(1, b"mixed") + field(8, 5) + field(8, varint(300) + varint(1)) + field(7, b"") + field(8, 6)
-    packed = field(1, b"packed") + field(7, np.array([3, 4.5], np.float32).tobytes()) + field(20, AttributeProto.FLOATS)
-    by_hand = field(5, mixed + field(8, b"") + field(20, AttributeProto.INTS)) + field(5, packed)
-    trees = field(1, trees.SerializeToString() + by_hand)
-    other = node("LabelEncoder", "y", "z", "other", domain="ai.onnx.ml", keys_int64s=[1, 2], values_floats=[0.5, 1.5],
-                 keys_strings=["a", "bc", "a"])
-    rest = model(graph([other], [value("x")], [value("z")]), domains=["ai.onnx.ml"])
-    write("lists", rest.SerializeToString(deterministic=True) + field(7, trees))
+    """Lists of nodes of trees, each node with one of each kind at most, and of a node of another kind."""
+    def trees(name, **given):
+        return node("TreeEnsembleRegressor", "x", name, name, domain="ai.onnx.ml", **given)
+
+    nodes = [trees(name, target_ids=numbers, target_weights=[1.5, -2.0]) for name, numbers in WIDTHS.items()]
+    nodes.append(trees("words", nodes_modes=["LEQ", "LEAF", "LEQ", "", "LEAF", "LE"]))
+    nodes.append(trees("all_words", nodes_modes=[f"w{i}" for i in range(64)] * 2))
+    nodes.append(trees("many_words", nodes_modes=[f"w{i}" for i in range(65)]))
+    nodes.append(trees("none"))
+    for name, kind in {"target_ids": AttributeProto.INTS, "target_weights": AttributeProto.FLOATS,
+                       "nodes_modes": AttributeProto.STRINGS}.items():
+        nodes[-1].attribute.append(AttributeProto(name=name, type=kind))
+    nodes.append(node("LabelEncoder", "x", "z", "other", domain="ai.onnx.ml", keys_int64s=[1, 2],
+                      values_floats=[0.5, 1.5], keys_strings=["a", "bc", "a"]))
+    mixed = field(1, b"target_ids") + field(8, 5) + field(8, varint(300) + varint(1)) + field(7, b"") + field(8, 6)
+    packed = field(1, b"target_weights") + field(7, np.array([3, 4.5], np.float32).tobytes())
+    by_hand = field(5, mixed + field(8, b"") + field(20, AttributeProto.INTS))
+    by_hand += field(5, packed + field(20, AttributeProto.FLOATS))
+    packing_node = field(1, trees("by_hand").SerializeToString() + by_hand)
+    rest = model(graph(nodes, [value("x")], [value("z")]), ml=3)
+    write("lists", rest.SerializeToString(deterministic=True) + field(7, packing_node))
 
 
 def parts():
@@ -221,6 +228,18 @@ def initialised_inputs():
     """IR version 3: initialisers are inputs as well."""
     main = graph([node("Add", "x w", "y")], [value("w"), value("x")], [value("y")], initializer=[floats("w", 1, 2)])
     write("ir3", model(main, opset=8, ir_version=3))
+    write("optional_input", model(main, opset=8, ir_version=4))
+    wrong = graph([node("Add", "x w", "y")], [value("w", FLOAT, (3,)), value("x")], [value("y")],
+                  initializer=[floats("w", 1, 2)])
+    write("optional_input_shape", model(wrong, opset=8))
+    wrong.input[0].type.tensor_type.elem_type = INT64
+    write("optional_input_type", model(wrong, opset=8))
+    names = [f"w{i}" for i in range(17)]
+    many = graph([node("Sum", " ".join(names), "y")], [value(name) for name in names], [value("y")],
+                 initializer=[floats(name, 1, 2) for name in names])
+    write("all_inputs_are_weights", model(many))
+    many.initializer.add().CopyFrom(floats("more", 1, 2))
+    write("many_optional_inputs", model(many))
 
 
 def bad_tensors():
@@ -415,7 +434,6 @@ def scans():
     nodes = [node("Add", "state item", "next"), node("Mul", "next h", "out")]
     body = graph(nodes, [value("state"), value("item")], [value("next"), value("out")], "body")
     scan = node("Scan", "x items", "last outs", "scan", body=body, num_scan_inputs=1)
-    scan.attribute.append(helper.make_attribute("captures", 5))
     main = graph([node("Abs", "x", "h"), scan], [value("x"), value("items", FLOAT, (3, 2))],
                  [value("last"), value("outs", FLOAT, (3, 2))])
     write("scan", model(main))
@@ -466,7 +484,7 @@ def sequences():
 
 
 def unpooling():
-    """Indices of a MaxPool, as they are and after a detour; of nobody knows what, with an attribute that is not ONNX's."""
+    """Indices of a MaxPool, as they are and after a detour; and of nobody knows what."""
     window = {"kernel_shape": [2, 2], "strides": [2, 2]}
     nodes = [
         node("MaxPool", "x", "y i", "pool", **window),
@@ -475,7 +493,7 @@ def unpooling():
         node("Identity", "i", "k"),
         node("Sub", "k zero", "j"),
         node("MaxUnpool", "y j whole", "v", "far", **window),
-        node("MaxUnpool", "y given whole", "w", "foreign", positions_in_output=1, **window),
+        node("MaxUnpool", "y given whole", "w", "foreign", **window),
     ]
     outputs = [value(name, FLOAT, None) for name in "uvw"]
     inputs = [value("x", FLOAT, (1, 1, 4, 5)), value("given", INT64, (1, 1, 2, 2))]
@@ -495,6 +513,21 @@ def names():
         node("Split", "call/c_1", "- left", "split", axis=0, num_outputs=2),
     ]
     write("names", model(graph(nodes, [value("x")], [value("left", FLOAT, (1,))]), functions=[own], domains=["own"]))
+
+
+def terminal_names():
+    """What a terminal, or a viewer of text, would obey: escapes, line ends, C1 controls, marks of direction."""
+    first, second, third = "x\x1b[31m", "a\nb\u009b2J", "y\u202e\u2066z\u2028"
+    nodes = [node("Abs", first, second, "n\x1b]0;t\x07"), node("Neg", second, third, "m\u0085")]
+    for made, names in zip(nodes, ((first, second), (second, third))):
+        made.input[:], made.output[:] = names[:1], names[1:]
+    main = graph(nodes, [value(first, FLOAT, ("n\x1b[1m", 2))], [value(third, FLOAT, None)], "g\x1bc",
+                 initializer=[floats("w\x1b[5m", 1)])
+    made = model(main, producer_name="p\x1b[7m", doc_string="d\u202e\nd")
+    made.metadata_props.add(key="k\x1b[8m", value="v\n\u0090")
+    main = made.graph
+    main.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    write("names_that_terminals_obey", made)
 
 
 def order():
@@ -560,9 +593,68 @@ def refusals():
     alias.opset_import[0].domain = "ai.onnx"
     write("domain_alias", alias)
     write("no_graph", onnx.ModelProto(ir_version=8))
+    for name, opset in {"domain_not_imported": None, "domain_imported": 1}.items():
+        scaled = graph([node("Scaler", "x", "y", "s", domain="ai.onnx.ml", offset=[1.0], scale=[2.0])], [value("x")],
+                       [value("y")])
+        write(name, model(scaled, ml=opset))
     old_attribute = model(graph([node("LeakyRelu", "x", "y", alpha=0.5)], [value("x")], [value("y")]), opset=7)
     old_attribute.graph.node[0].attribute[0].ClearField("type")
     write("untyped_attribute", old_attribute)
+
+
+def attributes():
+    """Attributes that are not the operator's, in one way or another."""
+    def one(name, op, opset=21, inputs="x", ml=None, domain="", extra=(), **given):
+        made = node(op, inputs, "y", "n", domain=domain, **given)
+        made.attribute.extend(extra)
+        given_inputs = [value(name) for name in dict.fromkeys(inputs.split())]
+        write(f"attribute_{name}", model(graph([made], given_inputs, [value("y")]), opset=opset, ml=ml))
+
+    one("float_for_int", "ReduceMax", keepdims=0.0)
+    one("int_for_float", "LeakyRelu", alpha=1)
+    one("int_for_ints", "Transpose", perm=0)
+    one("string_for_int", "Cast", to="FLOAT")
+    one("misspelt", "Conv", inputs="x w", stride=[2, 2])
+    one("of_none", "Abs", alpha=1.0)
+    one("too_new", "Reshape", opset=12, inputs="x w", allowzero=1)
+    one("too_old", "ReduceSum", opset=13, axes=[0])
+    one("missing", "Concat")
+    one("missing_before", "TopK", opset=9)
+    one("twice", "Elu", extra=[helper.make_attribute("alpha", 0.5)], alpha=0.25)
+    one("private", "Elu", __origin="somewhere", alpha=0.25)
+    one("own", "Scan", captures=5)
+    one("list_of_graphs", "If", then_branch=[graph([], [], [])])
+    one("type", "Abs", extra=[helper.make_attribute("type", value("t").type)])
+    one("of_ml", "Scaler", domain="ai.onnx.ml", ml=1, offset=[1.0], scales=[2.0])
+    one("of_ml_too_new", "LabelEncoder", domain="ai.onnx.ml", ml=1, keys_int64s=[1])
+    two = graph([node("Constant", "", "y", "n", value_int=1, value_float=1.0)], [], [value("y")])
+    write("attribute_two_values", model(two))
+    one_value = graph([node("Constant", "", "y", "n", value_int=1)], [], [value("y", INT64, ())])
+    write("attribute_value_too_new", model(one_value, opset=11))
+
+
+def old_opsets():
+    """What opsets before 7 spell otherwise."""
+    def one(name, op, opset, inputs="x", **given):
+        made = node(op, inputs, "y", "n", **given)
+        given_inputs = [value(name, FLOAT, None) for name in dict.fromkeys(inputs.split())]
+        write(f"old_{name}", model(graph([made], given_inputs, [value("y", FLOAT, None)]), opset=opset))
+
+    one("add_axis", "Add", 6, "x w", broadcast=1, axis=1)
+    one("add_no_broadcast", "Add", 6, "x w", axis=1)
+    one("add_consumed", "Add", 1, "x w", consumed_inputs=[0, 0])
+    one("prelu", "PRelu", 6, "x w")
+    one("dropout", "Dropout", 6, is_test=1)
+    one("dropout_training", "Dropout", 6)
+    one("batch_training", "BatchNormalization", 6, "x s b m v")
+    one("cast", "Cast", 5, to="DOUBLE")
+    one("cast_unknown", "Cast", 5, to="double")
+    one("concat", "Concat", 3, "x x")
+    one("pad", "Pad", 1, paddings=[0, 1])
+    one("norm", "GlobalLpPool", 1, p=1.0)
+    one("norm_odd", "GlobalLpPool", 1, p=1.5)
+    one("reshape", "Reshape", 4, shape=[1, -1], consumed_inputs=[0])
+    one("upsample", "Upsample", 6, height_scale=2.0, width_scale=3.0)
 
 
 def main():
@@ -570,7 +662,7 @@ def main():
     FOLDER.mkdir(parents=True)
     for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
                  functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
-                 sequences, unpooling, names, order, shapes, refusals):
+                 sequences, unpooling, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
         make()
 
 
