@@ -33,7 +33,16 @@ RANDOM_GRAPHS = $(call object,$(wildcard tests/random_*.c))
 KERNEL_TEST_SOURCES := $(wildcard tests/kernels/*.c)
 
 object = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
-LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES))
+
+# Vector code is compiled once for each set of instructions (kernels/x86/vector.h); tests link the plain one too.
+VECTOR_SOURCES := $(wildcard kernels/x86/*.c)
+vector_object = $(patsubst %.c,$(BUILD)/obj/%.$(1).o,$(VECTOR_SOURCES))
+SET_avx2 := -DKERNEL_SET=SET_AVX2 -mavx2 -mfma -mf16c
+SET_avx512 := -DKERNEL_SET=SET_AVX512 -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
+SET_plain := -DKERNEL_SET=SET_PLAIN -Wno-psabi
+PLAIN_OBJECTS := $(call vector_object,plain)
+
+LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(call vector_object,avx2) $(call vector_object,avx512)
 IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/onnx.proto),$(BUILD)/gen/onnx.pb-c.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
@@ -52,6 +61,14 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+define vector_rule
+$$(BUILD)/obj/kernels/x86/%.$(1).o: kernels/x86/%.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(ALL_CFLAGS) $(SET_$(1)) -MMD -MP -c $$< -o $$@
+endef
+$(foreach set,avx2 avx512 plain,$(eval $(call vector_rule,$(set))))
 
 # protoc-c's output is not held to our warnings.
 $(BUILD)/gen/onnx.pb-c.c: formats/onnx/onnx.proto
@@ -95,7 +112,7 @@ $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check-kernels: $(call object,$(KERNEL_TEST_SOURCES) $(PROBLEM_SOURCES)) $(BUILD)/internal.a
+$(BUILD)/check-kernels: $(call object,$(KERNEL_TEST_SOURCES) $(PROBLEM_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 

@@ -6,11 +6,20 @@
 #include <string.h>
 
 #define KERNEL(name) extern const struct kernel name;
+#define VECTOR_KERNEL(name) extern const struct kernel name##_avx512, name##_avx2;
 #include "kernels/kernels.def"
+#include "kernels/vector_kernels.def"
 #undef KERNEL
+#undef VECTOR_KERNEL
 
 /* Best ISA first; within an ISA, the most special kernel first. */
 static const struct kernel *const kernels[] = {
+#define VECTOR_KERNEL(name) &name##_avx512,
+#include "kernels/vector_kernels.def"
+#undef VECTOR_KERNEL
+#define VECTOR_KERNEL(name) &name##_avx2,
+#include "kernels/vector_kernels.def"
+#undef VECTOR_KERNEL
 #define KERNEL(name) &name,
 #include "kernels/kernels.def"
 #undef KERNEL

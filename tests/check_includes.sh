@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 declare -A may=(
     [kernels]=""
     [kernels/reference]="kernels"
+    [kernels/x86]="kernels"
     [graph]="kernels"
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"

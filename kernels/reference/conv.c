@@ -3,7 +3,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/reference/types.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 
 #include <string.h>
 

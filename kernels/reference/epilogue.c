@@ -2,7 +2,7 @@
 
 #include "kernels/convert.h"
 #include "kernels/reference/interpreter.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 
 #include <string.h>
 

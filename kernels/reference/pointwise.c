@@ -1,7 +1,7 @@
 #include "kernels/pointwise.h"
 
 #include "kernels/reference/interpreter.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 
 #define LONGEST_ROW 256 /* 24 registers of 8 bytes are 48 KB at worst, 2 to 8 KB in practice */
 

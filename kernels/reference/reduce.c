@@ -2,7 +2,7 @@
 
 #include "kernels/convert.h"
 #include "kernels/reference/types.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 
 #include <math.h>
 

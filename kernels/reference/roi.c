@@ -1,7 +1,7 @@
 #include "kernels/roi.h"
 
 #include "kernels/reference/types.h"
-#include "kernels/reference/walk.h"
+#include "kernels/walk.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* Arithmetic of shapes and strides that many reference kernels need. */
-#ifndef INFER_KERNELS_REFERENCE_WALK_H
-#define INFER_KERNELS_REFERENCE_WALK_H
+/* Arithmetic of shapes and strides that many kernels need. */
+#ifndef INFER_KERNELS_WALK_H
+#define INFER_KERNELS_WALK_H
 
 #include <stdint.h>
 

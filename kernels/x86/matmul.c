@@ -1,0 +1,425 @@
+/* Products in f32. Lanes lie along whichever axis of C is contiguous, so C is computed as it is or turned, C' = B' A'.
+ *
+ * A panel is TILE_COLUMNS columns of the right operand. A task takes items one after the other: a block of rows times a
+ * panel, so that the panel stays in the second-level cache while the rows go by, and the rows of a block stay there
+ * from one panel to the next. Sums over more than DEPTH terms are put away in a buffer between two stretches. */
+#include "kernels/matmul.h"
+
+#include "kernels/walk.h"
+#include "kernels/x86/results.h"
+
+#include <math.h>
+#include <string.h>
+
+#define DEPTH 512
+#define BLOCK_ROWS (8 * TILE_ROWS)
+#define FORM_PANELS 1     /* kernel_pack.form */
+#define FEW_ROWS 24       /* that copying a panel is not worth */
+#define TASK_WORK 1500000 /* multiplications of a task: some 25 microseconds */
+#define COPY_PANELS 8     /* that make up for copying rows */
+#define CACHE_SET 1024    /* rows so many floats apart fall into one set of the first-level cache */
+
+enum right_operand { RIGHT_PACKED, RIGHT_IN_PLACE, RIGHT_COPIED };
+
+struct operand {
+    int input;
+    struct matrix_strides strides;
+};
+
+/* state of the plan */
+struct product {
+    const struct matmul_params *params;
+    int64_t m, n, k;            /* of the sums: m rows, n columns */
+    struct operand left, right; /* left: rows and depth; right: depth (row) and columns */
+    enum right_operand mode;
+    bool copies_left;
+    int64_t tile_count, block_tiles, blocks; /* of rows: tiles in all, tiles of a block, blocks */
+    int64_t panels, matrices;
+    struct results results;
+    size_t left_bytes, right_bytes, sums_bytes; /* of workspace, one after the other */
+};
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+static struct matrix_strides transposed(const struct matrix_strides *from)
+{
+    struct matrix_strides to = *from;
+    to.row = from->column;
+    to.column = from->row;
+    return to;
+}
+
+/* Strides of C along its rows and columns, which the epilogue's program knows where there is one. */
+static void output_strides(const struct matmul_params *p, int64_t *row, int64_t *column)
+{
+    struct epilogue epilogue = matmul_epilogue(p);
+    struct epilogue_form form;
+    bool recognised = epilogue.program && epilogue_recognise(&epilogue, &form);
+    *row = recognised ? form.row : p->c.row;
+    *column = recognised ? form.column : p->c.column;
+}
+
+static bool is_turned(const struct matmul_params *p)
+{
+    int64_t row, column;
+    output_strides(p, &row, &column);
+    return column != 1 && row == 1 && p->n > 1;
+}
+
+static void orient(struct product *product, bool turned)
+{
+    const struct matmul_params *p = product->params;
+    struct operand a = {0, p->a}, b = {1, p->b};
+    product->m = turned ? p->n : p->m;
+    product->n = turned ? p->m : p->n;
+    product->k = p->k;
+    product->left = turned ? (struct operand){1, transposed(&b.strides)} : a;
+    product->right = turned ? (struct operand){0, transposed(&a.strides)} : b;
+}
+
+/* Axes of the batch along which the right operand is not the same; a pack holds two of them. */
+static int batch_axes(const struct product *product, int *axes)
+{
+    int count = 0;
+    for (int i = 0; i < product->params->batch_rank; i++)
+        if (product->right.strides.batch[i] != 0 && product->params->batch[i] > 1) {
+            if (count < 2)
+                axes[count] = i;
+            count++;
+        }
+    return count;
+}
+
+static enum right_operand right_mode(const struct product *product, uint32_t constant_inputs)
+{
+    int axes[2];
+    if (constant_inputs >> product->right.input & 1 && batch_axes(product, axes) <= 2)
+        return RIGHT_PACKED;
+    bool contiguous = product->right.strides.column == 1 && product->n % TILE_COLUMNS == 0;
+    return contiguous && product->m <= FEW_ROWS ? RIGHT_IN_PLACE : RIGHT_COPIED;
+}
+
+static void cut_rows(struct product *product)
+{
+    product->tile_count = divide_up(product->m, TILE_ROWS);
+    product->blocks = divide_up(product->tile_count, BLOCK_ROWS / TILE_ROWS);
+    product->block_tiles = product->blocks > 0 ? divide_up(product->tile_count, product->blocks) : 1;
+}
+
+/* Rows are copied where their elements are not contiguous; and where more of them than the first-level cache has ways
+ * would fall into one set of it, if there are panels enough to make up for that. */
+static bool copies_left(const struct product *product)
+{
+    const struct matrix_strides *strides = &product->left.strides;
+    bool conflicts = TILE_ROWS > 8 && strides->row % CACHE_SET == 0 && product->m > 8 && product->panels >= COPY_PANELS;
+    return product->k > 1 && (strides->column != 1 || conflicts);
+}
+
+/* From one copied row to the next: one cache line more than a row takes, rounded up, against the same conflict. */
+static int64_t copied_row(int64_t depth)
+{
+    return (depth + 15) / 16 * 16 + 16;
+}
+
+static void describe_pack(const struct product *product, struct kernel_pack *pack)
+{
+    const struct matmul_params *p = product->params;
+    int axes[2] = {0}, count = batch_axes(product, axes);
+    int64_t batch[2] = {1, 1}, strides[2] = {0, 0};
+    for (int i = 0; i < count; i++) {
+        batch[i] = p->batch[axes[i]];
+        strides[i] = product->right.strides.batch[axes[i]];
+    }
+    *pack = (struct kernel_pack){
+        .input = product->right.input,
+        .form = FORM_PANELS,
+        .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row, product->right.strides.column,
+                     batch[0], strides[0], batch[1], strides[1]},
+        .bytes = (size_t)(batch[0] * batch[1] * product->panels * TILE_COLUMNS * product->k) * sizeof(float)};
+    pack->tasks = task_count(batch[0] * batch[1] * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
+}
+
+/* Whether every call can store from registers, so that no sum is ever put away. */
+static bool needs_no_sums(const struct product *product)
+{
+    const struct results *results = &product->results;
+    const struct matrix_strides *d = &product->params->d;
+    int64_t across = results->turned ? d->row : d->column;
+    return results->in_registers && product->k <= DEPTH && results->addend_count < 2 && !results->low_input &&
+           !results->high_input && (across == 1 || product->n == 1);
+}
+
+static void size_workspace(struct product *product)
+{
+    size_t rows = (size_t)(product->block_tiles * TILE_ROWS), depth = (size_t)least(product->k, DEPTH);
+    product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
+    product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
+    product->sums_bytes = needs_no_sums(product) ? 0 : rows * TILE_COLUMNS * sizeof(float);
+}
+
+static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
+{
+    const struct matmul_params *p = params;
+    struct product *product = region_allocate(region, sizeof *product);
+    if (!product)
+        return false;
+    product->params = p;
+    bool turned = is_turned(p);
+    orient(product, turned);
+    struct epilogue epilogue = matmul_epilogue(p);
+    struct results_place place = {.run = product->m,
+                                  .row_stride = turned ? p->c.column : p->c.row,
+                                  .column_stride = turned ? p->c.row : p->c.column};
+    SET_NAME(results_plan)(&epilogue, turned, product->m, product->n, &place, &product->results);
+    product->panels = divide_up(product->n, TILE_COLUMNS);
+    product->matrices = elements(p->batch_rank, p->batch);
+    product->mode = right_mode(product, facts->constant_inputs);
+    cut_rows(product);
+    product->copies_left = copies_left(product);
+    size_workspace(product);
+    plan->state = product;
+    plan->phases = 1;
+    int64_t each = least(product->m, BLOCK_ROWS) * TILE_COLUMNS * product->k, items = 1 + TASK_WORK / (1 + each);
+    if (product->copies_left && items < COPY_PANELS)
+        items = COPY_PANELS;
+    plan->tasks[0] = task_count(product->matrices * product->blocks * product->panels, items);
+    plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
+                       SET_NAME(results_workspace)(&product->results);
+    if (product->mode == RIGHT_PACKED) {
+        plan->pack_count = 1;
+        describe_pack(product, &plan->packs[0]);
+    }
+    return true;
+}
+
+/* --- packing ------------------------------------------------------------------------------------------------- */
+
+static void matmul_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    const struct product *product = plan->state;
+    const int64_t *g = plan->packs[which].geometry;
+    int64_t matrices = g[5] * g[7], first, last;
+    task_range(matrices * product->panels, plan->packs[which].tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        int64_t matrix = i / product->panels, column = i % product->panels * TILE_COLUMNS;
+        const float *at = (const float *)from + matrix / g[7] * g[6] + matrix % g[7] * g[8] + column * g[4];
+        SET_NAME(tile_pack)
+        (at, g[3], g[4], product->k, least(product->n - column, TILE_COLUMNS),
+         (float *)to + i * product->k * TILE_COLUMNS);
+    }
+}
+
+/* Which matrix of the pack belongs to one of the batch. */
+static int64_t packed_matrix(const struct product *product, int64_t matrix)
+{
+    const struct matmul_params *p = product->params;
+    int axes[2], count = batch_axes(product, axes), next = count - 1;
+    int64_t index = 0, scale = 1;
+    for (int i = p->batch_rank - 1; i >= 0; i--) {
+        if (next >= 0 && axes[next] == i) {
+            index += matrix % p->batch[i] * scale;
+            scale *= p->batch[i];
+            next--;
+        }
+        matrix /= p->batch[i];
+    }
+    return index;
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+/* A task's way through its items. */
+struct walk {
+    const struct product *product;
+    const struct kernel_call *call;
+    float *left_copy, *right_copy, *sums;
+    void *epilogue_workspace;
+    /* of the matrix */
+    const float *left, *right;
+    struct results_target target;
+    /* of the block */
+    int64_t first_tile, tiles, first_row, end_row;
+    const float *rows; /* its first row */
+    int64_t row_stride;
+};
+
+static const float *operand_at(const struct walk *walk, const struct operand *operand, int64_t matrix)
+{
+    const struct matmul_params *p = walk->product->params;
+    const float *memory = walk->call->inputs[operand->input];
+    return memory ? memory + offset_at(p->batch_rank, p->batch, operand->strides.batch, matrix) : NULL;
+}
+
+static void begin_matrix(struct walk *walk, int64_t matrix)
+{
+    const struct product *product = walk->product;
+    const struct matmul_params *p = product->params;
+    walk->left = operand_at(walk, &product->left, matrix);
+    walk->right = product->mode == RIGHT_PACKED
+                      ? (const float *)walk->call->packed[0] +
+                            packed_matrix(product, matrix) * product->panels * product->k * TILE_COLUMNS
+                      : operand_at(walk, &product->right, matrix);
+    struct operand d = {2, product->results.turned ? transposed(&p->d) : p->d};
+    float *c = walk->call->outputs[0];
+    walk->target = (struct results_target){.results = &product->results,
+                                           .call = walk->call,
+                                           .batch = matrix,
+                                           .own = operand_at(walk, &d, matrix),
+                                           .own_row = d.strides.row,
+                                           .own_column = d.strides.column,
+                                           .to = c + offset_at(p->batch_rank, p->batch, p->c.batch, matrix)};
+    SET_NAME(results_begin)(&walk->target);
+}
+
+/* The first row of a tile: rows are spread over tiles as evenly as can be. */
+static int64_t tile_row(const struct product *product, int64_t tile)
+{
+    return product->m / product->tile_count * tile + least(tile, product->m % product->tile_count);
+}
+
+/* Reads along the axis that is contiguous. */
+static void copy_rows(const float *from, const struct matrix_strides *strides, int64_t rows, int64_t depth, float *to)
+{
+    if (strides->column == 1) {
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(to + i * copied_row(depth), from + i * strides->row, (size_t)depth * sizeof *to);
+        return;
+    }
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t i = 0; i < rows; i++)
+            to[i * copied_row(depth) + k] = from[i * strides->row + k * strides->column];
+}
+
+static void begin_block(struct walk *walk, int64_t block)
+{
+    const struct product *product = walk->product;
+    const struct matrix_strides *strides = &product->left.strides;
+    walk->first_tile = block * product->block_tiles;
+    walk->tiles = least(product->block_tiles, product->tile_count - walk->first_tile);
+    walk->first_row = tile_row(product, walk->first_tile);
+    walk->end_row = tile_row(product, walk->first_tile + walk->tiles);
+    walk->rows = walk->left + walk->first_row * strides->row;
+    walk->row_stride = strides->row;
+    if (!product->copies_left)
+        return;
+    copy_rows(walk->rows, strides, walk->end_row - walk->first_row, product->k, walk->left_copy);
+    walk->rows = walk->left_copy;
+    walk->row_stride = copied_row(product->k);
+}
+
+/* A stretch of the depth of a panel, as it lies or copied. */
+static struct tile_panel panel_at(const struct walk *walk, int64_t panel, int64_t k, int64_t depth)
+{
+    const struct product *product = walk->product;
+    const struct matrix_strides *strides = &product->right.strides;
+    int64_t column = panel * TILE_COLUMNS;
+    if (product->mode == RIGHT_PACKED)
+        return (struct tile_panel){walk->right + (panel * product->k + k) * TILE_COLUMNS, TILE_COLUMNS};
+    const float *from = walk->right + k * strides->row + column * strides->column;
+    if (product->mode == RIGHT_IN_PLACE)
+        return (struct tile_panel){from, strides->row};
+    SET_NAME(tile_pack)
+    (from, strides->row, strides->column, depth, least(product->n - column, TILE_COLUMNS), walk->right_copy);
+    return (struct tile_panel){walk->right_copy, TILE_COLUMNS};
+}
+
+/* Where sums of a stretch begin and go: into the buffer but for the last stretch of what is stored directly. */
+static struct tile_ends ends_of(const struct walk *walk, const struct results_block *tile, bool first, bool last)
+{
+    struct tile_ends ends = {.low = -INFINITY, .high = INFINITY, .columns = TILE_COLUMNS};
+    float *sums = walk->sums + (tile->row - walk->first_row) * TILE_COLUMNS;
+    if (walk->target.direct)
+        ends = SET_NAME(results_ends)(&walk->target, tile);
+    if (!first || !walk->target.direct) {
+        ends.start = sums;
+        ends.start_row = TILE_COLUMNS;
+    }
+    if (!last || !walk->target.direct) {
+        ends.residual = NULL;
+        ends.low = -INFINITY;
+        ends.high = INFINITY;
+        ends.to = sums;
+        ends.to_row = TILE_COLUMNS;
+        ends.columns = TILE_COLUMNS;
+    }
+    return ends;
+}
+
+static void multiply_stretch(const struct walk *walk, const struct results_block *block, int64_t panel, int64_t k,
+                             int64_t depth)
+{
+    const struct product *product = walk->product;
+    struct tile_panel right = panel_at(walk, panel, k, depth);
+    for (int64_t i = 0; i < walk->tiles; i++) {
+        struct results_block tile = *block;
+        tile.row = tile_row(product, walk->first_tile + i);
+        tile.rows = tile_row(product, walk->first_tile + i + 1) - tile.row;
+        const float *rows[TILE_ROWS];
+        for (int64_t r = 0; r < tile.rows; r++)
+            rows[r] = walk->rows + (tile.row - walk->first_row + r) * walk->row_stride + k;
+        struct tile_rows left = {rows, 1, depth};
+        struct tile_ends ends = ends_of(walk, &tile, k == 0, k + depth == product->k);
+        SET_NAME(tile_multiply)(tile.rows, &left, &right, &ends);
+    }
+}
+
+static void multiply_panel(const struct walk *walk, int64_t panel)
+{
+    const struct product *product = walk->product;
+    struct results_block block = {walk->first_row, walk->end_row - walk->first_row, panel * TILE_COLUMNS,
+                                  least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS)};
+    if (!walk->target.direct)
+        SET_NAME(results_start)(&walk->target, &block, walk->sums);
+    int64_t k = 0;
+    do {
+        int64_t depth = least(product->k - k, DEPTH);
+        multiply_stretch(walk, &block, panel, k, depth);
+        k += depth;
+    } while (k < product->k);
+    if (!walk->target.direct)
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+}
+
+static void matmul_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct product *product = plan->state;
+    char *workspace = call->workspace;
+    struct walk walk = {.product = product,
+                        .call = call,
+                        .left_copy = (float *)(void *)workspace,
+                        .right_copy = (float *)(void *)(workspace + product->left_bytes),
+                        .sums = (float *)(void *)(workspace + product->left_bytes + product->right_bytes),
+                        .epilogue_workspace =
+                            workspace + product->left_bytes + product->right_bytes + product->sums_bytes};
+    int64_t each = product->blocks * product->panels, first, last, matrix = -1, block = -1;
+    task_range(product->matrices * each, plan->tasks[0], task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        if (i / each != matrix) {
+            matrix = i / each;
+            block = -1;
+            begin_matrix(&walk, matrix);
+        }
+        if (i % each / product->panels != block) {
+            block = i % each / product->panels;
+            begin_block(&walk, block);
+        }
+        multiply_panel(&walk, i % product->panels);
+    }
+}
+
+static bool matmul_supports(const void *params)
+{
+    const struct matmul_params *p = params;
+    return p->dtype == DTYPE_F32;
+}
+
+const struct kernel SET_NAME(matmul_f32) = {
+    .name = SET_TEXT(matmul_f32),
+    .family = FAMILY_matmul,
+    .requires = SET_REQUIRES,
+    .supports = matmul_supports,
+    .plan = matmul_plan,
+    .pack = matmul_pack,
+    .run = matmul_run,
+};

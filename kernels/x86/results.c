@@ -1,0 +1,202 @@
+#include "kernels/x86/results.h"
+
+#include "kernels/walk.h"
+
+#include <math.h>
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+/* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
+enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
+
+static bool is_number(const struct epilogue_operation *operation)
+{
+    return operation->input && operation->dtype == DTYPE_F32 && operation->row == 0 && operation->column == 0;
+}
+
+static bool take_addend(struct results *results, const struct epilogue_operation *operation)
+{
+    int64_t row = results->turned ? operation->column : operation->row;
+    int64_t column = results->turned ? operation->row : operation->column;
+    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) || results->addend_count == 2)
+        return false;
+    results->addends[results->addend_count++] = (struct results_addend){operation->input, row};
+    return true;
+}
+
+static bool take_operation(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
+{
+    enum stage before = *stage;
+    switch (operation->opcode) {
+    case POINTWISE_ADD:
+        return before == STAGE_ADD && take_addend(results, operation);
+    case POINTWISE_RELU:
+        *stage = STAGE_LOW;
+        results->low = 0;
+        return before < STAGE_LOW;
+    case POINTWISE_MAX:
+        *stage = STAGE_LOW;
+        results->low_input = operation->input;
+        return before < STAGE_LOW && is_number(operation);
+    case POINTWISE_MIN:
+        *stage = STAGE_HIGH;
+        results->high_input = operation->input;
+        return before < STAGE_HIGH && is_number(operation);
+    case POINTWISE_CLAMP:
+        *stage = STAGE_HIGH;
+        results->low = operation->p;
+        results->high = operation->q;
+        return before < STAGE_LOW && operation->p <= operation->q;
+    default:
+        return false;
+    }
+}
+
+static bool take_form(struct results *results, const struct epilogue_form *form)
+{
+    const int64_t *dims = results->epilogue.dims;
+    if (form->from != DTYPE_F32 || form->to != DTYPE_F32 || form->row_run < dims[EPILOGUE_ROWS] ||
+        form->column_run < dims[EPILOGUE_COLUMNS])
+        return false;
+    results->place = (struct results_place){.run = results->rows,
+                                            .row_stride = results->turned ? form->column : form->row,
+                                            .column_stride = results->turned ? form->row : form->column};
+    enum stage stage = STAGE_ADD;
+    for (int i = 0; i < form->operation_count; i++)
+        if (!take_operation(results, &form->operations[i], &stage))
+            return false;
+    return true;
+}
+
+void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_t rows, int64_t columns,
+                            const struct results_place *place, struct results *results)
+{
+    *results = (struct results){.epilogue = *epilogue,
+                                .turned = turned,
+                                .rows = rows,
+                                .columns = columns,
+                                .place = *place,
+                                .low = -INFINITY,
+                                .high = INFINITY};
+    struct epilogue_form form;
+    results->in_registers =
+        (!epilogue->program || (epilogue_recognise(epilogue, &form) && take_form(results, &form))) &&
+        results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
+}
+
+size_t SET_NAME(results_workspace)(const struct results *results)
+{
+    return epilogue_workspace(&results->epilogue);
+}
+
+/* --- a call -------------------------------------------------------------------------------------------------- */
+
+static void *operand_of(const struct results_target *target, int operand)
+{
+    const struct epilogue *epilogue = &target->results->epilogue;
+    const struct pointwise_params *program = epilogue->program;
+    const void *memory = operand == program->input_count ? target->call->outputs[0]
+                                                         : target->call->inputs[epilogue->own_inputs + operand - 1];
+    return (float *)(uintptr_t)memory + epilogue_offset(epilogue, operand, target->batch, 0, 0);
+}
+
+/* A bound that is a NaN makes results NaN, which an instruction's maximum does not. */
+static bool read_bounds(struct results_target *target)
+{
+    const struct results *results = target->results;
+    target->ends.low = results->low_input ? *(const float *)operand_of(target, results->low_input) : results->low;
+    target->ends.high = results->high_input ? *(const float *)operand_of(target, results->high_input) : results->high;
+    return !isnan(target->ends.low) && !isnan(target->ends.high);
+}
+
+void SET_NAME(results_begin)(struct results_target *target)
+{
+    const struct results *results = target->results;
+    bool has_own = target->own != NULL;
+    target->direct = results->in_registers && results->addend_count + has_own <= 2 &&
+                     (!has_own || target->own_column == 1 || results->columns == 1);
+    target->ends = (struct tile_ends){.start = target->own, .start_row = target->own_row, .to_row = TILE_COLUMNS};
+    if (!target->direct)
+        return;
+    int next = 0;
+    if (!has_own && results->addend_count > 0) {
+        target->ends.start = operand_of(target, results->addends[next].input);
+        target->ends.start_row = results->addends[next++].row_stride;
+    }
+    if (next < results->addend_count) {
+        target->ends.residual = operand_of(target, results->addends[next].input);
+        target->ends.residual_row = results->addends[next].row_stride;
+    }
+    const struct pointwise_params *program = results->epilogue.program;
+    target->ends.to = program ? operand_of(target, program->input_count) : target->to;
+    target->ends.to_row = results->place.row_stride;
+    target->direct = read_bounds(target);
+}
+
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block)
+{
+    struct tile_ends ends = target->ends;
+    if (ends.start)
+        ends.start += block->row * ends.start_row + block->column;
+    if (ends.residual)
+        ends.residual += block->row * ends.residual_row + block->column;
+    ends.to += block->row * ends.to_row + block->column;
+    ends.columns = block->columns;
+    return ends;
+}
+
+void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums)
+{
+    const float *from = target->direct ? target->ends.start : target->own;
+    int64_t down = target->direct ? target->ends.start_row : target->own_row;
+    int64_t across = target->direct ? 1 : target->own_column;
+    for (int64_t i = 0; i < block->rows; i++)
+        for (int64_t j = 0; j < TILE_COLUMNS; j++)
+            sums[i * TILE_COLUMNS + j] =
+                from && j < block->columns ? from[(block->row + i) * down + (block->column + j) * across] : 0;
+}
+
+static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
+{
+    const struct results_place *place = &target->results->place;
+    for (int64_t i = 0; i < block->rows; i++) {
+        int64_t row = block->row + i;
+        float *to = target->to + row / place->run * place->run_stride + row % place->run * place->row_stride;
+        for (int64_t j = 0; j < block->columns; j++)
+            to[(block->column + j) * place->column_stride] = sums[i * TILE_COLUMNS + j];
+    }
+}
+
+static void store_by_program(const struct results_target *target, const struct results_block *block, const float *sums,
+                             void *workspace)
+{
+    struct epilogue_tile tile = {.results = sums,
+                                 .row_stride = TILE_COLUMNS,
+                                 .column_stride = 1,
+                                 .batch = target->batch,
+                                 .row = block->row,
+                                 .rows = block->rows,
+                                 .column = block->column,
+                                 .columns = block->columns,
+                                 .down = block->columns == 1};
+    if (target->results->turned)
+        tile = (struct epilogue_tile){.results = sums,
+                                      .row_stride = 1,
+                                      .column_stride = TILE_COLUMNS,
+                                      .batch = target->batch,
+                                      .row = block->column,
+                                      .rows = block->columns,
+                                      .column = block->row,
+                                      .columns = block->rows,
+                                      .down = block->columns > 1};
+    epilogue_run(&target->results->epilogue, target->call, &tile, workspace);
+}
+
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
+                             void *workspace)
+{
+    if (target->results->epilogue.program)
+        store_by_program(target, block, sums, workspace);
+    else
+        store_plainly(target, block, sums);
+}

@@ -1,0 +1,71 @@
+/* What becomes of the sums of a product or a convolution: what they begin with, the epilogue, and where they are
+ * stored. What tile_ends can do is done in registers; for the rest sums go through a buffer in the first-level cache.
+ *
+ * Sums have rows and columns of their own here: columns are what lanes lie along. They are the columns of the
+ * epilogue's space, or its rows where results are stored the other way round (`turned`).
+ *
+ * Sums begin with the family's own addend, or, where there is none and all can be done in registers, with the operand
+ * of a first ADD of the epilogue. */
+#ifndef INFER_KERNELS_X86_RESULTS_H
+#define INFER_KERNELS_X86_RESULTS_H
+
+#include "kernels/epilogue.h"
+#include "kernels/x86/tile.h"
+
+/* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
+ * at row / run * run_stride + row % run * row_stride + column * column_stride. */
+struct results_place {
+    int64_t run, run_stride, row_stride, column_stride;
+};
+
+struct results_addend {
+    int input; /* of the epilogue's program */
+    int64_t row_stride;
+};
+
+struct results {
+    struct epilogue epilogue;
+    bool turned;
+    int64_t rows, columns; /* of one batch index */
+    struct results_place place;
+    bool in_registers; /* but where one of the addends finds no place, which a call knows */
+    int addend_count;
+    struct results_addend addends[2];
+    float low, high;
+    int low_input, high_input; /* of the program: numbers that hold these bounds; 0: the bounds are those above */
+};
+
+/* rows, columns: of the sums of one batch index. */
+void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_t rows, int64_t columns,
+                            const struct results_place *place, struct results *results);
+/* Bytes of results_store's workspace, a multiple of ALIGNMENT. */
+size_t SET_NAME(results_workspace)(const struct results *results);
+
+/* Results of one batch index in one call. */
+struct results_target {
+    const struct results *results;
+    const struct kernel_call *call;
+    int64_t batch;
+    const float *own; /* the family's own addend at (0, 0); NULL: none */
+    int64_t own_row, own_column;
+    float *to; /* where (0, 0) is stored, without an epilogue */
+    /* Of results_begin: */
+    bool direct;           /* tiles are stored from registers, as `ends` says */
+    struct tile_ends ends; /* of a tile at (0, 0) */
+};
+/* All but the last two fields are set. */
+void SET_NAME(results_begin)(struct results_target *target);
+
+/* A block of sums. */
+struct results_block {
+    int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
+};
+/* direct: the ends of a block that is a tile. */
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block);
+/* Otherwise sums are in a buffer, TILE_COLUMNS to a row; this puts in what they begin with. */
+void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums);
+/* Stores them. */
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
+                             void *workspace);
+
+#endif

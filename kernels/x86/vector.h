@@ -1,0 +1,118 @@
+/* One vector of floats, and what can be done with it. A kernel file is written with these and compiled once for each
+ * set of instructions (KERNEL_SET, from the Makefile):
+ *
+ *   avx2       8 lanes   AVX2, FMA, F16C
+ *   avx512    16 lanes   AVX-512 F, BW, VL, DQ
+ *   plain     16 lanes   any CPU, in C: shows on every machine that the logic for 16 lanes is right (tests only)
+ *
+ * All sets give the same bits. Whatever a kernel computes for an element follows from the problem, not from LANES:
+ * products that are added are fused, sums over lanes are 16 partial sums (struct wide) joined by one tree.
+ *
+ *   vf   LANES floats            vi   LANES int32            vm   LANES truth values
+ *
+ * _part functions touch the first n elements, 0 <= n <= LANES; what is not read is 0. */
+#ifndef INFER_KERNELS_X86_VECTOR_H
+#define INFER_KERNELS_X86_VECTOR_H
+
+#include "kernels/convert.h"
+#include "kernels/kernel.h"
+
+#define SET_AVX2 1
+#define SET_AVX512 2
+#define SET_PLAIN 3
+
+#if KERNEL_SET == SET_AVX2
+#define SET_SUFFIX avx2
+#define SET_REQUIRES (CPU_AVX2 | CPU_FMA | CPU_F16C)
+#define LANES 8
+#include "kernels/x86/vector_avx2.h"
+#elif KERNEL_SET == SET_AVX512
+#define SET_SUFFIX avx512
+#define SET_REQUIRES (CPU_AVX2 | CPU_FMA | CPU_F16C | CPU_AVX512)
+#define LANES 16
+#include "kernels/x86/vector_avx512.h"
+#else
+#define SET_SUFFIX plain
+#define SET_REQUIRES 0
+#define LANES 16
+#include "kernels/x86/vector_plain.h"
+#endif
+
+/* The name of what is visible outside its file: one for each set. SET_TEXT: the same as a string, for kernel.name. */
+#define SET_JOIN2(name, suffix) name##_##suffix
+#define SET_JOIN(name, suffix) SET_JOIN2(name, suffix)
+#define SET_NAME(name) SET_JOIN(name, SET_SUFFIX)
+#define SET_TEXT2(name) #name
+#define SET_TEXT1(name) SET_TEXT2(name)
+#define SET_TEXT(name) SET_TEXT1(SET_NAME(name))
+
+/* --- sums over lanes ----------------------------------------------------------------------------------------- */
+
+/* 16 partial sums: element i of a row is added to sum i % 16. */
+#define WIDE 16
+#define WIDE_PARTS (WIDE / LANES)
+struct wide {
+    vf part[WIDE_PARTS];
+};
+
+static inline struct wide wide_set(float x)
+{
+    struct wide w;
+    for (int i = 0; i < WIDE_PARTS; i++)
+        w.part[i] = vf_set(x);
+    return w;
+}
+static inline struct wide wide_load(const float *from)
+{
+    struct wide w;
+    for (int i = 0; i < WIDE_PARTS; i++)
+        w.part[i] = vf_load(from + i * LANES);
+    return w;
+}
+/* The first n of 16, 0 <= n <= 16; the others are `rest`. */
+static inline struct wide wide_load_part(const float *from, int64_t n, float rest)
+{
+    float buffer[WIDE];
+    for (int i = 0; i < WIDE; i++)
+        buffer[i] = i < n ? from[i] : rest;
+    return wide_load(buffer);
+}
+static inline struct wide wide_add(struct wide a, struct wide b)
+{
+    for (int i = 0; i < WIDE_PARTS; i++)
+        a.part[i] = vf_add(a.part[i], b.part[i]);
+    return a;
+}
+static inline struct wide wide_max(struct wide a, struct wide b)
+{
+    for (int i = 0; i < WIDE_PARTS; i++)
+        a.part[i] = vf_max(a.part[i], b.part[i]);
+    return a;
+}
+/* a b + c */
+static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
+{
+    for (int i = 0; i < WIDE_PARTS; i++)
+        c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
+    return c;
+}
+
+/* Eight and eight, four and four, two and two, the last two. */
+#define WIDE_TREE(name, join)                          \
+    static inline float name(struct wide w)            \
+    {                                                  \
+        float s[WIDE];                                 \
+        for (int i = 0; i < WIDE_PARTS; i++)           \
+            vf_store(s + i * LANES, w.part[i]);        \
+        for (int half = WIDE / 2; half > 0; half /= 2) \
+            for (int i = 0; i < half; i++)             \
+                s[i] = join(s[i], s[i + half]);        \
+        return s[0];                                   \
+    }
+#define WIDE_PLUS(a, b) ((a) + (b))
+/* A NaN among them stays. */
+#define WIDE_LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
+WIDE_TREE(wide_sum, WIDE_PLUS)
+WIDE_TREE(wide_largest, WIDE_LARGER)
+
+#endif

@@ -1,0 +1,268 @@
+/* vector.h for AVX2: 8 lanes. A truth value is a lane of ones or zeros. */
+#ifndef INFER_KERNELS_X86_VECTOR_AVX2_H
+#define INFER_KERNELS_X86_VECTOR_AVX2_H
+
+#include <immintrin.h>
+
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256 vm;
+
+/* --- masks --- */
+static inline __m256i lanes_below(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline vm vm_first(int64_t n)
+{
+    return _mm256_castsi256_ps(lanes_below(n));
+}
+static inline vm vm_and(vm a, vm b)
+{
+    return _mm256_and_ps(a, b);
+}
+static inline vm vm_or(vm a, vm b)
+{
+    return _mm256_or_ps(a, b);
+}
+static inline vm vm_not(vm a)
+{
+    return _mm256_xor_ps(a, _mm256_castsi256_ps(_mm256_set1_epi32(-1)));
+}
+static inline bool vm_any(vm a)
+{
+    return _mm256_movemask_ps(a) != 0;
+}
+
+/* --- floats --- */
+static inline vf vf_set(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline vf vf_load(const float *from)
+{
+    return _mm256_loadu_ps(from);
+}
+static inline void vf_store(float *to, vf x)
+{
+    _mm256_storeu_ps(to, x);
+}
+static inline vf vf_load_part(const float *from, int64_t n)
+{
+    return _mm256_maskload_ps(from, lanes_below(n));
+}
+static inline void vf_store_part(float *to, vf x, int64_t n)
+{
+    _mm256_maskstore_ps(to, lanes_below(n), x);
+}
+static inline vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+static inline vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+static inline vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+static inline vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+static inline vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+static inline vf vf_sqrt(vf a)
+{
+    return _mm256_sqrt_ps(a);
+}
+static inline vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+static inline vf vf_neg(vf a)
+{
+    return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a);
+}
+/* The magnitude of a with the sign of b. */
+static inline vf vf_copysign(vf a, vf b)
+{
+    vf sign = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b));
+}
+static inline vf vf_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_floor(vf a)
+{
+    return _mm256_floor_ps(a);
+}
+static inline vf vf_ceil(vf a)
+{
+    return _mm256_ceil_ps(a);
+}
+static inline vm vf_less(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+}
+static inline vm vf_less_equal(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_LE_OQ);
+}
+static inline vm vf_equal(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_EQ_OQ);
+}
+static inline vm vf_is_nan(vf a)
+{
+    return _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+}
+static inline vf vf_select(vm m, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, m);
+}
+/* base[index], lane by lane. */
+static inline vf vf_gather(const float *base, vi index)
+{
+    return _mm256_i32gather_ps(base, index, 4);
+}
+
+/* --- integers --- */
+static inline vi vi_set(int32_t x)
+{
+    return _mm256_set1_epi32(x);
+}
+static inline vi vi_load(const int32_t *from)
+{
+    return _mm256_loadu_si256((const __m256i *)from);
+}
+static inline void vi_store(int32_t *to, vi x)
+{
+    _mm256_storeu_si256((__m256i *)to, x);
+}
+static inline vi vi_load_part(const int32_t *from, int64_t n)
+{
+    return _mm256_maskload_epi32(from, lanes_below(n));
+}
+static inline void vi_store_part(int32_t *to, vi x, int64_t n)
+{
+    _mm256_maskstore_epi32(to, lanes_below(n), x);
+}
+static inline vi vi_add(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+static inline vi vi_sub(vi a, vi b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+static inline vi vi_mul(vi a, vi b)
+{
+    return _mm256_mullo_epi32(a, b);
+}
+static inline vi vi_and(vi a, vi b)
+{
+    return _mm256_and_si256(a, b);
+}
+static inline vi vi_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+static inline vi vi_max(vi a, vi b)
+{
+    return _mm256_max_epi32(a, b);
+}
+static inline vi vi_min(vi a, vi b)
+{
+    return _mm256_min_epi32(a, b);
+}
+static inline vi vi_shift_left(vi a, int n)
+{
+    return _mm256_slli_epi32(a, n);
+}
+/* Zeros come in. */
+static inline vi vi_shift_right(vi a, int n)
+{
+    return _mm256_srli_epi32(a, n);
+}
+static inline vm vi_less(vi a, vi b)
+{
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a));
+}
+static inline vm vi_equal(vi a, vi b)
+{
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b));
+}
+static inline vi vi_select(vm m, vi a, vi b)
+{
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(b), _mm256_castsi256_ps(a), m));
+}
+
+/* --- between them --- */
+static inline vi vf_bits(vf a)
+{
+    return _mm256_castps_si256(a);
+}
+static inline vf vi_as_floats(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+/* Halves to even; 2^31 and more, and NaN, give INT32_MIN. */
+static inline vi vf_to_nearest(vf a)
+{
+    return _mm256_cvtps_epi32(a);
+}
+/* Towards zero; the rest as above. */
+static inline vi vf_truncate(vf a)
+{
+    return _mm256_cvttps_epi32(a);
+}
+static inline vf vi_to_floats(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+
+/* --- narrower types in memory --- */
+static inline vf vf_load_f16(const uint16_t *from)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from));
+}
+static inline void vf_store_f16(uint16_t *to, vf x)
+{
+    _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline vi vi_load_u8(const uint8_t *from)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
+}
+static inline vi vi_load_i8(const int8_t *from)
+{
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from));
+}
+static inline vi vi_load_u16(const uint16_t *from)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
+static inline vf vf_lookup8(const float *table, vi index)
+{
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
+}
+
+#endif

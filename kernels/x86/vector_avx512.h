@@ -1,0 +1,264 @@
+/* vector.h for AVX-512: 16 lanes. */
+#ifndef INFER_KERNELS_X86_VECTOR_AVX512_H
+#define INFER_KERNELS_X86_VECTOR_AVX512_H
+
+#include <immintrin.h>
+
+typedef __m512 vf;
+typedef __m512i vi;
+typedef __mmask16 vm;
+
+/* --- masks --- */
+static inline vm vm_first(int64_t n)
+{
+    return (vm)((1u << n) - 1);
+}
+static inline vm vm_and(vm a, vm b)
+{
+    return _kand_mask16(a, b);
+}
+static inline vm vm_or(vm a, vm b)
+{
+    return _kor_mask16(a, b);
+}
+static inline vm vm_not(vm a)
+{
+    return _knot_mask16(a);
+}
+static inline bool vm_any(vm a)
+{
+    return a != 0;
+}
+
+/* --- floats --- */
+static inline vf vf_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+static inline vf vf_load(const float *from)
+{
+    return _mm512_loadu_ps(from);
+}
+static inline void vf_store(float *to, vf x)
+{
+    _mm512_storeu_ps(to, x);
+}
+static inline vf vf_load_part(const float *from, int64_t n)
+{
+    return _mm512_maskz_loadu_ps(vm_first(n), from);
+}
+static inline void vf_store_part(float *to, vf x, int64_t n)
+{
+    _mm512_mask_storeu_ps(to, vm_first(n), x);
+}
+static inline vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+static inline vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+static inline vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+static inline vf vf_fnma(vf a, vf b, vf c)
+{
+    return _mm512_fnmadd_ps(a, b, c);
+}
+static inline vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+static inline vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+static inline vf vf_sqrt(vf a)
+{
+    return _mm512_sqrt_ps(a);
+}
+static inline vf vf_abs(vf a)
+{
+    return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a);
+}
+static inline vf vf_neg(vf a)
+{
+    return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a);
+}
+/* The magnitude of a with the sign of b. */
+static inline vf vf_copysign(vf a, vf b)
+{
+    vf sign = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(sign, a), _mm512_and_ps(sign, b));
+}
+static inline vf vf_round(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_floor(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_ceil(vf a)
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+}
+static inline vm vf_less(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+static inline vm vf_less_equal(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ);
+}
+static inline vm vf_equal(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+static inline vm vf_is_nan(vf a)
+{
+    return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+}
+static inline vf vf_select(vm m, vf a, vf b)
+{
+    return _mm512_mask_blend_ps(m, b, a);
+}
+/* base[index], lane by lane. */
+static inline vf vf_gather(const float *base, vi index)
+{
+    return _mm512_i32gather_ps(index, base, 4);
+}
+
+/* --- integers --- */
+static inline vi vi_set(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+static inline vi vi_load(const int32_t *from)
+{
+    return _mm512_loadu_si512(from);
+}
+static inline void vi_store(int32_t *to, vi x)
+{
+    _mm512_storeu_si512(to, x);
+}
+static inline vi vi_load_part(const int32_t *from, int64_t n)
+{
+    return _mm512_maskz_loadu_epi32(vm_first(n), from);
+}
+static inline void vi_store_part(int32_t *to, vi x, int64_t n)
+{
+    _mm512_mask_storeu_epi32(to, vm_first(n), x);
+}
+static inline vi vi_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+static inline vi vi_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+static inline vi vi_mul(vi a, vi b)
+{
+    return _mm512_mullo_epi32(a, b);
+}
+static inline vi vi_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+static inline vi vi_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+static inline vi vi_max(vi a, vi b)
+{
+    return _mm512_max_epi32(a, b);
+}
+static inline vi vi_min(vi a, vi b)
+{
+    return _mm512_min_epi32(a, b);
+}
+static inline vi vi_shift_left(vi a, int n)
+{
+    return _mm512_slli_epi32(a, (unsigned)n);
+}
+/* Zeros come in. */
+static inline vi vi_shift_right(vi a, int n)
+{
+    return _mm512_srli_epi32(a, (unsigned)n);
+}
+static inline vm vi_less(vi a, vi b)
+{
+    return _mm512_cmplt_epi32_mask(a, b);
+}
+static inline vm vi_equal(vi a, vi b)
+{
+    return _mm512_cmpeq_epi32_mask(a, b);
+}
+static inline vi vi_select(vm m, vi a, vi b)
+{
+    return _mm512_mask_blend_epi32(m, b, a);
+}
+
+/* --- between them --- */
+static inline vi vf_bits(vf a)
+{
+    return _mm512_castps_si512(a);
+}
+static inline vf vi_as_floats(vi a)
+{
+    return _mm512_castsi512_ps(a);
+}
+/* Halves to even; 2^31 and more, and NaN, give INT32_MIN. */
+static inline vi vf_to_nearest(vf a)
+{
+    return _mm512_cvtps_epi32(a);
+}
+/* Towards zero; the rest as above. */
+static inline vi vf_truncate(vf a)
+{
+    return _mm512_cvttps_epi32(a);
+}
+static inline vf vi_to_floats(vi a)
+{
+    return _mm512_cvtepi32_ps(a);
+}
+
+/* --- narrower types in memory --- */
+static inline vf vf_load_f16(const uint16_t *from)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from));
+}
+static inline void vf_store_f16(uint16_t *to, vf x)
+{
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline vi vi_load_u8(const uint8_t *from)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+static inline vi vi_load_i8(const int8_t *from)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+static inline vi vi_load_u16(const uint16_t *from)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+}
+/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
+static inline vf vf_lookup8(const float *table, vi index)
+{
+    return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+}
+
+#endif

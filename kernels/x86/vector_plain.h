@@ -1,0 +1,337 @@
+/* vector.h for any CPU: 16 lanes of plain C. Each function does what the instruction of the other sets does, NaN and
+ * range included. */
+#ifndef INFER_KERNELS_X86_VECTOR_PLAIN_H
+#define INFER_KERNELS_X86_VECTOR_PLAIN_H
+
+#include <math.h>
+#include <string.h>
+
+/* Vectors of the compiler's: it makes of them what the CPU has. */
+typedef float vf __attribute__((vector_size(64)));
+typedef int32_t vi __attribute__((vector_size(64)));
+typedef vi vm; /* 0 or -1 */
+
+/* --- masks --- */
+static inline vm vm_first(int64_t n)
+{
+    vm m;
+    for (int i = 0; i < LANES; i++)
+        m[i] = i < n ? -1 : 0;
+    return m;
+}
+static inline vm vm_and(vm a, vm b)
+{
+    return a & b;
+}
+static inline vm vm_or(vm a, vm b)
+{
+    return a | b;
+}
+static inline vm vm_not(vm a)
+{
+    return ~a;
+}
+static inline bool vm_any(vm a)
+{
+    int any = 0;
+    for (int i = 0; i < LANES; i++)
+        any |= a[i];
+    return any != 0;
+}
+
+/* --- floats --- */
+static inline vf vf_set(float x)
+{
+    return (vf){0} + x;
+}
+static inline vf vf_load(const float *from)
+{
+    vf x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+static inline void vf_store(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x);
+}
+static inline vf vf_load_part(const float *from, int64_t n)
+{
+    vf x = {0};
+    memcpy(&x, from, (size_t)n * sizeof *from);
+    return x;
+}
+static inline void vf_store_part(float *to, vf x, int64_t n)
+{
+    memcpy(to, &x, (size_t)n * sizeof *to);
+}
+static inline vf vf_add(vf a, vf b)
+{
+    return a + b;
+}
+static inline vf vf_sub(vf a, vf b)
+{
+    return a - b;
+}
+static inline vf vf_mul(vf a, vf b)
+{
+    return a * b;
+}
+static inline vf vf_div(vf a, vf b)
+{
+    return a / b;
+}
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES; i++)
+        c[i] = fmaf(a[i], b[i], c[i]);
+    return c;
+}
+static inline vf vf_fnma(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES; i++)
+        c[i] = fmaf(-a[i], b[i], c[i]);
+    return c;
+}
+static inline vf vf_max(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++)
+        b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+}
+static inline vf vf_min(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++)
+        b[i] = a[i] < b[i] ? a[i] : b[i];
+    return b;
+}
+static inline vf vf_sqrt(vf a)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = sqrtf(a[i]);
+    return a;
+}
+static inline vf vf_abs(vf a)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = fabsf(a[i]);
+    return a;
+}
+static inline vf vf_neg(vf a)
+{
+    return -a;
+}
+/* The magnitude of a with the sign of b. */
+static inline vf vf_copysign(vf a, vf b)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = copysignf(a[i], b[i]);
+    return a;
+}
+static inline vf vf_round(vf a)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = rintf(a[i]);
+    return a;
+}
+static inline vf vf_floor(vf a)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = floorf(a[i]);
+    return a;
+}
+static inline vf vf_ceil(vf a)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = ceilf(a[i]);
+    return a;
+}
+static inline vm vf_less(vf a, vf b)
+{
+    return a < b;
+}
+static inline vm vf_less_equal(vf a, vf b)
+{
+    return a <= b;
+}
+static inline vm vf_equal(vf a, vf b)
+{
+    return a == b;
+}
+static inline vm vf_is_nan(vf a)
+{
+    return a != a;
+}
+static inline vf vf_select(vm m, vf a, vf b)
+{
+    return (vf)((m & (vi)a) | (~m & (vi)b));
+}
+/* base[index], lane by lane. */
+static inline vf vf_gather(const float *base, vi index)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = base[index[i]];
+    return x;
+}
+
+/* --- integers: they wrap, which signed ones may not in C --- */
+typedef uint32_t vu __attribute__((vector_size(64)));
+static inline vi vi_set(int32_t x)
+{
+    return (vi){0} + x;
+}
+static inline vi vi_load(const int32_t *from)
+{
+    vi x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+static inline void vi_store(int32_t *to, vi x)
+{
+    memcpy(to, &x, sizeof x);
+}
+static inline vi vi_load_part(const int32_t *from, int64_t n)
+{
+    vi x = {0};
+    memcpy(&x, from, (size_t)n * sizeof *from);
+    return x;
+}
+static inline void vi_store_part(int32_t *to, vi x, int64_t n)
+{
+    memcpy(to, &x, (size_t)n * sizeof *to);
+}
+static inline vi vi_add(vi a, vi b)
+{
+    return (vi)((vu)a + (vu)b);
+}
+static inline vi vi_sub(vi a, vi b)
+{
+    return (vi)((vu)a - (vu)b);
+}
+static inline vi vi_mul(vi a, vi b)
+{
+    return (vi)((vu)a * (vu)b);
+}
+static inline vi vi_and(vi a, vi b)
+{
+    return a & b;
+}
+static inline vi vi_or(vi a, vi b)
+{
+    return a | b;
+}
+static inline vi vi_max(vi a, vi b)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+}
+static inline vi vi_min(vi a, vi b)
+{
+    for (int i = 0; i < LANES; i++)
+        a[i] = a[i] < b[i] ? a[i] : b[i];
+    return a;
+}
+static inline vi vi_shift_left(vi a, int n)
+{
+    return (vi)((vu)a << n);
+}
+/* Zeros come in. */
+static inline vi vi_shift_right(vi a, int n)
+{
+    return (vi)((vu)a >> n);
+}
+static inline vm vi_less(vi a, vi b)
+{
+    return a < b;
+}
+static inline vm vi_equal(vi a, vi b)
+{
+    return a == b;
+}
+static inline vi vi_select(vm m, vi a, vi b)
+{
+    return (m & a) | (~m & b);
+}
+
+/* --- between them --- */
+static inline vi vf_bits(vf a)
+{
+    return (vi)a;
+}
+static inline vf vi_as_floats(vi a)
+{
+    return (vf)a;
+}
+static inline int32_t float_to_i32(float x)
+{
+    return x >= -0x1p31f && x < 0x1p31f ? (int32_t)x : INT32_MIN;
+}
+/* Halves to even; 2^31 and more, and NaN, give INT32_MIN. */
+static inline vi vf_to_nearest(vf a)
+{
+    vi x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = float_to_i32(rintf(a[i]));
+    return x;
+}
+/* Towards zero; the rest as above. */
+static inline vi vf_truncate(vf a)
+{
+    vi x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = float_to_i32(a[i]);
+    return x;
+}
+static inline vf vi_to_floats(vi a)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = (float)a[i];
+    return x;
+}
+
+/* --- narrower types in memory --- */
+static inline vf vf_load_f16(const uint16_t *from)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = f16_to_f32(from[i]);
+    return x;
+}
+static inline void vf_store_f16(uint16_t *to, vf x)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] = f32_to_f16(x[i]);
+}
+static inline vi vi_load_u8(const uint8_t *from)
+{
+    vi x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[i];
+    return x;
+}
+static inline vi vi_load_i8(const int8_t *from)
+{
+    vi x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[i];
+    return x;
+}
+static inline vi vi_load_u16(const uint16_t *from)
+{
+    vi x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[i];
+    return x;
+}
+/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
+static inline vf vf_lookup8(const float *table, vi index)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = table[index[i] & 7];
+    return x;
+}
+
+#endif
