@@ -201,7 +201,10 @@ static void step_lstm(struct cell *cell, number *next)
             forget = 1 - in;
         cell->c[i] = forget * cell->c[i] + in * activated(p, &cell->f[1], gates[3]);
         number out = activated(p, &cell->f[0], gates[1] + peephole(cell, 1, i) * cell->c[i]);
-        next[i] = out * activated(p, &cell->f[2], cell->c[i]);
+        struct recurrent_params unclipped = *p;
+        if (p->quantized)
+            unclipped.clip = (double)INFINITY;
+        next[i] = out * activated(&unclipped, &cell->f[2], cell->c[i]);
     }
 }
 
