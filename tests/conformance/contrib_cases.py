@@ -24,6 +24,7 @@ class Case:
     tolerance: float = 1e-4
     steps: int = 1
     formula: Callable | None = None
+    types: dict = field(default_factory=dict)  # of outputs whose type ONNX Runtime does not infer
 
     def __str__(self):
         inputs = ["-" if a is None else f"{a.dtype}{list(a.shape)}" for a in self.inputs]
@@ -471,3 +472,87 @@ def dynamic_quantize_lstm(random):
         maybe(random, floats(random, (d, 3 * hidden), scale=0.3)), w_scale, w_zero, r_scale, r_zero,
     ]
     return Case("DynamicQuantizeLSTM", inputs, attributes, (0, 1, 2), pick(random, (1, 2, 8, 9, 10, 11), ()), tolerance=5e-3)
+
+
+# --- attention -----------------------------------------------------------------------------------------------------------
+
+
+def key_mask(random, batch, queries, keys):
+    """None, or which keys there are: where they end (and start), for each sequence, or for each query too."""
+    kind = pick(random, None, None, "end", "both", "padding", "each")
+    ends = random.integers(1, keys + 1, batch)
+    if kind == "end":
+        return ends.astype(np.int32)
+    if kind == "both":
+        return np.concatenate([ends, np.minimum(ends - 1, random.integers(0, 3, batch))]).astype(np.int32)
+    if kind:
+        shape = (batch, keys) if kind == "padding" else (batch, queries, keys)
+        return (random.random(shape) < 0.7).astype(np.int32)
+    return None
+
+
+def score_addend(random, batch, heads, queries, keys):
+    return maybe(random, floats(random, (pick(random, 1, batch), pick(random, 1, heads), queries, keys)), 0.4)
+
+
+def attention_options(random):
+    return options(random, unidirectional=(0, 1), scale=(0.3, 0.7), mask_filter_value=(-10000.0, -3.0e38, -5.0))
+
+
+@case_of("Attention")
+def attention(random):
+    batch, queries, heads, head, width = size(random, 3), size(random, 6), size(random, 3), size(random, 6), size(random, 8)
+    v_head = pick(random, head, head, size(random, 6))
+    attributes = {"num_heads": heads} | attention_options(random)
+    if v_head != head:
+        attributes["qkv_hidden_sizes"] = [heads * head, heads * head, heads * v_head]
+    columns = heads * (2 * head + v_head)
+    past = maybe(random, floats(random, (2, batch, heads, size(random, 4), head))) if v_head == head else None
+    keys = queries + (past.shape[3] if past is not None else 0)
+    inputs = [
+        floats(random, (batch, queries, width)), floats(random, (width, columns), scale=0.5), maybe(random, floats(random, columns), 0.8),
+        key_mask(random, batch, queries, keys), past, score_addend(random, batch, heads, queries, keys),
+    ]
+    return Case("Attention", inputs, attributes, (0, 1) if past is not None else (0,), pick(random, (), (1, 2)))
+
+
+@case_of("QAttention")
+def qattention(random):
+    batch, queries, heads, head, width = size(random, 3), size(random, 6), size(random, 3), size(random, 6), size(random, 8)
+    columns = 3 * heads * head
+    dtype = pick(random, np.int8, np.uint8)
+    past = maybe(random, floats(random, (2, batch, heads, size(random, 4), head)))
+    keys = queries + (past.shape[3] if past is not None else 0)
+    shape = pick(random, (), (columns,))
+    zeros = maybe(random, np.asarray(random.integers(0, 20, shape), dtype)) if dtype == np.uint8 or not shape else None
+    x_zero = np.asarray(random.integers(0, 200), np.uint8) if zeros is not None or random.random() < 0.5 else None
+    inputs = [
+        of_8_bits(random, (batch, queries, width), np.uint8), of_8_bits(random, (width, columns), dtype), floats(random, columns),
+        scale(random, 0.005, 0.02), scale(random, 0.005, 0.02, shape), key_mask(random, batch, queries, keys), x_zero, zeros, past,
+    ]
+    attributes = {"num_heads": heads} | attention_options(random)
+    return Case("QAttention", inputs, attributes, (0, 1) if past is not None else (0,), pick(random, (), (1, 3, 4, 6, 7)))
+
+
+@case_of("MultiHeadAttention")
+def multi_head_attention(random):
+    batch, queries, heads, head = size(random, 3), size(random, 6), size(random, 3), size(random, 6)
+    v_head, fresh = pick(random, head, head, size(random, 6)), pick(random, queries, size(random, 6))
+    attributes = {"num_heads": heads} | attention_options(random)
+    if fresh > queries:
+        attributes.pop("unidirectional", 0)  # ONNX Runtime lets the last query see all keys then
+    past = size(random, 4) if random.random() < 0.3 else 0
+    split = not past and random.random() < 0.2
+    key_shape = (batch, heads, fresh, head) if split else (batch, fresh, heads * head)
+    value_shape = (batch, heads, fresh, v_head) if split else (batch, fresh, heads * v_head)
+    pasts = [floats(random, (batch, heads, past, h)) if past else None for h in (head, v_head)]
+    mask = key_mask(random, batch, queries, past + fresh)
+    inputs = [
+        floats(random, (batch, queries, heads * head)), floats(random, key_shape), floats(random, value_shape),
+        maybe(random, floats(random, heads * (2 * head + v_head))) if not split else None, mask,
+        score_addend(random, batch, heads, queries, past + fresh), *pasts,
+    ]
+    outputs = (0, 1, 2) if past or random.random() < 0.3 else (0,)
+    if outputs == (0, 1, 2) and random.random() < 0.3:
+        outputs = (0, 1, 2, 3)
+    return Case("MultiHeadAttention", inputs, attributes, outputs, types={3: np.dtype(np.float32)})

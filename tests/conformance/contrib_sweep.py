@@ -39,7 +39,11 @@ def make_model(cases):
                 inputs.append(helper.make_tensor_value_info(names[-1], kind_of(array), array.shape))
                 feed[names[-1]] = array
         made = [f"c{number}o{i}" if i in case.outputs else "" for i in range(max(case.outputs) + 1)]
-        outputs += [onnx.ValueInfoProto(name=name) for name in made if name]
+        for i, name in enumerate(made):
+            if name and i in case.types:
+                outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(case.types[i]), None))
+            elif name:
+                outputs.append(onnx.ValueInfoProto(name=name))
         nodes.append(helper.make_node(case.op, names, made, domain=case.domain, name=f"case{number}", **case.attributes))
     graph = helper.make_graph(nodes, "cases", inputs, outputs, weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
