@@ -487,7 +487,9 @@ def key_mask(random, batch, queries, keys):
         return np.concatenate([ends, np.minimum(ends - 1, random.integers(0, 3, batch))]).astype(np.int32)
     if kind:
         shape = (batch, keys) if kind == "padding" else (batch, queries, keys)
-        return (random.random(shape) < 0.7).astype(np.int32)
+        mask = (random.random(shape) < 0.7).astype(np.int32)
+        mask[..., 0] = 1  # scores that are all far below 0 have few digits left
+        return mask
     return None
 
 
@@ -556,3 +558,54 @@ def multi_head_attention(random):
     if outputs == (0, 1, 2) and random.random() < 0.3:
         outputs = (0, 1, 2, 3)
     return Case("MultiHeadAttention", inputs, attributes, outputs, types={3: np.dtype(np.float32)})
+
+
+@case_of("RotaryEmbedding")
+def rotary_embedding(random):
+    batch, length, heads, head = size(random, 3), size(random, 6), size(random, 3), 2 * size(random, 8)
+    attributes = options(random, interleaved=(0, 1))
+    dim = head
+    if random.random() < 0.3:
+        dim = 2 * size(random, head // 2)
+        attributes |= {"num_heads": heads, "rotary_embedding_dim": dim}
+    elif random.random() < 0.5:
+        attributes["num_heads"] = heads
+    shape = pick(random, (batch, length, heads * head), (batch, heads, length, head))
+    tables = [floats(random, (20, dim // 2)) for _ in range(2)]
+    positions = pick(random, random.integers(0, 20, (batch, length)), random.integers(0, 10, 1))
+    return Case("RotaryEmbedding", [floats(random, shape), positions, *tables], attributes, constants=pick(random, (), (2, 3)))
+
+
+@case_of("GroupQueryAttention")
+def group_query_attention(random):
+    batch, heads, share, head = size(random, 3), size(random, 2), size(random, 3), 16 * size(random, 2)
+    first = random.random() < 0.5
+    queries = size(random, 6) if first or batch == 1 else 1
+    past = size(random, 6) if not first else 0
+    grows = random.random() < 0.5  # the present, or it has room already
+    lengths = np.full(batch, queries) if first else random.integers(1, past + 1, batch) + queries
+    if first and random.random() < 0.3:
+        past = queries + size(random, 4)
+    elif grows and not first:
+        lengths[random.integers(batch)] = past + queries
+    elif not first:
+        past += queries
+    total = int(lengths.max())
+    q_heads = heads * share
+    attributes = {"num_heads": q_heads, "kv_num_heads": heads} | options(random, scale=(0.3,), softcap=(1.5,), smooth_softmax=(0, 1))
+    attributes |= options(random, local_window_size=(-1, 1, 3))
+    if random.random() < 0.2:
+        attributes |= {"causal": 0, "local_window_size": -1}
+    tables, positions = [None, None], None
+    if random.random() < 0.5:
+        attributes |= {"do_rotary": 1} | options(random, rotary_interleaved=(0, 1))
+        tables = [floats(random, (20, pick(random, head // 2, head // 2))) for _ in range(2)]
+        positions = maybe(random, random.integers(0, 20, (batch, queries)), 0.3)
+    packed = random.random() < 0.3
+    query = floats(random, (batch, queries, (q_heads + 2 * heads if packed else q_heads) * head))
+    fresh = [None, None] if packed else [floats(random, (batch, queries, heads * head)) for _ in range(2)]
+    pasts = [floats(random, (batch, heads, past, head)) if past else None for _ in range(2)]
+    addend = maybe(random, floats(random, (pick(random, 1, batch), pick(random, 1, q_heads), queries, total)), 0.3)
+    sinks = maybe(random, floats(random, q_heads), 0.2)
+    inputs = [query, *fresh, *pasts, (lengths - 1).astype(np.int32), np.asarray(total, np.int32), *tables, positions, addend, sinks]
+    return Case("GroupQueryAttention", inputs, attributes, (0, 1, 2), pick(random, (), (6,), (7, 8)))
