@@ -318,6 +318,8 @@ def qlinear_average_pool(random):
     dtype = pick(random, np.uint8, np.int8)
     rank = pick(random, 1, 2, 2, 3)
     attributes = window_options(random, rank) | options(random, count_include_pad=(0, 1), channels_last=(0, 1))
+    if attributes.get("auto_pad") == "VALID":
+        attributes.pop("ceil_mode", 0)  # ONNX Runtime has one output more than ONNX then
     image, channels = [s + 4 for s in sizes(random, rank, 5)], size(random, 4)
     shape = (size(random, 2), *image, channels) if attributes.get("channels_last") else (size(random, 2), channels, *image)
     return Case("QLinearAveragePool", [*quantised(random, shape, dtype), scale(random), zero(random, dtype)], attributes)
