@@ -1,7 +1,7 @@
 # make            the library and the tools            make demo     a digit, classified
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
-# make bench-compile, bench-memory: instructions to make programs, memory to run them
+# make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -48,7 +48,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -63,7 +63,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 define vector_rule
-$$(BUILD)/obj/kernels/x86/%.$(1).o: kernels/x86/%.c Makefile
+$$(BUILD)/obj/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC)
 	$$(Q)$$(CC) $$(ALL_CFLAGS) $(SET_$(1)) -MMD -MP -c $$< -o $$@
@@ -108,11 +108,15 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(BUILD)/internal.a
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
 $(BUILD)/check-kernels: $(call object,$(KERNEL_TEST_SOURCES) $(PROBLEM_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+
+$(BUILD)/check-vectors: $(call object,tests/vectors/main.c) $(foreach set,avx2 avx512 plain,$(BUILD)/obj/tests/vectors/functions.$(set).o) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
@@ -126,7 +130,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in thread_pool weights runtime runtime_threads runtime_weights runtime_packs; do \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_weights runtime_packs; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -168,6 +172,10 @@ check-kernels: $(BUILD)/check-kernels
 check-kernels-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined KERNELS="--problems 8" check-kernels
 
+# Functions of vectors against libm; VECTORS=--all takes every float.
+check-vectors: $(BUILD)/check-vectors
+	$(BUILD)/check-vectors $(VECTORS)
+
 check-includes:
 	tests/check_includes.sh
 check-library: $(BUILD)/libinfer.a $(TOOLS) $(BUILD)/digits.bin
@@ -198,6 +206,13 @@ $(BUILD)/open_model: $(call object,tests/models/open_model.c tools/shapes.c) $(B
 bench-compile: $(BUILD)/bench-compile $(TOOLS)
 	$(PYTHON) tests/compile/bench_compile.py --tools $(BUILD)
 $(BUILD)/bench-compile: $(call object,$(wildcard tests/compile/*.c)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+# Nanoseconds to share out a phase of a step.
+.PHONY: bench-executor
+bench-executor: $(BUILD)/bench-executor
+	$<
+$(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)

@@ -13,6 +13,7 @@ enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_LP };
 struct pool_params {
     enum dtype dtype;
     enum pool_kind kind;
+    bool indices;       /* POOL_MAX: there is an output 1 */
     bool count_padding; /* POOL_AVERAGE: padding counts as zeros */
     int64_t power;      /* POOL_LP */
     int64_t batch, channels;

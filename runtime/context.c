@@ -1,5 +1,4 @@
 #include "runtime/runner.h"
-#include "runtime/thread_pool.h"
 
 #include "graph/op.h"
 
@@ -7,22 +6,19 @@
 
 struct infer_context {
     struct infer_session *session;
-    struct thread_pool *pool;
     struct runner runner;
     infer_observer observer;
 };
 
 size_t context_table_bytes(const struct infer_session *session, const struct needs *needs)
 {
-    return sizeof(struct infer_context) + thread_pool_bytes(session->threads) +
-           runner_table_bytes(session, session->graph, needs);
+    return sizeof(struct infer_context) + runner_table_bytes(session, session->graph, needs);
 }
 
 static enum status context_start(struct infer_context *context, struct error *error)
 {
     struct infer_session *session = context->session;
-    TRY(thread_pool_create(session->allocator, session->threads, &context->pool, error));
-    return runner_init(&context->runner, session, session->graph, context->pool, error);
+    return runner_init(&context->runner, session, session->graph, error);
 }
 
 infer_status infer_context_create(infer_session *session, infer_context **result, infer_error *error)
@@ -49,7 +45,6 @@ void infer_context_release(infer_context *context)
         return;
     struct infer_session *session = context->session;
     runner_free(&context->runner);
-    thread_pool_destroy(context->pool);
     release(session->allocator, context, sizeof *context);
     infer_session_release(session);
 }

@@ -145,6 +145,41 @@ size_t infer_model_weight_bytes(const infer_model *model);
 /* Metadata of the file by key ("name", "producer", "description", or the model's own keys); NULL: none. */
 const char *infer_model_metadata(const infer_model *model, const char *key);
 
+/* --- executors ------------------------------------------------------------------------------------------- */
+
+/* The threads that runs share. Those of all contexts of a session go to one executor, and those of several sessions to
+ * the same one where it is given to each: 64 contexts on an executor of T threads make T - 1 threads, not 64 * T. The
+ * thread that calls infer_run takes part in its run always; the others help whoever has work to share when they are
+ * idle, so a run goes on at its own thread's pace where they are busy. Results never depend on it. A thread that is
+ * idle looks for work for 50 microseconds and then sleeps. None is bound to a processor. */
+typedef struct infer_executor infer_executor;
+
+/* The caller's own threads. */
+typedef struct infer_thread_pool {
+    /* Calls work(argument, i) once for each i in [0, count), on any threads and in any order, and returns when all
+     * calls have returned. The calls share out the tasks of one step between them as they come, so calls that begin
+     * late find nothing left to do, and calls one after another are right too. Several runs may ask at once. NULL: the
+     * executor starts threads of its own. */
+    void (*run)(void *user, int count, void (*work)(void *argument, int index), void *argument);
+    void *user;
+} infer_thread_pool;
+
+/* All zero: the defaults. */
+typedef struct infer_executor_options {
+    const infer_allocator *allocator; /* copied; NULL: the C library's */
+    int threads; /* of a run, its calling one among them, 1 to 1024; 0: as many as the cores this process may use: its
+                  * affinity, or its control group's quota where that is less */
+    infer_thread_pool pool;
+} infer_executor_options;
+
+/* Its threads start here; where the system starts no further one, the executor has those that did start. `options` and
+ * `error` may be NULL. Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
+infer_status infer_executor_create(const infer_executor_options *options, infer_executor **executor,
+                                   infer_error *error);
+infer_executor *infer_executor_retain(infer_executor *executor); /* returns it */
+void infer_executor_release(infer_executor *executor);           /* NULL is fine; sessions keep their executor alive */
+int infer_executor_threads(const infer_executor *executor);      /* that there are; 0 for NULL */
+
 /* --- sessions -------------------------------------------------------------------------------------------- */
 
 typedef struct infer_session infer_session;
@@ -158,7 +193,9 @@ typedef enum infer_isa {
 
 /* All zero: the defaults. */
 typedef struct infer_session_options {
-    int threads;      /* a run uses; 0: as many as the cores this process may use. Results do not depend on it */
+    /* The most threads that a run uses; 0: all of the executor's. Without an executor the session makes one of so many
+     * for its contexts; 0: as many as the cores this process may use. Results do not depend on it. */
+    int threads;
     infer_isa isa;    /* highest kernels to use; UNSUPPORTED where this CPU lacks them */
     bool no_optimize; /* the graph as it was imported: no passes */
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
@@ -167,7 +204,8 @@ typedef struct infer_session_options {
     /* Refuse, before allocating, a shape whose weights + constants + packed + arena need more; 0: none. Counted is all
      * that this session uses, whether or not another one of the model has made it: see packed_bytes. */
     size_t memory_limit;
-    int cached_programs; /* programs kept for shapes seen; 0: 64 */
+    int cached_programs;      /* programs kept for shapes seen; 0: 64 */
+    infer_executor *executor; /* retained; NULL: the session has its own */
 } infer_session_options;
 
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **session,
@@ -175,7 +213,7 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
 infer_session *infer_session_retain(infer_session *session);
 void infer_session_release(infer_session *session); /* contexts keep their session alive */
 infer_isa infer_session_isa(const infer_session *session);
-int infer_session_threads(const infer_session *session);
+int infer_session_threads(const infer_session *session); /* a run has; fewer than asked for where no more could start */
 
 /* What one program, or all of a session's, need: known before a run, in the bytes that the allocator is asked for.
  *
@@ -189,13 +227,14 @@ typedef struct infer_memory {
     size_t constant_bytes; /* folded when the session was made and for these shapes */
     size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
                             * that need the same. Each session tells all that it uses, also what others use too */
-    size_t table_bytes;    /* model, session and programs: graphs, steps, parameters, names */
+    size_t table_bytes;    /* model, session and programs: graphs, steps, parameters, names; the session's executor,
+                            * unless one was given */
     size_t arena_bytes;    /* activations and workspace of a context, as large as its largest shape needs */
     size_t lower_bound_bytes; /* no arena can be smaller with this order of steps */
     bool arena_is_least;      /* that none is smaller than arena_bytes is proven; it may lie above the bound */
     size_t workspace_bytes;   /* the largest workspace of a step, within the arena */
     size_t result_bytes;      /* of a context, for outputs whose data is NULL; what the caller gives room for is less */
-    size_t context_bytes;     /* of a context: its tables. The stacks of its threads come from the system */
+    size_t context_bytes;     /* of a context: its tables. The stacks of threads come from the system */
     size_t steps;             /* of the program that has the most */
     infer_isa isa;            /* the highest that a kernel of these steps is made for; AUTO never */
     bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or

@@ -69,7 +69,7 @@ static enum status loop_create(struct runner *runner, const struct control *cont
     loop->stacked = zeroed(allocator, (size_t)loop->count * sizeof *loop->stacked);
     enum status status = STATUS_OUT_OF_MEMORY;
     if (loop->tensors && loop->carried && loop->slices && loop->stacked)
-        status = runner_init(&loop->runner, runner->session, control->body, runner->pool, error);
+        status = runner_init(&loop->runner, runner->session, control->body, error);
     if (status != STATUS_OK) {
         loop_free(allocator, loop);
         return error_set(error, status, "out of memory for a loop");

@@ -113,8 +113,9 @@ static size_t model_table_bytes(const struct infer_model *model)
 
 static size_t session_table_bytes(const struct infer_session *session)
 {
+    size_t executor = session->owns_executor ? executor_bytes(session->executor) : 0;
     return sizeof *session + session->region.total - session->constant_bytes +
-           (size_t)session->cached_programs * sizeof *session->cache.entries;
+           (size_t)session->cached_programs * sizeof *session->cache.entries + executor;
 }
 
 /* `tables` and `constants` are of programs, `packed` of the session too. */
@@ -143,7 +144,7 @@ static enum status prepare(struct infer_session *session, const infer_tensor *in
 {
     struct runner runner;
     struct program *program;
-    enum status status = runner_init(&runner, session, session->graph, NULL, error);
+    enum status status = runner_init(&runner, session, session->graph, error);
     if (status == STATUS_OK)
         status = runner_bind_inputs(&runner, inputs, input_count, false, error);
     if (status == STATUS_OK)

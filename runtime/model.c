@@ -56,17 +56,23 @@ size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims)
 
 /* --- opening --------------------------------------------------------------------------------------------- */
 
-static struct allocator chosen_allocator(const infer_model_options *options)
+enum status choose_allocator(const infer_allocator *from, struct allocator *allocator, struct error *error)
 {
-    if (!options || !options->allocator)
-        return default_allocator;
-    const infer_allocator *from = options->allocator;
-    return (struct allocator){from->allocate, from->release, from->user};
+    *allocator = default_allocator;
+    if (!from)
+        return STATUS_OK;
+    if (!from->allocate || !from->release)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "the allocator has no function to %s memory",
+                         from->allocate ? "release" : "allocate");
+    *allocator = (struct allocator){from->allocate, from->release, from->user};
+    return STATUS_OK;
 }
 
 static struct infer_model *model_create(const infer_model_options *options, struct error *error)
 {
-    struct allocator allocator = chosen_allocator(options);
+    struct allocator allocator;
+    if (choose_allocator(options ? options->allocator : NULL, &allocator, error) != STATUS_OK)
+        return NULL;
     struct infer_model *model = allocate(&allocator, sizeof *model, ALIGNMENT);
     if (!model) {
         error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while opening a model");

@@ -2,7 +2,6 @@
 
 #include "formats/hash.h"
 #include "graph/op.h"
-#include "runtime/thread_pool.h"
 
 #include <string.h>
 
@@ -59,9 +58,9 @@ void slot_free(const struct allocator *allocator, struct slot *slot)
 }
 
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct thread_pool *pool, struct error *error)
+                        struct error *error)
 {
-    *runner = (struct runner){.session = session, .allocator = session->allocator, .graph = graph, .pool = pool};
+    *runner = (struct runner){.session = session, .allocator = session->allocator, .graph = graph};
     TRY(program_cache_init(&runner->recent, runner->allocator, session->cached_programs, error));
     runner->inputs = zeroed(runner, (size_t)graph->input_count, sizeof *runner->inputs);
     runner->outputs = zeroed(runner, (size_t)graph->output_count, sizeof *runner->outputs);
@@ -376,19 +375,22 @@ void *runner_pointer(struct runner *runner, const struct program *program, struc
 struct step_run {
     const struct step *step;
     struct kernel_call call;
-    char *workspace;      /* of the tasks */
-    struct fault *faults; /* by thread */
+    char *workspace;           /* of the tasks, by lane */
+    struct lane_fault *faults; /* by lane */
 };
 
-static void run_task(void *user, int task, int thread)
+/* A lane that has met a fault runs no further task: they all come after it. */
+static void run_tasks(void *user, int first, int last, int lane)
 {
     const struct step_run *run = user;
-    if (run->faults[thread].set)
-        return;
+    struct lane_fault *met = &run->faults[lane];
     struct kernel_call call = run->call;
-    call.workspace = memory_at(run->workspace, (size_t)thread * run->step->plan.task_bytes);
-    call.fault = &run->faults[thread];
-    run->step->kernel->run(&run->step->plan, &call, task);
+    call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan.task_bytes);
+    call.fault = &met->fault;
+    for (int task = first; task < last && !met->fault.set; task++) {
+        met->task = task;
+        run->step->kernel->run(&run->step->plan, &call, task);
+    }
 }
 
 /* The dimensions a kernel reports go to the awaited entry of that value. */
@@ -406,20 +408,22 @@ static int64_t *reported_dims(struct runner *runner, const struct program *progr
     return NULL;
 }
 
-/* The first fault by task, so that the message does not depend on the number of threads: a thread's tasks rise, and so
- * do those of one thread after another. */
+/* The fault of the lowest task, so that the message does not depend on the number of threads: whatever lies below a
+ * task that some lane has begun has been run, or ended in a fault of its own. */
 static enum status report_fault(struct runner *runner, const struct step *step, struct error *error)
 {
+    struct lane_fault *first = NULL;
     for (int i = 0; i < runner->session->threads; i++) {
-        if (!runner->faults[i].set)
-            continue;
-        error_set(error, STATUS_FAULT, "node '%s' (%s): %s", step->node->name, step->node->op->name,
-                  runner->faults[i].text);
-        for (int k = i; k < runner->session->threads; k++)
-            runner->faults[k].set = false;
-        return STATUS_FAULT;
+        struct lane_fault *met = &runner->faults[i];
+        if (met->fault.set && (!first || met->task < first->task))
+            first = met;
     }
-    return STATUS_OK;
+    if (!first)
+        return STATUS_OK;
+    error_set(error, STATUS_FAULT, "node '%s' (%s): %s", step->node->name, step->node->op->name, first->fault.text);
+    for (int i = 0; i < runner->session->threads; i++)
+        runner->faults[i].fault.set = false;
+    return STATUS_FAULT;
 }
 
 static enum status run_kernel(struct runner *runner, const struct program *program, const struct program_step *step,
@@ -445,7 +449,7 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
     enum status status = STATUS_OK;
     for (int phase = 0; phase < from->plan.phases && status == STATUS_OK; phase++) {
         run.call.phase = phase;
-        thread_pool_run(runner->pool, from->plan.tasks[phase], run_task, &run);
+        executor_run(runner->session->executor, runner->session->threads, from->plan.tasks[phase], run_tasks, &run);
         status = report_fault(runner, from, error);
     }
     return status;

@@ -13,13 +13,17 @@ struct slot {
 };
 
 struct loop_state;
-struct thread_pool;
+
+/* The first fault that a lane has met, and in which task. */
+struct lane_fault {
+    struct fault fault;
+    int task;
+};
 
 struct runner {
     struct infer_session *session;
     const struct allocator *allocator;
     const struct graph *graph;
-    struct thread_pool *pool; /* not owned */
     struct program_cache recent;
     char *arena;
     size_t arena_bytes;
@@ -42,12 +46,12 @@ struct runner {
     infer_tensor *operand_tensors;
     const char **operand_names;
     int operand_capacity;
-    struct fault *faults; /* one a thread */
+    struct lane_fault *faults; /* one a lane */
 };
 
 /* Zeroes the runner first, so that runner_free is right after a failure. */
 enum status runner_init(struct runner *runner, struct infer_session *session, const struct graph *graph,
-                        struct thread_pool *pool, struct error *error);
+                        struct error *error);
 void runner_free(struct runner *runner);
 /* Beside arena, results and loops: what a runner comes to allocate that has run what `needs` counts. */
 size_t runner_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs);

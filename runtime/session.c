@@ -1,7 +1,6 @@
 #include "runtime/session.h"
 
 #include "graph/op.h"
-#include "runtime/cores.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,23 +26,37 @@ static enum status choose_isa(infer_isa wanted, enum isa *isa, struct error *err
     return STATUS_OK;
 }
 
+/* A run has as many lanes as threads were asked for, and no more than the executor has threads. */
+static enum status choose_executor(struct infer_session *session, const infer_session_options *options,
+                                   struct error *error)
+{
+    if (options->threads < 0 || options->threads > EXECUTOR_MOST)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%d threads were asked for; it can be 1 to %d, or 0 for all",
+                         options->threads, EXECUTOR_MOST);
+    session->owns_executor = !options->executor;
+    if (options->executor)
+        session->executor = infer_executor_retain(options->executor);
+    else
+        TRY(executor_create(session->allocator, options->threads, &session->executor, error));
+    int most = infer_executor_threads(session->executor);
+    session->threads = options->threads && options->threads < most ? options->threads : most;
+    return STATUS_OK;
+}
+
 static enum status read_options(struct infer_session *session, const infer_session_options *options,
                                 struct error *error)
 {
     static const infer_session_options defaults = {0};
     const infer_session_options *chosen = options ? options : &defaults;
-    if (chosen->threads < 0 || chosen->threads > 1024)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "%d threads were asked for; it can be 1 to 1024, or 0 for all",
-                         chosen->threads);
     if (chosen->cached_programs < 0 || chosen->cached_programs > 65536)
         return error_set(error, STATUS_INVALID_ARGUMENT, "cached_programs is %d; it can be 0 to 65536",
                          chosen->cached_programs);
-    session->threads = chosen->threads ? chosen->threads : usable_cores();
     session->no_optimize = chosen->no_optimize;
     session->memory_saving = chosen->memory_saving;
     session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
     TRY(choose_isa(chosen->isa, &session->isa, error));
+    TRY(choose_executor(session, chosen, error));
     session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
     return STATUS_OK;
 }
@@ -143,6 +156,7 @@ void infer_session_release(infer_session *session)
     program_cache_free(&session->cache);
     weight_holder_free(&session->derived.holder);
     region_free(&session->region);
+    infer_executor_release(session->executor);
     pthread_cond_destroy(&session->made);
     pthread_mutex_destroy(&session->mutex);
     struct infer_model *model = session->model;

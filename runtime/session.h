@@ -1,6 +1,7 @@
 #ifndef INFER_RUNTIME_SESSION_H
 #define INFER_RUNTIME_SESSION_H
 
+#include "runtime/executor.h"
 #include "runtime/model.h"
 #include "runtime/program_cache.h"
 
@@ -25,8 +26,10 @@ struct infer_session {
     struct derived derived;        /* constants beyond these: in the model's store */
     struct weight_account account; /* of the session and of its programs */
     enum isa isa;
-    struct kernel_facts facts; /* of this CPU and the options */
-    int threads;
+    struct kernel_facts facts;       /* of this CPU and the options */
+    struct infer_executor *executor; /* a reference */
+    bool owns_executor;              /* it is this session's alone, and counts among its memory */
+    int threads;                     /* lanes of a run */
     bool no_optimize, memory_saving;
     bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
     size_t memory_limit; /* SIZE_MAX: none */

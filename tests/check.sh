@@ -17,6 +17,7 @@ checks=(
     "check-hashes      output_hashes.py, which compares two builds bit by bit"
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
     "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
+    "check-vectors     functions of vectors against libm, and every set against the others"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"

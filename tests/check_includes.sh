@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 declare -A may=(
     [kernels]=""
     [kernels/reference]="kernels"
-    [kernels/x86]="kernels"
+    [kernels/x86]="kernels kernels/reference"
     [graph]="kernels"
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"

@@ -157,6 +157,9 @@ infer-run "$model" "$work/batch.npy" -o "$work/threads_2" --threads 2
 infer-run "$model" "$work/batch.npy" -o "$work/threads_7" --threads 7
 same "1 thread and 2" "$work/threads_1/output_0.npy" "$work/threads_2/output_0.npy"
 same "1 thread and 7" "$work/threads_1/output_0.npy" "$work/threads_7/output_0.npy"
+few_threads() { (ulimit -v 300000 && "$@"); } # a stack is 8 MB of addresses
+done_with "threads that do not start" '^cpu, reference kernels, [0-9]{1,2} threads \(1000 were asked for; the system started no more\)' \
+    few_threads infer-run "$model" "$digit" --threads 1000
 done_with "reference kernels" '' infer-run "$model" "$digit" -o "$work/reference" --isa reference
 INFER_ISA=reference infer-run "$model" "$digit" -o "$work/environment" >"$work/out" 2>&1
 same "--isa and INFER_ISA" "$work/reference/output_0.npy" "$work/environment/output_0.npy"
@@ -192,7 +195,7 @@ import json, sys
 text = open(sys.argv[1]).read()
 report = json.loads(text)
 fields = {
-    "model": str, "device": str, "isa": str, "threads": int, "precision": str, "load_ms": float, "first_run_ms": float,
+    "model": str, "device": str, "isa": str, "threads": int, "threads_wanted": int, "precision": str, "load_ms": float, "first_run_ms": float,
     "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "constant_bytes": int,
     "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
     "activation_is_least": bool, "workspace_bytes": int, "result_bytes": int, "context_bytes": int,

@@ -271,6 +271,29 @@ static void by_form(const struct rider *r, const struct kernel_call *call, const
     epilogue_apply_form(&r->epilogue, &form, call, tile);
 }
 
+/* The vector code, built for each set. */
+#define SET(suffix)                                                                                                  \
+    void epilogue_store_##suffix(const struct epilogue *, const struct epilogue_form *, const struct kernel_call *,  \
+                                 const struct epilogue_tile *, void *);                                              \
+    static void by_##suffix(const struct rider *r, const struct kernel_call *call, const struct epilogue_tile *tile) \
+    {                                                                                                                \
+        struct epilogue_form form;                                                                                   \
+        ck_assert(epilogue_recognise(&r->epilogue, &form));                                                          \
+        epilogue_store_##suffix(&r->epilogue, &form, call, tile, NULL);                                              \
+    }
+SET(plain)
+SET(avx2)
+SET(avx512)
+
+/* Whether vector code gives the program's results to the bit. */
+static bool is_exact(const struct rider *r)
+{
+    for (int i = 0; i < r->expected_count; i++)
+        if (r->expected[i] >= POINTWISE_SIGMOID || r->expected[i] == POINTWISE_TANH)
+            return false;
+    return true;
+}
+
 #define MOST_GAP 2
 
 /* Rows and columns of the results, so many bytes an element, moved to where the tile has them. */
@@ -335,6 +358,20 @@ static void compare_with(const struct rider *r, store_tile *store, const void *e
     free(output);
 }
 
+static void compare_sets(const struct rider *r, const void *expected, uint64_t *state)
+{
+    unsigned cpu = cpu_detect();
+    void *plain = fresh_output(r);
+    store_all(r, by_plain, plain, state);
+    if (is_exact(r))
+        expect_same(r, expected, plain, "vector code");
+    if ((cpu & CPU_AVX2) && (cpu & CPU_F16C))
+        compare_with(r, by_avx2, plain, "AVX2", state);
+    if (cpu & CPU_AVX512)
+        compare_with(r, by_avx512, plain, "AVX-512", state);
+    free(plain);
+}
+
 #define BATCHES 8
 #define RIDERS 400
 
@@ -357,6 +394,7 @@ START_TEST(tile_and_form_mean_the_program)
         void *expected = as_pointwise(&r);
         compare_with(&r, by_program, expected, "the tile", &state);
         compare_with(&r, by_form, expected, "the form", &state);
+        compare_sets(&r, expected, &state);
         free(expected);
         free_rider(&r);
         bent += axis != EPILOGUE_BATCH;

@@ -100,7 +100,7 @@ static infer_memory ask(infer_session *session)
 /* The weights of these models lie in memory of the test, which the library did not allocate. */
 static long told(const infer_memory *memory, size_t contexts)
 {
-    return (long)(memory->constant_bytes + memory->table_bytes +
+    return (long)(memory->constant_bytes + memory->packed_bytes + memory->table_bytes +
                   contexts * (memory->arena_bytes + memory->result_bytes + memory->context_bytes));
 }
 

@@ -149,7 +149,8 @@ START_TEST(phases_packs_and_shared_workspace_give_the_same_product)
     float expected[12 * COLUMNS], got[12 * COLUMNS];
     struct maker maker = maker_start();
     infer_model *model = product(&maker, _i % 2, NULL);
-    const infer_session_options options = {.threads = _i / 2 % 2 ? 3 : 1, .no_optimize = _i / 4};
+    const infer_session_options options = {
+        .threads = _i / 2 % 2 ? 3 : 1, .isa = INFER_ISA_REFERENCE, .no_optimize = _i / 4};
     infer_session *plain = open_session(model, false, &options), *packing = open_session(model, true, &options);
     for (int64_t rows = 1; rows <= 12; rows += 5) {
         run(plain, rows, expected);

@@ -189,7 +189,7 @@ static enum status make_program(struct job *job, const struct request *request, 
 {
     struct program *program = NULL;
     TRY(shaped_inputs(job->model, &request->shapes, &job->inputs, error));
-    TRY(runner_init(&job->runner, job->session, job->session->graph, NULL, error));
+    TRY(runner_init(&job->runner, job->session, job->session->graph, error));
     TRY(runner_bind_inputs(&job->runner, job->inputs, infer_model_input_count(job->model), false, error));
     TRY(runner_first_program(&job->runner, &program, error));
     job->inspection.program = program;

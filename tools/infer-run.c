@@ -1,4 +1,5 @@
 /* infer-run MODEL [INPUT...]: runs a model on arrays from files. */
+#include "runtime/cores.h"
 #include "tools/arrays.h"
 #include "tools/common.h"
 #include "tools/report.h"
@@ -459,6 +460,7 @@ static int show(const struct request *request, struct job *job)
         .inputs = job->inputs.tensors,
         .outputs = job->outputs,
         .labels = request->labels,
+        .threads_wanted = request->session.threads ? request->session.threads : usable_cores(),
     };
     if (request->json && report_json(&job->report, &subject, request->json, &error) != STATUS_OK)
         return tool_failed(&tool, "%s", error.text);

@@ -161,8 +161,8 @@ enum status report_json(const struct report *report, const struct report_subject
         return error->status;
     fputs("{\"model\":", file);
     json_text(file, report->model_path);
-    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"precision\":\"fp32\"", isa_text(memory.isa),
-            infer_session_threads(subject->session));
+    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"threads_wanted\":%d,\"precision\":\"fp32\"",
+            isa_text(memory.isa), infer_session_threads(subject->session), subject->threads_wanted);
     json_latency(file, report);
     fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
             memory.weight_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
@@ -267,8 +267,11 @@ enum status report_text(const struct report *report, const struct report_subject
     enum status status = read_labels(subject->labels, &labels, error);
     if (status == STATUS_OK) {
         struct latency latency = summarise(report);
-        printf("cpu, %s kernels, %d thread%s\n", isa_text(memory_of_runs(subject).isa),
-               infer_session_threads(subject->session), infer_session_threads(subject->session) == 1 ? "" : "s");
+        int threads = infer_session_threads(subject->session);
+        printf("cpu, %s kernels, %d thread%s", isa_text(memory_of_runs(subject).isa), threads, threads == 1 ? "" : "s");
+        if (threads < subject->threads_wanted)
+            printf(" (%d were asked for; the system started no more)", subject->threads_wanted);
+        putchar('\n');
         for (size_t i = 0; i < infer_model_output_count(subject->model); i++)
             show_output(subject, i, &labels);
         printf("latency  %.3f ms", latency.median);

@@ -20,6 +20,7 @@ struct report_subject {
     infer_context *context;
     const infer_tensor *inputs, *outputs;
     const char *labels; /* file name; NULL: none */
+    int threads_wanted; /* more than the session has where the system would start no more */
 };
 
 double seconds_now(void);

@@ -78,7 +78,7 @@ enum status dump_finish(struct dump *dump, infer_session *session, const infer_t
 {
     struct runner runner;
     struct program *program;
-    enum status status = runner_init(&runner, session, session->graph, NULL, error);
+    enum status status = runner_init(&runner, session, session->graph, error);
     if (status == STATUS_OK)
         status = runner_bind_inputs(&runner, inputs, infer_model_input_count(session->model), false, error);
     if (status == STATUS_OK)

@@ -50,6 +50,7 @@ static enum status emit_pool(struct op_context *c, struct pool_params *p)
         return STATUS_OK;
     p->dtype = x->dtype;
     p->kind = (enum pool_kind)c->node->op->detail;
+    p->indices = p->kind == POOL_MAX && op_output(c, 1);
     p->power = op_int(c, "p", 2);
     p->batch = x->dims[0];
     p->channels = x->dims[1];

@@ -37,7 +37,9 @@ static bool prefers(const struct layout *l, const struct step *step)
 {
     if (!is_family(step, FAMILY_conv) && !is_family(step, FAMILY_pool))
         return false;
-    return l->always || family_prefers_channels_last(step->family, step->params, l->facts);
+    struct kernel_facts facts = *l->facts;
+    facts.constant_inputs = step_constant_inputs(step);
+    return l->always || family_prefers_channels_last(step->family, step->params, &facts);
 }
 
 /* Made here, seen by nobody else, and touched by a step that prefers the other layout. */

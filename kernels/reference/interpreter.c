@@ -330,6 +330,15 @@ bool interpreter_supports(const struct pointwise_params *p)
     return true;
 }
 
+bool interpreter_instruct(const struct pointwise_instruction *instruction, void *target, const void *a, const void *b,
+                          const void *c, int n)
+{
+    if (is_divide(instruction) && has_zero(b, n))
+        return false;
+    functions[instruction->opcode][instruction->class](target, a, b, c, n, instruction->immediate);
+    return true;
+}
+
 float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const double *immediate)
 {
     float result;
@@ -348,12 +357,11 @@ void interpreter_run(const struct pointwise_params *p, const struct kernel_call 
     for (int i = 0; i < p->input_count; i++)
         interpreter_load(registers[i], call->inputs[i], offsets[i], steps[i], n, (enum dtype)p->operands[i].dtype);
     for (int i = 0; i < p->instruction_count; i++) {
-        if (is_divide(&code[i]) && has_zero(registers[code[i].b], n)) {
+        if (!interpreter_instruct(&code[i], registers[code[i].target], registers[code[i].a], registers[code[i].b],
+                                  registers[code[i].c], n)) {
             kernel_fault(call, "integer division by zero");
             return;
         }
-        functions[code[i].opcode][code[i].class](registers[code[i].target], registers[code[i].a], registers[code[i].b],
-                                                 registers[code[i].c], n, code[i].immediate);
     }
     for (int i = 0; i < p->output_count; i++) {
         int k = p->input_count + i;

@@ -13,10 +13,13 @@ size_t interpreter_bytes(const struct pointwise_params *params, int64_t longest)
 void interpreter_run(const struct pointwise_params *params, const struct kernel_call *call, const int64_t *offsets,
                      const int64_t *steps, int n);
 
-/* The parts of it: elements into a register of their class and back, and one instruction of class f32. */
+/* The parts of it: elements into a register of their class and back, and instructions. */
 void interpreter_load(void *reg, const void *memory, int64_t offset, int64_t step, int n, enum dtype dtype);
 void interpreter_store(const void *reg, void *memory, int64_t offset, int64_t step, int n,
                        const struct pointwise_operand *operand);
+/* One instruction over n elements of registers. False: a divisor is zero, and nothing has been written. */
+bool interpreter_instruct(const struct pointwise_instruction *instruction, void *target, const void *a, const void *b,
+                          const void *c, int n);
 float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const double *immediate);
 
 #endif

@@ -5,14 +5,11 @@
  * from one panel to the next. Sums over more than DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
-#include "kernels/walk.h"
 #include "kernels/x86/results.h"
 
-#include <math.h>
 #include <string.h>
 
 #define DEPTH 512
-#define BLOCK_ROWS (8 * TILE_ROWS)
 #define FORM_PANELS 1     /* kernel_pack.form */
 #define FEW_ROWS 24       /* that copying a panel is not worth */
 #define TASK_WORK 1500000 /* multiplications of a task: some 25 microseconds */
@@ -33,7 +30,7 @@ struct product {
     struct operand left, right; /* left: rows and depth; right: depth (row) and columns */
     enum right_operand mode;
     bool copies_left;
-    int64_t tile_count, block_tiles, blocks; /* of rows: tiles in all, tiles of a block, blocks */
+    struct tile_cut cut; /* of the rows */
     int64_t panels, matrices;
     struct results results;
     size_t left_bytes, right_bytes, sums_bytes; /* of workspace, one after the other */
@@ -99,13 +96,6 @@ static enum right_operand right_mode(const struct product *product, uint32_t con
     return contiguous && product->m <= FEW_ROWS ? RIGHT_IN_PLACE : RIGHT_COPIED;
 }
 
-static void cut_rows(struct product *product)
-{
-    product->tile_count = divide_up(product->m, TILE_ROWS);
-    product->blocks = divide_up(product->tile_count, BLOCK_ROWS / TILE_ROWS);
-    product->block_tiles = product->blocks > 0 ? divide_up(product->tile_count, product->blocks) : 1;
-}
-
 /* Rows are copied where their elements are not contiguous; and where more of them than the first-level cache has ways
  * would fall into one set of it, if there are panels enough to make up for that. */
 static bool copies_left(const struct product *product)
@@ -145,13 +135,13 @@ static bool needs_no_sums(const struct product *product)
     const struct results *results = &product->results;
     const struct matrix_strides *d = &product->params->d;
     int64_t across = results->turned ? d->row : d->column;
-    return results->in_registers && product->k <= DEPTH && results->addend_count < 2 && !results->low_input &&
-           !results->high_input && (across == 1 || product->n == 1);
+    return results->in_registers && product->k <= DEPTH && !results->low_input && !results->high_input &&
+           (across == 1 || product->n == 1);
 }
 
 static void size_workspace(struct product *product)
 {
-    size_t rows = (size_t)(product->block_tiles * TILE_ROWS), depth = (size_t)least(product->k, DEPTH);
+    size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, DEPTH);
     product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
     product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
     product->sums_bytes = needs_no_sums(product) ? 0 : rows * TILE_COLUMNS * sizeof(float);
@@ -175,15 +165,16 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     product->panels = divide_up(product->n, TILE_COLUMNS);
     product->matrices = elements(p->batch_rank, p->batch);
     product->mode = right_mode(product, facts->constant_inputs);
-    cut_rows(product);
+    product->cut = tile_cut(product->m);
     product->copies_left = copies_left(product);
     size_workspace(product);
     plan->state = product;
     plan->phases = 1;
-    int64_t each = least(product->m, BLOCK_ROWS) * TILE_COLUMNS * product->k, items = 1 + TASK_WORK / (1 + each);
+    int64_t each = least(product->m, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * product->k,
+            items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items < COPY_PANELS)
         items = COPY_PANELS;
-    plan->tasks[0] = task_count(product->matrices * product->blocks * product->panels, items);
+    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->panels, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED) {
@@ -272,12 +263,6 @@ static void begin_matrix(struct walk *walk, int64_t matrix)
     SET_NAME(results_begin)(&walk->target);
 }
 
-/* The first row of a tile: rows are spread over tiles as evenly as can be. */
-static int64_t tile_row(const struct product *product, int64_t tile)
-{
-    return product->m / product->tile_count * tile + least(tile, product->m % product->tile_count);
-}
-
 /* Reads along the axis that is contiguous. */
 static void copy_rows(const float *from, const struct matrix_strides *strides, int64_t rows, int64_t depth, float *to)
 {
@@ -295,10 +280,10 @@ static void begin_block(struct walk *walk, int64_t block)
 {
     const struct product *product = walk->product;
     const struct matrix_strides *strides = &product->left.strides;
-    walk->first_tile = block * product->block_tiles;
-    walk->tiles = least(product->block_tiles, product->tile_count - walk->first_tile);
-    walk->first_row = tile_row(product, walk->first_tile);
-    walk->end_row = tile_row(product, walk->first_tile + walk->tiles);
+    walk->first_tile = block * product->cut.block_tiles;
+    walk->tiles = least(product->cut.block_tiles, product->cut.tiles - walk->first_tile);
+    walk->first_row = tile_first_row(&product->cut, walk->first_tile);
+    walk->end_row = tile_first_row(&product->cut, walk->first_tile + walk->tiles);
     walk->rows = walk->left + walk->first_row * strides->row;
     walk->row_stride = strides->row;
     if (!product->copies_left)
@@ -324,28 +309,6 @@ static struct tile_panel panel_at(const struct walk *walk, int64_t panel, int64_
     return (struct tile_panel){walk->right_copy, TILE_COLUMNS};
 }
 
-/* Where sums of a stretch begin and go: into the buffer but for the last stretch of what is stored directly. */
-static struct tile_ends ends_of(const struct walk *walk, const struct results_block *tile, bool first, bool last)
-{
-    struct tile_ends ends = {.low = -INFINITY, .high = INFINITY, .columns = TILE_COLUMNS};
-    float *sums = walk->sums + (tile->row - walk->first_row) * TILE_COLUMNS;
-    if (walk->target.direct)
-        ends = SET_NAME(results_ends)(&walk->target, tile);
-    if (!first || !walk->target.direct) {
-        ends.start = sums;
-        ends.start_row = TILE_COLUMNS;
-    }
-    if (!last || !walk->target.direct) {
-        ends.residual = NULL;
-        ends.low = -INFINITY;
-        ends.high = INFINITY;
-        ends.to = sums;
-        ends.to_row = TILE_COLUMNS;
-        ends.columns = TILE_COLUMNS;
-    }
-    return ends;
-}
-
 static void multiply_stretch(const struct walk *walk, const struct results_block *block, int64_t panel, int64_t k,
                              int64_t depth)
 {
@@ -353,14 +316,15 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
     struct tile_panel right = panel_at(walk, panel, k, depth);
     for (int64_t i = 0; i < walk->tiles; i++) {
         struct results_block tile = *block;
-        tile.row = tile_row(product, walk->first_tile + i);
-        tile.rows = tile_row(product, walk->first_tile + i + 1) - tile.row;
+        tile.row = tile_first_row(&product->cut, walk->first_tile + i);
+        tile.rows = tile_first_row(&product->cut, walk->first_tile + i + 1) - tile.row;
         const float *rows[TILE_ROWS];
         for (int64_t r = 0; r < tile.rows; r++)
-            rows[r] = walk->rows + (tile.row - walk->first_row + r) * walk->row_stride + k;
-        struct tile_rows left = {rows, 1, depth};
-        struct tile_ends ends = ends_of(walk, &tile, k == 0, k + depth == product->k);
-        SET_NAME(tile_multiply)(tile.rows, &left, &right, &ends);
+            rows[r] = walk->rows + (tile.row - walk->first_row + r) * walk->row_stride;
+        struct tile_rows left = {rows, k, 1, depth};
+        SET_NAME(results_multiply)
+        (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &right, k == 0,
+         k + depth == product->k);
     }
 }
 
@@ -369,8 +333,6 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
     const struct product *product = walk->product;
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row, panel * TILE_COLUMNS,
                                   least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS)};
-    if (!walk->target.direct)
-        SET_NAME(results_start)(&walk->target, &block, walk->sums);
     int64_t k = 0;
     do {
         int64_t depth = least(product->k - k, DEPTH);
@@ -392,7 +354,7 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
                         .sums = (float *)(void *)(workspace + product->left_bytes + product->right_bytes),
                         .epilogue_workspace =
                             workspace + product->left_bytes + product->right_bytes + product->sums_bytes};
-    int64_t each = product->blocks * product->panels, first, last, matrix = -1, block = -1;
+    int64_t each = product->cut.blocks * product->panels, first, last, matrix = -1, block = -1;
     task_range(product->matrices * each, plan->tasks[0], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (i / each != matrix) {

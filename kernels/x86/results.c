@@ -18,7 +18,8 @@ static bool take_addend(struct results *results, const struct epilogue_operation
 {
     int64_t row = results->turned ? operation->column : operation->row;
     int64_t column = results->turned ? operation->row : operation->column;
-    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) || results->addend_count == 2)
+    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
+        results->addend_count == TILE_ADDENDS - 1)
         return false;
     results->addends[results->addend_count++] = (struct results_addend){operation->input, row};
     return true;
@@ -109,51 +110,60 @@ static bool read_bounds(struct results_target *target)
     return !isnan(target->ends.low) && !isnan(target->ends.high);
 }
 
+static void add_addend(struct tile_ends *ends, const float *from, int64_t row)
+{
+    ends->addends[ends->addend_count].from = from;
+    ends->addends[ends->addend_count++].row = row;
+}
+
 void SET_NAME(results_begin)(struct results_target *target)
 {
     const struct results *results = target->results;
-    bool has_own = target->own != NULL;
-    target->direct = results->in_registers && results->addend_count + has_own <= 2 &&
-                     (!has_own || target->own_column == 1 || results->columns == 1);
-    target->ends = (struct tile_ends){.start = target->own, .start_row = target->own_row, .to_row = TILE_COLUMNS};
+    const struct pointwise_params *program = results->epilogue.program;
+    target->ends = (struct tile_ends){.addend_count = 0};
+    target->direct = results->in_registers && (!target->own || target->own_column == 1 || results->columns == 1) &&
+                     read_bounds(target);
     if (!target->direct)
         return;
-    int next = 0;
-    if (!has_own && results->addend_count > 0) {
-        target->ends.start = operand_of(target, results->addends[next].input);
-        target->ends.start_row = results->addends[next++].row_stride;
-    }
-    if (next < results->addend_count) {
-        target->ends.residual = operand_of(target, results->addends[next].input);
-        target->ends.residual_row = results->addends[next].row_stride;
-    }
-    const struct pointwise_params *program = results->epilogue.program;
+    if (target->own)
+        add_addend(&target->ends, target->own, target->own_row);
+    for (int i = 0; i < results->addend_count; i++)
+        add_addend(&target->ends, operand_of(target, results->addends[i].input), results->addends[i].row_stride);
     target->ends.to = program ? operand_of(target, program->input_count) : target->to;
     target->ends.to_row = results->place.row_stride;
-    target->direct = read_bounds(target);
 }
 
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block)
+static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
-    if (ends.start)
-        ends.start += block->row * ends.start_row + block->column;
-    if (ends.residual)
-        ends.residual += block->row * ends.residual_row + block->column;
-    ends.to += block->row * ends.to_row + block->column;
-    ends.columns = block->columns;
+    for (int i = 0; i < ends.addend_count; i++)
+        ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
+    ends.to += tile->row * ends.to_row + tile->column;
+    ends.columns = tile->columns;
     return ends;
 }
 
-void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums)
+void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
+                                const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    const float *from = target->direct ? target->ends.start : target->own;
-    int64_t down = target->direct ? target->ends.start_row : target->own_row;
-    int64_t across = target->direct ? 1 : target->own_column;
-    for (int64_t i = 0; i < block->rows; i++)
-        for (int64_t j = 0; j < TILE_COLUMNS; j++)
-            sums[i * TILE_COLUMNS + j] =
-                from && j < block->columns ? from[(block->row + i) * down + (block->column + j) * across] : 0;
+    struct tile_ends ends = {
+        .low = -INFINITY, .high = INFINITY, .to = sums, .to_row = TILE_COLUMNS, .columns = TILE_COLUMNS};
+    if (target->direct && last)
+        ends = ends_of(target, tile);
+    if (!first) {
+        ends.start = sums;
+        ends.start_row = TILE_COLUMNS;
+    }
+    SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
+}
+
+static void add_own(const struct results_target *target, const struct results_block *block, float *sums)
+{
+    for (int64_t i = 0; i < block->rows; i++) {
+        const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
+        for (int64_t j = 0; j < block->columns; j++)
+            sums[i * TILE_COLUMNS + j] += from[j * target->own_column];
+    }
 }
 
 static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
@@ -192,9 +202,11 @@ static void store_by_program(const struct results_target *target, const struct r
     epilogue_run(&target->results->epilogue, target->call, &tile, workspace);
 }
 
-void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
                              void *workspace)
 {
+    if (target->own)
+        add_own(target, block, sums);
     if (target->results->epilogue.program)
         store_by_program(target, block, sums, workspace);
     else

@@ -1,11 +1,10 @@
-/* What becomes of the sums of a product or a convolution: what they begin with, the epilogue, and where they are
+/* What becomes of the sums of a product or a convolution: the family's own addend, the epilogue, and where they are
  * stored. What tile_ends can do is done in registers; for the rest sums go through a buffer in the first-level cache.
+ * Either way gives the bits that the epilogue's program would, run as a step of its own.
  *
  * Sums have rows and columns of their own here: columns are what lanes lie along. They are the columns of the
  * epilogue's space, or its rows where results are stored the other way round (`turned`).
- *
- * Sums begin with the family's own addend, or, where there is none and all can be done in registers, with the operand
- * of a first ADD of the epilogue. */
+ */
 #ifndef INFER_KERNELS_X86_RESULTS_H
 #define INFER_KERNELS_X86_RESULTS_H
 
@@ -28,9 +27,9 @@ struct results {
     bool turned;
     int64_t rows, columns; /* of one batch index */
     struct results_place place;
-    bool in_registers; /* but where one of the addends finds no place, which a call knows */
+    bool in_registers; /* but where a bound is a NaN, which a call knows */
     int addend_count;
-    struct results_addend addends[2];
+    struct results_addend addends[TILE_ADDENDS - 1];
     float low, high;
     int low_input, high_input; /* of the program: numbers that hold these bounds; 0: the bounds are those above */
 };
@@ -56,16 +55,16 @@ struct results_target {
 /* All but the last two fields are set. */
 void SET_NAME(results_begin)(struct results_target *target);
 
-/* A block of sums. */
+/* A block of sums, or a tile of one. */
 struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
 };
-/* direct: the ends of a block that is a tile. */
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *block);
-/* Otherwise sums are in a buffer, TILE_COLUMNS to a row; this puts in what they begin with. */
-void SET_NAME(results_start)(const struct results_target *target, const struct results_block *block, float *sums);
-/* Stores them. */
-void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, const float *sums,
+/* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
                              void *workspace);
+/* Adds terms to the sums of a tile. Between the first terms and the last, sums are in the buffer in any case;
+ * `sums` is the tile's place in it. */
+void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
+                                const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
 
 #endif

@@ -2,14 +2,6 @@
 
 #include <string.h>
 
-/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
-#ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define INLINE static inline __attribute__((always_inline))
-
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
@@ -56,13 +48,13 @@ INLINE void add_some(const int rows, const int count, const float *const *end, i
 }
 
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
-INLINE void add_terms(const int rows, const float *const *first, int64_t depth, const float *panel, int64_t panel_row,
-                      sums s)
+INLINE void add_terms(const int rows, const float *const *first, int64_t skip, int64_t depth, const float *panel,
+                      int64_t panel_row, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
     for (int i = 0; i < rows; i++)
-        end[i] = first[i] + depth;
+        end[i] = first[i] + skip + depth;
     int64_t k = -depth;
     for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
         add_some(rows, TERMS_AT_ONCE, end, k, panel, panel_row, s);
@@ -70,18 +62,30 @@ INLINE void add_terms(const int rows, const float *const *first, int64_t depth, 
         add_some(rows, 1, end, k, panel, panel_row, s);
 }
 
+INLINE void add_operands(const int rows, const struct tile_ends *ends, sums s)
+{
+    for (int a = 0; a < ends->addend_count; a++) {
+        const float *from = ends->addends[a].from;
+        int64_t row = ends->addends[a].row;
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            UNROLL
+            for (int j = 0; j < TILE_VECTORS; j++)
+                s[i][j] = vf_add(s[i][j], load_columns(from + i * row, ends->columns, j));
+        }
+    }
+}
+
 INLINE void finish(const int rows, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
+    add_operands(rows, ends, s);
     UNROLL
     for (int i = 0; i < rows; i++) {
         float *to = ends->to + i * ends->to_row;
         UNROLL
         for (int j = 0; j < TILE_VECTORS; j++) {
-            vf x = s[i][j];
-            if (ends->residual)
-                x = vf_add(x, load_columns(ends->residual + i * ends->residual_row, ends->columns, j));
-            x = vf_min(high, vf_max(low, x));
+            vf x = vf_min(high, vf_max(low, s[i][j]));
             int64_t left = ends->columns - j * LANES;
             if (left >= LANES)
                 vf_store(to + j * LANES, x);
@@ -97,8 +101,8 @@ INLINE void multiply(const int rows, const struct tile_rows *left, const struct 
     sums s;
     begin(rows, ends, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(rows, left->first + tap * TILE_ROWS, left->depth, panel->first + tap * left->depth * panel->row,
-                  panel->row, s);
+        add_terms(rows, left->first + tap * TILE_ROWS, left->skip, left->depth,
+                  panel->first + tap * left->depth * panel->row, panel->row, s);
     finish(rows, ends, s);
 }
 

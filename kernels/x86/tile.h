@@ -6,6 +6,7 @@
 #ifndef INFER_KERNELS_X86_TILE_H
 #define INFER_KERNELS_X86_TILE_H
 
+#include "kernels/walk.h"
 #include "kernels/x86/vector.h"
 
 /* Sums fill three quarters of the registers, so that two vectors of the panel and a row's element fit beside them. */
@@ -21,6 +22,7 @@
  * for a convolution). */
 struct tile_rows {
     const float *const *first; /* [taps][TILE_ROWS]: the first element of a stretch */
+    int64_t skip;              /* so many elements of each */
     int64_t taps, depth;       /* the elements of a stretch are contiguous */
 };
 
@@ -30,17 +32,43 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become. Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
+ * Columns are contiguous everywhere; only the first `columns` are touched. */
+#define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start;    /* NULL: zeros */
-    int64_t start_row;     /* 0: the same for all rows */
-    const float *residual; /* added to the sums; NULL: none */
-    int64_t residual_row;
+    const float *start; /* NULL: zeros */
+    int64_t start_row;
+    int addend_count;
+    struct {
+        const float *from;
+        int64_t row; /* 0: the same for all rows */
+    } addends[TILE_ADDENDS];
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
     float *to;
     int64_t to_row;
     int64_t columns;
 };
+
+/* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
+#define BLOCK_TILES 8
+struct tile_cut {
+    int64_t rows, tiles, block_tiles, blocks;
+};
+static inline struct tile_cut tile_cut(int64_t rows)
+{
+    struct tile_cut cut = {.rows = rows, .tiles = divide_up(rows, TILE_ROWS)};
+    cut.blocks = divide_up(cut.tiles, BLOCK_TILES);
+    cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
+    return cut;
+}
+static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
+{
+    return cut->rows / cut->tiles * tile + least(tile, cut->rows % cut->tiles);
+}
+static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
+{
+    return cut->block_tiles * TILE_ROWS;
+}
 
 /* rows: 1 to TILE_ROWS. */
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,

@@ -38,6 +38,15 @@
 #include "kernels/x86/vector_plain.h"
 #endif
 
+/* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+/* What is meant to see the constants that it is called with. */
+#define INLINE static inline __attribute__((always_inline))
+
 /* The name of what is visible outside its file: one for each set. SET_TEXT: the same as a string, for kernel.name. */
 #define SET_JOIN2(name, suffix) name##_##suffix
 #define SET_JOIN(name, suffix) SET_JOIN2(name, suffix)

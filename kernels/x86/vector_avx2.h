@@ -51,9 +51,26 @@ static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm256_maskload_ps(from, lanes_below(n));
 }
+/* Not by a mask: such a store takes tens of cycles on Zen. */
 static inline void vf_store_part(float *to, vf x, int64_t n)
 {
-    _mm256_maskstore_ps(to, lanes_below(n), x);
+    __m128 rest = _mm256_castps256_ps128(x);
+    if (n == 8) {
+        _mm256_storeu_ps(to, x);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(to, rest);
+        rest = _mm256_extractf128_ps(x, 1);
+        to += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)to, rest);
+        rest = _mm_movehl_ps(rest, rest);
+        to += 2;
+    }
+    if (n & 1)
+        _mm_store_ss(to, rest);
 }
 static inline vf vf_add(vf a, vf b)
 {
@@ -162,7 +179,7 @@ static inline vi vi_load_part(const int32_t *from, int64_t n)
 }
 static inline void vi_store_part(int32_t *to, vi x, int64_t n)
 {
-    _mm256_maskstore_epi32(to, lanes_below(n), x);
+    vf_store_part((float *)(void *)to, _mm256_castsi256_ps(x), n);
 }
 static inline vi vi_add(vi a, vi b)
 {
@@ -238,6 +255,15 @@ static inline vf vi_to_floats(vi a)
     return _mm256_cvtepi32_ps(a);
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    /* In two factors, so that neither leaves the range. */
+    vi sum = vi_add(vf_to_nearest(n), vi_set(2 * 127)), half = vi_shift_right(sum, 1);
+    vf a = vi_as_floats(vi_shift_left(half, 23)), b = vi_as_floats(vi_shift_left(vi_sub(sum, half), 23));
+    return vf_mul(vf_mul(x, a), b);
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {
@@ -258,6 +284,19 @@ static inline vi vi_load_i8(const int8_t *from)
 static inline vi vi_load_u16(const uint16_t *from)
 {
     return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
+}
+/* The low bits of each lane. */
+static inline void vi_store_u8(uint8_t *to, vi x)
+{
+    __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xff));
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
+}
+static inline void vi_store_u16(uint16_t *to, vi x)
+{
+    __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    _mm_storeu_si128((__m128i *)to,
+                     _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)

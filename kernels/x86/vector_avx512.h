@@ -234,6 +234,12 @@ static inline vf vi_to_floats(vi a)
     return _mm512_cvtepi32_ps(a);
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    return _mm512_scalef_ps(x, n);
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {
@@ -254,6 +260,15 @@ static inline vi vi_load_i8(const int8_t *from)
 static inline vi vi_load_u16(const uint16_t *from)
 {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+}
+/* The low bits of each lane. */
+static inline void vi_store_u8(uint8_t *to, vi x)
+{
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(x));
+}
+static inline void vi_store_u16(uint16_t *to, vi x)
+{
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(x));
 }
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)

@@ -42,7 +42,7 @@ static inline bool vm_any(vm a)
 /* --- floats --- */
 static inline vf vf_set(float x)
 {
-    return (vf){0} + x;
+    return x - (vf){0}; /* a sum would make -0 a 0 */
 }
 static inline vf vf_load(const float *from)
 {
@@ -291,6 +291,14 @@ static inline vf vi_to_floats(vi a)
     return x;
 }
 
+/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+static inline vf vf_scale(vf x, vf n)
+{
+    for (int i = 0; i < LANES; i++)
+        x[i] = n[i] == n[i] ? ldexpf(x[i], (int)n[i]) : n[i];
+    return x;
+}
+
 /* --- narrower types in memory --- */
 static inline vf vf_load_f16(const uint16_t *from)
 {
@@ -324,6 +332,17 @@ static inline vi vi_load_u16(const uint16_t *from)
     for (int i = 0; i < LANES; i++)
         x[i] = from[i];
     return x;
+}
+/* The low bits of each lane. */
+static inline void vi_store_u8(uint8_t *to, vi x)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] = (uint8_t)x[i];
+}
+static inline void vi_store_u16(uint16_t *to, vi x)
+{
+    for (int i = 0; i < LANES; i++)
+        to[i] = (uint16_t)x[i];
 }
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)

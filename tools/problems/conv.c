@@ -6,15 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORK 1000000 /* multiplications that make a task */
+#define WORK 1000000          /* multiplications that make a task */
+#define WORK_DEPTHWISE 100000 /* where there is one a result, they are fewer, or the results would be many */
 
 /* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
 static void settle(struct maker *maker, struct conv_params *p)
 {
     struct window *w = &p->window;
-    double least = maker->large ? 2.2 * WORK : 0, most = maker->large ? 5.0 * WORK : 0.1 * WORK;
+    bool depthwise = p->groups > 1 && p->input_channels == 1;
+    double task = depthwise ? WORK_DEPTHWISE : WORK;
+    double least = maker->large ? 2.2 * task : 0, most = maker->large ? 5.0 * task : 0.1 * WORK;
     int64_t *const sizes[] = {&p->batch, &p->input_channels, &p->output_channels, &w->input[1], &w->input[2]};
-    for (int i = 0; i < SPATIAL_AXES && maker->large; i++)
+    for (int i = 0; i < SPATIAL_AXES && maker->large && !depthwise; i++)
         w->kernel[i] = i < 2 && w->kernel[i] > 1 ? 2 : 1;
     for (int tries = 0; tries < 200; tries++) {
         window_settle(w);
@@ -130,6 +133,9 @@ static const struct image_case cases[] = {
     {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},         {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},
     {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},         {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},
     {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144}, {"5x5 depthwise 96 28", 96, 96, 28, 5, 1, 96},
+    {"3x3 depthwise 32 112", 32, 32, 112, 3, 1, 32},   {"3x3/2 depthwise 96 112", 96, 96, 112, 3, 2, 96},
+    {"3x3 depthwise 384 14", 384, 384, 14, 3, 1, 384}, {"3x3 depthwise 960 7", 960, 960, 7, 3, 1, 960},
+    {"5x5 depthwise 192 40", 192, 192, 40, 5, 1, 192}, {"3x3 depthwise 16 320", 16, 16, 320, 3, 1, 16},
 };
 
 static void make_listed(struct maker *maker, size_t index)

@@ -62,26 +62,40 @@ static void make_copy(struct maker *maker)
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
 
-static const char *const names[] = {"straight", "nchw to nhwc", "half of the channels"};
+enum { CHANNELS = 64, AREA = 56 * 56 };
+
+static const struct {
+    const char *name;
+    struct copy_params params;
+} cases[] = {
+    {"straight", {2, {AREA, CHANNELS}, 0, {CHANNELS, 1}, 0, {CHANNELS, 1}, 4}},
+    {"nchw to nhwc", {2, {AREA, CHANNELS}, 0, {1, AREA}, 0, {CHANNELS, 1}, 4}},
+    {"nhwc to nchw", {2, {CHANNELS, AREA}, 0, {1, CHANNELS}, 0, {AREA, 1}, 4}},
+    {"half of the channels", {2, {AREA, CHANNELS / 2}, 0, {CHANNELS, 1}, 0, {CHANNELS / 2, 1}, 4}},
+    {"transposed 4096", {2, {4096, 4096}, 0, {1, 4096}, 0, {4096, 1}, 4}},
+    {"transposed bytes", {2, {1024, 1024}, 0, {1, 1024}, 0, {1024, 1}, 1}},
+    {"transposed f16", {2, {1024, 1024}, 0, {1, 1024}, 0, {1024, 1}, 2}},
+    {"transposed f64", {2, {1024, 1024}, 0, {1, 1024}, 0, {1024, 1}, 8}},
+    {"three channels to nhwc", {2, {224 * 224, 3}, 0, {1, 224 * 224}, 0, {3, 1}, 4}},
+    {"heads", {3, {12, 128, 64}, 0, {64, 768, 1}, 0, {128 * 64, 64, 1}, 4}},
+    {"twice as large nchw", {5, {24, 80, 2, 80, 2}, 0, {6400, 80, 0, 1, 0}, 0, {25600, 320, 160, 2, 1}, 4}},
+    {"twice as large nhwc", {5, {80, 2, 80, 2, 24}, 0, {1920, 0, 24, 0, 1}, 0, {15360, 7680, 48, 24, 1}, 4}},
+    {"every second column", {2, {64 * 112, 56}, 0, {112, 2}, 0, {56, 1}, 4}},
+    {"turned round", {2, {3136, 64}, 63, {64, -1}, 0, {64, 1}, 4}},
+};
 
 static void make_listed(struct maker *maker, size_t index)
 {
-    enum { CHANNELS = 64, AREA = 56 * 56 };
-    int64_t channels = index == 2 ? CHANNELS / 2 : CHANNELS;
     struct copy_params *p = make_params(maker, sizeof *p);
-    *p = (struct copy_params){.rank = 2,
-                              .dims = {AREA, channels},
-                              .input_strides = {index == 1 ? 1 : CHANNELS, index == 1 ? AREA : 1},
-                              .output_strides = {channels, 1},
-                              .element_bytes = 4};
+    *p = cases[index].params;
     copy_merge_axes(p);
     add_operands(maker, p);
-    snprintf(maker->problem->name, sizeof maker->problem->name, "copy %s", names[index]);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "copy %s", cases[index].name);
 }
 
 const struct family_problems copy_problems = {
     .family = FAMILY_copy,
     .make = make_copy,
-    .table_count = sizeof names / sizeof names[0],
+    .table_count = sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };

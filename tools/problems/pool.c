@@ -30,7 +30,7 @@ static void settle(struct maker *maker, struct pool_params *p)
     }
 }
 
-static void add_operands(struct maker *maker, const struct pool_params *p, bool indices)
+static void add_operands(struct maker *maker, const struct pool_params *p)
 {
     const struct window *w = &p->window;
     strided_image(&add_input(maker, "x", p->dtype)->at, p->batch, p->channels, w->input, &p->x);
@@ -42,7 +42,7 @@ static void add_operands(struct maker *maker, const struct pool_params *p, bool 
         y->bound.relative = 16 + 2 * sqrt((double)window_taps(w));
         y->bound.absolute = pow(p->dtype == DTYPE_F32 ? 0x1p-120 : 0x1p-1000, 1 / (double)p->power); /* underflow */
     }
-    if (indices) {
+    if (p->indices) {
         struct operand *index = add_output(maker, "indices", DTYPE_I64);
         strided_image(&index->at, p->batch, p->channels, w->output, &p->y);
         index->bound.bits = true;
@@ -63,26 +63,26 @@ static void make_pool(struct maker *maker)
     p->power = random_between(&maker->random, 1, 3);
     p->window = make_window(maker, false);
     settle(maker, p);
-    bool indices = p->kind == POOL_MAX && random_once_in(&maker->random, 2);
-    bool rides = !indices && wants_epilogue(maker);
+    p->indices = p->kind == POOL_MAX && random_once_in(&maker->random, 2);
+    bool rides = !p->indices && wants_epilogue(maker);
     const struct window *w = &p->window;
     p->x = make_image(maker, LAYOUT_READ, p->batch, p->channels, w->input);
     p->y = make_image(maker, rides ? LAYOUT_C : LAYOUT_ANY, p->batch, p->channels, w->output);
     p->index = make_image(maker, LAYOUT_DENSE, p->batch, p->channels, w->input);
-    add_operands(maker, p, indices);
+    add_operands(maker, p);
     struct operand *x = &maker->problem->inputs[0];
     make_numbers(maker, x);
     x->odd_in = 12;
     if (p->kind == POOL_MAX && random_once_in(&maker->random, 3))
         x->fill = FILL_SPECIAL;
-    if (p->kind == POOL_LP && x->fill == FILL_EXTREME)
+    if (p->kind != POOL_MAX && x->fill == FILL_EXTREME) /* sums may be f32, and pass its range */
         x->fill = FILL_NUMBERS;
     describe(maker, " %s %s batch=%lld channels=%lld count_padding=%d power=%lld", kinds[p->kind], dtype_name(p->dtype),
              (long long)p->batch, (long long)p->channels, p->count_padding, (long long)p->power);
     describe_window(maker, w);
     describe_image(maker, "x", &p->x);
     describe_image(maker, "y", &p->y);
-    if (indices)
+    if (p->indices)
         describe_image(maker, "index", &p->index);
     if (rides) {
         const int64_t dims[] = {p->batch, p->channels, w->output[0], w->output[1], w->output[2]};
@@ -112,7 +112,7 @@ static void make_listed(struct maker *maker, size_t index)
         .x = square_image(from->channels, from->size, channels_last),
     };
     p->y = square_image(from->channels, p->window.output[1], channels_last);
-    add_operands(maker, p, false);
+    add_operands(maker, p);
     snprintf(maker->problem->name, sizeof maker->problem->name, "pool %s %s", from->name,
              channels_last ? "nhwc" : "nchw");
 }

@@ -1,0 +1,376 @@
+/* Convolution in f32 with lanes along the output channels: a product of positions by channels, whose left rows are
+ * stretches of the input, one for each place of the window. Nothing is copied where input channels are contiguous and
+ * not few; otherwise what the window sees is gathered, a block of rows at a time.
+ *
+ * Terms are added in the order of the window's places and, within one, of the input channels. A place in the padding
+ * adds zeros, as any other does. */
+#include "kernels/conv.h"
+
+#include "kernels/x86/results.h"
+
+#include <string.h>
+
+#define DEPTH 512         /* terms between two visits to the buffer of sums, or near it */
+#define FEW_CHANNELS 12   /* that are gathered: their stretches would be too short */
+#define TASK_WORK 1500000 /* multiplications of a task */
+#define FORM_PANELS 1     /* kernel_pack.form */
+
+/* state of the plan */
+struct convolution {
+    const struct conv_params *params;
+    int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
+    bool gathers;
+    int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer */
+    struct tile_cut cut;                    /* of the positions of an image */
+    int64_t panels;                         /* of one group */
+    const float *zeros;                     /* as many as channels: what the window sees in the padding */
+    struct results results;
+    size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
+};
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+/* Positions lie evenly along the last axis, and lines along the two before it. */
+static struct results_place place_of(const struct conv_params *p)
+{
+    const int64_t *output = p->window.output, *strides = p->y.spatial;
+    bool even = output[1] == 1 || strides[1] == strides[2] * output[2];
+    even = even && (output[0] == 1 || strides[0] == strides[1] * output[1]);
+    return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
+                                  .run_stride = output[1] > 1 ? strides[1] : strides[0],
+                                  .row_stride = output[2] > 1   ? strides[2]
+                                                : output[1] > 1 ? strides[1]
+                                                                : strides[0],
+                                  .column_stride = p->y.channel};
+}
+
+/* Lines of a volume that do not lie evenly. */
+static bool is_scattered(const struct conv_params *p)
+{
+    const int64_t *output = p->window.output, *strides = p->y.spatial;
+    return output[0] > 1 && output[1] > 1 && strides[0] != strides[1] * output[1];
+}
+
+static bool conv_supports(const void *params)
+{
+    const struct conv_params *p = params;
+    const int64_t *spread = p->window.spread;
+    return p->dtype == DTYPE_F32 && spread[0] == 1 && spread[1] == 1 && spread[2] == 1 &&
+           (p->epilogue || !is_scattered(p));
+}
+
+static void size_workspace(struct convolution *conv)
+{
+    size_t rows = (size_t)tile_block_rows(&conv->cut);
+    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
+    conv->places_bytes = align_up(places * sizeof(const float *), ALIGNMENT);
+    conv->gathered_bytes = conv->gathers ? align_up(rows * (size_t)conv->depth * sizeof(float), ALIGNMENT) : 0;
+    conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
+}
+
+static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
+{
+    const struct conv_params *p = conv->params;
+    *pack = (struct kernel_pack){
+        .input = 1,
+        .form = FORM_PANELS,
+        .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
+        .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
+                     p->window.kernel[1], p->window.kernel[2], p->weight_output, p->weight_input, p->weight_spatial[0],
+                     p->weight_spatial[1], p->weight_spatial[2]},
+        .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
+}
+
+static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
+{
+    (void)facts;
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    struct convolution *conv = region_allocate(region, sizeof *conv);
+    float *zeros = region_array(region, (size_t)p->input_channels + 1, sizeof *zeros);
+    if (!conv || !zeros)
+        return false;
+    *conv = (struct convolution){.params = p,
+                                 .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
+                                 .channels = p->input_channels,
+                                 .positions = w->output[0] * w->output[1] * w->output[2],
+                                 .gathers = p->x.channel != 1 || p->input_channels < FEW_CHANNELS,
+                                 .panels = divide_up(p->output_channels, TILE_COLUMNS),
+                                 .zeros = zeros};
+    conv->depth = conv->taps * conv->channels;
+    conv->stretch_channels = least(conv->channels, DEPTH);
+    conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
+    conv->cut = tile_cut(conv->positions);
+    struct epilogue epilogue = conv_epilogue(p);
+    struct results_place place = place_of(p);
+    SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
+    size_workspace(conv);
+    int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->depth;
+    plan->state = conv;
+    plan->phases = 1;
+    plan->tasks[0] = task_count(p->batch * p->groups * conv->cut.blocks * conv->panels, 1 + TASK_WORK / (1 + each));
+    plan->task_bytes =
+        conv->places_bytes + conv->gathered_bytes + conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
+    plan->pack_count = 1;
+    describe_pack(conv, &plan->packs[0]);
+    return true;
+}
+
+/* --- packing ------------------------------------------------------------------------------------------------- */
+
+static void conv_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    const struct convolution *conv = plan->state;
+    const struct conv_params *p = conv->params;
+    const int64_t *kernel = p->window.kernel;
+    int64_t first, last;
+    task_range(p->groups * conv->panels, plan->packs[which].tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        int64_t group = i / conv->panels, column = i % conv->panels * TILE_COLUMNS;
+        const float *weights =
+            (const float *)from + p->weight_offset + group * p->weight_group + column * p->weight_output;
+        for (int64_t tap = 0; tap < conv->taps; tap++) {
+            int64_t at = tap / kernel[2] / kernel[1] * p->weight_spatial[0] +
+                         tap / kernel[2] % kernel[1] * p->weight_spatial[1] + tap % kernel[2] * p->weight_spatial[2];
+            SET_NAME(tile_pack)
+            (weights + at, p->weight_input, p->weight_output, conv->channels,
+             least(p->output_channels - column, TILE_COLUMNS),
+             (float *)to + (i * conv->taps + tap) * conv->channels * TILE_COLUMNS);
+        }
+    }
+}
+
+/* --- what the window sees ------------------------------------------------------------------------------------ */
+
+/* A task's way through its items. */
+struct walk {
+    const struct convolution *conv;
+    const struct kernel_call *call;
+    const float **places; /* of a block: [tile][tap][TILE_ROWS]; of one position, where rows are gathered */
+    float *gathered;      /* of a block: [row][depth] */
+    float *sums;
+    void *epilogue_workspace;
+    const float *image; /* of the group, in the input */
+    struct results_target target;
+    int64_t first_tile, tiles, first_row, end_row;
+};
+
+static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
+{
+    at[2] = index % sizes[2];
+    at[1] = index / sizes[2] % sizes[1];
+    at[0] = index / sizes[2] / sizes[1];
+}
+
+static void step_coordinates(const int64_t *sizes, int64_t *at)
+{
+    for (int axis = 2; axis >= 0; axis--) {
+        if (++at[axis] < sizes[axis] || axis == 0)
+            return;
+        at[axis] = 0;
+    }
+}
+
+/* The input under each place of the window at a position, `step` apart in `to`; NULL in the padding. */
+static void find_places(const struct walk *walk, const int64_t *position, const float **to, int64_t step)
+{
+    const struct conv_params *p = walk->conv->params;
+    const struct window *w = &p->window;
+    int64_t origin[SPATIAL_AXES];
+    for (int axis = 0; axis < SPATIAL_AXES; axis++)
+        origin[axis] = position[axis] * w->stride[axis] - w->pad[axis];
+    for (int64_t a = 0; a < w->kernel[0]; a++) {
+        int64_t z = origin[0] + a * w->dilation[0];
+        bool outside_z = z < 0 || z >= w->input[0];
+        for (int64_t b = 0; b < w->kernel[1]; b++) {
+            int64_t y = origin[1] + b * w->dilation[1];
+            bool outside_y = outside_z || y < 0 || y >= w->input[1];
+            for (int64_t c = 0; c < w->kernel[2]; c++, to += step) {
+                int64_t x = origin[2] + c * w->dilation[2];
+                bool outside = outside_y || x < 0 || x >= w->input[2];
+                *to = outside ? NULL : walk->image + z * p->x.spatial[0] + y * p->x.spatial[1] + x * p->x.spatial[2];
+            }
+        }
+    }
+}
+
+static void place_tile(const struct walk *walk, int64_t tile, const float **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    coordinates(conv->params->window.output, row, position);
+    for (int64_t i = 0; i < rows; i++) {
+        find_places(walk, position, places + i, TILE_ROWS);
+        step_coordinates(conv->params->window.output, position);
+    }
+    for (int64_t tap = 0; tap < conv->taps; tap++)
+        for (int64_t i = 0; i < rows; i++)
+            if (!places[tap * TILE_ROWS + i])
+                places[tap * TILE_ROWS + i] = conv->zeros;
+}
+
+static void gather_rows(const struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    int64_t position[SPATIAL_AXES];
+    coordinates(p->window.output, walk->first_row, position);
+    for (int64_t row = walk->first_row; row < walk->end_row; row++) {
+        float *to = walk->gathered + (row - walk->first_row) * conv->depth;
+        find_places(walk, position, walk->places, 1);
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            for (int64_t channel = 0; channel < conv->channels; channel++)
+                *to++ = walk->places[tap] ? walk->places[tap][channel * p->x.channel] : 0;
+        step_coordinates(p->window.output, position);
+    }
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+static void begin_image(struct walk *walk, int64_t image, int64_t group)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    const float *x = walk->call->inputs[0];
+    float *y = walk->call->outputs[0];
+    walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
+    walk->target = (struct results_target){.results = &conv->results,
+                                           .call = walk->call,
+                                           .batch = image,
+                                           .own = walk->call->inputs[2],
+                                           .own_column = 1,
+                                           .to = y + image * p->y.batch};
+    SET_NAME(results_begin)(&walk->target);
+}
+
+static void begin_block(struct walk *walk, int64_t block)
+{
+    const struct convolution *conv = walk->conv;
+    walk->first_tile = block * conv->cut.block_tiles;
+    walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
+    walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
+    walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
+    if (conv->gathers)
+        gather_rows(walk);
+    else
+        for (int64_t i = 0; i < walk->tiles; i++)
+            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * TILE_ROWS);
+}
+
+/* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
+ * on. The first place is `tap`. */
+struct stretch {
+    int64_t tap, taps, channel, channels;
+    bool first, last;
+};
+
+static void multiply_tile(const struct walk *walk, const struct results_block *block, int64_t index,
+                          const float *weights, const struct stretch *stretch)
+{
+    const struct convolution *conv = walk->conv;
+    struct results_block tile = *block;
+    int64_t number = walk->first_tile + index;
+    tile.row = tile_first_row(&conv->cut, number);
+    tile.rows = tile_first_row(&conv->cut, number + 1) - tile.row;
+    const float *gathered[TILE_ROWS];
+    struct tile_rows left = {walk->places + (index * conv->taps + stretch->tap) * TILE_ROWS, stretch->channel,
+                             stretch->taps, stretch->channels};
+    if (conv->gathers) {
+        for (int64_t i = 0; i < tile.rows; i++)
+            gathered[i] = walk->gathered + (tile.row - walk->first_row + i) * conv->depth;
+        left = (struct tile_rows){gathered, 0, 1, conv->depth};
+    }
+    struct tile_panel panel = {weights + (stretch->tap * conv->channels + stretch->channel) * TILE_COLUMNS,
+                               TILE_COLUMNS};
+    SET_NAME(results_multiply)
+    (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &panel, stretch->first,
+     stretch->last);
+}
+
+static bool next_stretch(const struct convolution *conv, struct stretch *stretch)
+{
+    stretch->first = false;
+    if (stretch->last)
+        return false;
+    if (stretch->channel + stretch->channels < conv->channels) {
+        stretch->channel += stretch->channels;
+    } else {
+        stretch->channel = 0;
+        stretch->tap += stretch->taps;
+    }
+    stretch->channels = least(conv->stretch_channels, conv->channels - stretch->channel);
+    stretch->taps = least(conv->stretch_taps, conv->taps - stretch->tap);
+    stretch->last =
+        stretch->channel + stretch->channels == conv->channels && stretch->tap + stretch->taps == conv->taps;
+    return true;
+}
+
+static struct stretch first_stretch(const struct convolution *conv)
+{
+    struct stretch stretch = {.taps = conv->taps, .channels = conv->channels, .first = true, .last = true};
+    if (conv->gathers)
+        return stretch;
+    stretch.taps = least(conv->stretch_taps, conv->taps);
+    stretch.channels = conv->stretch_channels;
+    stretch.last = stretch.channels == conv->channels && stretch.taps == conv->taps;
+    return stretch;
+}
+
+static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    const float *weights =
+        (const float *)walk->call->packed[0] + (group * conv->panels + panel) * conv->depth * TILE_COLUMNS;
+    struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
+                                  group * p->output_channels + panel * TILE_COLUMNS,
+                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS)};
+    struct stretch stretch = first_stretch(conv);
+    do {
+        for (int64_t i = 0; i < walk->tiles; i++)
+            multiply_tile(walk, &block, i, weights, &stretch);
+    } while (next_stretch(conv, &stretch));
+    if (!walk->target.direct)
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+}
+
+static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct convolution *conv = plan->state;
+    const struct conv_params *p = conv->params;
+    char *places = call->workspace, *gathered = places + conv->places_bytes, *sums = gathered + conv->gathered_bytes;
+    struct walk walk = {.conv = conv,
+                        .call = call,
+                        .places = (const float **)(void *)places,
+                        .gathered = (float *)(void *)gathered,
+                        .sums = (float *)(void *)sums,
+                        .epilogue_workspace = sums + conv->sums_bytes};
+    int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
+    task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        if (i / each != image) {
+            image = i / each;
+            block = -1;
+            begin_image(&walk, image / p->groups, image % p->groups);
+        }
+        if (i % each / conv->panels != block) {
+            block = i % each / conv->panels;
+            begin_block(&walk, block);
+        }
+        multiply_panel(&walk, image % p->groups, i % conv->panels);
+    }
+}
+
+const struct kernel SET_NAME(conv_f32) = {
+    .name = SET_TEXT(conv_f32),
+    .family = FAMILY_conv,
+    .requires = SET_REQUIRES,
+    .constant_inputs = 1u << 1,
+    .channels_last = true,
+    .supports = conv_supports,
+    .plan = conv_plan,
+    .pack = conv_pack,
+    .run = conv_run,
+};

@@ -1,0 +1,489 @@
+/* Depthwise convolution: one input channel a group. Lanes lie along the channels, which lie next to each other in
+ * memory; a tile is COLUMNS neighbouring positions of one line of the output by a few vectors of channels, whose sums
+ * stay in registers while the taps go by.
+ *
+ * Each sum begins with the bias, or 0, and takes the taps that see the input in their order. */
+#include "kernels/conv.h"
+
+#include "kernels/x86/line.h"
+#include "kernels/x86/vector.h"
+
+#include <math.h>
+
+#define COLUMNS 7 /* of 112, 56, 28, 14 and 7; with two vectors of channels they fill 14 of AVX2's 16 registers */
+#define VECTORS 2
+#define CHUNK 128            /* channels that go through a line before the next ones do */
+#define STAGED_CHUNK 32      /* where what the taps see is gathered */
+#define GRAIN 200000         /* multiplications that make a task */
+#define MOST_MASKS (1 << 20) /* bytes */
+#define FORM_CHANNELS_FIRST 1
+
+/* What becomes of a tile's sums. */
+enum store {
+    STORE_DIRECT,     /* they are stored */
+    STORE_CLAMPED,    /* after MAX and MIN with numbers, CLAMP and RELU */
+    STORE_CONSTANT,   /* one of these numbers is a NaN: so is everything */
+    STORE_HARD_SWISH, /* after a hard-swish */
+    STORE_PROGRAM,    /* they go through the workspace to the epilogue's program */
+    STORE_COPIED,     /* they go through the workspace: the channels of y do not lie next to each other */
+};
+
+/* How taps go through x and the weights. */
+struct walk {
+    int64_t taps[SPATIAL_AXES];
+    int64_t x[SPATIAL_AXES]; /* from tap to tap */
+    int64_t weights[2];      /* from plane to plane and line to line of taps; along a line they are WIDE apart */
+    int64_t column;          /* in x, from column to column of the output */
+    int64_t vector;          /* in the weights, from vector to vector of channels */
+};
+
+struct depthwise {
+    struct epilogue epilogue;
+    struct epilogue_form form; /* STORE_CLAMPED, STORE_HARD_SWISH */
+    enum store store;
+    bool staged; /* what the taps see is gathered: the channels of x do not lie next to each other, or feed several */
+    int64_t channels, columns, lines, taps, tiles;
+    int64_t chunk, chunks;
+    /* Which columns each tap along a line sees, a bit each; of the tiles where some tap sees no input in some column:
+     * the first ones, and those from last_inner on. */
+    const uint8_t *masks;
+    int64_t first_inner, last_inner;
+    size_t tile_bytes, staged_bytes; /* of the workspace, in this order; the program's come last */
+};
+
+/* What stores a tile needs. */
+struct target {
+    enum store store;
+    float *y; /* of column 0 and the first channel of the vector at hand */
+    int64_t column;
+    vf least, most; /* STORE_CLAMPED */
+};
+
+/* A line of the output, and the channels of a chunk. */
+struct place {
+    int64_t batch, line, channel, channels;
+    struct line_taps taps;
+};
+
+/* --- one tile ---------------------------------------------------------------------------------------------------- */
+
+static inline vf finished(vf x, const struct target *to)
+{
+    if (to->store == STORE_CLAMPED)
+        return vf_min(to->most, vf_max(to->least, x)); /* a NaN stays */
+    if (to->store != STORE_HARD_SWISH)
+        return to->store == STORE_CONSTANT ? to->least : x;
+    vf gate = vf_fma(x, vf_set(1.0f / 6), vf_set(0.5f));
+    return vf_mul(x, vf_max(vf_set(0), vf_min(vf_set(1), gate)));
+}
+
+/* The sums of some vectors of channels at the columns of a tile; x + at is where tap 0 of column 0 looks. `seen`: the
+ * masks of the tile, NULL where all is seen. Of a single vector only the first `lanes` count. */
+INLINE void sum_tile(const struct walk *walk, const float *x, int64_t at, const float *weights, const float *bias,
+                     const uint8_t *seen, int64_t columns, int vectors, int64_t lanes, const struct target *to)
+{
+    bool part = vectors == 1;
+    vf sums[COLUMNS][VECTORS];
+    UNROLL for (int v = 0; v < vectors; v++)
+    {
+        vf first = !bias ? vf_set(0) : part ? vf_load_part(bias, lanes) : vf_load(bias + v * LANES);
+        UNROLL for (int j = 0; j < COLUMNS; j++) sums[j][v] = first;
+    }
+    for (int64_t plane = 0; plane < walk->taps[0]; plane++)
+        for (int64_t line = 0; line < walk->taps[1]; line++) {
+            int64_t from = at + plane * walk->x[0] + line * walk->x[1];
+            const float *w = weights + plane * walk->weights[0] + line * walk->weights[1];
+            for (int64_t tap = 0; tap < walk->taps[2]; tap++, from += walk->x[2], w += WIDE) {
+                vf factor[VECTORS];
+                UNROLL for (int v = 0; v < vectors; v++) factor[v] = vf_load(w + v * walk->vector);
+                UNROLL for (int j = 0; j < COLUMNS; j++)
+                {
+                    if (seen && !(seen[tap] >> j & 1))
+                        continue;
+                    const float *value = x + (from + j * walk->column);
+                    UNROLL for (int v = 0; v < vectors; v++)
+                    {
+                        vf factors = part ? vf_load_part(value, lanes) : vf_load(value + v * LANES);
+                        sums[j][v] = vf_fma(factors, factor[v], sums[j][v]);
+                    }
+                }
+            }
+        }
+    UNROLL for (int j = 0; j < COLUMNS; j++)
+    {
+        if (seen && j >= columns)
+            break;
+        float *y = to->y + j * to->column;
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
+            if (part)
+                vf_store_part(y + v * LANES, finished(sums[j][v], to), lanes);
+            else
+                vf_store(y + v * LANES, finished(sums[j][v], to));
+        }
+    }
+}
+
+/* All channels of a chunk; `weights`: the block of the pack with its first ones. */
+static void sum_columns(const struct walk *walk, int64_t taps, const float *x, int64_t at, const float *weights,
+                        const float *bias, const uint8_t *seen, int64_t columns, int64_t channels, struct target to)
+{
+    int64_t each;
+    float *y = to.y;
+    for (int64_t c = 0; c < channels; c += each) {
+        const float *w = weights + c / WIDE * taps * WIDE + c % WIDE, *b = bias ? bias + c : NULL;
+        bool whole = channels - c >= VECTORS * LANES;
+        each = whole ? VECTORS * LANES : least(channels - c, LANES);
+        to.y = y + c;
+        if (whole && !seen)
+            sum_tile(walk, x, at + c, w, b, NULL, COLUMNS, VECTORS, LANES, &to);
+        else if (whole)
+            sum_tile(walk, x, at + c, w, b, seen, columns, VECTORS, LANES, &to);
+        else if (!seen)
+            sum_tile(walk, x, at + c, w, b, NULL, COLUMNS, 1, each, &to);
+        else
+            sum_tile(walk, x, at + c, w, b, seen, columns, 1, each, &to);
+    }
+}
+
+/* --- one line ---------------------------------------------------------------------------------------------------- */
+
+static struct walk walk_of(const struct depthwise *d, const struct conv_params *p, const struct line_taps *taps)
+{
+    const struct window *w = &p->window;
+    return (struct walk){
+        .taps = {taps->count[0], taps->count[1], w->kernel[2]},
+        .x = {w->dilation[0] * p->x.spatial[0], w->dilation[1] * p->x.spatial[1], w->dilation[2] * p->x.spatial[2]},
+        .weights = {w->kernel[1] * w->kernel[2] * WIDE, w->kernel[2] * WIDE},
+        .column = w->stride[2] * p->x.spatial[2],
+        .vector = LANES < WIDE ? LANES : d->taps * WIDE,
+    };
+}
+
+/* Gathers what the taps of a tile see and makes the walk go through it. Returns where tap 0 of column 0 looks. */
+static int64_t stage(const struct depthwise *d, const struct conv_params *p, const struct place *place, const float *x,
+                     int64_t column, int64_t columns, struct walk *walk, float *to)
+{
+    const struct window *w = &p->window;
+    struct line_piece piece = seen_by_columns(w, column, columns);
+    stage_line(w, &p->x, &place->taps, piece, x, place->channel, place->channels, p->output_channels, d->chunk, to);
+    walk->x[2] = w->dilation[2] * d->chunk;
+    walk->x[1] = piece.count * d->chunk;
+    walk->x[0] = walk->taps[1] * walk->x[1];
+    walk->column = w->stride[2] * d->chunk;
+    return (column * w->stride[2] - w->pad[2] - piece.from) * d->chunk;
+}
+
+static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t tile_column,
+                      int64_t column, int64_t columns, float *y)
+{
+    const int64_t *output = p->window.output;
+    y += place->batch * p->y.batch + place->line / output[1] * p->y.spatial[0] +
+         place->line % output[1] * p->y.spatial[1] + column * p->y.spatial[2] + place->channel * p->y.channel;
+    for (int64_t c = 0; c < place->channels; c++)
+        for (int64_t j = 0; j < columns; j++)
+            y[c * p->y.channel + j * p->y.spatial[2]] = tile[j * tile_column + c];
+}
+
+static const uint8_t *masks_of(const struct depthwise *d, const struct conv_params *p, int64_t tile)
+{
+    if (tile >= d->first_inner && tile < d->last_inner)
+        return NULL;
+    int64_t index = tile < d->first_inner ? tile : d->first_inner + tile - d->last_inner;
+    return d->masks + index * p->window.kernel[2];
+}
+
+/* What is left of an interval between two bounds; nothing is below a lower bound, nor above an upper one. */
+static void narrow(float low, float high, struct target *to, float *least_of, float *most_of)
+{
+    *least_of = fminf(fmaxf(*least_of, low), high);
+    *most_of = fminf(fmaxf(*most_of, low), high);
+    if (isnan(low) || isnan(high))
+        to->store = STORE_CONSTANT;
+}
+
+/* Numbers that the epilogue bounds results by, operation after operation. */
+static void find_bounds(const struct depthwise *d, const struct kernel_call *call, int64_t batch, struct target *to)
+{
+    float least_of = -INFINITY, most_of = INFINITY;
+    for (int i = 0; i < d->form.operation_count; i++) {
+        const struct epilogue_operation *o = &d->form.operations[i];
+        const float *number = o->input ? call->inputs[d->epilogue.own_inputs + o->input - 1] : NULL;
+        if (number)
+            number += epilogue_offset(&d->epilogue, o->input, batch, 0, 0);
+        if (o->opcode == POINTWISE_RELU)
+            narrow(0, INFINITY, to, &least_of, &most_of);
+        else if (o->opcode == POINTWISE_CLAMP)
+            narrow(o->p, o->q, to, &least_of, &most_of);
+        else if (o->opcode == POINTWISE_MAX)
+            narrow(*number, INFINITY, to, &least_of, &most_of);
+        else
+            narrow(-INFINITY, *number, to, &least_of, &most_of);
+    }
+    to->least = vf_set(to->store == STORE_CONSTANT ? NAN : least_of);
+    to->most = vf_set(most_of);
+}
+
+/* Where sums go that do not go through the workspace. */
+static void find_target(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
+                        const struct place *place, struct target *to)
+{
+    const int64_t *output = p->window.output;
+    float *y = call->outputs[0];
+    if (d->store == STORE_DIRECT) {
+        to->column = p->y.spatial[2];
+        to->y = y + place->batch * p->y.batch + place->line / output[1] * p->y.spatial[0] +
+                place->line % output[1] * p->y.spatial[1] + place->channel;
+        return;
+    }
+    int64_t start = epilogue_offset(&d->epilogue, d->epilogue.program->input_count, place->batch, 0, 0);
+    to->column = d->form.column;
+    to->y = y + start + place->line * d->columns * d->form.column + place->channel;
+    if (d->store == STORE_CLAMPED)
+        find_bounds(d, call, place->batch, to);
+}
+
+static void finish_tile(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
+                        const struct place *place, int64_t column, int64_t columns)
+{
+    char *workspace = call->workspace;
+    if (d->store == STORE_COPIED) {
+        copy_tile(p, place, call->workspace, d->chunk, column, columns, call->outputs[0]);
+        return;
+    }
+    struct epilogue_tile tile = {
+        .results = workspace,
+        .row_stride = 1,
+        .column_stride = d->chunk,
+        .batch = place->batch,
+        .row = place->channel,
+        .rows = place->channels,
+        .column = place->line * d->columns + column,
+        .columns = columns,
+        .down = true,
+    };
+    epilogue_run(&d->epilogue, call, &tile, workspace + d->tile_bytes + d->staged_bytes);
+}
+
+static void run_line(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
+                     const float *pack, const struct place *place)
+{
+    const struct window *w = &p->window;
+    const float *x = (const float *)call->inputs[0] + place->batch * p->x.batch, *bias = call->inputs[2];
+    struct walk walk = walk_of(d, p, &place->taps);
+    int64_t line = line_offset(w, &place->taps, p->x.spatial) + place->channel;
+    pack += place->channel / WIDE * d->taps * WIDE + place->taps.first[0] * walk.weights[0] +
+            place->taps.first[1] * walk.weights[1];
+    bool through = d->store >= STORE_PROGRAM;
+    struct target to = {.store = d->store, .y = call->workspace, .column = d->chunk};
+    if (!through)
+        find_target(d, p, call, place, &to);
+    float *tile_y = to.y, *staged = (float *)((char *)call->workspace + d->tile_bytes);
+    for (int64_t tile = 0; tile < d->tiles; tile++) {
+        int64_t column = tile * COLUMNS, columns = least(COLUMNS, d->columns - column), at;
+        const float *from = x;
+        if (d->staged) {
+            from = staged;
+            at = stage(d, p, place, x, column, columns, &walk, staged);
+        } else {
+            at = line + (column * w->stride[2] - w->pad[2]) * p->x.spatial[2];
+        }
+        to.y = through ? tile_y : tile_y + column * to.column;
+        sum_columns(&walk, d->taps, from, at, pack, bias ? bias + place->channel : NULL, masks_of(d, p, tile), columns,
+                    place->channels, to);
+        if (through)
+            finish_tile(d, p, call, place, column, columns);
+    }
+}
+
+/* --- the pack ---------------------------------------------------------------------------------------------------- */
+
+/* Blocks of WIDE channels, in each the taps, in each the channels. */
+static size_t pack_bytes(const struct depthwise *d)
+{
+    return (size_t)divide_up(d->channels, WIDE) * (size_t)d->taps * WIDE * sizeof(float);
+}
+
+static void pack_weights(const struct conv_params *p, const float *from, float *to)
+{
+    const int64_t *kernel = p->window.kernel;
+    int64_t channels = p->groups * p->output_channels, taps = kernel[0] * kernel[1] * kernel[2];
+    for (int64_t block = 0; block < channels; block += WIDE)
+        for (int64_t tap = 0; tap < taps; tap++)
+            for (int64_t c = block; c < block + WIDE; c++) {
+                const float *w =
+                    from + p->weight_offset + c / p->output_channels * p->weight_group +
+                    c % p->output_channels * p->weight_output + tap / kernel[2] / kernel[1] * p->weight_spatial[0] +
+                    tap / kernel[2] % kernel[1] * p->weight_spatial[1] + tap % kernel[2] * p->weight_spatial[2];
+                *to++ = c < channels ? *w : 0;
+            }
+}
+
+static void depthwise_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    (void)which;
+    (void)task;
+    pack_weights(plan->params, from, to);
+}
+
+/* --- the kernel -------------------------------------------------------------------------------------------------- */
+
+static bool is_clamp(const struct epilogue_form *form)
+{
+    for (int i = 0; i < form->operation_count; i++) {
+        const struct epilogue_operation *o = &form->operations[i];
+        bool bound = (o->opcode == POINTWISE_MAX || o->opcode == POINTWISE_MIN) && o->dtype == DTYPE_F32 &&
+                     o->row == 0 && o->column == 0;
+        if (!bound && o->opcode != POINTWISE_RELU && o->opcode != POINTWISE_CLAMP)
+            return false;
+    }
+    return true;
+}
+
+static enum store choose_store(const struct conv_params *p, struct depthwise *d)
+{
+    struct epilogue_form *form = &d->form;
+    if (!p->epilogue)
+        return p->y.channel == 1 ? STORE_DIRECT : STORE_COPIED;
+    if (!epilogue_recognise(&d->epilogue, form) || form->to != DTYPE_F32 || form->row != 1 ||
+        form->row_run != d->channels || form->column_run != d->epilogue.dims[EPILOGUE_COLUMNS])
+        return STORE_PROGRAM;
+    if (is_clamp(form))
+        return STORE_CLAMPED;
+    return form->operation_count == 1 && form->operations[0].opcode == POINTWISE_HARD_SWISH ? STORE_HARD_SWISH
+                                                                                            : STORE_PROGRAM;
+}
+
+/* Tiles of whose columns every tap sees the input lie in the middle of a line. */
+static void find_inner(const struct window *w, struct depthwise *d)
+{
+    int64_t step = COLUMNS * w->stride[2];
+    d->first_inner = least(d->tiles, divide_up(w->pad[2], step));
+    d->last_inner = d->tiles;
+    while (d->last_inner > d->first_inner) {
+        int64_t column = (d->last_inner - 1) * COLUMNS;
+        int64_t last = (column + COLUMNS - 1) * w->stride[2] - w->pad[2] + (w->kernel[2] - 1) * w->dilation[2];
+        if (column + COLUMNS <= d->columns && last < w->input[2])
+            break;
+        d->last_inner--;
+    }
+}
+
+static int64_t mask_count(const struct window *w, const struct depthwise *d)
+{
+    return (d->first_inner + d->tiles - d->last_inner) * w->kernel[2];
+}
+
+static void make_masks(const struct window *w, const struct depthwise *d, uint8_t *masks)
+{
+    for (int64_t tile = 0; tile < d->tiles; tile++) {
+        if (tile >= d->first_inner && tile < d->last_inner)
+            continue;
+        for (int64_t tap = 0; tap < w->kernel[2]; tap++, masks++)
+            for (int j = 0; j < COLUMNS && tile * COLUMNS + j < d->columns; j++) {
+                int64_t at = (tile * COLUMNS + j) * w->stride[2] - w->pad[2] + tap * w->dilation[2];
+                *masks |= (uint8_t)((at >= 0 && at < w->input[2]) << j);
+            }
+    }
+}
+
+static void describe(const struct conv_params *p, struct depthwise *d)
+{
+    const struct window *w = &p->window;
+    *d = (struct depthwise){.epilogue = conv_epilogue(p), .staged = p->x.channel != 1 || p->output_channels > 1};
+    d->channels = p->groups * p->output_channels;
+    d->columns = w->output[2];
+    d->lines = w->output[0] * w->output[1];
+    d->taps = w->kernel[0] * w->kernel[1] * w->kernel[2];
+    d->tiles = divide_up(d->columns, COLUMNS);
+    int64_t most = d->staged ? STAGED_CHUNK : CHUNK;
+    d->chunk = least(most, divide_up(d->channels, WIDE) * WIDE);
+    d->chunks = divide_up(d->channels, d->chunk);
+    find_inner(w, d);
+}
+
+static bool depthwise_supports(const void *params)
+{
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    struct depthwise d;
+    if (p->dtype != DTYPE_F32 || p->groups == 1 || p->input_channels != 1 || w->spread[0] != 1 || w->spread[1] != 1 ||
+        w->spread[2] != 1)
+        return false;
+    describe(p, &d);
+    return mask_count(w, &d) <= MOST_MASKS;
+}
+
+static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                           struct kernel_plan *plan)
+{
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    struct depthwise *d = region_allocate(region, sizeof *d);
+    if (!d)
+        return false;
+    describe(p, d);
+    uint8_t *masks = region_allocate(region, (size_t)mask_count(w, d) + 1);
+    if (!masks)
+        return false;
+    make_masks(w, d, masks);
+    d->masks = masks;
+    d->store = choose_store(p, d);
+    if (d->store >= STORE_PROGRAM)
+        d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);
+    if (d->staged)
+        d->staged_bytes = align_up(staged_floats(w, COLUMNS, d->chunk) * sizeof(float), ALIGNMENT);
+    int64_t work = d->columns * d->taps * d->channels / d->chunks;
+    bool packs = facts->constant_inputs & 2;
+    plan->state = d;
+    plan->phases = packs ? 1 : 2;
+    plan->tasks[0] = 1;
+    plan->tasks[plan->phases - 1] = task_count(p->batch * d->chunks * d->lines, 1 + GRAIN / (1 + work));
+    plan->task_bytes = d->tile_bytes + d->staged_bytes;
+    if (d->store == STORE_PROGRAM)
+        plan->task_bytes += epilogue_workspace(&d->epilogue);
+    plan->shared_bytes = packs ? 0 : pack_bytes(d);
+    plan->pack_count = packs;
+    plan->packs[0] = (struct kernel_pack){
+        .input = 1,
+        .form = FORM_CHANNELS_FIRST,
+        .tasks = 1,
+        .geometry = {p->groups, p->output_channels, w->kernel[0], w->kernel[1], w->kernel[2], p->weight_offset,
+                     p->weight_group, p->weight_output, p->weight_spatial[0], p->weight_spatial[1],
+                     p->weight_spatial[2]},
+        .bytes = pack_bytes(d),
+    };
+    return true;
+}
+
+static void depthwise_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct conv_params *p = plan->params;
+    const struct depthwise *d = plan->state;
+    if (call->phase + 1 < plan->phases) {
+        pack_weights(p, call->inputs[1], call->shared);
+        return;
+    }
+    int64_t first, last;
+    task_range(p->batch * d->chunks * d->lines, plan->tasks[call->phase], task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        int64_t line = i % d->lines, channel = i / d->lines % d->chunks * d->chunk;
+        struct place place = {.batch = i / d->lines / d->chunks,
+                              .line = line,
+                              .channel = channel,
+                              .channels = least(d->chunk, d->channels - channel),
+                              .taps = line_taps_at(&p->window, line)};
+        run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place);
+    }
+}
+
+const struct kernel SET_NAME(conv_f32_depthwise) = {
+    .name = SET_TEXT(conv_f32_depthwise),
+    .family = FAMILY_conv,
+    .requires = SET_REQUIRES,
+    .channels_last = true,
+    .supports = depthwise_supports,
+    .plan = depthwise_plan,
+    .pack = depthwise_pack,
+    .run = depthwise_run,
+};

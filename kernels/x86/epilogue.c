@@ -1,0 +1,352 @@
+#include "kernels/x86/epilogue.h"
+
+#include "kernels/reference/interpreter.h"
+#include "kernels/x86/vector_math.h"
+
+/* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
+ * axis, or one below the other where a line of the tile is short. */
+#define SLOTS 4
+/* Unrolled, so that an array of vectors is in registers. */
+#define FOR_SLOTS(s) _Pragma("GCC unroll 4") for (int s = 0; s < SLOTS; s++)
+
+enum gait { DENSE, CONSTANT, OTHER }; /* along the inner axis: floats without a gap, one float, anything else */
+
+/* An operand, the results or the output, as the tile walks it. */
+struct path {
+    char *base; /* the first element of the tile */
+    enum dtype dtype;
+    enum gait gait;
+    int64_t step;               /* of the inner axis in elements */
+    int64_t inner, outer, slot; /* strides in bytes */
+};
+
+struct chain {
+    const struct epilogue_form *form;
+    const struct pointwise_operand *output;
+    struct path results, stored, operands[EPILOGUE_OPERATIONS];
+};
+
+/* Where a block is, and how many elements each of its slots has. */
+struct place {
+    int64_t inner, outer;
+    int64_t count[SLOTS];
+};
+
+static char *at_place(const struct path *path, const struct place *place)
+{
+    return path->base + place->inner * path->inner + place->outer * path->outer;
+}
+
+/* --- loads ------------------------------------------------------------------------------------------------------ */
+
+/* Elements of any type, any distance apart. */
+static __attribute__((noinline)) vf fetch(const struct path *path, const char *from, int64_t count)
+{
+    union {
+        float singles[LANES];
+        int64_t integers[LANES];
+    } elements = {{0}};
+    float floats[LANES] = {0};
+    interpreter_load(&elements, from, 0, path->step, (int)count, path->dtype);
+    bool single = pointwise_class_of(path->dtype) == CLASS_F32;
+    for (int i = 0; i < count; i++)
+        floats[i] = single ? elements.singles[i] : (float)elements.integers[i];
+    return vf_load(floats);
+}
+
+static __attribute__((noinline)) vf load_narrow(const struct path *path, const char *from, int64_t count)
+{
+    if (path->step != 1 || count < LANES)
+        return fetch(path, from, count);
+    switch (path->dtype) {
+    case DTYPE_F16:
+        return vf_load_f16((const void *)from);
+    case DTYPE_BF16:
+        return vi_as_floats(vi_shift_left(vi_load_u16((const void *)from), 16));
+    case DTYPE_I32:
+        return vi_to_floats(vi_load((const void *)from));
+    case DTYPE_U8:
+        return vi_to_floats(vi_load_u8((const void *)from));
+    case DTYPE_I8:
+        return vi_to_floats(vi_load_i8((const void *)from));
+    default:
+        return fetch(path, from, count);
+    }
+}
+
+static inline __attribute__((always_inline)) void load(const struct path *path, const struct place *place, bool full,
+                                                       vf *x)
+{
+    const char *from = at_place(path, place);
+    int64_t slot = path->slot;
+    if (path->gait == DENSE)
+        FOR_SLOTS(s)
+        {
+            const float *floats = (const void *)(from + s * slot);
+            x[s] = full ? vf_load(floats) : vf_load_part(floats, place->count[s]);
+        }
+    else if (path->gait == CONSTANT)
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_set(full || place->count[s] > 0 ? *(const float *)(const void *)(from + s * slot) : 0);
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            x[s] = load_narrow(path, from + s * slot, full ? LANES : place->count[s]);
+        }
+}
+
+/* --- stores ----------------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) void store_any(const struct chain *chain, char *to, vf x, int64_t count)
+{
+    float floats[LANES];
+    int64_t integers[LANES];
+    bool single = pointwise_class_of(chain->stored.dtype) == CLASS_F32;
+    vf_store(floats, x);
+    for (int i = 0; i < count && !single; i++)
+        integers[i] = f64_to_i64((double)floats[i]);
+    interpreter_store(single ? (const void *)floats : (const void *)integers, to, 0, chain->stored.step, (int)count,
+                      chain->output);
+}
+
+static __attribute__((noinline)) void store_narrow(const struct chain *chain, char *to, vf x, int64_t count)
+{
+    if (chain->stored.dtype == DTYPE_F16 && chain->stored.step == 1 && count == LANES)
+        vf_store_f16((uint16_t *)(void *)to, x);
+    else
+        store_any(chain, to, x, count);
+}
+
+static inline __attribute__((always_inline)) void store(const struct chain *chain, const struct place *place, bool full,
+                                                        const vf *x)
+{
+    char *to = at_place(&chain->stored, place);
+    int64_t slot = chain->stored.slot;
+    if (chain->stored.gait == DENSE)
+        FOR_SLOTS(s)
+        {
+            float *floats = (void *)(to + s * slot);
+            if (full)
+                vf_store(floats, x[s]);
+            else
+                vf_store_part(floats, x[s], place->count[s]);
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            store_narrow(chain, to + s * slot, x[s], full ? LANES : place->count[s]);
+        }
+}
+
+/* --- operations ------------------------------------------------------------------------------------------------- */
+
+#define EACH(expression)             \
+    FOR_SLOTS(s)                     \
+    {                                \
+        const vf a = x[s], b = y[s]; \
+        (void)b;                     \
+        x[s] = (expression);         \
+    }                                \
+    break
+
+static inline __attribute__((always_inline)) void apply(const struct epilogue_operation *operation, vf *x, vf *y)
+{
+    const vf p = vf_set(operation->p), q = vf_set(operation->q), zero = vf_set(0), one = vf_set(1);
+    if (operation->reversed)
+        FOR_SLOTS(s)
+        {
+            vf operand = y[s];
+            y[s] = x[s];
+            x[s] = operand;
+        }
+    switch ((enum pointwise_opcode)operation->opcode) {
+    case POINTWISE_ADD:
+        EACH(vf_add(a, b));
+    case POINTWISE_MUL:
+        EACH(vf_mul(a, b));
+    case POINTWISE_SUB:
+        EACH(vf_sub(a, b));
+    case POINTWISE_DIV:
+        EACH(vf_div(a, b));
+    case POINTWISE_MIN: /* of two zeros the second */
+        EACH(vf_select(vf_is_nan(a), a, vf_min(a, b)));
+    case POINTWISE_MAX:
+        EACH(vf_select(vf_is_nan(a), a, vf_max(a, b)));
+    case POINTWISE_CLAMP:
+        EACH(vf_min(q, vf_max(p, a)));
+    case POINTWISE_ROUND:
+        EACH(vf_round(a));
+    case POINTWISE_RELU:
+        EACH(vf_max(zero, a));
+    case POINTWISE_LEAKY_RELU:
+        EACH(vf_select(vf_less(a, zero), vf_mul(p, a), a));
+    case POINTWISE_HARD_SIGMOID:
+        EACH(vf_min(one, vf_max(zero, vf_fma(p, a, q))));
+    case POINTWISE_HARD_SWISH:
+        EACH(vf_hard_swish(a));
+    case POINTWISE_SIGMOID:
+        EACH(vf_sigmoid(a));
+    case POINTWISE_SWISH:
+        EACH(vf_mul_sigmoid(a, vf_mul(p, a)));
+    case POINTWISE_TANH:
+        EACH(vf_tanh(a));
+    case POINTWISE_GELU:
+        EACH(vf_gelu(a));
+    default:
+        EACH(vf_gelu_tanh(a));
+    }
+}
+
+static inline __attribute__((always_inline)) void run_block(const struct chain *chain, const struct place *place,
+                                                            bool full)
+{
+    const struct epilogue_form *form = chain->form;
+    vf x[SLOTS], y[SLOTS] = {{0}};
+    load(&chain->results, place, full, x);
+    for (int i = 0; i < form->operation_count; i++) {
+        if (form->operations[i].input)
+            load(&chain->operands[i], place, full, y);
+        apply(&form->operations[i], x, y);
+    }
+    store(chain, place, full, x);
+}
+
+static __attribute__((noinline)) void run_full_block(const struct chain *chain, const struct place *place)
+{
+    run_block(chain, place, true);
+}
+
+static __attribute__((noinline)) void run_ragged_block(const struct chain *chain, const struct place *place)
+{
+    run_block(chain, place, false);
+}
+
+static int64_t within(int64_t count, int64_t most)
+{
+    return count < 0 ? 0 : count > most ? most : count;
+}
+
+/* Lines one after the other, each in blocks along it. */
+static void run_along(const struct chain *chain, int64_t lines, int64_t line)
+{
+    struct place place = {0};
+    for (place.outer = 0; place.outer < lines; place.outer++) {
+        for (place.inner = 0; place.inner + SLOTS * LANES <= line; place.inner += SLOTS * LANES)
+            run_full_block(chain, &place);
+        if (place.inner == line)
+            continue;
+        for (int s = 0; s < SLOTS; s++)
+            place.count[s] = within(line - place.inner - s * LANES, LANES);
+        run_ragged_block(chain, &place);
+    }
+}
+
+/* Some lines at once, a vector of each. */
+static void run_across(const struct chain *chain, int64_t lines, int64_t line)
+{
+    struct place place = {0};
+    for (place.inner = 0; place.inner < line; place.inner += LANES)
+        for (place.outer = 0; place.outer < lines; place.outer += SLOTS) {
+            int64_t count = within(line - place.inner, LANES);
+            if (count == LANES && place.outer + SLOTS <= lines) {
+                run_full_block(chain, &place);
+                continue;
+            }
+            for (int s = 0; s < SLOTS; s++)
+                place.count[s] = place.outer + s < lines ? count : 0;
+            run_ragged_block(chain, &place);
+        }
+}
+
+/* --- tiles ------------------------------------------------------------------------------------------------------ */
+
+static struct path path_along(const void *base, enum dtype dtype, int64_t row_stride, int64_t column_stride, bool down,
+                              bool across)
+{
+    int64_t bytes = dtype_bits(dtype) / 8, step = down ? row_stride : column_stride;
+    struct path path = {.base = (char *)(uintptr_t)base,
+                        .dtype = dtype,
+                        .gait = dtype != DTYPE_F32 || step > 1 || step < 0 ? OTHER
+                                : step                                     ? DENSE
+                                                                           : CONSTANT,
+                        .step = step,
+                        .inner = step * bytes,
+                        .outer = (down ? column_stride : row_stride) * bytes};
+    path.slot = across ? path.outer : path.inner * LANES;
+    return path;
+}
+
+/* Of an operand of the program. */
+static struct path path_of(const struct epilogue *epilogue, const struct epilogue_form *form, int operand,
+                           const void *memory, int64_t row_stride, int64_t column_stride,
+                           const struct epilogue_tile *tile, bool across)
+{
+    enum dtype dtype = (enum dtype)epilogue->program->operands[operand].dtype;
+    int64_t down = tile->row % form->row_run, along = tile->column % form->column_run;
+    int64_t offset = down * row_stride + along * column_stride;
+    if (tile->batch | (tile->row - down) | (tile->column - along))
+        offset += epilogue_offset(epilogue, operand, tile->batch, tile->row - down, tile->column - along);
+    return path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride, column_stride,
+                      tile->down, across);
+}
+
+/* A tile within which strides hold. */
+static void store_even(const struct epilogue *epilogue, const struct epilogue_form *form,
+                       const struct kernel_call *call, const struct epilogue_tile *tile)
+{
+    int output = epilogue->program->input_count;
+    int64_t lines = tile->down ? tile->columns : tile->rows, line = tile->down ? tile->rows : tile->columns;
+    bool across = line <= 2 * LANES && lines > 1;
+    struct chain chain;
+    chain.form = form;
+    chain.output = &epilogue->program->operands[output];
+    chain.results = path_along(tile->results, form->from, tile->row_stride, tile->column_stride, tile->down, across);
+    chain.stored = path_of(epilogue, form, output, call->outputs[0], form->row, form->column, tile, across);
+    for (int i = 0; i < form->operation_count; i++) {
+        const struct epilogue_operation *operation = &form->operations[i];
+        if (operation->input)
+            chain.operands[i] =
+                path_of(epilogue, form, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
+                        operation->row, operation->column, tile, across);
+    }
+    (across ? run_across : run_along)(&chain, lines, line);
+}
+
+/* The part of [first, first + count) that lies in one run. */
+static int64_t run_part(int64_t first, int64_t count, int64_t run)
+{
+    int64_t left = run - first % run;
+    return count < left ? count : left;
+}
+
+static void store_form(const struct epilogue *epilogue, const struct epilogue_form *form,
+                       const struct kernel_call *call, const struct epilogue_tile *tile)
+{
+    for (int64_t i = 0, rows; i < tile->rows; i += rows) {
+        rows = run_part(tile->row + i, tile->rows - i, form->row_run);
+        for (int64_t j = 0, columns; j < tile->columns; j += columns) {
+            columns = run_part(tile->column + j, tile->columns - j, form->column_run);
+            struct epilogue_tile part = *tile;
+            part.results = (const char *)tile->results + 4 * (i * tile->row_stride + j * tile->column_stride);
+            part.row += i, part.rows = rows;
+            part.column += j, part.columns = columns;
+            store_even(epilogue, form, call, &part);
+        }
+    }
+}
+
+size_t SET_NAME(epilogue_store_bytes)(const struct epilogue *epilogue, const struct epilogue_form *form)
+{
+    return form ? 0 : epilogue_workspace(epilogue);
+}
+
+void SET_NAME(epilogue_store)(const struct epilogue *epilogue, const struct epilogue_form *form,
+                              const struct kernel_call *call, const struct epilogue_tile *tile, void *workspace)
+{
+    if (form)
+        store_form(epilogue, form, call, tile);
+    else
+        epilogue_run(epilogue, call, tile, workspace);
+}

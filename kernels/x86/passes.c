@@ -1,0 +1,269 @@
+#include "kernels/x86/passes.h"
+
+#include "kernels/reference/interpreter.h"
+#include "kernels/x86/vector_math.h"
+
+/* One function a pass. `n` elements in whole vectors, and then what is left. */
+
+#define HEADER(name) static bool run_##name(const struct pass *pass, const struct pass_places *at, int64_t n)
+#define EACH_VECTOR(full, part)                                \
+    int64_t i = 0;                                             \
+    _Pragma("GCC unroll 4") for (; i + LANES <= n; i += LANES) \
+    {                                                          \
+        full;                                                  \
+    }                                                          \
+    if (i < n) {                                               \
+        const int64_t left = n - i;                            \
+        part;                                                  \
+    }                                                          \
+    return true;
+
+static inline vf immediate(const struct pass *pass, int index)
+{
+    return vf_set((float)pass->instruction->immediate[index]);
+}
+
+static inline vi truth(vm m)
+{
+    return vi_select(m, vi_set(1), vi_set(0));
+}
+
+static inline vm is_true(vi x)
+{
+    return vm_not(vi_equal(x, vi_set(0)));
+}
+
+/* --- one operand ------------------------------------------------------------------------------------------------ */
+
+#define UNARY(name, expression)                                                              \
+    HEADER(name)                                                                             \
+    {                                                                                        \
+        float *to = at->target;                                                              \
+        const float *from = at->a;                                                           \
+        const vf p = immediate(pass, 0), q = immediate(pass, 1), zero = vf_set(0);           \
+        (void)p, (void)q, (void)zero;                                                        \
+        EACH_VECTOR(const vf x = vf_load(from + i);                                          \
+                    vf_store(to + i, expression), const vf x = vf_load_part(from + i, left); \
+                    vf_store_part(to + i, expression, left))                                 \
+    }
+/* Of long expressions there is one for both kinds of vectors. */
+#define LONG_UNARY(name, expression)                                                                        \
+    HEADER(name)                                                                                            \
+    {                                                                                                       \
+        float *to = at->target;                                                                             \
+        const float *from = at->a;                                                                          \
+        const float p = (float)pass->instruction->immediate[0], q = (float)pass->instruction->immediate[1]; \
+        (void)p, (void)q;                                                                                   \
+        for (int64_t i = 0; i < n; i += LANES) {                                                            \
+            bool full = i + LANES <= n;                                                                     \
+            const vf x = full ? vf_load(from + i) : vf_load_part(from + i, n - i);                          \
+            const vf y = (expression);                                                                      \
+            if (full)                                                                                       \
+                vf_store(to + i, y);                                                                        \
+            else                                                                                            \
+                vf_store_part(to + i, y, n - i);                                                            \
+        }                                                                                                   \
+        return true;                                                                                        \
+    }
+
+UNARY(NEG, vf_neg(x))
+UNARY(ABS, vf_abs(x))
+UNARY(SIGN, vf_select(vf_less(zero, x), vf_set(1), vf_select(vf_less(x, zero), vf_set(-1), x)))
+UNARY(CLAMP, vf_select(vf_less(x, p), p, vf_min(q, x)))
+UNARY(FLOOR, vf_floor(x))
+UNARY(CEIL, vf_ceil(x))
+UNARY(ROUND, vf_round(x))
+UNARY(SQRT, vf_sqrt(x))
+UNARY(RECIPROCAL, vf_div(vf_set(1), x))
+UNARY(RELU, vf_max(zero, x))
+UNARY(LEAKY_RELU, vf_select(vf_less(x, zero), vf_mul(p, x), x))
+UNARY(HARD_SIGMOID, vf_min(vf_set(1), vf_max(zero, vf_fma(p, x, q))))
+UNARY(HARD_SWISH, vf_hard_swish(x))
+UNARY(SOFTSIGN, vf_div(x, vf_add(vf_set(1), vf_abs(x))))
+UNARY(THRESHOLDED_RELU, vf_select(vf_less(p, x), x, zero))
+UNARY(SHRINK, vf_select(vf_less(x, vf_neg(p)), vf_add(x, q), vf_select(vf_less(p, x), vf_sub(x, q), zero)))
+LONG_UNARY(EXP, vf_exp(x))
+LONG_UNARY(LOG, vf_log(x))
+LONG_UNARY(TANH, vf_tanh(x))
+LONG_UNARY(ERF, vf_erf(x))
+LONG_UNARY(ELU, vf_elu(x, p))
+LONG_UNARY(SELU, vf_mul(vf_set(q), vf_elu(x, p)))
+LONG_UNARY(CELU, vf_celu(x, p))
+LONG_UNARY(SIGMOID, vf_sigmoid(x))
+LONG_UNARY(SWISH, vf_mul_sigmoid(x, vf_mul(vf_set(p), x)))
+LONG_UNARY(MISH, vf_mish(x))
+LONG_UNARY(SOFTPLUS, vf_softplus(x))
+LONG_UNARY(GELU, vf_gelu(x))
+LONG_UNARY(GELU_TANH, vf_gelu_tanh(x))
+
+/* --- two operands, either of which may be one number ---------------------------------------------------------- */
+
+#define BINARY(name, vector, type, store, result, expression)                                                     \
+    HEADER(name)                                                                                                  \
+    {                                                                                                             \
+        (void)pass;                                                                                               \
+        result *to = at->target;                                                                                  \
+        const type *a = at->a, *b = at->b;                                                                        \
+        if (at->scalar & 1) {                                                                                     \
+            const vector##_t x = vector##_set(*a);                                                                \
+            EACH_VECTOR(const vector##_t y = vector##_load(b + i);                                                \
+                        store(to + i, expression), const vector##_t y = vector##_load_part(b + i, left);          \
+                        store##_part(to + i, expression, left))                                                   \
+        }                                                                                                         \
+        if (at->scalar & 2) {                                                                                     \
+            const vector##_t y = vector##_set(*b);                                                                \
+            EACH_VECTOR(const vector##_t x = vector##_load(a + i);                                                \
+                        store(to + i, expression), const vector##_t x = vector##_load_part(a + i, left);          \
+                        store##_part(to + i, expression, left))                                                   \
+        }                                                                                                         \
+        EACH_VECTOR(const vector##_t x = vector##_load(a + i); const vector##_t y = vector##_load(b + i);         \
+                    store(to + i, expression), const vector##_t x = vector##_load_part(a + i, left);              \
+                    const vector##_t y = vector##_load_part(b + i, left); store##_part(to + i, expression, left)) \
+    }
+typedef vf vf_t;
+typedef vi vi_t;
+#define FLOATS(name, expression) BINARY(name, vf, float, vf_store, float, expression)
+#define COMPARISON(name, expression) BINARY(name, vf, float, vi_store, int32_t, truth(expression))
+#define INTEGERS(name, expression) BINARY(name, vi, int32_t, vi_store, int32_t, expression)
+
+FLOATS(ADD, vf_add(x, y))
+FLOATS(SUB, vf_sub(x, y))
+FLOATS(MUL, vf_mul(x, y))
+FLOATS(DIV, vf_div(x, y))
+FLOATS(MIN, vf_select(vf_is_nan(x), x, vf_min(x, y)))
+FLOATS(MAX, vf_select(vf_is_nan(x), x, vf_max(x, y)))
+COMPARISON(EQUAL, vf_equal(x, y))
+COMPARISON(LESS, vf_less(x, y))
+COMPARISON(LESS_EQUAL, vf_less_equal(x, y))
+INTEGERS(ADD_I32, vi_add(x, y))
+INTEGERS(SUB_I32, vi_sub(x, y))
+INTEGERS(MUL_I32, vi_mul(x, y))
+INTEGERS(MIN_I32, vi_min(x, y))
+INTEGERS(MAX_I32, vi_max(x, y))
+INTEGERS(EQUAL_I32, truth(vi_equal(x, y)))
+INTEGERS(LESS_I32, truth(vi_less(x, y)))
+INTEGERS(LESS_EQUAL_I32, truth(vm_not(vi_less(y, x))))
+INTEGERS(LOGICAL_AND, truth(vm_and(is_true(x), is_true(y))))
+INTEGERS(LOGICAL_OR, truth(is_true(vi_or(x, y))))
+INTEGERS(LOGICAL_XOR, truth(vm_not(vi_equal(truth(is_true(x)), truth(is_true(y))))))
+
+/* --- from one type to another ----------------------------------------------------------------------------------- */
+
+#define CONVERSION(name, vector, type, store, result, expression)                                       \
+    HEADER(name)                                                                                        \
+    {                                                                                                   \
+        (void)pass;                                                                                     \
+        result *to = at->target;                                                                        \
+        const type *from = at->a;                                                                       \
+        EACH_VECTOR(const vector##_t x = vector##_load(from + i);                                       \
+                    store(to + i, expression), const vector##_t x = vector##_load_part(from + i, left); \
+                    store##_part(to + i, expression, left))                                             \
+    }
+CONVERSION(IS_NAN, vf, float, vi_store, int32_t, truth(vf_is_nan(x)))
+CONVERSION(TO_BOOL, vf, float, vi_store, int32_t, truth(vm_not(vf_equal(x, vf_set(0)))))
+CONVERSION(TRUNCATE, vf, float, vi_store, int32_t, vi_select(vf_is_nan(x), vi_set(0), vf_truncate(x)))
+CONVERSION(TO_BOOL_I32, vi, int32_t, vi_store, int32_t, truth(is_true(x)))
+CONVERSION(LOGICAL_NOT, vi, int32_t, vi_store, int32_t, truth(vi_equal(x, vi_set(0))))
+CONVERSION(TO_F32, vi, int32_t, vf_store, float, vi_to_floats(x))
+
+#define SCALAR_LOOP(name, type, result, expression) \
+    HEADER(name)                                    \
+    {                                               \
+        (void)pass;                                 \
+        result *to = at->target;                    \
+        const type *from = at->a;                   \
+        for (int64_t i = 0; i < n; i++)             \
+            to[i] = (result)(expression);           \
+        return true;                                \
+    }
+SCALAR_LOOP(WIDEN, int32_t, int64_t, from[i])
+SCALAR_LOOP(NARROW, int64_t, int32_t, from[i])
+SCALAR_LOOP(TEST, int64_t, int32_t, from[i] != 0)
+SCALAR_LOOP(EXPAND_64, int64_t, int64_t, *from)
+
+HEADER(EXPAND_32)
+{
+    (void)pass;
+    int32_t *to = at->target;
+    const vi x = vi_set(*(const int32_t *)at->a);
+    EACH_VECTOR(vi_store(to + i, x), vi_store_part(to + i, x, left))
+}
+
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
+
+HEADER(CONSTANT)
+{
+    (void)n;
+    *(float *)at->target = (float)pass->instruction->immediate[0];
+    return true;
+}
+
+HEADER(CONSTANT_I32)
+{
+    (void)n;
+    *(int32_t *)at->target = (int32_t)pass->instruction->immediate[0];
+    return true;
+}
+
+HEADER(SELECT)
+{
+    (void)pass;
+    float *to = at->target;
+    const int32_t *choice = at->a;
+    const float *a = at->b, *b = at->c;
+    const vi all = vi_set(*choice);
+    const vf x = vf_set(*a), y = vf_set(*b);
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t count = n - i < LANES ? n - i : LANES;
+        vi chosen = at->scalar & 1 ? all : vi_load_part(choice + i, count);
+        vf then = at->scalar & 2 ? x : vf_load_part(a + i, count);
+        vf otherwise = at->scalar & 4 ? y : vf_load_part(b + i, count);
+        vf_store_part(to + i, vf_select(is_true(chosen), then, otherwise), count);
+    }
+    return true;
+}
+
+/* Powers that roots and products give. Infinity below 0 is what a root cannot tell. */
+static bool raise(float *to, const float *from, float power, int64_t n)
+{
+    if (power != 0.25f && power != 0.5f && power != 0.75f && power != 2 && power != 3)
+        return false;
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t count = n - i < LANES ? n - i : LANES;
+        vf x = vf_load_part(from + i, count), y = x;
+        if (power >= 2)
+            y = power == 2 ? vf_mul(x, x) : vf_mul(vf_mul(x, x), x);
+        else
+            y = vf_select(vf_equal(x, vf_set(-INFINITY)), vf_set(INFINITY), vf_sqrt(x));
+        if (power == 0.25f)
+            y = vf_sqrt(y);
+        else if (power == 0.75f)
+            y = vf_mul(y, vf_sqrt(y));
+        vf_store_part(to + i, y, count);
+    }
+    return true;
+}
+
+HEADER(POW)
+{
+    (void)pass;
+    float *to = at->target;
+    const float *a = at->a, *b = at->b;
+    if ((at->scalar & 2) && raise(to, a, *b, n))
+        return true;
+    int64_t step_a = !(at->scalar & 1), step_b = !(at->scalar & 2);
+    for (int64_t i = 0; i < n; i++)
+        to[i] = powf(a[i * step_a], b[i * step_b]);
+    return true;
+}
+
+HEADER(REFERENCE)
+{
+    return interpreter_instruct(pass->instruction, at->target, at->a, at->b, at->c, (int)n);
+}
+
+pass_function *const SET_NAME(pass_functions)[PASS_COUNT] = {
+#define PASS(name) run_##name,
+#include "kernels/passes.def"
+#undef PASS
+};
