@@ -21,6 +21,7 @@ checks=(
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-conformance ONNX's own node tests through the two tools"
+    "check-contrib     operators of com.microsoft against ONNX Runtime, random cases of all their options"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
     "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
