@@ -7,8 +7,8 @@
 START_TEST(add_broadcasts)
 {
     const uint8_t a[] = {248, 31, 75, 129}, c[] = {3}, d[] = {237, 177}, f[] = {7}, h[] = {1},
-                  y0[] = {255, 121, 206, 244};
-    const float b[] = {0.05f}, e[] = {0.02f}, g[] = {0.04f};
+                  y0[] = {255, 97, 165, 195};
+    const float b[] = {0.05f}, e[] = {0.02f}, g[] = {0.05f};
     const struct test_tensor in[] = {
         TENSOR(DTYPE_U8, a, 2, 2, 2), F32(b, 0, 0), TENSOR(DTYPE_U8, c, 0, 0), TENSOR(DTYPE_U8, d, 1, 2), F32(e, 0, 0),
         TENSOR(DTYPE_U8, f, 0, 0),    F32(g, 0, 0), TENSOR(DTYPE_U8, h, 0, 0)};
@@ -116,7 +116,7 @@ END_TEST
 
 START_TEST(concat)
 {
-    const float a[] = {0.04f}, d[] = {0.05f}, g[] = {0.04f};
+    const float a[] = {0.04f}, d[] = {0.05f}, g[] = {0.05f};
     const uint8_t b[] = {1}, c[] = {1, 247}, e[] = {3}, f[] = {42}, h[] = {1}, y0[] = {0, 255, 42};
     const struct attribute attributes[] = {ATTRIBUTE_I("axis", 1)};
     const struct test_tensor in[] = {F32(a, 0, 0), TENSOR(DTYPE_U8, b, 0, 0), TENSOR(DTYPE_U8, c, 2, 1, 2),
