@@ -2,6 +2,8 @@
 # make check      every test                           make bench    the benchmarks
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
+# make bench-peers, bench-plot: speed against other runtimes, and drawings of it
+# make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
 # Options: BUILD=dir  CC=clang  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -49,6 +51,7 @@ IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        bench-peers bench-plot bench-shapes bench-choice \
         install format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -130,7 +133,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_weights runtime_packs; do \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -220,7 +223,24 @@ $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
+# Against other runtimes: PEERS="--quick --models resnet,vgg --profile"; needs ./setup bench-peers.
+bench-peers: $(TOOLS) $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/models/bench_peers.py --tools $(BUILD) --json $(BUILD)/peers.json $(PEERS)
+# Drawings of what bench-peers wrote last.
+bench-plot:
+	$(PEER_PYTHON) tests/models/plot_peers.py $(BUILD)/peers.json $(BUILD)/plots
+$(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+# Kernels over kinds of shape, and where another kernel than the one chosen would have been faster; options in SHAPES and
+# CHOICE, such as "--filter conv --isa avx2".
+bench-shapes: $(BUILD)/infer-bench
+	$(BUILD)/infer-bench shapes $(SHAPES)
+bench-choice: $(TOOLS) $(BUILD)/bench_worker
+	$(BUILD)/infer-bench choice $(CHOICE)
+	$(PEER_PYTHON) tests/models/bench_choice.py --tools $(BUILD)
 PYTHON ?= .venv/bin/python
+PEER_PYTHON ?= .venv-bench/bin/python
 
 check: all
 	+tests/check.sh

@@ -21,8 +21,11 @@ enum status {
     STATUS_OUT_OF_MEMORY = 4,
     STATUS_MEMORY_LIMIT = 5, /* would need more than the caller's limit */
     STATUS_IO = 6,
-    STATUS_FAULT = 7,       /* a value met at run time: an index out of range, an integer division by zero */
-    STATUS_NEEDS_VALUE = 8, /* internal: a shape depends on a tensor whose content is not known yet */
+    STATUS_FAULT = 7,        /* a value met at run time: an index out of range, an integer division by zero */
+    STATUS_CANCELLED = 8,    /* the caller ended the run */
+    STATUS_DEADLINE = 9,     /* the run took longer than the caller gives it */
+    STATUS_WORK_LIMIT = 10,  /* the run would do more than the caller allows */
+    STATUS_NEEDS_VALUE = 99, /* internal: a shape depends on a tensor whose content is not known yet */
 };
 
 /* One sentence that says what is wrong and where. Zero-initialise before use. */

@@ -47,7 +47,7 @@ struct fault {
 /* A constant input in the order in which a kernel wants to read it. It is made once for all programs that agree on the
  * input's content, type and shape and on what stands here, so nothing else may go into its bytes. The kernel reads the
  * pack alone: at a run the input itself is NULL. */
-#define KERNEL_GEOMETRY 12
+#define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
     uint32_t form; /* the kernel's number for this order; another one where the order changes */
@@ -80,7 +80,16 @@ struct kernel_call {
     /* For families whose output size depends on data: output_dims[i] receives the true dimensions of output i, which
      * lie within the ones the program was made for. NULL entries elsewhere. */
     int64_t *const *output_dims;
+    /* Whether the run is to end without the results of this step; NULL: it is not. A kernel whose task may take seconds
+     * asks through kernel_ended every now and then, and returns. */
+    bool (*ended)(void *user);
+    void *ended_user;
 };
+
+static inline bool kernel_ended(const struct kernel_call *call)
+{
+    return call->ended && call->ended(call->ended_user);
+}
 
 /* The arithmetic of an element (which operations, in which order) depends on the problem without its batch: never on
  * the task, the tile or the thread that it is computed in. The runtime calls the tasks of a phase in any order, each
@@ -91,6 +100,9 @@ struct kernel {
     unsigned requires;        /* CPU_... bits */
     uint32_t constant_inputs; /* bit i: input i must be constant */
     bool channels_last;       /* of a family that works on images: it runs best where channels lie next to each other */
+    /* Results at neighbouring positions are made of the same sums, as where a convolution is transformed: they are
+     * rounded at the magnitude of the largest of them, and what is not finite in one may be in all. */
+    bool mixes;
     bool (*supports)(const void *params); /* NULL: all parameters */
     /* Fills in the plan, of which `params` is set and all else is zero; what it points to goes in the region. False: no
      * memory. NULL: one phase as `tasks` and `workspace_bytes` say. */
@@ -126,6 +138,10 @@ void kernel_run_alone(const struct kernel *kernel, const struct kernel_plan *pla
 
 /* Multiplications and additions of a problem; 0 for the families where they are not what takes the time. */
 double kernel_flops(enum kernel_family family, const void *params);
+/* What a problem takes at most, whatever its family, in multiplications with an addition each: half of kernel_flops,
+ * and elsewhere an operation on an element counts as one. For bounds, so where it depends on data it is the worst that
+ * a reasonable model does. At least 1. */
+double kernel_work(enum kernel_family family, const void *params);
 const char *kernel_family_name(enum kernel_family family);
 
 /* The bits that this CPU has and the operating system lets us use. */

@@ -1,6 +1,7 @@
 #include "kernels/passes.h"
 
 #include "kernels/convert.h"
+#include "kernels/walk.h"
 
 #include <string.h>
 
@@ -73,16 +74,6 @@ static void order_axes(struct pointwise_params *p)
         to[1] = to[0];
         to[0] = 0;
     }
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
 }
 
 /* Rows and columns of a block: some rows where they are short, or where an operand lies the other way round. */
@@ -303,8 +294,13 @@ static int16_t lower_as_reference(struct lowering *l, const struct pointwise_ins
         operands[i] = widened(l, operands[i]);
         operands[i] = scalar ? operands[i] : expanded(l, operands[i]);
     }
-    int16_t target = add_value(l, integer ? FORMAT_I64 : FORMAT_F32, scalar, truth ? 0 : integer ? INT64_MIN : 1,
-                               truth ? 1 : integer ? INT64_MAX : 0);
+    int16_t target = add_value(l, integer ? FORMAT_I64 : FORMAT_F32, scalar,
+                               truth     ? 0
+                               : integer ? INT64_MIN
+                                         : 1,
+                               truth     ? 1
+                               : integer ? INT64_MAX
+                                         : 0);
     add_pass(l, PASS_REFERENCE, target, operands, code);
     return target;
 }
@@ -334,18 +330,24 @@ static bool is_truncated(const struct pass_value *value)
     return value->low <= value->high;
 }
 
+enum pass_code passes_float_code(const struct pointwise_instruction *code)
+{
+    enum pass_code pass = (enum pass_code)float_passes[code->opcode];
+    /* e^(x/p) - 1 is a pass for x/p < 0 alone. */
+    return pass == PASS_CELU && !(code->immediate[0] > 0) ? PASS_REFERENCE : pass;
+}
+
 static int16_t lower_float(struct lowering *l, const struct pointwise_instruction *code, int16_t *operands, int arity,
                            bool scalar)
 {
-    enum pass_code pass = (enum pass_code)float_passes[code->opcode];
+    enum pass_code pass = passes_float_code(code);
     const struct pass_value *x = &l->values[operands[0]];
     if (code->opcode == POINTWISE_TO_I64 && is_truncated(x)) {
         int16_t target = add_value(l, FORMAT_I32, scalar, least(x->low, 0), x->high > 0 ? x->high : 0);
         add_pass(l, PASS_TRUNCATE, target, operands, code);
         return target;
     }
-    /* e^(x/p) - 1 is a pass for x/p < 0 alone. */
-    if (pass == PASS_REFERENCE || (pass == PASS_CELU && !(code->immediate[0] > 0)))
+    if (pass == PASS_REFERENCE)
         return lower_as_reference(l, code, operands, arity, scalar);
     bool truth = is_truth((enum pointwise_opcode)code->opcode);
     if (code->opcode == POINTWISE_SELECT)
@@ -407,6 +409,44 @@ static void add_input(struct lowering *l, int input)
     value->direct = is_direct(l->passes, operand) && !scalar;
 }
 
+/* --- products that are added --------------------------------------------------------------------------------- */
+
+static int uses_of(const struct lowering *l, int16_t value)
+{
+    int uses = 0;
+    for (int i = 0; i < l->passes->pass_count; i++) {
+        const struct pass *pass = &l->code[i];
+        int arity = pass->instruction ? pointwise_arity((enum pointwise_opcode)pass->instruction->opcode) : 1;
+        uses += (arity > 0 && pass->a == value) + (arity > 1 && pass->b == value) + (arity > 2 && pass->c == value);
+    }
+    for (int i = 0; i < l->program->output_count; i++)
+        uses += l->passes->outputs[i] == value;
+    return uses;
+}
+
+/* A product that only the sum after it reads: one pass instead of two. */
+static void fuse_products(struct lowering *l)
+{
+    struct passes *passes = l->passes;
+    bool single[MOST_VALUES];
+    int kept = 0;
+    for (int i = 0; i < passes->value_count; i++)
+        single[i] = uses_of(l, (int16_t)i) == 1;
+    for (int i = 0; i < passes->pass_count; i++) {
+        struct pass *pass = &l->code[i], *last = kept > 0 ? &l->code[kept - 1] : NULL;
+        bool sums = last && last->code == PASS_MUL && pass->code == PASS_ADD &&
+                    (pass->a == last->target) != (pass->b == last->target) && single[last->target];
+        if (!sums) {
+            l->code[kept++] = *pass;
+            continue;
+        }
+        last->code = PASS_MUL_ADD;
+        last->c = pass->a == last->target ? pass->b : pass->a;
+        last->target = pass->target;
+    }
+    passes->pass_count = kept;
+}
+
 /* --- slots ------------------------------------------------------------------------------------------------------
  * Inputs that are loaded keep theirs, so that what does not change from block to block is loaded once; so do numbers.
  * The others share. */
@@ -456,6 +496,7 @@ static void lower_program(struct lowering *l)
         l->held[pointwise_code(p)[i].target] = lower_instruction(l, &pointwise_code(p)[i]);
     for (int i = 0; i < p->output_count; i++)
         passes->outputs[i] = expanded(l, l->held[p->operands[p->input_count + i].reg]);
+    fuse_products(l);
     passes->direct_output = p->output_count == 1 && passes->pass_count > 0 &&
                             l->code[passes->pass_count - 1].target == passes->outputs[0] &&
                             is_direct(passes, &p->operands[p->input_count]);

@@ -51,6 +51,8 @@ struct passes {
 bool passes_support(const struct pointwise_params *program);
 /* In the region. NULL: no memory. */
 struct passes *passes_make(const struct pointwise_params *program, struct region *region);
+/* The pass that an instruction of class f32 is; PASS_REFERENCE: none. */
+enum pass_code passes_float_code(const struct pointwise_instruction *instruction);
 size_t passes_workspace(const struct passes *passes);
 
 #endif

@@ -1,6 +1,7 @@
 #include "runtime/runner.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
 
 #include <string.h>
 
@@ -8,6 +9,9 @@ struct infer_context {
     struct infer_session *session;
     struct runner runner;
     infer_observer observer;
+    struct run_control control;
+    struct step_times times;
+    atomic_bool busy; /* a run is under way */
 };
 
 size_t context_table_bytes(const struct infer_session *session, const struct needs *needs)
@@ -18,13 +22,22 @@ size_t context_table_bytes(const struct infer_session *session, const struct nee
 static enum status context_start(struct infer_context *context, struct error *error)
 {
     struct infer_session *session = context->session;
-    return runner_init(&context->runner, session, session->graph, error);
+    TRY(session_check_process(session, error));
+    TRY(runner_init(&context->runner, session, session->graph, error));
+    context->runner.control = &context->control;
+    context->runner.times = &context->times;
+    context->times.allocator = session->allocator;
+    context->control.limits = session->run_limits;
+    return STATUS_OK;
 }
 
 infer_status infer_context_create(infer_session *session, infer_context **result, infer_error *error)
 {
     struct error from = {0};
-    *result = NULL;
+    if (result)
+        *result = NULL;
+    if (!session || !result)
+        return missing_argument(error, session ? "place for the context" : "session");
     struct infer_context *context = allocate(session->allocator, sizeof *context, ALIGNMENT);
     if (!context) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a context");
@@ -44,27 +57,85 @@ void infer_context_release(infer_context *context)
     if (!context)
         return;
     struct infer_session *session = context->session;
+    step_times_clear(&context->times);
     runner_free(&context->runner);
     release(session->allocator, context, sizeof *context);
     infer_session_release(session);
+}
+
+static enum status run(struct infer_context *context, const infer_tensor *inputs, size_t input_count,
+                       infer_tensor *outputs, size_t output_count, struct error *error)
+{
+    TRY(runner_bind_inputs(&context->runner, inputs, input_count, true, error));
+    run_control_begin(&context->control);
+    step_times_begin(&context->times);
+    enum status status = runner_run(&context->runner, outputs, output_count, error);
+    step_times_end(&context->times);
+    run_control_end(&context->control);
+    return status;
 }
 
 infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
                        size_t output_count, infer_error *error)
 {
     struct error from = {0};
-    if (runner_bind_inputs(&context->runner, inputs, input_count, true, &from) == STATUS_OK)
-        runner_run(&context->runner, outputs, output_count, &from);
+    if (!context || (!inputs && input_count) || (!outputs && output_count))
+        return missing_argument(error, !context ? "context" : inputs || !input_count ? "outputs" : "inputs");
+    if (session_check_process(context->session, &from) != STATUS_OK)
+        return publish_error(error, &from);
+    if (atomic_exchange_explicit(&context->busy, true, memory_order_acquire)) {
+        error_set(&from, STATUS_INVALID_ARGUMENT, "the context is running already; each thread needs one of its own");
+        return publish_error(error, &from);
+    }
+    struct float_environment outside = float_environment_enter();
+    run(context, inputs, input_count, outputs, output_count, &from);
+    float_environment_leave(outside);
+    atomic_store_explicit(&context->busy, false, memory_order_release);
     return publish_error(error, &from);
 }
 
 size_t infer_context_arena_bytes(const infer_context *context)
 {
-    return context->runner.arena_bytes;
+    return context ? context->runner.arena_bytes : 0;
+}
+
+/* --- stopping and watching -------------------------------------------------------------------------------- */
+
+void infer_context_cancel(infer_context *context)
+{
+    if (context)
+        atomic_store(&context->control.cancelled, true);
+}
+
+infer_status infer_context_limit(infer_context *context, const infer_run_limits *limits, infer_error *error)
+{
+    struct error from = {0};
+    infer_run_limits chosen = limits ? *limits : (infer_run_limits){0};
+    if (!context)
+        return missing_argument(error, "context");
+    if (run_limits_check(&chosen, &from) == STATUS_OK)
+        context->control.limits = chosen;
+    return publish_error(error, &from);
 }
 
 void infer_context_observe(infer_context *context, const infer_observer *observer)
 {
+    if (!context)
+        return;
     context->observer = observer ? *observer : (infer_observer){0};
     context->runner.observer = observer ? &context->observer : NULL;
+}
+
+void infer_context_time_steps(infer_context *context, bool on)
+{
+    if (!context)
+        return;
+    context->times.on = on;
+    if (on)
+        step_times_clear(&context->times);
+}
+
+size_t infer_context_step_times(const infer_context *context, infer_step_time *times, size_t count)
+{
+    return context ? step_times_read(&context->times, times, times ? count : 0) : 0;
 }

@@ -352,8 +352,8 @@ infer_status infer_executor_create(const infer_executor_options *options, infer_
     const infer_executor_options *chosen = options ? options : &defaults;
     const infer_thread_pool *pool = chosen->pool.run ? &chosen->pool : NULL;
     if (!executor)
-        error_set(&from, STATUS_INVALID_ARGUMENT, "there is no place to put the executor");
-    else if (choose_allocator(chosen->allocator, &allocator, &from) == STATUS_OK)
+        return missing_argument(error, "place for the executor");
+    if (choose_allocator(chosen->allocator, &allocator, &from) == STATUS_OK)
         create(&allocator, chosen->threads, pool, executor, &from);
     else
         *executor = NULL;

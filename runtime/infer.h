@@ -5,10 +5,21 @@
  *     infer_context *context; one run at a time: owns the activations
  *
  * Objects are independent of each other and of any global state. Every function may be called from any thread; the one
- * rule is that a context is used by one thread at a time. No function prints, exits or aborts.
+ * rule is that a context is used by one thread at a time, but for infer_context_cancel. No function prints, exits or
+ * aborts.
  *
  * Functions that can fail return a status and, where `error` is not NULL, write one sentence that names the file, the
  * node or the number that is wrong. On failure output parameters are untouched, except pointers, which become NULL.
+ *
+ * `error` and `options` may be NULL, as may what release functions are given, and other pointers where it is said.
+ * Elsewhere NULL is INVALID_ARGUMENT; functions without a status then do nothing and return 0 or NULL.
+ *
+ * Everything is computed in the default floating-point environment (round to nearest, subnormals kept, no traps),
+ * whatever the calling thread's is, which it has again afterwards. Callbacks are called in the default one.
+ *
+ * fork: in the child, sessions and contexts that the parent made can be released and nothing else; infer_run and the
+ * functions that make something of them are INVALID_ARGUMENT there. Models can be used, if no call on them was under
+ * way at the fork.
  */
 #ifndef INFER_H
 #define INFER_H
@@ -29,13 +40,20 @@ typedef enum infer_status {
     INFER_OUT_OF_MEMORY = 4,
     INFER_MEMORY_LIMIT = 5, /* more would be needed than the caller's limit */
     INFER_IO = 6,           /* a file could not be read */
-    INFER_FAULT = 7         /* a value met during the run: an index out of range, an integer division by zero */
+    INFER_FAULT = 7,        /* a value met during the run: an index out of range, an integer division by zero */
+    INFER_CANCELLED = 8,    /* infer_context_cancel */
+    INFER_DEADLINE = 9,     /* the run took longer than infer_run_limits give it */
+    INFER_WORK_LIMIT = 10   /* the run would do more than infer_run_limits allow */
 } infer_status;
 
 /* Short name of a status: "invalid model". Never NULL. */
 const char *infer_status_name(infer_status status);
 /* "0.1.0" */
 const char *infer_version(void);
+/* The version that this header is of: major * 10000 + minor * 100 + patch. A program runs with the library of the
+ * minor version whose header it was compiled with: until 1.0.0, structs and functions may change with each minor
+ * version, but not with a patch; the library is static, so nothing else can get in between. */
+#define INFER_VERSION_NUMBER 100
 
 typedef struct infer_error {
     infer_status status;
@@ -180,6 +198,18 @@ infer_executor *infer_executor_retain(infer_executor *executor); /* returns it *
 void infer_executor_release(infer_executor *executor);           /* NULL is fine; sessions keep their executor alive */
 int infer_executor_threads(const infer_executor *executor);      /* that there are; 0 for NULL */
 
+/* --- limits of a run ------------------------------------------------------------------------------------- */
+
+/* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
+ * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less. */
+typedef struct infer_run_limits {
+    double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
+    /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
+     * a step runs; a step that would pass the sum ends the run with WORK_LIMIT. 0: any number. */
+    uint64_t multiply_adds;
+    uint64_t loop_turns; /* of all its Loops and Scans together, also those inside others: WORK_LIMIT. 0: any number */
+} infer_run_limits;
+
 /* --- sessions -------------------------------------------------------------------------------------------- */
 
 typedef struct infer_session infer_session;
@@ -204,9 +234,14 @@ typedef struct infer_session_options {
     /* Refuse, before allocating, a shape whose weights + constants + packed + arena need more; 0: none. Counted is all
      * that this session uses, whether or not another one of the model has made it: see packed_bytes. */
     size_t memory_limit;
-    int cached_programs;      /* programs kept for shapes seen; 0: 64 */
-    infer_executor *executor; /* retained; NULL: the session has its own */
+    int cached_programs;         /* programs kept for shapes seen; 0: 64 */
+    infer_executor *executor;    /* retained; NULL: the session has its own */
+    infer_run_limits run_limits; /* that its contexts begin with */
 } infer_session_options;
+
+/* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12
+ * multiply-adds and 10^6 loop turns. All other fields become zero; set yours afterwards. Either may be NULL. */
+void infer_options_hostile(infer_model_options *model, infer_session_options *session);
 
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **session,
                                   infer_error *error);
@@ -269,14 +304,23 @@ void infer_context_release(infer_context *context);
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The
- * same inputs give the same bits for any number of threads. Errors: INVALID_ARGUMENT (inputs), UNSUPPORTED,
- * OUT_OF_MEMORY, MEMORY_LIMIT, FAULT. After an error the context can run again. */
+ * same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there are none.
+ * Errors: INVALID_ARGUMENT (inputs and outputs; two outputs in the same memory; a context that another thread runs),
+ * UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT, CANCELLED, DEADLINE, WORK_LIMIT. After an error the context can run
+ * again, and outputs in the caller's memory may hold anything. */
 infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
                        size_t output_count, infer_error *error);
 
 /* Bytes of this context's arena: 0 before its first run, then what the largest shape of its session needed when the
  * arena last grew. It never shrinks. */
 size_t infer_context_arena_bytes(const infer_context *context);
+
+/* Ends the run under way in this context with CANCELLED, or the next one where none is, and only that one. From any
+ * thread, while the context exists; it does not wait. A run that ends before it notices has ended well. */
+void infer_context_cancel(infer_context *context);
+
+/* Limits for the runs that follow, in place of the session's; NULL: none. INVALID_ARGUMENT for seconds below 0. */
+infer_status infer_context_limit(infer_context *context, const infer_run_limits *limits, infer_error *error);
 
 /* --- watching a run -------------------------------------------------------------------------------------- */
 
@@ -310,6 +354,22 @@ typedef struct infer_observer {
 
 /* For the runs that follow; NULL: none. Copied. */
 void infer_context_observe(infer_context *context, const infer_observer *observer);
+
+/* What a step has taken. Strings are the context's until its next run or release. */
+typedef struct infer_step_time {
+    const char *kernel, *node, *op; /* as in infer_step */
+    uint64_t nanoseconds;           /* of all the runs counted */
+    uint64_t runs;
+} infer_step_time;
+
+/* Whether the runs that follow are timed, step by step: the price is a look at the clock for each. A Loop or Scan is
+ * one step. Times add up over runs with the same steps; a run of other shapes, or of another branch of an If, begins
+ * anew where it differs, and so does switching on. */
+void infer_context_time_steps(infer_context *context, bool on);
+
+/* The steps of the latest timed run, in order: up to `count` of them go to `times`, which may be NULL where count is 0.
+ * Returns how many there are. */
+size_t infer_context_step_times(const infer_context *context, infer_step_time *times, size_t count);
 
 #ifdef __cplusplus
 }

@@ -74,6 +74,7 @@ static enum status loop_create(struct runner *runner, const struct control *cont
         loop_free(allocator, loop);
         return error_set(error, status, "out of memory for a loop");
     }
+    loop->runner.control = runner->control;
     loop->next = runner->loops;
     runner->loops = loop;
     *result = loop;
@@ -307,6 +308,7 @@ static enum status run_loop(struct iteration *it)
     start_carried(it, 2, 2);
     start_captures(it);
     for (; it->number < trip && condition; it->number++) {
+        TRY(run_control_turn(it->outer->control, step, it->error));
         tensors[0] = scalar(&it->number, DTYPE_I64);
         tensors[1] = scalar(&condition, DTYPE_BOOL);
         match_rank(&tensors[0], control->body->inputs[0]);
@@ -357,6 +359,7 @@ static enum status run_scan(struct iteration *it)
     start_captures(it);
     for (; it->number < control->trip; it->number++) {
         int64_t backwards = control->trip - 1 - it->number;
+        TRY(run_control_turn(it->outer->control, it->step->step, it->error));
         for (int k = 0; k < control->scan_inputs; k++)
             TRY(cut(it, k, control->input_reverse[k] ? backwards : it->number));
         TRY(run_body(it));

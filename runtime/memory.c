@@ -2,6 +2,7 @@
 #include "runtime/runner.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
 
 #include <string.h>
 
@@ -162,7 +163,12 @@ infer_status infer_session_prepare(infer_session *session, const infer_tensor *i
                                    infer_memory *memory, infer_error *error)
 {
     struct error from = {0};
-    prepare(session, inputs, input_count, memory, &from);
+    if (!session || (!inputs && input_count) || !memory)
+        return missing_argument(error, !session ? "session" : memory ? "inputs" : "place for the numbers");
+    struct float_environment outside = float_environment_enter();
+    if (session_check_process(session, &from) == STATUS_OK)
+        prepare(session, inputs, input_count, memory, &from);
+    float_environment_leave(outside);
     return publish_error(error, &from);
 }
 
@@ -201,6 +207,11 @@ static enum status prepare_fixed(struct infer_session *session, struct error *er
 infer_status infer_session_memory(infer_session *session, infer_memory *memory, infer_error *error)
 {
     struct error from = {0};
+    if (!session || !memory)
+        return missing_argument(error, session ? "place for the numbers" : "session");
+    if (session_check_process(session, &from) != STATUS_OK)
+        return publish_error(error, &from);
+    struct float_environment outside = float_environment_enter();
     struct needs needs = session_needs(session);
     if (needs.key_bytes == 0 && is_fixed(session->graph) && prepare_fixed(session, &from) == STATUS_OK)
         needs = session_needs(session);
@@ -208,5 +219,6 @@ infer_status infer_session_memory(infer_session *session, infer_memory *memory, 
         *memory = memory_of(session, &needs, atomic_load(&session->totals.table_bytes),
                             atomic_load(&session->totals.constant_bytes),
                             weight_account_bytes(&session->model->weights, &session->account));
+    float_environment_leave(outside);
     return publish_error(error, &from);
 }

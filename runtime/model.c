@@ -9,7 +9,9 @@ _Static_assert((int)INFER_OK == (int)STATUS_OK && (int)INFER_FAULT == (int)STATU
                    (int)INFER_INVALID_MODEL == (int)STATUS_INVALID_MODEL &&
                    (int)INFER_UNSUPPORTED == (int)STATUS_UNSUPPORTED &&
                    (int)INFER_OUT_OF_MEMORY == (int)STATUS_OUT_OF_MEMORY &&
-                   (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO,
+                   (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO &&
+                   (int)INFER_CANCELLED == (int)STATUS_CANCELLED && (int)INFER_DEADLINE == (int)STATUS_DEADLINE &&
+                   (int)INFER_WORK_LIMIT == (int)STATUS_WORK_LIMIT,
                "infer_status mirrors enum status");
 _Static_assert((int)INFER_INT2 == (int)DTYPE_I2 && (int)INFER_BFLOAT16 == (int)DTYPE_BF16 &&
                    INFER_MAX_RANK == MAX_RANK && sizeof((infer_error){0}.message) == sizeof((struct error){0}.text),
@@ -24,11 +26,18 @@ infer_status publish_error(infer_error *error, const struct error *from)
     return (infer_status)from->status;
 }
 
+infer_status missing_argument(infer_error *error, const char *what)
+{
+    struct error from = {0};
+    error_set(&from, STATUS_INVALID_ARGUMENT, "there is no %s: the pointer is NULL", what);
+    return publish_error(error, &from);
+}
+
 const char *infer_status_name(infer_status status)
 {
     static const char *const names[] = {
-        "ok",           "invalid argument", "invalid model", "unsupported", "out of memory",
-        "memory limit", "input/output",     "fault"};
+        "ok",    "invalid argument", "invalid model", "unsupported", "out of memory", "memory limit", "input/output",
+        "fault", "cancelled",        "deadline",      "work limit"};
     return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
 }
 
@@ -50,7 +59,8 @@ unsigned infer_dtype_bits(infer_dtype dtype)
 size_t infer_tensor_bytes(infer_dtype dtype, int rank, const int64_t *dims)
 {
     int64_t elements;
-    bool fits = rank >= 0 && rank <= MAX_RANK && shape_elements(rank, dims, &elements) && dtype_bits((enum dtype)dtype);
+    bool fits = rank >= 0 && rank <= MAX_RANK && (dims || rank == 0) && shape_elements(rank, dims, &elements) &&
+                dtype_bits((enum dtype)dtype);
     return fits ? dtype_bytes((enum dtype)dtype, elements) : SIZE_MAX;
 }
 
@@ -68,9 +78,18 @@ enum status choose_allocator(const infer_allocator *from, struct allocator *allo
     return STATUS_OK;
 }
 
-static struct infer_model *model_create(const infer_model_options *options, struct error *error)
+/* `given` and `result` may not be NULL; `what` says what is given. */
+static struct infer_model *model_create(const void *given, const char *what, const infer_model_options *options,
+                                        struct infer_model **result, struct error *error)
 {
     struct allocator allocator;
+    if (result)
+        *result = NULL;
+    if (!given || !result) {
+        error_set(error, STATUS_INVALID_ARGUMENT, "there is no %s: the pointer is NULL",
+                  given ? "place for the model" : what);
+        return NULL;
+    }
     if (choose_allocator(options ? options->allocator : NULL, &allocator, error) != STATUS_OK)
         return NULL;
     struct infer_model *model = allocate(&allocator, sizeof *model, ALIGNMENT);
@@ -147,7 +166,6 @@ static enum status model_load(struct infer_model *model, const char *name, const
 static infer_status model_finish(struct infer_model *model, const struct error *from, infer_model **result,
                                  infer_error *error)
 {
-    *result = NULL;
     if (from->status == STATUS_OK)
         *result = model;
     else
@@ -159,7 +177,7 @@ infer_status infer_model_open(const char *path, const infer_model_options *optio
                               infer_error *error)
 {
     struct error from = {0};
-    struct infer_model *model = model_create(options, &from);
+    struct infer_model *model = model_create(path, "path", options, result, &from);
     size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
     if (model && file_map_path(&model->file, path, limit, &model->allocator, &from) == STATUS_OK)
         model_load(model, path, model->file.bytes, model->file.size, options, &from);
@@ -170,7 +188,7 @@ infer_status infer_model_open_descriptor(int descriptor, const char *name, const
                                          infer_model **result, infer_error *error)
 {
     struct error from = {0};
-    struct infer_model *model = model_create(options, &from);
+    struct infer_model *model = model_create(name, "name", options, result, &from);
     size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
     if (model && file_map_descriptor(&model->file, name, descriptor, limit, &model->allocator, &from) == STATUS_OK)
         model_load(model, name, model->file.bytes, model->file.size, options, &from);
@@ -181,7 +199,7 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
                                      const infer_model_options *options, infer_model **result, infer_error *error)
 {
     struct error from = {0};
-    struct infer_model *model = model_create(options, &from);
+    struct infer_model *model = model_create(name ? bytes : NULL, name ? "memory" : "name", options, result, &from);
     bool fits = model && check_limit(name, size, options, &from) == STATUS_OK;
     if (fits && (uintptr_t)bytes % ALIGNMENT != 0) {
         model->copy = allocate(&model->allocator, size, ALIGNMENT);
@@ -198,7 +216,8 @@ infer_status infer_model_open_memory(const void *bytes, size_t size, const char 
 
 infer_model *infer_model_retain(infer_model *model)
 {
-    atomic_fetch_add(&model->references, 1);
+    if (model)
+        atomic_fetch_add(&model->references, 1);
     return model;
 }
 
@@ -218,12 +237,12 @@ void infer_model_release(infer_model *model)
 
 size_t infer_model_input_count(const infer_model *model)
 {
-    return (size_t)model->graph->input_count;
+    return model ? (size_t)model->graph->input_count : 0;
 }
 
 size_t infer_model_output_count(const infer_model *model)
 {
-    return (size_t)model->graph->output_count;
+    return model ? (size_t)model->graph->output_count : 0;
 }
 
 static void describe(const struct graph *graph, const struct value *from, infer_value *value)
@@ -238,7 +257,7 @@ static void describe(const struct graph *graph, const struct value *from, infer_
 
 infer_status infer_model_input(const infer_model *model, size_t index, infer_value *value)
 {
-    if (index >= infer_model_input_count(model))
+    if (!value || index >= infer_model_input_count(model))
         return INFER_INVALID_ARGUMENT;
     describe(model->graph, model->graph->inputs[index], value);
     return INFER_OK;
@@ -246,7 +265,7 @@ infer_status infer_model_input(const infer_model *model, size_t index, infer_val
 
 infer_status infer_model_output(const infer_model *model, size_t index, infer_value *value)
 {
-    if (index >= infer_model_output_count(model))
+    if (!value || index >= infer_model_output_count(model))
         return INFER_INVALID_ARGUMENT;
     describe(model->graph, model->graph->outputs[index], value);
     return INFER_OK;
@@ -254,11 +273,13 @@ infer_status infer_model_output(const infer_model *model, size_t index, infer_va
 
 size_t infer_model_weight_bytes(const infer_model *model)
 {
-    return model->weight_bytes;
+    return model ? model->weight_bytes : 0;
 }
 
 const char *infer_model_metadata(const infer_model *model, const char *key)
 {
+    if (!model || !key)
+        return NULL;
     const struct model_metadata *metadata = &model->metadata;
     if (strcmp(key, "name") == 0)
         return metadata->name;

@@ -25,6 +25,9 @@ struct infer_model {
 /* A copy of the caller's allocator, or the C library's where it is NULL. INVALID_ARGUMENT: it lacks a function. */
 enum status choose_allocator(const infer_allocator *from, struct allocator *allocator, struct error *error);
 
+/* INVALID_ARGUMENT: a pointer is NULL that may not be; `what` says which. */
+infer_status missing_argument(infer_error *error, const char *what);
+
 /* The boundary between the library's errors and the public ones. Returns the status. */
 infer_status publish_error(infer_error *error, const struct error *from);
 

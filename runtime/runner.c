@@ -377,12 +377,15 @@ struct step_run {
     struct kernel_call call;
     char *workspace;           /* of the tasks, by lane */
     struct lane_fault *faults; /* by lane */
+    struct run_control *control;
 };
 
 /* A lane that has met a fault runs no further task: they all come after it. */
 static void run_tasks(void *user, int first, int last, int lane)
 {
     const struct step_run *run = user;
+    if (run_control_ends(run->control))
+        return;
     struct lane_fault *met = &run->faults[lane];
     struct kernel_call call = run->call;
     call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan.task_bytes);
@@ -442,15 +445,20 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
                  .outputs = (void *const *)(uintptr_t)(runner->operand_pointers + from->input_count),
                  .packed = from->packed,
                  .shared = workspace,
-                 .output_dims = runner->dims_pointers},
+                 .output_dims = runner->dims_pointers,
+                 .ended = run_control_ends,
+                 .ended_user = runner->control},
         .workspace = memory_at(workspace, align_up(from->plan.shared_bytes, ALIGNMENT)),
         .faults = runner->faults,
+        .control = runner->control,
     };
     enum status status = STATUS_OK;
     for (int phase = 0; phase < from->plan.phases && status == STATUS_OK; phase++) {
         run.call.phase = phase;
         executor_run(runner->session->executor, runner->session->threads, from->plan.tasks[phase], run_tasks, &run);
         status = report_fault(runner, from, error);
+        if (status == STATUS_OK)
+            status = run_control_after(runner->control, from, error);
     }
     return status;
 }
@@ -499,7 +507,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
     }
     return (infer_step){
         .index = index,
-        .kernel = from->kernel ? from->kernel->name : "control",
+        .kernel = step_kernel_name(from),
         .node = from->node->name,
         .op = from->node->op->name,
         .sources = from->node->sources,
@@ -571,6 +579,7 @@ static enum status run_step(struct runner *runner, const struct program *program
 {
     const struct program_step *step = &program->steps[index];
     const infer_observer *observer = runner->observer;
+    TRY(run_control_before(runner->control, step->step, error));
     if (observer && observer->before) {
         infer_step view = describe(runner, program, index);
         observer->before(observer->user, &view);
@@ -584,10 +593,25 @@ static enum status run_step(struct runner *runner, const struct program *program
     return STATUS_OK;
 }
 
-static enum status run_program(struct runner *runner, const struct program *program, struct error *error)
+static enum status run_timed(struct runner *runner, struct program *program, struct error *error)
+{
+    uint64_t *nanoseconds;
+    TRY(step_times_enter(runner->times, program, &nanoseconds, error));
+    int64_t start = step_times_now(), end;
+    for (int i = 0; i < program->step_count; i++, start = end) {
+        TRY(run_step(runner, program, (size_t)i, error));
+        end = step_times_now();
+        nanoseconds[i] += (uint64_t)(end - start);
+    }
+    return STATUS_OK;
+}
+
+static enum status run_program(struct runner *runner, struct program *program, struct error *error)
 {
     TRY(reserve(runner, program, error));
     show_values(runner, program, -1);
+    if (runner->times && runner->times->on)
+        return run_timed(runner, program, error);
     for (int i = 0; i < program->step_count; i++)
         TRY(run_step(runner, program, (size_t)i, error));
     return STATUS_OK;
@@ -598,8 +622,10 @@ enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t coun
     if (count > (size_t)runner->graph->output_count)
         return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d", count,
                          runner->graph->output_count);
-    for (size_t i = 0; i < (size_t)runner->graph->output_count; i++)
+    for (size_t i = 0; i < (size_t)runner->graph->output_count; i++) {
         runner->outputs[i] = i < count ? outputs[i] : (infer_tensor){0};
+        runner->outputs[i].dtype = INFER_NONE; /* until it is bound */
+    }
     struct program *program;
     TRY(runner_first_program(runner, &program, error));
     TRY(run_program(runner, program, error));

@@ -2,7 +2,9 @@
 #ifndef INFER_RUNTIME_RUNNER_H
 #define INFER_RUNTIME_RUNNER_H
 
+#include "runtime/run_control.h"
 #include "runtime/session.h"
+#include "runtime/step_times.h"
 
 /* A buffer that grows and never shrinks, so that a repeated run allocates nothing. */
 struct slot {
@@ -39,6 +41,8 @@ struct runner {
     size_t key_bytes, key_capacity;
     struct loop_state *loops; /* one a Loop or Scan met */
     const infer_observer *observer;
+    struct step_times *times;    /* the context's; NULL: this runner's steps are part of another's */
+    struct run_control *control; /* the context's; NULL: this runner only finds programs */
 
     /* Pointers of the step under way, and what an observer sees of it. */
     const void **operand_pointers;

@@ -22,6 +22,18 @@ static enum status check_dims(const struct graph *graph, const struct value *val
                      value_shape_text(graph, value, want, sizeof want));
 }
 
+/* Kernels read and write whole elements. */
+static enum status check_alignment(const char *what, const char *name, const infer_tensor *tensor, size_t bytes,
+                                   struct error *error)
+{
+    size_t element = infer_dtype_bits(tensor->dtype) / 8;
+    if (bytes == 0 || element < 2 || (uintptr_t)tensor->data % element == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "%s '%s' lies at %p, which is no multiple of %zu, the bytes of its elements", what, name,
+                     tensor->data, element);
+}
+
 static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
                                bool with_data, struct error *error)
 {
@@ -36,7 +48,7 @@ static enum status check_input(const struct graph *graph, const struct value *va
     if (with_data && (tensor->bytes < bytes || (!tensor->data && bytes > 0)))
         return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has %zu bytes; its shape needs %zu", value->name,
                          tensor->data ? tensor->bytes : 0, bytes);
-    return STATUS_OK;
+    return with_data ? check_alignment("input", value->name, tensor, bytes, error) : STATUS_OK;
 }
 
 /* A symbol stands for one number in a whole run. */
@@ -92,6 +104,23 @@ static enum status check_overlap(const struct runner *runner, const struct outpu
     return STATUS_OK;
 }
 
+/* Against the outputs that have been bound: those of which a type is known. The result of another one may be what the
+ * caller hands in, too. */
+static enum status check_others(const struct runner *runner, const struct output_binding *binding, struct error *error)
+{
+    const infer_tensor *output = &runner->outputs[binding->index];
+    uintptr_t start = (uintptr_t)output->data, end = start + output->bytes;
+    for (int i = 0; i < runner->graph->output_count; i++) {
+        const infer_tensor *other = &runner->outputs[i];
+        uintptr_t from = (uintptr_t)other->data;
+        if (output->bytes && i != binding->index && other->dtype != INFER_NONE && from < end &&
+            start < from + other->bytes)
+            return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' and output '%s' lie in the same memory",
+                             binding->value->name, runner->graph->outputs[i]->name);
+    }
+    return STATUS_OK;
+}
+
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
 {
     infer_tensor *output = &runner->outputs[binding->index];
@@ -106,7 +135,8 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
             return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
                              bytes, output->bytes);
         output->bytes = bytes;
-        return STATUS_OK;
+        TRY(check_alignment("output", value->name, output, bytes, error));
+        return check_others(runner, binding, error);
     }
     struct slot *result = &runner->results[binding->index];
     size_t room = bytes;
@@ -118,5 +148,5 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
     output->bytes = bytes;
-    return STATUS_OK;
+    return check_others(runner, binding, error);
 }

@@ -1,6 +1,8 @@
 #include "runtime/session.h"
 
 #include "graph/op.h"
+#include "runtime/float_environment.h"
+#include "runtime/run_control.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,8 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->memory_saving = chosen->memory_saving;
     session->memory_limit = chosen->memory_limit ? chosen->memory_limit : SIZE_MAX;
     session->cached_programs = chosen->cached_programs ? chosen->cached_programs : DEFAULT_PROGRAMS;
+    TRY(run_limits_check(&chosen->run_limits, error));
+    session->run_limits = chosen->run_limits;
     TRY(choose_isa(chosen->isa, &session->isa, error));
     TRY(choose_executor(session, chosen, error));
     session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
@@ -121,7 +125,10 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
                                   infer_error *error)
 {
     struct error from = {0};
-    *result = NULL;
+    if (result)
+        *result = NULL;
+    if (!model || !result)
+        return missing_argument(error, model ? "place for the session" : "model");
     struct infer_session *session = allocate(&model->allocator, sizeof *session, ALIGNMENT);
     if (!session) {
         error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
@@ -136,16 +143,27 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     derived_init(&session->derived, &model->weights, model->constants, model->weight_bytes, &session->region);
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
+    struct float_environment outside = float_environment_enter();
     if (session_start(session, options, &from) == STATUS_OK)
         *result = session;
     else
         infer_session_release(session);
+    float_environment_leave(outside);
     return publish_error(error, &from);
+}
+
+enum status session_check_process(const struct infer_session *session, struct error *error)
+{
+    if (!executor_is_foreign(session->executor))
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "the session belongs to the process that this one forked off from; here it can only be released");
 }
 
 infer_session *infer_session_retain(infer_session *session)
 {
-    atomic_fetch_add(&session->references, 1);
+    if (session)
+        atomic_fetch_add(&session->references, 1);
     return session;
 }
 
@@ -156,9 +174,11 @@ void infer_session_release(infer_session *session)
     program_cache_free(&session->cache);
     weight_holder_free(&session->derived.holder);
     region_free(&session->region);
+    if (!session->executor || !executor_is_foreign(session->executor)) {
+        pthread_cond_destroy(&session->made);
+        pthread_mutex_destroy(&session->mutex);
+    }
     infer_executor_release(session->executor);
-    pthread_cond_destroy(&session->made);
-    pthread_mutex_destroy(&session->mutex);
     struct infer_model *model = session->model;
     release(session->allocator, session, sizeof *session);
     infer_model_release(model);
@@ -166,12 +186,12 @@ void infer_session_release(infer_session *session)
 
 infer_isa infer_session_isa(const infer_session *session)
 {
-    return (infer_isa)((int)session->isa + INFER_ISA_REFERENCE);
+    return session ? (infer_isa)((int)session->isa + INFER_ISA_REFERENCE) : INFER_ISA_AUTO;
 }
 
 int infer_session_threads(const infer_session *session)
 {
-    return session->threads;
+    return session ? session->threads : 0;
 }
 
 /* --- programs -------------------------------------------------------------------------------------------- */
@@ -292,4 +312,18 @@ enum status session_program(struct infer_session *session, const void *key, size
         status = make_alone(session, &wanted, make, user, program, error);
     pthread_mutex_unlock(&session->mutex);
     return status;
+}
+
+/* --- untrusted models ------------------------------------------------------------------------------------ */
+
+void infer_options_hostile(infer_model_options *model, infer_session_options *session)
+{
+    const size_t memory = (size_t)1 << 30;
+    if (model)
+        *model = (infer_model_options){.memory_limit = memory};
+    if (session)
+        *session = (infer_session_options){
+            .memory_limit = memory,
+            .run_limits = {.seconds = 10, .multiply_adds = UINT64_C(1000000000000), .loop_turns = 1000000},
+        };
 }

@@ -16,6 +16,9 @@ struct needs {
     bool complete;       /* nothing of them depends on data; false where there is no program */
 };
 
+/* INVALID_ARGUMENT in a process that forked off from the one that made the session. */
+enum status session_check_process(const struct infer_session *session, struct error *error);
+
 struct infer_session {
     atomic_int references;
     struct infer_model *model;
@@ -30,6 +33,7 @@ struct infer_session {
     struct infer_executor *executor; /* a reference */
     bool owns_executor;              /* it is this session's alone, and counts among its memory */
     int threads;                     /* lanes of a run */
+    infer_run_limits run_limits;     /* that its contexts begin with */
     bool no_optimize, memory_saving;
     bool channels_last;  /* for tests, between creation and the first run: see struct specialise_options */
     size_t memory_limit; /* SIZE_MAX: none */

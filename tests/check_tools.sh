@@ -170,6 +170,7 @@ for option in --threads=1 --no-optimize --memory-saving; do
     done_with "an optimised file" 'compare 0  scores .* ok' \
         infer-run "$optimised" "$digit" --compare "$work/plain" --tolerance 1e-5 "$option"
 done
+done_with "a deadline that suffices" '' infer-run "$model" "$digit" -o "$work/one" --deadline 60
 done_with "a limit that suffices" '' infer-run "$model" "$digit" -o "$work/one" --memory-limit 1G
 verdict "three digits at once are what they are one by one" "$(python3 - "$work" <<'PY'
 import array, sys
@@ -460,6 +461,11 @@ refused 1 "input 0 'image'" infer-run "$model"
 refused 1 "one input too many" infer-run "$model" "$digit" "$digit"
 refused 1 "'image' is given twice" infer-run "$model" "$digit" "image=$digit"
 refused 1 "picture=.*: cannot open" infer-run "$model" "picture=$digit"
+refused 1 "the run was given 0.05 s, which ended at node '" infer-run tests/data/stop/loop_forever.onnx --deadline 0.05
+refused 1 "the run was given 0.05 s, which ended at node '" \
+    infer-run tests/data/stop/scan_over_nothing.onnx tests/data/stop/scan_over_nothing.npy --deadline 0.05
+refused 2 "--deadline takes seconds such as 0.5, not '0'" infer-run "$model" "$digit" --deadline 0
+refused 2 "--deadline takes seconds such as 0.5, not '1s'" infer-run "$model" "$digit" --deadline 1s
 refused 1 "past the limit" infer-run "$model" "$digit" --memory-limit 20K
 refused 1 "past the limit" infer-run "$model" "$digit" --memory-limit 64K
 refused 1 "digit_3\.npy/" infer-run "$model" "$digit" -o "$digit/x"

@@ -24,13 +24,27 @@ static void run_task(const struct kernel *kernel, const struct kernel_plan *plan
     ck_assert_msg(!call->fault->set, "%s", call->fault->text);
 }
 
+static const void *make_pack(const struct kernel *kernel, const struct kernel_plan *plan, int which,
+                             const void *const *inputs)
+{
+    const struct kernel_pack *pack = &plan->packs[which];
+    void *packed = rubbish(pack->bytes);
+    for (int i = 0; i < pack->tasks; i++)
+        kernel->pack(plan, which, inputs[pack->input], packed, i);
+    return packed;
+}
+
 void run_planned(const struct kernel *kernel, const struct kernel_plan *plan, const void *const *inputs,
                  void *const *outputs, bool backwards)
 {
     int64_t *dims[8] = {0};
     struct fault fault = {0};
+    const void *packed[KERNEL_PACKS] = {NULL};
+    for (int i = 0; i < plan->pack_count; i++)
+        packed[i] = make_pack(kernel, plan, i, inputs);
     struct kernel_call call = {.inputs = inputs,
                                .outputs = outputs,
+                               .packed = packed,
                                .shared = rubbish(plan->shared_bytes),
                                .fault = &fault,
                                .output_dims = dims};
@@ -40,6 +54,8 @@ void run_planned(const struct kernel *kernel, const struct kernel_plan *plan, co
             run_task(kernel, plan, &call, backwards ? tasks - 1 - i : i);
     }
     free(call.shared);
+    for (int i = 0; i < plan->pack_count; i++)
+        free((void *)(uintptr_t)packed[i]);
 }
 
 void run_problem(enum kernel_family family, const void *params, const struct kernel_facts *facts,

@@ -7,7 +7,7 @@
 /* No CPU bits, one thread, no constant inputs: what leads to the reference kernels. */
 extern const struct kernel_facts plain_facts;
 
-/* Each task with a workspace of its own; packs are not made. A fault fails the test. */
+/* Each task with a workspace of its own; packs are made before. A fault fails the test. */
 void run_planned(const struct kernel *kernel, const struct kernel_plan *plan, const void *const *inputs,
                  void *const *outputs, bool backwards);
 /* The kernel that the facts lead to; its tasks backwards. */

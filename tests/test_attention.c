@@ -476,7 +476,7 @@ START_TEST(our_own_operator_is_one_a_model_can_name)
 {
     const float q[] = {2, 0, 0, 0, 2, 0, 0, 0}, k[] = {0, 0, 0, 0, 1.0986123f, 0, 0, 0}, v[] = {1, 5};
     const float quarter[] = {4, 4}, blind[] = {NAN, 4};
-    const uint8_t allowed[] = {0, 0, 1, 1};
+    _Alignas(double) const uint8_t allowed[8] = {0, 0, 1, 1};
     struct test_tensor y, inputs[] = {TENSOR(DTYPE_F32, q, 4, 1, 1, 2, 4), TENSOR(DTYPE_F32, k, 4, 1, 1, 2, 4),
                                       TENSOR(DTYPE_F32, v, 4, 1, 1, 2, 1), TENSOR(DTYPE_BOOL, allowed, 2, 2, 2)};
     struct op_call call = own_call(3, inputs, &y);

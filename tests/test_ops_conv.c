@@ -3,6 +3,7 @@
 #include "tests/op_test.h"
 #include "tests/suites.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,37 @@ START_TEST(the_kernel_follows_the_definition_in_both_layouts)
             ck_assert_double_eq_tol((double)y[i], (double)(last ? want_last : want)[i], 1e-3);
     }
     free(x), free(bias), free(w), free(want), free(x_last), free(want_last), free(y);
+}
+END_TEST
+
+static bool sees(int64_t position, int64_t input, int64_t beyond)
+{
+    return input >= position - 1 - beyond && input <= position + 1 + beyond;
+}
+
+/* Outputs whose window sees it become NaN; those a few positions further on may; all others keep their bits. */
+START_TEST(a_nan_stays_near)
+{
+    enum { SIZE = 30, CHANNELS = 16, OUTPUTS = 5, BEYOND = 3, AT = 13 };
+    const float odd[] = {NAN, INFINITY, -INFINITY};
+    const struct problem p = {1, 1, CHANNELS, OUTPUTS, SIZE, SIZE, 3, 1, 1, 1, 1};
+    struct conv_params params = params_of(&p);
+    params.x = layout(CHANNELS, SIZE, SIZE, true);
+    params.y = layout(OUTPUTS, SIZE, SIZE, true);
+    const struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 3, .constant_inputs = 1u << 1};
+    float *x = numbers(SIZE * SIZE * CHANNELS, 1), *w = numbers(OUTPUTS * CHANNELS * 9, 2);
+    float *before = numbers(SIZE * SIZE * OUTPUTS, 0), *after = numbers(SIZE * SIZE * OUTPUTS, 0);
+    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL}, (void *[]){before});
+    x[(AT * SIZE + AT + _i) * CHANNELS + 7] = odd[_i];
+    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL}, (void *[]){after});
+    for (int64_t i = 0; i < SIZE * SIZE * OUTPUTS; i++) {
+        int64_t row = i / OUTPUTS / SIZE, column = i / OUTPUTS % SIZE;
+        if (sees(row, AT, 0) && sees(column, AT + _i, 0))
+            ck_assert(!isfinite(after[i]));
+        else if (!sees(row, AT, BEYOND) || !sees(column, AT + _i, BEYOND))
+            ck_assert_mem_eq(&after[i], &before[i], sizeof after[i]);
+    }
+    free(x), free(w), free(before), free(after);
 }
 END_TEST
 
@@ -275,6 +307,7 @@ Suite *ops_conv_suite(void)
     Suite *suite = suite_create("ops_conv");
     TCase *tests = tcase_create("ops_conv");
     tcase_add_loop_test(tests, the_kernel_follows_the_definition_in_both_layouts, 0, count);
+    tcase_add_loop_test(tests, a_nan_stays_near, 0, 3);
     tcase_add_loop_test(tests, conv_is_the_kernel, 0, count);
     tcase_add_test(tests, conv_transpose_scatters);
     tcase_add_test(tests, transposed_groups_keep_apart);

@@ -201,6 +201,76 @@ START_TEST(impossible_threads_are_refused)
 }
 END_TEST
 
+#define INDICES 100000 /* rows of 64 elements: so many that there are tasks to share */
+#define FIRST_FAULT (INDICES / 5 + 7)
+
+/* A pool whose two lanes begin at the same time, so that both meet faults, now one in the calling thread, now the
+ * other. */
+struct both {
+    pthread_barrier_t barrier;
+    int runs;
+    void (*work)(void *argument, int index);
+    void *argument;
+};
+
+static void *run_other(void *user)
+{
+    struct both *both = user;
+    pthread_barrier_wait(&both->barrier);
+    both->work(both->argument, both->runs % 2);
+    return NULL;
+}
+
+static void run_both(void *user, int count, void (*work)(void *argument, int index), void *argument)
+{
+    struct both *both = user;
+    pthread_t thread;
+    both->runs++;
+    both->work = work;
+    both->argument = argument;
+    ck_assert_int_eq(count, 2);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_other, both), 0);
+    pthread_barrier_wait(&both->barrier);
+    work(argument, 1 - both->runs % 2);
+    pthread_join(thread, NULL);
+}
+
+/* From one place on every index is wrong: told is the first of them, whoever meets it when. */
+START_TEST(the_first_fault_is_told)
+{
+    static int64_t indices[INDICES];
+    static const float rows[4 * 64] = {1, 2, 3};
+    for (int64_t i = FIRST_FAULT; i < INDICES; i++)
+        indices[i] = i;
+    struct both both = {.runs = 0};
+    pthread_barrier_init(&both.barrier, NULL, 2);
+    infer_executor *pool;
+    infer_executor_options own = {.threads = 2, .pool = {run_both, &both}};
+    ck_assert_int_eq(infer_executor_create(&own, &pool, NULL), INFER_OK);
+    for (int threads = 0; threads <= 4; threads++) {
+        struct maker maker = maker_start();
+        struct graph *graph = maker.graph = graph_create(&maker.region, "gather");
+        struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){4, 64}),
+                              graph_add_value(graph, "i", DTYPE_I64, 1, (int64_t[]){INDICES})};
+        struct value *y = make_node2(graph, "Gather", "y", in[0], in[1]);
+        infer_session_options options = {.threads = threads, .executor = threads ? NULL : pool};
+        struct running r = running_begin(maker_finish(&maker, 2, in, 1, &y, NULL), &options);
+        char expected[128];
+        snprintf(expected, sizeof expected, "node 'y' (Gather): index %d is outside an axis of 4", FIRST_FAULT);
+        for (int round = 0; round < 60; round++) {
+            infer_error error = {0};
+            infer_tensor tensors[2] = {f32_tensor(rows, 2, 4, 64), i64_tensor(indices, 1, INDICES)}, out = {0};
+            ck_assert_int_eq(infer_run(r.context, tensors, 2, &out, 1, &error), INFER_FAULT);
+            ck_assert_str_eq(error.message, expected);
+        }
+        running_end(&r, &maker);
+    }
+    infer_executor_release(pool);
+    ck_assert_int_ge(both.runs, 60);
+    pthread_barrier_destroy(&both.barrier);
+}
+END_TEST
+
 Suite *runtime_executor_suite(void)
 {
     Suite *suite = suite_create("runtime_executor");
@@ -209,6 +279,7 @@ Suite *runtime_executor_suite(void)
     tcase_add_test(tests, sessions_share_an_executor);
     tcase_add_test(tests, runs_at_once_give_the_same_bits);
     tcase_add_test(tests, an_executor_is_counted_where_it_belongs);
+    tcase_add_test(tests, the_first_fault_is_told);
     tcase_add_test(tests, impossible_threads_are_refused);
     suite_add_tcase(suite, tests);
     return suite;

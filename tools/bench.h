@@ -24,13 +24,18 @@ struct kernels_request {
     infer_isa isa;
     bool check_only;
     const char *json;
+    int random_problems; /* of each family; bench_choice */
 };
 struct model_request {
     const char *path, *json;
     struct shape_list shapes;
     infer_session_options session; /* threads: the most to try, 0: the cores there are */
 };
+/* The CPU's bits that may be used. False: it lacks the set that is asked for, and that has been said. */
+bool requested_cpu(const struct tool *tool, const struct kernels_request *request, unsigned *cpu);
 int bench_kernels(const struct tool *tool, const struct kernels_request *request);
+int bench_shapes(const struct tool *tool, const struct kernels_request *request);
+int bench_choice(const struct tool *tool, const struct kernels_request *request);
 int bench_model(const struct tool *tool, const struct model_request *request);
 
 #endif

@@ -67,7 +67,7 @@ static bool check(const struct expectation *expectation, struct prepared *prepar
     if (prepared->fault.set)
         memcpy(verdict->text, prepared->fault.text, sizeof prepared->fault.text);
     else
-        expectation_check(expectation, operands, verdict);
+        expectation_check(expectation, prepared->kernel, operands, verdict);
     if (verdict->wrong)
         return false;
     memcpy(scratch, operands->outputs[0], bytes);
@@ -231,15 +231,28 @@ static int finish(struct bench *bench, int status)
     return bench->failed_count ? EXIT_FAILED : EXIT_DONE;
 }
 
+bool requested_cpu(const struct tool *tool, const struct kernels_request *request, unsigned *cpu)
+{
+    enum isa highest = isa_of(cpu_detect());
+    *cpu = cpu_detect();
+    if (request->isa == INFER_ISA_AUTO)
+        return true;
+    if ((int)request->isa - INFER_ISA_REFERENCE > (int)highest) {
+        tool_failed(tool, "this CPU has no %s; the best it has is %s", isa_text(request->isa), isa_name(highest));
+        return false;
+    }
+    *cpu &= isa_bits((enum isa)(request->isa - INFER_ISA_REFERENCE));
+    return true;
+}
+
 int bench_kernels(const struct tool *tool, const struct kernels_request *request)
 {
-    struct bench bench = {.tool = tool, .request = request, .highest = isa_of(cpu_detect())};
+    struct bench bench = {.tool = tool, .request = request};
     struct error error = {0};
-    if (request->isa != INFER_ISA_AUTO && (int)request->isa - INFER_ISA_REFERENCE > (int)bench.highest)
-        return tool_failed(tool, "this CPU has no %s; the best it has is %s", isa_text(request->isa),
-                           isa_name(bench.highest));
-    if (request->isa != INFER_ISA_AUTO)
-        bench.highest = (enum isa)(request->isa - INFER_ISA_REFERENCE);
+    unsigned cpu;
+    if (!requested_cpu(tool, request, &cpu))
+        return EXIT_FAILED;
+    bench.highest = isa_of(cpu);
     bench.json = request->json ? text_open(request->json, &error) : NULL;
     if (error.status != STATUS_OK)
         return tool_failed(tool, "%s", error.text);

@@ -1,17 +1,26 @@
-/* infer-bench kernels|model: how fast, and is it right. */
+/* infer-bench kernels|shapes|choice|model: how fast, and is it right. */
 #include "tools/bench.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
-    "Usage: infer-bench kernels [options]\n"
+    "Usage: infer-bench kernels|shapes|choice [options]\n"
     "       infer-bench model MODEL [options]\n"
     "kernels: each kernel, on problems of real networks, against the reference kernel and then timed on one thread:\n"
     "GFLOP/s or GB/s, the share of what this machine can do (measured first), and the ratio to OpenBLAS where it is\n"
     "built in.\n"
     "  --filter SUBSTRING    only problems whose name holds it, such as 'conv 3x3'\n"
     "  --check-only          do not time them\n"
+    "shapes: the kernel chosen for problems of every kind of shape (odd sizes, few channels, 1-D, batches, ...): the "
+    "share\n"
+    "of what one core's multiply-adds and memory allow; what is below half of its group's median is listed at the "
+    "end.\n"
+    "  --filter SUBSTRING    only groups whose name holds it, such as 'conv depthwise'\n"
+    "choice: every kernel that could solve a problem, timed in turns on the problems of `kernels`, of `shapes` and on\n"
+    "random ones: where another one than the one chosen is faster, and by how much.\n"
+    "  --filter SUBSTRING    only families whose name holds it\n"
+    "  --random N            random problems of each family (20)\n"
     "model: MODEL, a .bin or an .onnx, on random inputs: latency and throughput over threads, and over batches of 1, "
     "4\n"
     "and 16 where only the first dimension of its inputs is free.\n"
@@ -25,15 +34,12 @@ static const char help[] =
     "Example: infer-bench kernels --filter matmul\n"
     "Exit codes: 0 done, 1 a kernel is wrong or the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
-                                        {"check-only", no_argument, NULL, 'c'},
-                                        {"shape", required_argument, NULL, 's'},
-                                        {"threads", required_argument, NULL, 't'},
-                                        {"isa", required_argument, NULL, 'i'},
-                                        {"json", required_argument, NULL, 'j'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'V'},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"filter", required_argument, NULL, 'f'},  {"check-only", no_argument, NULL, 'c'},
+    {"random", required_argument, NULL, 'r'},  {"shape", required_argument, NULL, 's'},
+    {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
+    {"json", required_argument, NULL, 'j'},    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-bench", .help = help, .options = options, .short_options = ":hV"};
 
@@ -51,6 +57,11 @@ static void take_option(struct request *request, int found)
         break;
     case 'c':
         request->kernels.check_only = true;
+        break;
+    case 'r':
+        if (!parse_integer(optarg, 0, 100000, &number))
+            exit(tool_usage(&tool, "--random takes a number from 0 to 100000, not '%s'", optarg));
+        request->kernels.random_problems = (int)number;
         break;
     case 's':
         if (!strchr(optarg, '='))
@@ -73,20 +84,27 @@ static void take_option(struct request *request, int found)
     }
 }
 
+static const struct {
+    const char *name;
+    int (*run)(const struct tool *tool, const struct kernels_request *request);
+} kernel_benches[] = {{"kernels", bench_kernels}, {"shapes", bench_shapes}, {"choice", bench_choice}};
+
 int main(int argc, char **argv)
 {
-    static struct request request;
+    static struct request request = {.kernels = {.random_problems = 20}};
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         take_option(&request, found);
     int count = argc - optind;
     const char *what = count > 0 ? argv[optind] : "";
-    if (strcmp(what, "kernels") == 0) {
+    for (size_t i = 0; i < sizeof kernel_benches / sizeof kernel_benches[0]; i++) {
+        if (strcmp(what, kernel_benches[i].name) != 0)
+            continue;
         if (count != 1 || request.model.shapes.count > 0 || request.model.session.threads > 0)
-            return tool_usage(&tool, "kernels takes no model, --shape or --threads");
-        return bench_kernels(&tool, &request.kernels);
+            return tool_usage(&tool, "%s takes no model, --shape or --threads", what);
+        return kernel_benches[i].run(&tool, &request.kernels);
     }
     if (strcmp(what, "model") != 0)
-        return tool_usage(&tool, "say what to measure, kernels or model, not '%s'", what);
+        return tool_usage(&tool, "say what to measure, kernels, shapes, choice or model, not '%s'", what);
     if (count != 2 || request.kernels.filter || request.kernels.check_only)
         return tool_usage(&tool, "model takes one model, and no --filter or --check-only");
     request.model.path = argv[optind + 1];

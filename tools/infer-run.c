@@ -38,32 +38,24 @@ static const char help[] =
     "  --no-optimize         the graph as it was imported\n"
     "  --memory-saving       large intermediates in strips, where 5 % more arithmetic lowers the peak by 20 % or more\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
+    "  --deadline SECONDS    end a run, between two steps or within a long one, once it has taken so long\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-run digits.bin digit.npy --labels labels.txt\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {{"output", required_argument, NULL, 'o'},
-                                        {"labels", required_argument, NULL, 'l'},
-                                        {"device", required_argument, NULL, 'd'},
-                                        {"precision", required_argument, NULL, 'p'},
-                                        {"isa", required_argument, NULL, 'i'},
-                                        {"threads", required_argument, NULL, 't'},
-                                        {"warmup", required_argument, NULL, 'w'},
-                                        {"repeat", required_argument, NULL, 'r'},
-                                        {"json", required_argument, NULL, 'j'},
-                                        {"profile", required_argument, NULL, 'P'},
-                                        {"compare", required_argument, NULL, 'c'},
-                                        {"tolerance", required_argument, NULL, 'T'},
-                                        {"dump", required_argument, NULL, 'D'},
-                                        {"bisect", no_argument, NULL, 'b'},
-                                        {"against", required_argument, NULL, 'a'},
-                                        {"no-optimize", no_argument, NULL, 'n'},
-                                        {"memory-saving", no_argument, NULL, 's'},
-                                        {"memory-limit", required_argument, NULL, 'm'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'V'},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"output", required_argument, NULL, 'o'},   {"labels", required_argument, NULL, 'l'},
+    {"device", required_argument, NULL, 'd'},   {"precision", required_argument, NULL, 'p'},
+    {"isa", required_argument, NULL, 'i'},      {"threads", required_argument, NULL, 't'},
+    {"warmup", required_argument, NULL, 'w'},   {"repeat", required_argument, NULL, 'r'},
+    {"json", required_argument, NULL, 'j'},     {"profile", required_argument, NULL, 'P'},
+    {"compare", required_argument, NULL, 'c'},  {"tolerance", required_argument, NULL, 'T'},
+    {"dump", required_argument, NULL, 'D'},     {"bisect", no_argument, NULL, 'b'},
+    {"against", required_argument, NULL, 'a'},  {"no-optimize", no_argument, NULL, 'n'},
+    {"memory-saving", no_argument, NULL, 's'},  {"memory-limit", required_argument, NULL, 'm'},
+    {"deadline", required_argument, NULL, 'e'}, {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-run", .help = help, .options = options, .short_options = ":o:hV"};
 
@@ -93,6 +85,15 @@ static double tolerance_option(const char *text)
     double value = strtod(text, &end);
     if (end == text || *end || !isfinite(value) || value < 0)
         exit(tool_usage(&tool, "--tolerance takes a number such as 1e-4, not '%s'", text));
+    return value;
+}
+
+static double deadline_option(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value <= 0)
+        exit(tool_usage(&tool, "--deadline takes seconds such as 0.5, not '%s'", text));
     return value;
 }
 
@@ -151,6 +152,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'T':
         request->tolerance = tolerance_option(optarg);
+        break;
+    case 'e':
+        request->session.run_limits.seconds = deadline_option(optarg);
         break;
     case 'D':
         request->dump = optarg;

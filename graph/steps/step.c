@@ -129,6 +129,11 @@ static bool lies_as_output(const struct pointwise_params *program, int i)
     return true;
 }
 
+const char *step_kernel_name(const struct step *step)
+{
+    return step->kernel ? step->kernel->name : "control";
+}
+
 size_t step_bytes_written(const struct step *step, int output)
 {
     const struct value *value = step->outputs[output];

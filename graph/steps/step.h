@@ -73,6 +73,9 @@ const struct pointwise_params **step_epilogue(const struct step *step, struct ep
 /* Bytes of an output, of known size, that the step writes: of a copy the box, of any other step all of it. */
 size_t step_bytes_written(const struct step *step, int output);
 
+/* Of its kernel, "control" for a control step. */
+const char *step_kernel_name(const struct step *step);
+
 /* Sets the bits of in_place for the inputs of the step's program: those that lie as its output does. */
 void step_mark_in_place(struct step *step);
 

@@ -36,7 +36,7 @@ static void move_offsets(const struct pointwise_params *p, const struct span *sp
 
 /* One line of a tile, in parts along which every operand takes even steps; start: where operands have index 0 of it. */
 static void run_line(const struct pointwise_params *p, const struct kernel_call *call, const struct span *line,
-                     const int64_t *start)
+                     const int64_t *start, instruct_function *instruct)
 {
     int innermost = line->axis + line->rank - 1;
     int64_t even = line->rank > 0 ? p->dims[innermost] : 1;
@@ -49,7 +49,7 @@ static void run_line(const struct pointwise_params *p, const struct kernel_call 
         memcpy(offsets, start, sizeof offsets);
         offsets[0] += done * line->stride;
         move_offsets(p, line, index, offsets);
-        interpreter_run(p, call, offsets, steps, (int)n);
+        interpreter_run(p, call, offsets, steps, (int)n, instruct);
     }
 }
 
@@ -60,8 +60,8 @@ size_t epilogue_workspace(const struct epilogue *epilogue)
     return epilogue->program ? interpreter_bytes(epilogue->program, least(LONGEST_ROW, longest)) : 0;
 }
 
-void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *call, const struct epilogue_tile *tile,
-                  void *workspace)
+void interpreter_epilogue(const struct epilogue *epilogue, const struct kernel_call *call,
+                          const struct epilogue_tile *tile, void *workspace, instruct_function *instruct)
 {
     const struct pointwise_params *p = epilogue->program;
     int first[EPILOGUE_AXES + 1];
@@ -82,8 +82,14 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
         memcpy(at, start, sizeof at);
         at[0] = line * outer->stride;
         move_offsets(p, outer, outer->first + line, at);
-        run_line(p, &piece, inner, at);
+        run_line(p, &piece, inner, at, instruct);
     }
+}
+
+void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *call, const struct epilogue_tile *tile,
+                  void *workspace)
+{
+    interpreter_epilogue(epilogue, call, tile, workspace, interpreter_instruct);
 }
 
 /* --- by form --------------------------------------------------------------------------------------------- */

@@ -347,7 +347,7 @@ float interpreter_f32(enum pointwise_opcode opcode, float x, float y, const doub
 }
 
 void interpreter_run(const struct pointwise_params *p, const struct kernel_call *call, const int64_t *offsets,
-                     const int64_t *steps, int n)
+                     const int64_t *steps, int n, instruct_function *instruct)
 {
     const struct pointwise_instruction *code = pointwise_code(p);
     size_t each = align_up((size_t)n * register_bytes(p), ALIGNMENT);
@@ -357,8 +357,8 @@ void interpreter_run(const struct pointwise_params *p, const struct kernel_call 
     for (int i = 0; i < p->input_count; i++)
         interpreter_load(registers[i], call->inputs[i], offsets[i], steps[i], n, (enum dtype)p->operands[i].dtype);
     for (int i = 0; i < p->instruction_count; i++) {
-        if (!interpreter_instruct(&code[i], registers[code[i].target], registers[code[i].a], registers[code[i].b],
-                                  registers[code[i].c], n)) {
+        if (!instruct(&code[i], registers[code[i].target], registers[code[i].a], registers[code[i].b],
+                      registers[code[i].c], n)) {
             kernel_fault(call, "integer division by zero");
             return;
         }

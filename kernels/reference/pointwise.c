@@ -37,7 +37,7 @@ static void pointwise_run(const struct kernel_plan *plan, const struct kernel_ca
     while (first < last && !call->fault->set) {
         int64_t n = least(row - first % row, least(last - first, LONGEST_ROW));
         find_offsets(p, first, offsets);
-        interpreter_run(p, call, offsets, steps, (int)n);
+        interpreter_run(p, call, offsets, steps, (int)n, interpreter_instruct);
         first += n;
     }
 }

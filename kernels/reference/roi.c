@@ -9,6 +9,10 @@
 /* Along one axis of a bin. Images are smaller; a region that wants more would keep one call busy for hours. */
 #define MOST_SAMPLES 65536
 
+/* Between two looks whether the run is to end. */
+#define SAMPLES_A_LOOK 16384
+#define BINS_A_LOOK 256
+
 struct area {
     int64_t batch; /* -1: out of range */
     double begin[2], end[2];

@@ -30,20 +30,6 @@ struct convolution {
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
-/* Positions lie evenly along the last axis, and lines along the two before it. */
-static struct results_place place_of(const struct conv_params *p)
-{
-    const int64_t *output = p->window.output, *strides = p->y.spatial;
-    bool even = output[1] == 1 || strides[1] == strides[2] * output[2];
-    even = even && (output[0] == 1 || strides[0] == strides[1] * output[1]);
-    return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
-                                  .run_stride = output[1] > 1 ? strides[1] : strides[0],
-                                  .row_stride = output[2] > 1   ? strides[2]
-                                                : output[1] > 1 ? strides[1]
-                                                                : strides[0],
-                                  .column_stride = p->y.channel};
-}
-
 /* Lines of a volume that do not lie evenly. */
 static bool is_scattered(const struct conv_params *p)
 {
@@ -76,8 +62,8 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .form = FORM_PANELS,
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
-                     p->window.kernel[1], p->window.kernel[2], p->weight_output, p->weight_input, p->weight_spatial[0],
-                     p->weight_spatial[1], p->weight_spatial[2]},
+                     p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
 }
 
@@ -103,7 +89,7 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
     struct epilogue epilogue = conv_epilogue(p);
-    struct results_place place = place_of(p);
+    struct results_place place = SET_NAME(results_image_place)(p->window.output, &p->y);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     size_workspace(conv);
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->depth;
@@ -326,7 +312,7 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
         (const float *)walk->call->packed[0] + (group * conv->panels + panel) * conv->depth * TILE_COLUMNS;
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
                                   group * p->output_channels + panel * TILE_COLUMNS,
-                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS)};
+                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
         for (int64_t i = 0; i < walk->tiles; i++)

@@ -86,28 +86,6 @@ INLINE void repeat(char *to, const char *from, int64_t n, const int64_t bytes)
         memcpy(to + i * bytes, element, (size_t)bytes);
 }
 
-/* --- squares ----------------------------------------------------------------------------------------------------- */
-
-/* `rows` rows of `columns` elements become as many columns; those that make no square go one by one. */
-#define TRANSPOSE_BLOCK(bytes)                                                                                        \
-    static void transpose_block_##bytes(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t rows, \
-                                        int64_t columns)                                                              \
-    {                                                                                                                 \
-        int64_t j = 0, whole = rows / SQUARE_##bytes * SQUARE_##bytes;                                                \
-        for (; j + SQUARE_##bytes <= columns; j += SQUARE_##bytes)                                                    \
-            for (int64_t i = 0; i < whole; i += SQUARE_##bytes)                                                       \
-                transpose_##bytes(from + i * from_step + j * (bytes), from_step, to + j * to_step + i * (bytes),      \
-                                  to_step);                                                                           \
-        for (int64_t i = whole; i < rows; i++)                                                                        \
-            move_strided(to + i * (bytes), to_step, from + i * from_step, bytes, j, bytes);                           \
-        for (; j < columns; j++)                                                                                      \
-            move_strided(to + j * to_step, bytes, from + j * (bytes), from_step, rows, bytes);                        \
-    }
-TRANSPOSE_BLOCK(1)
-TRANSPOSE_BLOCK(2)
-TRANSPOSE_BLOCK(4)
-TRANSPOSE_BLOCK(8)
-
 /* --- an item ----------------------------------------------------------------------------------------------------- */
 
 INLINE void move_row(const struct moves *m, const char *from, char *to, int64_t n, const int64_t bytes)
@@ -135,23 +113,6 @@ static void move_elements(const struct moves *m, const char *from, char *to, int
         break;
     default:
         move_row(m, from, to, n, 16);
-    }
-}
-
-static void transpose_block(const struct moves *m, const char *from, char *to, int64_t rows, int64_t columns)
-{
-    switch (m->bytes) {
-    case 1:
-        transpose_block_1(from, m->inner.from, to, m->across.to, rows, columns);
-        break;
-    case 2:
-        transpose_block_2(from, m->inner.from, to, m->across.to, rows, columns);
-        break;
-    case 4:
-        transpose_block_4(from, m->inner.from, to, m->across.to, rows, columns);
-        break;
-    default:
-        transpose_block_8(from, m->inner.from, to, m->across.to, rows, columns);
     }
 }
 
@@ -206,10 +167,10 @@ INLINE void move_item(const struct moves *m, const struct cursor *at)
     if (m->way == WAY_ROWS)
         move_bytes(to, from, n * m->bytes);
     else if (m->way == WAY_TRANSPOSED)
-        transpose_block(m, from + at->across * m->across.from, to + at->across * m->across.to, n,
-                        least(m->across_each, m->across.dim - at->across));
-    else
-        move_elements(m, from, to, n);
+        SET_NAME(transpose)
+    (m->bytes, from + at->across * m->across.from, m->inner.from, to + at->across * m->across.to, m->across.to, n,
+     least(m->across_each, m->across.dim - at->across));
+    else move_elements(m, from, to, n);
 }
 
 /* --- plan -------------------------------------------------------------------------------------------------------- */

@@ -1,46 +1,26 @@
 /* Depthwise convolution: one input channel a group. Lanes lie along the channels, which lie next to each other in
- * memory; a tile is COLUMNS neighbouring positions of one line of the output by a few vectors of channels, whose sums
- * stay in registers while the taps go by.
+ * memory; sums stay in registers while the taps go by.
  *
  * Each sum begins with the bias, or 0, and takes the taps that see the input in their order. */
 #include "kernels/conv.h"
 
+#include "kernels/x86/depthwise.h"
 #include "kernels/x86/line.h"
-#include "kernels/x86/vector.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-#define COLUMNS 7 /* of 112, 56, 28, 14 and 7; with two vectors of channels they fill 14 of AVX2's 16 registers */
-#define VECTORS 2
 #define CHUNK 128            /* channels that go through a line before the next ones do */
 #define STAGED_CHUNK 32      /* where what the taps see is gathered */
 #define GRAIN 200000         /* multiplications that make a task */
-#define MOST_MASKS (1 << 20) /* bytes */
+#define MOST_MASKS (1 << 20) /* bytes, or near it */
 #define FORM_CHANNELS_FIRST 1
-
-/* What becomes of a tile's sums. */
-enum store {
-    STORE_DIRECT,     /* they are stored */
-    STORE_CLAMPED,    /* after MAX and MIN with numbers, CLAMP and RELU */
-    STORE_CONSTANT,   /* one of these numbers is a NaN: so is everything */
-    STORE_HARD_SWISH, /* after a hard-swish */
-    STORE_PROGRAM,    /* they go through the workspace to the epilogue's program */
-    STORE_COPIED,     /* they go through the workspace: the channels of y do not lie next to each other */
-};
-
-/* How taps go through x and the weights. */
-struct walk {
-    int64_t taps[SPATIAL_AXES];
-    int64_t x[SPATIAL_AXES]; /* from tap to tap */
-    int64_t weights[2];      /* from plane to plane and line to line of taps; along a line they are WIDE apart */
-    int64_t column;          /* in x, from column to column of the output */
-    int64_t vector;          /* in the weights, from vector to vector of channels */
-};
 
 struct depthwise {
     struct epilogue epilogue;
     struct epilogue_form form; /* STORE_CLAMPED, STORE_HARD_SWISH */
     enum store store;
+    enum near near;
     bool staged; /* what the taps see is gathered: the channels of x do not lie next to each other, or feed several */
     int64_t channels, columns, lines, taps, tiles;
     int64_t chunk, chunks;
@@ -51,102 +31,21 @@ struct depthwise {
     size_t tile_bytes, staged_bytes; /* of the workspace, in this order; the program's come last */
 };
 
-/* What stores a tile needs. */
-struct target {
-    enum store store;
-    float *y; /* of column 0 and the first channel of the vector at hand */
-    int64_t column;
-    vf least, most; /* STORE_CLAMPED */
-};
-
 /* A line of the output, and the channels of a chunk. */
 struct place {
     int64_t batch, line, channel, channels;
     struct line_taps taps;
 };
 
-/* --- one tile ---------------------------------------------------------------------------------------------------- */
-
-static inline vf finished(vf x, const struct target *to)
-{
-    if (to->store == STORE_CLAMPED)
-        return vf_min(to->most, vf_max(to->least, x)); /* a NaN stays */
-    if (to->store != STORE_HARD_SWISH)
-        return to->store == STORE_CONSTANT ? to->least : x;
-    vf gate = vf_fma(x, vf_set(1.0f / 6), vf_set(0.5f));
-    return vf_mul(x, vf_max(vf_set(0), vf_min(vf_set(1), gate)));
-}
-
-/* The sums of some vectors of channels at the columns of a tile; x + at is where tap 0 of column 0 looks. `seen`: the
- * masks of the tile, NULL where all is seen. Of a single vector only the first `lanes` count. */
-INLINE void sum_tile(const struct walk *walk, const float *x, int64_t at, const float *weights, const float *bias,
-                     const uint8_t *seen, int64_t columns, int vectors, int64_t lanes, const struct target *to)
-{
-    bool part = vectors == 1;
-    vf sums[COLUMNS][VECTORS];
-    UNROLL for (int v = 0; v < vectors; v++)
-    {
-        vf first = !bias ? vf_set(0) : part ? vf_load_part(bias, lanes) : vf_load(bias + v * LANES);
-        UNROLL for (int j = 0; j < COLUMNS; j++) sums[j][v] = first;
-    }
-    for (int64_t plane = 0; plane < walk->taps[0]; plane++)
-        for (int64_t line = 0; line < walk->taps[1]; line++) {
-            int64_t from = at + plane * walk->x[0] + line * walk->x[1];
-            const float *w = weights + plane * walk->weights[0] + line * walk->weights[1];
-            for (int64_t tap = 0; tap < walk->taps[2]; tap++, from += walk->x[2], w += WIDE) {
-                vf factor[VECTORS];
-                UNROLL for (int v = 0; v < vectors; v++) factor[v] = vf_load(w + v * walk->vector);
-                UNROLL for (int j = 0; j < COLUMNS; j++)
-                {
-                    if (seen && !(seen[tap] >> j & 1))
-                        continue;
-                    const float *value = x + (from + j * walk->column);
-                    UNROLL for (int v = 0; v < vectors; v++)
-                    {
-                        vf factors = part ? vf_load_part(value, lanes) : vf_load(value + v * LANES);
-                        sums[j][v] = vf_fma(factors, factor[v], sums[j][v]);
-                    }
-                }
-            }
-        }
-    UNROLL for (int j = 0; j < COLUMNS; j++)
-    {
-        if (seen && j >= columns)
-            break;
-        float *y = to->y + j * to->column;
-        UNROLL for (int v = 0; v < vectors; v++)
-        {
-            if (part)
-                vf_store_part(y + v * LANES, finished(sums[j][v], to), lanes);
-            else
-                vf_store(y + v * LANES, finished(sums[j][v], to));
-        }
-    }
-}
-
-/* All channels of a chunk; `weights`: the block of the pack with its first ones. */
-static void sum_columns(const struct walk *walk, int64_t taps, const float *x, int64_t at, const float *weights,
-                        const float *bias, const uint8_t *seen, int64_t columns, int64_t channels, struct target to)
-{
-    int64_t each;
-    float *y = to.y;
-    for (int64_t c = 0; c < channels; c += each) {
-        const float *w = weights + c / WIDE * taps * WIDE + c % WIDE, *b = bias ? bias + c : NULL;
-        bool whole = channels - c >= VECTORS * LANES;
-        each = whole ? VECTORS * LANES : least(channels - c, LANES);
-        to.y = y + c;
-        if (whole && !seen)
-            sum_tile(walk, x, at + c, w, b, NULL, COLUMNS, VECTORS, LANES, &to);
-        else if (whole)
-            sum_tile(walk, x, at + c, w, b, seen, columns, VECTORS, LANES, &to);
-        else if (!seen)
-            sum_tile(walk, x, at + c, w, b, NULL, COLUMNS, 1, each, &to);
-        else
-            sum_tile(walk, x, at + c, w, b, seen, columns, 1, each, &to);
-    }
-}
-
 /* --- one line ---------------------------------------------------------------------------------------------------- */
+
+/* The first column of a tile. Where nothing but sums goes into the results, the last tile of a line is as long as the
+ * others and makes some of them again. */
+static int64_t tile_column(const struct depthwise *d, int64_t tile)
+{
+    bool again = d->store < STORE_PROGRAM && d->columns >= COLUMNS;
+    return again ? least(tile * COLUMNS, d->columns - COLUMNS) : tile * COLUMNS;
+}
 
 static struct walk walk_of(const struct depthwise *d, const struct conv_params *p, const struct line_taps *taps)
 {
@@ -174,15 +73,13 @@ static int64_t stage(const struct depthwise *d, const struct conv_params *p, con
     return (column * w->stride[2] - w->pad[2] - piece.from) * d->chunk;
 }
 
-static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t tile_column,
+static void copy_tile(const struct conv_params *p, const struct place *place, const float *tile, int64_t room,
                       int64_t column, int64_t columns, float *y)
 {
     const int64_t *output = p->window.output;
     y += place->batch * p->y.batch + place->line / output[1] * p->y.spatial[0] +
          place->line % output[1] * p->y.spatial[1] + column * p->y.spatial[2] + place->channel * p->y.channel;
-    for (int64_t c = 0; c < place->channels; c++)
-        for (int64_t j = 0; j < columns; j++)
-            y[c * p->y.channel + j * p->y.spatial[2]] = tile[j * tile_column + c];
+    unstage(tile, room, place->channels, columns, y, p->y.channel, p->y.spatial[2]);
 }
 
 static const uint8_t *masks_of(const struct depthwise *d, const struct conv_params *p, int64_t tile)
@@ -279,20 +176,23 @@ static void run_line(const struct depthwise *d, const struct conv_params *p, con
     if (!through)
         find_target(d, p, call, place, &to);
     float *tile_y = to.y, *staged = (float *)((char *)call->workspace + d->tile_bytes);
-    for (int64_t tile = 0; tile < d->tiles; tile++) {
-        int64_t column = tile * COLUMNS, columns = least(COLUMNS, d->columns - column), at;
-        const float *from = x;
+    struct chunk chunk = {pack, bias ? bias + place->channel : NULL, d->taps, place->channels};
+    for (int64_t i = 0; i < d->tiles; i++) {
+        int64_t column = tile_column(d, i), start = column * w->stride[2] - w->pad[2];
+        struct tile tile = {.x = x,
+                            .at = line + start * p->x.spatial[2],
+                            .columns = least(COLUMNS, d->columns - column),
+                            .seen = masks_of(d, p, i),
+                            .first = -start,
+                            .last = w->input[2] - start};
         if (d->staged) {
-            from = staged;
-            at = stage(d, p, place, x, column, columns, &walk, staged);
-        } else {
-            at = line + (column * w->stride[2] - w->pad[2]) * p->x.spatial[2];
+            tile.x = staged;
+            tile.at = stage(d, p, place, x, column, tile.columns, &walk, staged);
         }
         to.y = through ? tile_y : tile_y + column * to.column;
-        sum_columns(&walk, d->taps, from, at, pack, bias ? bias + place->channel : NULL, masks_of(d, p, tile), columns,
-                    place->channels, to);
+        SET_NAME(depthwise_sum)(&walk, &chunk, &tile, d->near, &to);
         if (through)
-            finish_tile(d, p, call, place, column, columns);
+            finish_tile(d, p, call, place, column, tile.columns);
     }
 }
 
@@ -328,6 +228,14 @@ static void depthwise_pack(const struct kernel_plan *plan, int which, const void
 
 /* --- the kernel -------------------------------------------------------------------------------------------------- */
 
+static enum near choose_near(const struct window *w)
+{
+    int64_t taps = w->kernel[2], stride = w->stride[2];
+    if (w->dilation[2] != 1 || (taps != 3 && taps != 5) || stride > 2)
+        return NOT_NEAR;
+    return taps == 3 ? (stride == 1 ? NEAR_3 : NEAR_3_BY_2) : stride == 1 ? NEAR_5 : NEAR_5_BY_2;
+}
+
 static bool is_clamp(const struct epilogue_form *form)
 {
     for (int i = 0; i < form->operation_count; i++) {
@@ -354,19 +262,23 @@ static enum store choose_store(const struct conv_params *p, struct depthwise *d)
                                                                                             : STORE_PROGRAM;
 }
 
-/* Tiles of whose columns every tap sees the input lie in the middle of a line. */
+/* Whether every tap sees the input in all columns of a tile. */
+static bool is_inner(const struct window *w, const struct depthwise *d, int64_t tile)
+{
+    int64_t column = tile_column(d, tile), start = column * w->stride[2] - w->pad[2];
+    int64_t last = start + (COLUMNS - 1) * w->stride[2] + (w->kernel[2] - 1) * w->dilation[2];
+    return start >= 0 && column + COLUMNS <= d->columns && last < w->input[2];
+}
+
+/* These tiles lie in the middle of a line. */
 static void find_inner(const struct window *w, struct depthwise *d)
 {
-    int64_t step = COLUMNS * w->stride[2];
-    d->first_inner = least(d->tiles, divide_up(w->pad[2], step));
-    d->last_inner = d->tiles;
-    while (d->last_inner > d->first_inner) {
-        int64_t column = (d->last_inner - 1) * COLUMNS;
-        int64_t last = (column + COLUMNS - 1) * w->stride[2] - w->pad[2] + (w->kernel[2] - 1) * w->dilation[2];
-        if (column + COLUMNS <= d->columns && last < w->input[2])
-            break;
-        d->last_inner--;
-    }
+    d->first_inner = 0;
+    while (d->first_inner < d->tiles && !is_inner(w, d, d->first_inner))
+        d->first_inner++;
+    d->last_inner = d->first_inner;
+    while (d->last_inner < d->tiles && is_inner(w, d, d->last_inner))
+        d->last_inner++;
 }
 
 static int64_t mask_count(const struct window *w, const struct depthwise *d)
@@ -380,8 +292,8 @@ static void make_masks(const struct window *w, const struct depthwise *d, uint8_
         if (tile >= d->first_inner && tile < d->last_inner)
             continue;
         for (int64_t tap = 0; tap < w->kernel[2]; tap++, masks++)
-            for (int j = 0; j < COLUMNS && tile * COLUMNS + j < d->columns; j++) {
-                int64_t at = (tile * COLUMNS + j) * w->stride[2] - w->pad[2] + tap * w->dilation[2];
+            for (int j = 0; j < COLUMNS && tile_column(d, tile) + j < d->columns; j++) {
+                int64_t at = (tile_column(d, tile) + j) * w->stride[2] - w->pad[2] + tap * w->dilation[2];
                 *masks |= (uint8_t)((at >= 0 && at < w->input[2]) << j);
             }
     }
@@ -399,6 +311,7 @@ static void describe(const struct conv_params *p, struct depthwise *d)
     int64_t most = d->staged ? STAGED_CHUNK : CHUNK;
     d->chunk = least(most, divide_up(d->channels, WIDE) * WIDE);
     d->chunks = divide_up(d->channels, d->chunk);
+    d->store = choose_store(p, d);
     find_inner(w, d);
 }
 
@@ -406,12 +319,10 @@ static bool depthwise_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
-    struct depthwise d;
-    if (p->dtype != DTYPE_F32 || p->groups == 1 || p->input_channels != 1 || w->spread[0] != 1 || w->spread[1] != 1 ||
-        w->spread[2] != 1)
-        return false;
-    describe(p, &d);
-    return mask_count(w, &d) <= MOST_MASKS;
+    int64_t at_ends = divide_up((w->kernel[2] - 1) * w->dilation[2] + llabs(w->pad[2]) + llabs(w->pad_after[2]),
+                                COLUMNS * w->stride[2]);
+    return p->dtype == DTYPE_F32 && p->groups > 1 && p->input_channels == 1 && w->spread[0] == 1 && w->spread[1] == 1 &&
+           w->spread[2] == 1 && least(at_ends + 2, divide_up(w->output[2], COLUMNS)) * w->kernel[2] <= MOST_MASKS;
 }
 
 static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -428,7 +339,7 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
         return false;
     make_masks(w, d, masks);
     d->masks = masks;
-    d->store = choose_store(p, d);
+    d->near = choose_near(w);
     if (d->store >= STORE_PROGRAM)
         d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);
     if (d->staged)

@@ -1,6 +1,7 @@
 #include "kernels/x86/epilogue.h"
 
 #include "kernels/reference/interpreter.h"
+#include "kernels/x86/passes.h"
 #include "kernels/x86/vector_math.h"
 
 /* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
@@ -171,9 +172,9 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
     case POINTWISE_DIV:
         EACH(vf_div(a, b));
     case POINTWISE_MIN: /* of two zeros the second */
-        EACH(vf_select(vf_is_nan(a), a, vf_min(a, b)));
+        EACH(vf_smaller(a, b));
     case POINTWISE_MAX:
-        EACH(vf_select(vf_is_nan(a), a, vf_max(a, b)));
+        EACH(vf_larger(a, b));
     case POINTWISE_CLAMP:
         EACH(vf_min(q, vf_max(p, a)));
     case POINTWISE_ROUND:
@@ -199,6 +200,35 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
     }
 }
 
+/* Sums and products with floats that lie as the block does, or with one float for each slot: what there is most of, and
+ * here no operand waits in a register. */
+static inline __attribute__((always_inline)) bool apply_fast(const struct epilogue_operation *operation,
+                                                             const struct path *path, const struct place *place, vf *x)
+{
+    const char *from = at_place(path, place);
+    int64_t slot = path->slot;
+    bool adds = operation->opcode == POINTWISE_ADD;
+    if (path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
+        return false;
+    if (path->gait == CONSTANT)
+        FOR_SLOTS(s)
+        {
+            vf y = vf_set(*(const float *)(const void *)(from + s * slot));
+            x[s] = adds ? vf_add(x[s], y) : vf_mul(x[s], y);
+        }
+    else if (adds)
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_add(x[s], vf_load((const void *)(from + s * slot)));
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_mul(x[s], vf_load((const void *)(from + s * slot)));
+        }
+    return true;
+}
+
 static inline __attribute__((always_inline)) void run_block(const struct chain *chain, const struct place *place,
                                                             bool full)
 {
@@ -206,8 +236,11 @@ static inline __attribute__((always_inline)) void run_block(const struct chain *
     vf x[SLOTS], y[SLOTS] = {{0}};
     load(&chain->results, place, full, x);
     for (int i = 0; i < form->operation_count; i++) {
-        if (form->operations[i].input)
+        if (form->operations[i].input) {
+            if (full && apply_fast(&form->operations[i], &chain->operands[i], place, x))
+                continue;
             load(&chain->operands[i], place, full, y);
+        }
         apply(&form->operations[i], x, y);
     }
     store(chain, place, full, x);
@@ -337,6 +370,21 @@ static void store_form(const struct epilogue *epilogue, const struct epilogue_fo
     }
 }
 
+/* --- programs without a form ------------------------------------------------------------------------------------ */
+
+/* Functions of floats by vectors, so that a program gives the same bits here as in a step of its own. */
+static bool instruct(const struct pointwise_instruction *code, void *target, const void *a, const void *b,
+                     const void *c, int n)
+{
+    enum pass_code pass = code->class == CLASS_F32 ? passes_float_code(code) : PASS_REFERENCE;
+    const struct pass of = {.code = (uint8_t)pass, .instruction = code};
+    const struct pass_places at = {.target = target, .a = a, .b = b, .c = c};
+    /* Truths have 64 bits here, and a constant all places. */
+    if (pass < PASS_NEG || pass >= PASS_SELECT)
+        return interpreter_instruct(code, target, a, b, c, n);
+    return SET_NAME(pass_functions)[pass](&of, &at, n);
+}
+
 size_t SET_NAME(epilogue_store_bytes)(const struct epilogue *epilogue, const struct epilogue_form *form)
 {
     return form ? 0 : epilogue_workspace(epilogue);
@@ -348,5 +396,5 @@ void SET_NAME(epilogue_store)(const struct epilogue *epilogue, const struct epil
     if (form)
         store_form(epilogue, form, call, tile);
     else
-        epilogue_run(epilogue, call, tile, workspace);
+        interpreter_epilogue(epilogue, call, tile, workspace, instruct);
 }

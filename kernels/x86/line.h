@@ -5,6 +5,7 @@
 
 #include "kernels/walk.h"
 #include "kernels/window.h"
+#include "kernels/x86/transpose.h"
 
 /* The taps of a line's positions: along the first two axes those that see the input, the same for all positions. */
 struct line_taps {
@@ -68,12 +69,32 @@ static inline void stage_line(const struct window *w, const struct image_strides
     for (int64_t i = 0; i < taps->count[0] * taps->count[1]; i++, to += piece.count * room) {
         const float *line = x + i / taps->count[1] * w->dilation[0] * strides->spatial[0] +
                             i % taps->count[1] * w->dilation[1] * strides->spatial[1];
+        if (copies == 1 && strides->spatial[2] == 1) {
+            SET_NAME(transpose)
+            (sizeof(float), line + channel * strides->channel, strides->channel * (int64_t)sizeof(float), to,
+             room * (int64_t)sizeof(float), channels, piece.count);
+            continue;
+        }
         for (int64_t c = 0; c < channels; c++) {
             const float *from = line + (channel + c) / copies * strides->channel;
             for (int64_t k = 0; k < piece.count; k++)
                 to[k * room + c] = from[k * strides->spatial[2]];
         }
     }
+}
+
+/* The other way: columns of `room` channels each become channels whose columns are `column` apart. */
+static inline void unstage(const float *from, int64_t room, int64_t channels, int64_t columns, float *to,
+                           int64_t channel, int64_t column)
+{
+    if (column == 1) {
+        SET_NAME(transpose)
+        (sizeof(float), from, room * (int64_t)sizeof(float), to, channel * (int64_t)sizeof(float), columns, channels);
+        return;
+    }
+    for (int64_t c = 0; c < channels; c++)
+        for (int64_t j = 0; j < columns; j++)
+            to[c * channel + j * column] = from[j * room + c];
 }
 
 #endif

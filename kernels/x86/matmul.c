@@ -332,7 +332,7 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
 {
     const struct product *product = walk->product;
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row, panel * TILE_COLUMNS,
-                                  least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS)};
+                                  least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     int64_t k = 0;
     do {
         int64_t depth = least(product->k - k, DEPTH);

@@ -130,8 +130,8 @@ FLOATS(ADD, vf_add(x, y))
 FLOATS(SUB, vf_sub(x, y))
 FLOATS(MUL, vf_mul(x, y))
 FLOATS(DIV, vf_div(x, y))
-FLOATS(MIN, vf_select(vf_is_nan(x), x, vf_min(x, y)))
-FLOATS(MAX, vf_select(vf_is_nan(x), x, vf_max(x, y)))
+FLOATS(MIN, vf_smaller(x, y))
+FLOATS(MAX, vf_larger(x, y))
 COMPARISON(EQUAL, vf_equal(x, y))
 COMPARISON(LESS, vf_less(x, y))
 COMPARISON(LESS_EQUAL, vf_less_equal(x, y))
@@ -223,25 +223,48 @@ HEADER(SELECT)
     return true;
 }
 
-/* Powers that roots and products give. Infinity below 0 is what a root cannot tell. */
-static bool raise(float *to, const float *from, float power, int64_t n)
+static inline vf operand_at(const float *from, bool scalar, int64_t i, int64_t count)
 {
-    if (power != 0.25f && power != 0.5f && power != 0.75f && power != 2 && power != 3)
-        return false;
-    for (int64_t i = 0; i < n; i += LANES) {
+    return scalar ? vf_set(*from) : vf_load_part(from + i, count);
+}
+
+static inline vf mul_add(vf x, vf y, vf z)
+{
+    return vf_add(vf_mul(x, y), z);
+}
+
+HEADER(MUL_ADD)
+{
+    (void)pass;
+    float *to = at->target;
+    const float *a = at->a, *b = at->b, *c = at->c;
+    int64_t i = 0;
+    if (at->scalar == 6) { /* the numbers of a channel */
+        const vf y = vf_set(*b), z = vf_set(*c);
+        _Pragma("GCC unroll 4") for (; i + LANES <= n; i += LANES) vf_store(to + i, mul_add(vf_load(a + i), y, z));
+    }
+    for (; at->scalar == 0 && i + LANES <= n; i += LANES)
+        vf_store(to + i, mul_add(vf_load(a + i), vf_load(b + i), vf_load(c + i)));
+    for (; i < n; i += LANES) {
         int64_t count = n - i < LANES ? n - i : LANES;
-        vf x = vf_load_part(from + i, count), y = x;
-        if (power >= 2)
-            y = power == 2 ? vf_mul(x, x) : vf_mul(vf_mul(x, x), x);
-        else
-            y = vf_select(vf_equal(x, vf_set(-INFINITY)), vf_set(INFINITY), vf_sqrt(x));
-        if (power == 0.25f)
-            y = vf_sqrt(y);
-        else if (power == 0.75f)
-            y = vf_mul(y, vf_sqrt(y));
-        vf_store_part(to + i, y, count);
+        vf x = operand_at(a, at->scalar & 1, i, count), y = operand_at(b, at->scalar & 2, i, count);
+        vf_store_part(to + i, mul_add(x, y, operand_at(c, at->scalar & 4, i, count)), count);
     }
     return true;
+}
+
+/* Powers that roots and products give: of a vector, and of one number, to the same bits. Infinity below 0 is what a
+ * root cannot tell. */
+static bool is_easy(float power)
+{
+    return power == 0.25f || power == 0.5f || power == 0.75f || power == 2 || power == 3;
+}
+static vf raised(vf x, float power)
+{
+    if (power >= 2)
+        return power == 2 ? vf_mul(x, x) : vf_mul(vf_mul(x, x), x);
+    vf root = vf_select(vf_equal(x, vf_set(-INFINITY)), vf_set(INFINITY), vf_sqrt(x));
+    return power == 0.5f ? root : power == 0.25f ? vf_sqrt(root) : vf_mul(root, vf_sqrt(root));
 }
 
 HEADER(POW)
@@ -249,11 +272,18 @@ HEADER(POW)
     (void)pass;
     float *to = at->target;
     const float *a = at->a, *b = at->b;
-    if ((at->scalar & 2) && raise(to, a, *b, n))
+    bool scalar_a = at->scalar & 1, scalar_b = at->scalar & 2;
+    if (scalar_b && is_easy(*b)) {
+        for (int64_t i = 0; i < n; i += LANES) {
+            int64_t count = n - i < LANES ? n - i : LANES;
+            vf_store_part(to + i, raised(operand_at(a, scalar_a, i, count), *b), count);
+        }
         return true;
-    int64_t step_a = !(at->scalar & 1), step_b = !(at->scalar & 2);
-    for (int64_t i = 0; i < n; i++)
-        to[i] = powf(a[i * step_a], b[i * step_b]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float x = scalar_a ? *a : a[i], power = scalar_b ? *b : b[i];
+        to[i] = is_easy(power) ? vf_first(raised(vf_set(x), power)) : powf(x, power);
+    }
     return true;
 }
 

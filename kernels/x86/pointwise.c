@@ -1,7 +1,9 @@
 #include "kernels/pointwise.h"
 
 #include "kernels/reference/interpreter.h"
+#include "kernels/walk.h"
 #include "kernels/x86/passes.h"
+#include "kernels/x86/transpose.h"
 
 #include <string.h>
 
@@ -143,8 +145,14 @@ static char *memory_of(const struct block *block, int operand, const void *memor
 /* Columns of memory lie next to each other: they become rows. */
 static void load_turned(float *to, const float *from, int64_t rows, int64_t columns, int64_t step)
 {
+    const int64_t bytes = sizeof *to;
+    int64_t down = rows / SQUARE_4 * SQUARE_4, along = columns / SQUARE_4 * SQUARE_4;
+    for (int64_t j = 0; j < along; j += SQUARE_4)
+        for (int64_t i = 0; i < down; i += SQUARE_4)
+            transpose_4((const char *)(from + j * step + i), step * bytes, (char *)(to + i * columns + j),
+                        columns * bytes);
     for (int64_t j = 0; j < columns; j++)
-        for (int64_t i = 0; i < rows; i++)
+        for (int64_t i = j < along ? down : 0; i < rows; i++)
             to[i * columns + j] = from[j * step + i];
 }
 
@@ -251,11 +259,6 @@ static bool run_block(struct block *block)
 }
 
 /* --- the kernel --------------------------------------------------------------------------------------------------- */
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* Where operands begin for the outer axes' index `outer`, counted in C order. */
 static void enter_outer(struct block *block, int64_t outer)

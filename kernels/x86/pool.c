@@ -221,21 +221,13 @@ static void pool_row(const struct pool_params *p, const struct place *place, con
 
 /* --- one line ---------------------------------------------------------------------------------------------------- */
 
-static void copy_tile(const struct pool_params *p, const struct place *place, const float *tile, int64_t room,
-                      int64_t columns, float *y)
-{
-    for (int64_t c = 0; c < place->channels; c++)
-        for (int64_t j = 0; j < columns; j++)
-            y[c * p->y.channel + j * p->y.spatial[2]] = tile[j * room + c];
-}
-
 static void finish_tile(const struct pooling *d, const struct pool_params *p, const struct kernel_call *call,
                         const struct place *place, int64_t column, int64_t columns, float *y)
 {
     const float *tile = call->workspace;
     bool down = d->order != ORDER_COLUMNS;
     if (!p->epilogue) {
-        copy_tile(p, place, tile, d->chunk, columns, y);
+        unstage(tile, d->chunk, place->channels, columns, y, p->y.channel, p->y.spatial[2]);
         return;
     }
     struct epilogue_tile results = {

@@ -6,6 +6,19 @@
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
+struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides)
+{
+    const int64_t *spatial = strides->spatial;
+    bool even = output[1] == 1 || spatial[1] == spatial[2] * output[2];
+    even = even && (output[0] == 1 || spatial[0] == spatial[1] * output[1]);
+    return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
+                                  .run_stride = output[1] > 1 ? spatial[1] : spatial[0],
+                                  .row_stride = output[2] > 1   ? spatial[2]
+                                                : output[1] > 1 ? spatial[1]
+                                                                : spatial[0],
+                                  .column_stride = strides->channel};
+}
+
 /* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
 enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
 
@@ -79,15 +92,14 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
                                 .place = *place,
                                 .low = -INFINITY,
                                 .high = INFINITY};
-    struct epilogue_form form;
-    results->in_registers =
-        (!epilogue->program || (epilogue_recognise(epilogue, &form) && take_form(results, &form))) &&
-        results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
+    results->has_form = epilogue->program && epilogue_recognise(epilogue, &results->form);
+    results->in_registers = (!epilogue->program || (results->has_form && take_form(results, &results->form))) &&
+                            results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
 }
 
 size_t SET_NAME(results_workspace)(const struct results *results)
 {
-    return epilogue_workspace(&results->epilogue);
+    return SET_NAME(epilogue_store_bytes)(&results->epilogue, results->has_form ? &results->form : NULL);
 }
 
 /* --- a call -------------------------------------------------------------------------------------------------- */
@@ -133,12 +145,15 @@ void SET_NAME(results_begin)(struct results_target *target)
     target->ends.to_row = results->place.row_stride;
 }
 
-static struct tile_ends ends_of(const struct results_target *target, const struct results_block *tile)
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile)
 {
     struct tile_ends ends = target->ends;
-    for (int i = 0; i < ends.addend_count; i++)
+    for (int i = 0; i < ends.addend_count; i++) {
         ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
+        ends.addends[i].row *= tile->step;
+    }
     ends.to += tile->row * ends.to_row + tile->column;
+    ends.to_row *= tile->step;
     ends.columns = tile->columns;
     return ends;
 }
@@ -146,13 +161,16 @@ static struct tile_ends ends_of(const struct results_target *target, const struc
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = {
-        .low = -INFINITY, .high = INFINITY, .to = sums, .to_row = TILE_COLUMNS, .columns = TILE_COLUMNS};
+    struct tile_ends ends = {.low = -INFINITY,
+                             .high = INFINITY,
+                             .to = sums,
+                             .to_row = tile->step * TILE_COLUMNS,
+                             .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
     if (target->direct && last)
-        ends = ends_of(target, tile);
+        ends = SET_NAME(results_ends)(target, tile);
     if (!first) {
         ends.start = sums;
-        ends.start_row = TILE_COLUMNS;
+        ends.start_row = tile->step * TILE_COLUMNS;
     }
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
@@ -199,7 +217,9 @@ static void store_by_program(const struct results_target *target, const struct r
                                       .column = block->row,
                                       .columns = block->rows,
                                       .down = block->columns > 1};
-    epilogue_run(&target->results->epilogue, target->call, &tile, workspace);
+    const struct results *results = target->results;
+    SET_NAME(epilogue_store)
+    (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
 
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,

@@ -8,7 +8,8 @@
 #ifndef INFER_KERNELS_X86_RESULTS_H
 #define INFER_KERNELS_X86_RESULTS_H
 
-#include "kernels/epilogue.h"
+#include "kernels/window.h"
+#include "kernels/x86/epilogue.h"
 #include "kernels/x86/tile.h"
 
 /* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
@@ -17,6 +18,9 @@ struct results_place {
     int64_t run, run_stride, row_stride, column_stride;
 };
 
+/* Positions of an image are rows: they lie evenly along the last axis, and lines along the two before it. */
+struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides);
+
 struct results_addend {
     int input; /* of the epilogue's program */
     int64_t row_stride;
@@ -24,6 +28,8 @@ struct results_addend {
 
 struct results {
     struct epilogue epilogue;
+    bool has_form;
+    struct epilogue_form form;
     bool turned;
     int64_t rows, columns; /* of one batch index */
     struct results_place place;
@@ -58,6 +64,7 @@ void SET_NAME(results_begin)(struct results_target *target);
 /* A block of sums, or a tile of one. */
 struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
+    int64_t step;                       /* from one row of a tile to the next; 1 for a block */
 };
 /* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
@@ -66,5 +73,7 @@ void SET_NAME(results_store)(const struct results_target *target, const struct r
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
+/* Where results are stored directly: how the sums of a tile end, for those who make them by other means. */
+struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile);
 
 #endif

@@ -1,39 +1,43 @@
 #include "kernels/x86/tile.h"
 
+#include "kernels/x86/transpose.h"
+
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
+/* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
+ * the arithmetic to bring weights from the third-level cache in time. */
+#define AHEAD (LANES == 8 ? 2048 : 0)
+
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
-INLINE vf load_columns(const float *from, int64_t columns, int vector)
-{
-    int64_t left = columns - vector * LANES;
-    return left >= LANES ? vf_load(from + vector * LANES) : vf_load_part(from + vector * LANES, left > 0 ? left : 0);
-}
+/* The functions below are expanded for each number of rows and of vectors, so that sums stay in registers. */
 
-INLINE void begin(const int rows, const struct tile_ends *ends, sums s)
+INLINE void begin(const int rows, const int vectors, const struct tile_ends *ends, sums s)
 {
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++)
-            s[i][j] = ends->start ? load_columns(ends->start + i * ends->start_row, ends->columns, j) : vf_set(0);
+        for (int j = 0; j < vectors; j++)
+            s[i][j] = ends->start ? vf_load(ends->start + i * ends->start_row + j * LANES) : vf_set(0);
     }
 }
 
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
-INLINE void add_some(const int rows, const int count, const float *const *end, int64_t k, const float *panel,
-                     int64_t panel_row, sums s)
+INLINE void add_some(const int rows, const int vectors, const int count, const float *const *end, int64_t k,
+                     const float *panel, int64_t panel_row, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
     for (int t = 0; t < count; t++) {
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++)
+        for (int j = 0; j < vectors; j++)
             b[t][j] = vf_load(panel + t * panel_row + j * LANES);
+        if (AHEAD > 0)
+            __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -41,15 +45,15 @@ INLINE void add_some(const int rows, const int count, const float *const *end, i
         for (int t = 0; t < count; t++) {
             vf a = vf_set(end[i][k + t]);
             UNROLL
-            for (int j = 0; j < TILE_VECTORS; j++)
+            for (int j = 0; j < vectors; j++)
                 s[i][j] = vf_fma(a, b[t][j], s[i][j]);
         }
     }
 }
 
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
-INLINE void add_terms(const int rows, const float *const *first, int64_t skip, int64_t depth, const float *panel,
-                      int64_t panel_row, sums s)
+INLINE void add_terms(const int rows, const int vectors, const float *const *first, int64_t skip, int64_t depth,
+                      const float *panel, int64_t panel_row, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
@@ -57,12 +61,12 @@ INLINE void add_terms(const int rows, const float *const *first, int64_t skip, i
         end[i] = first[i] + skip + depth;
     int64_t k = -depth;
     for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
-        add_some(rows, TERMS_AT_ONCE, end, k, panel, panel_row, s);
+        add_some(rows, vectors, TERMS_AT_ONCE, end, k, panel, panel_row, s);
     for (; k < 0; k++, panel += panel_row)
-        add_some(rows, 1, end, k, panel, panel_row, s);
+        add_some(rows, vectors, 1, end, k, panel, panel_row, s);
 }
 
-INLINE void add_operands(const int rows, const struct tile_ends *ends, sums s)
+INLINE void add_operands(const int rows, const int vectors, const struct tile_ends *ends, sums s)
 {
     for (int a = 0; a < ends->addend_count; a++) {
         const float *from = ends->addends[a].from;
@@ -70,45 +74,60 @@ INLINE void add_operands(const int rows, const struct tile_ends *ends, sums s)
         UNROLL
         for (int i = 0; i < rows; i++) {
             UNROLL
-            for (int j = 0; j < TILE_VECTORS; j++)
-                s[i][j] = vf_add(s[i][j], load_columns(from + i * row, ends->columns, j));
+            for (int j = 0; j < vectors; j++)
+                s[i][j] = vf_add(s[i][j], vf_load(from + i * row + j * LANES));
         }
     }
 }
 
-INLINE void finish(const int rows, const struct tile_ends *ends, sums s)
+INLINE void finish(const int rows, const int vectors, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
-    add_operands(rows, ends, s);
+    add_operands(rows, vectors, ends, s);
     UNROLL
     for (int i = 0; i < rows; i++) {
-        float *to = ends->to + i * ends->to_row;
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++) {
-            vf x = vf_min(high, vf_max(low, s[i][j]));
-            int64_t left = ends->columns - j * LANES;
-            if (left >= LANES)
-                vf_store(to + j * LANES, x);
-            else if (left > 0)
-                vf_store_part(to + j * LANES, x, left);
-        }
+        for (int j = 0; j < vectors; j++)
+            vf_store(ends->to + i * ends->to_row + j * LANES, vf_min(high, vf_max(low, s[i][j])));
     }
 }
 
-INLINE void multiply(const int rows, const struct tile_rows *left, const struct tile_panel *panel,
+/* The same, a part of a vector at a time, for sums in memory. */
+static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct tile_ends *ends, const float *from)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < ends->columns; j += LANES)
+            tile_finish_part(ends, i, j, vf_load(from + i * TILE_COLUMNS + j));
+}
+
+INLINE void multiply(const int rows, const int vectors, const struct tile_rows *left, const struct tile_panel *panel,
                      const struct tile_ends *ends)
 {
     sums s;
-    begin(rows, ends, s);
+    float spilled[TILE_ROWS * TILE_COLUMNS];
+    begin(rows, vectors, ends, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(rows, left->first + tap * TILE_ROWS, left->skip, left->depth,
+        add_terms(rows, vectors, left->first + tap * TILE_ROWS, left->skip, left->depth,
                   panel->first + tap * left->depth * panel->row, panel->row, s);
-    finish(rows, ends, s);
+    if (ends->columns == vectors * LANES) {
+        finish(rows, vectors, ends, s);
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
+    }
+    finish_ragged(rows, ends, spilled);
 }
 
-#define CASE(rows)                         \
-    case rows:                             \
-        multiply(rows, left, panel, ends); \
+#define CASE(rows)                                \
+    case rows:                                    \
+        if (ends->columns <= LANES)               \
+            multiply(rows, 1, left, panel, ends); \
+        else                                      \
+            multiply(rows, 2, left, panel, ends); \
         break;
 
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
@@ -134,14 +153,14 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
 
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to)
 {
-    if (column == 1 && columns == TILE_COLUMNS) {
-        for (int64_t k = 0; k < depth; k++)
-            memcpy(to + k * TILE_COLUMNS, from + k * row, TILE_COLUMNS * sizeof *to);
-        return;
-    }
     if (columns < TILE_COLUMNS)
         memset(to, 0, (size_t)depth * TILE_COLUMNS * sizeof *to);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t k = 0; k < depth; k++)
+    if (row == 1) {
+        SET_NAME(transpose)
+        (sizeof *from, from, column * (int64_t)sizeof *from, to, TILE_COLUMNS * (int64_t)sizeof *to, columns, depth);
+        return;
+    }
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < columns; j++)
             to[k * TILE_COLUMNS + j] = from[k * row + j * column];
 }

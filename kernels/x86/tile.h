@@ -36,7 +36,7 @@ struct tile_panel {
  * Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start; /* NULL: zeros */
+    const float *start; /* as wide as the columns take vectors; NULL: zeros */
     int64_t start_row;
     int addend_count;
     struct {
@@ -48,6 +48,30 @@ struct tile_ends {
     int64_t to_row;
     int64_t columns;
 };
+
+/* Ends a vector of sums, of row `row` and the columns from `column` on; or the part of it that is there. */
+INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
+{
+    for (int i = 0; i < ends->addend_count; i++)
+        sum = vf_add(sum, vf_load(ends->addends[i].from + row * ends->addends[i].row + column));
+    vf_store(ends->to + row * ends->to_row + column, vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum)));
+}
+INLINE void tile_finish_part(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
+{
+    int64_t count = least(ends->columns - column, LANES);
+    for (int i = 0; i < ends->addend_count; i++)
+        sum = vf_add(sum, vf_load_part(ends->addends[i].from + row * ends->addends[i].row + column, count));
+    sum = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum));
+    vf_store_part(ends->to + row * ends->to_row + column, sum, count);
+}
+
+/* Goes on to what lies `rows` further down. */
+static inline void tile_move(struct tile_ends *ends, int64_t rows)
+{
+    for (int i = 0; i < ends->addend_count; i++)
+        ends->addends[i].from += rows * ends->addends[i].row;
+    ends->to += rows * ends->to_row;
+}
 
 /* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
 #define BLOCK_TILES 8

@@ -63,19 +63,21 @@
 struct wide {
     vf part[WIDE_PARTS];
 };
+/* Unrolled, so that the parts are in registers. */
+#define FOR_PARTS(i) _Pragma("GCC unroll 2") for (int i = 0; i < WIDE_PARTS; i++)
 
 static inline struct wide wide_set(float x)
 {
     struct wide w;
-    for (int i = 0; i < WIDE_PARTS; i++)
-        w.part[i] = vf_set(x);
+    FOR_PARTS(i)
+    w.part[i] = vf_set(x);
     return w;
 }
 static inline struct wide wide_load(const float *from)
 {
     struct wide w;
-    for (int i = 0; i < WIDE_PARTS; i++)
-        w.part[i] = vf_load(from + i * LANES);
+    FOR_PARTS(i)
+    w.part[i] = vf_load(from + i * LANES);
     return w;
 }
 /* The first n of 16, 0 <= n <= 16; the others are `rest`. */
@@ -88,40 +90,45 @@ static inline struct wide wide_load_part(const float *from, int64_t n, float res
 }
 static inline struct wide wide_add(struct wide a, struct wide b)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        a.part[i] = vf_add(a.part[i], b.part[i]);
+    FOR_PARTS(i)
+    a.part[i] = vf_add(a.part[i], b.part[i]);
     return a;
 }
 static inline struct wide wide_max(struct wide a, struct wide b)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        a.part[i] = vf_max(a.part[i], b.part[i]);
+    FOR_PARTS(i)
+    a.part[i] = vf_max(a.part[i], b.part[i]);
     return a;
 }
 /* a b + c */
 static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
 {
-    for (int i = 0; i < WIDE_PARTS; i++)
-        c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
+    FOR_PARTS(i)
+    c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
     return c;
 }
 
 /* Eight and eight, four and four, two and two, the last two. */
-#define WIDE_TREE(name, join)                          \
-    static inline float name(struct wide w)            \
-    {                                                  \
-        float s[WIDE];                                 \
-        for (int i = 0; i < WIDE_PARTS; i++)           \
-            vf_store(s + i * LANES, w.part[i]);        \
-        for (int half = WIDE / 2; half > 0; half /= 2) \
-            for (int i = 0; i < half; i++)             \
-                s[i] = join(s[i], s[i + half]);        \
-        return s[0];                                   \
+#define WIDE_TREE(name, join)                                                                         \
+    static inline float name(struct wide w)                                                           \
+    {                                                                                                 \
+        vf s = w.part[0];                                                                             \
+        if (WIDE_PARTS == 2)                                                                          \
+            s = join(s, w.part[WIDE_PARTS - 1]);                                                      \
+        _Pragma("GCC unroll 4") for (int n = (WIDE_PARTS == 2 ? LANES : WIDE) / 2; n > 0; n /= 2) s = \
+            join(s, vf_upper(s, n));                                                                  \
+        return vf_first(s);                                                                           \
     }
-#define WIDE_PLUS(a, b) ((a) + (b))
 /* A NaN among them stays. */
-#define WIDE_LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
-WIDE_TREE(wide_sum, WIDE_PLUS)
-WIDE_TREE(wide_largest, WIDE_LARGER)
+static inline vf vf_larger(vf a, vf b)
+{
+    return vf_select(vf_is_nan(a), a, vf_max(a, b)); /* of a number and a NaN, vf_max has the NaN if it is the second */
+}
+static inline vf vf_smaller(vf a, vf b)
+{
+    return vf_select(vf_is_nan(a), a, vf_min(a, b));
+}
+WIDE_TREE(wide_sum, vf_add)
+WIDE_TREE(wide_largest, vf_larger)
 
 #endif

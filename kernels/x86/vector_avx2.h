@@ -159,6 +159,17 @@ static inline vf vf_gather(const float *base, vi index)
 {
     return _mm256_i32gather_ps(base, index, 4);
 }
+/* Lane i < n has lane i + n, for n a power of two below LANES; the others anything. */
+static inline vf vf_upper(vf a, int n)
+{
+    if (n == 4)
+        return _mm256_permute2f128_ps(a, a, 1);
+    return n == 2 ? _mm256_permute_ps(a, 0x4e) : _mm256_permute_ps(a, 0xb1);
+}
+static inline float vf_first(vf a)
+{
+    return _mm256_cvtss_f32(a);
+}
 
 /* --- integers --- */
 static inline vi vi_set(int32_t x)
@@ -295,8 +306,7 @@ static inline void vi_store_u8(uint8_t *to, vi x)
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
-    _mm_storeu_si128((__m128i *)to,
-                     _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
+    _mm_storeu_si128((__m128i *)to, _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
 }
 /* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
 static inline vf vf_lookup8(const float *table, vi index)

@@ -138,6 +138,19 @@ static inline vf vf_gather(const float *base, vi index)
 {
     return _mm512_i32gather_ps(index, base, 4);
 }
+/* Lane i < n has lane i + n, for n a power of two below LANES; the others anything. */
+static inline vf vf_upper(vf a, int n)
+{
+    if (n == 8)
+        return _mm512_shuffle_f32x4(a, a, 0x4e);
+    if (n == 4)
+        return _mm512_shuffle_f32x4(a, a, 0xb1);
+    return n == 2 ? _mm512_permute_ps(a, 0x4e) : _mm512_permute_ps(a, 0xb1);
+}
+static inline float vf_first(vf a)
+{
+    return _mm512_cvtss_f32(a);
+}
 
 /* --- integers --- */
 static inline vi vi_set(int32_t x)

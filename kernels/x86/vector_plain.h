@@ -173,6 +173,17 @@ static inline vf vf_gather(const float *base, vi index)
         x[i] = base[index[i]];
     return x;
 }
+/* Lane i < n has lane i + n, for n a power of two below LANES; the others anything. */
+static inline vf vf_upper(vf a, int n)
+{
+    for (int i = 0; i < n; i++)
+        a[i] = a[i + n];
+    return a;
+}
+static inline float vf_first(vf a)
+{
+    return a[0];
+}
 
 /* --- integers: they wrap, which signed ones may not in C --- */
 typedef uint32_t vu __attribute__((vector_size(64)));

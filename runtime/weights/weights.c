@@ -3,17 +3,21 @@
 #include "formats/hash.h"
 
 #include <string.h>
+#include <unistd.h>
 
 void weights_init(struct weights *weights, const struct allocator *allocator)
 {
     memset(weights, 0, sizeof *weights);
     weights->allocator = allocator;
+    weights->process = getpid();
     pthread_mutex_init(&weights->mutex, NULL);
     pthread_cond_init(&weights->made, NULL);
 }
 
 void weights_free(struct weights *weights)
 {
+    if (weights->process != getpid())
+        return;
     pthread_cond_destroy(&weights->made);
     pthread_mutex_destroy(&weights->mutex);
 }

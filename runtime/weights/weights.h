@@ -37,6 +37,7 @@ struct weight {
 
 struct weights {
     const struct allocator *allocator;
+    pid_t process; /* that made it: where another one forked off, nobody waits any more for what was being made */
     pthread_mutex_t mutex; /* of all below and of the store's part of each entry; never held while one is made */
     pthread_cond_t made;   /* an entry is ready, or failed */
     struct weight *buckets[WEIGHT_BUCKETS];

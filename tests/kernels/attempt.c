@@ -198,7 +198,7 @@ static bool judge_first(struct attempt *attempt, const char *how)
     if (e->fault.set != finding->fault.set || strcmp(e->fault.text, finding->fault.text) != 0)
         return wrong(attempt, "its fault is '%s', the reference's is '%s' %s", finding->fault.text, e->fault.text, how);
     if (!finding->fault.set)
-        expectation_check(e, &finding->results, &verdict);
+        expectation_check(e, attempt->kernel, &finding->results, &verdict);
     finding->compared += verdict.compared;
     finding->open += verdict.open;
     return verdict.wrong ? wrong(attempt, "%s %s", verdict.text, how) : true;

@@ -9,16 +9,11 @@
 #define WORK 1000000          /* multiplications that make a task */
 #define WORK_DEPTHWISE 100000 /* where there is one a result, they are fewer, or the results would be many */
 
-/* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
-static void settle(struct maker *maker, struct conv_params *p)
+/* Changes sizes until the work, but for the taps, lies between these. */
+static void settle(struct maker *maker, struct conv_params *p, double least, double most)
 {
     struct window *w = &p->window;
-    bool depthwise = p->groups > 1 && p->input_channels == 1;
-    double task = depthwise ? WORK_DEPTHWISE : WORK;
-    double least = maker->large ? 2.2 * task : 0, most = maker->large ? 5.0 * task : 0.1 * WORK;
     int64_t *const sizes[] = {&p->batch, &p->input_channels, &p->output_channels, &w->input[1], &w->input[2]};
-    for (int i = 0; i < SPATIAL_AXES && maker->large && !depthwise; i++)
-        w->kernel[i] = i < 2 && w->kernel[i] > 1 ? 2 : 1;
     for (int tries = 0; tries < 200; tries++) {
         window_settle(w);
         double work =
@@ -31,6 +26,16 @@ static void settle(struct maker *maker, struct conv_params *p)
         else
             return;
     }
+}
+
+/* The reference counts work without the taps, so a problem that is to have several tasks gets few of those. */
+static void settle_any(struct maker *maker, struct conv_params *p)
+{
+    bool depthwise = p->groups > 1 && p->input_channels == 1;
+    double task = depthwise ? WORK_DEPTHWISE : WORK;
+    for (int i = 0; i < SPATIAL_AXES && maker->large && !depthwise; i++)
+        p->window.kernel[i] = i < 2 && p->window.kernel[i] > 1 ? 2 : 1;
+    settle(maker, p, maker->large ? 2.2 * task : 0, maker->large ? 5.0 * task : 0.1 * WORK);
 }
 
 static void choose_channels(struct maker *maker, struct conv_params *p)
@@ -47,6 +52,23 @@ static void choose_channels(struct maker *maker, struct conv_params *p)
     }
 }
 
+/* 3x3 without a stride: what special algorithms are for. They pay from some channels and positions on. */
+static void choose_filter(struct maker *maker, struct conv_params *p)
+{
+    struct random *random = &maker->random;
+    p->dtype = DTYPE_F32;
+    p->groups = 1;
+    p->input_channels = random_between(random, 12, 40);
+    p->output_channels = make_size(maker, 70);
+    p->window = (struct window){.kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        p->window.input[i] = i == 0 ? 1 : random_between(random, 8, 24);
+        p->window.pad[i] = i == 0 ? 0 : random_between(random, -1, 2);
+        p->window.pad_after[i] = i == 0 ? 0 : random_between(random, -1, 2);
+    }
+    settle(maker, p, 0, 0.3 * WORK);
+}
+
 /* The weights of a transposed convolution are turned round. */
 static void choose_weights(struct maker *maker, struct conv_params *p, bool turned)
 {
@@ -61,6 +83,16 @@ static void choose_weights(struct maker *maker, struct conv_params *p, bool turn
         p->weight_spatial[i] = turned ? -strides[3 + i] : strides[3 + i];
         p->weight_offset += turned ? strides[3 + i] * (kernel[i] - 1) : 0;
     }
+}
+
+/* Outputs of 4x4 tiles, at most, may be made together. */
+static bool is_filter(const struct conv_params *p)
+{
+    const struct window *w = &p->window;
+    bool is = p->dtype == DTYPE_F32 && w->kernel[0] == 1;
+    for (int i = 1; i < SPATIAL_AXES; i++)
+        is = is && w->kernel[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1 && w->spread[i] == 1;
+    return is;
 }
 
 static void add_operands(struct maker *maker, const struct conv_params *p, bool has_bias)
@@ -86,6 +118,10 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     struct operand *y = add_output(maker, "y", p->dtype);
     strided_image(&y->at, p->batch, p->groups * p->output_channels, w->output, &p->y);
     y->bound.sum = 4 + 2 * sqrt((double)(p->input_channels * window_taps(w)));
+    if (is_filter(p)) {
+        y->bound.mixed = y->bound.sum;
+        y->bound.near = 3;
+    }
 }
 
 static void describe_params(struct maker *maker, const struct conv_params *p, bool has_bias)
@@ -107,9 +143,14 @@ static void make_conv(struct maker *maker)
     bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
     p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
-    p->window = make_window(maker, true);
-    choose_channels(maker, p);
-    settle(maker, p);
+    bool filters = random_once_in(&maker->random, 4);
+    if (filters) {
+        choose_filter(maker, p);
+    } else {
+        p->window = make_window(maker, true);
+        choose_channels(maker, p);
+        settle_any(maker, p);
+    }
     const struct window *w = &p->window;
     int64_t outputs = p->groups * p->output_channels;
     p->x = make_image(maker, LAYOUT_READ, p->batch, p->groups * p->input_channels, w->input);
@@ -129,13 +170,35 @@ static void make_conv(struct maker *maker)
 
 /* ResNet-50, MobileNetV2, a detector's head. */
 static const struct image_case cases[] = {
-    {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},           {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
-    {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},         {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},
-    {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},         {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},
-    {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144}, {"5x5 depthwise 96 28", 96, 96, 28, 5, 1, 96},
-    {"3x3 depthwise 32 112", 32, 32, 112, 3, 1, 32},   {"3x3/2 depthwise 96 112", 96, 96, 112, 3, 2, 96},
-    {"3x3 depthwise 384 14", 384, 384, 14, 3, 1, 384}, {"3x3 depthwise 960 7", 960, 960, 7, 3, 1, 960},
-    {"5x5 depthwise 192 40", 192, 192, 40, 5, 1, 192}, {"3x3 depthwise 16 320", 16, 16, 320, 3, 1, 16},
+    {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},
+    {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
+    {"3x3 128>128 28", 128, 128, 28, 3, 1, 1},
+    {"3x3 256>256 14", 256, 256, 14, 3, 1, 1},
+    {"3x3 512>512 7", 512, 512, 7, 3, 1, 1},
+    {"3x3 64>64 224", 64, 64, 224, 3, 1, 1},
+    {"3x3 128>128 112", 128, 128, 112, 3, 1, 1},
+    {"3x3 256>256 56", 256, 256, 56, 3, 1, 1},
+    {"3x3 512>512 28", 512, 512, 28, 3, 1, 1},
+    {"3x3 512>512 14", 512, 512, 14, 3, 1, 1},
+    {"3x3 16>64 55", 16, 64, 55, 3, 1, 1},
+    {"3x3 32>128 27", 32, 128, 27, 3, 1, 1},
+    {"3x3 64>256 13", 64, 256, 13, 3, 1, 1},
+    {"3x3 128>32 56", 128, 32, 56, 3, 1, 1},
+    {"3x3 128>32 28", 128, 32, 28, 3, 1, 1},
+    {"3x3 32>64 160", 32, 64, 160, 3, 1, 1},
+    {"3x3 96>96 80", 96, 96, 80, 3, 1, 1},
+    {"3x3 96>64 160", 96, 64, 160, 3, 1, 1},
+    {"1x1 256>64 56", 256, 64, 56, 1, 1, 1},
+    {"1x1 512>2048 7", 512, 2048, 7, 1, 1, 1},
+    {"3x3/2 128>128 56", 128, 128, 56, 3, 2, 1},
+    {"3x3 depthwise 144 56", 144, 144, 56, 3, 1, 144},
+    {"5x5 depthwise 96 28", 96, 96, 28, 5, 1, 96},
+    {"3x3 depthwise 32 112", 32, 32, 112, 3, 1, 32},
+    {"3x3/2 depthwise 96 112", 96, 96, 112, 3, 2, 96},
+    {"3x3 depthwise 384 14", 384, 384, 14, 3, 1, 384},
+    {"3x3 depthwise 960 7", 960, 960, 7, 3, 1, 960},
+    {"5x5 depthwise 192 40", 192, 192, 40, 5, 1, 192},
+    {"3x3 depthwise 16 320", 16, 16, 320, 3, 1, 16},
 };
 
 static void make_listed(struct maker *maker, size_t index)

@@ -138,17 +138,40 @@ static void clear_signs(enum dtype dtype, unsigned char *memory, size_t bytes)
             memory[i] &= 0x7f;
 }
 
-static bool make_magnitudes(const struct problem *plain, const struct operands *operands, struct region *region,
-                            struct operands *magnitudes)
+/* All elements become as large as the largest, or a NaN if one is. */
+static void level(const struct operand *operand, unsigned char *memory, size_t bytes)
+{
+    size_t each = dtype_bits(operand->dtype) / 8;
+    int64_t count = strided_count(&operand->at), least = 0, most = 0;
+    unsigned char largest[sizeof(number)] = {0};
+    number size = -1;
+    strided_reach(&operand->at, &least, &most);
+    for (int64_t i = 0; i < count && each > 0; i++) {
+        int64_t at = strided_offset(&operand->at, i) - least;
+        number x = number_get(operand->dtype, memory, at);
+        if (isnan(size) || x <= size)
+            continue;
+        size = x;
+        memcpy(largest, memory + (size_t)at * each, each);
+    }
+    for (size_t i = 0; each > 0 && i + each <= bytes; i += each)
+        memcpy(memory + i, largest, each);
+}
+
+static bool make_magnitudes(const struct problem *plain, const struct operands *operands, bool levels_constants,
+                            struct region *region, struct operands *magnitudes)
 {
     struct fault fault = {0};
     for (int i = 0; i < plain->input_count; i++) {
-        size_t bytes = operands->inputs[i] ? operand_bytes(&plain->inputs[i]) : 0;
+        const struct operand *input = &plain->inputs[i];
+        size_t bytes = operands->inputs[i] ? operand_bytes(input) : 0;
         magnitudes->inputs[i] = bytes ? region_buffer(region, bytes) : NULL;
         if (bytes && !magnitudes->inputs[i])
             return false;
         if (bytes)
-            clear_signs(plain->inputs[i].dtype, memcpy(magnitudes->inputs[i], operands->inputs[i], bytes), bytes);
+            clear_signs(input->dtype, memcpy(magnitudes->inputs[i], operands->inputs[i], bytes), bytes);
+        if (bytes && levels_constants && input->constant)
+            level(input, magnitudes->inputs[i], bytes);
     }
     return make_output_room(plain, region, magnitudes) && run_oracle(plain, magnitudes, region, &fault);
 }
@@ -177,6 +200,49 @@ static number largest_of(const struct operand *output, const void *span, const i
     return largest;
 }
 
+/* The larger; a NaN, if one is. */
+static double larger(double a, double b)
+{
+    return isnan(a) || a > b ? a : b;
+}
+
+/* Each element becomes the largest of those up to `near` away along an axis. */
+static void spread_along(const struct strided *at, int axis, int64_t near, const double *from, double *to)
+{
+    int64_t stride = 1, count = strided_count(at), dim = at->dims[axis];
+    for (int i = axis + 1; i < at->rank; i++)
+        stride *= at->dims[i];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t place = i / stride % dim, first = place > near ? -near : -place;
+        to[i] = from[i];
+        for (int64_t k = first; k <= near && place + k < dim; k++)
+            to[i] = larger(to[i], from[i + k * stride]);
+    }
+}
+
+static bool make_mixed(const struct problem *plain, const struct operands *operands, int output, struct region *region,
+                       double **mixed)
+{
+    const struct operand *operand = &plain->outputs[output];
+    const int axes = 3;
+    int64_t count = strided_count(&operand->at);
+    struct operands magnitudes;
+    double *from = region_array(region, (size_t)count + 1, sizeof *from),
+           *to = region_array(region, (size_t)count + 1, sizeof *to);
+    if (!from || !to || !make_magnitudes(plain, operands, true, region, &magnitudes))
+        return false;
+    for (int64_t i = 0; i < count; i++)
+        from[i] = (double)element(operand, magnitudes.outputs[output], offset_of(operand, i));
+    for (int axis = operand->at.rank - axes; axis < operand->at.rank; axis++) {
+        spread_along(&operand->at, axis, operand->bound.near, from, to);
+        double *kept = from;
+        from = to;
+        to = kept;
+    }
+    *mixed = from;
+    return true;
+}
+
 static bool all_finite(const struct problem *problem)
 {
     for (int i = 0; i < problem->input_count; i++)
@@ -200,18 +266,37 @@ bool expectation_make(const struct problem *problem, const struct operands *oper
     bool wants_magnitudes = false;
     for (int i = 0; i < e->plain.output_count; i++)
         wants_magnitudes = wants_magnitudes || e->plain.outputs[i].bound.sum > 0;
-    if (wants_magnitudes && !make_magnitudes(&e->plain, operands, region, &e->magnitudes))
+    if (wants_magnitudes && !make_magnitudes(&e->plain, operands, false, region, &e->magnitudes))
         return false;
+    for (int i = 0; i < e->plain.output_count; i++)
+        if (e->plain.outputs[i].bound.mixed > 0 && !make_mixed(&e->plain, operands, i, region, &e->mixed[i]))
+            return false;
     for (int i = 0; i < e->plain.output_count && !e->fault.set; i++)
         if (e->plain.outputs[i].bound.largest > 0)
             e->largest[i] = largest_of(&e->plain.outputs[i], e->results.outputs[i], e->results.dims[i]);
     return true;
 }
 
-/* What element `index` of an output of the plain problem may be, where the truth is `value`. */
-static struct interval allowed(const struct expectation *e, int output, int64_t index, number value)
+/* Sums of a transform may be a few hundred times as large as those that they stand for. */
+#define MIXED_ROOM 1000
+
+static struct interval allowed_mixed(const struct expectation *e, int output, int64_t index, number value)
 {
     const struct operand *operand = &e->plain.outputs[output];
+    double size = e->mixed[output][index];
+    if (!isfinite(value) || !isfinite((float)(size * MIXED_ROOM)))
+        return (struct interval){.open = true};
+    number error = (number)operand->bound.mixed * ((number)size + number_smallest_normal(operand->dtype));
+    return interval_about(value, error * number_epsilon(operand->dtype));
+}
+
+/* What element `index` of an output of the plain problem may be, where the truth is `value`. mixed: from a kernel that
+ * mixes neighbours. */
+static struct interval allowed(const struct expectation *e, bool mixed, int output, int64_t index, number value)
+{
+    const struct operand *operand = &e->plain.outputs[output];
+    if (mixed && e->mixed[output])
+        return allowed_mixed(e, output, index, value);
     const struct bound *bound = &operand->bound;
     number epsilon = number_epsilon(operand->dtype), sum = 0;
     if (bound->sum > 0)
@@ -277,11 +362,11 @@ static void check_bits(const struct operand *operand, const void *expected, cons
     }
 }
 
-static void check_element(const struct expectation *e, int output, int64_t index, number expected, const void *got,
-                          struct verdict *verdict)
+static void check_element(const struct expectation *e, bool mixed, int output, int64_t index, number expected,
+                          const void *got, struct verdict *verdict)
 {
     const struct operand *operand = &e->plain.outputs[output];
-    struct interval interval = allowed(e, output, index, expected);
+    struct interval interval = allowed(e, mixed, output, index, expected);
     number value = element(operand, got, offset_of(operand, index));
     verdict->compared++;
     verdict->open += interval.open;
@@ -289,7 +374,7 @@ static void check_element(const struct expectation *e, int output, int64_t index
         complain(verdict, operand, index, value, &interval);
 }
 
-static void check_plain(const struct expectation *e, int output, const void *got, struct verdict *verdict)
+static void check_plain(const struct expectation *e, bool mixed, int output, const void *got, struct verdict *verdict)
 {
     const struct operand *operand = &e->plain.outputs[output];
     const void *expected = e->results.outputs[output];
@@ -297,7 +382,7 @@ static void check_plain(const struct expectation *e, int output, const void *got
     if (operand->bound.bits)
         check_bits(operand, expected, got, count, verdict);
     for (int64_t i = 0; i < count && !verdict->wrong && !operand->bound.bits; i++)
-        check_element(e, output, i, element(operand, expected, offset_of(operand, i)), got, verdict);
+        check_element(e, mixed, output, i, element(operand, expected, offset_of(operand, i)), got, verdict);
 }
 
 /* Sums may begin with the operand of a first ADD (kernels/epilogue.h), and then are rounded at its magnitude too. */
@@ -316,13 +401,13 @@ static void widen_for_addend(const struct pointwise_params *program, const struc
 }
 
 /* The program on element `index`, of which it takes input 0 from the oracle where it rides along. */
-static enum run run_program(const struct expectation *e, int64_t index, struct interval *registers)
+static enum run run_program(const struct expectation *e, bool mixed, int64_t index, struct interval *registers)
 {
     const struct problem *problem = e->problem;
     const struct pointwise_params *program = problem->epilogue ? problem->epilogue : problem->params;
     int first = problem->epilogue != NULL, own = problem->epilogue ? problem->own_inputs : 0;
     if (first)
-        registers[0] = allowed(e, 0, index, element(&e->plain.outputs[0], e->results.outputs[0], index));
+        registers[0] = allowed(e, mixed, 0, index, element(&e->plain.outputs[0], e->results.outputs[0], index));
     for (int i = first; i < program->input_count; i++) {
         const struct operand *in = &problem->inputs[own + i - first];
         registers[i] = interval_of(element(in, e->operands->inputs[own + i - first], strided_offset(&in->at, index)));
@@ -332,14 +417,14 @@ static enum run run_program(const struct expectation *e, int64_t index, struct i
     return interval_run(program, registers);
 }
 
-static void check_program(const struct expectation *e, const struct operands *got, struct verdict *verdict)
+static void check_program(const struct expectation *e, bool mixed, const struct operands *got, struct verdict *verdict)
 {
     const struct problem *problem = e->problem;
     const struct pointwise_params *program = problem->epilogue ? problem->epilogue : problem->params;
     int64_t count = strided_count(&problem->outputs[0].at);
     for (int64_t i = 0; i < count && !verdict->wrong; i++) {
         struct interval registers[POINTWISE_MAX_REGISTERS];
-        enum run run = run_program(e, i, registers);
+        enum run run = run_program(e, mixed, i, registers);
         for (int k = 0; k < program->output_count && !verdict->wrong; k++) {
             const struct operand *operand = &problem->outputs[k];
             const struct pointwise_operand *as = &program->operands[program->input_count + k];
@@ -354,12 +439,13 @@ static void check_program(const struct expectation *e, const struct operands *go
     }
 }
 
-void expectation_check(const struct expectation *e, const struct operands *got, struct verdict *verdict)
+void expectation_check(const struct expectation *e, const struct kernel *kernel, const struct operands *got,
+                       struct verdict *verdict)
 {
     bool has_program = e->problem->epilogue || e->problem->family == FAMILY_pointwise;
     *verdict = (struct verdict){.wrong = false};
     if (has_program)
-        check_program(e, got, verdict);
+        check_program(e, kernel->mixes, got, verdict);
     for (int i = has_program ? e->problem->output_count : 0; i < e->problem->output_count && !verdict->wrong; i++) {
         const struct operand *output = &e->problem->outputs[i];
         if (output->absent)
@@ -372,12 +458,12 @@ void expectation_check(const struct expectation *e, const struct operands *got, 
                      (long long)output_count(output, e->results.dims[i]));
             return;
         }
-        check_plain(e, i, got->outputs[i], verdict);
+        check_plain(e, kernel->mixes, i, got->outputs[i], verdict);
     }
 }
 
 void expectation_check_oracle(const struct expectation *e, int output, int64_t index, number truth,
                               struct verdict *verdict)
 {
-    check_element(e, output, index, truth, e->results.outputs[output], verdict);
+    check_element(e, false, output, index, truth, e->results.outputs[output], verdict);
 }

@@ -40,9 +40,10 @@ const struct kernel *oracle_of(const struct problem *problem);
 struct expectation {
     const struct problem *problem;
     const struct operands *operands;
-    struct problem plain;       /* without the epilogue */
-    struct operands results;    /* what the oracle makes of it */
-    struct operands magnitudes; /* and of the magnitudes of its inputs, where a bound asks for it */
+    struct problem plain;        /* without the epilogue */
+    struct operands results;     /* what the oracle makes of it */
+    struct operands magnitudes;  /* and of the magnitudes of its inputs, where a bound asks for it */
+    double *mixed[MOST_OUTPUTS]; /* what bound.mixed multiplies, in C order; NULL where there is no such bound */
     number largest[MOST_OUTPUTS];
     struct fault fault; /* the oracle's */
     bool finite;        /* all inputs are */
@@ -57,7 +58,8 @@ struct verdict {
     char text[400];
 };
 /* The outputs of a kernel, where the oracle has no fault. */
-void expectation_check(const struct expectation *expectation, const struct operands *got, struct verdict *verdict);
+void expectation_check(const struct expectation *expectation, const struct kernel *kernel, const struct operands *got,
+                       struct verdict *verdict);
 /* An element of the oracle's own plain output, counted in C order, against the truth. */
 void expectation_check_oracle(const struct expectation *expectation, int output, int64_t index, number truth,
                               struct verdict *verdict);

@@ -3,6 +3,7 @@
 #include "tools/problems/programs.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define WORK 16384 /* elements that make a task */
@@ -179,4 +180,46 @@ static void make_normalize(struct maker *maker)
         add_epilogue(maker, p);
 }
 
-const struct family_problems normalize_problems = {.family = FAMILY_normalize, .make = make_normalize};
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+/* Groups and their elements, where both lie in x, and whether scale and bias go along the elements. */
+static const struct {
+    const char *name;
+    int64_t groups, elements, group_stride, element_stride;
+    bool layer;
+} cases[] = {{"layer 128x384", 128, 384, 384, 1, true},
+             {"instance 64x3136", 64, 3136, 3136, 1, false},
+             {"instance 64x3136, channels last", 64, 3136, 1, 64, false}};
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    struct normalize_params *p = make_params(maker, sizeof *p);
+    *p = (struct normalize_params){
+        .dtype = DTYPE_F32,
+        .centred = true,
+        .epsilon = 1e-5,
+        .kept_rank = 1,
+        .folded_rank = 1,
+        .kept = {cases[index].groups},
+        .folded = {cases[index].elements},
+        .x = {.kept = {cases[index].group_stride}, .folded = {cases[index].element_stride}},
+        .scale = {.kept = {!cases[index].layer}, .folded = {cases[index].layer}},
+        .bias = {.kept = {!cases[index].layer}, .folded = {cases[index].layer}},
+    };
+    place(&add_input(maker, "x", p->dtype)->at, p, &p->x);
+    place(&add_input(maker, "scale", p->dtype)->at, p, &p->scale);
+    place(&add_input(maker, "bias", p->dtype)->at, p, &p->bias);
+    struct operand *y = add_output(maker, "y", p->dtype);
+    place(&y->at, p, &p->x);
+    y->bound.absolute = error_of(p, 4);
+    add_absent(maker, "mean", true);
+    add_absent(maker, "factor", true);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "normalize %s", cases[index].name);
+}
+
+const struct family_problems normalize_problems = {
+    .family = FAMILY_normalize,
+    .make = make_normalize,
+    .table_count = sizeof cases / sizeof cases[0],
+    .make_listed = make_listed,
+};

@@ -191,28 +191,88 @@ static const struct {
     {"gelu", POINTWISE_GELU}, {"tanh", POINTWISE_TANH},
 };
 
-static void make_listed(struct maker *maker, size_t index)
+static void list_program(struct maker *maker, struct program *program)
+{
+    const struct pointwise_params *params = program_build(program, true);
+    program_operands(maker, params, 0);
+    for (int i = 0; i < maker->problem->input_count; i++)
+        maker->problem->inputs[i].fill = FILL_NUMBERS;
+    maker->problem->params = params;
+}
+
+static void list_single(struct maker *maker, enum pointwise_opcode opcode)
 {
     static const int64_t dims[] = {128 * 1536}, strides[] = {1};
     struct program program = program_begin(maker, 1, dims);
-    enum pointwise_opcode opcode = cases[index].opcode;
     int operands[2] = {0};
     for (int i = 0; i < pointwise_arity(opcode); i++)
         operands[i] = program_input(&program, DTYPE_F32, strides);
     int result = program_code(&program, opcode, CLASS_F32, operands[0], operands[1], 0, 0, 0);
     program_output(&program, DTYPE_F32, result, strides);
-    const struct pointwise_params *params = program_build(&program, true);
-    program_operands(maker, params, 0);
-    for (int i = 0; i < maker->problem->input_count; i++)
-        maker->problem->inputs[i].fill = FILL_NUMBERS;
-    maker->problem->params = params;
-    snprintf(maker->problem->name, sizeof maker->problem->name, "pointwise %s", cases[index].name);
+    list_program(maker, &program);
+}
+
+/* Two normalisations with numbers of a channel, as DenseNet has them: 256 channels of 28 x 28. */
+static void list_scaled(struct maker *maker)
+{
+    static const int64_t dims[] = {256, 784}, strides[] = {784, 1}, channel[] = {1, 0};
+    struct program program = program_begin(maker, 2, dims);
+    int x = program_input(&program, DTYPE_F32, strides), numbers[4];
+    for (int i = 0; i < 4; i++)
+        numbers[i] = program_input(&program, DTYPE_F32, channel);
+    for (int i = 0; i < 4; i++)
+        x = program_code(&program, i % 2 ? POINTWISE_ADD : POINTWISE_MUL, CLASS_F32, x, numbers[i], 0, 0, 0);
+    x = program_code(&program, POINTWISE_RELU, CLASS_F32, x, 0, 0, 0, 0);
+    program_output(&program, DTYPE_F32, x, strides);
+    list_program(maker, &program);
+}
+
+/* A residual in another order than the rest. */
+static void list_turned(struct maker *maker)
+{
+    static const int64_t dims[] = {784, 256}, strides[] = {256, 1}, turned[] = {1, 784};
+    struct program program = program_begin(maker, 2, dims);
+    int x = program_input(&program, DTYPE_F32, turned), y = program_input(&program, DTYPE_F32, strides);
+    x = program_code(&program, POINTWISE_ADD, CLASS_F32, x, y, 0, 0, 0);
+    program_output(&program, DTYPE_F32, program_code(&program, POINTWISE_RELU, CLASS_F32, x, 0, 0, 0, 0), strides);
+    list_program(maker, &program);
+}
+
+static void list_dequantized(struct maker *maker)
+{
+    static const int64_t dims[] = {400 * 384}, strides[] = {1}, number[] = {0};
+    struct program program = program_begin(maker, 1, dims);
+    int x = program_input(&program, DTYPE_U8, strides), scale = program_input(&program, DTYPE_F32, number);
+    int zero = program_input(&program, DTYPE_U8, number);
+    x = program_code(&program, POINTWISE_SUB, CLASS_I64, x, zero, 0, 0, 0);
+    x = program_code(&program, POINTWISE_TO_F32, CLASS_I64, x, 0, 0, 0, 0);
+    x = program_code(&program, POINTWISE_MUL, CLASS_F32, x, scale, 0, 0, 0);
+    program_output(&program, DTYPE_F32, x, strides);
+    list_program(maker, &program);
+}
+
+static const struct {
+    const char *name;
+    void (*list)(struct maker *maker);
+} chains[] = {{"scaled channels 256x784", list_scaled},
+              {"turned residual 784x256", list_turned},
+              {"dequantize 400x384", list_dequantized}};
+#define SINGLES (sizeof cases / sizeof cases[0])
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    const char *name = index < SINGLES ? cases[index].name : chains[index - SINGLES].name;
+    if (index < SINGLES)
+        list_single(maker, cases[index].opcode);
+    else
+        chains[index - SINGLES].list(maker);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "pointwise %s", name);
 }
 
 const struct family_problems pointwise_problems = {
     .family = FAMILY_pointwise,
     .make = make_pointwise,
-    .table_count = sizeof cases / sizeof cases[0],
+    .table_count = SINGLES + sizeof chains / sizeof chains[0],
     .make_listed = make_listed,
     .share = 40,
 };

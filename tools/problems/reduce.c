@@ -105,7 +105,10 @@ static void make_reduce(struct maker *maker)
 static const struct {
     const char *name;
     int64_t kept, kept_stride, folded, folded_stride;
-} cases[] = {{"rows 1024x768", 1024, 768, 768, 1}, {"columns 1024x768", 768, 1, 1024, 768}};
+} cases[] = {{"rows 1024x768", 1024, 768, 768, 1},
+             {"columns 1024x768", 768, 1, 1024, 768},
+             {"images 1280x49", 1280, 49, 49, 1},
+             {"pairs 25700x2", 25700, 2, 2, 1}};
 
 static void make_listed(struct maker *maker, size_t index)
 {

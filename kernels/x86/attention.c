@@ -1,0 +1,360 @@
+/* Attention in f32: a band of queries walks over blocks of keys, with the largest score and the sum of exponentials so
+ * far (Milakov and Gimelshein, arXiv 1805.02867). The weighted values are kept divided by that sum, as in
+ * FlashAttention (arXiv 2205.14135, algorithm 1): a mean at all times, which overflows only where the result does.
+ *
+ * Both products are made of tiles. A query at the edge of its window takes no value beyond it, since 0 times a NaN is
+ * one: what all queries of a tile see is a product, and what only some see is added row by row, in the order of keys.
+ */
+#include "kernels/attention.h"
+
+#include "kernels/x86/tile.h"
+#include "kernels/x86/vector_math.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BAND 48 /* queries */
+#define KEYS 256
+#define TASK_WORK 1500000 /* multiplications of a task */
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+/* state of the plan */
+struct attention {
+    const struct attention_params *p;
+    int64_t bands;
+    bool copies_values;
+    int64_t score_row, mean_row;                            /* in elements */
+    size_t score_bytes, mean_bytes, key_bytes, value_bytes; /* of workspace, one after the other */
+};
+
+static int64_t padded(int64_t columns)
+{
+    return divide_up(columns, TILE_COLUMNS) * TILE_COLUMNS;
+}
+
+static bool attention_supports(const void *params)
+{
+    const struct attention_params *p = params;
+    return p->dtype == DTYPE_F32 && p->q.column == 1 && p->k.column == 1 && p->v.column == 1 && p->y.column == 1;
+}
+
+static bool attention_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                           struct kernel_plan *plan)
+{
+    (void)facts;
+    const struct attention_params *p = params;
+    struct attention *attention = region_allocate(region, sizeof *attention);
+    if (!attention)
+        return false;
+    int64_t rows = least(p->queries, BAND), keys = least(p->keys, KEYS);
+    *attention = (struct attention){.p = p,
+                                    .bands = divide_up(p->queries, BAND),
+                                    .copies_values = p->v_head % LANES != 0,
+                                    .score_row = padded(keys),
+                                    .mean_row = padded(p->v_head)};
+    attention->score_bytes = (size_t)(rows * attention->score_row) * sizeof(float);
+    attention->mean_bytes = (size_t)(rows * attention->mean_row) * sizeof(float);
+    attention->key_bytes = (size_t)(p->head * TILE_COLUMNS) * sizeof(float);
+    attention->value_bytes = attention->copies_values ? (size_t)(keys * TILE_COLUMNS) * sizeof(float) : 0;
+    plan->state = attention;
+    plan->phases = 1;
+    int64_t each = rows * least(p->keys, 4096) * least(p->head + p->v_head, 4096);
+    plan->tasks[0] = task_count(attention->bands * p->heads * p->batch, 1 + TASK_WORK / (1 + each));
+    plan->task_bytes = attention->score_bytes + attention->mean_bytes + attention->key_bytes + attention->value_bytes;
+    return true;
+}
+
+/* --- scores -------------------------------------------------------------------------------------------------- */
+
+/* What a query has seen so far. */
+struct query {
+    float sum; /* of exp(score - most) */
+    float most;
+    bool seen;        /* a key that nothing excludes */
+    int64_t from, to; /* its part of the present block of keys */
+};
+
+struct band {
+    const struct attention *attention;
+    int64_t row, rows;
+    const float *q, *k, *v;
+    const float *added;     /* the mask, of one kind or the other */
+    const uint8_t *allowed; /* NULL: not of this kind */
+    float *y, *scores, *means, *keys, *values;
+    struct query queries[BAND];
+};
+
+/* A product of rows of the band's own memory by a panel. */
+static void multiply(int64_t rows, const float *left, int64_t left_row, int64_t depth, const struct tile_panel *panel,
+                     const float *start, float *to, int64_t to_row, int64_t columns)
+{
+    struct tile_cut cut = tile_cut(rows);
+    struct tile_ends ends = {.start_row = to_row,
+                             .low = -INFINITY,
+                             .high = INFINITY,
+                             .to_row = to_row,
+                             .columns = columns <= LANES ? LANES : TILE_COLUMNS};
+    for (int64_t i = 0; i < cut.tiles; i++) {
+        int64_t row = tile_first_row(&cut, i), count = tile_first_row(&cut, i + 1) - row;
+        const float *first[TILE_ROWS];
+        for (int64_t r = 0; r < count; r++)
+            first[r] = left + (row + r) * left_row;
+        struct tile_rows stretch = {first, 0, 1, depth};
+        ends.start = start ? start + row * to_row : NULL;
+        ends.to = to + row * to_row;
+        SET_NAME(tile_multiply)(count, &stretch, panel, &ends);
+    }
+}
+
+/* scores = Q K^T for `count` keys from `key` on. */
+static void score(struct band *b, int64_t key, int64_t count)
+{
+    const struct attention_params *p = b->attention->p;
+    for (int64_t j = 0; j < count; j += TILE_COLUMNS) {
+        int64_t columns = least(count - j, TILE_COLUMNS);
+        SET_NAME(tile_pack)(b->k + (key + j) * p->k.row, 1, p->k.row, p->head, columns, b->keys);
+        struct tile_panel panel = {b->keys, TILE_COLUMNS};
+        multiply(b->rows, b->q, p->q.row, p->head, &panel, NULL, b->scores + j, b->attention->score_row, columns);
+    }
+}
+
+static vf added_at(const struct band *b, int64_t at, int64_t count)
+{
+    int64_t column = b->attention->p->mask.column;
+    float values[LANES] = {0};
+    if (column == 1)
+        return vf_load_part(b->added + at, count);
+    for (int64_t i = 0; i < count; i++)
+        values[i] = b->added[at + i * column];
+    return vf_load(values);
+}
+
+static vm excluded_at(const struct band *b, int64_t at, int64_t count)
+{
+    int32_t values[LANES] = {0};
+    for (int64_t i = 0; i < count; i++)
+        values[i] = b->allowed[at + i * b->attention->p->mask.column];
+    return vi_equal(vi_load(values), vi_set(0));
+}
+
+/* Lanes that stand for keys which the query sees. */
+static vm within(const struct query *query, int64_t j)
+{
+    vm before = vm_first(query->from > j ? least(query->from - j, LANES) : 0);
+    return vm_and(vm_not(before), vm_first(query->to > j ? least(query->to - j, LANES) : 0));
+}
+
+/* Scales, caps and masks the scores of row i, and finds the largest; NaN if there is one. Keys that the query does not
+ * see get -inf. */
+static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
+{
+    const struct attention_params *p = b->attention->p;
+    struct query *query = &b->queries[i];
+    float *scores = b->scores + i * b->attention->score_row;
+    vf scale = vf_set((float)p->scale), cap = vf_set((float)p->softcap), none = vf_set(-INFINITY), most = none;
+    vm seen = vm_first(0);
+    for (int64_t j = 0; j < count; j += LANES) {
+        int64_t part = least(count - j, LANES), at = i * p->mask.row + (key + j) * p->mask.column;
+        vf x = vf_mul(vf_load(scores + j), scale);
+        vm sees = within(query, j), excluded = vm_first(0);
+        if (p->softcap > 0)
+            x = vf_mul(vf_tanh(vf_div(x, cap)), cap);
+        if (b->added) {
+            vf mask = added_at(b, at, part);
+            excluded = vf_equal(mask, none);
+            x = vf_add(x, mask);
+        } else if (b->allowed) {
+            excluded = excluded_at(b, at, part);
+            x = vf_select(excluded, none, x);
+        }
+        x = vf_select(sees, x, none);
+        seen = vm_or(seen, vm_and(sees, vm_not(excluded)));
+        most = vf_larger(most, x);
+        vf_store(scores + j, x);
+    }
+    query->seen = query->seen || vm_any(seen);
+    struct wide all = wide_set(-INFINITY);
+    all.part[0] = vf_larger(vf_set(query->most), most);
+    query->most = wide_largest(all);
+}
+
+static float exp_of(float x)
+{
+    float lanes[LANES];
+    vf_store(lanes, vf_exp(vf_set(x)));
+    return lanes[0];
+}
+
+/* Scores of row i become weights; what was summed before shrinks by the factor that is returned. */
+static float weigh(struct band *b, int64_t i, float most_before, int64_t count)
+{
+    struct query *query = &b->queries[i];
+    float *scores = b->scores + i * b->attention->score_row;
+    if (query->most == -INFINITY) { /* exp(-inf - -inf) would be NaN, and the keys to come may have scores */
+        memset(scores, 0, (size_t)count * sizeof *scores);
+        return 1;
+    }
+    float kept = query->sum * exp_of(most_before - query->most);
+    vf most = vf_set(query->most);
+    struct wide sum = wide_set(0);
+    for (int64_t j = 0; j < count; j += LANES) {
+        vf weight = vf_exp(vf_sub(vf_load(scores + j), most));
+        vf *into = &sum.part[j % WIDE / LANES];
+        *into = vf_add(*into, vf_select(within(query, j), weight, vf_set(0)));
+        vf_store(scores + j, weight);
+    }
+    query->sum = kept + wide_sum(sum);
+    vf part = vf_set(1 / query->sum);
+    for (int64_t j = 0; j < count; j += LANES)
+        vf_store(scores + j, vf_mul(vf_load(scores + j), part));
+    return kept / query->sum;
+}
+
+/* --- values -------------------------------------------------------------------------------------------------- */
+
+/* The parts of the present block that queries see. */
+static void find_windows(struct band *b, int64_t key, int64_t count)
+{
+    for (int64_t i = 0; i < b->rows; i++) {
+        struct query *query = &b->queries[i];
+        attention_window(b->attention->p, b->row + i, &query->from, &query->to);
+        query->from = least(query->from > key ? query->from - key : 0, count);
+        query->to = query->to > key ? least(query->to - key, count) : 0;
+        query->to = query->to < query->from ? query->from : query->to;
+    }
+}
+
+static void shrink(struct band *b, int64_t i, float factor)
+{
+    float *mean = b->means + i * b->attention->mean_row;
+    for (int64_t j = 0; j < b->attention->mean_row && factor != 1; j += LANES)
+        vf_store(mean + j, vf_mul(vf_load(mean + j), vf_set(factor)));
+}
+
+/* A row's share of the keys [from, to) of a panel. */
+static void add_row(const struct band *b, int64_t i, int64_t from, int64_t to, const struct tile_panel *panel,
+                    int64_t column, int64_t columns)
+{
+    const struct attention *attention = b->attention;
+    float *mean = b->means + i * attention->mean_row + column;
+    struct tile_panel rest = {panel->first + from * panel->row, panel->row};
+    if (from < to)
+        multiply(1, b->scores + i * attention->score_row + from, 0, to - from, &rest, mean, mean, 0, columns);
+}
+
+/* means += weights V for one panel of columns. Windows move on from row to row, so that all see what the last begins
+ * with and the first ends with. */
+static void add_panel(const struct band *b, const struct tile_panel *panel, int64_t column, int64_t columns)
+{
+    const struct attention *attention = b->attention;
+    int64_t from = b->queries[b->rows - 1].from, to = b->queries[0].to;
+    to = to < from ? from : to;
+    for (int64_t i = 0; i < b->rows; i++)
+        add_row(b, i, b->queries[i].from, least(b->queries[i].to, from), panel, column, columns);
+    struct tile_panel shared = {panel->first + from * panel->row, panel->row};
+    float *means = b->means + column;
+    if (from < to)
+        multiply(b->rows, b->scores + from, attention->score_row, to - from, &shared, means, means, attention->mean_row,
+                 columns);
+    for (int64_t i = 0; i < b->rows; i++)
+        add_row(b, i, b->queries[i].from > to ? b->queries[i].from : to, b->queries[i].to, panel, column, columns);
+}
+
+static void add_values(struct band *b, int64_t key, int64_t count)
+{
+    const struct attention_params *p = b->attention->p;
+    for (int64_t column = 0; column < p->v_head; column += TILE_COLUMNS) {
+        int64_t columns = least(p->v_head - column, TILE_COLUMNS);
+        const float *v = b->v + key * p->v.row + column;
+        struct tile_panel panel = {v, p->v.row};
+        if (b->attention->copies_values) {
+            SET_NAME(tile_pack)(v, p->v.row, 1, count, columns, b->values);
+            panel = (struct tile_panel){b->values, TILE_COLUMNS};
+        }
+        add_panel(b, &panel, column, columns);
+    }
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+static void finish_row(struct band *b, int64_t i)
+{
+    const struct attention_params *p = b->attention->p;
+    const struct query *query = &b->queries[i];
+    float *y = b->y + i * p->y.row, blind = p->blind_is_zero || p->keys == 0 ? 0 : NAN;
+    if (query->most == -INFINITY || (p->blind_is_zero && !query->seen))
+        for (int64_t j = 0; j < p->v_head; j++)
+            y[j] = blind;
+    else
+        memcpy(y, b->means + i * b->attention->mean_row, (size_t)p->v_head * sizeof *y);
+}
+
+static void run_band(struct band *b)
+{
+    const struct attention *attention = b->attention;
+    int64_t first, last, unused;
+    attention_window(attention->p, b->row, &first, &unused);
+    attention_window(attention->p, b->row + b->rows - 1, &unused, &last);
+    for (int64_t i = 0; i < b->rows; i++)
+        b->queries[i] = (struct query){.most = -INFINITY};
+    memset(b->means, 0, (size_t)(b->rows * attention->mean_row) * sizeof *b->means);
+    for (int64_t key = first / KEYS * KEYS; key < last; key += KEYS) {
+        int64_t count = least(last - key, KEYS);
+        find_windows(b, key, count);
+        score(b, key, count);
+        for (int64_t i = 0; i < b->rows; i++) {
+            float before = b->queries[i].most;
+            if (b->queries[i].from == b->queries[i].to)
+                continue;
+            finish_scores(b, i, key, count);
+            shrink(b, i, weigh(b, i, before, count));
+        }
+        add_values(b, key, count);
+    }
+    for (int64_t i = 0; i < b->rows; i++)
+        finish_row(b, i);
+}
+
+static int64_t offset_of(const struct attention_strides *s, int64_t batch, int64_t head, int64_t row)
+{
+    return batch * s->batch + head * s->head + row * s->row;
+}
+
+static void attention_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct attention *attention = plan->state;
+    const struct attention_params *p = attention->p;
+    int64_t first, last;
+    char *scores = call->workspace, *means = scores + attention->score_bytes, *keys = means + attention->mean_bytes;
+    struct band b = {.attention = attention,
+                     .scores = (float *)(void *)scores,
+                     .means = (float *)(void *)means,
+                     .keys = (float *)(void *)keys,
+                     .values = (float *)(void *)(keys + attention->key_bytes)};
+    task_range(attention->bands * p->heads * p->batch, plan->tasks[0], task, &first, &last);
+    for (int64_t index = first; index < last; index++) {
+        int64_t head = index / attention->bands % p->heads, batch = index / attention->bands / p->heads;
+        b.row = index % attention->bands * BAND;
+        b.rows = least(p->queries - b.row, BAND);
+        b.q = (const float *)call->inputs[0] + offset_of(&p->q, batch, head, b.row);
+        b.k = (const float *)call->inputs[1] + offset_of(&p->k, batch, head / p->group, 0);
+        b.v = (const float *)call->inputs[2] + offset_of(&p->v, batch, head / p->group, 0);
+        b.y = (float *)call->outputs[0] + offset_of(&p->y, batch, head, b.row);
+        int64_t mask = offset_of(&p->mask, batch, head, b.row);
+        if (p->mask_dtype == DTYPE_BOOL)
+            b.allowed = (const uint8_t *)call->inputs[3] + mask;
+        else if (p->mask_dtype != DTYPE_NONE)
+            b.added = (const float *)call->inputs[3] + mask;
+        run_band(&b);
+    }
+}
+
+const struct kernel SET_NAME(attention_f32) = {
+    .name = SET_TEXT(attention_f32),
+    .family = FAMILY_attention,
+    .requires = SET_REQUIRES,
+    .supports = attention_supports,
+    .plan = attention_plan,
+    .run = attention_run,
+};

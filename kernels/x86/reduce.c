@@ -1,0 +1,198 @@
+#include "kernels/reduce.h"
+
+#include "kernels/walk.h"
+#include "kernels/x86/epilogue.h"
+#include "kernels/x86/fold.h"
+#include "kernels/x86/vector_math.h"
+
+#define TILE 128 /* outputs at a time */
+#define FEW 8    /* elements to fold: lanes lie along the outputs, wherever these are */
+
+/* --- folding ------------------------------------------------------------------------------------------------------ */
+
+FOLD(add, vf_add(s, x))
+FOLD(multiply, vf_mul(s, x))
+FOLD(largest, vf_larger(s, x))
+FOLD(smallest, vf_smaller(s, x))
+FOLD(add_magnitude, vf_add(s, vf_abs(x)))
+FOLD(add_square, vf_fma(x, x, s))
+FOLD(add_exponential, vf_add(s, vf_exp(vf_sub(x, shift))))
+
+WIDE_TREE(wide_product, vf_mul)
+WIDE_TREE(wide_smallest, vf_smaller)
+
+struct fold {
+    void (*along)(struct wide *partial, const float *from, int64_t n, int64_t step, float shift);
+    void (*across)(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down, const vf *shifts);
+    float (*join)(struct wide partial);
+    float start;
+};
+#define ADDS(name) name##_along, name##_across, wide_sum, 0
+static const struct fold folds[REDUCE_COUNT] = {
+    [REDUCE_SUM] = {ADDS(add)},
+    [REDUCE_MEAN] = {ADDS(add)},
+    [REDUCE_PROD] = {multiply_along, multiply_across, wide_product, 1},
+    [REDUCE_MAX] = {largest_along, largest_across, wide_largest, -INFINITY},
+    [REDUCE_MIN] = {smallest_along, smallest_across, wide_smallest, INFINITY},
+    [REDUCE_L1] = {ADDS(add_magnitude)},
+    [REDUCE_L2] = {ADDS(add_square)},
+    [REDUCE_SUM_SQUARE] = {ADDS(add_square)},
+    [REDUCE_LOG_SUM] = {ADDS(add)},
+    [REDUCE_LOG_SUM_EXP] = {ADDS(add_exponential)},
+};
+
+/* Lanes lie along the outputs where these lie closer than what is folded, or that is little. */
+static bool folds_across(const struct reduce_params *p)
+{
+    if (elements(p->folded_rank, p->folded) <= FEW)
+        return true;
+    return p->kept_rank > 0 && p->kept_strides[p->kept_rank - 1] < p->folded_strides[p->folded_rank - 1];
+}
+
+/* --- tiles of outputs that share all but their last index -------------------------------------------------------- */
+
+/* Where the tile's first output folds from. */
+struct tile {
+    const struct reduce_params *params;
+    const float *from;
+    int64_t count, step;         /* outputs, and how far they are apart in x */
+    int64_t runs, run, run_step; /* what is folded: runs of elements along the last of its axes */
+};
+
+static const float *run_at(const struct tile *tile, int64_t index)
+{
+    const struct reduce_params *p = tile->params;
+    return tile->from + offset_at(p->folded_rank - 1, p->folded, p->folded_strides, index);
+}
+
+static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
+{
+    if (!folds_across(tile->params)) {
+        for (int64_t j = 0; j < tile->count; j++) {
+            struct wide partial = wide_set(fold->start);
+            for (int64_t i = 0; i < tile->runs; i++)
+                fold->along(&partial, run_at(tile, i) + j * tile->step, tile->run, tile->run_step, shifts[j]);
+            sums[j] = fold->join(partial);
+        }
+        return;
+    }
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
+        vf stripes[STRIPES], shift[STRIPES];
+        int64_t n = least(tile->count - j, STRIPES * LANES);
+        for (int k = 0; k < STRIPES; k++) {
+            stripes[k] = vf_set(fold->start);
+            shift[k] = vf_load(shifts + j + k * LANES);
+        }
+        for (int64_t i = 0; i < tile->runs; i++)
+            fold->across(stripes, run_at(tile, i) + j * tile->step, n, tile->step, tile->run, tile->run_step, shift);
+        for (int k = 0; k < STRIPES; k++)
+            vf_store(sums + j + k * LANES, stripes[k]);
+    }
+}
+
+static vf finished(const struct reduce_params *p, vf sum, vf shift)
+{
+    switch (p->kind) {
+    case REDUCE_MEAN:
+        return vf_div(sum, vf_set((float)elements(p->folded_rank, p->folded)));
+    case REDUCE_L2:
+        return vf_sqrt(sum);
+    case REDUCE_LOG_SUM:
+        return vf_log(sum);
+    case REDUCE_LOG_SUM_EXP:
+        return vf_add(vf_log(sum), shift);
+    default:
+        return sum;
+    }
+}
+
+/* y has room for TILE. */
+static void reduce_tile(const struct tile *tile, float *y)
+{
+    const struct reduce_params *p = tile->params;
+    float shifts[TILE] = {0};
+    if (p->kind == REDUCE_LOG_SUM_EXP) {
+        fold_tile(tile, &folds[REDUCE_MAX], shifts, shifts);
+        for (int64_t i = 0; i < TILE; i++)
+            if (!isfinite(shifts[i]))
+                shifts[i] = 0; /* e^(inf - inf) would be a NaN */
+    }
+    fold_tile(tile, &folds[p->kind], y, shifts);
+    for (int64_t i = 0; i < tile->count; i += LANES)
+        vf_store(y + i, finished(p, vf_load(y + i), vf_load(shifts + i)));
+}
+
+/* --- the kernel --------------------------------------------------------------------------------------------------- */
+
+struct reduce_state {
+    struct epilogue epilogue;
+    bool has_form;
+    struct epilogue_form form;
+};
+
+static void store_tile(const struct reduce_state *state, const struct kernel_call *call, const float *results,
+                       int64_t first, int64_t n)
+{
+    struct epilogue_tile tile = {.results = results, .column_stride = 1, .rows = 1, .column = first, .columns = n};
+    float *y = call->outputs[0];
+    if (state->epilogue.program)
+        SET_NAME(epilogue_store)
+    (&state->epilogue, state->has_form ? &state->form : NULL, call, &tile, call->workspace);
+    else for (int64_t i = 0; i < n; i += LANES) vf_store_part(y + first + i, vf_load(results + i), least(n - i, LANES));
+}
+
+static void reduce_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct reduce_params *p = plan->params;
+    int last_kept = p->kept_rank - 1, last_folded = p->folded_rank - 1;
+    struct tile tile = {.params = p, .step = last_kept >= 0 ? p->kept_strides[last_kept] : 0, .runs = 1, .run = 1};
+    int64_t first, last, row = last_kept >= 0 ? p->kept[last_kept] : 1;
+    if (last_folded >= 0) {
+        tile.run = p->folded[last_folded];
+        tile.run_step = p->folded_strides[last_folded];
+        tile.runs = tile.run ? elements(last_folded, p->folded) : 0;
+    }
+    task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
+    while (first < last) {
+        float results[TILE] __attribute__((aligned(ALIGNMENT)));
+        int64_t left = row - first % row;
+        tile.count = least(TILE, least(left, last - first));
+        tile.from = call->inputs[0];
+        if (tile.from) /* NULL: nothing to fold */
+            tile.from += offset_at(p->kept_rank, p->kept, p->kept_strides, first);
+        reduce_tile(&tile, results);
+        store_tile(plan->state, call, results, first, tile.count);
+        first += tile.count;
+    }
+}
+
+static bool reduce_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
+{
+    const struct reduce_params *p = params;
+    struct reduce_state *state = region_allocate(region, sizeof *state);
+    (void)facts;
+    if (!state)
+        return false;
+    state->epilogue = reduce_epilogue(p);
+    state->has_form = p->epilogue && epilogue_recognise(&state->epilogue, &state->form);
+    plan->state = state;
+    plan->phases = 1;
+    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept), 1 + 65536 / (1 + elements(p->folded_rank, p->folded)));
+    plan->task_bytes = SET_NAME(epilogue_store_bytes)(&state->epilogue, state->has_form ? &state->form : NULL);
+    return true;
+}
+
+static bool reduce_supports(const void *params)
+{
+    return ((const struct reduce_params *)params)->dtype == DTYPE_F32;
+}
+
+const struct kernel SET_NAME(reduce_f32) = {
+    .name = SET_TEXT(reduce_f32),
+    .family = FAMILY_reduce,
+    .requires = SET_REQUIRES,
+    .supports = reduce_supports,
+    .plan = reduce_plan,
+    .run = reduce_run,
+};

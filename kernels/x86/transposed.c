@@ -1,0 +1,333 @@
+/* Transposed convolution in f32: a convolution over an input with zeros between its elements, without the zeros. Along
+ * an axis of spread s, positions with the same remainder of s see the same places of the window, and those places see
+ * input that is contiguous. So the positions of a line are taken by remainder, each a product of its own whose weights
+ * are packed together, and what belongs to a line is stored together. */
+#include "kernels/conv.h"
+
+#include "kernels/x86/results.h"
+
+#include <string.h>
+
+#define BLOCK_POSITIONS 96 /* of a line, about */
+#define TASK_WORK 1500000  /* multiplications of a task */
+#define FORM_REMAINDERS 2  /* kernel_pack.form; conv.c has others */
+
+/* The places of the window along an axis, sorted by the remainder that sees them. */
+struct axis {
+    int64_t count; /* of places */
+    int64_t spread;
+    const int32_t *first; /* [spread + 1]: where those of a remainder begin */
+    const int32_t *places;
+};
+
+/* state of the plan */
+struct transposed {
+    const struct conv_params *params;
+    struct axis axes[SPATIAL_AXES];
+    int64_t taps, channels, panels;       /* of one group */
+    int64_t most_taps;                    /* that a position sees */
+    int64_t block_positions, line_blocks; /* of a line */
+    const float *zeros;
+    struct results results;
+    size_t places_bytes, sums_bytes;
+};
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+static int64_t remainder_of(int64_t x, int64_t divisor)
+{
+    int64_t rest = x % divisor;
+    return rest < 0 ? rest + divisor : rest;
+}
+
+static bool sort_places(const struct window *w, int i, struct region *region, struct axis *axis)
+{
+    int64_t count = w->kernel[i], spread = w->spread[i];
+    int32_t *first = region_array(region, (size_t)spread + 1, sizeof *first);
+    int32_t *places = region_array(region, (size_t)count + 1, sizeof *places);
+    if (!first || !places)
+        return false;
+    int32_t next = 0;
+    for (int64_t remainder = 0; remainder < spread; remainder++) {
+        first[remainder] = next;
+        for (int64_t place = 0; place < count; place++)
+            if (remainder_of(w->pad[i] - place * w->dilation[i], spread) == remainder)
+                places[next++] = (int32_t)place;
+    }
+    first[spread] = next;
+    *axis = (struct axis){count, spread, first, places};
+    return true;
+}
+
+static int64_t most_places(const struct axis *axis)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < axis->spread; i++)
+        if (axis->first[i + 1] - axis->first[i] > most)
+            most = axis->first[i + 1] - axis->first[i];
+    return most;
+}
+
+static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
+{
+    const struct conv_params *p = t->params;
+    const struct window *w = &p->window;
+    *pack = (struct kernel_pack){
+        .input = 1,
+        .form = FORM_REMAINDERS,
+        .tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels)),
+        .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->weight_offset, p->weight_group,
+                     p->weight_output, p->weight_input},
+        .bytes = (size_t)(p->groups * t->panels * TILE_COLUMNS * t->taps * t->channels) * sizeof(float)};
+    int64_t *more = pack->geometry + 8;
+    for (int i = 0; i < SPATIAL_AXES; i++, more += 5) {
+        const int64_t axis[] = {w->kernel[i], w->spread[i], remainder_of(w->pad[i], w->spread[i]),
+                                remainder_of(w->dilation[i], w->spread[i]), p->weight_spatial[i]};
+        memcpy(more, axis, sizeof axis);
+    }
+}
+
+static struct results_place place_of(const struct conv_params *p)
+{
+    const int64_t *output = p->window.output, *strides = p->y.spatial;
+    return (struct results_place){.run = output[2],
+                                  .run_stride = output[1] > 1 ? strides[1] : strides[0],
+                                  .row_stride = strides[2],
+                                  .column_stride = p->y.channel};
+}
+
+static bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                            struct kernel_plan *plan)
+{
+    (void)facts;
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    struct transposed *t = region_allocate(region, sizeof *t);
+    float *zeros = region_array(region, (size_t)p->input_channels + 1, sizeof *zeros);
+    if (!t || !zeros)
+        return false;
+    *t = (struct transposed){.params = p,
+                             .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
+                             .channels = p->input_channels,
+                             .panels = divide_up(p->output_channels, TILE_COLUMNS),
+                             .most_taps = 1,
+                             .zeros = zeros};
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        if (!sort_places(w, i, region, &t->axes[i]))
+            return false;
+        t->most_taps *= most_places(&t->axes[i]);
+    }
+    t->line_blocks = divide_up(w->output[2], w->spread[2] * divide_up(BLOCK_POSITIONS, w->spread[2]));
+    t->block_positions = w->spread[2] * divide_up(divide_up(w->output[2], w->spread[2]), t->line_blocks);
+    int64_t positions = w->output[0] * w->output[1] * w->output[2];
+    struct epilogue epilogue = conv_epilogue(p);
+    struct results_place place = place_of(p);
+    SET_NAME(results_plan)(&epilogue, true, positions, p->groups * p->output_channels, &place, &t->results);
+    t->places_bytes = align_up((size_t)(t->most_taps * TILE_ROWS) * sizeof(const float *), ALIGNMENT);
+    t->sums_bytes = (size_t)(t->block_positions * TILE_COLUMNS) * sizeof(float);
+    plan->state = t;
+    plan->phases = 1;
+    int64_t each = t->block_positions * TILE_COLUMNS * t->most_taps * t->channels;
+    plan->tasks[0] = task_count(p->batch * p->groups * w->output[0] * w->output[1] * t->line_blocks * t->panels,
+                                1 + TASK_WORK / (1 + each));
+    plan->task_bytes = t->places_bytes + t->sums_bytes + SET_NAME(results_workspace)(&t->results);
+    plan->pack_count = 1;
+    describe_pack(t, &plan->packs[0]);
+    return true;
+}
+
+/* Lines of a volume that do not lie evenly have no place without an epilogue. */
+static bool is_scattered(const struct conv_params *p)
+{
+    const int64_t *output = p->window.output, *strides = p->y.spatial;
+    return output[0] > 1 && output[1] > 1 && strides[0] != strides[1] * output[1];
+}
+
+static bool transposed_supports(const void *params)
+{
+    const struct conv_params *p = params;
+    const struct window *w = &p->window;
+    bool even = w->stride[0] == 1 && w->stride[1] == 1 && w->stride[2] == 1;
+    return p->dtype == DTYPE_F32 && even && p->x.channel == 1 && (p->epilogue || !is_scattered(p));
+}
+
+/* --- packing ------------------------------------------------------------------------------------------------- */
+
+/* A panel of a group: the places of all remainders, one combination of them after the other, in the window's order
+ * within each. */
+static void pack_panel(const struct transposed *t, const float *weights, int64_t columns, float *to)
+{
+    const struct conv_params *p = t->params;
+    const struct axis *z = &t->axes[0], *y = &t->axes[1], *x = &t->axes[2];
+    for (int64_t combination = 0; combination < z->spread * y->spread * x->spread; combination++) {
+        int64_t a = combination / x->spread / y->spread, b = combination / x->spread % y->spread,
+                c = combination % x->spread;
+        for (int64_t i = z->first[a]; i < z->first[a + 1]; i++)
+            for (int64_t j = y->first[b]; j < y->first[b + 1]; j++)
+                for (int64_t k = x->first[c]; k < x->first[c + 1]; k++) {
+                    int64_t at = z->places[i] * p->weight_spatial[0] + y->places[j] * p->weight_spatial[1] +
+                                 x->places[k] * p->weight_spatial[2];
+                    SET_NAME(tile_pack)(weights + at, p->weight_input, p->weight_output, t->channels, columns, to);
+                    to += t->channels * TILE_COLUMNS;
+                }
+    }
+}
+
+static void transposed_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    const struct transposed *t = plan->state;
+    const struct conv_params *p = t->params;
+    int64_t first, last;
+    task_range(p->groups * t->panels, plan->packs[which].tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        int64_t group = i / t->panels, column = i % t->panels * TILE_COLUMNS;
+        pack_panel(t, (const float *)from + p->weight_offset + group * p->weight_group + column * p->weight_output,
+                   least(p->output_channels - column, TILE_COLUMNS),
+                   (float *)to + i * t->taps * t->channels * TILE_COLUMNS);
+    }
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+/* Some positions of a line, of one group of an image. */
+struct walk {
+    const struct transposed *t;
+    const struct kernel_call *call;
+    const float **places; /* of a tile: [tap][TILE_ROWS] */
+    float *sums;
+    void *epilogue_workspace;
+    const float *image;
+    struct results_target target;
+    int64_t plane, line, first, end; /* of the output; positions of the line */
+};
+
+/* Where along an axis a place of the window sees the input, which it does; -1 in the padding. */
+static int64_t source_of(const struct window *w, int axis, int64_t position, int64_t place)
+{
+    int64_t source = (position + place * w->dilation[axis] - w->pad[axis]) / w->spread[axis];
+    bool before = position + place * w->dilation[axis] < w->pad[axis];
+    return before || source >= w->input[axis] ? -1 : source;
+}
+
+/* What `rows` positions from `position` on, a spread apart, see. Returns the places' number. */
+static int64_t find_places(const struct walk *walk, int64_t position, int64_t rows)
+{
+    const struct transposed *t = walk->t;
+    const struct conv_params *p = t->params;
+    const struct window *w = &p->window;
+    const struct axis *z = &t->axes[0], *y = &t->axes[1], *x = &t->axes[2];
+    int64_t a = walk->plane % z->spread, b = walk->line % y->spread, c = position % x->spread, tap = 0;
+    for (int64_t i = z->first[a]; i < z->first[a + 1]; i++)
+        for (int64_t j = y->first[b]; j < y->first[b + 1]; j++)
+            for (int64_t k = x->first[c]; k < x->first[c + 1]; k++, tap++) {
+                int64_t plane = source_of(w, 0, walk->plane, z->places[i]);
+                int64_t line = source_of(w, 1, walk->line, y->places[j]);
+                const float *from = walk->image + plane * p->x.spatial[0] + line * p->x.spatial[1];
+                for (int64_t r = 0; r < rows; r++) {
+                    int64_t column = source_of(w, 2, position + r * x->spread, x->places[k]);
+                    bool outside = plane < 0 || line < 0 || column < 0;
+                    walk->places[tap * TILE_ROWS + r] = outside ? t->zeros : from + column * p->x.spatial[2];
+                }
+            }
+    return tap;
+}
+
+/* Where the weights of a combination of remainders begin, in places. */
+static int64_t first_place(const struct walk *walk, int64_t position)
+{
+    const struct axis *z = &walk->t->axes[0], *y = &walk->t->axes[1], *x = &walk->t->axes[2];
+    int64_t a = walk->plane % z->spread, b = walk->line % y->spread, c = position % x->spread;
+    int64_t planes = z->first[a + 1] - z->first[a], lines = y->first[b + 1] - y->first[b];
+    return z->first[a] * y->count * x->count + planes * (y->first[b] * x->count + lines * x->first[c]);
+}
+
+/* The positions of a block with one remainder. */
+static void multiply_remainder(const struct walk *walk, const struct results_block *block, int64_t start,
+                               const float *weights)
+{
+    const struct transposed *t = walk->t;
+    int64_t spread = t->axes[2].spread;
+    struct tile_cut cut = tile_cut(divide_up(walk->end - start, spread));
+    for (int64_t i = 0; i < cut.tiles; i++) {
+        struct results_block tile = *block;
+        int64_t row = tile_first_row(&cut, i), position = start + row * spread;
+        tile.row = block->row + position - walk->first;
+        tile.rows = tile_first_row(&cut, i + 1) - row;
+        tile.step = spread;
+        struct tile_rows left = {walk->places, 0, find_places(walk, position, tile.rows), t->channels};
+        struct tile_panel panel = {weights + first_place(walk, position) * t->channels * TILE_COLUMNS, TILE_COLUMNS};
+        SET_NAME(results_multiply)
+        (&walk->target, &tile, walk->sums + (position - walk->first) * TILE_COLUMNS, &left, &panel, true, true);
+    }
+}
+
+static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel)
+{
+    const struct transposed *t = walk->t;
+    const struct conv_params *p = t->params;
+    const int64_t *output = p->window.output;
+    const float *weights =
+        (const float *)walk->call->packed[0] + (group * t->panels + panel) * t->taps * t->channels * TILE_COLUMNS;
+    struct results_block block = {(walk->plane * output[1] + walk->line) * output[2] + walk->first,
+                                  walk->end - walk->first, group * p->output_channels + panel * TILE_COLUMNS,
+                                  least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
+    for (int64_t i = 0; i < least(t->axes[2].spread, block.rows); i++)
+        multiply_remainder(walk, &block, walk->first + i, weights);
+    if (!walk->target.direct)
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+}
+
+static void begin_image(struct walk *walk, int64_t image, int64_t group)
+{
+    const struct conv_params *p = walk->t->params;
+    const float *x = walk->call->inputs[0];
+    float *y = walk->call->outputs[0];
+    walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
+    walk->target = (struct results_target){.results = &walk->t->results,
+                                           .call = walk->call,
+                                           .batch = image,
+                                           .own = walk->call->inputs[2],
+                                           .own_column = 1,
+                                           .to = y + image * p->y.batch};
+    SET_NAME(results_begin)(&walk->target);
+}
+
+static void transposed_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct transposed *t = plan->state;
+    const struct conv_params *p = t->params;
+    const int64_t *output = p->window.output;
+    char *places = call->workspace, *sums = places + t->places_bytes;
+    struct walk walk = {.t = t,
+                        .call = call,
+                        .places = (const float **)(void *)places,
+                        .sums = (float *)(void *)sums,
+                        .epilogue_workspace = sums + t->sums_bytes};
+    int64_t lines = output[0] * output[1], each = lines * t->line_blocks * t->panels, image = -1, first, last;
+    task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        if (i / each != image) {
+            image = i / each;
+            begin_image(&walk, image / p->groups, image % p->groups);
+        }
+        int64_t block = i % each / t->panels, line = block / t->line_blocks;
+        walk.plane = line / output[1];
+        walk.line = line % output[1];
+        walk.first = block % t->line_blocks * t->block_positions;
+        walk.end = least(walk.first + t->block_positions, output[2]);
+        if (walk.first < walk.end)
+            multiply_panel(&walk, image % p->groups, i % t->panels);
+    }
+}
+
+const struct kernel SET_NAME(conv_f32_transposed) = {
+    .name = SET_TEXT(conv_f32_transposed),
+    .family = FAMILY_conv,
+    .requires = SET_REQUIRES,
+    .constant_inputs = 1u << 1,
+    .channels_last = true,
+    .supports = transposed_supports,
+    .plan = transposed_plan,
+    .pack = transposed_pack,
+    .run = transposed_run,
+};

@@ -1,0 +1,412 @@
+/* Runs that are ended before their time: cancelled, past a deadline, past a limit on their work. */
+#include "tests/counting_allocator.h"
+#include "tests/model_maker.h"
+#include "tests/suites.h"
+
+#include "kernels/kernel.h"
+#include "runtime/session.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long after the fact a run may go on, in seconds; the machine may be busy. */
+#define SOON 2.0
+
+static double seconds_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static struct value *add_control(struct graph *graph, const char *op, int input_count, struct value *const *inputs,
+                                 const struct graph *body, int extra_count, const struct attribute *extra)
+{
+    struct attribute attributes[4] = {{.name = "body", .kind = ATTRIBUTE_GRAPH, .graph = body}};
+    for (int i = 0; i < extra_count; i++)
+        attributes[1 + i] = extra[i];
+    struct value *out = graph_add_value(graph, "y", DTYPE_NONE, -1, NULL);
+    graph_add_node(graph, op_find("", op), NEWEST_OPSET, op, input_count, inputs, 1, &out, 1 + extra_count, attributes);
+    return out;
+}
+
+/* state' = state + state, for as long as the trip count says. */
+static const struct graph *doubling_body(struct region *region)
+{
+    struct graph *body = graph_create(region, "body");
+    struct value *in[] = {graph_add_value(body, "i", DTYPE_I64, 0, NULL),
+                          graph_add_value(body, "go", DTYPE_BOOL, 0, NULL),
+                          graph_add_value(body, "state", DTYPE_F32, 1, (int64_t[]){4})};
+    struct value *out[] = {in[1], make_node2(body, "Add", "next", in[2], in[2])};
+    graph_set_inputs(body, 3, in);
+    graph_set_outputs(body, 2, out);
+    return body;
+}
+
+static infer_model *loop_model(struct maker *maker, const infer_model_options *options)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "loop");
+    struct value *in[] = {graph_add_value(graph, "trip", DTYPE_I64, 0, NULL),
+                          graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){4})};
+    struct value *y =
+        add_control(graph, "Loop", 3, (struct value *[]){in[0], NULL, in[1]}, doubling_body(&maker->region), 0, NULL);
+    return maker_finish(maker, 2, in, 1, &y, options);
+}
+
+/* Loops so often that it ends in any time only where it is stopped. */
+static infer_status run_loop(infer_context *context, int64_t trips, infer_error *error)
+{
+    static const float x[4] = {1, 2, 3, 4};
+    infer_tensor in[2] = {i64_tensor(&trips, 0, 0), f32_tensor(x, 1, 4, 0)}, out = {0};
+    infer_status status = infer_run(context, in, 2, &out, 1, error);
+    if (status == INFER_OK)
+        expect_floats(
+            &out, 4,
+            (float[]){ldexpf(1, (int)trips), ldexpf(2, (int)trips), ldexpf(3, (int)trips), ldexpf(4, (int)trips)});
+    return status;
+}
+
+struct canceller {
+    infer_context *context;
+    useconds_t delay;
+    double at;
+};
+
+static void *cancel_later(void *user)
+{
+    struct canceller *canceller = user;
+    usleep(canceller->delay);
+    canceller->at = seconds_now();
+    infer_context_cancel(canceller->context);
+    return NULL;
+}
+
+START_TEST(a_loop_without_end_is_cancelled)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(loop_model(&maker, NULL), &(infer_session_options){.threads = 1 + _i});
+    for (int round = 0; round < 3; round++) {
+        struct canceller canceller = {.context = r.context, .delay = 20000};
+        pthread_t thread;
+        infer_error error = {0};
+        ck_assert_int_eq(run_loop(r.context, 3, &error), INFER_OK);
+        ck_assert_int_eq(pthread_create(&thread, NULL, cancel_later, &canceller), 0);
+        ck_assert_int_eq(run_loop(r.context, INT64_MAX, &error), INFER_CANCELLED);
+        double end = seconds_now();
+        pthread_join(thread, NULL);
+        ck_assert_double_lt(end - canceller.at, SOON);
+        ck_assert_msg(strstr(error.message, "the run was cancelled at node '") != NULL, "%s", error.message);
+        ck_assert_int_eq(run_loop(r.context, 5, &error), INFER_OK);
+    }
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* A cancel while no run is under way is for the next one, and for that alone. */
+START_TEST(a_cancel_is_for_one_run)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(loop_model(&maker, NULL), NULL);
+    infer_error error = {0};
+    for (int round = 0; round < 3; round++) {
+        infer_context_cancel(r.context);
+        infer_context_cancel(r.context);
+        ck_assert_int_eq(run_loop(r.context, 1, &error), INFER_CANCELLED);
+        ck_assert_str_eq(error.message, "the run was cancelled at node 'Loop' (Loop)");
+        ck_assert_int_eq(run_loop(r.context, 1, &error), INFER_OK);
+    }
+    infer_context_cancel(NULL);
+    running_end(&r, &maker);
+}
+END_TEST
+
+START_TEST(a_loop_without_end_meets_its_deadline)
+{
+    struct maker maker = maker_start();
+    struct running r =
+        running_begin(loop_model(&maker, NULL), &(infer_session_options){.run_limits = {.seconds = 0.02}});
+    for (int round = 0; round < 2; round++) {
+        infer_error error = {0};
+        double start = seconds_now();
+        ck_assert_int_eq(run_loop(r.context, INT64_MAX, &error), INFER_DEADLINE);
+        double taken = seconds_now() - start;
+        ck_assert(taken >= 0.02 && taken < 0.02 + SOON);
+        ck_assert_msg(strstr(error.message, "the run was given 0.02 s, which ended at node '") != NULL, "%s",
+                      error.message);
+        ck_assert_int_eq(infer_context_limit(r.context, &(infer_run_limits){.seconds = 1e300}, NULL), INFER_OK);
+        ck_assert_int_eq(run_loop(r.context, 5, &error), INFER_OK);
+        ck_assert_int_eq(infer_context_limit(r.context, NULL, NULL), INFER_OK);
+        ck_assert_int_eq(run_loop(r.context, 6, &error), INFER_OK);
+        ck_assert_int_eq(infer_context_limit(r.context, &(infer_run_limits){.seconds = 0.02}, NULL), INFER_OK);
+    }
+    running_end(&r, &maker);
+}
+END_TEST
+
+START_TEST(turns_are_counted)
+{
+    struct maker maker = maker_start();
+    struct running r =
+        running_begin(loop_model(&maker, NULL), &(infer_session_options){.run_limits = {.loop_turns = 1000}});
+    infer_error error = {0};
+    ck_assert_int_eq(run_loop(r.context, 1001, &error), INFER_WORK_LIMIT);
+    ck_assert_str_eq(error.message, "node 'Loop' (Loop) passes the run's limit of 1,000 loop turns");
+    ck_assert_int_eq(infer_context_limit(r.context, &(infer_run_limits){.loop_turns = 7}, NULL), INFER_OK);
+    ck_assert_int_eq(run_loop(r.context, 7, &error), INFER_OK);
+    ck_assert_int_eq(run_loop(r.context, 7, &error), INFER_OK);
+    ck_assert_int_eq(run_loop(r.context, 8, &error), INFER_WORK_LIMIT);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* An addition of 4 elements a turn: from 8 to 24. */
+START_TEST(work_in_a_body_is_counted)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(loop_model(&maker, NULL), NULL);
+    infer_error error = {0};
+    uint64_t turns = 0;
+    for (uint64_t allowed = 1; allowed <= 512; allowed *= 2) {
+        infer_run_limits limits = {.multiply_adds = allowed};
+        ck_assert_int_eq(infer_context_limit(r.context, &limits, NULL), INFER_OK);
+        while (run_loop(r.context, (int64_t)turns + 1, &error) == INFER_OK)
+            turns++;
+        ck_assert_int_eq(error.status, INFER_WORK_LIMIT);
+        ck_assert_msg(turns >= allowed / 24 && turns <= allowed / 8, "%d turns at %d", (int)turns, (int)allowed);
+    }
+    ck_assert_msg(strstr(error.message, " multiply-adds; its limit is 512") != NULL, "%s", error.message);
+    running_end(&r, &maker);
+}
+END_TEST
+
+START_TEST(limits_that_are_none_are_refused)
+{
+    static const double bad[] = {-1, -INFINITY, NAN};
+    struct maker maker = maker_start();
+    infer_model *model = infer_model_retain(loop_model(&maker, NULL));
+    struct running r = running_begin(model, NULL);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        infer_session *session;
+        infer_error error = {0};
+        infer_session_options options = {.run_limits = {.seconds = bad[i]}};
+        ck_assert_int_eq(infer_session_create(model, &options, &session, &error), INFER_INVALID_ARGUMENT);
+        ck_assert_ptr_null(session);
+        ck_assert_int_eq(infer_context_limit(r.context, &options.run_limits, &error), INFER_INVALID_ARGUMENT);
+        ck_assert_ptr_nonnull(strstr(error.message, "seconds; it can be 0 (no limit) or more"));
+    }
+    ck_assert_int_eq(run_loop(r.context, 4, NULL), INFER_OK);
+    infer_model_release(model);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* An input of (2^40, 0) has no byte and makes so many turns. */
+static infer_model *scan_model(struct maker *maker)
+{
+    struct graph *body = graph_create(&maker->region, "body");
+    struct value *slice = graph_add_value(body, "slice", DTYPE_F32, 1, (int64_t[]){graph_symbol(body, "M")});
+    struct value *made = make_node1(body, "Neg", "made", slice);
+    graph_set_inputs(body, 1, &slice);
+    graph_set_outputs(body, 1, &made);
+    struct graph *graph = maker->graph = graph_create(&maker->region, "scan");
+    struct value *x =
+        graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){graph_symbol(graph, "N"), graph_symbol(graph, "M")});
+    const struct attribute count = {.name = "num_scan_inputs", .kind = ATTRIBUTE_INT, .i = 1};
+    struct value *y = add_control(graph, "Scan", 1, &x, body, 1, &count);
+    return maker_finish(maker, 1, &x, 1, &y, NULL);
+}
+
+START_TEST(a_scan_over_nothing_ends)
+{
+    static const struct {
+        infer_run_limits limits;
+        infer_status status;
+    } ways[] = {
+        {{.seconds = 0.02}, INFER_DEADLINE},
+        {{.loop_turns = 1000}, INFER_WORK_LIMIT},
+        {{.multiply_adds = 1000}, INFER_WORK_LIMIT},
+    };
+    struct maker maker = maker_start();
+    struct running r = running_begin(scan_model(&maker), NULL);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        infer_error error = {0};
+        infer_tensor in = f32_tensor(NULL, 2, (int64_t)1 << 40, 0), out = {0};
+        double start = seconds_now();
+        ck_assert_int_eq(infer_context_limit(r.context, &ways[i].limits, NULL), INFER_OK);
+        ck_assert_int_eq(infer_run(r.context, &in, 1, &out, 1, &error), ways[i].status);
+        ck_assert_double_lt(seconds_now() - start, SOON);
+        in = f32_tensor((float[]){1, 2}, 2, 2, 1);
+        run_well(r.context, &in, 1, &out, 1);
+        expect_floats(&out, 2, (float[]){-1, -2});
+    }
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* So many samples in a bin that one task takes minutes. */
+static infer_model *roi_model(struct maker *maker)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "roi");
+    struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 4, (int64_t[]){1, 1, 8, 8}),
+                          graph_add_value(graph, "regions", DTYPE_F32, 2, (int64_t[]){1, 4}),
+                          graph_add_value(graph, "batch", DTYPE_I64, 1, (int64_t[]){1})};
+    const struct attribute samples = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = 65536};
+    struct value *y = make_node(graph, "RoiAlign", "y", 3, in, 1, &samples);
+    return maker_finish(maker, 3, in, 1, &y, NULL);
+}
+
+static infer_status run_roi(infer_context *context, infer_error *error)
+{
+    static const float x[64] = {1}, regions[4] = {0, 0, 4, 4};
+    static const int64_t batch = 0;
+    infer_tensor in[3] = {f32_tensor(x, 4, 1, 1), f32_tensor(regions, 2, 1, 4), i64_tensor(&batch, 1, 1)}, out = {0};
+    in[0].dims[2] = in[0].dims[3] = 8;
+    in[0].bytes = sizeof x;
+    return infer_run(context, in, 3, &out, 1, error);
+}
+
+START_TEST(a_long_task_ends_within)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(roi_model(&maker), &(infer_session_options){.run_limits = {.seconds = 0.05}});
+    infer_error error = {0};
+    double start = seconds_now();
+    ck_assert_int_eq(run_roi(r.context, &error), INFER_DEADLINE);
+    ck_assert_double_lt(seconds_now() - start, 0.05 + SOON);
+    ck_assert_str_eq(error.message, "the run was given 0.05 s, which ended at node 'y' (RoiAlign)");
+
+    ck_assert_int_eq(infer_context_limit(r.context, NULL, NULL), INFER_OK);
+    struct canceller canceller = {.context = r.context, .delay = 20000};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, cancel_later, &canceller), 0);
+    ck_assert_int_eq(run_roi(r.context, &error), INFER_CANCELLED);
+    ck_assert_double_lt(seconds_now() - canceller.at, SOON);
+    pthread_join(thread, NULL);
+
+    ck_assert_int_eq(infer_context_limit(r.context, &(infer_run_limits){.multiply_adds = UINT64_C(10000000000)}, NULL),
+                     INFER_OK);
+    start = seconds_now();
+    ck_assert_int_eq(run_roi(r.context, &error), INFER_WORK_LIMIT);
+    ck_assert_double_lt(seconds_now() - start, SOON);
+    ck_assert_str_eq(error.message,
+                     "with node 'y' (RoiAlign) the run comes to 1.72e+10 multiply-adds; its limit is 10,000,000,000");
+    running_end(&r, &maker);
+}
+END_TEST
+
+START_TEST(the_hostile_preset_has_bounds)
+{
+    infer_model_options model = {.trust_weights = true};
+    infer_session_options session = {.threads = 9};
+    infer_options_hostile(NULL, NULL);
+    infer_options_hostile(&model, &session);
+    ck_assert(!model.trust_weights && model.memory_limit == (size_t)1 << 30);
+    ck_assert(session.threads == 0 && session.memory_limit == (size_t)1 << 30);
+    ck_assert(session.run_limits.seconds == 10 && session.run_limits.multiply_adds == UINT64_C(1000000000000) &&
+              session.run_limits.loop_turns == 1000000);
+    struct maker maker = maker_start();
+    session.run_limits.seconds = 0.1; /* enough for a test */
+    struct running r = running_begin(loop_model(&maker, &model), &session);
+    ck_assert_int_eq(run_loop(r.context, INT64_MAX, NULL), INFER_DEADLINE);
+    ck_assert_int_eq(run_loop(r.context, 9, NULL), INFER_OK);
+    running_end(&r, &maker);
+}
+END_TEST
+
+#define SIDE 160
+
+/* A row of square products, each cut into tasks. */
+static infer_model *products_model(struct maker *maker, int count)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "products");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){SIDE, SIDE}), *y = x;
+    for (int i = 0; i < count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "y%d", i);
+        y = make_node2(graph, "MatMul", region_string(&maker->region, name), y, x);
+    }
+    return maker_finish(maker, 1, &x, 1, &y, NULL);
+}
+
+/* Many threads run, and another one cancels whoever it likes: each run is cancelled, or right to the bit. */
+struct victim {
+    infer_context *context;
+    pthread_t thread;
+    atomic_bool *over;
+    int done, cancelled, wrong;
+};
+
+static float product_x[SIDE * SIDE], product_y[SIDE * SIDE];
+
+static void *run_products(void *user)
+{
+    static _Thread_local float result[SIDE * SIDE];
+    struct victim *victim = user;
+    for (int i = 0; i < 40 || !atomic_load(victim->over); i++) {
+        infer_tensor in = f32_tensor(product_x, 2, SIDE, SIDE), out = f32_tensor(result, 2, SIDE, SIDE);
+        infer_status status = infer_run(victim->context, &in, 1, &out, 1, NULL);
+        if (status == INFER_CANCELLED)
+            victim->cancelled++;
+        else if (status == INFER_OK && memcmp(result, product_y, sizeof result) == 0)
+            victim->done++;
+        else
+            victim->wrong++;
+    }
+    return NULL;
+}
+
+START_TEST(cancels_from_another_thread)
+{
+    for (int i = 0; i < SIDE * SIDE; i++)
+        product_x[i] = (float)(i * 37 % 101) / 1000 - 0.05f;
+    struct maker maker = maker_start();
+    struct running r = running_begin(products_model(&maker, 4), &(infer_session_options){.threads = 3});
+    infer_tensor in = f32_tensor(product_x, 2, SIDE, SIDE), out = f32_tensor(product_y, 2, SIDE, SIDE);
+    run_well(r.context, &in, 1, &out, 1);
+    struct victim victims[3];
+    atomic_bool over = false;
+    for (int i = 0; i < 3; i++) {
+        victims[i] = (struct victim){.over = &over};
+        ck_assert_int_eq(infer_context_create(r.session, &victims[i].context, NULL), INFER_OK);
+        ck_assert_int_eq(pthread_create(&victims[i].thread, NULL, run_products, &victims[i]), 0);
+    }
+    for (int i = 0; i < 60; i++) {
+        usleep(1000);
+        infer_context_cancel(victims[i % 3].context);
+    }
+    atomic_store(&over, true);
+    int cancelled = 0;
+    for (int i = 0; i < 3; i++) {
+        pthread_join(victims[i].thread, NULL);
+        ck_assert_int_eq(victims[i].wrong, 0);
+        ck_assert_int_gt(victims[i].done, 0);
+        cancelled += victims[i].cancelled;
+        infer_context_release(victims[i].context);
+    }
+    ck_assert_int_gt(cancelled, 0);
+    running_end(&r, &maker);
+}
+END_TEST
+
+Suite *runtime_stop_suite(void)
+{
+    Suite *suite = suite_create("runtime_stop");
+    TCase *tests = tcase_create("runtime_stop");
+    tcase_set_timeout(tests, 40);
+    tcase_add_loop_test(tests, a_loop_without_end_is_cancelled, 0, 2);
+    tcase_add_test(tests, a_cancel_is_for_one_run);
+    tcase_add_test(tests, a_loop_without_end_meets_its_deadline);
+    tcase_add_test(tests, turns_are_counted);
+    tcase_add_test(tests, work_in_a_body_is_counted);
+    tcase_add_test(tests, limits_that_are_none_are_refused);
+    tcase_add_test(tests, a_scan_over_nothing_ends);
+    tcase_add_test(tests, a_long_task_ends_within);
+    tcase_add_test(tests, the_hostile_preset_has_bounds);
+    tcase_add_test(tests, cancels_from_another_thread);
+    suite_add_tcase(suite, tests);
+    return suite;
+}
