@@ -16,7 +16,10 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-import contrib_cases
+import contrib_attention  # noqa: F401, each notes its cases
+import contrib_floats  # noqa: F401
+import contrib_integers  # noqa: F401
+from contrib_draw import drawers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from toolrun import ROOT, find_tools, output_files, run_tool, save_inputs
@@ -41,10 +44,14 @@ def make_model(cases):
         made = [f"c{number}o{i}" if i in case.outputs else "" for i in range(max(case.outputs) + 1)]
         for i, name in enumerate(made):
             if name and i in case.types:
-                outputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(case.types[i]), None))
+                outputs.append(
+                    helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(case.types[i]), None)
+                )
             elif name:
                 outputs.append(onnx.ValueInfoProto(name=name))
-        nodes.append(helper.make_node(case.op, names, made, domain=case.domain, name=f"case{number}", **case.attributes))
+        nodes.append(
+            helper.make_node(case.op, names, made, domain=case.domain, name=f"case{number}", **case.attributes)
+        )
     graph = helper.make_graph(nodes, "cases", inputs, outputs, weights)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10), feed
@@ -133,7 +140,10 @@ def sweep(name, drawer, seed, count, tools, folder):
         if fault:
             faults.append(f"    {case}: {fault}")
     faults += [f"    {whole}"] if isinstance(whole, str) and not faults else []
-    print(f"{name:<36} {len(cases):>4} cases, {len(faults):>3} wrong, {refused:>4} refused there {reason[:70]}", flush=True)
+    print(
+        f"{name:<36} {len(cases):>4} cases, {len(faults):>3} wrong, {refused:>4} refused there {reason[:70]}",
+        flush=True,
+    )
     print("\n".join(faults[:12]), end="\n" if faults else "", flush=True)
     return len(faults)
 
@@ -146,12 +156,12 @@ def main():
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     arguments = parser.parse_args()
     tools = find_tools(arguments.tools, "infer-convert", "infer-run")
-    drawers = {name: d for name, d in contrib_cases.drawers().items() if arguments.filter.lower() in name.lower()}
+    chosen = {name: d for name, d in drawers().items() if arguments.filter.lower() in name.lower()}
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="contrib-") as folder:
-        for name, drawer in drawers.items():
+        for name, drawer in chosen.items():
             wrong += sweep(name, drawer, arguments.seed, arguments.cases, tools, Path(folder))
-    print(f"{len(drawers) * arguments.cases - wrong} passed, {wrong} failed")
+    print(f"{len(chosen) * arguments.cases - wrong} passed, {wrong} failed")
     return wrong != 0
 
 

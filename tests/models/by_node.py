@@ -41,7 +41,9 @@ def reference_values(path, inputs, session_options):
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session_options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(model.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options, providers=["CPUExecutionProvider"]
+    )
     values = dict(zip(names, session.run(names, inputs)))
     return model, {**values, **inputs}
 
@@ -76,8 +78,12 @@ def cut(model, group, values):
                 copy.output[i] = f"out{len(outputs)}"
                 outputs.append((node, name))
         nodes.append(copy)
-    made = [helper.make_tensor_value_info(f"out{i}", kind_of(values[name]), None) for i, (_, name) in enumerate(outputs)]
-    given = [helper.make_tensor_value_info(key, kind_of(values[name]), values[name].shape) for name, key in inputs.items()]
+    made = [
+        helper.make_tensor_value_info(f"out{i}", kind_of(values[name]), None) for i, (_, name) in enumerate(outputs)
+    ]
+    given = [
+        helper.make_tensor_value_info(key, kind_of(values[name]), values[name].shape) for name, key in inputs.items()
+    ]
     graph = helper.make_graph(nodes, "nodes", given, made, list(weights.values()))
     cut_model = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     return cut_model, {key: values[name] for name, key in inputs.items()}, outputs
