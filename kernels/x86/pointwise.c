@@ -142,20 +142,6 @@ static char *memory_of(const struct block *block, int operand, const void *memor
     return (char *)(uintptr_t)memory + offset * (dtype_bits((enum dtype)p->operands[operand].dtype) / 8);
 }
 
-/* Columns of memory lie next to each other: they become rows. */
-static void load_turned(float *to, const float *from, int64_t rows, int64_t columns, int64_t step)
-{
-    const int64_t bytes = sizeof *to;
-    int64_t down = rows / SQUARE_4 * SQUARE_4, along = columns / SQUARE_4 * SQUARE_4;
-    for (int64_t j = 0; j < along; j += SQUARE_4)
-        for (int64_t i = 0; i < down; i += SQUARE_4)
-            transpose_4((const char *)(from + j * step + i), step * bytes, (char *)(to + i * columns + j),
-                        columns * bytes);
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t i = j < along ? down : 0; i < rows; i++)
-            to[i * columns + j] = from[j * step + i];
-}
-
 static void load_rows(const struct block *block, const struct pass_value *value, const char *from, int64_t rows,
                       int64_t columns)
 {
@@ -166,7 +152,7 @@ static void load_rows(const struct block *block, const struct pass_value *value,
     int64_t bytes = dtype_bits(dtype) / 8;
     char *slot = slot_of(block, value);
     if (dtype == DTYPE_F32 && strides[0] == 1 && strides[1] > 1 && rows > 1) {
-        load_turned((float *)(void *)slot, (const float *)(const void *)from, rows, columns, strides[1]);
+        SET_NAME(transpose)(bytes, from, strides[1] * bytes, slot, columns * bytes, columns, rows);
         return;
     }
     for (int64_t i = 0; i < rows; i++) {
