@@ -116,7 +116,7 @@ END_TEST
 
 START_TEST(concat)
 {
-    const float a[] = {0.04f}, d[] = {0.05f}, g[] = {0.05f};
+    const float a[] = {0.04f}, d[] = {0.05f}, g[] = {0.04f};
     const uint8_t b[] = {1}, c[] = {1, 247}, e[] = {3}, f[] = {42}, h[] = {1}, y0[] = {0, 255, 42};
     const struct attribute attributes[] = {ATTRIBUTE_I("axis", 1)};
     const struct test_tensor in[] = {F32(a, 0, 0), TENSOR(DTYPE_U8, b, 0, 0), TENSOR(DTYPE_U8, c, 2, 1, 2),

@@ -119,7 +119,13 @@ START_TEST(labels_that_are_strings_are_places)
     RUN_OP(in, out, ML("ZipMap"), ATTRIBUTES(map));
     expect_f32(&out[0], rows, 0, 2, 2, 2);
     REFUSED(STATUS_INVALID_MODEL, "there are 3 labels for 2 scores", in, ML("ZipMap"), ATTRIBUTES(numbers));
-    REFUSED(STATUS_UNSUPPORTED, "a single class label that is a string", in, ML("LinearClassifier"), ATTRIBUTES(one));
+    refuse_call(&(struct op_call){.inputs = in,
+                                  .input_count = 1,
+                                  .outputs = both,
+                                  .output_count = 2,
+                                  ML("LinearClassifier"),
+                                  ATTRIBUTES(one)},
+                STATUS_UNSUPPORTED, "a single class label that is a string");
 }
 END_TEST
 

@@ -30,9 +30,9 @@ enum status onnx_find_labels(struct import *im, struct graph *graph)
     for (int i = 0; i < graph->node_count; i++) {
         const struct node *node = graph->nodes[i];
         struct value *output = node->output_count > 0 ? node->outputs[0] : NULL;
-        bool passes_on = strcmp(node->op->name, "Identity") == 0 && !*node->op->domain && node->input_count == 1;
-        if (!output)
+        if (!output || !node->op) /* an operator that nothing here runs: the import fails */
             continue;
+        bool passes_on = strcmp(node->op->name, "Identity") == 0 && !*node->op->domain && node->input_count == 1;
         const struct attribute *labels =
             passes_on && node->inputs[0] ? im->labels[node->inputs[0]->id] : labels_of(node);
         im->labels[output->id] = labels;
