@@ -54,7 +54,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
         bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -207,6 +207,9 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
 # Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
+check-contrib: $(TOOLS)
+	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
+
 check-resize: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
 # ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.

@@ -107,6 +107,23 @@ enum status op_shapes_as_input(struct op_context *c)
     return op_set_output(c, 0, input->dtype, input->rank, input->dims);
 }
 
+enum status op_shapes_like(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                           enum dtype dtype)
+{
+    struct node node = *c->node;
+    node.op = op_find("", name);
+    node.version = NEWEST_OPSET;
+    node.inputs = (struct value **)inputs;
+    node.input_count = count;
+    node.output_count = 1;
+    struct op_context inner = *c;
+    inner.node = &node;
+    TRY(node.op->shapes(&inner));
+    if (dtype != DTYPE_NONE)
+        op_output(c, 0)->dtype = dtype;
+    return STATUS_OK;
+}
+
 enum status op_set_list(struct op_context *c, int i, const struct value_list *list)
 {
     struct value *output = op_output(c, i);

@@ -147,6 +147,11 @@ enum status op_set_output(struct op_context *c, int i, enum dtype dtype, int ran
 enum status op_set_output_at_run(struct op_context *c, int i, enum dtype dtype, int rank, const int64_t *dims);
 /* Output 0 has the type and shape of input 0. */
 enum status op_shapes_as_input(struct op_context *c);
+/* Output 0 has the shape that another operator of the default domain would give it, at NEWEST_OPSET and with this
+ * node's attributes, of other inputs, whose types and shapes alone matter; its type is `dtype`, or NONE: the one that
+ * it would have too. */
+enum status op_shapes_like(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                           enum dtype dtype);
 /* Output i is a list (copied); absent outputs are skipped. An operator that needs no nodes to make it does this in
  * `shapes`, any other in `expand`. */
 enum status op_set_list(struct op_context *c, int i, const struct value_list *list);
@@ -271,9 +276,9 @@ struct op_build_options {
  * failure inside makes the outer call fail: use op_built to tell. */
 struct value *op_build(struct op_context *c, const char *name, int count, struct value *const *inputs,
                        const struct op_build_options *options);
-/* The same for several outputs, in the default domain. */
-enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
-                          int output_count, struct value **outputs, int attribute_count,
+/* The same for several outputs; domain "": the default one. */
+enum status op_build_many(struct op_context *c, const char *domain, const char *name, int input_count,
+                          struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
                           const struct attribute *attributes);
 struct value *op_build1(struct op_context *c, const char *name, struct value *a);
 struct value *op_build2(struct op_context *c, const char *name, struct value *a, struct value *b);

@@ -48,9 +48,9 @@ enum status op_built(const struct op_context *c)
     return c->error->status;
 }
 
-static enum status add_node(struct op_context *c, const char *domain, const char *name, int input_count,
-                            struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
-                            const struct attribute *attributes)
+enum status op_build_many(struct op_context *c, const char *domain, const char *name, int input_count,
+                          struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
+                          const struct attribute *attributes)
 {
     if (op_built(c) != STATUS_OK)
         return op_built(c);
@@ -72,13 +72,6 @@ static enum status add_node(struct op_context *c, const char *domain, const char
     return STATUS_OK;
 }
 
-enum status op_build_many(struct op_context *c, const char *name, int input_count, struct value *const *inputs,
-                          int output_count, struct value **outputs, int attribute_count,
-                          const struct attribute *attributes)
-{
-    return add_node(c, "", name, input_count, inputs, output_count, outputs, attribute_count, attributes);
-}
-
 struct value *op_build(struct op_context *c, const char *name, int count, struct value *const *inputs,
                        const struct op_build_options *options)
 {
@@ -87,7 +80,7 @@ struct value *op_build(struct op_context *c, const char *name, int count, struct
     struct value *output = chosen->output;
     const char *domain = chosen->domain ? chosen->domain : "";
     enum status status =
-        add_node(c, domain, name, count, inputs, 1, &output, chosen->attribute_count, chosen->attributes);
+        op_build_many(c, domain, name, count, inputs, 1, &output, chosen->attribute_count, chosen->attributes);
     return status == STATUS_OK ? output : NULL;
 }
 

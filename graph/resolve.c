@@ -152,7 +152,7 @@ static enum status spell_list(struct op_context *c, struct value *value)
     for (int i = 0; i < list->count; i++)
         if (list->values[i]->list)
             TRY(spell_list(c, list->values[i]));
-    return op_build_many(c, name, list->count, list->values, 1, &value, !list->count && !list->optional, &dtype);
+    return op_build_many(c, "", name, list->count, list->values, 1, &value, !list->count && !list->optional, &dtype);
 }
 
 /* Lists do not outlive a resolution: in front of each node of the rest comes what makes the lists that it reads. */

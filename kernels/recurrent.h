@@ -34,9 +34,10 @@ struct recurrent_params {
     enum dtype dtype; /* f32, f64 */
     enum recurrent_cell cell;
     int64_t directions, steps, batch, hidden;
-    bool reverse;                              /* of direction 0; direction 1 is always reversed */
-    bool couple_forget;                        /* LSTM: the forget gate is 1 - the input gate */
-    bool linear_before_reset;                  /* GRU: the reset gate acts after R, not before */
+    bool reverse;             /* of direction 0; direction 1 is always reversed */
+    bool couple_forget;       /* LSTM: the forget gate is 1 - the input gate */
+    bool linear_before_reset; /* GRU: the reset gate acts after R, not before */
+    bool quantized;
     double clip;                               /* bound of what goes into an activation; infinity: none */
     struct recurrent_function functions[2][3]; /* of each direction */
     int64_t x_step, x_batch;                   /* strides in elements */

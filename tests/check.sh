@@ -22,6 +22,7 @@ checks=(
     "check-fuzz        fuzzers over every reader of bytes"
     "check-operators   the attributes of every operator against ONNX's schemas"
     "check-conformance ONNX's own node tests through the two tools"
+    "check-contrib     operators of com.microsoft against ONNX Runtime, random cases of all their options"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
     "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"

@@ -245,6 +245,21 @@ START_TEST(indices_of_a_pool_are_told_apart)
 }
 END_TEST
 
+START_TEST(labels_go_with_the_model)
+{
+    const struct graph *graph = load("labels");
+    ck_assert_int_eq(graph->output_count, 3);
+    ck_assert_int_eq(find_value(graph, "label")->dtype, DTYPE_NONE);
+    ck_assert_int_eq(model.metadata.count, 3);
+    ck_assert_str_eq(model.metadata.keys[0], "labels:label");
+    ck_assert_str_eq(model.metadata.values[0], "north\nso uth\n");
+    ck_assert_str_eq(model.metadata.keys[1], "labels:maps");
+    ck_assert_str_eq(model.metadata.values[1], "north\nso uth\n");
+    ck_assert_str_eq(model.metadata.keys[2], "labels:numbered");
+    ck_assert_str_eq(model.metadata.values[2], "7\n-8\n");
+}
+END_TEST
+
 START_TEST(nesting_has_its_limits)
 {
     const struct graph *graph = load("nested");
@@ -367,6 +382,7 @@ Suite *onnx_suite(void)
     tcase_add_test(tests, loops_take_captures_behind_their_inputs);
     tcase_add_test(tests, sequences_and_optionals);
     tcase_add_test(tests, indices_of_a_pool_are_told_apart);
+    tcase_add_test(tests, labels_go_with_the_model);
     tcase_add_test(tests, nesting_has_its_limits);
     tcase_add_test(tests, functions_are_inlined);
     tcase_add_test(tests, functions_and_subgraphs_hold_each_other);

@@ -96,6 +96,39 @@ START_TEST(linear_models_score_and_choose)
 }
 END_TEST
 
+/* A label that is a string is its place among them, and a map is the row of its scores. */
+START_TEST(labels_that_are_strings_are_places)
+{
+    static const char *const words[] = {"north", "south"};
+    const float rows[] = {1, 2, -1, 0}, identity[] = {1, 0, 0, 1}, zeros[] = {0, 0};
+    const int64_t places[] = {1, 1}, three[] = {1, 2, 3};
+    const struct attribute labels = {
+        .name = "classlabels_strings", .kind = ATTRIBUTE_STRINGS, .count = 2, .strings = words};
+    struct attribute single = labels;
+    single.count = 1;
+    const struct attribute classifier[] = {ATTRIBUTE_NUMBERS("coefficients", identity),
+                                           ATTRIBUTE_NUMBERS("intercepts", zeros), labels};
+    const struct attribute map[] = {labels}, numbers[] = {ATTRIBUTE_LIST("classlabels_int64s", 3, three)};
+    const struct attribute one[] = {{.name = "coefficients", .kind = ATTRIBUTE_FLOATS, .count = 2, .floats = identity},
+                                    {.name = "intercepts", .kind = ATTRIBUTE_FLOATS, .count = 1, .floats = zeros},
+                                    single};
+    struct test_tensor in[] = {F32(rows, 2, 2, 2)}, out[1], both[2];
+    RUN_OP(in, both, ML("LinearClassifier"), ATTRIBUTES(classifier));
+    expect_i64(&both[0], places, 1, 2);
+    expect_f32(&both[1], rows, 0, 2, 2, 2);
+    RUN_OP(in, out, ML("ZipMap"), ATTRIBUTES(map));
+    expect_f32(&out[0], rows, 0, 2, 2, 2);
+    REFUSED(STATUS_INVALID_MODEL, "there are 3 labels for 2 scores", in, ML("ZipMap"), ATTRIBUTES(numbers));
+    refuse_call(&(struct op_call){.inputs = in,
+                                  .input_count = 1,
+                                  .outputs = both,
+                                  .output_count = 2,
+                                  ML("LinearClassifier"),
+                                  ATTRIBUTES(one)},
+                STATUS_UNSUPPORTED, "a single class label that is a string");
+}
+END_TEST
+
 /* Two trees over x0 and x1:  x0 <= 1 ? leaf 0 : (x1 in {2, 5} ? leaf 1 : leaf 2), and leaf 0 alone. */
 static const int64_t features[] = {0, 1, 0}, yes[] = {0, 1, 0}, no[] = {1, 2, 0}, yes_leaf[] = {1, 1, 1},
                      no_leaf[] = {0, 1, 1}, targets[] = {0, 1, 0}, roots[] = {0, 2}, missing[] = {0, 1, 0};
@@ -251,6 +284,7 @@ Suite *ops_ml_suite(void)
     tcase_add_test(tests, a_branch_that_leads_back_is_refused);
     tcase_add_test(tests, old_trees_classify);
     tcase_add_test(tests, strings_are_refused);
+    tcase_add_test(tests, labels_that_are_strings_are_places);
     tcase_add_test(tests, support_vectors_vote);
     tcase_add_test(tests, a_feature_of_no_features_is_a_fault);
     suite_add_tcase(suite, tests);

@@ -201,6 +201,20 @@ struct labels {
     size_t count;
 };
 
+/* Cuts the text, which the labels own from then on, into lines. */
+static enum status cut_labels(struct labels *labels, struct error *error)
+{
+    size_t count = 0;
+    for (const char *c = labels->text; *c; c++)
+        count += *c == '\n';
+    labels->lines = calloc(count + 2, sizeof *labels->lines);
+    if (!labels->lines)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for labels");
+    for (char *line = strtok(labels->text, "\r\n"); line; line = strtok(NULL, "\r\n"))
+        labels->lines[labels->count++] = line;
+    return STATUS_OK;
+}
+
 static enum status read_labels(const char *path, struct labels *labels, struct error *error)
 {
     *labels = (struct labels){0};
@@ -214,15 +228,29 @@ static enum status read_labels(const char *path, struct labels *labels, struct e
     fclose(file);
     if (length <= 0)
         return error_set(error, STATUS_INVALID_ARGUMENT, "%s: no labels in it", path);
-    for (char *c = labels->text; *c; c++)
-        labels->count += *c == '\n';
-    labels->lines = calloc(labels->count + 2, sizeof *labels->lines);
-    if (!labels->lines)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "%s: out of memory", path);
-    labels->count = 0;
-    for (char *line = strtok(labels->text, "\r\n"); line; line = strtok(NULL, "\r\n"))
-        labels->lines[labels->count++] = line;
-    return STATUS_OK;
+    return cut_labels(labels, error);
+}
+
+/* Those that the model has for an output; none where it has none. */
+static enum status model_labels(const infer_model *model, const char *output, struct labels *labels,
+                                struct error *error)
+{
+    char key[300];
+    *labels = (struct labels){0};
+    if (snprintf(key, sizeof key, "labels:%s", output) >= (int)sizeof key)
+        return STATUS_OK;
+    const char *text = infer_model_metadata(model, key);
+    if (!text)
+        return STATUS_OK;
+    labels->text = strdup(text);
+    return labels->text ? cut_labels(labels, error)
+                        : error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for labels");
+}
+
+static void free_labels(struct labels *labels)
+{
+    free(labels->text);
+    free(labels->lines);
 }
 
 static void show_scores(const infer_tensor *tensor, int64_t count, const struct labels *labels)
@@ -257,11 +285,25 @@ static void show_first(const infer_tensor *tensor)
         printf(shown < count ? ", ...\n" : "\n");
 }
 
-static void show_output(const struct report_subject *subject, size_t index, const struct labels *labels)
+/* The first elements of a list that counts among the labels. */
+static void show_classes(const infer_tensor *tensor, const struct labels *labels)
+{
+    const int64_t *classes = tensor->data;
+    int64_t shown = tensor->dims[0] < MOST_SHOWN ? tensor->dims[0] : MOST_SHOWN;
+    for (int64_t i = 0; i < shown; i++)
+        if (classes[i] >= 0 && (uint64_t)classes[i] < labels->count)
+            printf("  class %lld  %s\n", (long long)classes[i], legible(labels->lines[classes[i]]).text);
+}
+
+static enum status show_output(const struct report_subject *subject, size_t index, const struct labels *given,
+                               struct error *error)
 {
     infer_value value = {.name = ""};
     const infer_tensor *tensor = &subject->outputs[index];
+    struct labels own;
     infer_model_output(subject->model, index, &value);
+    enum status status = model_labels(subject->model, value.name, &own, error);
+    const struct labels *labels = given->count ? given : &own;
     printf("output %zu  %s  %s ", index, legible(value.name).text, infer_dtype_name(tensor->dtype));
     if (tensor->rank == 0)
         printf("scalar");
@@ -271,8 +313,12 @@ static void show_output(const struct report_subject *subject, size_t index, cons
     int64_t count = score_count(tensor);
     if (count)
         show_scores(tensor, count, labels);
+    else if (own.count && tensor->dtype == INFER_INT64 && tensor->rank == 1)
+        show_classes(tensor, &own);
     else
         show_first(tensor);
+    free_labels(&own);
+    return status;
 }
 
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)
@@ -286,15 +332,14 @@ enum status report_text(const struct report *report, const struct report_subject
         if (threads < subject->threads_wanted)
             printf(" (%d were asked for; the system started no more)", subject->threads_wanted);
         putchar('\n');
-        for (size_t i = 0; i < infer_model_output_count(subject->model); i++)
-            show_output(subject, i, &labels);
+        for (size_t i = 0; i < infer_model_output_count(subject->model) && status == STATUS_OK; i++)
+            status = show_output(subject, i, &labels, error);
         printf("latency  %.3f ms", latency.median);
         if (report->run_count > 1)
             printf(" median of %zu runs (%.3f to %.3f)", report->run_count, latency.min, latency.max);
         putchar('\n');
-        status = text_close(stdout, "-", error);
+        status = status == STATUS_OK ? text_close(stdout, "-", error) : status;
     }
-    free(labels.text);
-    free(labels.lines);
+    free_labels(&labels);
     return status;
 }

@@ -120,7 +120,7 @@ static enum status check_attribute(struct import *im, const Onnx__Node *node, co
                                version < row->since ? row->since : row->until, version);
     if (kind != (int)row->content.kind && onnx_attribute_kind(binding->attribute) != ONNX__ATTRIBUTE__KIND__UNDEFINED)
         return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is of type %s instead of %s",
-                               binding->name, attribute_kind_name(kind), attribute_kind_name(row->content.kind));
+                               binding->name, attribute_kind_name(kind), attribute_kind_name((int)row->content.kind));
     return STATUS_OK;
 }
 

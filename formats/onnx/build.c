@@ -171,13 +171,15 @@ static enum status add_outputs(struct scope *s, const Onnx__Graph *message)
     struct value **outputs = region_array(&im->scratch, message->n_outputs, sizeof *outputs);
     if (!outputs)
         return onnx_no_memory(im);
+    if (s->depth == 0)
+        TRY(onnx_find_labels(im, s->place->graph));
     for (size_t i = 0; i < message->n_outputs; i++) {
         const Onnx__Variable *output = message->outputs[i];
         if (!onnx_lookup(s, text(output->name), &outputs[i]) || !outputs[i])
             return error_set(im->error, STATUS_INVALID_MODEL, "nothing makes output '%s' of graph '%s'",
                              text(output->name), s->place->graph->name);
         const char *what = onnx_not_a_tensor(output->type);
-        if (s->depth == 0 && what)
+        if (s->depth == 0 && what && !im->labels[outputs[i]->id])
             onnx_refuse(im, "output '%s' is %s, which is not supported", output->name, what);
     }
     return graph_set_outputs(s->place->graph, (int)message->n_outputs, outputs) ? STATUS_OK : onnx_no_memory(im);

@@ -139,6 +139,7 @@ static enum status import(struct import *im, const void *bytes, struct onnx_mode
     TRY(onnx_settle(im, message));
     TRY(build_model(im, message, &model->graph));
     TRY(read_metadata(im, message, &model->metadata));
+    TRY(onnx_add_labels(im, model->graph, &model->metadata));
     TRY(onnx_report_unsupported(im));
     if (im->refusal.status != STATUS_OK)
         return error_set(im->error, im->refusal.status, "%s", im->refusal.text);

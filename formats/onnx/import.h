@@ -5,6 +5,7 @@
  *   build.c    a message becomes a graph: names (scope.c), types (type.c), order (order.c), nodes (node.c), their
  *              attributes (attribute.c, list.c), their subgraphs (body.c), calls of functions (function.c), and what
  *              MaxUnpool's indices are (positions.c); old opsets in today's words (old_opsets.c)
+ *   labels.c   outputs that stand for labels of classes
  * Whatever the graph keeps lives in `region`: the messages do too, so that weights are copied once. */
 #ifndef INFER_FORMATS_ONNX_IMPORT_H
 #define INFER_FORMATS_ONNX_IMPORT_H
@@ -45,6 +46,7 @@ struct import {
     struct name_map functions;         /* key -> struct function */
     struct name_map node_names;        /* in use, in all graphs */
     struct name_map free_names;        /* a message's address -> struct name_list */
+    const struct attribute **labels;   /* by value of the model's graph: see onnx_find_labels */
     struct name_map unsupported_names; /* operator -> struct unsupported */
     struct unsupported *unsupported, **unsupported_end;
     /* The first thing that is refused but does not keep us from reading on: unsupported operators say more. */
@@ -191,6 +193,12 @@ enum status onnx_read_type(struct import *im, struct graph *graph, const Onnx__T
 const Onnx__Type *onnx_given_type(const Onnx__Type *message);
 /* NULL for a tensor of numbers; else what it is in words: "a sequence". */
 const char *onnx_not_a_tensor(const Onnx__Type *message);
+
+/* Sets `labels`: the list of labels that a value stands for, NULL for all others. Such a value is a tensor here, though
+ * the file declares strings or a map. */
+enum status onnx_find_labels(struct import *im, struct graph *graph);
+/* Adds the labels of the graph's outputs to the metadata. */
+enum status onnx_add_labels(struct import *im, const struct graph *graph, struct model_metadata *metadata);
 
 /* --- order.c ------------------------------------------------------------------------------------------------------ */
 

@@ -12,11 +12,30 @@ static struct value *made(struct op_context *c, struct value *value)
     return value;
 }
 
-static struct value *build_with(struct op_context *c, const char *name, int count, struct value *const *inputs,
-                                int attribute_count, const struct attribute *attributes)
+struct value *build_with(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                         int attribute_count, const struct attribute *attributes)
 {
     return op_build(c, name, count, inputs,
                     &(struct op_build_options){.attribute_count = attribute_count, .attributes = attributes});
+}
+
+struct value *build_own(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                        int attribute_count, const struct attribute *attributes)
+{
+    return op_build(
+        c, name, count, inputs,
+        &(struct op_build_options){.domain = OWN_DOMAIN, .attribute_count = attribute_count, .attributes = attributes});
+}
+
+int build_attributes(const struct op_context *c, int count, const char *const *names, struct attribute *attributes)
+{
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        const struct attribute *attribute = node_attribute(c->node, names[i]);
+        if (attribute)
+            attributes[found++] = *attribute;
+    }
+    return found;
 }
 
 struct value *build_number(struct op_context *c, enum dtype dtype, double number)
@@ -38,6 +57,11 @@ struct value *build_cast(struct op_context *c, struct value *x, enum dtype dtype
 {
     const struct attribute to = ATTRIBUTE_I("to", dtype);
     return build_with(c, "Cast", 1, &x, 1, &to);
+}
+
+struct value *build_as(struct op_context *c, struct value *x, enum dtype dtype)
+{
+    return !x || x->dtype == dtype ? x : build_cast(c, x, dtype);
 }
 
 struct value *build_reshape(struct op_context *c, struct value *x, int rank, const int64_t *dims)

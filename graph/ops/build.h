@@ -4,10 +4,19 @@
 
 #include "graph/op.h"
 
+/* A node of the default domain or of ours with attributes, which are copied. */
+struct value *build_with(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                         int attribute_count, const struct attribute *attributes);
+struct value *build_own(struct op_context *c, const char *name, int count, struct value *const *inputs,
+                        int attribute_count, const struct attribute *attributes);
+/* Those of the node's attributes that have one of the names, for a node that it is made of; room for `count`. Returns
+ * how many there are. */
+int build_attributes(const struct op_context *c, int count, const char *const *names, struct attribute *attributes);
 struct value *build_number(struct op_context *c, enum dtype dtype, double number); /* a scalar constant */
 struct value *build_ints(struct op_context *c, int count, const int64_t *ints);    /* a list */
 struct value *build_iota(struct op_context *c, int64_t count, int rank, int axis); /* 0, 1, ... along an axis */
 struct value *build_cast(struct op_context *c, struct value *x, enum dtype dtype);
+struct value *build_as(struct op_context *c, struct value *x, enum dtype dtype); /* a cast where it needs one */
 struct value *build_reshape(struct op_context *c, struct value *x, int rank, const int64_t *dims);
 struct value *build_transpose(struct op_context *c, struct value *x, int rank, const int64_t *order);
 struct value *build_select(struct op_context *c, struct value *condition, struct value *yes, struct value *no);

@@ -76,20 +76,13 @@ static struct value *product(struct op_context *c, const char *name, struct valu
         &(struct op_build_options){.attributes = c->node->attributes, .attribute_count = c->node->attribute_count});
 }
 
-/* The shape rule of another operator, applied to two inputs of this node as if they were its own. */
+/* The shape rule of another operator, applied to two inputs of this node as if they were int32. */
 static enum status shapes_like(struct op_context *c, const char *name, struct value *a, struct value *b,
                                enum dtype output)
 {
-    struct value as_i32[2] = {*a, *b}, *inputs[2] = {&as_i32[0], &as_i32[1]};
+    struct value as_i32[2] = {*a, *b};
     as_i32[0].dtype = as_i32[1].dtype = DTYPE_I32;
-    struct node node = *c->node;
-    node.inputs = inputs;
-    node.input_count = 2;
-    struct op_context inner = *c;
-    inner.node = &node;
-    TRY(op_find("", name)->shapes(&inner));
-    op_output(c, 0)->dtype = output;
-    return STATUS_OK;
+    return op_shapes_like(c, name, 2, (struct value *[]){&as_i32[0], &as_i32[1]}, output);
 }
 
 /* Input i is absent, or one element, or a list of `count`, or (columns and rows of batches) any broadcastable shape. */

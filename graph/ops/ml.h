@@ -38,7 +38,10 @@ static inline int64_t ml_integer(const struct value *list, int64_t i)
 struct value *ml_floats(struct op_context *c, const char *attribute, enum dtype dtype);
 /* Applies the attribute post_transform to scores [rows, classes]; NULL: failed. */
 struct value *ml_post_transform(struct op_context *c, struct value *scores);
-/* The class whose score is greatest, as its label from the list of int64; NULL: failed. */
-struct value *ml_label(struct op_context *c, struct value *scores, const char *attribute);
+/* How many labels there are, in an attribute of integers or in one of strings; -1: neither. */
+int64_t ml_label_count(const struct op_context *c, const char *ints, const char *strings);
+/* The class whose score is greatest: its label from the list of int64 or, where labels are strings and that is absent,
+ * its place among them; NULL: failed. */
+struct value *ml_label(struct op_context *c, struct value *scores, const char *ints);
 
 #endif

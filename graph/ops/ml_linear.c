@@ -264,26 +264,29 @@ static enum status expand_linear_regressor(struct op_context *c)
 
 ML_OPERATOR(LinearRegressor, 1, 1, 1, 1, shapes_linear_regressor, .expand = expand_linear_regressor)
 
-static enum status classifier_sizes(struct op_context *c, int64_t *rows, int64_t *outputs, int *labels)
+static enum status classifier_sizes(struct op_context *c, int64_t *rows, int64_t *outputs, int64_t *labels)
 {
     int intercepts, coefficients;
     int64_t columns;
     TRY(ml_matrix(c, rows, &columns));
     op_float_list(c, "intercepts", &intercepts);
     op_float_list(c, "coefficients", &coefficients);
-    if (!op_int_list(c, "classlabels_ints", labels))
-        return op_error(c, STATUS_UNSUPPORTED, "its class labels are strings, which are not supported");
+    *labels = ml_label_count(c, "classlabels_ints", "classlabels_strings");
+    if (*labels < 1)
+        return op_error(c, STATUS_INVALID_MODEL, "it has no class labels");
     *outputs = columns > 0 ? coefficients / columns : 0;
     TRY(check_linear(c, *outputs, rows));
     if (*labels != *outputs && !(*outputs == 1 && *labels == 2))
-        return op_error(c, STATUS_INVALID_MODEL, "there are %d labels for %lld scores", *labels, (long long)*outputs);
+        return op_error(c, STATUS_INVALID_MODEL, "there are %lld labels for %lld scores", (long long)*labels,
+                        (long long)*outputs);
+    if (*labels == 1 && !op_has(c, "classlabels_ints"))
+        return op_error(c, STATUS_UNSUPPORTED, "a single class label that is a string is not supported");
     return STATUS_OK;
 }
 
 static enum status shapes_linear_classifier(struct op_context *c)
 {
-    int64_t rows, outputs;
-    int labels;
+    int64_t rows, outputs, labels;
     TRY(classifier_sizes(c, &rows, &outputs, &labels));
     TRY(op_set_output(c, 0, DTYPE_I64, 1, &rows));
     return op_set_output(c, 1, DTYPE_F32, 2, (int64_t[]){rows, labels});
@@ -292,8 +295,7 @@ static enum status shapes_linear_classifier(struct op_context *c)
 /* One score for two classes counts against the first and for the second. A single class holds from a threshold on. */
 static enum status expand_linear_classifier(struct op_context *c)
 {
-    int64_t rows, outputs;
-    int labels;
+    int64_t rows, outputs, labels;
     TRY(classifier_sizes(c, &rows, &outputs, &labels));
     struct value *scores = linear_scores(c, rows, outputs);
     if (outputs == 1 && labels == 2)
@@ -304,7 +306,8 @@ static enum status expand_linear_classifier(struct op_context *c)
         return build_output(c, 0, ml_label(c, scores, "classlabels_ints"));
     double threshold = strcmp(op_string(c, "post_transform"), "NONE") == 0 ? 0 : 0.5;
     struct value *holds = op_build2(c, "GreaterOrEqual", scores, build_number(c, float_type(c), threshold));
-    struct value *label = op_constant(c, DTYPE_I64, 0, NULL, op_int_list(c, "classlabels_ints", &labels));
+    int count;
+    struct value *label = op_constant(c, DTYPE_I64, 0, NULL, op_int_list(c, "classlabels_ints", &count));
     if (!label)
         return op_no_memory(c);
     struct value *chosen = build_select(c, holds, label, build_number(c, DTYPE_I64, 0));
@@ -312,3 +315,25 @@ static enum status expand_linear_classifier(struct op_context *c)
 }
 
 ML_OPERATOR(LinearClassifier, 1, 1, 2, 2, shapes_linear_classifier, .expand = expand_linear_classifier)
+
+/* --- ZipMap ------------------------------------------------------------------------------------------------------- */
+
+/* A map of labels to scores for each row becomes the scores; the importer keeps the labels. */
+static enum status shapes_zip_map(struct op_context *c)
+{
+    int64_t labels = ml_label_count(c, "classlabels_int64s", "classlabels_strings");
+    TRY(op_require(c, 0, TYPE(DTYPE_F32)));
+    TRY(op_require_rank(c, 0, 1, 2));
+    const struct value *x = op_input(c, 0);
+    if (x->dims[x->rank - 1] != labels)
+        return op_error(c, STATUS_INVALID_MODEL, "there are %lld labels for %lld scores", (long long)labels,
+                        (long long)x->dims[x->rank - 1]);
+    return op_shapes_as_input(c);
+}
+
+static enum status expand_zip_map(struct op_context *c)
+{
+    return build_output(c, 0, op_input(c, 0));
+}
+
+ML_OPERATOR(ZipMap, 1, 1, 1, 1, shapes_zip_map, .expand = expand_zip_map)

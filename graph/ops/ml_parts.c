@@ -113,13 +113,22 @@ struct value *ml_post_transform(struct op_context *c, struct value *scores)
     return NULL;
 }
 
-struct value *ml_label(struct op_context *c, struct value *scores, const char *attribute)
+int64_t ml_label_count(const struct op_context *c, const char *ints, const char *strings)
+{
+    struct value list;
+    const struct attribute *words = node_attribute_of(c->node, strings, ATTRIBUTE_STRINGS);
+    if (ml_numbers(c, ints, NULL, NULL, &list) && list.dims[0] > 0)
+        return list.dims[0];
+    return words ? (int64_t)words->count : -1;
+}
+
+struct value *ml_label(struct op_context *c, struct value *scores, const char *ints)
 {
     struct value labels;
-    ml_numbers(c, attribute, NULL, NULL, &labels);
     struct attribute along[2] = {ATTRIBUTE_I("axis", 1), ATTRIBUTE_I("keepdims", 0)};
-    struct value *best =
-        op_build(c, "ArgMax", 1, &scores, &(struct op_build_options){.attributes = along, .attribute_count = 2});
+    struct value *best = build_with(c, "ArgMax", 1, &scores, 2, along);
+    if (!ml_numbers(c, ints, NULL, NULL, &labels) || labels.dims[0] == 0)
+        return best;
     struct value *list = op_constant(c, labels.dtype, 1, labels.dims, labels.data);
     if (!list)
         op_no_memory(c);

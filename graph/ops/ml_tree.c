@@ -10,10 +10,8 @@ enum form { FORM_NEW, FORM_REGRESSOR, FORM_CLASSIFIER };
 
 static int64_t target_count(const struct op_context *c)
 {
-    struct value labels;
-    if (c->node->op->detail != FORM_CLASSIFIER)
-        return op_int_or(c, "n_targets", 1);
-    return ml_numbers(c, "classlabels_int64s", NULL, NULL, &labels) ? labels.dims[0] : -1;
+    return c->node->op->detail == FORM_CLASSIFIER ? ml_label_count(c, "classlabels_int64s", "classlabels_strings")
+                                                   : op_int_or(c, "n_targets", 1);
 }
 
 static enum status read_forest(struct op_context *c, struct forest *forest)
@@ -151,9 +149,9 @@ static enum status shapes_tree_classifier(struct op_context *c)
     struct value list;
     TRY(ml_matrix(c, &rows, &features));
     if (labels < 1)
-        return op_error(c, STATUS_UNSUPPORTED, "its class labels are strings, which are not supported");
-    ml_numbers(c, "classlabels_int64s", NULL, NULL, &list);
-    if (labels == 1 && !(is_binary(c) && ml_integer(&list, 0) == 1))
+        return op_error(c, STATUS_INVALID_MODEL, "it has no class labels");
+    bool whole = ml_numbers(c, "classlabels_int64s", NULL, NULL, &list) && list.dims[0] > 0;
+    if (labels == 1 && !(whole && is_binary(c) && ml_integer(&list, 0) == 1))
         return op_error(c, STATUS_UNSUPPORTED, "a single class label other than 1 is not supported");
     TRY(op_set_output(c, 0, DTYPE_I64, 1, &rows));
     return op_set_output(c, 1, DTYPE_F32, 2, (int64_t[]){rows, is_binary(c) ? 2 : labels});

@@ -1,6 +1,7 @@
 /* Normalisation by the statistics of groups of elements. */
 #include "kernels/normalize.h"
 
+#include "graph/ops/microsoft.h"
 #include "graph/ops/tools.h"
 
 /* A normalisation before its axes are sorted: x seen as a contiguous tensor of these dimensions, the axes that make a
@@ -43,7 +44,7 @@ static double epsilon_of(const struct op_context *c)
     return (double)op_float(c, "epsilon");
 }
 
-/* --- LayerNormalization, RMSNormalization ----------------------------------------------------------------- */
+/* --- LayerNormalization, RMSNormalization, SimplifiedLayerNormalization ------------------------------------ */
 
 /* Scale or bias must broadcast to x without making it larger. */
 static enum status check_broadcast(struct op_context *c, int i)
@@ -106,10 +107,14 @@ static enum status lower_layer(struct op_context *c)
     problem.folded = ((1u << x->rank) - 1) & ~((1u << axis) - 1);
     for (int i = 0; i < x->rank; i++)
         problem.dims[i] = x->dims[i];
-    struct value *inputs[3], *outputs[3];
+    struct value *inputs[3], *outputs[3], *wanted[3] = {op_output(c, 0), op_output(c, 1), op_output(c, 2)};
+    if (!problem.centred) { /* there is no mean to tell */
+        wanted[2] = wanted[1];
+        wanted[1] = NULL;
+    }
     for (int i = 0; i < 3; i++) {
         TRY(as_type(c, op_input(c, i), x->dtype, &inputs[i]));
-        TRY(before_cast(c, op_output(c, i), x->dtype, &outputs[i]));
+        TRY(before_cast(c, wanted[i], x->dtype, &outputs[i]));
     }
     if (!outputs[0] && !(outputs[0] = op_temporary(c, x->dtype, x->rank, x->dims))) /* only statistics are wanted */
         return op_no_memory(c);
@@ -118,8 +123,8 @@ static enum status lower_layer(struct op_context *c)
         broadcast_strides(inputs[2], x->rank, problem.bias);
     TRY(emit_normalize(c, &problem, inputs, outputs));
     for (int i = 0; i < 3; i++)
-        if (op_output(c, i) && outputs[i] != op_output(c, i))
-            TRY(op_cast(c, outputs[i], op_output(c, i), false));
+        if (wanted[i] && outputs[i] != wanted[i])
+            TRY(op_cast(c, outputs[i], wanted[i], false));
     return STATUS_OK;
 }
 
@@ -130,6 +135,10 @@ static enum status lower_layer(struct op_context *c)
 
 NORMALIZATION(LayerNormalization, 3, 2, 3, 0, shapes_layer, lower_layer)
 NORMALIZATION(RMSNormalization, 2, 2, 1, 1, shapes_layer, lower_layer)
+/* ONNX Runtime's RMSNormalization, which it writes into either domain. */
+NORMALIZATION(SimplifiedLayerNormalization, 2, 2, 2, 1, shapes_layer, lower_layer)
+MICROSOFT_OPERATOR(SimplifiedLayerNormalization, 2, 2, 1, 2, shapes_layer, .flags = OP_HALF_AS_F32, .detail = 1,
+                   .lower = lower_layer)
 
 /* --- InstanceNormalization, GroupNormalization ------------------------------------------------------------ */
 

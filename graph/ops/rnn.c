@@ -1,7 +1,7 @@
 /* RNN, GRU and LSTM: one product of the whole input with the input weights, then the recurrence step by step. */
+#include "graph/ops/rnn.h"
 #include "graph/ops/tools.h"
 #include "kernels/matmul.h"
-#include "kernels/recurrent.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static enum status find_activation(struct op_context *c, const char *name, struc
 }
 
 /* activation_alpha and activation_beta hold values for those functions alone that take one, in order. */
-static enum status read_functions(struct op_context *c, struct recurrent_params *p)
+enum status rnn_read_functions(struct op_context *c, struct recurrent_params *p)
 {
     static const char *const defaults[] = {"Sigmoid", "Tanh", "Tanh"};
     const struct attribute *names = node_attribute(c->node, "activations");
@@ -70,7 +70,7 @@ static enum status read_functions(struct op_context *c, struct recurrent_params 
 
 /* --- shapes ----------------------------------------------------------------------------------------------- */
 
-static enum status check_shape(struct op_context *c, int i, int rank, const int64_t *dims)
+enum status rnn_check_shape(struct op_context *c, int i, int rank, const int64_t *dims)
 {
     const struct value *value = op_input(c, i);
     bool fits = !value || value->rank == rank;
@@ -84,7 +84,7 @@ static enum status check_shape(struct op_context *c, int i, int rank, const int6
                     shape_text(NULL, rank, dims, wanted, sizeof wanted));
 }
 
-static enum status read_direction(struct op_context *c, struct recurrent_params *p)
+enum status rnn_read_direction(struct op_context *c, struct recurrent_params *p)
 {
     const char *direction = op_string(c, "direction");
     bool both = strcmp(direction, "bidirectional") == 0;
@@ -106,7 +106,7 @@ static enum status read_sizes(struct op_context *c, struct recurrent_params *p, 
     *batch_first = op_int(c, "layout") != 0;
     p->dtype = x->dtype;
     p->cell = (enum recurrent_cell)c->node->op->detail;
-    TRY(read_direction(c, p));
+    TRY(rnn_read_direction(c, p));
     p->steps = x->dims[*batch_first];
     p->batch = x->dims[!*batch_first];
     p->hidden = op_input(c, 2)->dims[2];
@@ -125,13 +125,24 @@ static enum status check_operands(struct op_context *c, const struct recurrent_p
     TRY(op_require(c, 0, TYPES_FLOAT));
     for (int i = 1; i < c->node->input_count; i++)
         TRY(op_allow(c, i, i == 4 ? TYPE(DTYPE_I32) : TYPE(p->dtype)));
-    TRY(check_shape(c, 1, 3, (int64_t[]){d, units, op_input(c, 0)->dims[2]}));
-    TRY(check_shape(c, 2, 3, (int64_t[]){d, units, p->hidden}));
-    TRY(check_shape(c, 3, 2, (int64_t[]){d, 2 * units}));
-    TRY(check_shape(c, 4, 1, (int64_t[]){p->batch}));
-    TRY(check_shape(c, 5, 3, states));
-    TRY(check_shape(c, 6, 3, states));
-    return check_shape(c, 7, 2, (int64_t[]){d, 3 * p->hidden});
+    TRY(rnn_check_shape(c, 1, 3, (int64_t[]){d, units, op_input(c, 0)->dims[2]}));
+    TRY(rnn_check_shape(c, 2, 3, (int64_t[]){d, units, p->hidden}));
+    TRY(rnn_check_shape(c, 3, 2, (int64_t[]){d, 2 * units}));
+    TRY(rnn_check_shape(c, 4, 1, (int64_t[]){p->batch}));
+    TRY(rnn_check_shape(c, 5, 3, states));
+    TRY(rnn_check_shape(c, 6, 3, states));
+    return rnn_check_shape(c, 7, 2, (int64_t[]){d, 3 * p->hidden});
+}
+
+enum status rnn_set_outputs(struct op_context *c, const struct recurrent_params *p, bool batch_first)
+{
+    const int64_t plain[4] = {p->steps, p->directions, p->batch, p->hidden};
+    const int64_t turned[4] = {p->batch, p->steps, p->directions, p->hidden};
+    const int64_t states[3] = {batch_first ? p->batch : p->directions, batch_first ? p->directions : p->batch,
+                               p->hidden};
+    TRY(op_set_output(c, 0, p->dtype, 4, batch_first ? turned : plain));
+    TRY(op_set_output(c, 1, p->dtype, 3, states));
+    return op_set_output(c, 2, p->dtype, 3, states);
 }
 
 static enum status shapes_recurrent(struct op_context *c)
@@ -140,13 +151,8 @@ static enum status shapes_recurrent(struct op_context *c)
     bool batch_first;
     TRY(read_sizes(c, &p, &batch_first));
     TRY(check_operands(c, &p, batch_first));
-    TRY(read_functions(c, &p));
-    const int64_t plain[4] = {p.steps, p.directions, p.batch, p.hidden};
-    const int64_t turned[4] = {p.batch, p.steps, p.directions, p.hidden};
-    const int64_t states[3] = {batch_first ? p.batch : p.directions, batch_first ? p.directions : p.batch, p.hidden};
-    TRY(op_set_output(c, 0, p.dtype, 4, batch_first ? turned : plain));
-    TRY(op_set_output(c, 1, p.dtype, 3, states));
-    return op_set_output(c, 2, p.dtype, 3, states);
+    TRY(rnn_read_functions(c, &p));
+    return rnn_set_outputs(c, &p, batch_first);
 }
 
 /* --- lowering --------------------------------------------------------------------------------------------- */
@@ -179,32 +185,37 @@ static enum status project_input(struct op_context *c, const struct recurrent_pa
                    result, 0);
 }
 
+enum status rnn_emit(struct op_context *c, struct recurrent_params *p, bool batch_first, int input_count,
+                     struct value *const *inputs)
+{
+    int64_t units = recurrent_gates(p) * p->hidden;
+    p->clip = op_has(c, "clip") ? (double)op_float(c, "clip") : INFINITY;
+    p->couple_forget = op_int(c, "input_forget") != 0;
+    p->linear_before_reset = op_int(c, "linear_before_reset") != 0;
+    p->x_step = batch_first ? units : p->batch * units;
+    p->x_batch = batch_first ? p->steps * units : units;
+    p->y_step = p->directions * p->hidden * (batch_first ? 1 : p->batch);
+    p->y_direction = batch_first ? p->hidden : p->batch * p->hidden;
+    p->y_batch = batch_first ? p->steps * p->directions * p->hidden : p->hidden;
+    p->state_direction = batch_first ? p->hidden : p->batch * p->hidden;
+    p->state_batch = batch_first ? p->directions * p->hidden : p->hidden;
+    return op_emit(c, FAMILY_recurrent, p, sizeof *p, input_count, inputs, 3,
+                   (struct value *[]){op_output(c, 0), op_output(c, 1), op_output(c, 2)}, 0);
+}
+
 static enum status lower_recurrent(struct op_context *c)
 {
     struct recurrent_params p = {0};
-    struct value *projected;
+    struct value *inputs[7];
     bool batch_first;
     TRY(read_sizes(c, &p, &batch_first));
-    TRY(read_functions(c, &p));
+    TRY(rnn_read_functions(c, &p));
     if (p.batch == 0)
         return STATUS_OK;
-    int64_t units = recurrent_gates(&p) * p.hidden;
-    p.clip = op_has(c, "clip") ? (double)op_float(c, "clip") : INFINITY;
-    p.couple_forget = op_int(c, "input_forget") != 0;
-    p.linear_before_reset = op_int(c, "linear_before_reset") != 0;
-    p.x_step = batch_first ? units : p.batch * units;
-    p.x_batch = batch_first ? p.steps * units : units;
-    p.y_step = p.directions * p.hidden * (batch_first ? 1 : p.batch);
-    p.y_direction = batch_first ? p.hidden : p.batch * p.hidden;
-    p.y_batch = batch_first ? p.steps * p.directions * p.hidden : p.hidden;
-    p.state_direction = batch_first ? p.hidden : p.batch * p.hidden;
-    p.state_batch = batch_first ? p.directions * p.hidden : p.hidden;
-    TRY(project_input(c, &p, &projected));
-    struct value *inputs[7] = {projected};
+    TRY(project_input(c, &p, &inputs[0]));
     for (int i = 1; i < 7; i++)
         inputs[i] = op_input(c, i + 1);
-    return op_emit(c, FAMILY_recurrent, &p, sizeof p, 7, inputs, 3,
-                   (struct value *[]){op_output(c, 0), op_output(c, 1), op_output(c, 2)}, 0);
+    return rnn_emit(c, &p, batch_first, 7, inputs);
 }
 
 #define RECURRENT_OP(op_name, cell, most_inputs, most_outputs)                                                    \

@@ -218,7 +218,7 @@ static enum status expand_split_to_sequence(struct op_context *c)
     if (!parts || !inputs[1])
         return op_no_memory(c);
     if (cut.count > 0)
-        TRY(op_build_many(c, "Split", 2, inputs, cut.count, parts, 1, &axis));
+        TRY(op_build_many(c, "", "Split", 2, inputs, cut.count, parts, 1, &axis));
     struct value *axes = build_ints(c, 1, (int64_t[]){cut.axis});
     for (int i = 0; i < cut.count && !cut.keeps_axis; i++)
         parts[i] = op_build2(c, "Squeeze", parts[i], axes);

@@ -338,8 +338,9 @@ static uint64_t offset_in(struct search *search, uint32_t i, const struct valley
  * two kinds. One completes the plan in a stretch of sections region by region: regions share nothing, so one that fails
  * is not helped by another plan of its neighbour. The other completes it in one region, sections where something is
  * left to place, tied by what crosses from one to the next: by a choice, and what follows from it. */
+enum frame_kind { REGIONS, CHOICE };
 struct frame {
-    enum { REGIONS, CHOICE } kind;
+    enum frame_kind kind;
     struct range range;
     struct range seen; /* where it is REFUTED: what shows it */
     bool waits;        /* for the frame above */
@@ -372,7 +373,7 @@ static struct frame *frame_at(const struct frames *frames, uint32_t index)
 }
 
 /* False: no memory. */
-static bool push(struct search *search, int kind, uint32_t first, uint32_t last)
+static bool push(struct search *search, enum frame_kind kind, uint32_t first, uint32_t last)
 {
     struct frames *frames = search->frames;
     uint32_t block = frames->used / FRAMES_AT_ONCE;
@@ -392,7 +393,8 @@ static bool push(struct search *search, int kind, uint32_t first, uint32_t last)
 
 #define WAITING ((enum outcome)(EXHAUSTED + 1)) /* the frame above has to end first */
 
-static enum outcome wait_for(struct search *search, struct frame *frame, int kind, uint32_t first, uint32_t last)
+static enum outcome wait_for(struct search *search, struct frame *frame, enum frame_kind kind, uint32_t first,
+                             uint32_t last)
 {
     frame->waits = true;
     return push(search, kind, first, last) ? WAITING : EXHAUSTED;

@@ -26,8 +26,157 @@ static int recurrent_tasks(const void *params)
 #undef T
 #undef M
 
-#define RECURRENT(type, type_dtype)                                                              \
-    REFERENCE_KERNEL(recurrent, type, type_dtype, .workspace_bytes = recurrent_workspace_##type, \
-                     .tasks = recurrent_tasks, .run = recurrent_run_##type)
-RECURRENT(f32, DTYPE_F32)
-RECURRENT(f64, DTYPE_F64)
+/* --- an LSTM whose states are quantised before each step --------------------------------------------------- */
+
+/* One direction. The batch goes step by step, since one scale serves all its states. */
+struct quantized_batch {
+    const struct recurrent_params *p;
+    const struct kernel_call *call;
+    int64_t direction;
+    const int16_t *weights; /* [4 H, H] */
+    const float *scales;    /* of their rows */
+    float *scratch;         /* of each sequence */
+    int16_t *states;        /* [batch, H]: h as integers less their zero point */
+};
+
+static struct sequence_f32 sequence_of(const struct quantized_batch *b, int64_t item)
+{
+    return operands_f32(b->p, b->call, NULL, b->scratch + item * scratch_f32(b->p), b->direction, item);
+}
+
+/* Elements a block: the sum of as many products of -255 to 255 fits 32 bits. */
+#define EXACT_BLOCK 32768
+
+static int64_t dot_i16(int64_t n, const int16_t *a, const int16_t *b)
+{
+    int64_t sum = 0;
+    for (int64_t first = 0; first < n; first += EXACT_BLOCK) {
+        int64_t last = n - first < EXACT_BLOCK ? n : first + EXACT_BLOCK;
+        int32_t part = 0;
+        for (int64_t i = first; i < last; i++)
+            part += a[i] * b[i];
+        sum += part;
+    }
+    return sum;
+}
+
+/* Between 0 and 255; a NaN is 0. */
+static float to_8_bits(float x)
+{
+    return !(x > 0) ? 0 : x > 255 ? 255 : x;
+}
+
+/* Quantises the states of the sequences that have a step `t`, and returns their scale; 0 where all are 0. */
+static float quantize_states(const struct quantized_batch *b, int64_t t)
+{
+    int64_t n = b->p->hidden;
+    float low = 0, high = 0;
+    for (int64_t item = 0; item < b->p->batch; item++) {
+        const float *h = sequence_of(b, item).h;
+        for (int64_t i = 0; i < n && t < sequence_length_f32(b->p, b->call, item); i++) {
+            low = h[i] < low ? h[i] : low;
+            high = h[i] > high ? h[i] : high;
+        }
+    }
+    float scale = (high - low) / 255;
+    if (!(scale > 0))
+        return 0;
+    float zero = to_8_bits(rintf(-low / scale));
+    for (int64_t item = 0; item < b->p->batch; item++) {
+        const float *h = sequence_of(b, item).h;
+        for (int64_t i = 0; i < n; i++)
+            b->states[item * n + i] = (int16_t)(to_8_bits(rintf(h[i] / scale) + zero) - zero);
+    }
+    return scale;
+}
+
+static void step_quantized(const struct quantized_batch *b, int64_t item, int64_t at, float state_scale)
+{
+    const struct recurrent_params *p = b->p;
+    struct sequence_f32 s = sequence_of(b, item);
+    int64_t n = p->hidden;
+    for (int64_t i = 0; i < 4 * n; i++) {
+        float product = 0;
+        if (state_scale > 0)
+            product = (float)dot_i16(n, b->weights + i * n, b->states + item * n) * (state_scale * b->scales[i]);
+        s.gates[i] = constant_part_f32(p, &s, s.x + at * p->x_step, i) + product;
+    }
+    finish_lstm_f32(p, &s, p->functions[b->direction]);
+}
+
+static void run_quantized(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct recurrent_params *p = plan->params;
+    int64_t n = p->hidden;
+    struct quantized_batch b = {
+        .p = p,
+        .call = call,
+        .direction = task,
+        .weights = (const int16_t *)call->inputs[1] + task * 4 * n * n,
+        .scales = (const float *)call->inputs[7] + task * 4 * n,
+        .scratch = call->workspace,
+        .states = (int16_t *)((float *)call->workspace + p->batch * scratch_f32(p)),
+    };
+    for (int64_t item = 0; item < p->batch; item++) {
+        struct sequence_f32 s = sequence_of(&b, item);
+        start_f32(p, call, &s, task, item);
+        if (sequence_length_f32(p, call, item) < 0)
+            return;
+    }
+    for (int64_t t = 0; t < p->steps; t++) {
+        float scale = quantize_states(&b, t);
+        for (int64_t item = 0; item < p->batch; item++) {
+            int64_t length = sequence_length_f32(p, call, item), at = position_f32(p, task, t, length);
+            if (t < length)
+                step_quantized(&b, item, at, scale);
+            store_step_f32(p, call, t < length ? sequence_of(&b, item).h : NULL, task, item, at);
+        }
+    }
+    for (int64_t item = 0; item < p->batch; item++) {
+        struct sequence_f32 s = sequence_of(&b, item);
+        store_states_f32(p, call, &s, task, item);
+    }
+}
+
+static bool supports_quantized(const void *params)
+{
+    const struct recurrent_params *p = params;
+    return p->quantized && p->cell == RECURRENT_LSTM && p->dtype == DTYPE_F32;
+}
+
+static int quantized_tasks(const void *params)
+{
+    return (int)((const struct recurrent_params *)params)->directions;
+}
+
+static size_t quantized_workspace(const void *params)
+{
+    const struct recurrent_params *p = params;
+    return (size_t)p->batch * ((size_t)scratch_f32(p) * sizeof(float) + (size_t)p->hidden * sizeof(int16_t));
+}
+
+/* --- the kernels ------------------------------------------------------------------------------------------- */
+
+static bool supports_f32(const void *params)
+{
+    const struct recurrent_params *p = params;
+    return p->dtype == DTYPE_F32 && !p->quantized;
+}
+
+static bool supports_f64(const void *params)
+{
+    return ((const struct recurrent_params *)params)->dtype == DTYPE_F64;
+}
+
+#define RECURRENT(type, supports_function, workspace_function, tasks_function, run_function) \
+    const struct kernel recurrent_##type##_reference = {                                     \
+        .name = "recurrent_" #type "_reference",                                             \
+        .family = FAMILY_recurrent,                                                          \
+        .supports = supports_function,                                                       \
+        .workspace_bytes = workspace_function,                                               \
+        .tasks = tasks_function,                                                             \
+        .run = run_function,                                                                 \
+    };
+RECURRENT(f32, supports_f32, recurrent_workspace_f32, recurrent_tasks, recurrent_run_f32)
+RECURRENT(f64, supports_f64, recurrent_workspace_f64, recurrent_tasks, recurrent_run_f64)
+RECURRENT(quantized_f32, supports_quantized, quantized_workspace, quantized_tasks, run_quantized)

@@ -107,6 +107,8 @@ struct cell {
     const struct recurrent_function *f;
     int64_t direction, item, time;
     number h[MOST_UNITS], c[MOST_UNITS];
+    number scale; /* of quantised states; 0: they are all 0 */
+    number zero;  /* and their zero point */
 };
 
 static number bias_of(const struct cell *cell, int64_t unit, bool recurrent)
@@ -126,8 +128,26 @@ static number from_input(const struct cell *cell, int64_t unit)
     return input_at(cell->problem, cell->operands, 0, at) + bias_of(cell, unit, false);
 }
 
+static number byte(number x)
+{
+    return fminl(255, fmaxl(0, x));
+}
+
+static number from_quantized_state(const struct cell *cell, int64_t unit, const number *state)
+{
+    const struct recurrent_params *p = cell->p;
+    int64_t row = cell->direction * 4 * p->hidden + unit;
+    number sum = 0;
+    for (int64_t i = 0; i < p->hidden && cell->scale > 0; i++)
+        sum += (byte(rintl(state[i] / cell->scale) + cell->zero) - cell->zero) *
+               input_at(cell->problem, cell->operands, 1, row * p->hidden + i);
+    return sum * cell->scale * input_at(cell->problem, cell->operands, 7, row) + bias_of(cell, unit, true);
+}
+
 static number from_state(const struct cell *cell, int64_t unit, const number *state)
 {
+    if (cell->p->quantized)
+        return from_quantized_state(cell, unit, state);
     const struct recurrent_params *p = cell->p;
     number sum = bias_of(cell, unit, true);
     for (int64_t i = 0; i < p->hidden; i++)
@@ -181,7 +201,10 @@ static void step_lstm(struct cell *cell, number *next)
             forget = 1 - in;
         cell->c[i] = forget * cell->c[i] + in * activated(p, &cell->f[1], gates[3]);
         number out = activated(p, &cell->f[0], gates[1] + peephole(cell, 1, i) * cell->c[i]);
-        next[i] = out * activated(p, &cell->f[2], cell->c[i]);
+        struct recurrent_params unclipped = *p;
+        if (p->quantized)
+            unclipped.clip = (double)INFINITY;
+        next[i] = out * activated(&unclipped, &cell->f[2], cell->c[i]);
     }
 }
 
@@ -203,28 +226,60 @@ static void start_states(struct cell *cell)
     }
 }
 
-/* Axes of y: steps, directions, batch, hidden; of the last states: directions, batch, hidden. */
-static void run_sequence(struct cell *cell, number *const *values)
+static int64_t length_of(const struct cell *cell)
+{
+    bool absent = cell->problem->inputs[3].absent;
+    return absent ? cell->p->steps : (int64_t)input_at(cell->problem, cell->operands, 3, cell->item);
+}
+
+/* Axes of y: steps, directions, batch, hidden. */
+static void run_step(struct cell *cell, int64_t t, number *const *values)
 {
     const struct recurrent_params *p = cell->p;
-    int64_t length =
-        cell->problem->inputs[3].absent ? p->steps : (int64_t)input_at(cell->problem, cell->operands, 3, cell->item);
-    int64_t row = (cell->direction * p->batch + cell->item) * p->hidden;
+    int64_t length = length_of(cell), row = (cell->direction * p->batch + cell->item) * p->hidden;
     int64_t step_row = p->directions * p->batch * p->hidden;
     bool backwards = cell->direction == 1 || p->reverse;
-    start_states(cell);
-    for (int64_t t = 0; t < p->steps; t++) {
-        cell->time = t >= length ? t : backwards ? length - 1 - t : t;
-        if (t < length)
-            step(cell);
-        for (int64_t i = 0; i < p->hidden && values[0]; i++)
-            values[0][cell->time * step_row + row + i] = t < length ? cell->h[i] : 0;
+    cell->time = t >= length ? t : backwards ? length - 1 - t : t;
+    if (t < length)
+        step(cell);
+    for (int64_t i = 0; i < p->hidden && values[0]; i++)
+        values[0][cell->time * step_row + row + i] = t < length ? cell->h[i] : 0;
+}
+
+/* The scale and zero point of the states that go into step `t`. */
+static void quantize_states(struct cell *cells, int64_t t)
+{
+    const struct recurrent_params *p = cells->p;
+    number low = 0, high = 0;
+    for (int64_t item = 0; item < p->batch; item++)
+        for (int64_t i = 0; i < p->hidden && t < length_of(&cells[item]); i++) {
+            low = fminl(low, cells[item].h[i]);
+            high = fmaxl(high, cells[item].h[i]);
+        }
+    for (int64_t item = 0; item < p->batch; item++) {
+        cells[item].scale = (high - low) / 255;
+        cells[item].zero = high > low ? byte(rintl(-low / cells[item].scale)) : 0;
     }
-    for (int64_t i = 0; i < p->hidden; i++) {
-        if (values[1])
-            values[1][row + i] = cell->h[i];
-        if (values[2])
-            values[2][row + i] = cell->c[i];
+}
+
+/* Axes of the last states: directions, batch, hidden. */
+static void run_direction(struct cell *cells, number *const *values)
+{
+    const struct recurrent_params *p = cells->p;
+    for (int64_t t = 0; t < p->steps; t++) {
+        if (p->quantized)
+            quantize_states(cells, t);
+        for (int64_t item = 0; item < p->batch; item++)
+            run_step(&cells[item], t, values);
+    }
+    for (int64_t item = 0; item < p->batch; item++) {
+        int64_t row = (cells->direction * p->batch + item) * p->hidden;
+        for (int64_t i = 0; i < p->hidden; i++) {
+            if (values[1])
+                values[1][row + i] = cells[item].h[i];
+            if (values[2])
+                values[2][row + i] = cells[item].c[i];
+        }
     }
 }
 
@@ -233,20 +288,22 @@ static void recurrent_whole(const struct problem *problem, const struct operands
 {
     (void)dims;
     const struct recurrent_params *p = problem->params;
-    struct cell *cell = calloc(1, sizeof *cell);
-    if (!cell)
+    struct cell *cells = calloc((size_t)p->batch, sizeof *cells);
+    if (!cells)
         abort();
-    for (int64_t direction = 0; direction < p->directions; direction++)
+    for (int64_t direction = 0; direction < p->directions; direction++) {
         for (int64_t item = 0; item < p->batch; item++) {
-            *cell = (struct cell){.problem = problem,
-                                  .operands = operands,
-                                  .p = p,
-                                  .f = p->functions[direction],
-                                  .direction = direction,
-                                  .item = item};
-            run_sequence(cell, values);
+            cells[item] = (struct cell){.problem = problem,
+                                        .operands = operands,
+                                        .p = p,
+                                        .f = p->functions[direction],
+                                        .direction = direction,
+                                        .item = item};
+            start_states(&cells[item]);
         }
-    free(cell);
+        run_direction(cells, values);
+    }
+    free(cells);
 }
 
 const struct definition define_recurrent = {.whole = recurrent_whole};

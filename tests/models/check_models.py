@@ -1,6 +1,7 @@
 """Runs real models through infer-convert and infer-run and compares with ONNX Runtime.
 
 An output is right where max|a-b| <= 1e-4*max|b| + 1e-5 and shape, type and the places of NaN and infinity are the same.
+A model that quantises what it computes is compared node by node, by the same measure, and at its end by a wider one.
 Those of an optimised file must also be within 1e-5*max|b| (5e-5 for the detector) of those b of the other file.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import by_node
 from fetch import FetchError
 from model_cases import all_cases
 from toolrun import CACHE, ROOT, find_tools, output_files, run_tool, save_inputs
@@ -83,9 +85,11 @@ def check(case, converter, run):
     try:
         model, steps = case.model(), case.steps()
         shapes = describe(steps)
-        references = reference_outputs(model, case, steps)
+        references = reference_outputs(case.twin() if case.twin else model, case, steps)
         files = [converter.convert(model, conversion) for conversion in dict.fromkeys((case.conversion, ()))]
         compare_runs(files, run, case, steps, references, measured)
+        if case.by_node:
+            compare_nodes(model, steps, (converter.tool, run))
     except (CheckFailed, FetchError) as error:
         result = f"FAILED: {error}"
     print(ROW.format(case.name, shapes, *measured.columns(), result), flush=True)
@@ -138,6 +142,8 @@ def reference_key(model, case, steps):
     digest = hashlib.sha256(version("onnxruntime").encode())
     digest.update(model.read_bytes())
     digest.update(repr(case.carry).encode())
+    if case.exact:
+        digest.update(b"exact")
     for inputs in steps:
         for name, array in inputs.items():
             digest.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -146,7 +152,8 @@ def reference_key(model, case, steps):
 
 
 def compute_references(model, case, steps):
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = exact_options() if case.exact else onnxruntime.SessionOptions()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     arrays, carried = {}, {}
     for step, inputs in enumerate(steps):
@@ -154,6 +161,20 @@ def compute_references(model, case, steps):
         carried = {name: outputs[source] for name, source in case.carry.items()}
         arrays.update({f"{step}:{name}": array for name, array in outputs.items()})
     return arrays
+
+
+def exact_options():
+    """Products of bytes do not saturate, and what is quantised together does not depend on the number of threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def compare_nodes(model, steps, tools):
+    faults = by_node.faults(model, steps[0], exact_options(), tools, SECONDS_A_TOOL, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE)
+    for fault in faults:
+        raise CheckFailed(fault)
 
 
 def compare_runs(files, run, case, steps, references, measured):
@@ -164,7 +185,7 @@ def compare_runs(files, run, case, steps, references, measured):
         inputs = {**inputs, **carried}
         outputs, *others = [run_model(file, run, case, inputs, list(reference), measured) for file in files]
         for name, expected in reference.items():
-            fault = output_fault(outputs[name], expected, measured)
+            fault = output_fault(outputs[name], expected, case.tolerance, measured)
             for other in others:
                 fault = fault or difference_fault(outputs[name], other[name], case.most_difference)
             if fault:
@@ -196,8 +217,10 @@ def run_in_folder(model, run, case, inputs, names, folder, measured):
     return {name: np.load(file) for name, file in zip(names, files)}
 
 
-def output_fault(output, expected, measured):
+def output_fault(output, expected, tolerance, measured):
     """What is wrong with an output, or None; its error goes into `measured` where there is one to speak of."""
+    if tolerance is None:
+        return None if np.isfinite(output).all() else "NaN or infinity"
     if output.shape != expected.shape:
         return f"shape {output.shape}, expected {expected.shape}"
     if output.dtype != expected.dtype:
@@ -207,7 +230,7 @@ def output_fault(output, expected, measured):
         return "NaN or infinity where ONNX Runtime has none, or none where it has"
     a, b = output[finite].astype(np.float64), expected[finite].astype(np.float64)
     error = float(np.max(np.abs(a - b), initial=0))
-    allowed = float(RELATIVE_TOLERANCE * np.max(np.abs(b), initial=0) + ABSOLUTE_TOLERANCE)
+    allowed = float(tolerance * np.max(np.abs(b), initial=0) + ABSOLUTE_TOLERANCE)
     measured.add_output(error, allowed)
     return None if error <= allowed else f"an error of {error:.3g}, {allowed:.3g} is allowed"
 

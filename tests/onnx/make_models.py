@@ -501,6 +501,23 @@ def unpooling():
     write("unpooling", model(graph(nodes, inputs, outputs, initializer=[zero])))
 
 
+def labels():
+    """A classifier whose labels are strings, and a map of each label to its score."""
+    words, numbers = ["north", "so\nuth"], [7, -8]
+    map_type = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, None))
+    maps = helper.make_value_info("maps", helper.make_sequence_type_proto(map_type))
+    nodes = [
+        node("LinearClassifier", "x", "best scores", "classifier", domain="ai.onnx.ml",
+             coefficients=[1.0, 0.0, 0.0, 1.0], intercepts=[0.0, 0.5], classlabels_strings=words),
+        node("Identity", "best", "label", "passed"),
+        node("ZipMap", "scores", "maps", "zip", domain="ai.onnx.ml", classlabels_strings=words),
+        node("ZipMap", "scores", "numbered", "zip_numbers", domain="ai.onnx.ml", classlabels_int64s=numbers),
+    ]
+    outputs = [value("label", TensorProto.STRING, ("n",)), maps, helper.make_value_info("numbered", maps.type)]
+    main = graph(nodes, [value("x", FLOAT, ("n", 2))], outputs)
+    write("labels", model(main, domains=["ai.onnx.ml"]))
+
+
 def names():
     own = function("F", "a", "b", [node("Abs", "a", "c", "n"), node("Neg", "c", "b")])
     nodes = [
@@ -662,7 +679,7 @@ def main():
     FOLDER.mkdir(parents=True)
     for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
                  functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
-                 sequences, unpooling, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
+                 sequences, unpooling, labels, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
         make()
 
 

@@ -8,13 +8,14 @@ static const char *const activations[] = {"relu",  "tanh",        "sigmoid",    
                                           "leaky", "thresholded", "scaled_tanh", "hard_sigmoid",
                                           "elu",   "softsign",    "softplus"};
 
-/* Mostly those that keep states small; the others may let them grow with the steps. */
-static struct recurrent_function make_function(struct maker *maker)
+/* Mostly those that keep states small; the others may let them grow with the steps, and roundings of states with them.
+ */
+static struct recurrent_function make_function(struct maker *maker, bool small)
 {
     static const enum recurrent_activation bounded[] = {ACTIVATION_TANH, ACTIVATION_SIGMOID, ACTIVATION_HARD_SIGMOID,
                                                         ACTIVATION_SOFTSIGN, ACTIVATION_SCALED_TANH};
     enum recurrent_activation kind = bounded[random_below(&maker->random, 5)];
-    if (random_once_in(&maker->random, 4))
+    if (!small && random_once_in(&maker->random, 4))
         kind = (enum recurrent_activation)random_below(&maker->random, ACTIVATION_COUNT);
     if (kind == ACTIVATION_THRESHOLDED_RELU) /* jumps: no bound on errors */
         kind = ACTIVATION_RELU;
@@ -51,7 +52,8 @@ static struct operand *add_optional(struct maker *maker, const char *name, enum 
 static void add_weights(struct maker *maker, const struct recurrent_params *p)
 {
     int64_t units = recurrent_gates(p) * p->hidden;
-    struct operand *x = add_input(maker, "x", p->dtype), *weights = add_input(maker, "weights", p->dtype);
+    struct operand *x = add_input(maker, "x", p->dtype);
+    struct operand *weights = add_input(maker, "weights", p->quantized ? DTYPE_I16 : p->dtype);
     strided_axis(&x->at, p->directions, p->steps * p->batch * units);
     strided_axis(&x->at, p->steps, p->x_step);
     strided_axis(&x->at, p->batch, p->x_batch);
@@ -60,6 +62,11 @@ static void add_weights(struct maker *maker, const struct recurrent_params *p)
     weights->constant = true;
     weights->high = 0.8 / (double)p->hidden;
     weights->low = -weights->high;
+    if (p->quantized) {
+        weights->fill = FILL_WHOLE;
+        weights->high = 255;
+        weights->low = -255;
+    }
     struct operand *bias = add_optional(maker, "bias", p->dtype, random_once_in(&maker->random, 2));
     strided_contiguous(&bias->at, 2, (int64_t[]){p->directions, 2 * units});
     bias->constant = true;
@@ -90,6 +97,22 @@ static void add_states(struct maker *maker, const struct recurrent_params *p)
     peepholes->high = 0.3;
 }
 
+/* Of rows of weights between -255 and 255. */
+static void add_scales(struct maker *maker, const struct recurrent_params *p)
+{
+    struct operand *scales = add_input(maker, "scales", DTYPE_F32);
+    strided_contiguous(&scales->at, 2, (int64_t[]){p->directions, 4 * p->hidden});
+    scales->constant = true;
+    scales->low = 0.2 / 255 / (double)p->hidden;
+    scales->high = 4 * scales->low;
+}
+
+/* What a state that is rounded to the other of two neighbours may change, in a few of the elements. */
+static double rounding(const struct recurrent_params *p)
+{
+    return p->quantized ? 0.02 / (double)p->hidden : 0;
+}
+
 static void add_results(struct maker *maker, const struct recurrent_params *p)
 {
     static const char *const names[] = {"y", "last_h", "last_c"};
@@ -109,7 +132,7 @@ static void add_results(struct maker *maker, const struct recurrent_params *p)
             strided_axis(&output->at, p->hidden, 1);
         }
         output->bound.largest = 64 + 16 * (double)p->steps + 2 * sqrt((double)p->hidden);
-        output->bound.absolute = p->dtype == DTYPE_F32 ? 1e-6 : 1e-15;
+        output->bound.absolute = (p->dtype == DTYPE_F32 ? 1e-6 : 1e-15) + rounding(p);
     }
 }
 
@@ -119,6 +142,7 @@ static void make_recurrent(struct maker *maker)
     struct recurrent_params *p = make_params(maker, sizeof *p);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64));
     p->cell = (enum recurrent_cell)random_below(&maker->random, 3);
+    p->quantized = p->cell == RECURRENT_LSTM && p->dtype == DTYPE_F32 && random_once_in(&maker->random, 2);
     p->reverse = random_once_in(&maker->random, 2);
     p->couple_forget = random_once_in(&maker->random, 3);
     p->linear_before_reset = random_once_in(&maker->random, 2);
@@ -126,16 +150,22 @@ static void make_recurrent(struct maker *maker)
     choose_sizes(maker, p);
     describe(maker, " %s %s directions=%lld steps=%lld batch=%lld hidden=%lld", cells[p->cell], dtype_name(p->dtype),
              (long long)p->directions, (long long)p->steps, (long long)p->batch, (long long)p->hidden);
+    if (p->quantized)
+        describe(maker, " quantized");
     describe(maker, " reverse=%d couple_forget=%d linear_before_reset=%d clip=%g batch_first=%d", p->reverse,
              p->couple_forget, p->linear_before_reset, p->clip, p->x_batch > p->x_step);
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < 3; i++) {
             struct recurrent_function *f = &p->functions[d][i];
-            *f = make_function(maker);
+            *f = make_function(maker, p->quantized);
+            if (p->quantized && i == 0) /* a gate between 0 and 1 keeps roundings of states small */
+                f->kind = random_once_in(&maker->random, 2) ? ACTIVATION_SIGMOID : ACTIVATION_HARD_SIGMOID;
             describe(maker, " %s(%g,%g)", activations[f->kind], (double)f->alpha, (double)f->beta);
         }
     add_weights(maker, p);
     add_states(maker, p);
+    if (p->quantized)
+        add_scales(maker, p);
     add_results(maker, p);
     describe(maker, " inputs=");
     for (int i = 0; i < maker->problem->input_count; i++)
