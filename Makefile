@@ -23,7 +23,8 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -
 SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 # -flto is taken back: the names of the library's one object are made local, and only machine code has names to be made so.
 # No contraction: a*b+c gives the same bits whatever the compiler and the ISA.
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DINFER_VERSION='"$(VERSION)"' $(OPT) -g -ffp-contract=off -fno-math-errno \
+# No exception passes through C: tables for unwinding would be a tenth of the library.
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DINFER_VERSION='"$(VERSION)"' $(OPT) -g -fno-asynchronous-unwind-tables -ffp-contract=off -fno-math-errno \
              -fno-trapping-math -ffunction-sections -fdata-sections -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS) $(if $(findstring -flto,$(CFLAGS) $(OPT)),-fno-lto)
 ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 
@@ -71,6 +72,9 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
+# What runs once a node or a model is better small than fast.
+$(call object,$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c)): private OPT := -Os
+
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
@@ -115,7 +119,7 @@ endif
 
 $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROBLEM_SOURCES)) $(BUILD)/internal.a
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
 $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)

@@ -557,8 +557,8 @@ verdict "dumped files have harmless names" "$(ls -b "$work/dumped" | grep -F '\'
 # A file that others cut while it is mapped; a copy does not mind.
 for copy in "" --copy; do
     cp "$model" "$work/cut_later.bin"
-    infer-run "$work/cut_later.bin" "$digit" --repeat 30000 --threads 1 $copy >"$work/out" 2>"$work/err" &
-    sleep 0.5
+    infer-run "$work/cut_later.bin" "$digit" --repeat 100000 --threads 1 $copy >"$work/out" 2>"$work/err" &
+    sleep 0.2
     truncate -s 4096 "$work/cut_later.bin"
     wait $!
     status=$?
