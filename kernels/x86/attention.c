@@ -15,7 +15,7 @@
 
 #define BAND 48 /* queries */
 #define KEYS 256
-#define TASK_WORK 1500000 /* multiplications of a task */
+#define TASK_WORK 400000 /* multiplications of a task */
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 
 #define DEPTH 512         /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12   /* that are gathered: their stretches would be too short */
-#define TASK_WORK 1500000 /* multiplications of a task */
+#define TASK_WORK 400000 /* multiplications of a task */
 #define FORM_PANELS 1     /* kernel_pack.form */
 
 /* state of the plan */

@@ -10,11 +10,12 @@
 #include <string.h>
 
 #define DEPTH 512
-#define FORM_PANELS 1     /* kernel_pack.form */
-#define FEW_ROWS 24       /* that copying a panel is not worth */
-#define TASK_WORK 1500000 /* multiplications of a task: some 25 microseconds */
-#define COPY_PANELS 8     /* that make up for copying rows */
-#define CACHE_SET 1024    /* rows so many floats apart fall into one set of the first-level cache */
+#define FORM_PANELS 1    /* kernel_pack.form */
+#define FEW_ROWS 24      /* that copying a panel is not worth */
+#define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
+#define LEAST_ROWS 8     /* a few rows take as long as these: what takes the time is the panel */
+#define COPY_PANELS 8    /* that make up for copying rows */
+#define CACHE_SET 1024   /* rows so many floats apart fall into one set of the first-level cache */
 
 enum right_operand { RIGHT_PACKED, RIGHT_IN_PLACE, RIGHT_COPIED };
 
@@ -170,8 +171,9 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     size_workspace(product);
     plan->state = product;
     plan->phases = 1;
-    int64_t each = least(product->m, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * product->k,
-            items = 1 + TASK_WORK / (1 + each);
+    int64_t rows = least(product->m, BLOCK_TILES * TILE_ROWS), each = TILE_COLUMNS * product->k;
+    each *= rows < LEAST_ROWS ? LEAST_ROWS : rows;
+    int64_t items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items < COPY_PANELS)
         items = COPY_PANELS;
     plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->panels, items);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define BLOCK_POSITIONS 96 /* of a line, about */
-#define TASK_WORK 1500000  /* multiplications of a task */
+#define TASK_WORK 400000  /* multiplications of a task */
 #define FORM_REMAINDERS 2  /* kernel_pack.form; conv.c has others */
 
 /* The places of the window along an axis, sorted by the remainder that sees them. */
