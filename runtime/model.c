@@ -59,7 +59,7 @@ unsigned infer_dtype_bits(infer_dtype dtype)
 infer_tensor infer_input(const void *data, infer_dtype dtype, int rank, const int64_t *dims)
 {
     infer_tensor tensor = {.data = (void *)(uintptr_t)data, .dtype = dtype, .rank = rank};
-    for (int i = 0; i < rank && i < MAX_RANK && dims; i++)
+    for (int i = 0; i < rank && rank <= MAX_RANK && dims; i++)
         tensor.dims[i] = dims[i];
     tensor.bytes = infer_tensor_bytes(dtype, rank, dims);
     return tensor;

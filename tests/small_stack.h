@@ -7,7 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Sanitizers keep guards between variables. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SMALL_STACK ((size_t)1024 * 1024)
+#else
 #define SMALL_STACK ((size_t)64 * 1024)
+#endif
 
 static inline void *small_stack_nothing(void *user)
 {

@@ -112,6 +112,9 @@ def many(sweep, cases):
     constants += [constant("zero", [0], TensorProto.INT64), constant("last", [3], TensorProto.INT64)]
     kind = TensorProto.FLOAT if sweep.by == "scales" else TensorProto.INT64
     for length in sorted({length for length, _ in cases}):
+        if sweep.opset < 10:  # begins and ends were attributes
+            nodes.append(helper.make_node("Slice", ["x"], [f"x{length}"], starts=[0], ends=[length], axes=[3]))
+            continue
         constants.append(constant(f"length{length}", [length], TensorProto.INT64))
         nodes.append(helper.make_node("Slice", ["x", "zero", f"length{length}", "last"], [f"x{length}"]))
     for amount in sorted({amount for _, amount in cases}):
