@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Sanitizers keep guards between variables. */
+/* Sanitizers need some to start a thread, and keep guards between variables. */
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SMALL_STACK ((size_t)1024 * 1024)
+#define LEAST_STACK ((size_t)1 << 20)
+#define SMALL_STACK ((size_t)1 << 20)
 #else
+#define LEAST_STACK ((size_t)16 * 1024)
 #define SMALL_STACK ((size_t)64 * 1024)
 #endif
 
@@ -34,7 +36,7 @@ static inline void *small_stack_run(void *(*work)(void *), void *user)
 {
     pthread_t thread;
     void *result = user;
-    size_t least = (size_t)16 * 1024, most = (size_t)4 << 20;
+    size_t least = LEAST_STACK, most = (size_t)4 << 20;
     while (least < most && !small_stack_start(&thread, least, small_stack_nothing, NULL))
         least += 4096;
     if (least < most)
