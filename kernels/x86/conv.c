@@ -10,10 +10,10 @@
 
 #include <string.h>
 
-#define DEPTH 512         /* terms between two visits to the buffer of sums, or near it */
-#define FEW_CHANNELS 12   /* that are gathered: their stretches would be too short */
+#define DEPTH 512        /* terms between two visits to the buffer of sums, or near it */
+#define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
-#define FORM_PANELS 1     /* kernel_pack.form */
+#define FORM_PANELS 1    /* kernel_pack.form */
 
 /* state of the plan */
 struct convolution {
@@ -23,8 +23,8 @@ struct convolution {
     int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer */
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
-    const float *zeros;                     /* as many as channels: what the window sees in the padding */
     const int64_t *offsets;                 /* where rows are gathered: of each term from the window's first place */
+    const float *zeros;                     /* otherwise: as many as channels, what the window sees in the padding */
     struct results results;
     size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -38,19 +38,12 @@ static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
     at[0] = index / sizes[2] / sizes[1];
 }
 
-/* Lines of a volume that do not lie evenly. */
-static bool is_scattered(const struct conv_params *p)
-{
-    const int64_t *output = p->window.output, *strides = p->y.spatial;
-    return output[0] > 1 && output[1] > 1 && strides[0] != strides[1] * output[1];
-}
-
 static bool conv_supports(const void *params)
 {
     const struct conv_params *p = params;
     const int64_t *spread = p->window.spread;
     return p->dtype == DTYPE_F32 && spread[0] == 1 && spread[1] == 1 && spread[2] == 1 &&
-           (p->epilogue || !is_scattered(p));
+           SET_NAME(results_image_fits)(p);
 }
 
 static void size_workspace(struct convolution *conv)
@@ -59,7 +52,9 @@ static void size_workspace(struct convolution *conv)
     size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
     conv->places_bytes = align_up(places * sizeof(const float *), ALIGNMENT);
     conv->gathered_bytes = conv->gathers ? align_up(rows * (size_t)conv->depth * sizeof(float), ALIGNMENT) : 0;
-    conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
+    bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
+    if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
+        conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
 
 static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
@@ -98,24 +93,26 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     struct convolution *conv = region_allocate(region, sizeof *conv);
-    float *zeros = region_array(region, (size_t)p->input_channels + 1, sizeof *zeros);
-    if (!conv || !zeros)
+    if (!conv)
         return false;
     *conv = (struct convolution){.params = p,
                                  .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
                                  .channels = p->input_channels,
                                  .positions = w->output[0] * w->output[1] * w->output[2],
-                                 .gathers = p->x.channel != 1 || p->input_channels < FEW_CHANNELS,
-                                 .panels = divide_up(p->output_channels, TILE_COLUMNS),
-                                 .zeros = zeros};
+                                 .panels = divide_up(p->output_channels, TILE_COLUMNS)};
     conv->depth = conv->taps * conv->channels;
-    if (conv->gathers && !(conv->offsets = find_offsets(conv, region)))
+    conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
+    if (conv->gathers)
+        conv->offsets = find_offsets(conv, region);
+    else
+        conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
+    if (!conv->offsets && !conv->zeros)
         return false;
     conv->stretch_channels = least(conv->channels, DEPTH);
     conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
     struct epilogue epilogue = conv_epilogue(p);
-    struct results_place place = SET_NAME(results_image_place)(p->window.output, &p->y);
+    struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     size_workspace(conv);
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->depth;
@@ -265,15 +262,8 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
     const float *x = walk->call->inputs[0];
-    float *y = walk->call->outputs[0];
     walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
-    walk->target = (struct results_target){.results = &conv->results,
-                                           .call = walk->call,
-                                           .batch = image,
-                                           .own = walk->call->inputs[2],
-                                           .own_column = 1,
-                                           .to = y + image * p->y.batch};
-    SET_NAME(results_begin)(&walk->target);
+    SET_NAME(results_begin_image)(&conv->results, walk->call, p, image, &walk->target);
 }
 
 static void begin_block(struct walk *walk, int64_t block)

@@ -130,22 +130,15 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     pack->tasks = task_count(batch[0] * batch[1] * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
 }
 
-/* Whether every call can store from registers, so that no sum is ever put away. */
-static bool needs_no_sums(const struct product *product)
-{
-    const struct results *results = &product->results;
-    const struct matrix_strides *d = &product->params->d;
-    int64_t across = results->turned ? d->row : d->column;
-    return results->in_registers && product->k <= DEPTH && !results->low_input && !results->high_input &&
-           (across == 1 || product->n == 1);
-}
-
 static void size_workspace(struct product *product)
 {
     size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, DEPTH);
     product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
     product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
-    product->sums_bytes = needs_no_sums(product) ? 0 : rows * TILE_COLUMNS * sizeof(float);
+    const struct matrix_strides *d = &product->params->d;
+    bool at_once = product->k <= DEPTH;
+    if (!at_once || !SET_NAME(results_need_no_buffer)(&product->results, product->results.turned ? d->row : d->column))
+        product->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
 
 static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,

@@ -6,9 +6,15 @@
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
-struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides)
+bool SET_NAME(results_image_fits)(const struct conv_params *p)
 {
-    const int64_t *spatial = strides->spatial;
+    const int64_t *output = p->window.output, *strides = p->y.spatial;
+    return p->epilogue || output[0] == 1 || output[1] == 1 || strides[0] == strides[1] * output[1];
+}
+
+struct results_place SET_NAME(results_image_place)(const struct conv_params *p)
+{
+    const int64_t *output = p->window.output, *spatial = p->y.spatial;
     bool even = output[1] == 1 || spatial[1] == spatial[2] * output[2];
     even = even && (output[0] == 1 || spatial[0] == spatial[1] * output[1]);
     return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
@@ -16,7 +22,7 @@ struct results_place SET_NAME(results_image_place)(const int64_t *output, const 
                                   .row_stride = output[2] > 1   ? spatial[2]
                                                 : output[1] > 1 ? spatial[1]
                                                                 : spatial[0],
-                                  .column_stride = strides->channel};
+                                  .column_stride = p->y.channel};
 }
 
 /* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
@@ -97,6 +103,12 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
                             results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
 }
 
+bool SET_NAME(results_need_no_buffer)(const struct results *results, int64_t own_column)
+{
+    return results->in_registers && !results->low_input && !results->high_input &&
+           (own_column == 1 || results->columns == 1);
+}
+
 size_t SET_NAME(results_workspace)(const struct results *results)
 {
     return SET_NAME(epilogue_store_bytes)(&results->epilogue, results->has_form ? &results->form : NULL);
@@ -143,6 +155,18 @@ void SET_NAME(results_begin)(struct results_target *target)
         add_addend(&target->ends, operand_of(target, results->addends[i].input), results->addends[i].row_stride);
     target->ends.to = program ? operand_of(target, program->input_count) : target->to;
     target->ends.to_row = results->place.row_stride;
+}
+
+void SET_NAME(results_begin_image)(const struct results *results, const struct kernel_call *call,
+                                   const struct conv_params *p, int64_t image, struct results_target *target)
+{
+    *target = (struct results_target){.results = results,
+                                      .call = call,
+                                      .batch = image,
+                                      .own = call->inputs[2],
+                                      .own_column = 1,
+                                      .to = (float *)call->outputs[0] + image * p->y.batch};
+    SET_NAME(results_begin)(target);
 }
 
 struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile)

@@ -3,12 +3,11 @@
  * Either way gives the bits that the epilogue's program would, run as a step of its own.
  *
  * Sums have rows and columns of their own here: columns are what lanes lie along. They are the columns of the
- * epilogue's space, or its rows where results are stored the other way round (`turned`).
- */
+ * epilogue's space, or its rows where results are stored the other way round (`turned`). */
 #ifndef INFER_KERNELS_X86_RESULTS_H
 #define INFER_KERNELS_X86_RESULTS_H
 
-#include "kernels/window.h"
+#include "kernels/conv.h"
 #include "kernels/x86/epilogue.h"
 #include "kernels/x86/tile.h"
 
@@ -18,8 +17,11 @@ struct results_place {
     int64_t run, run_stride, row_stride, column_stride;
 };
 
-/* Positions of an image are rows: they lie evenly along the last axis, and lines along the two before it. */
-struct results_place SET_NAME(results_image_place)(const int64_t *output, const struct image_strides *strides);
+/* Positions of a convolution's image are rows: they lie evenly along the last axis, and lines along the two before it.
+ */
+struct results_place SET_NAME(results_image_place)(const struct conv_params *params);
+/* False: lines of a volume do not, and without an epilogue, which has strides of its own, there is no such place. */
+bool SET_NAME(results_image_fits)(const struct conv_params *params);
 
 struct results_addend {
     int input; /* of the epilogue's program */
@@ -43,6 +45,9 @@ struct results {
 /* rows, columns: of the sums of one batch index. */
 void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_t rows, int64_t columns,
                             const struct results_place *place, struct results *results);
+/* Whether every call will store from registers, whatever it finds there: then no buffer of sums is needed for that.
+ * own_column: stride of the family's own addend along the columns. */
+bool SET_NAME(results_need_no_buffer)(const struct results *results, int64_t own_column);
 /* Bytes of results_store's workspace, a multiple of ALIGNMENT. */
 size_t SET_NAME(results_workspace)(const struct results *results);
 
@@ -60,6 +65,9 @@ struct results_target {
 };
 /* All but the last two fields are set. */
 void SET_NAME(results_begin)(struct results_target *target);
+/* The same for an image of a convolution, whose own addend is its bias: sets all fields. */
+void SET_NAME(results_begin_image)(const struct results *results, const struct kernel_call *call,
+                                   const struct conv_params *params, int64_t image, struct results_target *target);
 
 /* A block of sums, or a tile of one. */
 struct results_block {

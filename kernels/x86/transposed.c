@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define BLOCK_POSITIONS 96 /* of a line, about */
-#define TASK_WORK 400000  /* multiplications of a task */
+#define TASK_WORK 400000   /* multiplications of a task */
 #define FORM_REMAINDERS 2  /* kernel_pack.form; conv.c has others */
 
 /* The places of the window along an axis, sorted by the remainder that sees them. */
@@ -87,15 +87,6 @@ static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
     }
 }
 
-static struct results_place place_of(const struct conv_params *p)
-{
-    const int64_t *output = p->window.output, *strides = p->y.spatial;
-    return (struct results_place){.run = output[2],
-                                  .run_stride = output[1] > 1 ? strides[1] : strides[0],
-                                  .row_stride = strides[2],
-                                  .column_stride = p->y.channel};
-}
-
 static bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                             struct kernel_plan *plan)
 {
@@ -121,10 +112,11 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     t->block_positions = w->spread[2] * divide_up(divide_up(w->output[2], w->spread[2]), t->line_blocks);
     int64_t positions = w->output[0] * w->output[1] * w->output[2];
     struct epilogue epilogue = conv_epilogue(p);
-    struct results_place place = place_of(p);
+    struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, positions, p->groups * p->output_channels, &place, &t->results);
     t->places_bytes = align_up((size_t)(t->most_taps * TILE_ROWS) * sizeof(const float *), ALIGNMENT);
-    t->sums_bytes = (size_t)(t->block_positions * TILE_COLUMNS) * sizeof(float);
+    if (!SET_NAME(results_need_no_buffer)(&t->results, 1))
+        t->sums_bytes = (size_t)(t->block_positions * TILE_COLUMNS) * sizeof(float);
     plan->state = t;
     plan->phases = 1;
     int64_t each = t->block_positions * TILE_COLUMNS * t->most_taps * t->channels;
@@ -136,19 +128,13 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     return true;
 }
 
-/* Lines of a volume that do not lie evenly have no place without an epilogue. */
-static bool is_scattered(const struct conv_params *p)
-{
-    const int64_t *output = p->window.output, *strides = p->y.spatial;
-    return output[0] > 1 && output[1] > 1 && strides[0] != strides[1] * output[1];
-}
-
 static bool transposed_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
-    bool even = w->stride[0] == 1 && w->stride[1] == 1 && w->stride[2] == 1;
-    return p->dtype == DTYPE_F32 && even && p->x.channel == 1 && (p->epilogue || !is_scattered(p));
+    bool spreads = w->spread[0] > 1 || w->spread[1] > 1 || w->spread[2] > 1;
+    bool strides = w->stride[0] > 1 || w->stride[1] > 1 || w->stride[2] > 1;
+    return p->dtype == DTYPE_F32 && spreads && !strides && p->x.channel == 1 && SET_NAME(results_image_fits)(p);
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------- */
@@ -281,15 +267,8 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
 {
     const struct conv_params *p = walk->t->params;
     const float *x = walk->call->inputs[0];
-    float *y = walk->call->outputs[0];
     walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
-    walk->target = (struct results_target){.results = &walk->t->results,
-                                           .call = walk->call,
-                                           .batch = image,
-                                           .own = walk->call->inputs[2],
-                                           .own_column = 1,
-                                           .to = y + image * p->y.batch};
-    SET_NAME(results_begin)(&walk->target);
+    SET_NAME(results_begin_image)(&walk->t->results, walk->call, p, image, &walk->target);
 }
 
 static void transposed_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

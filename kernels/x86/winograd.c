@@ -155,7 +155,7 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
     cut_blocks(w, facts->threads);
     size_workspace(w);
     struct epilogue epilogue = conv_epilogue(p);
-    struct results_place place = SET_NAME(results_image_place)(output, &p->y);
+    struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, output[1] * output[2], p->output_channels, &place, &w->results);
     plan->state = w;
     describe_tasks(w, facts->threads, plan);
@@ -451,13 +451,7 @@ static void begin_image(struct walk *walk, int64_t image)
 {
     const struct winograd *w = walk->winograd;
     walk->image = image;
-    walk->target = (struct results_target){.results = &w->results,
-                                           .call = walk->call,
-                                           .batch = image,
-                                           .own = walk->call->inputs[2],
-                                           .own_column = 1,
-                                           .to = (float *)walk->call->outputs[0] + image * w->params->y.batch};
-    SET_NAME(results_begin)(&walk->target);
+    SET_NAME(results_begin_image)(&w->results, walk->call, w->params, image, &walk->target);
 }
 
 /* Tiles from `index` on that lie next to each other. */
