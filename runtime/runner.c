@@ -510,96 +510,13 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
     return tensor;
 }
 
-/* --- observing ------------------------------------------------------------------------------------------- */
-
-/* Of a strided operand only the tensor it is a part of can be shown. */
-static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
-                                     struct operand operand)
-{
-    size_t offset;
-    if (!value->strided)
-        return runner_tensor(runner, program, value, operand);
-    struct value *root = value_root(value, &offset);
-    operand.offset -= offset;
-    return runner_tensor(runner, program, root, operand);
-}
-
-static infer_step describe(struct runner *runner, const struct program *program, size_t index)
-{
-    const struct program_step *step = &program->steps[index];
-    const struct step *from = step->step;
-    for (int i = 0; i < from->input_count + from->output_count; i++) {
-        struct value *value = i < from->input_count ? from->inputs[i] : from->outputs[i - from->input_count];
-        runner->operand_names[i] = value ? value->name : "";
-        runner->operand_tensors[i] =
-            value ? describe_operand(runner, program, value, step->operands[i]) : (infer_tensor){0};
-    }
-    return (infer_step){
-        .index = index,
-        .kernel = step_kernel_name(from),
-        .node = from->node->name,
-        .op = from->node->op->name,
-        .sources = from->node->sources,
-        .source_count = (size_t)from->node->source_count,
-        .input_count = (size_t)from->input_count,
-        .output_count = (size_t)from->output_count,
-        .inputs = runner->operand_tensors,
-        .outputs = runner->operand_tensors + from->input_count,
-        .output_names = runner->operand_names + from->input_count,
-        .tasks = from->kernel ? from->plan.tasks[0] : 1,
-        .flops = from->kernel ? kernel_flops(from->family, from->params) : 0,
-    };
-}
-
-/* Shows a value that lies in another order, if there is memory to put it in C order. */
-static void show_in_order(struct runner *runner, const struct value *value, infer_tensor tensor)
-{
-    struct copy_params params = {.rank = value->rank, .element_bytes = dtype_bits(value->dtype) / 8};
-    memcpy(params.dims, value->dims, sizeof params.dims);
-    memcpy(params.input_strides, value->strides, sizeof params.input_strides);
-    contiguous_strides(value->rank, value->dims, params.output_strides);
-    void *ordered = allocate(runner->allocator, tensor.bytes, ALIGNMENT);
-    if (!ordered)
-        return;
-    copy_now(&params, tensor.data, ordered);
-    tensor.data = ordered;
-    runner->observer->value(runner->observer->user, value->name, &tensor);
-    release(runner->allocator, ordered, tensor.bytes);
-}
-
-/* Shows the named values that a step has made; index -1: those that were there before the first step. */
-static void show_values(struct runner *runner, const struct program *program, int index)
-{
-    const struct infer_observer *observer = runner->observer;
-    if (!observer || !observer->value)
-        return;
-    for (int i = 0; i < program->shown_count; i++) {
-        const struct shown *shown = &program->shown[i];
-        if (shown->step != index)
-            continue;
-        infer_tensor tensor = runner_tensor(runner, program, shown->value, shown->place);
-        if (shown->value->strides)
-            show_in_order(runner, shown->value, tensor);
-        else
-            observer->value(observer->user, shown->value->name, &tensor);
-    }
-}
-
 enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     const struct program_step *step = &program->steps[index];
-    const infer_observer *observer = runner->observer;
     TRY(run_control_before(runner->control, step->step, error));
-    if (observer && observer->before) {
-        infer_step view = describe(runner, program, index);
-        observer->before(observer->user, &view);
-    }
+    runner_show_before(runner, program, index);
     TRY(step->step->control ? runner_loop(runner, program, step, error) : run_kernel(runner, program, step, error));
-    if (observer && observer->after) {
-        infer_step view = describe(runner, program, index);
-        observer->after(observer->user, &view);
-    }
-    show_values(runner, program, (int)index);
+    runner_show_after(runner, program, index);
     return STATUS_OK;
 }
 
@@ -621,7 +538,7 @@ static enum status run_program(struct runner *runner, struct program *program, s
     TRY(runner_reserve(runner, program, error));
     for (int i = 0; i < program->output_count; i++)
         TRY(runner_bind_output(runner, &program->outputs[i], error));
-    show_values(runner, program, -1);
+    runner_show_given(runner, program);
     if (runner->times && runner->times->on)
         return run_timed(runner, program, error);
     for (int i = 0; i < program->step_count; i++)

@@ -97,6 +97,12 @@ bool runner_leaves_out(const infer_tensor *output);
 /* Gives an output memory, of the caller or of the runner. It may not be an input's. */
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error);
 
+/* For the observer, if there is one: values that are there before the first step of a program; a step, before and after
+ * it has run. */
+void runner_show_given(struct runner *runner, const struct program *program);
+void runner_show_before(struct runner *runner, const struct program *program, size_t index);
+void runner_show_after(struct runner *runner, const struct program *program, size_t index);
+
 /* For runtime/loop.c. */
 void *runner_pointer(struct runner *runner, const struct program *program, struct operand operand);
 /* Room for `bytes`, within the session's limit; the content is kept. */
