@@ -8,7 +8,8 @@
 #include "kernels/window.h"
 
 /* inputs: x, weights, optional bias (one element an output channel); output: y. Group g reads channels
- * [g * input_channels, ...) and writes [g * output_channels, ...).
+ * [g * input_channels, ...) and writes [g * output_channels, ...). Padding counts as zeros; whether a weight that is
+ * not finite makes a NaN of them or is left out there is the kernel's.
  *
  * A kernel that mixes neighbours (kernel.h) does so within tiles of 4x4 outputs: a NaN or an infinity in the input, and
  * the rounding that a large number brings, reaches outputs up to 3 positions past those whose windows see it. All

@@ -1,5 +1,7 @@
 #include "kernels/epilogue.h"
 
+#include <math.h>
+
 /* --- axes ------------------------------------------------------------------------------------------------ */
 
 bool epilogue_fit(const struct epilogue *epilogue, struct pointwise_params *program)
@@ -118,6 +120,8 @@ static bool read_operation(struct recognition *r, const struct pointwise_instruc
     const struct content *a = &r->registers[code->a], *b = &r->registers[code->b];
     if (code->class != CLASS_F32 || !occurs[code->opcode])
         return false;
+    if (code->opcode == POINTWISE_CLAMP && (isnan(code->immediate[0]) || isnan(code->immediate[1])))
+        return false; /* no bound, which instructions do not know */
     if (pointwise_arity((enum pointwise_opcode)code->opcode) == 1)
         return is_x(r, a) && a->f32 && add_operation(r, code, 0, false);
     bool commutes = code->opcode == POINTWISE_ADD || code->opcode == POINTWISE_MUL;

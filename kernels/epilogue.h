@@ -67,10 +67,9 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  * DIV, ROUND, ADD and CLAMP.
  *
  * epilogue_apply_form is the meaning: it gives the program's results to the bit. A kernel may differ from it where its
- * sums may differ from those of the reference kernels: its sums may begin with the operand of a first ADD, a MUL and
- * the ADD after it may be one fused operation, an activation may round otherwise (but for NaN, and which side of a
- * bound x is on). Which of these it does must follow from the problem without its batch, and be the same on every
- * instruction set. */
+ * sums may differ from those of the reference kernels: a MUL and the ADD after it may be one fused operation, an
+ * activation may round otherwise (but for NaN, and which side of a bound x is on). Which of these it does must follow
+ * from the problem without its batch, and be the same on every instruction set. */
 #define EPILOGUE_OPERATIONS 12
 
 struct epilogue_operation {

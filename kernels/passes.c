@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Inputs, and at most four values for each instruction: its result, and operands held otherwise. */
+/* Inputs, and at most seven values for each instruction: its result, and three operands each widened and expanded. */
 #define MOST_VALUES (POINTWISE_MAX_OPERANDS + 7 * POINTWISE_MAX_INSTRUCTIONS)
 
 /* --- what can be run ------------------------------------------------------------------------------------------ */

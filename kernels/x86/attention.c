@@ -7,8 +7,8 @@
  */
 #include "kernels/attention.h"
 
+#include "kernels/x86/fold.h"
 #include "kernels/x86/tile.h"
-#include "kernels/x86/vector_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -28,11 +28,6 @@ struct attention {
     size_t score_bytes, mean_bytes, key_bytes, value_bytes; /* of workspace, one after the other */
 };
 
-static int64_t padded(int64_t columns)
-{
-    return divide_up(columns, TILE_COLUMNS) * TILE_COLUMNS;
-}
-
 static bool attention_supports(const void *params)
 {
     const struct attention_params *p = params;
@@ -51,8 +46,8 @@ static bool attention_plan(const void *params, const struct kernel_facts *facts,
     *attention = (struct attention){.p = p,
                                     .bands = divide_up(p->queries, BAND),
                                     .copies_values = p->v_head % LANES != 0,
-                                    .score_row = padded(keys),
-                                    .mean_row = padded(p->v_head)};
+                                    .score_row = (int64_t)align_up((size_t)keys, TILE_COLUMNS),
+                                    .mean_row = (int64_t)align_up((size_t)p->v_head, TILE_COLUMNS)};
     attention->score_bytes = (size_t)(rows * attention->score_row) * sizeof(float);
     attention->mean_bytes = (size_t)(rows * attention->mean_row) * sizeof(float);
     attention->key_bytes = (size_t)(p->head * TILE_COLUMNS) * sizeof(float);
@@ -119,17 +114,6 @@ static void score(struct band *b, int64_t key, int64_t count)
     }
 }
 
-static vf added_at(const struct band *b, int64_t at, int64_t count)
-{
-    int64_t column = b->attention->p->mask.column;
-    float values[LANES] = {0};
-    if (column == 1)
-        return vf_load_part(b->added + at, count);
-    for (int64_t i = 0; i < count; i++)
-        values[i] = b->added[at + i * column];
-    return vf_load(values);
-}
-
 static vm excluded_at(const struct band *b, int64_t at, int64_t count)
 {
     int32_t values[LANES] = {0};
@@ -161,7 +145,7 @@ static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
         if (p->softcap > 0)
             x = vf_mul(vf_tanh(vf_div(x, cap)), cap);
         if (b->added) {
-            vf mask = added_at(b, at, part);
+            vf mask = load_lanes(b->added + at, p->mask.column, part);
             excluded = vf_equal(mask, none);
             x = vf_add(x, mask);
         } else if (b->allowed) {
@@ -179,13 +163,6 @@ static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
     query->most = wide_largest(all);
 }
 
-static float exp_of(float x)
-{
-    float lanes[LANES];
-    vf_store(lanes, vf_exp(vf_set(x)));
-    return lanes[0];
-}
-
 /* Scores of row i become weights; what was summed before shrinks by the factor that is returned. */
 static float weigh(struct band *b, int64_t i, float most_before, int64_t count)
 {
@@ -195,7 +172,7 @@ static float weigh(struct band *b, int64_t i, float most_before, int64_t count)
         memset(scores, 0, (size_t)count * sizeof *scores);
         return 1;
     }
-    float kept = query->sum * exp_of(most_before - query->most);
+    float kept = query->sum * vf_first(vf_exp(vf_set(most_before - query->most)));
     vf most = vf_set(query->most);
     struct wide sum = wide_set(0);
     for (int64_t j = 0; j < count; j += LANES) {

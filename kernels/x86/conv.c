@@ -6,6 +6,7 @@
  * adds zeros, as any other does. */
 #include "kernels/conv.h"
 
+#include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
 
 #include <string.h>
@@ -13,7 +14,6 @@
 #define DEPTH 512        /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
-#define FORM_PANELS 1    /* kernel_pack.form */
 
 /* state of the plan */
 struct convolution {
@@ -62,7 +62,7 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
     const struct conv_params *p = conv->params;
     *pack = (struct kernel_pack){
         .input = 1,
-        .form = FORM_PANELS,
+        .form = CONV_FORM_PANELS,
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,

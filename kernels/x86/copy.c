@@ -2,6 +2,7 @@
  * input lies together along it too, whole rows move, and where it does so along another, squares of elements are turned
  * over. */
 #include "kernels/copy.h"
+#include "kernels/sort.h"
 
 #include "kernels/walk.h"
 #include "kernels/x86/transpose.h"
@@ -191,7 +192,7 @@ static int find_axes(const struct copy_params *p, struct axis *axes)
     for (int i = 0; i < p->rank; i++)
         if (p->dims[i] != 1)
             found[count++] = (struct axis){p->dims[i], p->input_strides[i] * bytes, p->output_strides[i] * bytes};
-    qsort(found, (size_t)count, sizeof *found, by_output);
+    sort_items(found, (size_t)count, sizeof *found, by_output);
     for (int i = 0; i < count; i++) {
         struct axis *last = rank > 0 ? &axes[rank - 1] : NULL;
         if (last && last->from == found[i].from * found[i].dim && last->to == found[i].to * found[i].dim)

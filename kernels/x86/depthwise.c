@@ -1,9 +1,11 @@
 /* Depthwise convolution: one input channel a group. Lanes lie along the channels, which lie next to each other in
  * memory; sums stay in registers while the taps go by.
  *
- * Each sum begins with the bias, or 0, and takes the taps that see the input in their order. */
+ * Each sum begins with the bias, or 0, and takes the taps in their order: those past the ends of a line see zeros,
+ * those of lines and planes past the edge are left out, which is the same where weights are finite (kernels/conv.h). */
 #include "kernels/conv.h"
 
+#include "kernels/x86/conv_forms.h"
 #include "kernels/x86/depthwise.h"
 #include "kernels/x86/epilogue.h"
 #include "kernels/x86/line.h"
@@ -15,7 +17,6 @@
 #define STAGED_CHUNK 32      /* where what the taps see is gathered */
 #define GRAIN 200000         /* multiplications that make a task */
 #define MOST_MASKS (1 << 20) /* bytes, or near it */
-#define FORM_CHANNELS_FIRST 1
 
 struct depthwise {
     struct epilogue epilogue;
@@ -361,7 +362,7 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     plan->pack_count = packs;
     plan->packs[0] = (struct kernel_pack){
         .input = 1,
-        .form = FORM_CHANNELS_FIRST,
+        .form = CONV_FORM_CHANNELS_FIRST,
         .tasks = 1,
         .geometry = {p->groups, p->output_channels, w->kernel[0], w->kernel[1], w->kernel[2], p->weight_offset,
                      p->weight_group, p->weight_output, p->weight_spatial[0], p->weight_spatial[1],

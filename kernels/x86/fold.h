@@ -3,6 +3,7 @@
 #ifndef INFER_KERNELS_X86_FOLD_H
 #define INFER_KERNELS_X86_FOLD_H
 
+#include "kernels/walk.h"
 #include "kernels/x86/vector_math.h"
 
 #define STRIPES 4 /* vectors of results at a time, where lanes lie along these */
@@ -34,6 +35,23 @@ static inline void store_lanes(float *to, vf x, int64_t step, int64_t count)
     for (int64_t i = 0; i < count; i++)
         to[i * step] = lanes[i];
 }
+
+struct fold {
+    void (*along)(struct wide *partial, const float *from, int64_t n, int64_t step, float shift);
+    void (*across)(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down, const vf *shifts);
+    float (*join)(struct wide partial); /* NULL: it adds, and begins with 0 */
+    float start;
+};
+/* What is folded: elements along at least one axis. */
+struct folded {
+    int rank;
+    const int64_t *dims, *strides;
+};
+/* Sums of many terms are sums of sums, so that the error does not grow with their number. */
+float SET_NAME(fold_along)(const struct fold *fold, const struct folded *folded, const float *from, float shift);
+/* n results, at most STRIPES * LANES, whose elements are `step` apart. `shifts` may be the results. */
+void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded, const float *from, int64_t n,
+                           int64_t step, const vf *shifts, vf *results);
 
 /* One run of elements `step` apart into 16 partial results; and n outputs, at most STRIPES * LANES of them, `step`
  * apart, for each element of a run `down` apart. */

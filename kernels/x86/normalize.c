@@ -10,6 +10,8 @@
 
 FOLD(add, vf_add(s, x))
 FOLD(add_deviation, vf_fma(vf_sub(x, shift), vf_sub(x, shift), s))
+static const struct fold sum = {add_along, add_across, NULL, 0};
+static const struct fold sum_of_squares = {add_deviation_along, add_deviation_across, NULL, 0};
 
 struct normalize_state {
     struct normalize_params params; /* with as few folded axes as there can be */
@@ -134,14 +136,10 @@ static void normalize_along(const struct normalize_state *state, const struct ke
     const struct places at = places_of(state, call, group);
     int outer_rank = p->folded_rank - 1;
     int64_t outer = elements(outer_rank, p->folded), n = p->folded[outer_rank];
-    float count = (float)(outer * n), mean = 0;
-    struct wide sum = wide_set(0), square = sum;
-    for (int64_t i = 0; p->centred && i < outer; i++)
-        add_along(&sum, moved(p, &at, outer_rank, i).x, n, at.x_step, 0);
-    mean = wide_sum(sum) / count;
-    for (int64_t i = 0; i < outer; i++)
-        add_deviation_along(&square, moved(p, &at, outer_rank, i).x, n, at.x_step, mean);
-    float factor = 1 / sqrtf(wide_sum(square) / count + (float)p->epsilon);
+    const struct folded folded = {p->folded_rank, p->folded, p->x.folded};
+    float count = (float)(outer * n), mean = p->centred ? SET_NAME(fold_along)(&sum, &folded, at.x, 0) / count : 0;
+    float square = SET_NAME(fold_along)(&sum_of_squares, &folded, at.x, mean);
+    float factor = 1 / sqrtf(square / count + (float)p->epsilon);
     for (int64_t i = 0; i < outer; i++) {
         struct places run = moved(p, &at, outer_rank, i);
         if (p->epilogue)
@@ -281,18 +279,16 @@ static void normalize_across(const struct normalize_state *state, const struct k
 {
     const struct normalize_params *p = &state->params;
     const struct places at = places_of(state, call, group);
-    int last = p->folded_rank - 1;
-    int64_t runs = elements(last, p->folded);
     struct numbers numbers;
-    vf *mean = numbers.mean, *factor = numbers.factor, count = vf_set((float)(runs * p->folded[last]));
+    vf *mean = numbers.mean, *factor = numbers.factor, count = vf_set((float)elements(p->folded_rank, p->folded));
+    const struct folded folded = {p->folded_rank, p->folded, p->x.folded};
     for (int k = 0; k < STRIPES; k++)
-        mean[k] = factor[k] = vf_set(0);
-    for (int64_t i = 0; p->centred && i < runs; i++)
-        add_across(mean, moved(p, &at, last, i).x, n, at.x_step, p->folded[last], p->x.folded[last], mean);
+        mean[k] = vf_set(0);
+    if (p->centred)
+        SET_NAME(fold_across)(&sum, &folded, at.x, n, at.x_step, mean, mean);
     for (int k = 0; k < STRIPES; k++)
         mean[k] = vf_div(mean[k], count);
-    for (int64_t i = 0; i < runs; i++)
-        add_deviation_across(factor, moved(p, &at, last, i).x, n, at.x_step, p->folded[last], p->x.folded[last], mean);
+    SET_NAME(fold_across)(&sum_of_squares, &folded, at.x, n, at.x_step, mean, factor);
     for (int k = 0; k < STRIPES; k++)
         factor[k] = vf_div(vf_set(1), vf_sqrt(vf_add(vf_div(factor[k], count), vf_set((float)p->epsilon))));
     store_statistic(call->outputs[1], mean, group, n);

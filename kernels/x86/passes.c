@@ -69,7 +69,7 @@ static inline vm is_true(vi x)
 UNARY(NEG, vf_neg(x))
 UNARY(ABS, vf_abs(x))
 UNARY(SIGN, vf_select(vf_less(zero, x), vf_set(1), vf_select(vf_less(x, zero), vf_set(-1), x)))
-UNARY(CLAMP, vf_select(vf_less(x, p), p, vf_min(q, x)))
+UNARY(CLAMP, vf_min(q, vf_max(p, x)))
 UNARY(FLOOR, vf_floor(x))
 UNARY(CEIL, vf_ceil(x))
 UNARY(ROUND, vf_round(x))
@@ -254,7 +254,7 @@ HEADER(MUL_ADD)
 }
 
 /* Powers that roots and products give: of a vector, and of one number, to the same bits. Infinity below 0 is what a
- * root cannot tell. */
+ * root cannot tell; and a root of -0 is -0, where the power is 0. */
 static bool is_easy(float power)
 {
     return power == 0.25f || power == 0.5f || power == 0.75f || power == 2 || power == 3;
@@ -263,7 +263,7 @@ static vf raised(vf x, float power)
 {
     if (power >= 2)
         return power == 2 ? vf_mul(x, x) : vf_mul(vf_mul(x, x), x);
-    vf root = vf_select(vf_equal(x, vf_set(-INFINITY)), vf_set(INFINITY), vf_sqrt(x));
+    vf root = vf_select(vf_equal(x, vf_set(-INFINITY)), vf_set(INFINITY), vf_sqrt(vf_add(x, vf_set(0))));
     return power == 0.5f ? root : power == 0.25f ? vf_sqrt(root) : vf_mul(root, vf_sqrt(root));
 }
 

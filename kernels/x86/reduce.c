@@ -5,9 +5,8 @@
 #include "kernels/x86/fold.h"
 #include "kernels/x86/vector_math.h"
 
-#define TILE 128        /* outputs at a time */
-#define MOST_TERMS 1024 /* of a sum of which others are made; a multiple of 16 */
-#define FEW 8           /* elements to fold: lanes lie along the outputs, wherever these are */
+#define TILE 128 /* outputs at a time */
+#define FEW 8    /* elements to fold: lanes lie along the outputs, wherever these are */
 
 /* --- folding ------------------------------------------------------------------------------------------------------ */
 
@@ -22,13 +21,7 @@ FOLD(add_exponential, vf_add(s, vf_exp(vf_sub(x, shift))))
 WIDE_TREE(wide_product, vf_mul)
 WIDE_TREE(wide_smallest, vf_smaller)
 
-struct fold {
-    void (*along)(struct wide *partial, const float *from, int64_t n, int64_t step, float shift);
-    void (*across)(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down, const vf *shifts);
-    float (*join)(struct wide partial);
-    float start;
-};
-#define ADDS(name) name##_along, name##_across, wide_sum, 0
+#define ADDS(name) name##_along, name##_across, NULL, 0
 static const struct fold folds[REDUCE_COUNT] = {
     [REDUCE_SUM] = {ADDS(add)},
     [REDUCE_MEAN] = {ADDS(add)},
@@ -56,79 +49,27 @@ static bool folds_across(const struct reduce_params *p)
 struct tile {
     const struct reduce_params *params;
     const float *from;
-    int64_t count, step;         /* outputs, and how far they are apart in x */
-    int64_t runs, run, run_step; /* what is folded: runs of elements along the last of its axes */
+    int64_t count, step; /* outputs, and how far they are apart in x */
+    struct folded folded;
 };
-
-static const float *run_at(const struct tile *tile, int64_t index)
-{
-    const struct reduce_params *p = tile->params;
-    return tile->from + offset_at(p->folded_rank - 1, p->folded, p->folded_strides, index);
-}
-
-/* A run in pieces, none longer than what may be added up before it is put away. */
-static int64_t piece_of(const struct tile *tile, int64_t done)
-{
-    return least(tile->run - done, MOST_TERMS);
-}
-
-/* Sums of many terms are sums of sums, so that the error does not grow with their number. */
-static float fold_along(const struct tile *tile, const struct fold *fold, int64_t j, float shift)
-{
-    struct wide partial = wide_set(fold->start);
-    bool adds = fold->join == wide_sum;
-    double total = 0;
-    int64_t terms = 0;
-    for (int64_t i = 0; i < tile->runs; i++)
-        for (int64_t done = 0, n; done < tile->run; done += n) {
-            n = piece_of(tile, done);
-            if (adds && terms + n > MOST_TERMS) {
-                total += (double)wide_sum(partial);
-                partial = wide_set(0);
-                terms = 0;
-            }
-            fold->along(&partial, run_at(tile, i) + j * tile->step + done * tile->run_step, n, tile->run_step, shift);
-            terms += n;
-        }
-    return adds ? (float)(total + (double)wide_sum(partial)) : fold->join(partial);
-}
-
-/* n outputs from output j on. */
-static void fold_across(const struct tile *tile, const struct fold *fold, int64_t j, int64_t n, float *sums,
-                        const float *shifts)
-{
-    vf stripes[STRIPES], totals[STRIPES], shift[STRIPES];
-    bool adds = fold->join == wide_sum;
-    int64_t terms = 0;
-    for (int k = 0; k < STRIPES; k++) {
-        totals[k] = vf_set(0);
-        stripes[k] = vf_set(fold->start);
-        shift[k] = vf_load(shifts + j + k * LANES);
-    }
-    for (int64_t i = 0; i < tile->runs; i++)
-        for (int64_t done = 0, rows; done < tile->run; done += rows) {
-            rows = piece_of(tile, done);
-            for (int k = 0; adds && terms + rows > MOST_TERMS && k < STRIPES; k++) {
-                totals[k] = vf_add(totals[k], stripes[k]);
-                stripes[k] = vf_set(0);
-            }
-            terms = adds && terms + rows > MOST_TERMS ? rows : terms + rows;
-            fold->across(stripes, run_at(tile, i) + j * tile->step + done * tile->run_step, n, tile->step, rows,
-                         tile->run_step, shift);
-        }
-    for (int k = 0; k < STRIPES; k++)
-        vf_store(sums + j + k * LANES, adds ? vf_add(totals[k], stripes[k]) : stripes[k]);
-}
 
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
 {
     if (!folds_across(tile->params)) {
         for (int64_t j = 0; j < tile->count; j++)
-            sums[j] = fold_along(tile, fold, j, shifts[j]);
+            sums[j] = SET_NAME(fold_along)(fold, &tile->folded, tile->from + j * tile->step, shifts[j]);
         return;
     }
-    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES)
-        fold_across(tile, fold, j, least(tile->count - j, STRIPES * LANES), sums, shifts);
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
+        vf shift[STRIPES], results[STRIPES];
+        for (int k = 0; k < STRIPES; k++)
+            shift[k] = vf_load(shifts + j + k * LANES);
+        SET_NAME(fold_across)
+        (fold, &tile->folded, tile->from + j * tile->step, least(tile->count - j, STRIPES * LANES), tile->step, shift,
+         results);
+        for (int k = 0; k < STRIPES; k++)
+            vf_store(sums + j + k * LANES, results[k]);
+    }
 }
 
 static vf finished(const struct reduce_params *p, vf sum, vf shift)
@@ -176,23 +117,26 @@ static void store_tile(const struct reduce_state *state, const struct kernel_cal
 {
     struct epilogue_tile tile = {.results = results, .column_stride = 1, .rows = 1, .column = first, .columns = n};
     float *y = call->outputs[0];
-    if (state->epilogue.program)
+    if (state->epilogue.program) {
         SET_NAME(epilogue_store)
-    (&state->epilogue, state->has_form ? &state->form : NULL, call, &tile, call->workspace);
-    else for (int64_t i = 0; i < n; i += LANES) vf_store_part(y + first + i, vf_load(results + i), least(n - i, LANES));
+        (&state->epilogue, state->has_form ? &state->form : NULL, call, &tile, call->workspace);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += LANES)
+        vf_store_part(y + first + i, vf_load(results + i), least(n - i, LANES));
 }
 
 static void reduce_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct reduce_params *p = plan->params;
-    int last_kept = p->kept_rank - 1, last_folded = p->folded_rank - 1;
-    struct tile tile = {.params = p, .step = last_kept >= 0 ? p->kept_strides[last_kept] : 0, .runs = 1, .run = 1};
+    static const int64_t one = 1, nowhere = 0;
+    int last_kept = p->kept_rank - 1;
+    struct tile tile = {.params = p,
+                        .step = last_kept >= 0 ? p->kept_strides[last_kept] : 0,
+                        .folded = {p->folded_rank, p->folded, p->folded_strides}};
+    if (p->folded_rank == 0) /* each element alone */
+        tile.folded = (struct folded){1, &one, &nowhere};
     int64_t first, last, row = last_kept >= 0 ? p->kept[last_kept] : 1;
-    if (last_folded >= 0) {
-        tile.run = p->folded[last_folded];
-        tile.run_step = p->folded_strides[last_folded];
-        tile.runs = tile.run ? elements(last_folded, p->folded) : 0;
-    }
     task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
     while (first < last) {
         float results[TILE] __attribute__((aligned(ALIGNMENT)));

@@ -66,7 +66,7 @@ static bool take_operation(struct results *results, const struct epilogue_operat
         *stage = STAGE_HIGH;
         results->low = operation->p;
         results->high = operation->q;
-        return before < STAGE_LOW && operation->p <= operation->q;
+        return before < STAGE_LOW;
     default:
         return false;
     }

@@ -4,13 +4,13 @@
  * are packed together, and what belongs to a line is stored together. */
 #include "kernels/conv.h"
 
+#include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
 
 #include <string.h>
 
 #define BLOCK_POSITIONS 96 /* of a line, about */
 #define TASK_WORK 400000   /* multiplications of a task */
-#define FORM_REMAINDERS 2  /* kernel_pack.form; conv.c has others */
 
 /* The places of the window along an axis, sorted by the remainder that sees them. */
 struct axis {
@@ -74,7 +74,7 @@ static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
     const struct window *w = &p->window;
     *pack = (struct kernel_pack){
         .input = 1,
-        .form = FORM_REMAINDERS,
+        .form = CONV_FORM_REMAINDERS,
         .tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->weight_offset, p->weight_group,
                      p->weight_output, p->weight_input},

@@ -73,40 +73,6 @@ static inline struct wide wide_set(float x)
     w.part[i] = vf_set(x);
     return w;
 }
-static inline struct wide wide_load(const float *from)
-{
-    struct wide w;
-    FOR_PARTS(i)
-    w.part[i] = vf_load(from + i * LANES);
-    return w;
-}
-/* The first n of 16, 0 <= n <= 16; the others are `rest`. */
-static inline struct wide wide_load_part(const float *from, int64_t n, float rest)
-{
-    float buffer[WIDE];
-    for (int i = 0; i < WIDE; i++)
-        buffer[i] = i < n ? from[i] : rest;
-    return wide_load(buffer);
-}
-static inline struct wide wide_add(struct wide a, struct wide b)
-{
-    FOR_PARTS(i)
-    a.part[i] = vf_add(a.part[i], b.part[i]);
-    return a;
-}
-static inline struct wide wide_max(struct wide a, struct wide b)
-{
-    FOR_PARTS(i)
-    a.part[i] = vf_max(a.part[i], b.part[i]);
-    return a;
-}
-/* a b + c */
-static inline struct wide wide_fma(struct wide a, struct wide b, struct wide c)
-{
-    FOR_PARTS(i)
-    c.part[i] = vf_fma(a.part[i], b.part[i], c.part[i]);
-    return c;
-}
 
 /* Eight and eight, four and four, two and two, the last two. */
 #define WIDE_TREE(name, join)                                                                         \

@@ -266,7 +266,7 @@ static inline vf vi_to_floats(vi a)
     return _mm256_cvtepi32_ps(a);
 }
 
-/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+/* x 2^n, rounded once, for whole n with |n| <= 250. n is no NaN unless x is. */
 static inline vf vf_scale(vf x, vf n)
 {
     /* In two factors, so that neither leaves the range. */
@@ -307,11 +307,6 @@ static inline void vi_store_u16(uint16_t *to, vi x)
 {
     __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
     _mm_storeu_si128((__m128i *)to, _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
-}
-/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
-static inline vf vf_lookup8(const float *table, vi index)
-{
-    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
 }
 
 #endif

@@ -247,7 +247,7 @@ static inline vf vi_to_floats(vi a)
     return _mm512_cvtepi32_ps(a);
 }
 
-/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+/* x 2^n, rounded once, for whole n with |n| <= 250. n is no NaN unless x is. */
 static inline vf vf_scale(vf x, vf n)
 {
     return _mm512_scalef_ps(x, n);
@@ -282,11 +282,6 @@ static inline void vi_store_u8(uint8_t *to, vi x)
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(x));
-}
-/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
-static inline vf vf_lookup8(const float *table, vi index)
-{
-    return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
 }
 
 #endif

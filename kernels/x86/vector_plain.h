@@ -302,7 +302,7 @@ static inline vf vi_to_floats(vi a)
     return x;
 }
 
-/* x 2^n, rounded once, for whole n with |n| <= 250; NaN where either is. */
+/* x 2^n, rounded once, for whole n with |n| <= 250. n is no NaN unless x is. */
 static inline vf vf_scale(vf x, vf n)
 {
     for (int i = 0; i < LANES; i++)
@@ -354,14 +354,6 @@ static inline void vi_store_u16(uint16_t *to, vi x)
 {
     for (int i = 0; i < LANES; i++)
         to[i] = (uint16_t)x[i];
-}
-/* Lane i of the result is lane i of the table, of which only bits 0 to 2 of an index count. */
-static inline vf vf_lookup8(const float *table, vi index)
-{
-    vf x;
-    for (int i = 0; i < LANES; i++)
-        x[i] = table[index[i] & 7];
-    return x;
 }
 
 #endif

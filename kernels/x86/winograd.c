@@ -12,6 +12,7 @@
  * largest there, and a NaN or an infinity makes all of them NaN. */
 #include "kernels/conv.h"
 
+#include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
 
 #include <math.h>
@@ -28,7 +29,6 @@
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
 #define LEAST_CHANNELS 8  /* for which it pays */
 #define LEAST_OUTPUTS 144 /* transformed weights are four times as many, and come from memory */
-#define FORM_WINOGRAD 2   /* kernel_pack.form */
 
 #define ROOT_HALF 0.70710678118654752440
 #define ROOT_TWO 1.41421356237309504880
@@ -129,7 +129,7 @@ static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
     const struct conv_params *p = w->params;
     int64_t panel = POINTS * TILE_COLUMNS * w->channels;
     *pack = (struct kernel_pack){.input = 1,
-                                 .form = FORM_WINOGRAD,
+                                 .form = CONV_FORM_WINOGRAD,
                                  .tasks = task_count(w->panels, 1 + 65536 / (1 + panel)),
                                  .geometry = {TILE_COLUMNS, p->input_channels, p->output_channels, p->weight_offset,
                                               p->weight_output, p->weight_input, p->weight_spatial[1],

@@ -385,21 +385,6 @@ static void check_plain(const struct expectation *e, bool mixed, int output, con
         check_element(e, mixed, output, i, element(operand, expected, offset_of(operand, i)), got, verdict);
 }
 
-/* Sums may begin with the operand of a first ADD (kernels/epilogue.h), and then are rounded at its magnitude too. */
-static void widen_for_addend(const struct pointwise_params *program, const struct operand *results,
-                             struct interval *registers)
-{
-    const struct pointwise_instruction *code = pointwise_code(program);
-    if (program->instruction_count == 0 || code->opcode != POINTWISE_ADD || (code->a != 0 && code->b != 0))
-        return;
-    int other = code->a == 0 ? code->b : code->a;
-    if (other == 0 || other >= program->input_count || !isfinite(registers[other].low) || !isfinite(registers[0].low))
-        return;
-    number error = (number)results->bound.sum * number_epsilon(results->dtype) * fabsl(registers[other].low);
-    registers[0].low -= error;
-    registers[0].high += error;
-}
-
 /* The program on element `index`, of which it takes input 0 from the oracle where it rides along. */
 static enum run run_program(const struct expectation *e, bool mixed, int64_t index, struct interval *registers)
 {
@@ -412,8 +397,6 @@ static enum run run_program(const struct expectation *e, bool mixed, int64_t ind
         const struct operand *in = &problem->inputs[own + i - first];
         registers[i] = interval_of(element(in, e->operands->inputs[own + i - first], strided_offset(&in->at, index)));
     }
-    if (first)
-        widen_for_addend(program, &e->plain.outputs[0], registers);
     return interval_run(program, registers);
 }
 

@@ -112,7 +112,7 @@ static number unary(enum pointwise_opcode opcode, number x, number p, number q)
     case POINTWISE_SIGN:
         return sign_of(x);
     case POINTWISE_CLAMP:
-        return x < p ? p : x > q ? q : x;
+        return (x < p ? p : x) > q ? q : x < p ? p : x;
     case POINTWISE_FLOOR:
         return floorl(x);
     case POINTWISE_CEIL:

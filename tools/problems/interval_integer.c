@@ -110,7 +110,7 @@ static uint64_t integer_unary(const struct pointwise_instruction *code, uint64_t
     case POINTWISE_SIGN:
         return negative ? ~(uint64_t)0 : (uint64_t)(x != 0);
     case POINTWISE_CLAMP:
-        return number_to_bits(a < p ? p : a > q ? q : a);
+        return number_to_bits((a < p ? p : a) > q ? q : a < p ? p : a);
     case POINTWISE_RELU:
         return negative ? 0 : x;
     case POINTWISE_LOGICAL_NOT:
@@ -135,7 +135,7 @@ static struct interval integer_range(const struct pointwise_instruction *code, c
     struct interval result = interval_open;
     if (opcode == POINTWISE_MOVE)
         return *x;
-    if (opcode == POINTWISE_CLAMP && p <= q)
+    if (opcode == POINTWISE_CLAMP)
         result = (struct interval){.low = fminl(fmaxl(x->low, p), q), .high = fminl(fmaxl(x->high, p), q)};
     if (opcode == POINTWISE_RELU)
         result = (struct interval){.low = fmaxl(x->low, 0), .high = fmaxl(x->high, 0)};

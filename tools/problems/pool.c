@@ -75,7 +75,8 @@ static void make_pool(struct maker *maker)
     x->odd_in = 12;
     if (p->kind == POOL_MAX && random_once_in(&maker->random, 3))
         x->fill = FILL_SPECIAL;
-    if (p->kind != POOL_MAX && x->fill == FILL_EXTREME) /* sums may be f32, and pass its range */
+    bool may_overflow = p->kind == POOL_LP || (p->kind == POOL_AVERAGE && p->dtype == DTYPE_F32);
+    if (may_overflow && x->fill == FILL_EXTREME) /* sums may be f32, and pass its range */
         x->fill = FILL_NUMBERS;
     describe(maker, " %s %s batch=%lld channels=%lld count_padding=%d power=%lld", kinds[p->kind], dtype_name(p->dtype),
              (long long)p->batch, (long long)p->channels, p->count_padding, (long long)p->power);

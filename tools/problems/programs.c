@@ -108,8 +108,9 @@ static void choose_immediates(struct random *random, enum pointwise_opcode opcod
     if (opcode == POINTWISE_CONSTANT)
         *p = (double)random_between(random, -20, 20) / 4;
     if (opcode == POINTWISE_CLAMP) {
-        *p = (double)random_between(random, -3, 0);
-        *q = (double)random_between(random, 0, 6);
+        bool crossed = random_once_in(random, 8); /* then all becomes the upper bound */
+        *p = (double)random_between(random, crossed ? 3 : -3, crossed ? 6 : 0);
+        *q = (double)random_between(random, crossed ? -2 : 0, crossed ? 2 : 6);
     }
     if (opcode == POINTWISE_IS_INF) {
         *p = (double)random_below(random, 2);
