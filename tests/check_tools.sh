@@ -149,6 +149,9 @@ verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"
 
 done_with "for people" 'kernels.*output 0  scores  float32 1x10.*class 3  three.*latency ' \
     infer-run "$model" "$digit" --labels "$labels"
+printf 'zero\r\n\r\n\nthree\r\nfour' >"$work/gaps.txt"
+done_with "empty labels and other line ends" 'class 3  three [ 0-9].*latency ' \
+    infer-run "$model" "$digit" --labels "$work/gaps.txt"
 done_with "several runs" 'median of 5 runs' infer-run "$model" "$digit" --warmup 2 --repeat 5
 done_with "-o" '' infer-run "$model" "$digit" -o "$work/one"
 done_with "--output" '' infer-run "$model" "$digit" --output "$work/one"
