@@ -210,10 +210,11 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
+# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
-
+# Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
 check-resize: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
 # ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.

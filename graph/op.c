@@ -168,6 +168,16 @@ enum status op_allow(struct op_context *c, int i, unsigned types)
     return input && !(types & TYPE(input->dtype)) ? wrong_type(c, i, types) : STATUS_OK;
 }
 
+enum status op_allow_list(struct op_context *c, int i, unsigned types, int64_t count)
+{
+    const struct value *list = op_input(c, i);
+    TRY(op_allow(c, i, types));
+    if (!list || (list->rank == 1 && list->dims[0] == count))
+        return STATUS_OK;
+    return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' must be a list of %lld elements", i, list->name,
+                    (long long)count);
+}
+
 enum status op_require(struct op_context *c, int i, unsigned types)
 {
     if (!op_input(c, i))

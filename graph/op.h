@@ -176,6 +176,8 @@ enum status op_require(struct op_context *c, int i, unsigned types);
 /* The same, but an absent input is fine. */
 enum status op_allow(struct op_context *c, int i, unsigned types);
 enum status op_require_rank(struct op_context *c, int i, int least, int most);
+/* Input i is absent, or of one of the types and a list (rank 1) of `count` elements. */
+enum status op_allow_list(struct op_context *c, int i, unsigned types, int64_t count);
 
 /* --- contents of inputs that shapes depend on ------------------------------------------------------------ */
 

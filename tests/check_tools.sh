@@ -149,6 +149,9 @@ verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"
 
 done_with "for people" 'kernels.*output 0  scores  float32 1x10.*class 3  three.*latency ' \
     infer-run "$model" "$digit" --labels "$labels"
+printf 'zero\r\n\r\n\nthree\r\nfour' >"$work/gaps.txt"
+done_with "empty labels and other line ends" 'class 3  three [ 0-9].*latency ' \
+    infer-run "$model" "$digit" --labels "$work/gaps.txt"
 done_with "several runs" 'median of 5 runs' infer-run "$model" "$digit" --warmup 2 --repeat 5
 done_with "-o" '' infer-run "$model" "$digit" -o "$work/one"
 done_with "--output" '' infer-run "$model" "$digit" --output "$work/one"
@@ -686,6 +689,11 @@ refused 1 "no group's name has 'nosuch'" infer-bench shapes --filter nosuch
 refused 1 "no family with 'nosuch'" infer-bench choice --filter nosuch
 refused 2 "choice writes no report" infer-bench choice --json "$work/choice.json"
 refused 2 "shapes takes no" infer-bench shapes --threads 2
+refused 2 "shapes takes no --check-only" infer-bench shapes --check-only
+refused 2 "choice takes no --check-only" infer-bench choice --check-only
+refused 2 "kernels takes no --random" infer-bench kernels --random 20
+refused 2 "shapes takes no --random" infer-bench shapes --random 0
+refused 2 "or --random" infer-bench model "$model" --random 2
 refused 2 "'many'" infer-bench choice --random many
 refused 1 "nosuch\.bin: cannot open" infer-bench model "$work/nosuch.bin"
 refused 1 "cut\.bin: " infer-bench model "$work/cut.bin"

@@ -268,6 +268,8 @@ START_TEST(activations_that_nobody_knows)
     const struct attribute attributes[] = {ATTRIBUTE_TEXT("activation", "Snake")};
     REFUSED(STATUS_UNSUPPORTED, "'Snake'", matrices, MICROSOFT, .op = "FusedGemm", ATTRIBUTES(attributes));
     REFUSED(STATUS_UNSUPPORTED, "'Snake'", matrices, MICROSOFT, .op = "FusedConv", ATTRIBUTES(attributes));
+    const struct attribute clip[] = {ATTRIBUTE_TEXT("activation", "Clip")};
+    REFUSED(STATUS_UNSUPPORTED, "'Clip'", matrices, MICROSOFT, .op = "FusedGemm", ATTRIBUTES(clip));
     REFUSED(STATUS_INVALID_ARGUMENT, "another shape", images, MICROSOFT, .op = "FusedConv");
 }
 END_TEST

@@ -333,6 +333,57 @@ START_TEST(operands_that_do_not_fit)
 }
 END_TEST
 
+/* None of them broadcasts with the product to what has more rows than it. */
+START_TEST(scales_and_biases_are_lists)
+{
+    const float x[16] = {0};
+    const uint8_t bytes[32] = {0};
+    const struct test_tensor a = TENSOR(DTYPE_U8, bytes, 2, 1, 2), b = TENSOR(DTYPE_U8, bytes, 2, 2, 2),
+                             scale = F32(x, 0, 0), zero = TENSOR(DTYPE_U8, bytes, 0, 0), table = F32(x, 2, 7, 2),
+                             row = F32(x, 2, 1, 2), column = F32(x, 2, 2, 1);
+    const struct test_tensor biased[] = {a, b, scale, scale, ABSENT, ABSENT, table}, of_one[] = {a, b, column, scale},
+                             by_row[] = {a, b, scale, table},
+                             zeros[] = {a, b, scale, scale, zero, TENSOR(DTYPE_U8, bytes, 2, 7, 2)},
+                             dynamic[] = {F32(x, 2, 1, 2), b, scale, ABSENT, row}, scaled[] = {row, b, table},
+                             gemm[] = {a, scale, zero, b, row, zero},
+                             gemm_zeros[] = {a, scale, zero, b, scale, TENSOR(DTYPE_U8, bytes, 2, 1, 2)};
+    REFUSED(STATUS_INVALID_MODEL, "must be a list of 2", biased, MICROSOFT, .op = "MatMulIntegerToFloat");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 1", of_one, MICROSOFT, .op = "MatMulIntegerToFloat");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 2", by_row, MICROSOFT, .op = "MatMulIntegerToFloat");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 2", zeros, MICROSOFT, .op = "MatMulIntegerToFloat");
+    REFUSED(STATUS_INVALID_MODEL, "must be a list of 2", dynamic, MICROSOFT, .op = "DynamicQuantizeMatMul");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 2", scaled, MICROSOFT, .op = "DynamicQuantizeMatMul");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 2", gemm, MICROSOFT, .op = "QGemm");
+    REFUSED(STATUS_INVALID_MODEL, "it must have 1 or 2", gemm_zeros, MICROSOFT, .op = "QGemm");
+}
+END_TEST
+
+/* Each of two matrices has scales and zero points of its own; and a row by a column with a bias is a scalar. */
+START_TEST(products_by_matrix)
+{
+    const uint8_t a[] = {1, 2, 3, 4}, b[] = {1, 2, 3, 4, 5, 6, 7, 8}, zeros[] = {1, 2, 5, 6};
+    const float one[] = {1}, scales[] = {1, 2, 3, 4}, y[] = {4, 8, 24, 32}, bias[] = {0.5f}, dot[] = {11.5f};
+    const struct test_tensor in[] = {TENSOR(DTYPE_U8, a, 3, 2, 1, 2),
+                                     TENSOR(DTYPE_U8, b, 3, 2, 2, 2),
+                                     F32(one, 0, 0),
+                                     F32(scales, 3, 2, 1, 2),
+                                     ABSENT,
+                                     TENSOR(DTYPE_U8, zeros, 3, 2, 1, 2)};
+    const struct test_tensor vectors[] = {TENSOR(DTYPE_U8, a + 2, 1, 2),
+                                          TENSOR(DTYPE_U8, b, 1, 2),
+                                          F32(one, 0, 0),
+                                          F32(one, 1, 1),
+                                          ABSENT,
+                                          ABSENT,
+                                          F32(bias, 1, 1)};
+    struct test_tensor out[1];
+    RUN_OP(in, out, MICROSOFT, .op = "MatMulIntegerToFloat");
+    expect_f32(&out[0], y, 0, 3, 2, 1, 2);
+    RUN_OP(vectors, out, MICROSOFT, .op = "MatMulIntegerToFloat");
+    expect_f32(&out[0], dot, 0, 0);
+}
+END_TEST
+
 START_TEST(blocks_that_do_not_fit)
 {
     const float x[16] = {0};
@@ -346,6 +397,12 @@ START_TEST(blocks_that_do_not_fit)
     REFUSED(STATUS_INVALID_MODEL, "it must have 2 x 1", in, MICROSOFT, .op = "MatMulNBits", ATTRIBUTES(attributes));
     attributes[3] = ATTRIBUTE_I("bits", 3);
     REFUSED(STATUS_UNSUPPORTED, "weights of 3 bits", in, MICROSOFT, .op = "MatMulNBits", ATTRIBUTES(attributes));
+    attributes[3] = ATTRIBUTE_I("bits", 4);
+    const int32_t groups[16] = {0};
+    const struct test_tensor bias[] = {in[0], in[1], F32(x, 1, 2), ABSENT, ABSENT, F32(x, 2, 2, 1)};
+    const struct test_tensor grouped[] = {in[0], in[1], F32(x, 1, 2), ABSENT, TENSOR(DTYPE_I32, groups, 2, 1, 16)};
+    REFUSED(STATUS_INVALID_MODEL, "must be a list of 2", bias, MICROSOFT, .op = "MatMulNBits", ATTRIBUTES(attributes));
+    REFUSED(STATUS_INVALID_MODEL, "a group for each", grouped, MICROSOFT, .op = "MatMulNBits", ATTRIBUTES(attributes));
     const struct test_tensor gather[] = {TENSOR(DTYPE_U8, bytes, 2, 2, 8), I64(index, 1, 1), F32(x, 2, 2, 2)};
     const struct attribute block[] = {ATTRIBUTE_I("block_size", 16)}, odd[] = {ATTRIBUTE_I("block_size", 20)};
     REFUSED(STATUS_INVALID_MODEL, "in blocks of 16", gather, MICROSOFT, .op = "GatherBlockQuantized",
@@ -377,6 +434,8 @@ Suite *ops_microsoft_quantized_suite(void)
     tcase_add_test(tests, lstm_quantises_states);
     tcase_add_test(tests, lstm_quantises_a_batch_together);
     tcase_add_test(tests, operands_that_do_not_fit);
+    tcase_add_test(tests, scales_and_biases_are_lists);
+    tcase_add_test(tests, products_by_matrix);
     tcase_add_test(tests, blocks_that_do_not_fit);
     suite_add_tcase(suite, tests);
     return suite;

@@ -43,6 +43,8 @@ static const struct option options[] = {
 
 static const struct tool tool = {.name = "infer-bench", .help = help, .options = options, .short_options = ":hV"};
 
+enum { NOT_GIVEN = -1, RANDOM_PROBLEMS = 20 };
+
 struct request {
     struct kernels_request kernels;
     struct model_request model;
@@ -84,31 +86,45 @@ static void take_option(struct request *request, int found)
     }
 }
 
-static const struct {
+static const struct kernel_bench {
     const char *name;
     int (*run)(const struct tool *tool, const struct kernels_request *request);
-} kernel_benches[] = {{"kernels", bench_kernels}, {"shapes", bench_shapes}, {"choice", bench_choice}};
+    bool checks_only, draws, reports; /* --check-only, --random and --json mean something to it */
+} kernel_benches[] = {{.name = "kernels", .run = bench_kernels, .checks_only = true, .reports = true},
+                      {.name = "shapes", .run = bench_shapes, .reports = true},
+                      {.name = "choice", .run = bench_choice, .draws = true}};
+
+static int run_kernel_bench(const struct kernel_bench *bench, struct request *request, int count)
+{
+    struct kernels_request *kernels = &request->kernels;
+    if (count != 1 || request->model.shapes.count > 0 || request->model.session.threads > 0)
+        return tool_usage(&tool, "%s takes no model, --shape or --threads", bench->name);
+    if (kernels->check_only && !bench->checks_only)
+        return tool_usage(&tool, "%s takes no --check-only", bench->name);
+    if (kernels->random_problems != NOT_GIVEN && !bench->draws)
+        return tool_usage(&tool, "%s takes no --random", bench->name);
+    if (kernels->json && !bench->reports)
+        return tool_usage(&tool, "%s writes no report", bench->name);
+    if (kernels->random_problems == NOT_GIVEN)
+        kernels->random_problems = RANDOM_PROBLEMS;
+    return bench->run(&tool, kernels);
+}
 
 int main(int argc, char **argv)
 {
-    static struct request request = {.kernels = {.random_problems = 20}};
+    static struct request request = {.kernels = {.random_problems = NOT_GIVEN}};
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         take_option(&request, found);
     int count = argc - optind;
     const char *what = count > 0 ? argv[optind] : "";
-    for (size_t i = 0; i < sizeof kernel_benches / sizeof kernel_benches[0]; i++) {
-        if (strcmp(what, kernel_benches[i].name) != 0)
-            continue;
-        if (count != 1 || request.model.shapes.count > 0 || request.model.session.threads > 0)
-            return tool_usage(&tool, "%s takes no model, --shape or --threads", what);
-        if (request.kernels.json && kernel_benches[i].run == bench_choice)
-            return tool_usage(&tool, "choice writes no report");
-        return kernel_benches[i].run(&tool, &request.kernels);
-    }
+    for (size_t i = 0; i < sizeof kernel_benches / sizeof kernel_benches[0]; i++)
+        if (strcmp(what, kernel_benches[i].name) == 0)
+            return run_kernel_bench(&kernel_benches[i], &request, count);
     if (strcmp(what, "model") != 0)
         return tool_usage(&tool, "say what to measure, kernels, shapes, choice or model, not '%s'", what);
-    if (count != 2 || request.kernels.filter || request.kernels.check_only)
-        return tool_usage(&tool, "model takes one model, and no --filter or --check-only");
+    if (count != 2 || request.kernels.filter || request.kernels.check_only ||
+        request.kernels.random_problems != NOT_GIVEN)
+        return tool_usage(&tool, "model takes one model, and no --filter, --check-only or --random");
     request.model.path = argv[optind + 1];
     return bench_model(&tool, &request.model);
 }

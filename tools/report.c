@@ -201,7 +201,7 @@ struct labels {
     size_t count;
 };
 
-/* Cuts the text, which the labels own from then on, into lines. */
+/* Cuts the text, which the labels own from then on, into lines; an empty one is the label of its class too. */
 static enum status cut_labels(struct labels *labels, struct error *error)
 {
     size_t count = 0;
@@ -210,8 +210,14 @@ static enum status cut_labels(struct labels *labels, struct error *error)
     labels->lines = calloc(count + 2, sizeof *labels->lines);
     if (!labels->lines)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for labels");
-    for (char *line = strtok(labels->text, "\r\n"); line; line = strtok(NULL, "\r\n"))
+    for (char *line = labels->text, *end; *line; line = end) {
         labels->lines[labels->count++] = line;
+        end = line + strcspn(line, "\n");
+        if (end > line && end[-1] == '\r')
+            end[-1] = '\0';
+        if (*end)
+            *end++ = '\0';
+    }
     return STATUS_OK;
 }
 

@@ -81,15 +81,13 @@ static enum status shapes_n_bits(struct op_context *c)
     TRY(op_require(c, SCALES, TYPE(a->dtype)));
     TRY(op_allow(c, ZEROS, TYPE(DTYPE_U8) | TYPE(a->dtype)));
     TRY(op_allow(c, GROUPS, TYPE(DTYPE_I32)));
-    TRY(op_allow(c, BIAS, TYPE(a->dtype)));
+    TRY(op_allow_list(c, BIAS, TYPE(a->dtype), b.rows));
     TRY(check_elements(c, WEIGHTS, b.rows, b.count * (b.size * b.bits / 8)));
     TRY(check_elements(c, SCALES, b.rows, b.count));
     if (zeros)
         TRY(check_elements(c, ZEROS, b.rows, zeros->dtype == DTYPE_U8 ? (b.count * b.bits + 7) / 8 : b.count));
-    if (op_input(c, GROUPS) && value_elements(op_input(c, GROUPS)) < b.depth)
+    if (op_input(c, GROUPS) && (op_input(c, GROUPS)->rank != 1 || op_input(c, GROUPS)->dims[0] < b.depth))
         return op_error(c, STATUS_INVALID_MODEL, "there must be a group for each of %lld columns", (long long)b.depth);
-    if (op_input(c, BIAS))
-        TRY(check_elements(c, BIAS, b.rows, 1));
     if (a->dims[a->rank - 1] != b.depth)
         return op_error(c, STATUS_INVALID_ARGUMENT, "rows of %lld elements do not fit K = %lld",
                         (long long)a->dims[a->rank - 1], (long long)b.depth);

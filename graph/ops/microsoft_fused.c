@@ -99,6 +99,8 @@ static enum status shapes_fused_gemm(struct op_context *c)
 {
     const struct activation *activation;
     TRY(read_activation(c, &activation));
+    if (activation && strcmp(activation->name, "Clip") == 0)
+        return op_error(c, STATUS_UNSUPPORTED, "the activation 'Clip' is not supported: no attributes hold its bounds");
     return op_shapes_like(c, "Gemm", c->node->input_count, c->node->inputs, DTYPE_NONE);
 }
 

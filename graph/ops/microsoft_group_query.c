@@ -136,16 +136,6 @@ static enum status read_rotation(struct op_context *c, const struct group_query 
     return STATUS_OK;
 }
 
-static enum status check_list(struct op_context *c, int i, const struct group_query *g, int64_t count)
-{
-    TRY(op_allow(c, i, TYPE(g->a.dtype)));
-    const struct value *list = op_input(c, i);
-    if (!list || (list->rank == 1 && list->dims[0] == count))
-        return STATUS_OK;
-    return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' must be a list of %lld elements", i, list->name,
-                    (long long)count);
-}
-
 /* The addend counts keys up to the total length; in the scores it may have to reach over the whole present. */
 static enum status read_grouped(struct op_context *c, struct group_query *g)
 {
@@ -154,9 +144,9 @@ static enum status read_grouped(struct op_context *c, struct group_query *g)
     TRY(read_query(c, g));
     TRY(read_lengths(c, g));
     TRY(read_rotation(c, g));
-    TRY(check_list(c, SINKS, g, g->a.heads));
-    TRY(check_list(c, QUERY_NORM, g, g->a.head));
-    TRY(check_list(c, KEY_NORM, g, g->a.head));
+    TRY(op_allow_list(c, SINKS, TYPE(g->a.dtype), g->a.heads));
+    TRY(op_allow_list(c, QUERY_NORM, TYPE(g->a.dtype), g->a.head));
+    TRY(op_allow_list(c, KEY_NORM, TYPE(g->a.dtype), g->a.head));
     if ((op_input(c, QUERY_NORM) != NULL) != (op_input(c, KEY_NORM) != NULL))
         return op_error(c, STATUS_INVALID_MODEL, "norms of queries and keys come together");
     struct attention whole = g->a;

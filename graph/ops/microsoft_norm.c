@@ -11,16 +11,6 @@ static bool is_simplified(const struct op_context *c)
     return c->node->op->detail != 0;
 }
 
-static enum status check_row(struct op_context *c, int i, int64_t width)
-{
-    const struct value *row = op_input(c, i);
-    TRY(op_allow(c, i, TYPE(op_input(c, 0)->dtype)));
-    if (!row || (row->rank == 1 && row->dims[0] == width))
-        return STATUS_OK;
-    return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' must be a list of %lld elements", i, row->name,
-                    (long long)width);
-}
-
 static enum status check_skip(struct op_context *c)
 {
     const struct value *x = op_input(c, 0), *skip = op_input(c, 1);
@@ -44,7 +34,7 @@ static enum status shapes_skip(struct op_context *c)
     TRY(check_skip(c));
     TRY(op_require(c, 2, TYPE(x->dtype)));
     for (int i = 2; i < 5; i++)
-        TRY(check_row(c, i, x->dims[x->rank - 1]));
+        TRY(op_allow_list(c, i, TYPE(x->dtype), x->dims[x->rank - 1]));
     for (int i = 0; i < x->rank; i++)
         statistics[i] = i + 1 < x->rank ? x->dims[i] : 1;
     if (is_simplified(c) && op_output(c, 1))
@@ -143,9 +133,7 @@ static enum status shapes_embed(struct op_context *c)
         TRY(check_table(c, SEGMENT_TABLE, width));
     for (int i = GAMMA; i <= BETA; i++) {
         TRY(op_require(c, i, TYPE(table->dtype)));
-        if (op_input(c, i)->rank != 1 || op_input(c, i)->dims[0] != width)
-            return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' must be a list of %lld elements", i,
-                            op_input(c, i)->name, (long long)width);
+        TRY(op_allow_list(c, i, TYPE(table->dtype), width));
     }
     if (!op_input(c, POSITIONS) && op_input(c, POSITION_TABLE)->dims[0] < words->dims[1])
         return op_error(c, STATUS_INVALID_ARGUMENT, "there are %lld words and %lld positions",

@@ -6,12 +6,12 @@
 
 #define TYPES_8_BIT (TYPE(DTYPE_I8) | TYPE(DTYPE_U8))
 
-/* Input i is absent, has one element, or one for each of `count` columns. */
+/* Input i is absent, has one element, or is a list of one for each of `count` columns. */
 static enum status check_columns(struct op_context *c, int i, unsigned types, int64_t count)
 {
     TRY(op_allow(c, i, types));
     const struct value *value = op_input(c, i);
-    if (!value || value_elements(value) == 1 || (value->rank > 0 && value->dims[value->rank - 1] == count))
+    if (!value || value_elements(value) == 1 || (value->rank == 1 && value->dims[0] == count))
         return STATUS_OK;
     return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' has %lld elements; it must have 1 or %lld", i, value->name,
                     (long long)value_elements(value), (long long)count);
@@ -34,12 +34,30 @@ static struct value *scaled(struct op_context *c, struct value *sums, struct val
                             struct value *bias)
 {
     struct value *y = op_build2(c, "Mul", build_cast(c, sums, DTYPE_F32), op_build2(c, "Mul", a_scale, b_scale));
-    return bias ? op_build2(c, "Add", y, bias) : y;
+    return bias ? op_build2(c, "Add", y, scalar(c, bias)) : y; /* a row by a column is a scalar */
 }
 
 static int64_t columns_of(const struct value *b)
 {
     return b->rank > 1 ? b->dims[b->rank - 1] : 1;
+}
+
+/* The parameter has a row of columns for each matrix of b: b's shape with one row. */
+static bool is_by_matrix(const struct value *parameter, const struct value *b)
+{
+    if (!parameter || parameter->rank != b->rank || b->rank < 2)
+        return false;
+    for (int i = 0; i < b->rank; i++)
+        if (parameter->dims[i] != (i == b->rank - 2 ? 1 : b->dims[i]))
+            return false;
+    return true;
+}
+
+/* As check_columns for a scale or zero point of b, input 1, which may differ from matrix to matrix too. */
+static enum status check_parameter_of_b(struct op_context *c, int i, unsigned types)
+{
+    const struct value *b = op_input(c, 1);
+    return is_by_matrix(op_input(c, i), b) ? op_allow(c, i, types) : check_columns(c, i, types, columns_of(b));
 }
 
 static enum status product_shapes(struct op_context *c, const char *name, enum dtype dtype)
@@ -57,12 +75,11 @@ static enum status shapes_to_float(struct op_context *c)
     TRY(op_require(c, 1, TYPES_8_BIT));
     TRY(op_require(c, 2, TYPE(DTYPE_F32)));
     TRY(op_require(c, 3, TYPE(DTYPE_F32)));
-    int64_t columns = columns_of(op_input(c, 1));
     TRY(check_columns(c, 2, TYPE(DTYPE_F32), 1));
-    TRY(check_columns(c, 3, TYPE(DTYPE_F32), columns));
+    TRY(check_parameter_of_b(c, 3, TYPE(DTYPE_F32)));
     TRY(check_columns(c, 4, TYPE(op_input(c, 0)->dtype), 1));
-    TRY(check_columns(c, 5, TYPE(op_input(c, 1)->dtype), columns));
-    TRY(check_columns(c, 6, TYPE(DTYPE_F32), columns));
+    TRY(check_parameter_of_b(c, 5, TYPE(op_input(c, 1)->dtype)));
+    TRY(op_allow_list(c, 6, TYPE(DTYPE_F32), columns_of(op_input(c, 1))));
     return product_shapes(c, "MatMul", DTYPE_F32);
 }
 
@@ -82,10 +99,9 @@ static enum status shapes_dynamic(struct op_context *c)
     TRY(op_require(c, 0, TYPE(DTYPE_F32)));
     TRY(op_require(c, 1, TYPES_8_BIT));
     TRY(op_require(c, 2, TYPE(DTYPE_F32)));
-    int64_t columns = columns_of(op_input(c, 1));
-    TRY(check_columns(c, 2, TYPE(DTYPE_F32), columns));
-    TRY(check_columns(c, 3, TYPE(op_input(c, 1)->dtype), columns));
-    TRY(check_columns(c, 4, TYPE(DTYPE_F32), columns));
+    TRY(check_parameter_of_b(c, 2, TYPE(DTYPE_F32)));
+    TRY(check_parameter_of_b(c, 3, TYPE(op_input(c, 1)->dtype)));
+    TRY(op_allow_list(c, 4, TYPE(DTYPE_F32), columns_of(op_input(c, 1))));
     return product_shapes(c, "MatMul", DTYPE_F32);
 }
 

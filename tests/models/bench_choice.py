@@ -16,11 +16,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench_peers import chosen
 from check_models import CheckFailed
 from engines import Preparer, Task, Worker
 from fetch import FetchError
-from model_cases import peer_cases
+from kernel_times import steps_of
+from model_cases import cases_named, peer_cases
 from toolrun import ROOT, find_tools
 
 RUNS_A_TURN = 3
@@ -37,7 +37,7 @@ def main():
     arguments = parser.parse_args()
     find_tools(arguments.tools, "infer-convert", "bench_worker")
     preparer, failed = Preparer(arguments.tools, Path(arguments.tools) / "peers"), 0
-    for case in chosen(peer_cases(), arguments.models):
+    for case in cases_named(peer_cases(), arguments.models):
         try:
             with tempfile.TemporaryDirectory(prefix="bench-choice-") as folder:
                 judge(Task(case.name, case.model(), case.steps()[0], Path(folder)), preparer, arguments.turns)
@@ -72,12 +72,9 @@ def profile(worker, task):
     """The steps of the model by node and place among its steps: kernel and microseconds, the median of the runs."""
     file = task.folder / "trace.json"
     worker.profile(RUNS_A_TURN, file)
-    slices = [event for event in json.loads(file.read_text())["traceEvents"] if event["ph"] == "X"]
-    count, steps, seen = len(slices) // RUNS_A_TURN, {}, defaultdict(int)
-    for index in range(count):
-        event = slices[index]
+    steps, seen = {}, defaultdict(int)
+    for event, us in steps_of(json.loads(file.read_text()), RUNS_A_TURN):
         seen[event["name"]] += 1
-        us = statistics.median(same["dur"] for same in slices[index::count])
         shape = event["args"]["outputs"][0].split(" ")[-1] if event["args"]["outputs"] else ""
         steps[event["name"], seen[event["name"]]] = {"kernel": event["args"]["kernel"], "us": us, "shape": shape}
     return steps

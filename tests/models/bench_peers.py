@@ -34,7 +34,7 @@ from check_models import CheckFailed
 from engines import ENGINES, OURS, PEERS, Preparer, Task, Worker
 from fetch import FetchError
 from kernel_times import kernel_times, print_kernel_times
-from model_cases import peer_cases
+from model_cases import cases_named, peer_cases
 from toolrun import ROOT, find_tools
 
 SECONDS_A_TURN = 0.1
@@ -45,7 +45,7 @@ PROFILED_RUNS = 11
 
 def main():
     arguments = parse_arguments()
-    cases = chosen(peer_cases(), arguments.models)
+    cases = cases_named(peer_cases(), arguments.models)
     find_tools(arguments.tools, "infer-convert", "infer-bench", "bench_worker")
     preparer = Preparer(arguments.tools, Path(arguments.tools) / "peers")
     machine = describe_machine(arguments)
@@ -90,12 +90,6 @@ def parse_arguments():
     if arguments.quick:
         arguments.turns, arguments.starts = LEAST_TURNS, 1
     return arguments
-
-
-def chosen(cases, names):
-    wanted = [name.strip().lower() for name in (names or "").split(",")]
-    cases = [case for case in cases if any(name in case.name.lower() for name in wanted)]
-    return cases or sys.exit(f"bench_peers.py: no model's name holds one of '{names}'")
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------

@@ -219,12 +219,14 @@ def run_in_folder(model, run, case, inputs, names, folder, measured):
 
 def output_fault(output, expected, tolerance, measured):
     """What is wrong with an output, or None; its error goes into `measured` where there is one to speak of."""
+    if output.dtype != expected.dtype:
+        return f"type {output.dtype}, expected {expected.dtype}"
+    if output.ndim != expected.ndim:
+        return f"rank {output.ndim}, expected {expected.ndim}"
     if tolerance is None:
         return None if np.isfinite(output).all() else "NaN or infinity"
     if output.shape != expected.shape:
         return f"shape {output.shape}, expected {expected.shape}"
-    if output.dtype != expected.dtype:
-        return f"type {output.dtype}, expected {expected.dtype}"
     finite = np.isfinite(expected)
     if not np.array_equal(output[~finite], expected[~finite], equal_nan=True) or not np.isfinite(output[finite]).all():
         return "NaN or infinity where ONNX Runtime has none, or none where it has"

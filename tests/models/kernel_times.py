@@ -1,22 +1,26 @@
-"""infer's time by kernel, from a Chrome trace of several runs."""
+"""infer's time by step and by kernel, from a Chrome trace of several runs."""
 
 import statistics
 from collections import defaultdict
 
 
+def steps_of(trace, runs):
+    """The steps of a run in order: the slice of the first run, and microseconds, the median of the runs."""
+    slices = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    count = len(slices) // runs
+    return [(slices[i], statistics.median(same["dur"] for same in slices[i::count])) for i in range(count)]
+
+
 def kernel_times(trace, runs):
     """One entry a kernel, the one that takes the most time first: its steps, ms of a run, flops and bytes. Each step
     counts with the median of its times."""
-    slices = [event for event in trace["traceEvents"] if event["ph"] == "X"]
-    steps = len(slices) // runs
     kernels = defaultdict(lambda: {"steps": 0, "ms": 0.0, "flops": 0.0, "bytes": 0})
-    for index in range(steps):
-        same = slices[index :: steps]
-        arguments, ms = same[0]["args"], statistics.median(event["dur"] for event in same) * 1e-3
+    for step, us in steps_of(trace, runs):
+        arguments = step["args"]
         entry = kernels[arguments["kernel"]]
         entry["steps"] += 1
-        entry["ms"] += ms
-        entry["flops"] += same[0]["args"].get("GFLOP/s", 0) * same[0]["dur"] * 1e3
+        entry["ms"] += us * 1e-3
+        entry["flops"] += arguments.get("GFLOP/s", 0) * step["dur"] * 1e3
         entry["bytes"] += arguments["bytes"]
     return sorted(({"kernel": name, **entry} for name, entry in kernels.items()), key=lambda entry: -entry["ms"])
 

@@ -1,7 +1,9 @@
 """The real models that the checks run, and what each is fed."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -63,6 +65,13 @@ def peer_cases():
     first = {case.name: case for case in reversed(all_cases())}
     first["silero_vad_16k_sequence"] = vad_sequence(32)
     return [replace(first[name], name=label) for label, name in names.items()]
+
+
+def cases_named(cases, names):
+    """Those whose names hold one of `names`, "A,B"; None: all. Ends the program where there are none."""
+    wanted = [name.strip().lower() for name in (names or "").split(",")]
+    cases = [case for case in cases if any(name in case.name.lower() for name in wanted)]
+    return cases or sys.exit(f"{Path(sys.argv[0]).name}: no model's name holds one of '{names}'")
 
 
 def bounded_cases(cases):

@@ -9,10 +9,7 @@ import sys
 import numpy as np
 import onnxruntime
 
-
-def peak_bytes():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+from peer_worker import peak_bytes
 
 
 def main():
