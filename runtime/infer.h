@@ -359,7 +359,8 @@ infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_
                        size_t output_count, infer_error *error);
 
 /* Bytes of this context's arena: 0 before its first run, then what the largest shape of its session needed when the
- * arena last grew. It never shrinks. */
+ * arena last grew, or what the shape that it grew for needs where there was no room for more. It shrinks only where a
+ * run finds no room to grow. */
 size_t infer_context_arena_bytes(const infer_context *context);
 
 /* Ends the run under way in this context with CANCELLED, or the next one where none is, and only that one. From any

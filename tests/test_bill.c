@@ -160,6 +160,51 @@ START_TEST(the_limit_bounds_whatever_grows)
 }
 END_TEST
 
+/* --- a shape that finds no room ------------------------------------------------------------------------------ */
+
+/* As many floats in the arena as the input has, and as many in the result. */
+static infer_model *two_rows(struct maker *maker, const infer_model_options *options)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "rows");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){1, graph_symbol(graph, "N")});
+    struct value *y = make_node1(graph, "Softmax", "y", make_node1(graph, "Softmax", "once", x));
+    return maker_finish(maker, 1, &x, 1, &y, options);
+}
+
+static infer_status run_row(infer_context *context, int64_t count, infer_error *error)
+{
+    static const float row[1 << 21];
+    infer_tensor in = f32_tensor(row, 2, 1, count), out = {0};
+    return infer_run(context, &in, 1, &out, 1, error);
+}
+
+/* One context has room for the long row, and two have not: the arena of the second finds none, or its result. */
+START_TEST(a_refused_shape_leaves_contexts_that_run)
+{
+    static const int64_t rows[] = {1500000, 1100000};
+    enum { SHORT = 1000 };
+    const int64_t row = rows[_i];
+    struct maker maker = maker_start();
+    infer_error error = {0};
+    infer_context *other;
+    struct running r =
+        running_begin(two_rows(&maker, NULL), &(infer_session_options){.memory_limit = LIMIT, .threads = 1});
+    ck_assert_int_eq(infer_context_create(r.session, &other, NULL), INFER_OK);
+    ck_assert_int_eq(run_row(other, SHORT, NULL), INFER_OK);
+    ck_assert_int_eq(run_row(r.context, row, NULL), INFER_OK);
+    for (int again = 0; again < 2; again++) {
+        ck_assert_int_eq(run_row(other, row, &error), INFER_MEMORY_LIMIT);
+        ck_assert_msg(run_row(other, SHORT + again, &error) == INFER_OK, "%s", error.message);
+        ck_assert_msg(run_row(r.context, row, &error) == INFER_OK, "%s", error.message);
+    }
+    infer_context_release(r.context);
+    r.context = NULL;
+    ck_assert_msg(run_row(other, row, &error) == INFER_OK, "%s", error.message);
+    infer_context_release(other);
+    running_end(&r, &maker);
+}
+END_TEST
+
 /* --- random graphs ------------------------------------------------------------------------------------------- */
 
 static infer_model *open_random(const struct random_graph *random, struct region *region,
@@ -300,6 +345,7 @@ Suite *bill_suite(void)
     tcase_add_test(tests, a_budget_refuses_what_would_pass_its_limit);
     tcase_add_test(tests, a_budget_takes_back_what_is_not_in_use);
     tcase_add_loop_test(tests, the_limit_bounds_whatever_grows, 0, sizeof growers / sizeof growers[0]);
+    tcase_add_loop_test(tests, a_refused_shape_leaves_contexts_that_run, 0, 2);
     tcase_add_loop_test(tests, random_graphs_keep_to_any_limit, 0, BATCHES);
     tcase_add_test(tests, loops_in_loops_get_by_with_little_stack);
     suite_add_tcase(suite, tests);
