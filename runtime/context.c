@@ -39,12 +39,9 @@ infer_status infer_context_create(infer_session *session, infer_context **result
         *result = NULL;
     if (!session || !result)
         return missing_argument(error, session ? "place for the context" : "session");
-    struct infer_context *context = allocate(&session->budget.allocator, sizeof *context, ALIGNMENT);
-    if (!context) {
-        error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a context");
-        budget_explain(&session->budget, &from);
+    struct infer_context *context = budget_take(&session->budget, sizeof *context, "while making a context", &from);
+    if (!context)
         return publish_error(error, &from);
-    }
     memset(context, 0, sizeof *context);
     context->session = infer_session_retain(session);
     budget_init(&context->budget, &session->budget, NULL, SIZE_MAX);

@@ -270,13 +270,9 @@ static enum status take_made(struct infer_session *session, struct making *makin
 
 static struct making *new_making(struct infer_session *session, const struct making *wanted, struct error *error)
 {
-    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
-    if (making) {
+    struct making *making = budget_take(&session->budget, sizeof *making, "while making a program", error);
+    if (making)
         *making = *wanted;
-    } else {
-        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
-        budget_explain(&session->budget, error);
-    }
     return making;
 }
 

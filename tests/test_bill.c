@@ -1,6 +1,7 @@
 /* The bill of memory: a limit bounds the sum over model, session and contexts, whatever it is that grows; and a call
  * gets by with little stack. */
 #include "tests/counting_allocator.h"
+#include "tests/failing_allocator.h"
 #include "tests/model_maker.h"
 #include "tests/random_graph.h"
 #include "tests/small_stack.h"
@@ -58,6 +59,36 @@ static bool let_go_of_some(void *user)
     budget_return(hoard->budget, 100);
     return true;
 }
+
+/* What the limit refused before, or refuses another thread meanwhile, is not why the allocator has nothing. */
+START_TEST(a_failure_is_told_by_its_own_cause)
+{
+    struct failing failing = {.allowed = 1};
+    struct allocator from = failing_allocator(&failing);
+    struct budget budget;
+    struct error error = {0};
+    budget_init(&budget, NULL, &from, 1000);
+    void *all = budget_take(&budget, 900, "for a table", &error);
+    ck_assert_ptr_nonnull(all);
+    ck_assert(!budget_reserve(&budget, 101)); /* its caller knows why, and nobody else is told */
+    ck_assert_ptr_null(budget_take(&budget, 100, "for a table", &error));
+    ck_assert_int_eq(error.status, STATUS_OUT_OF_MEMORY);
+    ck_assert_str_eq(error.text, "out of memory for a table");
+    error = (struct error){0};
+    ck_assert_ptr_null(budget_take(&budget, 101, "for a table", &error));
+    ck_assert_int_eq(error.status, STATUS_MEMORY_LIMIT);
+    ck_assert_str_eq(error.text, "101 bytes more, beside 900 in use, are past the limit of 1000 for a table");
+    ck_assert_ptr_null(budget_take(&budget, 101, "for a table", NULL));
+    ck_assert_ptr_null(allocate(&budget.allocator, 101, ALIGNMENT));
+    ck_assert_ptr_null(allocate(&budget.allocator, 100, ALIGNMENT));
+    error = (struct error){0};
+    error_set(&error, STATUS_OUT_OF_MEMORY, "out of memory");
+    budget_explain(&budget, &error);
+    ck_assert_int_eq(error.status, STATUS_OUT_OF_MEMORY);
+    release(&budget.allocator, all, 900);
+    ck_assert_uint_eq(atomic_load(&budget.held), 0);
+}
+END_TEST
 
 START_TEST(a_budget_takes_back_what_is_not_in_use)
 {
@@ -343,6 +374,7 @@ Suite *bill_suite(void)
     Suite *suite = suite_create("bill");
     TCase *tests = tcase_create("bill");
     tcase_add_test(tests, a_budget_refuses_what_would_pass_its_limit);
+    tcase_add_test(tests, a_failure_is_told_by_its_own_cause);
     tcase_add_test(tests, a_budget_takes_back_what_is_not_in_use);
     tcase_add_loop_test(tests, the_limit_bounds_whatever_grows, 0, sizeof growers / sizeof growers[0]);
     tcase_add_loop_test(tests, a_refused_shape_leaves_contexts_that_run, 0, 2);
