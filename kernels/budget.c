@@ -6,12 +6,14 @@
 static void *budget_allocate(void *user, size_t bytes, size_t alignment)
 {
     struct budget *budget = user;
-    if (!budget_reserve(budget, bytes))
-        return NULL;
-    void *memory = allocate(budget->from, bytes, alignment);
-    if (!memory)
+    bool within = budget_reserve(budget, bytes);
+    void *memory = within ? allocate(budget->from, bytes, alignment) : NULL;
+    if (memory)
+        return memory;
+    atomic_store(&budget->refused, within ? 0 : bytes ? bytes : 1);
+    if (within)
         budget_return(budget, bytes);
-    return memory;
+    return NULL;
 }
 
 static void budget_release(void *user, void *memory, size_t bytes)
@@ -56,7 +58,6 @@ bool budget_reserve(struct budget *budget, size_t bytes)
             continue;
         for (struct budget *undo = budget; undo != at; undo = undo->outer)
             atomic_fetch_sub(&undo->held, bytes);
-        atomic_store(&budget->refused, bytes ? bytes : 1);
         return false;
     }
     return true;
@@ -74,6 +75,20 @@ static const struct budget *limited(const struct budget *budget)
     while (budget->outer && budget->limit == SIZE_MAX)
         budget = budget->outer;
     return budget;
+}
+
+void *budget_take(struct budget *budget, size_t bytes, const char *what, struct error *error)
+{
+    struct budget own; /* which no other thread is refused by */
+    struct error from = {0};
+    budget_init(&own, budget, NULL, SIZE_MAX);
+    void *memory = allocate(&own.allocator, bytes, ALIGNMENT);
+    if (memory)
+        return memory;
+    error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory %s", what);
+    budget_explain(&own, &from);
+    error_set(error, from.status, "%s", from.text);
+    return NULL;
 }
 
 void budget_explain(struct budget *budget, struct error *error)

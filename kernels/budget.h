@@ -14,7 +14,7 @@ struct budget {
     struct budget *outer;
     size_t limit;          /* SIZE_MAX: none */
     atomic_size_t held;    /* bytes given and not released, and those that were only reserved */
-    atomic_size_t refused; /* the bytes that it was last asked for in vain for a limit's sake; 0: none */
+    atomic_size_t refused; /* the bytes of the last allocation that failed, where a limit refused it; 0: none */
     /* Called where the limit is met, as long as it returns true, which says that something was let go of. NULL: none.
      * It must not allocate from this budget. */
     bool (*reclaim)(void *user);
@@ -28,9 +28,14 @@ void budget_init(struct budget *budget, struct budget *outer, const struct alloc
 bool budget_reserve(struct budget *budget, size_t bytes);
 void budget_return(struct budget *budget, size_t bytes);
 
-/* Allocations fail alike for want of memory and for a limit's sake. Where this budget was refused something since the
- * last call, by its own limit or an outer one's, the error becomes MEMORY_LIMIT and says so: "out of memory" in its
- * sentence gives way to the numbers, and the rest goes on saying what was being made. */
+/* Allocations fail alike for want of memory and for a limit's sake. Where the last one of this budget that failed since
+ * the last call was refused by its own limit or an outer one's, the error becomes MEMORY_LIMIT and says so: "out of
+ * memory" in its sentence gives way to the numbers, and the rest goes on saying what was being made. Only where one
+ * thread alone allocates from this budget; others have budget_take, or a budget of their own within. */
 void budget_explain(struct budget *budget, struct error *error);
+
+/* Allocates from a budget that other threads allocate from as well; it is released by the budget's allocator. NULL:
+ * OUT_OF_MEMORY or MEMORY_LIMIT, whichever this very call met; the error says `what`, as "for a table". */
+void *budget_take(struct budget *budget, size_t bytes, const char *what, struct error *error);
 
 #endif

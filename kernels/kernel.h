@@ -32,7 +32,6 @@ struct kernel_facts {
     unsigned cpu;             /* CPU_... bits that may be used */
     int threads;              /* tasks that run at once; the cut into tasks may depend on it, results never */
     uint32_t constant_inputs; /* bit i: input i is the same in every run, and known now */
-    double constant_work;     /* the most kernel_work of a step that is computed when a program is made; 0: any */
     const struct kernel *const *kernels; /* those to choose among, ended by NULL; NULL: all */
 };
 

@@ -9,9 +9,12 @@ struct infer_context {
     struct infer_session *session;
     struct budget budget; /* within the session's */
     struct runner runner;
-    infer_observer observer;
+    infer_observer observer; /* of the run under way */
     struct run_control control;
     struct step_times times;
+    /* For the runs that follow: an observer may ask for something else while its own run goes on. */
+    infer_observer next_observer;
+    infer_run_limits next_limits;
     atomic_bool busy; /* a run is under way */
 };
 
@@ -28,7 +31,7 @@ static enum status context_start(struct infer_context *context, struct error *er
     context->runner.control = &context->control;
     context->runner.times = &context->times;
     context->times.allocator = &context->budget.allocator;
-    context->control.limits = session->run_limits;
+    context->next_limits = session->run_limits;
     return STATUS_OK;
 }
 
@@ -39,12 +42,9 @@ infer_status infer_context_create(infer_session *session, infer_context **result
         *result = NULL;
     if (!session || !result)
         return missing_argument(error, session ? "place for the context" : "session");
-    struct infer_context *context = allocate(&session->budget.allocator, sizeof *context, ALIGNMENT);
-    if (!context) {
-        error_set(&from, STATUS_OUT_OF_MEMORY, "out of memory while making a context");
-        budget_explain(&session->budget, &from);
+    struct infer_context *context = budget_take(&session->budget, sizeof *context, "while making a context", &from);
+    if (!context)
         return publish_error(error, &from);
-    }
     memset(context, 0, sizeof *context);
     context->session = infer_session_retain(session);
     budget_init(&context->budget, &session->budget, NULL, SIZE_MAX);
@@ -68,10 +68,19 @@ void infer_context_release(infer_context *context)
     infer_session_release(session);
 }
 
+static void take_over(struct infer_context *context)
+{
+    const infer_observer *observer = &context->next_observer;
+    context->observer = *observer;
+    context->runner.observer = observer->before || observer->after || observer->value ? &context->observer : NULL;
+    context->control.limits = context->next_limits;
+}
+
 static enum status run(struct infer_context *context, const infer_tensor *inputs, size_t input_count,
                        infer_tensor *outputs, size_t output_count, struct error *error)
 {
     TRY(runner_bind_inputs(&context->runner, inputs, input_count, true, error));
+    take_over(context);
     run_control_begin(&context->control);
     step_times_begin(&context->times);
     enum status status = runner_run(&context->runner, outputs, output_count, error);
@@ -121,25 +130,20 @@ infer_status infer_context_limit(infer_context *context, const infer_run_limits 
     if (!context)
         return missing_argument(error, "context");
     if (run_limits_check(&chosen, &from) == STATUS_OK)
-        context->control.limits = chosen;
+        context->next_limits = chosen;
     return publish_error(error, &from);
 }
 
 void infer_context_observe(infer_context *context, const infer_observer *observer)
 {
-    if (!context)
-        return;
-    context->observer = observer ? *observer : (infer_observer){0};
-    context->runner.observer = observer ? &context->observer : NULL;
+    if (context)
+        context->next_observer = observer ? *observer : (infer_observer){0};
 }
 
 void infer_context_time_steps(infer_context *context, bool on)
 {
-    if (!context)
-        return;
-    context->times.on = on;
-    if (on)
-        step_times_clear(&context->times);
+    if (context)
+        step_times_want(&context->times, on);
 }
 
 size_t infer_context_step_times(const infer_context *context, infer_step_time *times, size_t count)

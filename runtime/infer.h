@@ -230,12 +230,14 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 /* --- limits of a run ------------------------------------------------------------------------------------- */
 
 /* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
- * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less. */
+ * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less. Making a program, which
+ * the first run of a shape does, is not timed: it is bounded by multiply_adds and by memory. */
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
      * a step runs; a step that would pass the sum ends the run with WORK_LIMIT. As an option of a session it also
-     * bounds each constant that is computed when a program is made. 0: any number. */
+     * bounds what is folded into constants when the session is made, and when a program is, all constants of either
+     * together. 0: any number. */
     uint64_t multiply_adds;
     uint64_t loop_turns; /* of all its Loops and Scans together, also those inside others: WORK_LIMIT. 0: any number */
 } infer_run_limits;
@@ -359,7 +361,8 @@ infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_
                        size_t output_count, infer_error *error);
 
 /* Bytes of this context's arena: 0 before its first run, then what the largest shape of its session needed when the
- * arena last grew. It never shrinks. */
+ * arena last grew, or what the shape that it grew for needs where there was no room for more. It shrinks only where a
+ * run finds no room to grow. */
 size_t infer_context_arena_bytes(const infer_context *context);
 
 /* Ends the run under way in this context with CANCELLED, or the next one where none is, and only that one. From any

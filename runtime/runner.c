@@ -359,18 +359,29 @@ static bool has_room(const struct runner *runner, const struct program *program)
            program->awaited_count <= runner->awaited_count;
 }
 
+/* The arena last: where there is no room for it, the tables have grown by little. */
+static enum status reserve(struct runner *runner, const struct needs *needs, bool keep, struct error *error)
+{
+    TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, needs->slots, error));
+    TRY(reserve_awaited(runner, needs->awaited, error));
+    TRY(reserve_operands(runner, needs->operands, error));
+    return reserve_arena(runner, needs->arena_bytes, keep, error);
+}
+
 /* What has to grow grows at once to what the session's programs need, so that shapes prepared before cost no further
- * growth. */
+ * growth. Where there is no room for that, which may be a shape's that was refused, this program gets what it needs. */
 enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error)
 {
-    if (!has_room(runner, program)) {
-        struct needs needs = runner_is_outermost(runner) ? session_needs(runner->session) : program_needs(program);
-        TRY(reserve_arena(runner, needs.arena_bytes, program->parent != NULL, error));
-        TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, needs.slots, error));
-        TRY(reserve_awaited(runner, needs.awaited, error));
-        TRY(reserve_operands(runner, needs.operands, error));
+    const bool keep = program->parent != NULL;
+    if (has_room(runner, program))
+        return STATUS_OK;
+    if (runner_is_outermost(runner)) {
+        struct needs all = session_needs(runner->session);
+        if (reserve(runner, &all, keep, NULL) == STATUS_OK)
+            return STATUS_OK;
     }
-    return STATUS_OK;
+    struct needs own = program_needs(program);
+    return reserve(runner, &own, keep, error);
 }
 
 /* NULL, the memory of an empty tensor, has no bytes to count. */

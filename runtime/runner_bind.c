@@ -156,6 +156,20 @@ static enum status check_others(const struct runner *runner, const struct output
     return STATUS_OK;
 }
 
+/* As the arena: it grows at once to what the session's programs need, or to what this one does where there is no room
+ * for that, and the old one is gone before. */
+static enum status reserve_result(struct runner *runner, struct slot *result, size_t bytes, int index,
+                                  struct error *error)
+{
+    if (bytes > result->capacity) {
+        slot_free(runner->allocator, result);
+        if (runner_is_outermost(runner) &&
+            slot_reserve(runner, result, session_result_bytes(runner->session, index), NULL) == STATUS_OK)
+            return STATUS_OK;
+    }
+    return slot_reserve(runner, result, bytes, error);
+}
+
 enum status runner_bind_output(struct runner *runner, const struct output_binding *binding, struct error *error)
 {
     infer_tensor *output = &runner->outputs[binding->index];
@@ -174,12 +188,7 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
         return check_others(runner, binding, error);
     }
     struct slot *result = &runner->results[binding->index];
-    size_t room = bytes;
-    if (bytes > result->capacity) { /* as the arena: it grows at once, and the old one is gone before */
-        room = runner_is_outermost(runner) ? session_result_bytes(runner->session, binding->index) : bytes;
-        slot_free(runner->allocator, result);
-    }
-    if (slot_reserve(runner, result, room, error) != STATUS_OK)
+    if (reserve_result(runner, result, bytes, binding->index, error) != STATUS_OK)
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;
     output->lent = result->data;

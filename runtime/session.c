@@ -60,9 +60,7 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->run_limits = chosen->run_limits;
     TRY(choose_isa(chosen->isa, &session->isa, error));
     TRY(choose_executor(session, chosen, error));
-    session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa),
-                                           .threads = session->threads,
-                                           .constant_work = (double)session->run_limits.multiply_adds};
+    session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
     return STATUS_OK;
 }
 
@@ -71,6 +69,11 @@ static size_t constant_limit(const struct infer_session *session)
 {
     size_t held = session->model->weight_bytes + session->constant_bytes + session->derived.holder.bytes;
     return session->budget.limit > held ? session->budget.limit - held : 0;
+}
+
+static struct constant_work constant_work(const struct infer_session *session)
+{
+    return (struct constant_work){.most = (double)session->run_limits.multiply_adds};
 }
 
 /* Lets go of constants that only others were folded from. */
@@ -93,7 +96,8 @@ static enum status drop_unread(struct infer_session *session, struct error *erro
 /* Runs the passes that need no shapes. */
 static enum status optimise(struct infer_session *session, struct error *error)
 {
-    struct evaluation evaluation = {&session->facts, &session->derived.store};
+    struct constant_work work = constant_work(session);
+    struct evaluation evaluation = {.facts = &session->facts, .store = &session->derived.store, .work = &work};
     struct pass_context context = {
         .resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = constant_limit(session)},
         .done = session->model->metadata.passes,
@@ -270,22 +274,20 @@ static enum status take_made(struct infer_session *session, struct making *makin
 
 static struct making *new_making(struct infer_session *session, const struct making *wanted, struct error *error)
 {
-    struct making *making = allocate(&session->budget.allocator, sizeof *making, ALIGNMENT);
-    if (making) {
+    struct making *making = budget_take(&session->budget, sizeof *making, "while making a program", error);
+    if (making)
         *making = *wanted;
-    } else {
-        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a program");
-        budget_explain(&session->budget, error);
-    }
     return making;
 }
 
 static enum status make_program(struct infer_session *session, uint64_t id, const struct making *making,
                                 program_maker *make, void *user, struct program **program, struct error *error)
 {
+    struct constant_work work = constant_work(session);
     struct program_options options = {
         .budget = &session->budget,
         .specialise = {.facts = session->facts,
+                       .work = &work,
                        .fuse = !session->no_optimize,
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,

@@ -30,8 +30,18 @@ static void forget(struct step_times *times, struct timed_program **from)
     }
 }
 
+void step_times_want(struct step_times *times, bool on)
+{
+    times->wanted = on;
+    times->anew = times->anew || on;
+}
+
 void step_times_begin(struct step_times *times)
 {
+    times->on = times->wanted;
+    if (times->anew)
+        step_times_clear(times);
+    times->anew = false;
     times->next = &times->first;
 }
 
@@ -72,7 +82,7 @@ void step_times_clear(struct step_times *times)
 size_t step_times_read(const struct step_times *times, infer_step_time *to, size_t count)
 {
     size_t total = 0;
-    for (const struct timed_program *timed = times->first; timed; timed = timed->next)
+    for (const struct timed_program *timed = times->anew ? NULL : times->first; timed; timed = timed->next)
         for (int i = 0; i < timed->program->step_count; i++, total++) {
             const struct step *step = timed->program->steps[i].step;
             if (total < count)

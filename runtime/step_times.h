@@ -10,13 +10,17 @@ struct timed_program;
 /* The programs of the latest run, one after another. Zero-initialise, but for the allocator. */
 struct step_times {
     const struct allocator *allocator;
-    bool on;
+    bool on;     /* of the run under way */
+    bool wanted; /* of the next one */
+    bool anew;   /* which counts from the beginning: what is here is of before */
     struct timed_program *first;
     struct timed_program **next; /* where the next program of the run under way is expected */
 };
 
 int64_t step_times_now(void); /* nanoseconds */
 
+/* For the runs that follow; switching on begins anew. */
+void step_times_want(struct step_times *times, bool on);
 /* The beginning of a run. */
 void step_times_begin(struct step_times *times);
 /* Where the steps of the run's next program add up their nanoseconds. What was expected instead is forgotten. */

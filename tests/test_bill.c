@@ -1,6 +1,7 @@
 /* The bill of memory: a limit bounds the sum over model, session and contexts, whatever it is that grows; and a call
  * gets by with little stack. */
 #include "tests/counting_allocator.h"
+#include "tests/failing_allocator.h"
 #include "tests/model_maker.h"
 #include "tests/random_graph.h"
 #include "tests/small_stack.h"
@@ -58,6 +59,36 @@ static bool let_go_of_some(void *user)
     budget_return(hoard->budget, 100);
     return true;
 }
+
+/* What the limit refused before, or refuses another thread meanwhile, is not why the allocator has nothing. */
+START_TEST(a_failure_is_told_by_its_own_cause)
+{
+    struct failing failing = {.allowed = 1};
+    struct allocator from = failing_allocator(&failing);
+    struct budget budget;
+    struct error error = {0};
+    budget_init(&budget, NULL, &from, 1000);
+    void *all = budget_take(&budget, 900, "for a table", &error);
+    ck_assert_ptr_nonnull(all);
+    ck_assert(!budget_reserve(&budget, 101)); /* its caller knows why, and nobody else is told */
+    ck_assert_ptr_null(budget_take(&budget, 100, "for a table", &error));
+    ck_assert_int_eq(error.status, STATUS_OUT_OF_MEMORY);
+    ck_assert_str_eq(error.text, "out of memory for a table");
+    error = (struct error){0};
+    ck_assert_ptr_null(budget_take(&budget, 101, "for a table", &error));
+    ck_assert_int_eq(error.status, STATUS_MEMORY_LIMIT);
+    ck_assert_str_eq(error.text, "101 bytes more, beside 900 in use, are past the limit of 1000 for a table");
+    ck_assert_ptr_null(budget_take(&budget, 101, "for a table", NULL));
+    ck_assert_ptr_null(allocate(&budget.allocator, 101, ALIGNMENT));
+    ck_assert_ptr_null(allocate(&budget.allocator, 100, ALIGNMENT));
+    error = (struct error){0};
+    error_set(&error, STATUS_OUT_OF_MEMORY, "out of memory");
+    budget_explain(&budget, &error);
+    ck_assert_int_eq(error.status, STATUS_OUT_OF_MEMORY);
+    release(&budget.allocator, all, 900);
+    ck_assert_uint_eq(atomic_load(&budget.held), 0);
+}
+END_TEST
 
 START_TEST(a_budget_takes_back_what_is_not_in_use)
 {
@@ -157,6 +188,51 @@ START_TEST(the_limit_bounds_whatever_grows)
         infer_model_release(model);
         ck_assert_int_eq(atomic_load(&counting.bytes), 0);
     }
+}
+END_TEST
+
+/* --- a shape that finds no room ------------------------------------------------------------------------------ */
+
+/* As many floats in the arena as the input has, and as many in the result. */
+static infer_model *two_rows(struct maker *maker, const infer_model_options *options)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "rows");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){1, graph_symbol(graph, "N")});
+    struct value *y = make_node1(graph, "Softmax", "y", make_node1(graph, "Softmax", "once", x));
+    return maker_finish(maker, 1, &x, 1, &y, options);
+}
+
+static infer_status run_row(infer_context *context, int64_t count, infer_error *error)
+{
+    static const float row[1 << 21];
+    infer_tensor in = f32_tensor(row, 2, 1, count), out = {0};
+    return infer_run(context, &in, 1, &out, 1, error);
+}
+
+/* One context has room for the long row, and two have not: the arena of the second finds none, or its result. */
+START_TEST(a_refused_shape_leaves_contexts_that_run)
+{
+    static const int64_t rows[] = {1500000, 1100000};
+    enum { SHORT = 1000 };
+    const int64_t row = rows[_i];
+    struct maker maker = maker_start();
+    infer_error error = {0};
+    infer_context *other;
+    struct running r =
+        running_begin(two_rows(&maker, NULL), &(infer_session_options){.memory_limit = LIMIT, .threads = 1});
+    ck_assert_int_eq(infer_context_create(r.session, &other, NULL), INFER_OK);
+    ck_assert_int_eq(run_row(other, SHORT, NULL), INFER_OK);
+    ck_assert_int_eq(run_row(r.context, row, NULL), INFER_OK);
+    for (int again = 0; again < 2; again++) {
+        ck_assert_int_eq(run_row(other, row, &error), INFER_MEMORY_LIMIT);
+        ck_assert_msg(run_row(other, SHORT + again, &error) == INFER_OK, "%s", error.message);
+        ck_assert_msg(run_row(r.context, row, &error) == INFER_OK, "%s", error.message);
+    }
+    infer_context_release(r.context);
+    r.context = NULL;
+    ck_assert_msg(run_row(other, row, &error) == INFER_OK, "%s", error.message);
+    infer_context_release(other);
+    running_end(&r, &maker);
 }
 END_TEST
 
@@ -298,8 +374,10 @@ Suite *bill_suite(void)
     Suite *suite = suite_create("bill");
     TCase *tests = tcase_create("bill");
     tcase_add_test(tests, a_budget_refuses_what_would_pass_its_limit);
+    tcase_add_test(tests, a_failure_is_told_by_its_own_cause);
     tcase_add_test(tests, a_budget_takes_back_what_is_not_in_use);
     tcase_add_loop_test(tests, the_limit_bounds_whatever_grows, 0, sizeof growers / sizeof growers[0]);
+    tcase_add_loop_test(tests, a_refused_shape_leaves_contexts_that_run, 0, 2);
     tcase_add_loop_test(tests, random_graphs_keep_to_any_limit, 0, BATCHES);
     tcase_add_test(tests, loops_in_loops_get_by_with_little_stack);
     suite_add_tcase(suite, tests);

@@ -460,6 +460,66 @@ START_TEST(times_that_find_no_memory)
 }
 END_TEST
 
+/* What an observer asks for is for the runs that follow: the one that calls it goes on as it began. */
+struct meddler {
+    infer_context *context;
+    int steps, values;
+};
+
+static void meddle(struct meddler *meddler)
+{
+    infer_context_observe(meddler->context, NULL);
+    infer_context_time_steps(meddler->context, true);
+    infer_context_limit(meddler->context, &(infer_run_limits){.multiply_adds = 1}, NULL);
+}
+
+static void meddle_with_step(void *user, const infer_step *step)
+{
+    struct meddler *meddler = user;
+    (void)step;
+    meddler->steps++;
+    meddle(meddler);
+}
+
+static void meddle_with_value(void *user, const char *name, const infer_tensor *tensor)
+{
+    struct meddler *meddler = user;
+    (void)name;
+    (void)tensor;
+    meddler->values++;
+    meddle(meddler);
+}
+
+START_TEST(what_an_observer_asks_for_is_for_later_runs)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(any_square(&maker, NULL), &(infer_session_options){.threads = 2});
+    struct meddler meddler = {.context = r.context};
+    const infer_observer observer = {
+        .before = meddle_with_step, .after = meddle_with_step, .value = meddle_with_value, .user = &meddler};
+    infer_tensor in = f32_tensor(input, 2, 8, 8), out = {0};
+    infer_step_time times[16];
+    fill_input();
+    infer_context_time_steps(r.context, true);
+    run_any(r.context, 8);
+    int steps = (int)infer_context_step_times(r.context, NULL, 0);
+    infer_context_observe(r.context, &observer);
+    run_any(r.context, 8);
+    ck_assert_int_eq(meddler.steps, 2 * steps);
+    ck_assert_int_ge(meddler.values, 3);
+    int values = meddler.values;
+    ck_assert_int_eq(infer_run(r.context, &in, 1, &out, 1, NULL), INFER_WORK_LIMIT);
+    infer_context_limit(r.context, NULL, NULL);
+    infer_context_time_steps(r.context, true);
+    run_any(r.context, 8);
+    ck_assert_int_eq((int)infer_context_step_times(r.context, times, 16), steps);
+    ck_assert_uint_eq(times[0].runs, 1);
+    ck_assert_int_eq(meddler.steps, 2 * steps);
+    ck_assert_int_eq(meddler.values, values);
+    running_end(&r, &maker);
+}
+END_TEST
+
 /* --- version ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(the_version_is_said_in_two_ways)
@@ -489,6 +549,7 @@ Suite *runtime_calls_suite(void)
     tcase_add_test(tests, a_child_can_release_what_its_parent_made);
     tcase_add_test(tests, steps_are_timed);
     tcase_add_test(tests, times_that_find_no_memory);
+    tcase_add_test(tests, what_an_observer_asks_for_is_for_later_runs);
     tcase_add_test(tests, the_version_is_said_in_two_ways);
     suite_add_tcase(suite, tests);
     return suite;

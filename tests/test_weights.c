@@ -296,6 +296,27 @@ START_TEST(an_account_takes_no_more_than_its_budget)
 }
 END_TEST
 
+/* The budget has room for what others have made, and none for the note that this account has it too. */
+START_TEST(a_claim_that_the_limit_refuses_says_so)
+{
+    struct bench b;
+    begin(&b);
+    struct budget budget;
+    struct weight_account account = {.budget = &budget};
+    struct weight_holder rich = new_holder(&b, NULL), poor = new_holder_of(&b, &account);
+    struct filling filling = {.byte = 'e', .bytes = 1000};
+    const struct weight *entry = get_well(&rich, "a", &filling);
+    struct error error = {0};
+    budget_init(&budget, NULL, &b.allocator, entry->size);
+    ck_assert_int_eq(get(&poor, "a", &filling, NO_LIMIT, &entry, &error), STATUS_MEMORY_LIMIT);
+    ck_assert_ptr_nonnull(strstr(error.text, "past the limit"));
+    ck_assert_uint_eq(atomic_load(&budget.held), 0);
+    weight_holder_free(&rich);
+    weight_holder_free(&poor);
+    end(&b);
+}
+END_TEST
+
 /* --- makers ------------------------------------------------------------------------------------------------- */
 
 struct chain {
@@ -534,6 +555,7 @@ Suite *weights_suite(void)
     tcase_add_test(tests, what_passes_the_limit_is_refused_before_it_is_made);
     tcase_add_test(tests, an_account_counts_each_entry_once);
     tcase_add_test(tests, an_account_takes_no_more_than_its_budget);
+    tcase_add_test(tests, a_claim_that_the_limit_refuses_says_so);
     tcase_add_test(tests, a_maker_may_ask_for_others_but_not_for_itself);
     tcase_add_test(tests, a_maker_that_fails_leaves_nothing);
     tcase_add_test(tests, every_allocation_may_fail);

@@ -51,13 +51,23 @@ static enum status provide_memory(struct evaluating *e, const struct step *step)
     return STATUS_OK;
 }
 
+static enum status count_work(struct evaluating *e, const struct step *step)
+{
+    struct constant_work *work = e->how->work;
+    if (!work || work->most <= 0)
+        return STATUS_OK;
+    work->done += kernel_work(step->family, step->params);
+    if (work->done <= work->most)
+        return STATUS_OK;
+    return op_error(&e->c, STATUS_WORK_LIMIT,
+                    "with its constant result what is folded comes to %.3g multiply-adds; the limit is %.3g",
+                    work->done, work->most);
+}
+
 static enum status run_step(struct evaluating *e, struct step *step)
 {
     struct region *region = &e->scratch;
-    double most = e->how->facts->constant_work, work = kernel_work(step->family, step->params);
-    if (most > 0 && work > most)
-        return op_error(&e->c, STATUS_WORK_LIMIT,
-                        "computing its constant result takes %.3g multiply-adds; the limit is %.3g", work, most);
+    TRY(count_work(e, step));
     step_finish(step);
     TRY(select_kernel(step, e->how->facts, 0, region, e->c.error));
     const void **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);

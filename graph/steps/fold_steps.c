@@ -22,7 +22,7 @@ static bool is_sole_writer(const struct step *step, const int *writers)
 enum status fold_steps(struct segment *segment, const struct step_pass_options *options, struct error *error)
 {
     struct step_list *steps = &segment->steps;
-    struct evaluation evaluation = {options->facts, options->store};
+    struct evaluation evaluation = {.facts = options->facts, .store = options->store, .work = options->work};
     int *writers = region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *writers);
     if (!writers)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while folding graph '%s'", segment->graph->name);

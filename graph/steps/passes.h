@@ -7,6 +7,7 @@
 struct step_pass_options {
     const struct kernel_facts *facts;
     struct result_store *store; /* for what is folded; may be NULL: see struct evaluation */
+    struct constant_work *work; /* of the same; may be NULL */
     bool channels_last;         /* images lie so wherever they can, whatever the kernels prefer */
     size_t constant_limit;      /* most bytes that folded constants may take together */
 };

@@ -114,10 +114,17 @@ struct result_store {
                           size_t *made, struct error *error);
 };
 
+/* The kernel_work of all steps that are computed while one program, or the graph of a session, is made. */
+struct constant_work {
+    double most; /* 0: any */
+    double done;
+};
+
 /* How constants are computed. */
 struct evaluation {
     const struct kernel_facts *facts;
     struct result_store *store; /* NULL: results lie in the region of their graph, all of them */
+    struct constant_work *work; /* NULL: nobody counts */
 };
 
 /* See struct evaluator; the evaluation is its `user`, which must outlive it. */

@@ -8,9 +8,9 @@
 
 /* --- references ------------------------------------------------------------------------------------------ */
 
-static struct program_handle *handle_allocate(struct program *program, struct budget *budget)
+static struct program_handle *handle_allocate(struct program *program, struct budget *budget, struct error *error)
 {
-    struct program_handle *handle = allocate(&budget->allocator, sizeof *handle, ALIGNMENT);
+    struct program_handle *handle = budget_take(budget, sizeof *handle, "for a program", error);
     if (!handle)
         return NULL;
     *handle = (struct program_handle){.program = program, .budget = budget};
@@ -63,11 +63,12 @@ uint64_t program_last_used(const struct program *program)
     return atomic_load(&program->used);
 }
 
-static struct program *program_allocate(const struct program_options *options, struct program *parent)
+static struct program *program_allocate(const struct program_options *options, struct program *parent,
+                                        struct error *error)
 {
     const struct allocator *allocator = &options->budget->allocator;
-    struct program *program = allocate(allocator, sizeof *program, ALIGNMENT);
-    struct program_handle *handle = program ? handle_allocate(program, options->budget) : NULL;
+    struct program *program = budget_take(options->budget, sizeof *program, "for a program", error);
+    struct program_handle *handle = program ? handle_allocate(program, options->budget, error) : NULL;
     if (!handle) {
         release(allocator, program, sizeof *program);
         return NULL;
@@ -297,14 +298,13 @@ static enum status build(struct program *program, const struct program_options *
     return check_limit(program, options, error);
 }
 
-/* Hands the program over, or releases it. NULL: there was no memory for it. */
-static enum status finish(struct program *program, const struct program_options *options, enum status status,
-                          struct program **result, struct error *error)
+/* Hands the program over, or releases it. */
+static enum status finish(struct program *program, enum status status, struct program **result, struct error *error)
 {
     *result = status == STATUS_OK ? program : NULL;
     if (status == STATUS_OK)
         return status;
-    budget_explain(program ? &program->budget : options->budget, error);
+    budget_explain(&program->budget, error);
     program_release(program);
     return error->status;
 }
@@ -313,17 +313,19 @@ enum status program_create(const struct program_options *options, const struct g
                            const struct known_input *inputs, struct program **result, struct error *error)
 {
     *result = NULL;
-    struct program *program = program_allocate(options, NULL);
-    struct graph *own = program ? graph_clone(graph, &program->region) : NULL;
+    struct program *program = program_allocate(options, NULL, error);
+    if (!program)
+        return error->status;
+    struct graph *own = graph_clone(graph, &program->region);
     if (!own)
-        return finish(program, options, no_memory(graph, error), result, error);
+        return finish(program, no_memory(graph, error), result, error);
     program->source = graph;
     for (int i = 0; i < own->input_count; i++) {
         own->inputs[i]->dtype = inputs[i].dtype;
         own->inputs[i]->rank = inputs[i].rank;
         memcpy(own->inputs[i]->dims, inputs[i].dims, (size_t)inputs[i].rank * sizeof *inputs[i].dims);
     }
-    return finish(program, options, build(program, options, own, error), result, error);
+    return finish(program, build(program, options, own, error), result, error);
 }
 
 /* A copy of the parent's graph with what remains as its nodes; value ids, and so places, stay the same. */
@@ -364,11 +366,12 @@ enum status program_continue(const struct program_options *options, struct progr
                              const struct known_input *awaited, struct program **result, struct error *error)
 {
     *result = NULL;
-    struct program *program = program_allocate(options, parent);
-    if (program)
-        program->source = parent->source;
-    struct graph *own = program ? clone_rest(parent, &program->region) : NULL;
+    struct program *program = program_allocate(options, parent, error);
+    if (!program)
+        return error->status;
+    program->source = parent->source;
+    struct graph *own = clone_rest(parent, &program->region);
     if (!own || !learn(program, own, content, awaited))
-        return finish(program, options, no_memory(parent->segment.graph, error), result, error);
-    return finish(program, options, build(program, options, own, error), result, error);
+        return finish(program, no_memory(parent->segment.graph, error), result, error);
+    return finish(program, build(program, options, own, error), result, error);
 }

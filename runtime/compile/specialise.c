@@ -14,7 +14,8 @@ static enum status no_memory(const struct graph *graph, struct error *error)
 
 static struct evaluation evaluation_of(const struct specialise_options *options)
 {
-    return (struct evaluation){&options->facts, options->derived ? &options->derived->store : NULL};
+    return (struct evaluation){
+        .facts = &options->facts, .store = options->derived ? &options->derived->store : NULL, .work = options->work};
 }
 
 /* Resolves what is kept already. */
@@ -85,6 +86,7 @@ static enum status make_steps(struct segment *segment, const struct specialise_o
 {
     struct step_pass_options pass = {.facts = &options->facts,
                                      .store = evaluation_of(options).store,
+                                     .work = options->work,
                                      .channels_last = options->channels_last,
                                      .constant_limit = options->constant_limit};
     for (int i = 0; i < segment->kept_count; i++) {

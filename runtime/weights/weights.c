@@ -90,12 +90,16 @@ static void add_claim(struct weight *entry, struct weight_claim *claim, struct w
     entry->claims = claim;
 }
 
-static struct weight_claim *new_claim(const struct weights *weights, struct weight_account *account)
+static struct weight_claim *new_claim(const struct weights *weights, struct weight_account *account,
+                                      struct error *error)
 {
-    const struct allocator *allocator = account->budget ? &account->budget->allocator : weights->allocator;
-    struct weight_claim *claim = allocate(allocator, sizeof *claim, ALIGNMENT);
+    static const char what[] = "for what is derived from weights";
+    struct weight_claim *claim = account->budget ? budget_take(account->budget, sizeof *claim, what, error)
+                                                 : allocate(weights->allocator, sizeof *claim, ALIGNMENT);
     if (claim)
         atomic_fetch_add(&account->table_bytes, sizeof *claim);
+    else
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory %s", what);
     return claim;
 }
 
@@ -360,10 +364,11 @@ static enum status claim_entry(struct weights *weights, struct weight_account *a
         return STATUS_OK;
     if (!reserve(account, entry->size))
         return past_limit(entry->size, error);
-    struct weight_claim *claim = new_claim(weights, account);
+    struct error from = {0};
+    struct weight_claim *claim = new_claim(weights, account, &from);
     if (!claim) {
         give_back(account, entry->size);
-        return no_memory(entry->bytes, error);
+        return error_set(error, from.status, "%s", from.text);
     }
     pthread_mutex_lock(&weights->mutex);
     struct weight_claim *other = *find_claim(entry, account);
