@@ -20,9 +20,9 @@
  * Everything is computed in the default floating-point environment (round to nearest, subnormals kept, no traps),
  * whatever the calling thread's is, which it has again afterwards. Callbacks are called in the default one.
  *
- * fork: in the child, sessions and contexts that the parent made can be released and nothing else; infer_run and the
- * functions that make something of them are INVALID_ARGUMENT there. Models can be used, if no call on them was under
- * way at the fork.
+ * fork: in the child, executors, sessions and contexts that the parent made can be released and nothing else; infer_run
+ * and the functions that make something of them are INVALID_ARGUMENT there. Models can be used, if no call on them was
+ * under way at the fork.
  */
 #ifndef INFER_H
 #define INFER_H
@@ -289,7 +289,8 @@ int infer_session_threads(const infer_session *session); /* a run has; fewer tha
  *     weight_bytes + constant_bytes + packed_bytes + table_bytes
  *                  + contexts * (arena_bytes + result_bytes + context_bytes)
  *
- * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
+ * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it, but
+ * for a program that the session has dropped, which they make again.
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
     size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
@@ -352,8 +353,10 @@ void infer_context_release(infer_context *context);
  *          context: what a context lent counts as NULL, and the caller's memory keeps its room.
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
- * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The
- * same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there are none.
+ * A shape that this context has run lately allocates nothing and takes no lock that another context could hold, as long
+ * as the session keeps its program: it keeps the cached_programs that its contexts ran last, fewer where memory_limit
+ * is met. The same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there
+ * are none.
  * Errors: INVALID_ARGUMENT (inputs and outputs; two outputs in the same memory; a context that another thread runs),
  * UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT, CANCELLED, DEADLINE, WORK_LIMIT. After an error the context can run
  * again, and outputs in the caller's memory may hold anything. */

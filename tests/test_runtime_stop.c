@@ -332,6 +332,52 @@ START_TEST(constants_are_bounded)
 }
 END_TEST
 
+/* One tree that is a chain: a row takes DEPTH comparisons, an entry of a leaf and a target. */
+START_TEST(trees_count_to_their_depth)
+{
+    enum { DEPTH = 300, NODES = DEPTH + 1 };
+    static int64_t zeros[NODES], numbers[NODES], yes[NODES], no[NODES];
+    static float splits[NODES];
+    static const char *modes[NODES];
+    for (int i = 0; i < NODES; i++) {
+        numbers[i] = i;
+        yes[i] = i + 1;
+        no[i] = DEPTH;
+        modes[i] = i < DEPTH ? "BRANCH_LEQ" : "LEAF";
+    }
+    const struct attribute attributes[] = {
+        {.name = "nodes_treeids", .kind = ATTRIBUTE_INTS, .count = NODES, .ints = zeros},
+        {.name = "nodes_nodeids", .kind = ATTRIBUTE_INTS, .count = NODES, .ints = numbers},
+        {.name = "nodes_featureids", .kind = ATTRIBUTE_INTS, .count = NODES, .ints = zeros},
+        {.name = "nodes_truenodeids", .kind = ATTRIBUTE_INTS, .count = NODES, .ints = yes},
+        {.name = "nodes_falsenodeids", .kind = ATTRIBUTE_INTS, .count = NODES, .ints = no},
+        {.name = "nodes_values", .kind = ATTRIBUTE_FLOATS, .count = NODES, .floats = splits},
+        {.name = "nodes_modes", .kind = ATTRIBUTE_STRINGS, .count = NODES, .strings = modes},
+        {.name = "target_treeids", .kind = ATTRIBUTE_INTS, .count = 1, .ints = zeros},
+        {.name = "target_nodeids", .kind = ATTRIBUTE_INTS, .count = 1, .ints = numbers + DEPTH},
+        {.name = "target_ids", .kind = ATTRIBUTE_INTS, .count = 1, .ints = zeros},
+        {.name = "target_weights", .kind = ATTRIBUTE_FLOATS, .count = 1, .floats = (float[]){5}},
+        {.name = "n_targets", .kind = ATTRIBUTE_INT, .i = 1},
+    };
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "trees");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){1, 1});
+    struct value *y = graph_add_value(graph, "y", DTYPE_NONE, -1, NULL);
+    graph_add_node(graph, op_find("ai.onnx.ml", "TreeEnsembleRegressor"), 3, "chain", 1, &x, 1, &y,
+                   sizeof attributes / sizeof attributes[0], attributes);
+    struct running r = running_begin(maker_finish(&maker, 1, &x, 1, &y, NULL), NULL);
+    for (uint64_t enough = 0; enough < 2; enough++) {
+        infer_run_limits limits = {.multiply_adds = DEPTH + 1 + enough};
+        infer_tensor in = f32_tensor((float[]){0}, 2, 1, 1), out = {0};
+        ck_assert_int_eq(infer_context_limit(r.context, &limits, NULL), INFER_OK);
+        ck_assert_int_eq(infer_run(r.context, &in, 1, &out, 1, NULL), enough ? INFER_OK : INFER_WORK_LIMIT);
+        if (enough)
+            expect_floats(&out, 1, (float[]){5});
+    }
+    running_end(&r, &maker);
+}
+END_TEST
+
 /* Each of two constants would do; what is folded counts together. */
 START_TEST(all_that_is_folded_is_bounded_together)
 {
@@ -474,6 +520,7 @@ Suite *runtime_stop_suite(void)
     tcase_add_test(tests, a_scan_over_nothing_ends);
     tcase_add_test(tests, a_long_task_ends_within);
     tcase_add_test(tests, constants_are_bounded);
+    tcase_add_test(tests, trees_count_to_their_depth);
     tcase_add_test(tests, all_that_is_folded_is_bounded_together);
     tcase_add_test(tests, the_hostile_preset_has_bounds);
     tcase_add_test(tests, cancels_from_another_thread);

@@ -96,7 +96,8 @@ static void *ask_for_one(void *user)
     struct program *program;
     struct error error = {0};
     atomic_fetch_add(&asking->arrived, 1);
-    enum status status = session_program(asking->session, "key", 3, 1, make_slowly, asking, &program, &error);
+    enum status status =
+        session_program(asking->session, &(struct program_key){"key", 3, 1}, make_slowly, asking, &program, &error);
     bool right = asking->succeeds ? status == STATUS_OK && program
                                   : status == STATUS_MEMORY_LIMIT && error.status == status && !program &&
                                         strcmp(error.text, "try number 0 failed") == 0;

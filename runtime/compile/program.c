@@ -96,18 +96,21 @@ size_t program_table_bytes(const struct program *program)
     return own_table_bytes(program) + sizeof *program->handle;
 }
 
-enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
-                             struct program_totals *totals, struct error *error)
+bool program_key_equal(const struct program_key *a, const struct program_key *b)
 {
-    void *copy = region_buffer(&program->region, key_bytes);
+    return a->hash == b->hash && a->count == b->count && memcmp(a->bytes, b->bytes, a->count) == 0;
+}
+
+enum status program_register(struct program *program, const struct program_key *key, struct program_totals *totals,
+                             struct error *error)
+{
+    void *copy = region_buffer(&program->region, key->count);
     if (!copy) {
         error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
         budget_explain(&program->budget, error);
         return error->status;
     }
-    program->key = memcpy(copy, key, key_bytes);
-    program->key_bytes = key_bytes;
-    program->hash = hash;
+    program->key = (struct program_key){memcpy(copy, key->bytes, key->count), key->count, key->hash};
     program->handle->totals = totals;
     program_touch(program);
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
