@@ -173,11 +173,11 @@ static void run_tasks(void *user, int first, int last, int lane)
         return;
     struct lane_fault *met = &run->faults[lane];
     struct kernel_call call = run->call;
-    call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan.task_bytes);
+    call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan->task_bytes);
     call.fault = &met->fault;
     for (int task = first; task < last && !met->fault.set; task++) {
         met->task = task;
-        run->step->kernel->run(&run->step->plan, &call, task);
+        run->step->kernel->run(run->step->plan, &call, task);
     }
 }
 
@@ -233,14 +233,14 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
                  .output_dims = runner->dims_pointers,
                  .ended = run_control_ends,
                  .ended_user = runner->control},
-        .workspace = memory_at(workspace, align_up(from->plan.shared_bytes, ALIGNMENT)),
+        .workspace = memory_at(workspace, align_up(from->plan->shared_bytes, ALIGNMENT)),
         .faults = runner->faults,
         .control = runner->control,
     };
     enum status status = STATUS_OK;
-    for (int phase = 0; phase < from->plan.phases && status == STATUS_OK; phase++) {
+    for (int phase = 0; phase < from->plan->phases && status == STATUS_OK; phase++) {
         run.call.phase = phase;
-        executor_run(runner->session->executor, runner->session->threads, from->plan.tasks[phase], run_tasks, &run);
+        executor_run(runner->session->executor, runner->session->threads, from->plan->tasks[phase], run_tasks, &run);
         status = report_fault(runner, from, error);
         if (status == STATUS_OK)
             status = run_control_after(runner->control, from, error);

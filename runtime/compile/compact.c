@@ -12,6 +12,9 @@ struct plain {
     uint64_t hash; /* of all that twins have in common */
 };
 
+/* A program is kept as long as its session: what its last block has left unused counts. */
+#define BLOCK_BYTES 4096
+
 struct compaction {
     struct program *program;
     const struct kernel_facts *facts;
@@ -219,8 +222,8 @@ static bool same_epilogue(const struct pointwise_params *a, const struct pointwi
 static uint32_t constant_inputs(const struct step *step)
 {
     uint32_t constant = step_constant_inputs(step);
-    for (int i = 0; i < step->plan.pack_count; i++)
-        constant |= UINT32_C(1) << step->plan.packs[i].input;
+    for (int i = 0; i < step->plan->pack_count; i++)
+        constant |= UINT32_C(1) << step->plan->packs[i].input;
     return constant;
 }
 
@@ -280,15 +283,17 @@ static void keep_params(struct compaction *c, int index, struct step *copy)
         *program = kept_bytes(c, plain->epilogue, plain->epilogue ? pointwise_bytes(plain->epilogue) : 0);
     struct kernel_facts facts = *c->facts;
     facts.constant_inputs = plain->constant_inputs;
-    copy->plan = (struct kernel_plan){0};
-    c->failed = c->failed || !kernel_make_plan(copy->kernel, copy->params, &facts, c->region, &copy->plan);
+    struct kernel_plan *plan = room(c, c->region, 0, sizeof *plan);
+    c->failed = c->failed || !kernel_make_plan(copy->kernel, copy->params, &facts, c->region, plan);
+    copy->plan = plan;
 }
 
 static void keep_packs(struct compaction *c, struct step *copy)
 {
-    const void **packed = copy->packed ? room(c, c->region, (size_t)copy->plan.pack_count, sizeof *packed) : NULL;
-    for (int i = 0; packed && i < copy->plan.pack_count; i++)
-        packed[i] = kept_constant(c, copy->packed[i], copy->plan.packs[i].bytes);
+    const void **packed =
+        copy->packed && !c->failed ? room(c, c->region, (size_t)copy->plan->pack_count, sizeof *packed) : NULL;
+    for (int i = 0; packed && i < copy->plan->pack_count; i++)
+        packed[i] = kept_constant(c, copy->packed[i], copy->plan->packs[i].bytes);
     copy->packed = packed;
 }
 
@@ -389,6 +394,7 @@ enum status program_compact(struct program *program, const struct kernel_facts *
     struct compaction c = {.program = program, .facts = facts, .region = &region};
     region_init(&region, program->region.allocator);
     region_init(&c.scratch, program->region.allocator);
+    region.block_bytes = BLOCK_BYTES;
     enum status status = compact(&c, error);
     region_free(&c.scratch);
     if (status != STATUS_OK) {

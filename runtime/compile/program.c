@@ -214,7 +214,7 @@ static enum status drop_unread(struct program *program, struct error *error)
         const struct step *step = segment->steps.steps[s];
         for (int i = 0; i < step->input_count; i++)
             derived_mark(derived, marks, step->inputs[i]);
-        for (int i = 0; i < step->plan.pack_count; i++)
+        for (int i = 0; step->plan && i < step->plan->pack_count; i++)
             derived_mark_pack(derived, marks, step->packed[i]);
     }
     for (int r = 0; r < segment->rest_count; r++)
@@ -230,9 +230,9 @@ static enum status drop_unread(struct program *program, struct error *error)
 /* Makes what the kernels read in the place of constant inputs; those are of no further use to their steps. */
 static enum status pack_step(struct program *program, struct step *step, size_t limit, struct error *error)
 {
-    const struct kernel_plan *plan = &step->plan;
+    const struct kernel_plan *plan = step->plan;
     struct segment *segment = &program->segment;
-    if (plan->pack_count == 0)
+    if (!plan || plan->pack_count == 0)
         return STATUS_OK;
     step->packed = region_array(&program->region, (size_t)plan->pack_count, sizeof *step->packed);
     if (!step->packed)
