@@ -196,7 +196,7 @@ static enum status prepare_runner(struct runner *runner, const struct request *r
                                   struct error *error)
 {
     struct foresight f = {.runner = runner, .region = region};
-    struct run_control control = {.limits = runner->session->run_limits};
+    struct run_control control = {.limits = runner->session->run_limits, .prepares = true};
     TRY(runner_check_outputs(runner, request->output_count, error));
     TRY(runner_bind_inputs(runner, request->inputs, request->input_count, false, error));
     runner->control = &control;

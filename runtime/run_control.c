@@ -46,6 +46,17 @@ static enum status check(const struct run_control *control, const struct step *s
     return STATUS_OK;
 }
 
+enum status run_control_making(void *user, struct error *error)
+{
+    const struct run_control *control = user;
+    if (atomic_load_explicit(&control->cancelled, memory_order_relaxed))
+        return error_set(error, STATUS_CANCELLED, "the run was cancelled while its program was made");
+    if (!control->prepares && is_late(control))
+        return error_set(error, STATUS_DEADLINE, "the run was given %g s, which ended while its program was made",
+                         control->limits.seconds);
+    return STATUS_OK;
+}
+
 /* `what` spends it: "node" or "a turn of node". */
 static enum status spend(struct run_control *control, double work, const char *what, const struct step *step,
                          struct error *error)

@@ -26,6 +26,7 @@ static enum status key_append_shape(struct runner *runner, enum dtype dtype, int
 }
 
 struct first_request {
+    const struct interrupt *interrupt;
     const struct graph *graph;
     const struct known_input *inputs;
 };
@@ -34,7 +35,9 @@ static enum status make_first(void *user, const struct program_options *options,
                               struct error *error)
 {
     const struct first_request *request = user;
-    return program_create(options, request->graph, request->inputs, program, error);
+    struct program_options own = *options;
+    own.specialise.interrupt = request->interrupt;
+    return program_create(&own, request->graph, request->inputs, program, error);
 }
 
 /* The program of a loop's body may be in no table where runs under way hold all there is room for. */
@@ -88,11 +91,13 @@ enum status runner_first_program(struct runner *runner, struct program **program
     for (int i = 0; i < graph->input_count; i++)
         runner->known[i] =
             (struct known_input){(enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank, runner->inputs[i].dims};
-    struct first_request request = {graph, runner->known};
+    const struct interrupt interrupt = {run_control_making, runner->control};
+    struct first_request request = {runner->control ? &interrupt : NULL, graph, runner->known};
     return obtain(runner, make_first, &request, program, error);
 }
 
 struct next_request {
+    const struct interrupt *interrupt;
     struct program *parent;
     const void *content;
     const struct known_input *awaited;
@@ -102,14 +107,17 @@ static enum status make_next(void *user, const struct program_options *options, 
                              struct error *error)
 {
     const struct next_request *request = user;
-    return program_continue(options, request->parent, request->content, request->awaited, program, error);
+    struct program_options own = *options;
+    own.specialise.interrupt = request->interrupt;
+    return program_continue(&own, request->parent, request->content, request->awaited, program, error);
 }
 
 enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
                                 struct error *error)
 {
     uint64_t head[2] = {parent->id, (uint64_t)(uintptr_t)runner->graph};
-    struct next_request request = {.parent = parent};
+    const struct interrupt interrupt = {run_control_making, runner->control};
+    struct next_request request = {.interrupt = runner->control ? &interrupt : NULL, .parent = parent};
     runner->key_bytes = 0;
     TRY(key_append(runner, head, sizeof head, error));
     struct value *needed = parent->segment.needed;

@@ -352,21 +352,35 @@ static enum status wait_for(struct infer_session *session, struct making *making
     return take_made(session, making, program, error);
 }
 
+/* Its end is that of one run alone, and not of those that wait for its program. */
+static bool was_interrupted(enum status status)
+{
+    return status == STATUS_CANCELLED || status == STATUS_DEADLINE;
+}
+
 /* True where the program is there already, or another thread makes it. The session is locked. */
 static bool find_or_await(struct infer_session *session, const struct making *wanted, struct program **program,
                           enum status *status, struct error *error)
 {
-    *program = program_cache_find(&session->cache, &wanted->key);
-    if (*program) {
-        program_retain(*program);
-        program_touch(*program);
-        *status = STATUS_OK;
+    for (;;) {
+        *program = program_cache_find(&session->cache, &wanted->key);
+        if (*program) {
+            program_retain(*program);
+            program_touch(*program);
+            *status = STATUS_OK;
+            return true;
+        }
+        struct making *other = find_making(session, &wanted->key);
+        if (!other)
+            return false;
+        struct error met = {0};
+        *status = wait_for(session, other, program, &met);
+        if (was_interrupted(*status))
+            continue;
+        if (*status != STATUS_OK)
+            error_set(error, *status, "%s", met.text);
         return true;
     }
-    struct making *other = find_making(session, &wanted->key);
-    if (other)
-        *status = wait_for(session, other, program, error);
-    return other != NULL;
 }
 
 enum status session_program(struct infer_session *session, const struct program_key *key, program_maker *make,

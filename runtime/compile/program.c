@@ -247,10 +247,13 @@ static enum status pack_step(struct program *program, struct step *step, size_t 
     return STATUS_OK;
 }
 
-static enum status pack_steps(struct program *program, size_t limit, struct error *error)
+static enum status pack_steps(struct program *program, const struct interrupt *interrupt, size_t limit,
+                              struct error *error)
 {
-    for (int s = 0; s < program->segment.steps.count; s++)
+    for (int s = 0; s < program->segment.steps.count; s++) {
+        TRY(interrupt_check(interrupt, error));
         TRY(pack_step(program, program->segment.steps.steps[s], limit, error));
+    }
     return STATUS_OK;
 }
 
@@ -266,7 +269,7 @@ static enum status specialise_graph(struct program *program, const struct progra
     size_t limit = SIZE_MAX;
     if (!add_size(chosen.constant_limit, before, &limit))
         limit = SIZE_MAX;
-    TRY(pack_steps(program, limit, error));
+    TRY(pack_steps(program, chosen.interrupt, limit, error));
     program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }
