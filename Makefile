@@ -72,8 +72,10 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# What runs once a node or a model is better small than fast.
-$(call object,$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c)): private OPT := -Os
+# What runs once a node or a model is better small than fast; but not what goes through all weights.
+THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c
+$(call object,$(filter-out $(THROUGH_WEIGHTS),$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c))): \
+    private OPT := -Os
 
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile

@@ -15,13 +15,13 @@ typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
 /* The functions below are expanded for each number of rows and of vectors, so that sums stay in registers. */
 
-INLINE void begin(const int rows, const int vectors, const struct tile_ends *ends, sums s)
+INLINE void begin(const int rows, const int vectors, sums s)
 {
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++)
-            s[i][j] = ends->start ? vf_load(ends->start + i * ends->start_row + j * LANES) : vf_set(0);
+            s[i][j] = vf_set(0);
     }
 }
 
@@ -66,6 +66,18 @@ INLINE void add_terms(const int rows, const int vectors, const float *const *fir
         add_some(rows, vectors, 1, end, k, panel, panel_row, s);
 }
 
+INLINE void add_start(const int rows, const int vectors, const struct tile_ends *ends, sums s)
+{
+    if (!ends->start)
+        return;
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            s[i][j] = vf_add(vf_load(ends->start + i * ends->start_row + j * LANES), s[i][j]);
+    }
+}
+
 INLINE void add_operands(const int rows, const int vectors, const struct tile_ends *ends, sums s)
 {
     for (int a = 0; a < ends->addend_count; a++) {
@@ -105,10 +117,11 @@ INLINE void multiply(const int rows, const int vectors, const struct tile_rows *
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
-    begin(rows, vectors, ends, s);
+    begin(rows, vectors, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
         add_terms(rows, vectors, left->first + tap * TILE_ROWS, left->skip, left->depth,
                   panel->first + tap * left->depth * panel->row, panel->row, s);
+    add_start(rows, vectors, ends, s);
     if (ends->columns == vectors * LANES) {
         finish(rows, vectors, ends, s);
         return;

@@ -1,7 +1,9 @@
 /* Sums of products for a few rows and two vectors of columns, in registers: what products and convolutions are made of.
  *
- *     sum[i][j] = start[i][j] + terms in the order of the depth, each one fused multiply-add
+ *     sum[i][j] = start[i][j] + (terms in the order of the depth, each one fused multiply-add)
  *
+ * Terms begin at zero, so that a long sum made in stretches is a sum of sums, whose error grows with the length of a
+ * stretch and not with its own.
  * A sum is the same whatever tile it is computed in, so tiles may be cut as it suits. */
 #ifndef INFER_KERNELS_X86_TILE_H
 #define INFER_KERNELS_X86_TILE_H
@@ -32,8 +34,8 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
- * Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come the
+ * bounds. Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
     const float *start; /* as wide as the columns take vectors; NULL: zeros */
