@@ -30,14 +30,14 @@ enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
 
 static bool is_number(const struct epilogue_operation *operation)
 {
-    return operation->input && operation->dtype == DTYPE_F32 && operation->row == 0 && operation->column == 0;
+    return operation->input > 0 && operation->dtype == DTYPE_F32 && operation->row == 0 && operation->column == 0;
 }
 
 static bool take_addend(struct results *results, const struct epilogue_operation *operation)
 {
     int64_t row = results->turned ? operation->column : operation->row;
     int64_t column = results->turned ? operation->row : operation->column;
-    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
+    if (operation->input < 0 || operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
         results->addend_count == TILE_ADDENDS - 1)
         return false;
     results->addends[results->addend_count++] = (struct results_addend){operation->input, row};
@@ -47,6 +47,8 @@ static bool take_addend(struct results *results, const struct epilogue_operation
 static bool take_operation(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
 {
     enum stage before = *stage;
+    if (operation->on_side)
+        return false;
     switch (operation->opcode) {
     case POINTWISE_ADD:
         return before == STAGE_ADD && take_addend(results, operation);
@@ -199,10 +201,24 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 
+/* Rows of sums are as wide as whole vectors, which the family's own addend is not. */
+static void add_line(const float *from, int64_t columns, float *sums)
+{
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES)
+        vf_store(sums + j, vf_add(vf_load(sums + j), vf_load(from + j)));
+    if (j < columns)
+        vf_store(sums + j, vf_add(vf_load(sums + j), vf_load_part(from + j, columns - j)));
+}
+
 static void add_own(const struct results_target *target, const struct results_block *block, float *sums)
 {
     for (int64_t i = 0; i < block->rows; i++) {
         const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
+        if (target->own_column == 1) {
+            add_line(from, block->columns, sums + i * TILE_COLUMNS);
+            continue;
+        }
         for (int64_t j = 0; j < block->columns; j++)
             sums[i * TILE_COLUMNS + j] += from[j * target->own_column];
     }
