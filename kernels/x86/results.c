@@ -1,6 +1,7 @@
 #include "kernels/x86/results.h"
 
 #include "kernels/walk.h"
+#include "kernels/x86/transpose.h"
 
 #include <math.h>
 
@@ -224,9 +225,29 @@ static void add_own(const struct results_target *target, const struct results_bl
     }
 }
 
+#define STEP (TILE_COLUMNS * (int64_t)sizeof(float)) /* from one row of sums to the next, in bytes */
+
+/* Rows that lie next to each other, as those of an image whose channels are first. */
+static void store_turned(const struct results_target *target, const struct results_block *block, const float *sums)
+{
+    const struct results_place *place = &target->results->place;
+    for (int64_t i = 0, count; i < block->rows; i += count) {
+        int64_t row = block->row + i;
+        count = least(block->rows - i, place->run - row % place->run);
+        float *to = target->to + row / place->run * place->run_stride + row % place->run;
+        SET_NAME(transpose)
+        (sizeof *to, sums + i * TILE_COLUMNS, STEP, to + block->column * place->column_stride,
+         place->column_stride * (int64_t)sizeof *to, count, block->columns);
+    }
+}
+
 static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
 {
     const struct results_place *place = &target->results->place;
+    if (place->row_stride == 1 && block->columns > 1) {
+        store_turned(target, block, sums);
+        return;
+    }
     for (int64_t i = 0; i < block->rows; i++) {
         int64_t row = block->row + i;
         float *to = target->to + row / place->run * place->run_stride + row % place->run * place->row_stride;
@@ -242,11 +263,40 @@ static void close_ranks(float *sums, int64_t rows)
         sums[i] = sums[i * TILE_COLUMNS];
 }
 
+#define TURNED_ROWS 64 /* at a time */
+
+/* The same by a form that stores them so: sums are turned over beforehand. */
+static void store_turned_by_form(const struct results_target *target, const struct results_block *block,
+                                 const float *sums, void *workspace)
+{
+    const struct results *results = target->results;
+    float lines[TILE_COLUMNS * TURNED_ROWS];
+    for (int64_t i = 0; i < block->rows; i += TURNED_ROWS) {
+        int64_t count = least(block->rows - i, TURNED_ROWS);
+        SET_NAME(transpose)
+        (sizeof *lines, sums + i * TILE_COLUMNS, STEP, lines, TURNED_ROWS * (int64_t)sizeof *lines, count,
+         block->columns);
+        struct epilogue_tile tile = {.results = lines,
+                                     .row_stride = TURNED_ROWS,
+                                     .column_stride = 1,
+                                     .batch = target->batch,
+                                     .row = block->column,
+                                     .rows = block->columns,
+                                     .column = block->row + i,
+                                     .columns = count};
+        SET_NAME(epilogue_store)(&results->epilogue, &results->form, target->call, &tile, workspace);
+    }
+}
+
 static void store_by_program(const struct results_target *target, const struct results_block *block, float *sums,
                              void *workspace)
 {
     const struct results *results = target->results;
     int64_t along = TILE_COLUMNS;
+    if (results->turned && results->has_form && results->form.column == 1 && block->columns > 1) {
+        store_turned_by_form(target, block, sums, workspace);
+        return;
+    }
     if (block->columns == 1) {
         close_ranks(sums, block->rows);
         along = 1;
