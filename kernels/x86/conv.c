@@ -328,7 +328,7 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
             multiply_tile(walk, &block, i, weights, &stretch);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

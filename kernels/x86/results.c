@@ -202,7 +202,7 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 
-/* Rows of sums are as wide as whole vectors, which the family's own addend is not. */
+/* As wide as whole vectors in the sums, not so in the family's own addend. */
 static void add_line(const float *from, int64_t columns, float *sums)
 {
     int64_t j = 0;
@@ -212,23 +212,35 @@ static void add_line(const float *from, int64_t columns, float *sums)
         vf_store(sums + j, vf_add(vf_load(sums + j), vf_load_part(from + j, columns - j)));
 }
 
-static void add_own(const struct results_target *target, const struct results_block *block, float *sums)
+/* Sums in the buffer, a row of them `width` floats after the other. */
+struct stored {
+    float *first;
+    int64_t width;
+};
+
+static void add_own(const struct results_target *target, const struct results_block *block, const struct stored *sums)
 {
+    if (block->columns == 1) {
+        const float *from = target->own + block->row * target->own_row + block->column * target->own_column;
+        for (int64_t i = 0; i < block->rows; i++)
+            sums->first[i] += from[i * target->own_row];
+        return;
+    }
     for (int64_t i = 0; i < block->rows; i++) {
         const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
-        if (target->own_column == 1) {
-            add_line(from, block->columns, sums + i * TILE_COLUMNS);
+        float *to = sums->first + i * sums->width;
+        if (target->own_column == 1 && sums->width == TILE_COLUMNS) {
+            add_line(from, block->columns, to);
             continue;
         }
         for (int64_t j = 0; j < block->columns; j++)
-            sums[i * TILE_COLUMNS + j] += from[j * target->own_column];
+            to[j] += from[j * target->own_column];
     }
 }
 
-#define STEP (TILE_COLUMNS * (int64_t)sizeof(float)) /* from one row of sums to the next, in bytes */
-
 /* Rows that lie next to each other, as those of an image whose channels are first. */
-static void store_turned(const struct results_target *target, const struct results_block *block, const float *sums)
+static void store_turned(const struct results_target *target, const struct results_block *block,
+                         const struct stored *sums)
 {
     const struct results_place *place = &target->results->place;
     for (int64_t i = 0, count; i < block->rows; i += count) {
@@ -236,12 +248,13 @@ static void store_turned(const struct results_target *target, const struct resul
         count = least(block->rows - i, place->run - row % place->run);
         float *to = target->to + row / place->run * place->run_stride + row % place->run;
         SET_NAME(transpose)
-        (sizeof *to, sums + i * TILE_COLUMNS, STEP, to + block->column * place->column_stride,
-         place->column_stride * (int64_t)sizeof *to, count, block->columns);
+        (sizeof *to, sums->first + i * sums->width, sums->width * (int64_t)sizeof *to,
+         to + block->column * place->column_stride, place->column_stride * (int64_t)sizeof *to, count, block->columns);
     }
 }
 
-static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
+static void store_plainly(const struct results_target *target, const struct results_block *block,
+                          const struct stored *sums)
 {
     const struct results_place *place = &target->results->place;
     if (place->row_stride == 1 && block->columns > 1) {
@@ -252,30 +265,31 @@ static void store_plainly(const struct results_target *target, const struct resu
         int64_t row = block->row + i;
         float *to = target->to + row / place->run * place->run_stride + row % place->run * place->row_stride;
         for (int64_t j = 0; j < block->columns; j++)
-            to[(block->column + j) * place->column_stride] = sums[i * TILE_COLUMNS + j];
+            to[(block->column + j) * place->column_stride] = sums->first[i * sums->width + j];
     }
 }
 
 /* A column alone becomes a line. */
-static void close_ranks(float *sums, int64_t rows)
+static void close_ranks(struct stored *sums, int64_t rows)
 {
-    for (int64_t i = 1; i < rows; i++)
-        sums[i] = sums[i * TILE_COLUMNS];
+    for (int64_t i = 1; i < rows && sums->width > 1; i++)
+        sums->first[i] = sums->first[i * sums->width];
+    sums->width = 1;
 }
 
 #define TURNED_ROWS 64 /* at a time */
 
 /* The same by a form that stores them so: sums are turned over beforehand. */
 static void store_turned_by_form(const struct results_target *target, const struct results_block *block,
-                                 const float *sums, void *workspace)
+                                 const struct stored *sums, void *workspace)
 {
     const struct results *results = target->results;
     float lines[TILE_COLUMNS * TURNED_ROWS];
     for (int64_t i = 0; i < block->rows; i += TURNED_ROWS) {
         int64_t count = least(block->rows - i, TURNED_ROWS);
         SET_NAME(transpose)
-        (sizeof *lines, sums + i * TILE_COLUMNS, STEP, lines, TURNED_ROWS * (int64_t)sizeof *lines, count,
-         block->columns);
+        (sizeof *lines, sums->first + i * sums->width, sums->width * (int64_t)sizeof *lines, lines,
+         TURNED_ROWS * (int64_t)sizeof *lines, count, block->columns);
         struct epilogue_tile tile = {.results = lines,
                                      .row_stride = TURNED_ROWS,
                                      .column_stride = 1,
@@ -288,21 +302,16 @@ static void store_turned_by_form(const struct results_target *target, const stru
     }
 }
 
-static void store_by_program(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace)
+static void store_by_program(const struct results_target *target, const struct results_block *block,
+                             const struct stored *sums, void *workspace)
 {
     const struct results *results = target->results;
-    int64_t along = TILE_COLUMNS;
     if (results->turned && results->has_form && results->form.column == 1 && block->columns > 1) {
         store_turned_by_form(target, block, sums, workspace);
         return;
     }
-    if (block->columns == 1) {
-        close_ranks(sums, block->rows);
-        along = 1;
-    }
-    struct epilogue_tile tile = {.results = sums,
-                                 .row_stride = along,
+    struct epilogue_tile tile = {.results = sums->first,
+                                 .row_stride = sums->width,
                                  .column_stride = 1,
                                  .batch = target->batch,
                                  .row = block->row,
@@ -311,9 +320,9 @@ static void store_by_program(const struct results_target *target, const struct r
                                  .columns = block->columns,
                                  .down = block->columns == 1};
     if (results->turned)
-        tile = (struct epilogue_tile){.results = sums,
+        tile = (struct epilogue_tile){.results = sums->first,
                                       .row_stride = 1,
-                                      .column_stride = along,
+                                      .column_stride = sums->width,
                                       .batch = target->batch,
                                       .row = block->column,
                                       .rows = block->columns,
@@ -324,13 +333,16 @@ static void store_by_program(const struct results_target *target, const struct r
     (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
 
-void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace)
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *first,
+                             int64_t width, void *workspace)
 {
+    struct stored sums = {first, width};
+    if (block->columns == 1)
+        close_ranks(&sums, block->rows);
     if (target->own)
-        add_own(target, block, sums);
+        add_own(target, block, &sums);
     if (target->results->epilogue.program)
-        store_by_program(target, block, sums, workspace);
+        store_by_program(target, block, &sums, workspace);
     else
-        store_plainly(target, block, sums);
+        store_plainly(target, block, &sums);
 }

@@ -74,9 +74,10 @@ struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
     int64_t step;                       /* from one row of a tile to the next; 1 for a block */
 };
-/* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
+/* Where sums are not stored directly they lie in a buffer, from one row to the next `width` floats, TILE_COLUMNS where
+ * results_multiply has made them; this changes and stores them. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace);
+                             int64_t width, void *workspace);
 /* Adds terms to the sums of a tile. Between the first terms and the last, sums are in the buffer in any case;
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,

@@ -441,7 +441,7 @@ static void store_by_lines(const struct walk *walk, int64_t index, int64_t count
         }
     for (int64_t i = 0; i < place.lines; i++) {
         block.row = (place.down + i) * width + place.along;
-        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, TILE_COLUMNS, walk->epilogue_workspace);
     }
 }
 
