@@ -192,7 +192,7 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
                              .high = INFINITY,
                              .to = sums,
                              .to_row = tile->step * TILE_COLUMNS,
-                             .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
+                             .columns = tile_width(tile->columns)};
     if (target->direct && last)
         ends = SET_NAME(results_ends)(target, tile);
     if (!first) {

@@ -326,7 +326,7 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
 {
     const struct winograd *w = walk->winograd;
     struct tile_panel panel = {weights, TILE_COLUMNS};
-    int64_t columns = columns_left <= LANES ? LANES : TILE_COLUMNS;
+    int64_t columns = tile_width(least(columns_left, TILE_COLUMNS));
     for (int64_t tile = 0; tile < cut->tiles; tile++) {
         int64_t row = tile_first_row(cut, tile), rows = tile_first_row(cut, tile + 1) - row;
         const float *first[TILE_ROWS];
