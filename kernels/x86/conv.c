@@ -26,7 +26,10 @@ struct convolution {
     int64_t panels;                         /* of one group */
     int64_t task_panels;                    /* of a block, that are not shared out */
     struct gathered gathered;               /* where rows are */
-    const float *zeros;                     /* otherwise: as many as channels, what the window sees in the padding */
+    /* Otherwise: */
+    const float *zeros;     /* as many as channels, what the window sees in the padding */
+    const int64_t *offsets; /* of each place of the window from the first */
+    bool points;            /* the window is one place, and never lies in the padding */
     struct results results;
     size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -79,6 +82,30 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
 }
 
+static bool is_point(const struct window *w)
+{
+    for (int axis = 0; axis < SPATIAL_AXES; axis++)
+        if (w->kernel[axis] != 1 || w->pad[axis] != 0 || (w->output[axis] - 1) * w->stride[axis] >= w->input[axis])
+            return false;
+    return true;
+}
+
+static bool find_offsets(struct convolution *conv, struct region *region)
+{
+    const struct conv_params *p = conv->params;
+    int64_t *offsets = region_array(region, (size_t)conv->taps + 1, sizeof *offsets);
+    conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
+    conv->offsets = offsets;
+    conv->points = is_point(&p->window);
+    for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
+        int64_t place[SPATIAL_AXES];
+        coordinates(p->window.kernel, tap, place);
+        for (int axis = 0; axis < SPATIAL_AXES; axis++)
+            offsets[tap] += place[axis] * p->window.dilation[axis] * p->x.spatial[axis];
+    }
+    return conv->offsets && conv->zeros;
+}
+
 /* What is gathered serves all panels of a block: these stay together where that leaves enough tasks. */
 static int cut_tasks(struct convolution *conv, int threads)
 {
@@ -105,10 +132,7 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
                                  .panels = divide_up(p->output_channels, TILE_COLUMNS)};
     conv->depth = conv->taps * conv->channels;
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
-    if (conv->gathers && !SET_NAME(gathered_plan)(p, region, &conv->gathered))
-        return false;
-    conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
-    if (!conv->zeros)
+    if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
     conv->stretch_channels = least(conv->channels, DEPTH);
     conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
@@ -193,39 +217,70 @@ static void step_coordinates(const int64_t *sizes, int64_t *at)
     }
 }
 
-/* The input under each place of the window at a position, TILE_ROWS apart in `to`; zeros in the padding. */
-static void find_places(const struct walk *walk, const int64_t *position, const float **to)
+/* The window at a position: where its first place is, or would be, and the input there. */
+struct sight {
+    int64_t at[SPATIAL_AXES];
+    const float *from;
+    bool whole; /* no place of it lies in the padding */
+};
+
+static struct sight look(const struct walk *walk, const int64_t *position)
 {
     const struct conv_params *p = walk->conv->params;
     const struct window *w = &p->window;
-    int64_t origin[SPATIAL_AXES];
-    for (int axis = 0; axis < SPATIAL_AXES; axis++)
-        origin[axis] = position[axis] * w->stride[axis] - w->pad[axis];
-    for (int64_t a = 0; a < w->kernel[0]; a++) {
-        int64_t z = origin[0] + a * w->dilation[0];
-        bool outside_z = z < 0 || z >= w->input[0];
-        for (int64_t b = 0; b < w->kernel[1]; b++) {
-            int64_t y = origin[1] + b * w->dilation[1];
-            bool outside_y = outside_z || y < 0 || y >= w->input[1];
-            for (int64_t c = 0; c < w->kernel[2]; c++, to += TILE_ROWS) {
-                int64_t x = origin[2] + c * w->dilation[2];
-                bool outside = outside_y || x < 0 || x >= w->input[2];
-                *to = outside ? walk->conv->zeros
-                              : walk->image + z * p->x.spatial[0] + y * p->x.spatial[1] + x * p->x.spatial[2];
-            }
-        }
+    struct sight sight = {.from = walk->image, .whole = true};
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t at = position[axis] * w->stride[axis] - w->pad[axis];
+        sight.at[axis] = at;
+        sight.from += at * p->x.spatial[axis];
+        sight.whole = sight.whole && at >= 0 && at + (w->kernel[axis] - 1) * w->dilation[axis] < w->input[axis];
     }
+    return sight;
 }
 
+static bool is_inside(const struct window *w, const struct sight *sight, int64_t tap)
+{
+    int64_t place[SPATIAL_AXES];
+    coordinates(w->kernel, tap, place);
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t at = sight->at[axis] + place[axis] * w->dilation[axis];
+        if (at < 0 || at >= w->input[axis])
+            return false;
+    }
+    return true;
+}
+
+/* The input under each place of the window at the positions of a tile; zeros in the padding. */
 static void place_tile(const struct walk *walk, int64_t tile, const float **places)
 {
     const struct convolution *conv = walk->conv;
+    const struct window *w = &conv->params->window;
     int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
     int64_t position[SPATIAL_AXES];
-    coordinates(conv->params->window.output, row, position);
-    for (int64_t i = 0; i < rows; i++) {
-        find_places(walk, position, places + i);
-        step_coordinates(conv->params->window.output, position);
+    coordinates(w->output, row, position);
+    for (int64_t i = 0; i < rows; i++, places++) {
+        struct sight sight = look(walk, position);
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            places[tap * TILE_ROWS] =
+                sight.whole || is_inside(w, &sight, tap) ? sight.from + conv->offsets[tap] : conv->zeros;
+        step_coordinates(w->output, position);
+    }
+}
+
+/* The same where the window is one place, and never lies in the padding. */
+static void place_points(const struct walk *walk, int64_t tile, const float **places)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    const int64_t *sizes = p->window.output;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES], step = p->window.stride[2] * p->x.spatial[2];
+    coordinates(sizes, row, position);
+    for (int64_t i = 0, count; i < rows; i += count, position[2] += count - 1, step_coordinates(sizes, position)) {
+        const float *from = look(walk, position).from;
+        count = least(rows - i, sizes[2] - position[2]);
+        for (int64_t k = 0; k < count; k++)
+            places[i + k] = from + k * step;
     }
 }
 
@@ -251,7 +306,8 @@ static void begin_block(struct walk *walk, int64_t block)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
     else
         for (int64_t i = 0; i < walk->tiles; i++)
-            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * TILE_ROWS);
+            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i,
+                                                       walk->places + i * conv->taps * TILE_ROWS);
 }
 
 /* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
@@ -261,27 +317,26 @@ struct stretch {
     bool first, last;
 };
 
-static void multiply_tile(const struct walk *walk, const struct results_block *block, int64_t index,
-                          const float *weights, const struct stretch *stretch)
+/* All tiles of the block; ends: of the first. */
+static void multiply_tiles(const struct walk *walk, const float *weights, const struct stretch *stretch,
+                           struct tile_ends ends)
 {
     const struct convolution *conv = walk->conv;
-    struct results_block tile = *block;
-    int64_t number = walk->first_tile + index;
-    tile.row = tile_first_row(&conv->cut, number);
-    tile.rows = tile_first_row(&conv->cut, number + 1) - tile.row;
     const float *gathered[TILE_ROWS];
-    struct tile_rows left = {walk->places + (index * conv->taps + stretch->tap) * TILE_ROWS, stretch->channel,
-                             stretch->taps, stretch->channels};
-    if (conv->gathers) {
-        for (int64_t i = 0; i < tile.rows; i++)
-            gathered[i] = walk->gathered + (tile.row - walk->first_row + i) * conv->depth;
-        left = (struct tile_rows){gathered, 0, 1, conv->depth};
-    }
+    struct tile_rows left = {walk->places + stretch->tap * TILE_ROWS, stretch->channel, stretch->taps,
+                             stretch->channels};
     struct tile_panel panel = {weights + (stretch->tap * conv->channels + stretch->channel) * TILE_COLUMNS,
                                TILE_COLUMNS};
-    SET_NAME(results_multiply)
-    (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &panel, stretch->first,
-     stretch->last);
+    if (conv->gathers)
+        left = (struct tile_rows){gathered, 0, 1, conv->depth};
+    int64_t row = walk->first_row, rows;
+    for (int64_t i = 1; i <= walk->tiles; i++, row += rows, left.first += conv->gathers ? 0 : conv->taps * TILE_ROWS) {
+        rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
+        for (int64_t k = 0; conv->gathers && k < rows; k++)
+            gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+        SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        tile_move(&ends, rows);
+    }
 }
 
 static bool next_stretch(const struct convolution *conv, struct stretch *stretch)
@@ -324,8 +379,8 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
-        for (int64_t i = 0; i < walk->tiles; i++)
-            multiply_tile(walk, &block, i, weights, &stretch);
+        multiply_tiles(walk, weights, &stretch,
+                       SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last));
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);

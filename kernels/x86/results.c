@@ -185,20 +185,27 @@ struct tile_ends SET_NAME(results_ends)(const struct results_target *target, con
     return ends;
 }
 
+struct tile_ends SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile,
+                                           float *sums, bool first, bool last)
+{
+    struct tile_ends ends;
+    if (target->direct && last)
+        ends = SET_NAME(results_ends)(target, tile);
+    else
+        ends = (struct tile_ends){.low = -INFINITY,
+                                  .high = INFINITY,
+                                  .to = sums,
+                                  .to_row = tile->step * TILE_COLUMNS,
+                                  .columns = tile_width(tile->columns)};
+    ends.start = first ? NULL : sums;
+    ends.start_row = tile->step * TILE_COLUMNS;
+    return ends;
+}
+
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = {.low = -INFINITY,
-                             .high = INFINITY,
-                             .to = sums,
-                             .to_row = tile->step * TILE_COLUMNS,
-                             .columns = tile_width(tile->columns)};
-    if (target->direct && last)
-        ends = SET_NAME(results_ends)(target, tile);
-    if (!first) {
-        ends.start = sums;
-        ends.start_row = tile->step * TILE_COLUMNS;
-    }
+    struct tile_ends ends = SET_NAME(results_stretch)(target, tile, sums, first, last);
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 

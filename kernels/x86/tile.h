@@ -78,6 +78,8 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
 {
     for (int i = 0; i < ends->addend_count; i++)
         ends->addends[i].from += rows * ends->addends[i].row;
+    if (ends->start)
+        ends->start += rows * ends->start_row;
     ends->to += rows * ends->to_row;
 }
 
