@@ -335,7 +335,7 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
         k += depth;
     } while (k < product->k);
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void matmul_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
