@@ -13,6 +13,8 @@
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
+#define MOST_ABREAST 4
+
 /* The functions below are expanded for each number of rows and of vectors, so that sums stay in registers. */
 
 INLINE void begin(const int rows, const int vectors, const struct tile_ends *ends, sums s)
@@ -120,6 +122,44 @@ INLINE void multiply(const int rows, const int vectors, const struct tile_rows *
             vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
     }
     finish_ragged(rows, ends, spilled);
+}
+
+INLINE void multiply_abreast(const int rows, const int count, const struct tile_rows *left,
+                             const struct tile_panel *panel, int64_t next, const struct tile_ends *ends)
+{
+    sums s[MOST_ABREAST];
+    struct tile_ends each[MOST_ABREAST];
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        each[i] = *ends;
+        tile_shift(&each[i], i * TILE_COLUMNS);
+        begin(rows, TILE_VECTORS, &each[i], s[i]);
+    }
+    for (int64_t tap = 0; tap < left->taps; tap++) {
+        const float *end[TILE_ROWS], *from = panel->first + tap * left->depth * panel->row;
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            end[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
+        for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
+            UNROLL
+            for (int i = 0; i < count; i++)
+                add_some(rows, TILE_VECTORS, 1, end, k, from + i * next, panel->row, s[i]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < count; i++)
+        finish(rows, TILE_VECTORS, &each[i], s[i]);
+}
+
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends)
+{
+    if (count == 1)
+        SET_NAME(tile_multiply)(rows, left, panel, ends);
+    else if (rows == 1)
+        multiply_abreast(1, 4, left, panel, next, ends);
+    else
+        multiply_abreast(2, 2, left, panel, next, ends);
 }
 
 #define CASE(rows)                                \
