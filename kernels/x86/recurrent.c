@@ -249,9 +249,9 @@ static void multiply_tile(const struct sequences *s, const float *state, int64_t
 static void multiply(const struct sequences *s, const float *state, int64_t column, int64_t end)
 {
     struct tile_cut cut = tile_cut(s->active_count);
-    int64_t abreast = cut.tiles == 1 ? tile_abreast(s->active_count) : 1, whole = end / TILE_COLUMNS;
+    int64_t rows = cut.tiles == 1 ? s->active_count : TILE_ROWS, whole = end / TILE_COLUMNS;
     for (int64_t panel = column / TILE_COLUMNS, count; panel * TILE_COLUMNS < end; panel += count) {
-        count = panel + abreast <= whole ? abreast : 1;
+        count = tile_abreast_of(rows, whole - panel);
         for (int64_t i = 0; i < cut.tiles; i++) {
             int64_t row = tile_first_row(&cut, i);
             multiply_tile(s, state, row, tile_first_row(&cut, i + 1) - row, panel, count);

@@ -8,7 +8,7 @@
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
- * the arithmetic to bring weights from the third-level cache in time. */
+ * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
@@ -38,7 +38,7 @@ INLINE void add_some(const int rows, const int vectors, const int count, const f
         UNROLL
         for (int j = 0; j < vectors; j++)
             b[t][j] = vf_load(panel + t * panel_row + j * LANES);
-        if (AHEAD > 0)
+        if (AHEAD > 0 && rows > 2)
             __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
@@ -156,8 +156,10 @@ void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left,
 {
     if (count == 1)
         SET_NAME(tile_multiply)(rows, left, panel, ends);
-    else if (rows == 1)
+    else if (rows == 1 && count == 4)
         multiply_abreast(1, 4, left, panel, next, ends);
+    else if (rows == 1)
+        multiply_abreast(1, 2, left, panel, next, ends);
     else
         multiply_abreast(2, 2, left, panel, next, ends);
 }

@@ -114,8 +114,16 @@ static inline int64_t tile_abreast(int64_t rows)
 {
     return rows == 1 ? 4 : rows == 2 ? 2 : 1;
 }
-/* The same as tile_multiply for each of `count` panels, tile_abreast(rows) or 1 of them, each with all its columns;
- * from one to the next it is `next` floats. `ends` is of the first. */
+/* The largest number of panels that tile_multiply_abreast takes of so many whole ones; 1 if there are none. */
+static inline int64_t tile_abreast_of(int64_t rows, int64_t panels)
+{
+    int64_t count = tile_abreast(rows);
+    while (count > 1 && count > panels)
+        count /= 2;
+    return count;
+}
+/* The same as tile_multiply for each of `count` panels, tile_abreast(rows) or half of that or 1, each with all its
+ * columns; from one to the next it is `next` floats. `ends` is of the first. */
 void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                                      int64_t count, int64_t next, const struct tile_ends *ends);
 
