@@ -23,6 +23,7 @@ struct layer {
     const struct recurrent_params *p;
     int64_t room, columns, panels; /* floats a gate; columns of all gates; panels of them */
     int64_t groups, rows;          /* of sequences: tasks of a direction; at most so many in one */
+    int pack_tasks;
 };
 
 static int64_t pairs_of(const struct recurrent_params *p)
@@ -64,18 +65,24 @@ static bool recurrent_plan(const void *params, const struct kernel_facts *facts,
     layer->panels = divide_up(layer->columns, TILE_COLUMNS);
     choose_groups(layer, facts->threads);
     plan->state = layer;
-    plan->phases = 1;
-    plan->tasks[0] = (int)(p->directions * layer->groups);
     size_t states = p->quantized ? (size_t)(layer->rows * pairs_of(p)) * 2 * sizeof(int16_t) : 0;
     plan->task_bytes =
         floats_of(layer) * sizeof(float) + align_up(states, ALIGNMENT) + (size_t)layer->rows * sizeof(int64_t);
     int64_t depth = p->quantized ? pairs_of(p) : p->hidden, panels = p->directions * layer->panels;
-    plan->pack_count = 1;
-    plan->packs[0] = (struct kernel_pack){.input = WEIGHTS,
-                                          .form = p->quantized ? FORM_PAIRS : FORM_FLOATS,
-                                          .geometry = {TILE_COLUMNS, p->directions, recurrent_gates(p), p->hidden},
-                                          .tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * depth)),
-                                          .bytes = (size_t)(panels * depth * TILE_COLUMNS) * sizeof(float)};
+    size_t bytes = (size_t)(panels * depth * TILE_COLUMNS) * sizeof(float);
+    layer->pack_tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * depth));
+    if (facts->constant_inputs >> WEIGHTS & 1) {
+        plan->pack_count = 1;
+        plan->packs[0] = (struct kernel_pack){.input = WEIGHTS,
+                                              .form = p->quantized ? FORM_PAIRS : FORM_FLOATS,
+                                              .geometry = {TILE_COLUMNS, p->directions, recurrent_gates(p), p->hidden},
+                                              .tasks = layer->pack_tasks,
+                                              .bytes = bytes};
+    } else {
+        plan->shared_bytes = bytes;
+        plan->tasks[plan->phases++] = layer->pack_tasks;
+    }
+    plan->tasks[plan->phases++] = (int)(p->directions * layer->groups);
     return true;
 }
 
@@ -95,7 +102,8 @@ static void recurrent_pack(const struct kernel_plan *plan, int which, const void
     const struct layer *layer = plan->state;
     const struct recurrent_params *p = layer->p;
     int64_t n = p->hidden, depth = p->quantized ? pairs_of(p) : n, first, last;
-    task_range(p->directions * layer->panels, plan->packs[which].tasks, task, &first, &last);
+    (void)which;
+    task_range(p->directions * layer->panels, layer->pack_tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         float *panel = (float *)to + i * depth * TILE_COLUMNS;
         memset(panel, 0, (size_t)(depth * TILE_COLUMNS) * sizeof *panel);
@@ -158,13 +166,14 @@ static struct sequences sequences_of(const struct kernel_plan *plan, const struc
     const struct recurrent_params *p = layer->p;
     int64_t gates = recurrent_gates(p), room = layer->room, direction = task / layer->groups, last;
     int64_t depth = p->quantized ? pairs_of(p) : p->hidden;
+    const float *weights = plan->pack_count ? call->packed[0] : call->shared;
     float *bias = call->workspace, *peepholes = bias + (gates + 1) * room;
     const float *biases = call->inputs[BIAS], *holes = call->inputs[PEEPHOLES];
     struct sequences s = {.layer = layer,
                           .p = p,
                           .call = call,
                           .cell = {p, p->functions[direction], room, biases ? bias : NULL, holes ? peepholes : NULL},
-                          .weights = (const float *)call->packed[0] + direction * layer->panels * depth * TILE_COLUMNS,
+                          .weights = weights + direction * layer->panels * depth * TILE_COLUMNS,
                           .direction = direction,
                           .h = peepholes + 3 * room};
     task_range(p->batch, (int)layer->groups, (int)(task % layer->groups), &s.first, &last);
@@ -422,6 +431,10 @@ static void step(struct sequences *s, int64_t t)
 
 static void recurrent_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
+    if (call->phase + 1 < plan->phases) {
+        recurrent_pack(plan, 0, call->inputs[WEIGHTS], call->shared, task);
+        return;
+    }
     struct sequences s = sequences_of(plan, call, task);
     if (!start(&s))
         return;
@@ -449,7 +462,6 @@ const struct kernel SET_NAME(recurrent_f32) = {
     .name = SET_TEXT(recurrent_f32),
     .family = FAMILY_recurrent,
     .requires = SET_REQUIRES,
-    .constant_inputs = 1u << WEIGHTS,
     .supports = recurrent_supports,
     .plan = recurrent_plan,
     .pack = recurrent_pack,
@@ -460,7 +472,6 @@ const struct kernel SET_NAME(recurrent_quantized_f32) = {
     .name = SET_TEXT(recurrent_quantized_f32),
     .family = FAMILY_recurrent,
     .requires = SET_REQUIRES,
-    .constant_inputs = 1u << WEIGHTS,
     .supports = quantized_supports,
     .plan = recurrent_plan,
     .pack = recurrent_pack,
