@@ -8,10 +8,12 @@
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
- * the arithmetic to bring weights from the third-level cache in time. */
+ * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
+
+#define MOST_ABREAST 4
 
 /* The functions below are expanded for each shape, so that sums stay in registers. Rows come in pairs: where the last
  * pair is but one row, this is made twice and stored twice, which halves the code. */
@@ -56,7 +58,7 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
             b[t][j] = load(shape, j, panel + t * panel_row);
-        if (AHEAD > 0)
+        if (AHEAD > 0 && shape.rows > 2)
             __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
@@ -163,6 +165,49 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
             vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
     }
     finish_ragged(last + 1, ends, spilled);
+}
+
+INLINE void multiply_abreast(const int rows, const int count, const struct tile_rows *left,
+                             const struct tile_panel *panel, int64_t next, const struct tile_ends *ends)
+{
+    const struct shape shape = {rows, TILE_VECTORS, false};
+    sums s[MOST_ABREAST];
+    struct tile_ends each[MOST_ABREAST];
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        each[i] = *ends;
+        tile_shift(&each[i], i * TILE_COLUMNS);
+        begin(shape, s[i]);
+    }
+    for (int64_t tap = 0; tap < left->taps; tap++) {
+        const float *end[TILE_ROWS], *from = panel->first + tap * left->depth * panel->row;
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            end[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
+        for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
+            UNROLL
+            for (int i = 0; i < count; i++)
+                add_some(shape, 1, end, k, from + i * next, panel->row, s[i]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        add_start(shape, rows - 1, &each[i], s[i]);
+        finish(shape, rows - 1, &each[i], s[i]);
+    }
+}
+
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends)
+{
+    if (count == 1)
+        SET_NAME(tile_multiply)(rows, left, panel, ends);
+    else if (rows == 1 && count == 4)
+        multiply_abreast(1, 4, left, panel, next, ends);
+    else if (rows == 1)
+        multiply_abreast(1, 2, left, panel, next, ends);
+    else
+        multiply_abreast(2, 2, left, panel, next, ends);
 }
 
 #define SHAPE(rows, vectors, half)                                 \

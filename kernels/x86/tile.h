@@ -85,6 +85,16 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
     ends->to += rows * ends->to_row;
 }
 
+/* Goes on to columns further right. */
+static inline void tile_shift(struct tile_ends *ends, int64_t columns)
+{
+    if (ends->start)
+        ends->start += columns;
+    for (int i = 0; i < ends->addend_count; i++)
+        ends->addends[i].from += columns;
+    ends->to += columns;
+}
+
 /* Rows cut into tiles as evenly as can be, in pairs, and tiles into blocks, whose rows stay in the second-level cache.
  */
 #define BLOCK_TILES 8
@@ -114,6 +124,25 @@ static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 /* rows: 1 to TILE_ROWS. */
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                              const struct tile_ends *ends);
+
+/* One or two rows have too few sums in a panel for multiplications to hide how long each takes: so many whole panels
+ * side by side have enough. 1: more of them gain nothing. */
+static inline int64_t tile_abreast(int64_t rows)
+{
+    return rows == 1 ? 4 : rows == 2 ? 2 : 1;
+}
+/* The largest number of panels that tile_multiply_abreast takes of so many whole ones; 1 if there are none. */
+static inline int64_t tile_abreast_of(int64_t rows, int64_t panels)
+{
+    int64_t count = tile_abreast(rows);
+    while (count > 1 && count > panels)
+        count /= 2;
+    return count;
+}
+/* The same as tile_multiply for each of `count` panels, tile_abreast(rows) or half of that or 1, each with all its
+ * columns; from one to the next it is `next` floats. `ends` is of the first. */
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends);
 
 /* Copies a panel to where its rows are TILE_COLUMNS apart; columns past `columns` become 0. */
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to);

@@ -218,6 +218,11 @@ static inline vi vi_mul(vi a, vi b)
 {
     return _mm256_mullo_epi32(a, b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm256_madd_epi16(a, b);
+}
 static inline vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);

@@ -199,6 +199,11 @@ static inline vi vi_mul(vi a, vi b)
 {
     return _mm512_mullo_epi32(a, b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm512_madd_epi16(a, b);
+}
 static inline vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);

@@ -241,6 +241,12 @@ static inline vi vi_mul(vi a, vi b)
 {
     return (vi)((vu)a * (vu)b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    vu low = (vu)((vi)((vu)a << 16) >> 16) * (vu)((vi)((vu)b << 16) >> 16);
+    return (vi)(low + (vu)(a >> 16) * (vu)(b >> 16));
+}
 static inline vi vi_and(vi a, vi b)
 {
     return a & b;

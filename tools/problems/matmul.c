@@ -77,6 +77,10 @@ static void choose_sizes(struct maker *maker, struct matmul_params *p)
     p->m = random_once_in(&maker->random, 5) ? 1 : make_size(maker, 130);
     p->n = make_size(maker, 200);
     p->k = make_size(maker, 150);
+    if (random_once_in(&maker->random, 8)) { /* few columns, long sums */
+        p->n = random_between(&maker->random, 1, 4);
+        p->k = random_between(&maker->random, 60, 600);
+    }
     make_fit_tasks(maker, 3, (int64_t *const[]){&p->m, &p->n, &p->k}, matrices, WORK);
     if (random_once_in(&maker->random, 30))
         p->k = 0;
