@@ -76,14 +76,18 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
 /* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
 #define BLOCK_TILES 8
 struct tile_cut {
-    int64_t rows, tiles, block_tiles, blocks;
+    int64_t rows, height, tiles, block_tiles, blocks; /* height: rows of a tile, at most */
 };
-static inline struct tile_cut tile_cut(int64_t rows)
+static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t tiles_of_block)
 {
-    struct tile_cut cut = {.rows = rows, .tiles = divide_up(rows, TILE_ROWS)};
-    cut.blocks = divide_up(cut.tiles, BLOCK_TILES);
+    struct tile_cut cut = {.rows = rows, .height = height, .tiles = divide_up(rows, height)};
+    cut.blocks = divide_up(cut.tiles, tiles_of_block);
     cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
     return cut;
+}
+static inline struct tile_cut tile_cut(int64_t rows)
+{
+    return tile_cut_by(rows, TILE_ROWS, BLOCK_TILES);
 }
 static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 {
@@ -91,7 +95,7 @@ static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 }
 static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 {
-    return cut->block_tiles * TILE_ROWS;
+    return cut->block_tiles * cut->height;
 }
 
 /* rows: 1 to TILE_ROWS. */
