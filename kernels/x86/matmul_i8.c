@@ -191,7 +191,7 @@ struct walk {
     int64_t row_stride;
     bool has_wide, has_sums;
     /* of the panel */
-    int32_t start[TILE_COLUMNS], centres[TILE_COLUMNS], zeros[TILE_COLUMNS];
+    struct i8_columns columns;
 };
 
 static const uint8_t *operand_at(const struct walk *walk, int input, const struct matrix_strides *strides,
@@ -290,25 +290,24 @@ static const int32_t *addend_of(const struct walk *walk)
     return (const int32_t *)(const void *)operand_at(walk, 2, &p->d, sizeof(int32_t));
 }
 
-/* Sums of a panel begin with what its columns add; *zeros: whether B has zero points there. */
-static void begin_panel(struct walk *walk, int64_t first, int64_t columns, const struct i8_panel *panel, bool *zeros)
+static void begin_panel(struct walk *walk, int64_t first, int64_t columns, const struct i8_panel *panel)
 {
     const struct matmul_params *p = walk->product->params;
     const int32_t *d = p->d.row == 0 ? addend_of(walk) : NULL;
-    const uint32_t less = p->a_zero.row == 0 ? (uint32_t)walk->row_zeros[0] : 0;
-    *zeros = false;
-    for (int64_t j = 0; j < panel->columns; j++) {
-        const uint8_t *zero = walk->b_zero && j < columns ? walk->b_zero + (first + j) * p->b_zero.column : NULL;
-        walk->zeros[j] = j < columns ? i8_right_zero(p->b_dtype, zero) : 0;
-        walk->centres[j] = (int32_t)((uint32_t)panel->sums[j] - (uint32_t)p->k * (uint32_t)walk->zeros[j]);
-        uint32_t own = d && j < columns ? (uint32_t)d[(first + j) * p->d.column] : 0;
-        walk->start[j] = (int32_t)(own + less * (uint32_t)walk->centres[j]);
-        *zeros = *zeros || walk->zeros[j] != 0;
-    }
+    const struct i8_about about = {
+        .right = p->b_dtype,
+        .depth = p->k,
+        .zeros = walk->b_zero ? walk->b_zero + first * p->b_zero.column : NULL,
+        .zero_stride = p->b_zero.column,
+        .own = d ? d + first * p->d.column : NULL,
+        .own_stride = p->d.column,
+        .less = p->a_zero.row == 0 ? walk->row_zeros[0] : 0,
+    };
+    SET_NAME(i8_begin_columns)(panel, &about, columns, &walk->columns);
 }
 
 static void multiply_tiles(struct walk *walk, enum i8_way way, const struct i8_panel *panel,
-                           const struct results_block *block, bool direct, bool zeros)
+                           const struct results_block *block, bool direct)
 {
     const struct product *product = walk->product;
     bool wide = way == I8_WIDE;
@@ -320,7 +319,7 @@ static void multiply_tiles(struct walk *walk, enum i8_way way, const struct i8_p
             first[i] = wide ? walk->wide_copy + (within + i) * 2 * product->left_row
                             : walk->rows + (within + i) * walk->row_stride;
         struct i8_rows left = {first, I8_MOST_ROWS, 1, product->quads};
-        struct i8_ends ends = {.start = walk->start,
+        struct i8_ends ends = {.start = walk->columns.start,
                                .to = walk->sums + within * TILE_COLUMNS,
                                .to_row = TILE_COLUMNS,
                                .columns = panel->columns};
@@ -331,11 +330,11 @@ static void multiply_tiles(struct walk *walk, enum i8_way way, const struct i8_p
         }
         if (product->params->a_zero.row != 0) {
             ends.terms[ends.term_count].row = walk->row_zeros + within;
-            ends.terms[ends.term_count++].column = walk->centres;
+            ends.terms[ends.term_count++].column = walk->columns.centres;
         }
-        if (zeros) {
+        if (walk->columns.has_zeros) {
             ends.terms[ends.term_count].row = walk->row_sums + within;
-            ends.terms[ends.term_count++].column = walk->zeros;
+            ends.terms[ends.term_count++].column = walk->columns.zeros;
         }
         SET_NAME(i8_multiply)(way, rows, &left, panel, &ends);
     }
@@ -360,16 +359,15 @@ static void multiply_panel(struct walk *walk, int64_t index)
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row, index * TILE_COLUMNS,
                                   least(p->n - index * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct i8_panel panel = panel_at(walk, index);
-    bool zeros;
-    begin_panel(walk, block.column, block.columns, &panel, &zeros);
-    if (zeros)
+    begin_panel(walk, block.column, block.columns, &panel);
+    if (walk->columns.has_zeros)
         sum_rows(walk);
     enum i8_way way = product->dot ? I8_DOT : panel.fits ? I8_PAIRS : I8_WIDE;
     if (way == I8_WIDE)
         widen_rows(walk);
     const int32_t *d = p->d.row != 0 ? addend_of(walk) : NULL;
     bool direct = walk->target.direct && !d;
-    multiply_tiles(walk, way, &panel, &block, direct, zeros);
+    multiply_tiles(walk, way, &panel, &block, direct);
     if (d)
         add_rows(walk, &block, d);
     if (!direct)

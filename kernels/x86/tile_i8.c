@@ -167,6 +167,21 @@ void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, in
     *mark = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
 }
 
+void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_about *about, int64_t columns,
+                                struct i8_columns *to)
+{
+    to->has_zeros = false;
+    for (int64_t j = 0; j < panel->columns; j++) {
+        bool is = j < columns;
+        const uint8_t *zero = about->zeros && is ? about->zeros + j * about->zero_stride : NULL;
+        to->zeros[j] = is ? i8_right_zero(about->right, zero) : 0;
+        to->centres[j] = (int32_t)((uint32_t)panel->sums[j] - (uint32_t)about->depth * (uint32_t)to->zeros[j]);
+        uint32_t own = about->own && is ? (uint32_t)about->own[j * about->own_stride] : 0;
+        to->start[j] = (int32_t)(own + (uint32_t)about->less * (uint32_t)to->centres[j]);
+        to->has_zeros = to->has_zeros || to->zeros[j] != 0;
+    }
+}
+
 /* --- tiles --------------------------------------------------------------------------------------------------- */
 
 typedef vi sums[I8_MOST_ROWS][TILE_VECTORS];

@@ -100,6 +100,26 @@ struct i8_panel SET_NAME(i8_pack)(const struct i8_source *source, int64_t column
 /* The same for panel `index` of a matrix, whose `first` is column 0. */
 void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, int64_t index, void *matrix);
 
+/* What is known of a panel's columns beside their elements. */
+struct i8_about {
+    enum dtype right; /* type of the right operand */
+    int64_t depth;
+    const uint8_t *zeros; /* its zero points; NULL: 0 */
+    int64_t zero_stride;
+    const int32_t *own; /* an addend of each column; NULL: none */
+    int64_t own_stride;
+    int32_t less; /* less the zero point of all left rows; 0 where they have several */
+};
+/* What follows from it. */
+struct i8_columns {
+    int32_t start[TILE_COLUMNS];   /* what sums begin with */
+    int32_t centres[TILE_COLUMNS]; /* what less a row's zero point is multiplied by */
+    int32_t zeros[TILE_COLUMNS];   /* what less the sum of a row is multiplied by */
+    bool has_zeros;
+};
+void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_about *about, int64_t columns,
+                                struct i8_columns *to);
+
 /* --- tiles --------------------------------------------------------------------------------------------------- */
 
 /* What sums begin with and become: start, plus terms, each a number of the row times one of the column. */

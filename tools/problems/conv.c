@@ -199,7 +199,7 @@ static void make_conv(struct maker *maker)
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
 
-/* ResNet-50, MobileNetV2, a detector's head. */
+/* ResNet-50, MobileNetV2, a detector's head; each in f32, in two layouts, and of 8 bits. */
 static const struct image_case cases[] = {
     {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},
     {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
@@ -234,14 +234,14 @@ static const struct image_case cases[] = {
 
 static void make_listed(struct maker *maker, size_t index)
 {
-    const struct image_case *from = &cases[index / 2];
-    bool channels_last = index % 2 == 1;
+    const struct image_case *from = &cases[index / 3];
+    bool channels_last = index % 3 != 0, narrow = index % 3 == 2;
     struct conv_params *p = make_params(maker, sizeof *p);
     int64_t taps = from->kernel * from->kernel, inputs = from->channels / from->groups;
     *p = (struct conv_params){
-        .dtype = DTYPE_F32,
-        .x_dtype = DTYPE_F32,
-        .w_dtype = DTYPE_F32,
+        .dtype = narrow ? DTYPE_I32 : DTYPE_F32,
+        .x_dtype = narrow ? DTYPE_U8 : DTYPE_F32,
+        .w_dtype = narrow ? DTYPE_I8 : DTYPE_F32,
         .batch = 1,
         .groups = from->groups,
         .input_channels = inputs,
@@ -256,12 +256,14 @@ static void make_listed(struct maker *maker, size_t index)
     p->y = square_image(from->outputs, p->window.output[1], channels_last);
     add_operands(maker, p, true);
     snprintf(maker->problem->name, sizeof maker->problem->name, "conv %s %s", from->name,
-             channels_last ? "nhwc" : "nchw");
+             narrow          ? "i8 nhwc"
+             : channels_last ? "nhwc"
+                             : "nchw");
 }
 
 const struct family_problems conv_problems = {
     .family = FAMILY_conv,
     .make = make_conv,
-    .table_count = 2 * sizeof cases / sizeof cases[0],
+    .table_count = 3 * sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };

@@ -146,7 +146,8 @@ static void make_matmul(struct maker *maker)
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
 
-/* MiniLM's layers and attention, a classifier, ResNet's 1x1 convolutions, a square one, one row. */
+/* MiniLM's layers and attention, a classifier, ResNet's 1x1 convolutions, a square one, one row; each in f32 and of 8
+ * bits. */
 static const struct {
     int64_t batch, m, n, k;
     bool transposed; /* B lies as [n, k] */
@@ -157,13 +158,16 @@ static const struct {
 
 static void make_listed(struct maker *maker, size_t index)
 {
+    const size_t count = sizeof cases / sizeof cases[0];
+    bool narrow = index >= count;
+    index %= count;
     int64_t batch = cases[index].batch, m = cases[index].m, n = cases[index].n, k = cases[index].k;
     bool transposed = cases[index].transposed;
     struct matmul_params *p = make_params(maker, sizeof *p);
     *p = (struct matmul_params){
-        .dtype = DTYPE_F32,
-        .a_dtype = DTYPE_F32,
-        .b_dtype = DTYPE_F32,
+        .dtype = narrow ? DTYPE_I32 : DTYPE_F32,
+        .a_dtype = narrow ? DTYPE_U8 : DTYPE_F32,
+        .b_dtype = narrow ? DTYPE_I8 : DTYPE_F32,
         .batch_rank = 1,
         .batch = {batch},
         .m = m,
@@ -177,13 +181,13 @@ static void make_listed(struct maker *maker, size_t index)
     char many[24] = "";
     if (batch > 1)
         snprintf(many, sizeof many, "%lld of ", (long long)batch);
-    snprintf(maker->problem->name, sizeof maker->problem->name, "matmul %s%lldx%lldx%lld%s", many, (long long)m,
-             (long long)n, (long long)k, transposed ? " b^t" : "");
+    snprintf(maker->problem->name, sizeof maker->problem->name, "matmul %s%s%lldx%lldx%lld%s", narrow ? "i8 " : "",
+             many, (long long)m, (long long)n, (long long)k, transposed ? " b^t" : "");
 }
 
 const struct family_problems matmul_problems = {
     .family = FAMILY_matmul,
     .make = make_matmul,
-    .table_count = sizeof cases / sizeof cases[0],
+    .table_count = 2 * sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };
