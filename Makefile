@@ -32,6 +32,8 @@ ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c formats/*.c))
+# What makes models smaller is the tools' business, not the library's.
+QUANTIZE_SOURCES := $(wildcard graph/quantize/*.c)
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 PROBLEM_SOURCES := $(wildcard tools/problems/*.c)
@@ -105,7 +107,7 @@ $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
-$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
+$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES))
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $^

@@ -264,6 +264,21 @@ START_TEST(what_a_product_reads_is_moved_as_integers)
 }
 END_TEST
 
+START_TEST(what_moves_integers_stands_for_what_moved_numbers)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rounded(&rig, rig_input(&rig, DIMS(2, 3, 4, 6)), 0.008, 100), *pool = moved(&rig, "MaxPool", x);
+    struct value *w = weights(&rig, DIMS(5, 3, 2, 2), 0), *y = rig_op2(&rig, "Conv", pool, w);
+    rig_output(&rig, y);
+    char sources[200];
+    rig_expect_sources(&rig, 1, pool->name);
+    snprintf(sources, sizeof sources, "%s %s", w->name, y->name);
+    rig_expect_sources(&rig, 2, sources);
+    region_free(&rig.maker.region);
+}
+END_TEST
+
 START_TEST(parts_with_other_parameters_stay)
 {
     struct rig rig;
@@ -354,6 +369,7 @@ Suite *passes_qdq_suite(void)
     TCase *moving = tcase_create("moves");
     tcase_add_test(moving, moves_between_both_move_integers);
     tcase_add_test(moving, what_a_product_reads_is_moved_as_integers);
+    tcase_add_test(moving, what_moves_integers_stands_for_what_moved_numbers);
     tcase_add_test(moving, parts_with_other_parameters_stay);
     tcase_add_test(moving, padding_between_two_integers_stays);
     tcase_add_test(moving, there_and_back_is_nothing);

@@ -267,20 +267,21 @@ void rewrite_input(struct rewriter *r, struct node *node, int i, struct value *v
     forget_read(r, old);
 }
 
-static struct value *build(struct rewriter *r, const struct op *op, int version, int input_count,
-                           struct value *const *inputs, int attribute_count, const struct attribute *attributes)
+/* A new node before the visited one, which stands for what `like` does. */
+static struct value *build(struct rewriter *r, const struct node *like, const struct op *op, int version,
+                           int input_count, struct value *const *inputs, int attribute_count,
+                           const struct attribute *attributes)
 {
-    const struct node *visited = r->c.node;
     struct value *output = graph_add_value(r->c.graph, "", DTYPE_NONE, -1, NULL);
-    struct node *node = output ? graph_add_node(r->c.expansion, op, version, visited->name, input_count, inputs, 1,
+    struct node *node = output ? graph_add_node(r->c.expansion, op, version, like->name, input_count, inputs, 1,
                                                 &output, attribute_count, attributes)
                                : NULL;
     if (!node || !reserve(r)) {
         no_memory(r);
         return NULL;
     }
-    node->sources = visited->sources;
-    node->source_count = visited->source_count;
+    node->sources = like->sources;
+    node->source_count = like->source_count;
     add_reads(r, node);
     r->makers[output->id] = node;
     return infer(r, node) == STATUS_OK ? output : NULL;
@@ -289,12 +290,12 @@ static struct value *build(struct rewriter *r, const struct op *op, int version,
 struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_count, struct value *const *inputs,
                             int attribute_count, const struct attribute *attributes)
 {
-    return build(r, op, NEWEST_OPSET, input_count, inputs, attribute_count, attributes);
+    return build(r, r->c.node, op, NEWEST_OPSET, input_count, inputs, attribute_count, attributes);
 }
 
 struct value *rewrite_copy(struct rewriter *r, const struct node *node, int input_count, struct value *const *inputs)
 {
-    return build(r, node->op, node->version, input_count, inputs, node->attribute_count, node->attributes);
+    return build(r, node, node->op, node->version, input_count, inputs, node->attribute_count, node->attributes);
 }
 
 bool rewrite_fits(const struct rewriter *r, size_t bytes)
