@@ -23,10 +23,10 @@ static const char help[] =
     "                          folder of such; several may follow, and the option may be given more than once. Arrays\n"
     "                          may hold many samples along a first axis\n"
     "  --method minmax|percentile|entropy|mse   how the range of an activation follows from what was seen; default\n"
-    "                          percentile\n"
+    "                          mse\n"
     "  --dynamic               int8 without samples: the scales of activations are found in each run, of products "
     "alone\n"
-    "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (64)\n"
+    "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (32)\n"
     "  --max-error E           keep in float32 what is needed for a relative error of at most E of the outputs; needs\n"
     "                          samples, of which every fourth is held out for it\n"
     "  --keep NODE             keep this node in float32; may be given more than once\n"
@@ -122,7 +122,7 @@ static void check_request(struct request *request)
 
 static void parse(struct request *request, int argc, char **argv)
 {
-    *request = (struct request){.bits = 8, .block = 64, .method = RANGE_PERCENTILE, .most_error = -1};
+    *request = (struct request){.bits = 8, .block = 32, .method = RANGE_MSE, .most_error = -1};
     request->calibrate = calloc((size_t)argc + 1, sizeof *request->calibrate);
     request->keep = calloc((size_t)argc + 1, sizeof *request->keep);
     if (!request->calibrate || !request->keep)

@@ -81,6 +81,53 @@ static void put_nibble(uint8_t *bytes, int64_t at, int number)
     bytes[at / 2] = (uint8_t)((bytes[at / 2] & ~(15 << shift)) | (number & 15) << shift);
 }
 
+struct block {
+    const float *first;
+    int64_t count, stride; /* in elements */
+};
+
+static int to_nibble(float number, float scale)
+{
+    float rounded = rintf(number / scale);
+    return (int)(rounded > 7 ? 7 : rounded < -8 ? -8 : rounded);
+}
+
+static double error_of(const struct block *block, float scale)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < block->count; i++) {
+        double number = (double)block->first[i * block->stride];
+        double error = number - (double)scale * to_nibble((float)number, scale);
+        sum += error * error;
+    }
+    return sum;
+}
+
+/* Scales that are tried: they put the largest magnitude at 5.6 to 8. A negative one turns the sixteenth
+ * integer, -8, to the side of the largest number. */
+#define TRIES 24
+
+/* Of integers of -8 to 7: the one with the least squared error. 1 for a block of zeros. */
+static float block_scale(const struct block *block)
+{
+    double most = 0, lowest = INFINITY;
+    float best = 1;
+    for (int64_t i = 0; i < block->count; i++)
+        most = fmax(most, fabs((double)block->first[i * block->stride]));
+    if (most < 0x1p-100)
+        return 1;
+    for (int i = 0; i < 2 * TRIES; i++) {
+        double divisor = 5.5 + 2.5 * (i / 2 + 1) / TRIES;
+        float scale = (float)((i % 2 ? -most : most) / divisor);
+        double found = error_of(block, scale);
+        if (found < lowest) {
+            lowest = found;
+            best = scale;
+        }
+    }
+    return best;
+}
+
 static enum status by_block(struct quantize_plan *plan, struct layer *layer, struct error *error)
 {
     const int64_t *dims = layer->weights->dims, blocks = quantize_blocks(plan, layer), channels = dims[layer->axis];
@@ -93,16 +140,12 @@ static enum status by_block(struct quantize_plan *plan, struct layer *layer, str
         return no_memory(error);
     for (int64_t c = 0; c < channels; c++)
         for (int64_t b = 0; b < blocks; b++) {
-            int64_t first = b * plan->block, last = first + plan->block < depth ? first + plan->block : depth;
-            float most = 0;
-            for (int64_t k = first; k < last; k++)
-                most = fmaxf(most, fabsf(content(layer)[c * across + k * along]));
-            float scale = most >= 7e-30f ? most / 7 : 1;
+            int64_t first = b * plan->block, left = depth - first, at = c * across + first * along;
+            struct block block = {content(layer) + at, left < plan->block ? left : plan->block, along};
+            float scale = block_scale(&block);
             layer->scales[c * block_across + b * block_along] = scale;
-            for (int64_t k = first; k < last; k++) {
-                int64_t at = c * across + k * along;
-                put_nibble(narrow, at, (int)number_to(content(layer)[at], scale, 7));
-            }
+            for (int64_t k = 0; k < block.count; k++)
+                put_nibble(narrow, at + k * along, to_nibble(content(layer)[at + k * along], scale));
         }
     layer->narrow = narrow;
     return STATUS_OK;
