@@ -57,7 +57,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-quantize demo bench bench-memory bench-open bench-compile \
         bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -216,6 +216,9 @@ check-conformance: $(TOOLS)
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
+# What infer-quantize makes of models, beside what ONNX Runtime makes of them.
+check-quantize: $(TOOLS)
+	$(PYTHON) -W ignore tests/quantize/check_quantize.py --tools $(BUILD)
 # Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
 check-resize: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)

@@ -1,5 +1,6 @@
 /* What quantize_apply makes of a graph, and that it computes nearly the same. */
 #include "graph/quantize/quantize.h"
+#include "kernels/convert.h"
 #include "tests/pass_test.h"
 #include "tests/suites.h"
 
@@ -218,7 +219,7 @@ START_TEST(weights_by_channel_and_by_block)
     for (int64_t k = 0; k < 70; k++)
         for (int64_t n = 0; n < 6; n++) {
             int64_t at = k * 6 + n;
-            float scale = eight.layers[0].scales[n], fine = four.layers[0].scales[k / 32 * 6 + n];
+            float scale = eight.layers[0].scales[n], fine = f16_to_f32(four.layers[0].half_scales[k / 32 * 6 + n]);
             int nibble = ((const uint8_t *)four.layers[0].narrow)[at / 2] >> (at % 2 ? 4 : 0) & 15;
             ck_assert_float_le(fabsf((float)((const int8_t *)eight.layers[0].narrow)[at] * scale - numbers[at]),
                                scale * 0.501f);
@@ -227,6 +228,67 @@ START_TEST(weights_by_channel_and_by_block)
                                fabsf(fine) * 1.01f);
         }
     finish(&rig);
+}
+END_TEST
+
+/* Of a grouped convolution: outputs 0 and 1 read inputs 0 and 1, outputs 2 and 3 the others. */
+START_TEST(rounding_shifts_no_mean)
+{
+    static const double means[] = {1, -2, 3, 0.5};
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute two = ATTRIBUTE_I("group", 2);
+    struct value *w = rig_weights(&rig, DIMS(4, 2, 3, 1)), *bias = rig_weights(&rig, DIMS(4));
+    struct value *inputs[] = {rig_input(&rig, DIMS(1, 4, 6, 6)), w, bias};
+    rig_output(&rig, rig_node(&rig, "Conv", 3, inputs, 1, &two));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_WEIGHTS, 8, 1);
+    plan.layers[0].means = means;
+    plan.layers[0].mean_count = 4;
+    expect(&rig, &plan, "DequantizeLinear Conv", 0.02);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    const float *numbers = w->data, *added = graph->nodes[1]->inputs[2]->data;
+    for (int o = 0; o < 4; o++) {
+        double shift = 0;
+        for (int k = 0; k < 6; k++) {
+            int at = o * 6 + k;
+            double lost =
+                (double)numbers[at] - (double)plan.layers[0].scales[o] * ((const int8_t *)plan.layers[0].narrow)[at];
+            shift += lost * means[o / 2 * 2 + k / 3];
+        }
+        ck_assert_double_eq_tol((double)added[o] - (double)((const float *)bias->data)[o], shift, 1e-6);
+        ck_assert_double_ne(shift, 0);
+    }
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(products_without_a_bias_get_one)
+{
+    static const double means[40] = {1, 1, -1, 2};
+    for (int bits = 4; bits <= 8; bits += 4) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *w = rig_weights(&rig, DIMS(40, 3));
+        rig_output(&rig, rig_op2(&rig, "MatMul", rig_input(&rig, DIMS(2, 40)), w));
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_WEIGHTS, bits, 1);
+        plan.layers[0].means = means;
+        plan.layers[0].mean_count = 40;
+        expect(&rig, &plan, "DequantizeLinear MatMul Add", 0.2);
+        for (int n = 0; n < 3; n++) {
+            double shift = 0;
+            for (int k = 0; k < 4; k++) {
+                int at = k * 3 + n, nibble = ((const uint8_t *)plan.layers[0].narrow)[at / 2] >> (at % 2 ? 4 : 0) & 15;
+                double small =
+                    bits == 8 ? (double)plan.layers[0].scales[n] * ((const int8_t *)plan.layers[0].narrow)[at]
+                              : (double)f16_to_f32(plan.layers[0].half_scales[n]) * (nibble < 8 ? nibble : nibble - 16);
+                shift += ((double)((const float *)w->data)[at] - small) * means[k];
+            }
+            ck_assert_double_eq_tol((double)plan.layers[0].shift[n], shift, 1e-6);
+        }
+        finish(&rig);
+    }
 }
 END_TEST
 
@@ -240,6 +302,8 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, rounding_shifts_no_mean);
+    tcase_add_test(graphs, products_without_a_bias_get_one);
     suite_add_tcase(suite, graphs);
     return suite;
 }

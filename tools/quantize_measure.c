@@ -98,6 +98,27 @@ static bool calibrates(const struct study *study, int64_t sample)
 
 /* --- calibration ----------------------------------------------------------------------------------------- */
 
+/* Images have their channels in axis 1, what products read in the last. */
+static void add_channels(struct study *study, int i, const infer_tensor *tensor)
+{
+    struct channel_sums *sums = study->facts[i].sums;
+    int axis = study->plan.layers[i].kind == LAYER_CONV ? 1 : tensor->rank - 1;
+    int64_t inner = 1, elements = (int64_t)(tensor->bytes / sizeof(float));
+    if (axis < 0 || axis >= tensor->rank || elements == 0)
+        return;
+    for (int k = axis + 1; k < tensor->rank; k++)
+        inner *= tensor->dims[k];
+    if (sums->channels == 0) {
+        sums->channels = tensor->dims[axis];
+        sums->sums = region_array(study->plan.region, (size_t)sums->channels + 1, sizeof *sums->sums);
+    }
+    if (!sums->sums || sums->channels != tensor->dims[axis])
+        return;
+    for (int64_t k = 0; k < elements; k++)
+        sums->sums[k / inner % sums->channels] += (double)((const float *)tensor->data)[k];
+    sums->count += (double)(elements / sums->channels);
+}
+
 static void see(struct study *study, const char *name, const infer_tensor *tensor)
 {
     for (int i = 0; i < study->plan.count; i++) {
@@ -105,6 +126,7 @@ static void see(struct study *study, const char *name, const infer_tensor *tenso
         if (!input || strcmp(input->name, name) != 0 || tensor->dtype != INFER_FLOAT32)
             continue;
         observe_numbers(study->facts[i].seen, tensor->data, (int64_t)(tensor->bytes / sizeof(float)));
+        add_channels(study, i, tensor);
         return; /* the others share it */
     }
 }
@@ -132,11 +154,15 @@ static enum status make_facts(struct study *study, struct error *error)
         const struct value *input = study->plan.layers[i].input;
         study->facts[i].error = -1;
         for (int k = 0; k < i && input && !study->facts[i].seen; k++)
-            if (study->plan.layers[k].input == input)
+            if (study->plan.layers[k].input == input) {
                 study->facts[i].seen = study->facts[k].seen;
-        if (input && !study->facts[i].seen)
-            study->facts[i].seen = region_allocate(study->plan.region, sizeof *study->facts[i].seen);
-        if (input && !study->facts[i].seen)
+                study->facts[i].sums = study->facts[k].sums;
+            }
+        if (!input || study->facts[i].seen)
+            continue;
+        study->facts[i].seen = region_allocate(study->plan.region, sizeof *study->facts[i].seen);
+        study->facts[i].sums = region_allocate(study->plan.region, sizeof *study->facts[i].sums);
+        if (!study->facts[i].seen || !study->facts[i].sums)
             return no_memory(error);
     }
     return STATUS_OK;
@@ -156,6 +182,25 @@ static void choose(struct study *study, enum range_method method)
         facts->range = choose_range(facts->seen, method);
         layer->quantum = quantum_of(facts->range);
     }
+}
+
+/* Where all numbers were finite. */
+static enum status take_means(struct study *study, struct error *error)
+{
+    for (int i = 0; i < study->plan.count; i++) {
+        struct layer *layer = &study->plan.layers[i];
+        const struct channel_sums *sums = study->facts[i].sums;
+        if (!sums || !sums->sums || sums->count <= 0 || study->facts[i].seen->unusable > 0)
+            continue;
+        double *means = region_array(study->plan.region, (size_t)sums->channels + 1, sizeof *means);
+        if (!means)
+            return no_memory(error);
+        for (int64_t k = 0; k < sums->channels; k++)
+            means[k] = sums->sums[k] / sums->count;
+        layer->means = means;
+        layer->mean_count = sums->channels;
+    }
+    return STATUS_OK;
 }
 
 enum status study_calibrate(struct study *study, enum range_method method, struct error *error)
@@ -183,7 +228,7 @@ enum status study_calibrate(struct study *study, enum range_method method, struc
     running_close(&running);
     if (status == STATUS_OK && study->plan.form == QUANTIZE_STATIC)
         choose(study, method);
-    return status;
+    return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;
 }
 
 /* --- the error of the whole ------------------------------------------------------------------------------ */

@@ -8,12 +8,19 @@
 
 /* What is known of a layer beside the plan. */
 struct layer_facts {
-    struct observed *seen; /* of its input; layers with the same input share it. NULL: it has none */
-    struct range range;    /* that was chosen for it */
-    double flops;          /* of a run in float32 */
-    double error;          /* relative, of the model with this layer alone made small; -1: not measured */
-    double signal, noise;  /* sums of squares of its output, and of the difference to float32's */
-    double before, after;  /* seconds a run; 0: not known */
+    struct observed *seen;     /* of its input; layers with the same input share it. NULL: it has none */
+    struct channel_sums *sums; /* the same, by channel of the input */
+    struct range range;        /* that was chosen for it */
+    double flops;              /* of a run in float32 */
+    double error;              /* relative, of the model with this layer alone made small; -1: not measured */
+    double signal, noise;      /* sums of squares of its output, and of the difference to float32's */
+    double before, after;      /* seconds a run; 0: not known */
+};
+
+struct channel_sums {
+    int64_t channels; /* 0: nothing was seen */
+    double *sums;
+    double count; /* of the elements of a channel */
 };
 
 struct study {

@@ -218,7 +218,7 @@ static struct value *scales_of(struct application *a, const struct layer *layer)
     int64_t blocks = quantize_blocks(a->plan, layer);
     dims[layer->axis] = layer->weights->dims[layer->axis];
     dims[1 - layer->axis] = blocks;
-    return graph_add_constant(a->graph, "", DTYPE_F32, 2, dims, layer->scales);
+    return graph_add_constant(a->graph, "", DTYPE_F16, 2, dims, layer->half_scales);
 }
 
 /* What stands for the weights in float32, in front of the node that reads them; once for all layers that share them. */
@@ -228,10 +228,11 @@ static struct value *dequantised_weights(struct application *a, const struct lay
     if (*known)
         return *known;
     bool blocks = quantize_in_blocks(a->plan, layer);
-    const struct attribute attributes[2] = {ATTRIBUTE_I("axis", blocks ? 1 - layer->axis : layer->axis),
-                                            ATTRIBUTE_I("block_size", a->plan->block)};
+    const struct attribute attributes[3] = {ATTRIBUTE_I("axis", blocks ? 1 - layer->axis : layer->axis),
+                                            ATTRIBUTE_I("block_size", a->plan->block),
+                                            ATTRIBUTE_I("output_dtype", DTYPE_F32)};
     struct value *inputs[2] = {narrow_constant(a, layer, blocks ? DTYPE_I4 : DTYPE_I8), scales_of(a, layer)};
-    return *known = build(a, name_of(a, layer->name, "weights"), "DequantizeLinear", 2, inputs, NULL, blocks ? 2 : 1,
+    return *known = build(a, name_of(a, layer->name, "weights"), "DequantizeLinear", 2, inputs, NULL, blocks ? 3 : 1,
                           attributes);
 }
 
@@ -302,6 +303,53 @@ static enum status apply_dynamic(struct application *a, const struct layer *laye
     return scaled ? STATUS_OK : no_memory(a);
 }
 
+/* The bias and the shift in one. NULL: no memory. */
+static struct value *shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
+{
+    int64_t count = layer->weights->dims[layer->axis];
+    float *data = region_array(a->graph->region, (size_t)count + 1, sizeof *data);
+    if (!data)
+        return NULL;
+    for (int64_t i = 0; i < count; i++)
+        data[i] = (bias ? ((const float *)bias->data)[i] : 0) + layer->shift[i];
+    return graph_add_constant(a->graph, bias && *bias->name ? name_of(a, bias->name, "shifted") : "", DTYPE_F32, 1,
+                              &count, data);
+}
+
+static bool takes_bias(const struct layer *layer, const struct node *node)
+{
+    const struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
+    bool known = !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
+                           bias->dims[0] == layer->weights->dims[layer->axis]);
+    return known && (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
+}
+
+/* Appends the node with the shift in its bias, or in an Add behind it. */
+static enum status append_shifted(struct application *a, const struct layer *layer, struct node *node)
+{
+    struct value *result = node->outputs[0];
+    struct value *bias = takes_bias(layer, node) && node->input_count > 2 ? node->inputs[2] : NULL;
+    struct value *shift = shifted_bias(a, layer, bias);
+    struct value **inputs = region_array(a->graph->region, 3, sizeof(struct value *));
+    if (!shift || !inputs)
+        return no_memory(a);
+    if (takes_bias(layer, node)) {
+        inputs[0] = node->inputs[0];
+        inputs[1] = node->inputs[1];
+        inputs[2] = shift;
+        node->inputs = inputs;
+        node->input_count = 3;
+        return append(a, node) ? STATUS_OK : no_memory(a);
+    }
+    if (is_op(node, "Conv")) /* a bias that only a run tells */
+        return append(a, node) ? STATUS_OK : no_memory(a);
+    struct value *product = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
+    node->outputs[0] = product;
+    bool done = product && append(a, node) &&
+                build(a, layer->name, "Add", 2, (struct value *[]){product, shift}, result, 0, NULL);
+    return done ? STATUS_OK : no_memory(a);
+}
+
 /* Appends the node, or what takes its place. */
 static enum status place(struct application *a, int index)
 {
@@ -315,6 +363,8 @@ static enum status place(struct application *a, int index)
         return apply_dynamic(a, layer, node);
     struct value *weights = dequantised_weights(a, layer);
     node->inputs[layer->kind == LAYER_TABLE ? 0 : 1] = weights;
+    if (weights && layer->shift)
+        return append_shifted(a, layer, node);
     return weights && append(a, node) ? STATUS_OK : no_memory(a);
 }
 
@@ -393,10 +443,10 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
         if (!append_quantised(&a, a.graph->inputs[i]))
             return no_memory(&a);
     for (int i = 0; i < a.node_count; i++) {
-        struct node *node = a.graph->nodes[i];
         TRY(place(&a, i));
-        for (int k = 0; k < node->output_count && plan->form == QUANTIZE_STATIC; k++)
-            if (!append_quantised(&a, node->outputs[k]))
+        const struct node *was = plan->graph->nodes[i];
+        for (int k = 0; k < was->output_count && plan->form == QUANTIZE_STATIC; k++)
+            if (was->outputs[k] && !append_quantised(&a, a.graph->values[was->outputs[k]->id]))
                 return no_memory(&a);
     }
     a.graph->nodes = a.nodes;

@@ -89,7 +89,10 @@ static const char *fault_of(const struct quantize_plan *plan, const struct layer
             return "its weights hold NaN or infinity";
         largest = fmax(largest, fabs((double)numbers[i]));
     }
-    return plan->form == QUANTIZE_HALF && largest > 65504 ? "its weights pass the range of float16" : NULL;
+    bool half = plan->form == QUANTIZE_HALF && largest > 65504;
+    /* Blocks have their scales in float16. */
+    bool blocks = quantize_in_blocks(plan, layer) && largest > 65504 * 5;
+    return half || blocks ? "its weights pass the range of float16" : NULL;
 }
 
 static enum status no_memory(struct error *error)

@@ -34,7 +34,13 @@ struct layer {
     struct quantum quantum; /* of the activation; QUANTIZE_STATIC */
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
     void *narrow;
-    float *scales;
+    float *scales;         /* a channel */
+    uint16_t *half_scales; /* float16, a block, instead */
+    /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
+     * each output then goes into a bias. */
+    const double *means;
+    int64_t mean_count;
+    float *shift; /* that is added to the outputs; NULL: nothing */
 };
 
 struct quantize_plan {
