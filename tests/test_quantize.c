@@ -110,6 +110,8 @@ START_TEST(a_residual_block)
     const struct graph *graph = applied(&plan, &region);
     ck_assert_ptr_eq(graph->nodes[5]->inputs[0], graph->nodes[4]->inputs[0]);
     region_free(&region);
+    plan.layers[0].weights_only = true;
+    expect(&rig, &plan, "Relu DequantizeLinear Conv Add", 0.02);
     finish(&rig);
 }
 END_TEST

@@ -184,10 +184,14 @@ static void warn_of_samples(const struct request *request, const struct study *s
 
 static void print_summary(FILE *file, const struct study *study, double relative, size_t before, size_t after)
 {
-    int chosen = 0;
-    for (int i = 0; i < study->plan.count; i++)
+    int chosen = 0, weights_only = 0;
+    for (int i = 0; i < study->plan.count; i++) {
         chosen += study->plan.layers[i].chosen;
-    fprintf(file, "layers      %d of %d are made small\n", chosen, study->plan.count);
+        weights_only += study->plan.layers[i].chosen && study->plan.layers[i].weights_only;
+    }
+    fprintf(file, "layers      %d of %d are made small", chosen, study->plan.count);
+    fprintf(file, weights_only ? ", %d of them only their weights: integers would be slower here\n" : "\n",
+            weights_only);
     if (before > 0 && after > 0)
         fprintf(file, "file        %zu bytes, %.1f %% of the weights' %zu\n", after,
                 100.0 * (double)after / (double)before, before);
@@ -249,22 +253,32 @@ static enum status keep_nodes(const struct request *request, struct quantize_pla
     return STATUS_OK;
 }
 
+static void warn_of_error(const struct request *request, double relative)
+{
+    char text[160];
+    if (request->most_error < 0 || relative <= request->most_error)
+        return;
+    snprintf(text, sizeof text, "warning: the error is %.3g, %.3g more than was asked for; this is the best found",
+             relative, relative - request->most_error);
+    say(text);
+}
+
+/* Where the model is measured, layers that lose by it or spoil it stay as they are. */
 static enum status decide(const struct request *request, struct study *study, double *relative, struct error *error)
 {
-    if (request->most_error >= 0 || (request->report && study->samples)) {
-        enum status status = study_search(study, request->most_error >= 0 ? request->most_error : INFINITY, relative,
-                                          show_progress, error);
-        end_progress();
-        if (status != STATUS_OK)
-            return status;
-    }
-    if (request->most_error >= 0 && *relative > request->most_error) {
-        char text[160];
-        snprintf(text, sizeof text, "warning: the error is %.3g, %.3g more than was asked for; this is the best found",
-                 *relative, *relative - request->most_error);
-        say(text);
-    }
-    return request->report && study->samples ? study_layers(study, error) : STATUS_OK;
+    if (!study->samples || (request->most_error < 0 && !request->report))
+        return STATUS_OK;
+    enum status status = study->plan.form == QUANTIZE_STATIC ? study_speed(study, error) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = study_search(study, request->most_error >= 0 ? request->most_error : INFINITY, relative, show_progress,
+                              error);
+    end_progress();
+    if (status != STATUS_OK)
+        return status;
+    warn_of_error(request, *relative);
+    if (request->report && study_layers(study, error) != STATUS_OK)
+        return error->status;
+    return study_times(study, error);
 }
 
 static enum status save(const struct request *request, struct study *study, double relative, size_t weights,

@@ -12,78 +12,6 @@ static enum status no_memory(struct error *error)
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while measuring");
 }
 
-static enum status take(struct error *error, const infer_error *from)
-{
-    return error_set(error, (enum status)from->status, "%s", from->message);
-}
-
-/* --- a graph that runs ----------------------------------------------------------------------------------- */
-
-struct running {
-    struct region region;
-    infer_model *model;
-    infer_session *session;
-    infer_context *context;
-    infer_tensor *outputs;
-    size_t output_count;
-};
-
-static void running_close(struct running *running)
-{
-    infer_context_release(running->context);
-    infer_session_release(running->session);
-    infer_model_release(running->model);
-    free(running->outputs);
-    region_free(&running->region);
-    memset(running, 0, sizeof *running);
-}
-
-static enum status running_open(struct running *running, const struct study *study, const struct graph *graph,
-                                bool optimise, struct error *error)
-{
-    infer_error from = {0};
-    void *bytes;
-    size_t size;
-    const infer_model_options trusted = {.trust_weights = true};
-    const infer_session_options options = {.no_optimize = !optimise};
-    enum status status = model_write(graph, &study->metadata, &running->region, &bytes, &size, error);
-    if (status != STATUS_OK)
-        return status;
-    if (infer_model_open_memory(bytes, size, "the model", &trusted, &running->model, &from) != INFER_OK ||
-        infer_session_create(running->model, &options, &running->session, &from) != INFER_OK ||
-        infer_context_create(running->session, &running->context, &from) != INFER_OK)
-        return take(error, &from);
-    running->output_count = infer_model_output_count(running->model);
-    running->outputs = calloc(running->output_count + 1, sizeof *running->outputs);
-    return running->outputs ? STATUS_OK : no_memory(error);
-}
-
-/* The plan's graph as it is now; or the one before. */
-static enum status open_plan(struct running *running, struct study *study, bool small, bool optimise,
-                             struct error *error)
-{
-    *running = (struct running){.model = NULL};
-    region_init(&running->region, &default_allocator);
-    struct graph *graph = NULL;
-    enum status status = small ? quantize_apply(&study->plan, &running->region, &graph, error) : STATUS_OK;
-    if (status == STATUS_OK)
-        status = running_open(running, study, small ? graph : study->plan.graph, optimise, error);
-    if (status != STATUS_OK)
-        running_close(running);
-    return status;
-}
-
-static enum status run(struct running *running, const infer_tensor *inputs, struct error *error)
-{
-    infer_error from = {0};
-    for (size_t i = 0; i < running->output_count; i++)
-        running->outputs[i] = infer_output(NULL, 0);
-    if (infer_run(running->context, inputs, infer_model_input_count(running->model), running->outputs,
-                  running->output_count, &from) != INFER_OK)
-        return take(error, &from);
-    return STATUS_OK;
-}
-
 /* --- which samples --------------------------------------------------------------------------------------- */
 
 static bool is_held(const struct study *study, int64_t sample)
@@ -210,7 +138,7 @@ enum status study_calibrate(struct study *study, enum range_method method, struc
     enum status status = make_facts(study, error);
     if (status != STATUS_OK || !study->samples)
         return status;
-    status = open_plan(&running, study, false, false, error);
+    status = study_open(&running, study, false, false, error);
     if (status != STATUS_OK)
         return status;
     const infer_observer observer = {.value = see_value, .after = see_step, .user = study};
@@ -223,9 +151,9 @@ enum status study_calibrate(struct study *study, enum range_method method, struc
             if (inputs[k].dtype != INFER_NONE)
                 see(study, study->plan.graph->inputs[k]->name, &inputs[k]);
         if (status == STATUS_OK)
-            status = run(&running, inputs, error);
+            status = study_run(&running, inputs, error);
     }
-    running_close(&running);
+    study_close(&running);
     if (status == STATUS_OK && study->plan.form == QUANTIZE_STATIC)
         choose(study, method);
     return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;
@@ -302,7 +230,7 @@ static enum status run_held(struct study *study, struct running *running, bool k
         measured++;
         status = samples_get(study->samples, i, &inputs, error);
         if (status == STATUS_OK)
-            status = run(running, inputs, error);
+            status = study_run(running, inputs, error);
         if (status == STATUS_OK && keep)
             status = expect(study, running, &room, error);
         else if (status == STATUS_OK)
@@ -324,11 +252,11 @@ static enum status keep_expected(struct study *study, struct error *error)
 {
     struct running running;
     bool alike;
-    enum status status = open_plan(&running, study, false, true, error);
+    enum status status = study_open(&running, study, false, true, error);
     if (status != STATUS_OK)
         return status;
     status = run_held(study, &running, true, NULL, &alike, error);
-    running_close(&running);
+    study_close(&running);
     return status;
 }
 
@@ -337,7 +265,7 @@ enum status study_error(struct study *study, double *relative, struct error *err
     struct running running;
     enum status status = study->expected ? STATUS_OK : keep_expected(study, error);
     if (status == STATUS_OK)
-        status = open_plan(&running, study, true, true, error);
+        status = study_open(&running, study, true, true, error);
     if (status != STATUS_OK)
         return status;
     bool alike = true;
@@ -346,7 +274,7 @@ enum status study_error(struct study *study, double *relative, struct error *err
     if (status == STATUS_OK)
         *relative = alike ? largest_error(sums, running.output_count) : INFINITY;
     free(sums);
-    running_close(&running);
+    study_close(&running);
     return status;
 }
 
@@ -398,10 +326,10 @@ static enum status compare_layers(struct study *study, struct comparison *compar
 {
     struct running running[2];
     const infer_tensor *inputs;
-    enum status status = open_plan(&running[0], study, false, false, error);
+    enum status status = study_open(&running[0], study, false, false, error);
     if (status != STATUS_OK)
         return status;
-    status = open_plan(&running[1], study, true, false, error);
+    status = study_open(&running[1], study, true, false, error);
     int compared = 0;
     for (int64_t i = 0; status == STATUS_OK && i < study->samples->count && compared < MOST_COMPARED; i++) {
         if (!is_held(study, i))
@@ -412,55 +340,12 @@ static enum status compare_layers(struct study *study, struct comparison *compar
             comparison->second = way > 0;
             const infer_observer observer = {.value = compare_value, .user = comparison};
             infer_context_observe(running[way].context, &observer);
-            status = run(&running[way], inputs, error);
+            status = study_run(&running[way], inputs, error);
         }
     }
-    running_close(&running[0]);
-    running_close(&running[1]);
+    study_close(&running[0]);
+    study_close(&running[1]);
     return status == STATUS_OK && comparison->failed ? no_memory(error) : status;
-}
-
-#define TIMED_RUNS 5
-
-/* Adds what the steps took to the layers of their nodes. */
-static double add_times(struct study *study, const struct running *running, bool after)
-{
-    double sum = 0;
-    size_t count = infer_context_step_times(running->context, NULL, 0);
-    infer_step_time *times = calloc(count + 1, sizeof *times);
-    if (!times)
-        return 0;
-    infer_context_step_times(running->context, times, count);
-    for (size_t k = 0; k < count; k++) {
-        double seconds = times[k].runs ? (double)times[k].nanoseconds / 1e9 / (double)times[k].runs : 0;
-        sum += seconds;
-        for (int i = 0; i < study->plan.count; i++)
-            if (study->plan.layers[i].node && strcmp(study->plan.layers[i].name, times[k].node) == 0) {
-                *(after ? &study->facts[i].after : &study->facts[i].before) += seconds;
-                break;
-            }
-    }
-    free(times);
-    return sum;
-}
-
-static enum status time_layers(struct study *study, bool small, double *seconds, struct error *error)
-{
-    struct running running;
-    const infer_tensor *inputs;
-    enum status status = open_plan(&running, study, small, true, error);
-    if (status != STATUS_OK)
-        return status;
-    status = samples_get(study->samples, 0, &inputs, error);
-    for (int i = 0; i <= TIMED_RUNS && status == STATUS_OK; i++) {
-        if (i == 1)
-            infer_context_time_steps(running.context, true);
-        status = run(&running, inputs, error);
-    }
-    if (status == STATUS_OK)
-        *seconds = add_times(study, &running, small);
-    running_close(&running);
-    return status;
 }
 
 enum status study_layers(struct study *study, struct error *error)
@@ -471,9 +356,7 @@ enum status study_layers(struct study *study, struct error *error)
     for (int i = 0; comparison.kept && i < study->plan.count; i++)
         free(comparison.kept[i]);
     free(comparison.kept);
-    if (status == STATUS_OK)
-        status = time_layers(study, false, &study->seconds_before, error);
-    return status == STATUS_OK ? time_layers(study, true, &study->seconds_after, error) : status;
+    return status;
 }
 
 void study_free(struct study *study)

@@ -8,6 +8,8 @@ const char *layer_precision(const struct quantize_plan *plan, const struct layer
 {
     if (!layer->chosen)
         return "float32";
+    if (layer->weights_only)
+        return "int8 weights";
     return plan->form == QUANTIZE_HALF ? "float16" : quantize_in_blocks(plan, layer) ? "int4" : "int8";
 }
 

@@ -22,7 +22,7 @@ static int compare_ranks(const void *first, const void *second)
 static void set(struct study *study, int layer, bool chosen)
 {
     study->plan.layers[layer].chosen = chosen;
-    study->plan.layers[layer].why = chosen ? NULL : over;
+    study->plan.layers[layer].why = chosen ? study->facts[layer].why : over;
 }
 
 /* The error with each of the layers made small alone. */
@@ -105,8 +105,10 @@ enum status study_search(struct study *study, double most, double *relative, voi
     if (!ranks)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while searching");
     for (int i = 0; i < study->plan.count; i++)
-        if (study->plan.layers[i].chosen)
+        if (study->plan.layers[i].chosen) {
+            study->facts[i].why = study->plan.layers[i].why;
             ranks[count++].layer = i;
+        }
     status = search(study, ranks, count, most, relative, progress, error);
     free(ranks);
     return status;

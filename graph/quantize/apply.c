@@ -161,10 +161,10 @@ static bool may_move(const struct application *a, const struct node *node, int a
     return true;
 }
 
-/* Readers that keep their numbers as they are: layers that stay in float32. */
+/* Readers that keep their numbers as they are: layers that compute in float32. */
 static bool reads_exactly(const struct application *a, int node)
 {
-    return a->layers[node] && !a->layers[node]->chosen;
+    return a->layers[node] && (!a->layers[node]->chosen || a->layers[node]->weights_only);
 }
 
 static void redirect(struct application *a, const struct value *from, struct value *to)
@@ -411,7 +411,7 @@ static enum status feed_layers(struct application *a)
 {
     for (int i = 0; i < a->plan->count; i++) {
         const struct layer *layer = &a->plan->layers[i];
-        if (layer->chosen && layer->input)
+        if (layer->chosen && layer->input && !layer->weights_only)
             TRY(feed(a, a->graph->nodes[layer->node_index], 0, &layer->quantum, layer->kind == LAYER_CONV, 0));
     }
     return STATUS_OK;

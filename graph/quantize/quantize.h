@@ -30,6 +30,7 @@ struct layer {
     const struct value *weights;
     int axis;               /* of the weights' output channels */
     bool chosen;            /* it is made small */
+    bool weights_only;      /* of QUANTIZE_STATIC: chosen, but its activation stays float32 */
     const char *why;        /* it cannot be, or was not; NULL: it is, or nobody has decided yet */
     struct quantum quantum; /* of the activation; QUANTIZE_STATIC */
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
