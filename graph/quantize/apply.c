@@ -22,6 +22,7 @@ struct application {
     struct graph *graph;
     struct quantised **of;        /* by id of the values that there were */
     const struct quantum **moved; /* by node: what its inputs have been quantised with */
+    const struct layer **tables;  /* by value id: of QUANTIZE_HALF, what is gathered from; NULL: none */
     const struct layer **layers;  /* by node; NULL: none */
     int *makers;                  /* by value id: its node, or -1 */
     struct value **small;         /* by value id: of constants that several layers share, what stands for them */
@@ -167,12 +168,27 @@ static bool reads_exactly(const struct application *a, int node)
     return a->layers[node] && (!a->layers[node]->chosen || a->layers[node]->weights_only);
 }
 
+static bool gathers_half(const struct application *a, const struct node *node)
+{
+    return is_op(node, "Gather") && node->inputs[0]->id < a->value_count && a->tables[node->inputs[0]->id];
+}
+
 static void redirect(struct application *a, const struct value *from, struct value *to)
 {
     for (int i = 0; i < a->node_count; i++)
         for (int k = 0; k < a->graph->nodes[i]->input_count && !reads_exactly(a, i); k++)
-            if (a->graph->nodes[i]->inputs[k] == from)
+            if (a->graph->nodes[i]->inputs[k] == from && !(k == 0 && gathers_half(a, a->graph->nodes[i])))
                 a->graph->nodes[i]->inputs[k] = to;
+}
+
+/* Something else than a Gather reads it. */
+static bool is_read_whole(const struct application *a, const struct value *value)
+{
+    for (int i = 0; i < a->node_count; i++)
+        for (int k = 0; k < a->graph->nodes[i]->input_count; k++)
+            if (a->graph->nodes[i]->inputs[k] == value && !(k == 0 && is_op(a->graph->nodes[i], "Gather")))
+                return true;
+    return false;
 }
 
 /* Input i of the node is quantised, where its value comes from. Images are quantised for whoever reads them, so that
@@ -350,11 +366,24 @@ static enum status append_shifted(struct application *a, const struct layer *lay
     return done ? STATUS_OK : no_memory(a);
 }
 
+/* Rows of a table in float16 are made floating, the table is not. */
+static enum status place_gather(struct application *a, struct node *node)
+{
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct value *result = node->outputs[0], *rows = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
+    node->inputs[0] = narrow_constant(a, a->tables[node->inputs[0]->id], DTYPE_F16);
+    node->outputs[0] = rows;
+    bool done = node->inputs[0] && rows && append(a, node) && build(a, node->name, "Cast", 1, &rows, result, 1, &to);
+    return done ? STATUS_OK : no_memory(a);
+}
+
 /* Appends the node, or what takes its place. */
 static enum status place(struct application *a, int index)
 {
     struct node *node = a->graph->nodes[index];
     const struct layer *layer = a->layers[index];
+    if (gathers_half(a, node))
+        return place_gather(a, node);
     if (!layer || !layer->chosen)
         return append(a, node) ? STATUS_OK : no_memory(a);
     if (layer->kind == LAYER_TABLE && !quantize_in_blocks(a->plan, layer))
@@ -390,7 +419,8 @@ static enum status begin(struct application *a, struct region *region)
     a->makers = region_array(region, (size_t)a->value_count + 1, sizeof *a->makers);
     a->moved = region_array(region, (size_t)a->node_count + 1, sizeof(struct quantum *));
     a->layers = region_array(region, (size_t)a->node_count + 1, sizeof(struct layer *));
-    if (!a->graph || !a->of || !a->small || !a->makers || !a->moved || !a->layers)
+    a->tables = region_array(region, (size_t)a->value_count + 1, sizeof(struct layer *));
+    if (!a->graph || !a->of || !a->small || !a->makers || !a->moved || !a->layers || !a->tables)
         return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);
     memset(a->makers, -1, (size_t)a->value_count * sizeof *a->makers);
     for (int i = 0; i < a->node_count; i++)
@@ -423,10 +453,12 @@ static enum status place_casts(struct application *a)
         const struct layer *layer = &a->plan->layers[i];
         if (!layer->chosen || layer->kind != LAYER_CONSTANT)
             continue;
-        struct value *wide = cast_weights(a, layer);
+        struct value *weights = a->graph->values[layer->weights->id];
+        a->tables[weights->id] = layer;
+        struct value *wide = is_read_whole(a, weights) ? cast_weights(a, layer) : weights;
         if (!wide)
             return no_memory(a);
-        redirect(a, a->graph->values[layer->weights->id], wide);
+        redirect(a, weights, wide);
     }
     return STATUS_OK;
 }
