@@ -44,8 +44,8 @@ struct bound {
     int64_t near;
 };
 
-/* The bound on sums of so many products: roundings of different terms cancel out for the most part, those of a term that
- * repeats may all go the same way. */
+/* The bound on sums of so many products: roundings of different terms cancel out for the most part, those of a term
+ * that repeats may all go the same way. */
 static inline double sum_of_products(int64_t terms, bool repeat)
 {
     return repeat ? 4 + (double)terms / 2 : 4 + 2 * sqrt((double)terms);
