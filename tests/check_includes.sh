@@ -10,6 +10,7 @@ declare -A may=(
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"
     [graph/planner]="kernels"
+    [graph/quantize]="graph kernels"
     [graph/steps]="graph kernels"
     [formats]="graph kernels"
     [formats/onnx]="formats graph kernels"
@@ -17,7 +18,7 @@ declare -A may=(
     [runtime/compile]="runtime/weights formats graph graph/passes graph/steps graph/planner kernels"
     [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
     [tools/problems]="kernels"
-    [tools]="tools/problems runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools]="tools/problems runtime runtime/compile runtime/weights graph graph/passes graph/quantize graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 
