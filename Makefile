@@ -31,7 +31,8 @@ ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 # The library needs libc, libm and pthread. The importer (ONNX, NPZ) also needs protobuf-c and zlib, so it is a library of its own.
 IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
-                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c formats/*.c))
+                   graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
+                   formats/*.c))
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 PROBLEM_SOURCES := $(wildcard tools/problems/*.c)
@@ -143,7 +144,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs; do \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -290,7 +291,7 @@ install-library: $(BUILD)/libinfer.a $(BUILD)/infer.pc
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/libinfer.a $(DESTDIR)$(PREFIX)/lib
 	$(STRIP) --strip-debug $(DESTDIR)$(PREFIX)/lib/libinfer.a
-	install -m 644 runtime/infer.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 runtime/infer.h runtime/infer_predictor.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 $(BUILD)/infer.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
 install: install-library $(TOOLS)
 	install -d $(DESTDIR)$(PREFIX)/bin
