@@ -22,7 +22,7 @@ static bool has_room(const infer_prediction *prediction, size_t index)
 
 bool output_is_wanted(const infer_prediction *prediction, size_t index)
 {
-    return prediction->predictor->hooks.postprocess || !is_left_out(prediction, index);
+    return prediction->predictor->hooks.postprocess || prediction->keyed || !is_left_out(prediction, index);
 }
 
 infer_tensor output_place(const infer_prediction *prediction, size_t index)
@@ -99,4 +99,16 @@ infer_status results_deliver(infer_prediction *prediction)
         wanted->lent = room ? before.lent : wanted->data;
     }
     return INFER_OK;
+}
+
+infer_status results_copy(infer_prediction *prediction, const infer_tensor *results)
+{
+    for (size_t i = 0; i < prediction->predictor->result_count; i++) {
+        if (results[i].dtype == INFER_NONE || is_left_out(prediction, i))
+            continue;
+        infer_status status = deliver(prediction, i, has_room(prediction, i), &results[i], &prediction->results[i]);
+        if (status != INFER_OK)
+            return status;
+    }
+    return results_deliver(prediction);
 }

@@ -101,6 +101,7 @@ infer_prediction *prediction_acquire(struct infer_predictor *predictor)
     infer_prediction *prediction = predictor->pool;
     if (prediction)
         predictor->pool = prediction->next;
+    bool keyed = cache_is_asked(&predictor->cache);
     predictor->references++;
     predictor->live++;
     predictor_unlock(predictor);
@@ -115,6 +116,7 @@ infer_prediction *prediction_acquire(struct infer_predictor *predictor)
         return NULL;
     }
     prediction->references = 2;
+    prediction->keyed = keyed;
     return prediction;
 }
 
@@ -137,6 +139,8 @@ void prediction_end(infer_prediction *prediction, infer_status status)
     struct infer_predictor *predictor = prediction->predictor;
     prediction->state = PREDICTION_ENDED;
     prediction->status = status;
+    flight_ends(prediction, status);
+    meter_end(prediction);
     if (status == INFER_OK)
         prediction->error = (infer_error){.status = INFER_OK};
     else
@@ -166,17 +170,6 @@ bool prediction_ends_early(infer_prediction *prediction, int64_t now)
              (double)(prediction->deadline - prediction->submitted) * 1e-9);
     prediction_end(prediction, status);
     return true;
-}
-
-/* With the mutex held: takes it out of the queue that it waits in. */
-static void leave_queue(infer_prediction *prediction)
-{
-    struct infer_predictor *predictor = prediction->predictor;
-    queue_remove(&prediction->link);
-    if (!prediction->started)
-        predictor->waiting--;
-    prediction->state = PREDICTION_RUNNING;
-    pthread_cond_signal(&predictor->room);
 }
 
 static void end_in_queue(infer_prediction *prediction, int64_t now)

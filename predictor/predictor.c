@@ -145,6 +145,7 @@ static infer_status make_lane(struct infer_predictor *predictor, struct lane *la
     lane->gathered = take(predictor, predictor->input_count, sizeof *lane->gathered, error);
     if (!lane->batch || !lane->inputs || !lane->outputs || !lane->gathered)
         return INFER_OUT_OF_MEMORY;
+    lane->row = predictor->worker_room + (size_t)(lane - predictor->lanes);
     return infer_context_create(predictor->session, &lane->context, error);
 }
 
@@ -163,23 +164,43 @@ static infer_status make_lanes(struct infer_predictor *predictor, size_t count, 
     return INFER_OK;
 }
 
-static infer_status start_workers(struct infer_predictor *predictor, const infer_predictor_options *options,
-                                  infer_error *error)
+static infer_status start_workers(struct infer_predictor *predictor, infer_error *error)
 {
-    const infer_hooks *hooks = &options->hooks;
-    size_t wanted = options->workers ? (size_t)options->workers
-                                     : predictor->lane_count + 1 + (hooks->validate || hooks->preprocess) +
-                                           (hooks->postprocess != NULL);
-    predictor->workers = take(predictor, wanted, sizeof *predictor->workers, error);
+    predictor->workers = take(predictor, predictor->worker_room, sizeof *predictor->workers, error);
     if (!predictor->workers)
         return INFER_OUT_OF_MEMORY;
-    predictor->worker_room = wanted;
-    while (predictor->worker_count < wanted &&
-           pthread_create(&predictor->workers[predictor->worker_count], NULL, worker_main, predictor) == 0)
+    while (predictor->worker_count < predictor->worker_room) {
+        struct worker *worker = &predictor->workers[predictor->worker_count];
+        worker->predictor = predictor;
+        worker->row = predictor->worker_count;
+        if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
+            break;
         predictor->worker_count++;
+    }
     if (predictor->worker_count == 0)
         return fail(error, INFER_OUT_OF_MEMORY, "the system starts no thread");
     return INFER_OK;
+}
+
+static infer_status make_cache(struct infer_predictor *predictor, const infer_predictor_options *options,
+                               infer_error *error)
+{
+    if (cache_init(&predictor->cache, &predictor->budget.allocator, options->cache_bytes, options->cache_count) !=
+        STATUS_OK)
+        return fail(error, INFER_OUT_OF_MEMORY, "out of memory for the cache");
+    return INFER_OK;
+}
+
+static infer_status make_meters(struct infer_predictor *predictor, const infer_predictor_options *options,
+                                infer_error *error)
+{
+    struct meters *meters = &predictor->meters;
+    meters->row_count = predictor->worker_room + predictor->lane_count;
+    meters->hook_began = take(predictor, meters->row_count, sizeof *meters->hook_began, error);
+    meters->event_room = options->trace_events;
+    if (options->trace_events)
+        meters->events = take(predictor, options->trace_events, sizeof *meters->events, error);
+    return meters->hook_began && (meters->events || !options->trace_events) ? INFER_OK : INFER_OUT_OF_MEMORY;
 }
 
 static infer_status build(struct infer_predictor *predictor, const infer_predictor_options *options, infer_error *error)
@@ -194,8 +215,22 @@ static infer_status build(struct infer_predictor *predictor, const infer_predict
     if (status == INFER_OK)
         status = make_lanes(predictor, options->contexts ? (size_t)options->contexts : 1, error);
     if (status == INFER_OK)
-        status = start_workers(predictor, options, error);
+        status = make_cache(predictor, options, error);
+    if (status == INFER_OK)
+        status = make_meters(predictor, options, error);
+    if (status == INFER_OK)
+        status = start_workers(predictor, error);
     return status;
+}
+
+/* One for each context and each of the two hooks, and one that keeps deadlines meanwhile. */
+static size_t workers_wanted(const infer_predictor_options *options)
+{
+    const infer_hooks *hooks = &options->hooks;
+    if (options->workers)
+        return (size_t)options->workers;
+    return (options->contexts ? (size_t)options->contexts : 1) + 1 + (hooks->validate || hooks->preprocess) +
+           (hooks->postprocess != NULL);
 }
 
 static void take_options(struct infer_predictor *predictor, const infer_predictor_options *options)
@@ -203,6 +238,8 @@ static void take_options(struct infer_predictor *predictor, const infer_predicto
     infer_run_limits limits = options->run_limits;
     bool unlimited = !limits.seconds && !limits.multiply_adds && !limits.loop_turns;
     predictor->process = getpid();
+    predictor->made = clock_now();
+    predictor->worker_room = workers_wanted(options);
     predictor->hooks = options->hooks;
     predictor->run_limits = unlimited ? options->session_options.run_limits : limits;
     predictor->batch_size = options->batch_size ? options->batch_size : 1;
@@ -270,6 +307,9 @@ static void free_parts(struct infer_predictor *predictor)
     for (size_t i = 0; i < predictor->lane_count; i++)
         free_lane(predictor, &predictor->lanes[i]);
     give(predictor, predictor->lanes, predictor->lane_room, sizeof *predictor->lanes);
+    cache_free(&predictor->cache);
+    give(predictor, predictor->meters.events, predictor->meters.event_room, sizeof *predictor->meters.events);
+    give(predictor, predictor->meters.hook_began, predictor->meters.row_count, sizeof *predictor->meters.hook_began);
     give(predictor, predictor->workers, predictor->worker_room, sizeof *predictor->workers);
     give(predictor, predictor->checks, predictor->check_count, sizeof *predictor->checks);
     give(predictor, predictor->input_values, predictor->input_count, sizeof *predictor->input_values);
@@ -298,8 +338,8 @@ static size_t cancel_all(struct infer_predictor *predictor)
 {
     size_t count = predictor->live;
     predictor->cancelling = true;
-    for (int stage = 0; stage < STAGES; stage++)
-        for (struct queue_link *link; (link = queue_first(&predictor->queues[stage])) != NULL;)
+    for (int queue = 0; queue < QUEUES; queue++)
+        for (struct queue_link *link; (link = queue_first(&predictor->queues[queue])) != NULL;)
             prediction_cancel(prediction_of(link));
     for (size_t i = 0; i < predictor->lane_count; i++)
         for (size_t k = 0; k < predictor->lanes[i].batch_count; k++)
@@ -345,7 +385,7 @@ void infer_predictor_release(infer_predictor *predictor)
     pthread_cond_broadcast(&predictor->work);
     predictor_unlock(predictor);
     for (size_t i = 0; i < predictor->worker_count; i++)
-        pthread_join(predictor->workers[i], NULL);
+        pthread_join(predictor->workers[i].thread, NULL);
     free_parts(predictor);
     predictor_lock(predictor);
     predictor->references--;

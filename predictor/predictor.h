@@ -6,8 +6,10 @@
 #define INFER_PREDICTOR_PREDICTOR_H
 
 #include "kernels/budget.h"
+#include "predictor/cache.h"
 #include "predictor/clock.h"
 #include "predictor/fail.h"
+#include "predictor/metrics.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
 #include "runtime/infer_predictor.h"
@@ -17,6 +19,9 @@
 
 /* What a request goes through: the hooks validate and preprocess; the model; the hook postprocess. */
 enum stage { STAGE_PREPARE, STAGE_MODEL, STAGE_FINISH, STAGES };
+
+/* Besides those of the stages: requests that wait for an equal one under way, and those that are given its results. */
+enum { QUEUE_FOLLOWERS = STAGES, QUEUE_COPIES, QUEUES };
 
 enum prediction_state {
     PREDICTION_IDLE,    /* in the pool, or being filled in by who makes it */
@@ -41,7 +46,9 @@ struct infer_prediction {
     infer_error error;
 
     int64_t submitted, queued, deadline;
-    int64_t started;       /* the first stage; 0: none yet */
+    int64_t started; /* the first stage; 0: none yet */
+    size_t row;      /* of the trace, where it is */
+    int64_t began[STAGES];
     int64_t spent[STAGES]; /* nanoseconds; -1: not passed through */
 
     /* Of the caller's. */
@@ -49,6 +56,14 @@ struct infer_prediction {
     size_t wanted_count;
     void (*callback)(void *user, infer_prediction *prediction);
     void *user;
+
+    /* What the cache knows it by. */
+    bool keyed; /* it is for the cache */
+    bool leads; /* in the table of flights: equal ones follow it */
+    struct hash_128 key;
+    infer_prediction *leader;  /* that it waits for; NULL: none */
+    infer_prediction *flight;  /* the next in its bucket of the table */
+    struct cache_entry *entry; /* made of it, or to be copied to it; a reference */
 
     /* Descriptions, in the prediction's own block. */
     size_t given_count;
@@ -59,9 +74,16 @@ struct infer_prediction {
     uint64_t shape; /* a hash of what a batch's inputs must have in common */
 };
 
+struct worker {
+    struct infer_predictor *predictor;
+    pthread_t thread;
+    size_t row; /* of the trace */
+};
+
 /* A context, and what its batches are laid out in. */
 struct lane {
     infer_context *context;
+    size_t row; /* of the trace, for runs on callers' threads */
     bool busy;
     bool cancel_sent; /* to the run under way */
     infer_prediction **members;
@@ -71,6 +93,8 @@ struct lane {
     infer_tensor *inputs, *outputs;
     struct buffer *gathered; /* an input each */
 };
+
+#define FLIGHT_BUCKETS 256
 
 struct infer_predictor {
     struct allocator given_allocator;
@@ -90,19 +114,23 @@ struct infer_predictor {
     int64_t delay;      /* nanoseconds */
     size_t queue_length, model_bound;
     infer_when_full when_full;
+    int64_t made; /* when */
 
     pthread_mutex_t mutex; /* of all below */
     pthread_cond_t work;   /* for workers */
     pthread_cond_t room;   /* for those who wait to get into the queue */
     pthread_cond_t quiet;  /* for who waits until nothing is under way */
-    struct queue queues[STAGES];
+    struct queue queues[QUEUES];
+    struct cache cache;
+    infer_prediction *flights[FLIGHT_BUCKETS]; /* leaders, by their keys */
+    struct meters meters;
     size_t waiting;   /* requests that have not begun */
     size_t preparing; /* in STAGE_PREPARE */
     size_t timed;     /* requests under way that have a deadline */
     size_t live;      /* requests under way */
     struct lane *lanes;
     size_t lane_count, lane_room, idle_lanes;
-    pthread_t *workers;
+    struct worker *workers;
     size_t worker_count, worker_room;
     infer_prediction *pool, *due;
     bool closed;     /* takes no more requests */
@@ -149,6 +177,25 @@ infer_tensor output_place(const infer_prediction *prediction, size_t index);
 infer_status output_deliver(infer_prediction *prediction, size_t index, const infer_tensor *from);
 /* Puts the results into the caller's hands: all but a copy that output_deliver has made already. */
 infer_status results_deliver(infer_prediction *prediction);
+/* Results that were another request's. */
+infer_status results_copy(infer_prediction *prediction, const infer_tensor *results);
+
+/* --- flight.c: the cache, and equal requests that share a run ------------------------------------------------------
+ */
+
+/* Without the mutex: whether the request has been given results that were kept, and has ended. */
+bool flight_lands(infer_prediction *prediction);
+/* With the mutex held: whether an equal one is under way; the same, and it is to wait for that one; or equal ones may
+ * wait for it from now on. */
+bool flight_has_leader(const infer_prediction *prediction);
+bool flight_follows(infer_prediction *prediction);
+void flight_leads(infer_prediction *prediction);
+/* Without the mutex, once the results are there: keeps a copy of them. */
+void flight_keep(infer_prediction *prediction);
+/* With the mutex held, at its end: what becomes of the cache and of those that wait for it. */
+void flight_ends(infer_prediction *prediction, infer_status status);
+/* Without the mutex: copies what was kept of an equal one into its results. */
+infer_status flight_copy(infer_prediction *prediction);
 
 /* --- check.c: validation ------------------------------------------------------------------------------------------ */
 
@@ -170,13 +217,16 @@ void batch_run(struct infer_predictor *predictor, struct lane *lane);
 
 /* --- stages.c: workers -------------------------------------------------------------------------------------------- */
 
-void *worker_main(void *predictor);
+void *worker_main(void *worker);
 /* With the mutex held: a lane that is idle, now busy. */
 struct lane *lane_take(struct infer_predictor *predictor);
 void lane_give(struct infer_predictor *predictor, struct lane *lane);
 /* The whole way on this thread, in a lane that is the caller's and is given back. */
 void run_here(infer_prediction *prediction, struct lane *lane);
+/* With the mutex held: takes it out of the queue that it waits in, to be run or ended. */
+void leave_queue(infer_prediction *prediction);
 /* With the mutex held: into the queue of its first stage. */
 void pipeline_enter(infer_prediction *prediction);
+void queue_enter(infer_prediction *prediction, int queue);
 
 #endif

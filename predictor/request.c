@@ -61,6 +61,10 @@ static void fill(infer_prediction *prediction, const struct asked *asked, int64_
     prediction->submitted = now;
     prediction->deadline = options->seconds > 0 ? clock_after(now, options->seconds) : NEVER;
     prediction->started = 0;
+    prediction->keyed = prediction->keyed && !options->uncached;
+    prediction->leads = false;
+    prediction->leader = NULL;
+    prediction->entry = NULL;
     for (int i = 0; i < STAGES; i++)
         prediction->spent[i] = -1;
     prediction->given_count = asked->input_count;
@@ -98,6 +102,7 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
     if (status == INFER_OK && !(prediction = prediction_acquire(predictor)))
         status = fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the request");
     if (status != INFER_OK) {
+        meter_refused(predictor, status);
         fail_prediction(&why, status);
         if (error)
             *error = why;
@@ -114,8 +119,9 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
 static infer_prediction *oldest_below(const struct infer_predictor *predictor, int priority)
 {
     infer_prediction *found = NULL;
-    for (int stage = STAGE_PREPARE; stage <= STAGE_MODEL; stage++) {
-        struct queue_link *link = queue_least(&predictor->queues[stage]);
+    static const int queues[] = {STAGE_PREPARE, STAGE_MODEL, QUEUE_FOLLOWERS};
+    for (int i = 0; i < 3; i++) {
+        struct queue_link *link = queue_least(&predictor->queues[queues[i]]);
         if (link && link->priority >= priority && !prediction_of(link)->started)
             found = !found || link->priority > found->priority ? prediction_of(link) : found;
     }
@@ -127,8 +133,7 @@ static bool drop_oldest(struct infer_predictor *predictor, int priority)
     infer_prediction *oldest = oldest_below(predictor, priority);
     if (!oldest)
         return false;
-    queue_remove(&oldest->link);
-    predictor->waiting--;
+    leave_queue(oldest);
     fail(&oldest->error, INFER_BUSY, "newer requests took its place in the queue");
     prediction_end(oldest, INFER_BUSY);
     return true;
@@ -151,6 +156,7 @@ static infer_status make_room(infer_prediction *prediction, infer_when_full when
     return INFER_OK;
 }
 
+/* Equal requests that wait count as others do. */
 static infer_status enter(infer_prediction *prediction, infer_when_full when_full, infer_error *error)
 {
     struct infer_predictor *predictor = prediction->predictor;
@@ -158,9 +164,16 @@ static infer_status enter(infer_prediction *prediction, infer_when_full when_ful
     if (status != INFER_OK)
         return status;
     predictor->waiting++;
+    if (predictor->waiting > predictor->meters.most_waiting)
+        predictor->meters.most_waiting = predictor->waiting;
     if (prediction->deadline != NEVER)
         predictor->timed++;
-    pipeline_enter(prediction);
+    if (flight_follows(prediction)) {
+        queue_enter(prediction, QUEUE_FOLLOWERS);
+    } else {
+        flight_leads(prediction);
+        pipeline_enter(prediction);
+    }
     return INFER_OK;
 }
 
@@ -173,6 +186,7 @@ static infer_status submit(infer_prediction *prediction, infer_error *error)
     predictor_unlock(predictor);
     if (status == INFER_OK)
         return status;
+    meter_refused(predictor, status);
     take_back(prediction);
     fail_prediction(&why, status);
     if (error)
@@ -196,7 +210,8 @@ infer_status infer_predict_async(infer_predictor *predictor, const infer_tensor 
     infer_status status = why.status;
     if (prediction) {
         *result = prediction; /* the callback may come before this returns, and look at it there */
-        status = submit(prediction, &why);
+        if (!flight_lands(prediction))
+            status = submit(prediction, &why);
     }
     if (status != INFER_OK)
         *result = NULL;
@@ -206,11 +221,27 @@ infer_status infer_predict_async(infer_predictor *predictor, const infer_tensor 
 }
 
 /* An idle lane for a request that nobody is before, and that need not wait for others to share its run. */
-static struct lane *idle_lane(struct infer_predictor *predictor)
+static struct lane *idle_lane(infer_prediction *prediction)
 {
-    if (predictor->closed || predictor->waiting > 0 || (predictor->batches && predictor->delay > 0))
+    struct infer_predictor *predictor = prediction->predictor;
+    if (predictor->closed || predictor->waiting > 0 || predictor->idle_lanes == 0 || flight_has_leader(prediction) ||
+        (predictor->batches && predictor->delay > 0))
         return NULL;
-    return lane_take(predictor);
+    struct lane *lane = lane_take(predictor);
+    flight_leads(prediction);
+    prediction->state = PREDICTION_RUNNING;
+    prediction->lane = lane;
+    lane->batch[0] = prediction;
+    lane->batch_count = 1;
+    predictor->timed += prediction->deadline != NEVER;
+    return lane;
+}
+
+static infer_status status_and_release(infer_prediction *prediction, infer_error *error)
+{
+    infer_status status = infer_prediction_status(prediction, error);
+    infer_prediction_release(prediction);
+    return status;
 }
 
 infer_status infer_predict(infer_predictor *predictor, const infer_tensor *inputs, size_t input_count,
@@ -224,15 +255,10 @@ infer_status infer_predict(infer_predictor *predictor, const infer_tensor *input
     infer_prediction *prediction = make_request(predictor, &asked, error ? error : &why);
     if (!prediction)
         return error ? error->status : why.status;
+    if (flight_lands(prediction))
+        return status_and_release(prediction, error);
     predictor_lock(predictor);
-    struct lane *lane = idle_lane(predictor);
-    if (lane) {
-        prediction->state = PREDICTION_RUNNING;
-        prediction->lane = lane;
-        lane->batch[0] = prediction;
-        lane->batch_count = 1;
-        predictor->timed += prediction->deadline != NEVER;
-    }
+    struct lane *lane = idle_lane(prediction);
     predictor_unlock(predictor);
     if (lane) {
         run_here(prediction, lane);
@@ -242,9 +268,7 @@ infer_status infer_predict(infer_predictor *predictor, const infer_tensor *input
             return status;
         infer_prediction_wait(prediction, -1);
     }
-    infer_status status = infer_prediction_status(prediction, error);
-    infer_prediction_release(prediction);
-    return status;
+    return status_and_release(prediction, error);
 }
 
 /* --- many --------------------------------------------------------------------------------------------------------- */
@@ -293,12 +317,15 @@ static void begin_items(struct flock *flock, size_t count)
             continue;
         }
         chain(flock, prediction, item);
-        first = first ? first : prediction;
+        if (!flight_lands(prediction))
+            first = first ? first : prediction;
     }
     /* All at once, so that they find each other in the queue. */
     predictor_lock(flock->predictor);
     for (infer_prediction *prediction = first; prediction; prediction = prediction->next) {
-        infer_status status = enter(prediction, INFER_FULL_BLOCK, &prediction->error);
+        infer_status status = prediction->state == PREDICTION_ENDED
+                                  ? INFER_OK /* the cache knew it */
+                                  : enter(prediction, INFER_FULL_BLOCK, &prediction->error);
         if (status != INFER_OK) {
             flock->predictor->timed += prediction->deadline != NEVER; /* which its end takes back */
             prediction_end(prediction, status);

@@ -20,6 +20,7 @@ void *infer_hook_memory(infer_hook *hook, size_t bytes)
 
 static infer_status hook_done(infer_prediction *prediction, const char *name, infer_status status, int64_t began)
 {
+    atomic_store_explicit(&prediction->predictor->meters.hook_began[prediction->row], 0, memory_order_relaxed);
     double limit = prediction->predictor->hooks.seconds, took = (double)(clock_now() - began) * 1e-9;
     infer_error *error = &prediction->error;
     if (status != INFER_OK) {
@@ -33,12 +34,20 @@ static infer_status hook_done(infer_prediction *prediction, const char *name, in
     return INFER_OK;
 }
 
+/* A hook that does not come back is seen by others. */
+static int64_t hook_begins(const infer_prediction *prediction)
+{
+    int64_t now = clock_now();
+    atomic_store_explicit(&prediction->predictor->meters.hook_began[prediction->row], now, memory_order_relaxed);
+    return now;
+}
+
 static infer_status call_validate(infer_prediction *prediction)
 {
     const infer_hooks *hooks = &prediction->predictor->hooks;
     if (!hooks->validate)
         return INFER_OK;
-    int64_t began = clock_now();
+    int64_t began = hook_begins(prediction);
     infer_status status = hooks->validate(hooks->user, prediction->given, prediction->given_count, &prediction->error);
     return hook_done(prediction, "validate", status, began);
 }
@@ -49,7 +58,7 @@ static infer_status call_preprocess(infer_prediction *prediction)
     const infer_hooks *hooks = &predictor->hooks;
     if (!hooks->preprocess)
         return INFER_OK;
-    int64_t began = clock_now();
+    int64_t began = hook_begins(prediction);
     infer_hook hook = {prediction};
     memset(prediction->inputs, 0, predictor->input_count * sizeof *prediction->inputs);
     infer_status status = hooks->preprocess(hooks->user, &hook, prediction->given, prediction->given_count,
@@ -85,7 +94,7 @@ static infer_status call_postprocess(infer_prediction *prediction)
     const infer_hooks *hooks = &predictor->hooks;
     if (!hooks->postprocess)
         return INFER_OK;
-    int64_t began = clock_now();
+    int64_t began = hook_begins(prediction);
     infer_hook hook = {prediction};
     memset(prediction->results, 0, predictor->result_count * sizeof *prediction->results);
     infer_status status = hooks->postprocess(hooks->user, &hook, prediction->outputs, predictor->output_count,
@@ -96,43 +105,6 @@ static infer_status call_postprocess(infer_prediction *prediction)
 
 /* --- the stages, without the mutex -------------------------------------------------------------------------------- */
 
-static void stage_begin(infer_prediction *prediction, int64_t now)
-{
-    if (!prediction->started)
-        prediction->started = now;
-    prediction->error = (infer_error){.status = INFER_OK};
-}
-
-static void prepare(infer_prediction *prediction)
-{
-    int64_t began = clock_now();
-    stage_begin(prediction, began);
-    prediction->status = call_validate(prediction);
-    if (prediction->status == INFER_OK)
-        prediction->status = call_preprocess(prediction);
-    prediction->spent[STAGE_PREPARE] = clock_now() - began;
-}
-
-static void run_model(struct infer_predictor *predictor, struct lane *lane)
-{
-    int64_t began = clock_now();
-    for (size_t i = 0; i < lane->batch_count; i++)
-        stage_begin(lane->batch[i], began);
-    batch_run(predictor, lane);
-    int64_t took = clock_now() - began;
-    for (size_t i = 0; i < lane->batch_count; i++)
-        lane->batch[i]->spent[STAGE_MODEL] = took;
-}
-
-static void finish(infer_prediction *prediction)
-{
-    int64_t began = clock_now();
-    prediction->status = call_postprocess(prediction);
-    prediction->spent[STAGE_FINISH] = clock_now() - began;
-}
-
-/* --- from one stage to the next, with the mutex held -------------------------------------------------------------- */
-
 static bool has_stage(const struct infer_predictor *predictor, enum stage stage)
 {
     const infer_hooks *hooks = &predictor->hooks;
@@ -141,19 +113,78 @@ static bool has_stage(const struct infer_predictor *predictor, enum stage stage)
                                    : true;
 }
 
-static void enter_stage(infer_prediction *prediction, enum stage stage)
+static void stage_begins(infer_prediction *prediction, enum stage stage, size_t row)
+{
+    prediction->began[stage] = clock_now();
+    prediction->row = row;
+    if (!prediction->started)
+        prediction->started = prediction->began[stage];
+    prediction->error = (infer_error){.status = INFER_OK};
+}
+
+static void stage_ends(infer_prediction *prediction, enum stage stage)
+{
+    if (stage + 1 == STAGES || (stage == STAGE_MODEL && !has_stage(prediction->predictor, STAGE_FINISH))) {
+        if (prediction->status == INFER_OK) {
+            flight_keep(prediction);
+            prediction->status = results_deliver(prediction);
+        }
+    }
+    prediction->spent[stage] = clock_now() - prediction->began[stage];
+}
+
+static void prepare(infer_prediction *prediction, size_t row)
+{
+    stage_begins(prediction, STAGE_PREPARE, row);
+    prediction->status = call_validate(prediction);
+    if (prediction->status == INFER_OK)
+        prediction->status = call_preprocess(prediction);
+    stage_ends(prediction, STAGE_PREPARE);
+}
+
+static void run_model(struct infer_predictor *predictor, struct lane *lane, size_t row)
+{
+    for (size_t i = 0; i < lane->batch_count; i++)
+        stage_begins(lane->batch[i], STAGE_MODEL, row);
+    batch_run(predictor, lane);
+    for (size_t i = 0; i < lane->batch_count; i++)
+        stage_ends(lane->batch[i], STAGE_MODEL);
+}
+
+static void finish(infer_prediction *prediction, size_t row)
+{
+    stage_begins(prediction, STAGE_FINISH, row);
+    prediction->status = call_postprocess(prediction);
+    stage_ends(prediction, STAGE_FINISH);
+}
+
+/* --- from one stage to the next, with the mutex held -------------------------------------------------------------- */
+
+static void note_run(struct infer_predictor *predictor, const struct lane *lane)
+{
+    const infer_prediction *first = lane->batch[0];
+    meter_run(predictor, lane->batch_count, first->spent[STAGE_MODEL]);
+    meter_event(predictor, first, STAGE_MODEL, lane->batch_count);
+}
+
+void queue_enter(infer_prediction *prediction, int queue)
 {
     struct infer_predictor *predictor = prediction->predictor;
-    prediction->stage = stage;
     prediction->state = PREDICTION_WAITING;
     prediction->queued = clock_now();
-    queue_push(&predictor->queues[stage], &prediction->link, prediction->priority);
+    queue_push(&predictor->queues[queue], &prediction->link, prediction->priority);
     /* A deadline is for the worker that waits longest for something to do; it may not be the one that a signal wakes.
      */
     if (prediction->deadline != NEVER)
         pthread_cond_broadcast(&predictor->work);
     else
         pthread_cond_signal(&predictor->work);
+}
+
+static void enter_stage(infer_prediction *prediction, enum stage stage)
+{
+    prediction->stage = stage;
+    queue_enter(prediction, (int)stage);
 }
 
 void pipeline_enter(infer_prediction *prediction)
@@ -166,33 +197,27 @@ static void leave_stage(infer_prediction *prediction)
     struct infer_predictor *predictor = prediction->predictor;
     enum stage next = prediction->stage + 1;
     prediction->lane = NULL;
-    if (prediction->status != INFER_OK) {
-        prediction_end(prediction, prediction->status);
-        return;
-    }
     while (next < STAGES && !has_stage(predictor, next))
         next++;
-    if (next < STAGES) {
-        if (!prediction_ends_early(prediction, clock_now()))
-            enter_stage(prediction, next);
-        return;
-    }
-    prediction->status = results_deliver(prediction);
-    prediction_end(prediction, prediction->status);
+    if (next == STAGES || prediction->status != INFER_OK)
+        prediction_end(prediction, prediction->status);
+    else if (!prediction_ends_early(prediction, clock_now()))
+        enter_stage(prediction, next);
 }
 
-static void take_from_queue(infer_prediction *prediction)
+void leave_queue(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
     queue_remove(&prediction->link);
+    prediction->leader = NULL;
     prediction->state = PREDICTION_RUNNING;
     if (!prediction->started) {
         predictor->waiting--;
         pthread_cond_signal(&predictor->room);
     }
     /* There may be something to do for another worker now, since this has made room. */
-    for (int stage = 0; stage < STAGES; stage++)
-        if (predictor->queues[stage].length > 0)
+    for (int queue = 0; queue < QUEUES; queue++)
+        if (queue != QUEUE_FOLLOWERS && predictor->queues[queue].length > 0)
             pthread_cond_signal(&predictor->work);
 }
 
@@ -218,21 +243,41 @@ void lane_give(struct infer_predictor *predictor, struct lane *lane)
 
 /* --- what a worker does, with the mutex held but for the stage itself --------------------------------------------- */
 
-static bool work_finish(struct infer_predictor *predictor)
+static infer_prediction *take_first(struct infer_predictor *predictor, int queue)
 {
-    struct queue_link *link = queue_first(&predictor->queues[STAGE_FINISH]);
+    struct queue_link *link = queue_first(&predictor->queues[queue]);
     if (!link)
+        return NULL;
+    leave_queue(prediction_of(link));
+    return prediction_of(link);
+}
+
+static bool work_copy(struct infer_predictor *predictor)
+{
+    infer_prediction *prediction = take_first(predictor, QUEUE_COPIES);
+    if (!prediction)
         return false;
-    infer_prediction *prediction = prediction_of(link);
-    take_from_queue(prediction);
     predictor_unlock(predictor);
-    finish(prediction);
+    prediction->status = flight_copy(prediction);
     predictor_lock(predictor);
+    prediction_end(prediction, prediction->status);
+    return true;
+}
+
+static bool work_finish(struct infer_predictor *predictor, size_t row)
+{
+    infer_prediction *prediction = take_first(predictor, STAGE_FINISH);
+    if (!prediction)
+        return false;
+    predictor_unlock(predictor);
+    finish(prediction, row);
+    predictor_lock(predictor);
+    meter_event(predictor, prediction, STAGE_FINISH, 1);
     leave_stage(prediction);
     return true;
 }
 
-static bool work_model(struct infer_predictor *predictor, int64_t now, int64_t *until)
+static bool work_model(struct infer_predictor *predictor, size_t row, int64_t now, int64_t *until)
 {
     /* What postprocess has not caught up with holds the model back. */
     if (predictor->queues[STAGE_MODEL].length == 0 || predictor->queues[STAGE_FINISH].length >= predictor->model_bound)
@@ -246,32 +291,40 @@ static bool work_model(struct infer_predictor *predictor, int64_t now, int64_t *
         return false;
     }
     for (size_t i = 0; i < lane->batch_count; i++) {
-        take_from_queue(lane->batch[i]);
+        leave_queue(lane->batch[i]);
         lane->batch[i]->lane = lane;
     }
     predictor_unlock(predictor);
-    run_model(predictor, lane);
+    run_model(predictor, lane, row);
     predictor_lock(predictor);
+    note_run(predictor, lane);
     for (size_t i = 0; i < lane->batch_count; i++)
         leave_stage(lane->batch[i]);
     lane_give(predictor, lane);
     return true;
 }
 
-static bool work_prepare(struct infer_predictor *predictor)
+static bool work_prepare(struct infer_predictor *predictor, size_t row)
 {
-    struct queue_link *link = queue_first(&predictor->queues[STAGE_PREPARE]);
-    if (!link || predictor->queues[STAGE_MODEL].length + predictor->preparing >= predictor->model_bound)
+    if (predictor->queues[STAGE_MODEL].length + predictor->preparing >= predictor->model_bound)
         return false;
-    infer_prediction *prediction = prediction_of(link);
-    take_from_queue(prediction);
+    infer_prediction *prediction = take_first(predictor, STAGE_PREPARE);
+    if (!prediction)
+        return false;
     predictor->preparing++;
     predictor_unlock(predictor);
-    prepare(prediction);
+    prepare(prediction, row);
     predictor_lock(predictor);
     predictor->preparing--;
+    meter_event(predictor, prediction, STAGE_PREPARE, 1);
     leave_stage(prediction);
     return true;
+}
+
+static bool work(struct infer_predictor *predictor, size_t row, int64_t now, int64_t *until)
+{
+    return work_copy(predictor) || work_finish(predictor, row) || work_model(predictor, row, now, until) ||
+           work_prepare(predictor, row);
 }
 
 /* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. */
@@ -279,12 +332,12 @@ static void end_late(struct infer_predictor *predictor, int64_t now, int64_t *un
 {
     if (predictor->timed == 0)
         return;
-    for (int stage = 0; stage < STAGES; stage++)
-        for (struct queue_link *link = queue_first(&predictor->queues[stage]), *next; link; link = next) {
+    for (int queue = 0; queue < QUEUES; queue++)
+        for (struct queue_link *link = queue_first(&predictor->queues[queue]), *next; link; link = next) {
             infer_prediction *prediction = prediction_of(link);
             next = queue_next(link);
             if (prediction->deadline <= now) {
-                take_from_queue(prediction);
+                leave_queue(prediction);
                 prediction_ends_early(prediction, now);
             } else if (prediction->deadline < *until) {
                 *until = prediction->deadline;
@@ -294,13 +347,14 @@ static void end_late(struct infer_predictor *predictor, int64_t now, int64_t *un
 
 void *worker_main(void *user)
 {
-    struct infer_predictor *predictor = user;
+    const struct worker *worker = user;
+    struct infer_predictor *predictor = worker->predictor;
     float_environment_enter(); /* a new thread has that of its maker */
     predictor_lock(predictor);
     while (!predictor->stopping) {
         int64_t now = clock_now(), until = NEVER;
         end_late(predictor, now, &until);
-        if (work_finish(predictor) || work_model(predictor, now, &until) || work_prepare(predictor) || predictor->due) {
+        if (work(predictor, worker->row, now, &until) || predictor->due) {
             predictor_unlock(predictor); /* callbacks */
             predictor_lock(predictor);
             continue;
@@ -317,14 +371,22 @@ static void run_stages(infer_prediction *prediction, struct lane *lane)
 {
     struct infer_predictor *predictor = prediction->predictor;
     if (has_stage(predictor, STAGE_PREPARE))
-        prepare(prediction);
-    if (prediction->status != INFER_OK)
-        return;
-    run_model(predictor, lane);
-    if (prediction->status == INFER_OK && has_stage(predictor, STAGE_FINISH))
-        finish(prediction);
+        prepare(prediction, lane->row);
     if (prediction->status == INFER_OK)
-        prediction->status = results_deliver(prediction);
+        run_model(predictor, lane, lane->row);
+    if (prediction->status == INFER_OK && has_stage(predictor, STAGE_FINISH))
+        finish(prediction, lane->row);
+}
+
+static void note_stages(struct infer_predictor *predictor, const infer_prediction *prediction)
+{
+    for (int stage = 0; stage < STAGES; stage++) {
+        if (prediction->spent[stage] < 0)
+            continue;
+        if (stage == STAGE_MODEL)
+            meter_run(predictor, 1, prediction->spent[stage]);
+        meter_event(predictor, prediction, stage, 1);
+    }
 }
 
 void run_here(infer_prediction *prediction, struct lane *lane)
@@ -335,6 +397,7 @@ void run_here(infer_prediction *prediction, struct lane *lane)
     run_stages(prediction, lane);
     float_environment_leave(outside);
     predictor_lock(predictor);
+    note_stages(predictor, prediction);
     lane_give(predictor, lane);
     prediction_end(prediction, prediction->status);
     predictor_unlock(predictor);

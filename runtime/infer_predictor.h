@@ -96,7 +96,8 @@ typedef struct infer_predictor_options {
     infer_precision precision;        /* UNSUPPORTED but for that of the file */
 
     int contexts; /* runs at once, each with activations of its own, 1 to 1024; 0: one */
-    int workers;  /* threads that run stages, 1 to 1024; 0: one for each context and each of the two hooks */
+    int workers;  /* threads that run stages, 1 to 1024; 0: one for each context and each of the two hooks,
+                   * and one that keeps deadlines while those are busy */
     /* Requests may share a run, laid one after another along the first dimension of every input and output, which must
      * be free: up to so many rows. The caller says by it that the model treats rows independently; then the results
      * are those of a run alone, bit for bit. 0 and 1: one request a run. */
@@ -109,6 +110,13 @@ typedef struct infer_predictor_options {
     infer_hooks hooks;
     const infer_input_check *checks; /* copied */
     size_t check_count;
+
+    /* Results are kept, and a request of the same types, shapes and bytes is given them without a run; equal requests
+     * under way share one. Only for models and hooks whose results depend on nothing but what they are given. Compared
+     * is every byte. Where hardly any request is found, most are not looked for until that changes. */
+    size_t cache_bytes;  /* at most, of what was given and of results; 0: no cache */
+    size_t cache_count;  /* entries at most; 0: 65,536 */
+    size_t trace_events; /* the latest so many are kept for infer_predictor_trace, 40 bytes each; 0: none */
 } infer_predictor_options;
 
 /* Opens what is not open yet, and starts the workers; where the system starts fewer than asked for, those. Errors as
@@ -135,9 +143,10 @@ infer_session *infer_predictor_session(const infer_predictor *predictor);
 /* All zero: the defaults. May be NULL. */
 typedef struct infer_request_options {
     double
-        seconds;  /* from the call: the request ends with DEADLINE once they are over: while it waits, between two
-                   * stages, or within the time of a step of its run. In a batch it ends with the batch. 0: any time */
-    int priority; /* -1, 0 or 1: those of a higher one go first */
+        seconds;   /* from the call: the request ends with DEADLINE once they are over: while it waits, between two
+                    * stages, or within the time of a step of its run. In a batch it ends with the batch. 0: any time */
+    int priority;  /* -1, 0 or 1: those of a higher one go first */
+    bool uncached; /* neither found in the cache nor kept there */
     /* Called once the request has ended, by whichever thread ended it: a worker, or one in a call of this header,
      * which may be the one that makes the request. It may release the prediction, and may make requests, but must not
      * wait for any. infer_predict_async only. */
@@ -194,6 +203,58 @@ const infer_tensor *infer_prediction_result(infer_prediction *prediction, size_t
 void infer_prediction_cancel(infer_prediction *prediction);
 /* Where it has not ended, cancels it and waits for the end. NULL is fine. */
 void infer_prediction_release(infer_prediction *prediction);
+
+/* Forgets all results kept. */
+void infer_predictor_clear_cache(infer_predictor *predictor);
+
+/* --- metrics --------------------------------------------------------------------------------------------- */
+
+/* Of durations, in seconds: quantiles to 3 %. All zero where there was none. */
+typedef struct infer_latency {
+    uint64_t count;
+    double sum, p50, p90, p99, p999, max;
+} infer_latency;
+
+#define INFER_STATUS_COUNT 12
+#define INFER_BATCH_SIZES 17
+
+/* Since the predictor was made, but where it says "now". */
+typedef struct infer_metrics {
+    double seconds;
+    uint64_t requests;                      /* that have ended, refused ones too */
+    uint64_t by_status[INFER_STATUS_COUNT]; /* of those, by how they ended: [INFER_OK], ... */
+    double throughput;                      /* that ended well, a second */
+    infer_latency total;                    /* of requests that ended well, from the call to the end */
+    infer_latency queue; /* what of it was no stage: waiting for a worker, a context, a batch to fill */
+    infer_latency preprocess, model, postprocess; /* validate counts with preprocess; the model's is of whole runs */
+    size_t waiting, under_way;                    /* now: requests that have not begun; all that have not ended */
+    size_t most_waiting;
+    uint64_t runs;                            /* of the model */
+    uint64_t runs_by_size[INFER_BATCH_SIZES]; /* with 1, 2, 3 to 4, 5 to 8, ... requests in a run */
+    size_t overdue_hooks;                     /* now: calls that have taken longer than infer_hooks.seconds */
+    /* Requests that were looked for in the cache; found there; given the results of an equal one under way. */
+    uint64_t cache_lookups, cache_hits, cache_shared, cache_evictions;
+    size_t cache_bytes, cache_entries; /* now */
+    bool cache_backs_off;              /* now: hits are rare, so few requests are looked for */
+    size_t predictor_bytes;            /* now: what the predictor holds beside model and session, its cache included */
+    infer_memory memory;               /* of the session */
+} infer_metrics;
+
+/* At any time, from any thread; takes microseconds. Errors as infer_session_memory. */
+infer_status infer_metrics_snapshot(infer_predictor *predictor, infer_metrics *metrics, infer_error *error);
+/* Text into `text`, which has room for `capacity` bytes, terminated; cut where it does not fit. Returns the length of
+ * the whole, as snprintf. JSON is one object with the names of infer_metrics. Prometheus' text format, version 0.0.4:
+ * every name begins with "infer_"; `labels` is put among the labels of each, such as model="digits"; NULL: none. */
+size_t infer_metrics_json(const infer_metrics *metrics, char *text, size_t capacity);
+size_t infer_metrics_prometheus(const infer_metrics *metrics, const char *labels, char *text, size_t capacity);
+
+/* A Chrome trace (for Perfetto) of the kept stages that began in the last `seconds` (below 0: of all): a row a worker,
+ * and one a context that ran on a caller's thread; a slice a stage, in microseconds, with the number of requests in it.
+ * `write` is called with the text, piece by piece; it returns false to stop. Errors: INVALID_ARGUMENT where
+ * trace_events was 0; IO where `write` stopped; OUT_OF_MEMORY. */
+infer_status infer_predictor_trace(infer_predictor *predictor, double seconds,
+                                   bool (*write)(void *user, const char *text, size_t bytes), void *user,
+                                   infer_error *error);
 
 #ifdef __cplusplus
 }
