@@ -249,6 +249,22 @@ bench-executor: $(BUILD)/bench-executor
 $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs.
+SOAK_SECONDS ?= 10
+.PHONY: check-soak check-soak-tsan bench-predictor
+check-soak: $(BUILD)/soak
+	$< $(SOAK_SECONDS)
+check-soak-tsan:
+	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
+bench-predictor: $(BUILD)/bench-predictor
+	$<
+PREDICTOR_TESTS := $(call object,tests/predictor_test.c tests/model_maker.c)
+$(BUILD)/soak: $(call object,tests/predictor/soak.c) $(PREDICTOR_TESTS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) -lm
+$(BUILD)/bench-predictor: $(call object,tests/predictor/bench_predictor.c) $(PREDICTOR_TESTS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) -lm
 bench-memory: $(TOOLS)
 	$(PYTHON) tests/models/bench_memory.py --tools $(BUILD)
 # Against other runtimes: PEERS="--quick --models resnet,vgg --profile"; needs ./setup bench-peers.

@@ -18,6 +18,8 @@ checks=(
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
     "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
     "check-vectors     functions of vectors against libm, and every set against the others"
+    "check-soak        clients that ask a predictor for all they can, every result compared"
+    "check-soak-tsan   the same, shorter, under ThreadSanitizer"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-operators   the attributes of every operator against ONNX's schemas"

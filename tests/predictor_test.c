@@ -82,3 +82,18 @@ infer_status rows_predict(infer_predictor *predictor, struct rows_request *reque
 {
     return infer_predict(predictor, request->inputs, 2, request->results, 2, NULL, error);
 }
+
+int run_one_test(const char *name, const TTest *test)
+{
+    Suite *suite = suite_create(name);
+    TCase *tests = tcase_create(name);
+    tcase_set_timeout(tests, 0);
+    tcase_add_test(tests, test);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}

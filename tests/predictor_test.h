@@ -30,6 +30,8 @@ void rows_fill(struct rows_request *request, unsigned seed, int64_t rows, int64_
 bool rows_are_right(infer_context *context, const struct rows_request *request, const infer_tensor *results);
 
 infer_predictor *predictor_make(const infer_predictor_options *options); /* which must succeed */
+/* A program of one test, in this process and without a limit on its time. Returns the exit code. */
+int run_one_test(const char *name, const TTest *test);
 /* Results in memory of the request's own. */
 infer_status rows_predict(infer_predictor *predictor, struct rows_request *request, infer_error *error);
 

@@ -519,6 +519,8 @@ START_TEST(every_allocation_fails_once)
         struct maker maker = maker_start();
         infer_model *model = rows_model(&maker, &(infer_model_options){.allocator = &allocator});
         infer_predictor_options options = with_everything(model, &allocator);
+        options.cache_bytes = _i ? 1 << 16 : 0;
+        options.trace_events = _i ? 8 : 0;
         infer_predictor *predictor;
         infer_error error = {0};
         counting.fail_at = atomic_load(&counting.calls) + fail_at;
@@ -601,7 +603,7 @@ Suite *predictor_suite(void)
     tcase_add_test(tests, wrong_calls);
     tcase_add_test(tests, wrong_options);
     tcase_add_test(tests, what_has_been_seen_allocates_nothing);
-    tcase_add_test(tests, every_allocation_fails_once);
+    tcase_add_loop_test(tests, every_allocation_fails_once, 0, 2);
     tcase_add_test(tests, predictions_outlive_their_predictor);
     tcase_add_test(tests, a_child_can_release_it);
     tcase_add_test(tests, predictors_share_a_session);
