@@ -258,6 +258,13 @@ check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
 bench-predictor: $(BUILD)/bench-predictor
 	$<
+# Metrics as Prometheus' own client reads them.
+.PHONY: check-metrics
+check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
+	$(PYTHON) tests/predictor/check_metrics.py --build $(BUILD)
+$(BUILD)/print-metrics: $(call object,tests/predictor/print_metrics.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 PREDICTOR_TESTS := $(call object,tests/predictor_test.c tests/model_maker.c)
 $(BUILD)/soak: $(call object,tests/predictor/soak.c) $(PREDICTOR_TESTS) $(BUILD)/internal.a
 	$(call say,LINK)
