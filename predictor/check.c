@@ -127,14 +127,14 @@ static infer_status check_elements(const infer_value *value, const infer_input_c
 }
 
 infer_status inputs_check(const struct infer_predictor *predictor, const infer_tensor *inputs, size_t count,
-                          infer_error *error)
+                          bool streams, infer_error *error)
 {
     if (count != predictor->input_count)
         return fail(error, INFER_INVALID_ARGUMENT, "%zu inputs were given; the model takes %zu", count,
                     predictor->input_count);
     for (size_t i = 0; i < count; i++) {
         const infer_value *value = &predictor->input_values[i];
-        if (value->has_default && inputs[i].dtype == INFER_NONE)
+        if (inputs[i].dtype == INFER_NONE && (value->has_default || (streams && stream_makes_input(predictor, i))))
             continue;
         infer_status status = check_shape(value, &inputs[i], error);
         if (status != INFER_OK)

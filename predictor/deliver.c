@@ -22,7 +22,8 @@ static bool has_room(const infer_prediction *prediction, size_t index)
 
 bool output_is_wanted(const infer_prediction *prediction, size_t index)
 {
-    return prediction->predictor->hooks.postprocess || prediction->keyed || !is_left_out(prediction, index);
+    return prediction->predictor->hooks.postprocess || prediction->keyed || prediction->stream ||
+           !is_left_out(prediction, index);
 }
 
 infer_tensor output_place(const infer_prediction *prediction, size_t index)
@@ -66,8 +67,9 @@ static infer_status deliver(infer_prediction *prediction, size_t index, bool to_
 
 infer_status output_deliver(infer_prediction *prediction, size_t index, const infer_tensor *from)
 {
-    if (!output_is_wanted(prediction, index))
-        return INFER_OK;
+    infer_status status = stream_keep(prediction, index, from);
+    if (status != INFER_OK || !output_is_wanted(prediction, index))
+        return status;
     if (prediction->predictor->hooks.postprocess)
         return deliver(prediction, index, false, from, &prediction->outputs[index]);
     return deliver(prediction, index, has_room(prediction, index), from, &prediction->results[index]);

@@ -117,6 +117,8 @@ infer_prediction *prediction_acquire(struct infer_predictor *predictor)
     }
     prediction->references = 2;
     prediction->keyed = keyed;
+    prediction->stream = NULL;
+    prediction->has_turn = false;
     return prediction;
 }
 
@@ -140,6 +142,7 @@ void prediction_end(infer_prediction *prediction, infer_status status)
     prediction->state = PREDICTION_ENDED;
     prediction->status = status;
     flight_ends(prediction, status);
+    stream_leave(prediction);
     meter_end(prediction);
     if (status == INFER_OK)
         prediction->error = (infer_error){.status = INFER_OK};

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #define DEFAULT_QUEUE 256
+#define DEFAULT_STREAMS 1024
 #define MOST_QUEUE (1 << 20)
 #define MOST_THREADS 1024
 #define MOST_BATCH 65536
@@ -137,6 +138,21 @@ static infer_status take_checks(struct infer_predictor *predictor, const infer_p
     return INFER_OK;
 }
 
+static infer_status take_states(struct infer_predictor *predictor, const infer_predictor_options *options,
+                                infer_error *error)
+{
+    if (options->state_count && !options->states)
+        return fail_missing(error, "states");
+    predictor->states = take(predictor, options->state_count, sizeof *predictor->states, error);
+    if (!predictor->states)
+        return INFER_OUT_OF_MEMORY;
+    predictor->state_count = options->state_count;
+    if (options->state_count)
+        memcpy(predictor->states, options->states, options->state_count * sizeof *options->states);
+    predictor->streams.most = options->most_streams ? options->most_streams : DEFAULT_STREAMS;
+    return streams_check(predictor, error);
+}
+
 static infer_status make_lane(struct infer_predictor *predictor, struct lane *lane, infer_error *error)
 {
     lane->batch = take(predictor, (size_t)predictor->batch_size, sizeof(infer_prediction *), error);
@@ -210,6 +226,8 @@ static infer_status build(struct infer_predictor *predictor, const infer_predict
         status = describe_model(predictor, error);
     if (status == INFER_OK)
         status = take_checks(predictor, options, error);
+    if (status == INFER_OK)
+        status = take_states(predictor, options, error);
     if (status == INFER_OK && predictor->batches)
         status = batch_check(predictor, error);
     if (status == INFER_OK)
@@ -307,6 +325,8 @@ static void free_parts(struct infer_predictor *predictor)
     for (size_t i = 0; i < predictor->lane_count; i++)
         free_lane(predictor, &predictor->lanes[i]);
     give(predictor, predictor->lanes, predictor->lane_room, sizeof *predictor->lanes);
+    streams_free(predictor);
+    give(predictor, predictor->states, predictor->state_count, sizeof *predictor->states);
     cache_free(&predictor->cache);
     give(predictor, predictor->meters.events, predictor->meters.event_room, sizeof *predictor->meters.events);
     give(predictor, predictor->meters.hook_began, predictor->meters.row_count, sizeof *predictor->meters.hook_began);

@@ -20,8 +20,9 @@
 /* What a request goes through: the hooks validate and preprocess; the model; the hook postprocess. */
 enum stage { STAGE_PREPARE, STAGE_MODEL, STAGE_FINISH, STAGES };
 
-/* Besides those of the stages: requests that wait for an equal one under way, and those that are given its results. */
-enum { QUEUE_FOLLOWERS = STAGES, QUEUE_COPIES, QUEUES };
+/* Besides those of the stages: requests that wait for an equal one under way, those that are given its results, and
+ * those that wait for the one before in their stream. */
+enum { QUEUE_FOLLOWERS = STAGES, QUEUE_COPIES, QUEUE_STREAMS, QUEUES };
 
 enum prediction_state {
     PREDICTION_IDLE,    /* in the pool, or being filled in by who makes it */
@@ -56,6 +57,9 @@ struct infer_prediction {
     size_t wanted_count;
     void (*callback)(void *user, infer_prediction *prediction);
     void *user;
+
+    struct stream *stream; /* NULL: none */
+    bool has_turn;         /* of its stream */
 
     /* What the cache knows it by. */
     bool keyed; /* it is for the cache */
@@ -95,6 +99,12 @@ struct lane {
 };
 
 #define FLIGHT_BUCKETS 256
+#define STREAM_BUCKETS 256
+
+struct streams {
+    struct stream *buckets[STREAM_BUCKETS], *newest, *oldest;
+    size_t count, most;
+};
 
 struct infer_predictor {
     struct allocator given_allocator;
@@ -107,6 +117,8 @@ struct infer_predictor {
     infer_value *input_values;
     infer_input_check *checks;
     size_t check_count;
+    infer_state *states;
+    size_t state_count;
     infer_hooks hooks;
     infer_run_limits run_limits;
     bool batches;       /* requests share runs */
@@ -124,6 +136,7 @@ struct infer_predictor {
     struct cache cache;
     infer_prediction *flights[FLIGHT_BUCKETS]; /* leaders, by their keys */
     struct meters meters;
+    struct streams streams;
     size_t waiting;   /* requests that have not begun */
     size_t preparing; /* in STAGE_PREPARE */
     size_t timed;     /* requests under way that have a deadline */
@@ -197,11 +210,25 @@ void flight_ends(infer_prediction *prediction, infer_status status);
 /* Without the mutex: copies what was kept of an equal one into its results. */
 infer_status flight_copy(infer_prediction *prediction);
 
+/* --- stream.c: states from one request to the next ---------------------------------------------------------------- */
+
+infer_status streams_check(const struct infer_predictor *predictor, infer_error *error);
+void streams_free(struct infer_predictor *predictor);
+bool stream_makes_input(const struct infer_predictor *predictor, size_t input);
+/* Makes the request one of a stream. Without the mutex. false: no memory. */
+bool stream_join(infer_prediction *prediction, uint64_t key);
+/* With the mutex held: whether it is the request's turn, which it then has, with its inputs filled in. */
+bool stream_takes_turn(infer_prediction *prediction);
+void stream_leave(infer_prediction *prediction); /* with the mutex held: the next one's turn */
+/* By the request whose turn it is, without the mutex: the inputs that were left out; and what the model made. */
+void stream_fill(infer_prediction *prediction);
+infer_status stream_keep(infer_prediction *prediction, size_t output, const infer_tensor *from);
+
 /* --- check.c: validation ------------------------------------------------------------------------------------------ */
 
-/* Types, ranks, dimensions, and what the options' checks ask for. */
+/* Types, ranks, dimensions, and what the options' checks ask for. Of a stream: states may be left out. */
 infer_status inputs_check(const struct infer_predictor *predictor, const infer_tensor *inputs, size_t count,
-                          infer_error *error);
+                          bool streams, infer_error *error);
 
 /* --- batch.c ------------------------------------------------------------------------------------------------------ */
 

@@ -61,7 +61,7 @@ static void fill(infer_prediction *prediction, const struct asked *asked, int64_
     prediction->submitted = now;
     prediction->deadline = options->seconds > 0 ? clock_after(now, options->seconds) : NEVER;
     prediction->started = 0;
-    prediction->keyed = prediction->keyed && !options->uncached;
+    prediction->keyed = prediction->keyed && !options->uncached && !options->stream;
     prediction->leads = false;
     prediction->leader = NULL;
     prediction->entry = NULL;
@@ -84,6 +84,7 @@ static void take_back(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
     predictor_lock(predictor);
+    stream_leave(prediction);
     prediction_drop(prediction);
     prediction_drop(prediction);
     if (--predictor->live == 0)
@@ -98,7 +99,7 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
     infer_prediction *prediction = NULL;
     infer_status status = check_asked(predictor, asked, &why);
     if (status == INFER_OK && !predictor->hooks.preprocess)
-        status = inputs_check(predictor, asked->inputs, asked->input_count, &why);
+        status = inputs_check(predictor, asked->inputs, asked->input_count, asked->options->stream != 0, &why);
     if (status == INFER_OK && !(prediction = prediction_acquire(predictor)))
         status = fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the request");
     if (status != INFER_OK) {
@@ -109,7 +110,16 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
         return NULL;
     }
     fill(prediction, asked, clock_now());
-    if (!predictor->hooks.preprocess)
+    if (asked->options->stream && !stream_join(prediction, asked->options->stream)) {
+        take_back(prediction);
+        fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the state of the stream");
+        meter_refused(predictor, INFER_OUT_OF_MEMORY);
+        fail_prediction(&why, INFER_OUT_OF_MEMORY);
+        if (error)
+            *error = why;
+        return NULL;
+    }
+    if (!predictor->hooks.preprocess && !prediction->stream)
         batch_describe(prediction);
     return prediction;
 }
@@ -119,8 +129,8 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
 static infer_prediction *oldest_below(const struct infer_predictor *predictor, int priority)
 {
     infer_prediction *found = NULL;
-    static const int queues[] = {STAGE_PREPARE, STAGE_MODEL, QUEUE_FOLLOWERS};
-    for (int i = 0; i < 3; i++) {
+    static const int queues[] = {STAGE_PREPARE, STAGE_MODEL, QUEUE_FOLLOWERS, QUEUE_STREAMS};
+    for (int i = 0; i < 4; i++) {
         struct queue_link *link = queue_least(&predictor->queues[queues[i]]);
         if (link && link->priority >= priority && !prediction_of(link)->started)
             found = !found || link->priority > found->priority ? prediction_of(link) : found;
@@ -168,7 +178,9 @@ static infer_status enter(infer_prediction *prediction, infer_when_full when_ful
         predictor->meters.most_waiting = predictor->waiting;
     if (prediction->deadline != NEVER)
         predictor->timed++;
-    if (flight_follows(prediction)) {
+    if (!stream_takes_turn(prediction)) {
+        queue_enter(prediction, QUEUE_STREAMS);
+    } else if (flight_follows(prediction)) {
         queue_enter(prediction, QUEUE_FOLLOWERS);
     } else {
         flight_leads(prediction);
@@ -225,7 +237,7 @@ static struct lane *idle_lane(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
     if (predictor->closed || predictor->waiting > 0 || predictor->idle_lanes == 0 || flight_has_leader(prediction) ||
-        (predictor->batches && predictor->delay > 0))
+        !stream_takes_turn(prediction) || (predictor->batches && predictor->delay > 0))
         return NULL;
     struct lane *lane = lane_take(predictor);
     flight_leads(prediction);

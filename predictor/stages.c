@@ -65,9 +65,12 @@ static infer_status call_preprocess(infer_prediction *prediction)
                                             prediction->inputs, predictor->input_count, &prediction->error);
     status = hook_done(prediction, "preprocess", status, began);
     if (status == INFER_OK)
-        status = inputs_check(predictor, prediction->inputs, predictor->input_count, &prediction->error);
-    if (status == INFER_OK)
+        status = inputs_check(predictor, prediction->inputs, predictor->input_count, prediction->stream != NULL,
+                              &prediction->error);
+    if (status == INFER_OK) {
+        stream_fill(prediction);
         batch_describe(prediction);
+    }
     return status;
 }
 
@@ -217,7 +220,7 @@ void leave_queue(infer_prediction *prediction)
     }
     /* There may be something to do for another worker now, since this has made room. */
     for (int queue = 0; queue < QUEUES; queue++)
-        if (queue != QUEUE_FOLLOWERS && predictor->queues[queue].length > 0)
+        if (queue != QUEUE_FOLLOWERS && queue != QUEUE_STREAMS && predictor->queues[queue].length > 0)
             pthread_cond_signal(&predictor->work);
 }
 

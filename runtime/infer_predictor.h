@@ -80,6 +80,11 @@ typedef struct infer_input_check {
     double least, most; /* of int64 and uint64 as the nearest double */
 } infer_input_check;
 
+/* An output that is an input of the next request of the same stream: what a recurrent model remembers. */
+typedef struct infer_state {
+    size_t output, input; /* indices */
+} infer_state;
+
 /* All zero: the defaults. */
 typedef struct infer_predictor_options {
     /* What runs: a file; or a model, retained; or a model and a session of it, both retained, so that several
@@ -110,6 +115,12 @@ typedef struct infer_predictor_options {
     infer_hooks hooks;
     const infer_input_check *checks; /* copied */
     size_t check_count;
+
+    /* What requests of a stream hand on to the next one. */
+    const infer_state *states; /* copied */
+    size_t state_count;
+    size_t most_streams; /* whose states are kept; past that, the one that was used least recently is forgotten, unless
+                          * a request of it is under way. 0: 1024 */
 
     /* Results are kept, and a request of the same types, shapes and bytes is given them without a run; equal requests
      * under way share one. Only for models and hooks whose results depend on nothing but what they are given. Compared
@@ -143,9 +154,15 @@ infer_session *infer_predictor_session(const infer_predictor *predictor);
 /* All zero: the defaults. May be NULL. */
 typedef struct infer_request_options {
     double
-        seconds;   /* from the call: the request ends with DEADLINE once they are over: while it waits, between two
-                    * stages, or within the time of a step of its run. In a batch it ends with the batch. 0: any time */
-    int priority;  /* -1, 0 or 1: those of a higher one go first */
+        seconds;  /* from the call: the request ends with DEADLINE once they are over: while it waits, between two
+                   * stages, or within the time of a step of its run. In a batch it ends with the batch. 0: any time */
+    int priority; /* -1, 0 or 1: those of a higher one go first */
+    /* The request belongs to the stream of that number: a conversation, a recording. Those of a stream run one after
+     * another, as they came. An input of options.states that is left out (dtype INFER_NONE) is what the stream's last
+     * run made; at first, and after infer_predictor_end_stream, zeros, with 1 for every free dimension. One that is
+     * given counts instead. A state has moved on once the model has run, whatever comes of the request then. Such
+     * requests are not cached. 0: none. */
+    uint64_t stream;
     bool uncached; /* neither found in the cache nor kept there */
     /* Called once the request has ended, by whichever thread ended it: a worker, or one in a call of this header,
      * which may be the one that makes the request. It may release the prediction, and may make requests, but must not
@@ -203,6 +220,10 @@ const infer_tensor *infer_prediction_result(infer_prediction *prediction, size_t
 void infer_prediction_cancel(infer_prediction *prediction);
 /* Where it has not ended, cancels it and waits for the end. NULL is fine. */
 void infer_prediction_release(infer_prediction *prediction);
+
+/* Forgets what the stream's runs have made; requests of it that are under way are its last. Unknown numbers are fine.
+ */
+void infer_predictor_end_stream(infer_predictor *predictor, uint64_t stream);
 
 /* Forgets all results kept. */
 void infer_predictor_clear_cache(infer_predictor *predictor);
