@@ -8,10 +8,12 @@
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
- * the arithmetic to bring weights from the third-level cache in time. */
+ * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
+
+#define MOST_ABREAST 4
 
 /* The functions below are expanded for each shape, so that sums stay in registers. Rows come in pairs: where the last
  * pair is but one row, this is made twice and stored twice, which halves the code. */
@@ -35,13 +37,13 @@ INLINE vf load(const struct shape shape, int j, const float *from)
     return is_half(shape, j) ? vf_load_half(from + j * LANES) : vf_load(from + j * LANES);
 }
 
-INLINE void begin(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+INLINE void begin(const struct shape shape, sums s)
 {
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
-            s[i][j] = ends->start ? load(shape, j, ends->start + row_of(shape, i, last) * ends->start_row) : vf_set(0);
+            s[i][j] = vf_set(0);
     }
 }
 
@@ -56,7 +58,7 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
             b[t][j] = load(shape, j, panel + t * panel_row);
-        if (AHEAD > 0)
+        if (AHEAD > 0 && shape.rows > 2)
             __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
@@ -84,6 +86,18 @@ INLINE void add_terms(const struct shape shape, int64_t last, const float *const
         add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, s);
     for (; k < 0; k++, panel += panel_row)
         add_some(shape, 1, end, k, panel, panel_row, s);
+}
+
+INLINE void add_start(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
+    if (!ends->start)
+        return;
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_add(load(shape, j, ends->start + row_of(shape, i, last) * ends->start_row), s[i][j]);
+    }
 }
 
 /* All rows, before any is stored: an operand may be what is stored to. */
@@ -165,10 +179,11 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
-    begin(shape, last, ends, s);
+    begin(shape, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
         add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
                   panel->first + tap * left->depth * panel->row, panel->row, s);
+    add_start(shape, last, ends, s);
     if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
         finish(shape, last, ends, s);
         return;
@@ -180,6 +195,49 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
             vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
     }
     finish_ragged(last + 1, ends, spilled);
+}
+
+INLINE void multiply_abreast(const int rows, const int count, const struct tile_rows *left,
+                             const struct tile_panel *panel, int64_t next, const struct tile_ends *ends)
+{
+    const struct shape shape = {rows, TILE_VECTORS, false};
+    sums s[MOST_ABREAST];
+    struct tile_ends each[MOST_ABREAST];
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        each[i] = *ends;
+        tile_shift(&each[i], i * TILE_COLUMNS);
+        begin(shape, s[i]);
+    }
+    for (int64_t tap = 0; tap < left->taps; tap++) {
+        const float *end[TILE_ROWS], *from = panel->first + tap * left->depth * panel->row;
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            end[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
+        for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
+            UNROLL
+            for (int i = 0; i < count; i++)
+                add_some(shape, 1, end, k, from + i * next, panel->row, s[i]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        add_start(shape, rows - 1, &each[i], s[i]);
+        finish(shape, rows - 1, &each[i], s[i]);
+    }
+}
+
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends)
+{
+    if (count == 1)
+        SET_NAME(tile_multiply)(rows, left, panel, ends);
+    else if (rows == 1 && count == 4)
+        multiply_abreast(1, 4, left, panel, next, ends);
+    else if (rows == 1)
+        multiply_abreast(1, 2, left, panel, next, ends);
+    else
+        multiply_abreast(2, 2, left, panel, next, ends);
 }
 
 #define SHAPE(rows, vectors, half)                                 \
