@@ -786,5 +786,73 @@ refused 2 "no --filter" infer-bench model "$model" --filter conv
 refused 2 "kernels takes no" infer-bench kernels --shape a=1
 refused 2 "'sse'" infer-bench kernels --isa sse
 
+# --- many inputs, and load ------------------------------------------------------------------------------------
+
+# Items of a folder, of an archive and of standard input, each with what infer-run makes of it alone.
+mkdir -p "$work/items" "$work/alone"
+python3 - "$work" "$digit" <<'PY' || exit 1
+import os, sys, zipfile
+
+work, digit = sys.argv[1:]
+image = open(digit, "rb").read()
+with zipfile.ZipFile(os.path.join(work, "items.npz"), "w") as archive, open(os.path.join(work, "stream"), "wb") as stream:
+    for i in range(21):
+        data = bytearray(image)
+        data[-256 + 4 * i : -252 + 4 * i] = b"\0\0\x80\x3f"  # 1.0
+        open(os.path.join(work, "items", f"i{i:02}.npy"), "wb").write(data)
+        archive.writestr(f"i{i:02}.npy", bytes(data))
+        stream.write(data)
+PY
+for item in "$work"/items/*.npy; do
+    name=$(basename "$item" .npy)
+    infer-run "$model" "$item" -o "$work/alone/$name" >"$work/out" 2>&1 || verdict "$name alone" "$(cat "$work/out")"
+done
+like_alone() # DESCRIPTION DIR
+{
+    verdict "$1: what comes of each item is what comes of it alone" "$(diff -r "$work/alone" "$2" 2>&1 | head -3)"
+}
+done_with "a folder" '' infer-run "$model" --stream "$work/items" -o "$work/many1"
+like_alone "a folder" "$work/many1"
+done_with "in batches" '' infer-run "$model" --stream "$work/items" --batch 8 -o "$work/many2"
+like_alone "in batches" "$work/many2"
+done_with "several runs at once" '' infer-run "$model" "$work"/items/*.npy --async --threads 3 --batch 2 -o "$work/many3"
+like_alone "several runs at once" "$work/many3"
+done_with "an archive" '' infer-run "$model" --stream "$work/items.npz" --batch 4 -o "$work/many4"
+like_alone "an archive" "$work/many4"
+infer-run "$model" --stream - --batch 4 -o "$work/many5" <"$work/stream" >"$work/out" 2>&1
+verdict "standard input" "$([ $? -eq 0 ] || cat "$work/out")"
+verdict "standard input has numbers for names" "$(diff "$work/alone/i07/output_0.npy" "$work/many5/000007/output_0.npy" 2>&1)"
+done_with "to the terminal" 'i00  output 0  float32 1x10  largest 0\.[0-9]+ at 3 i01  output 0 .*i20  output 0' \
+    infer-run "$model" --stream "$work/items"
+done_with "the report of many" '"items":21,"failed":0,"metrics":\{.*"by_status":\{"ok":21,' \
+    infer-run "$model" --stream "$work/items" --json - --batch 4
+verdict "the report of many is JSON" "$(python3 -m json.tool "$work/out" 2>&1 >/dev/null)"
+infer-run "$model" --stream "$work/items" --watch --json - >"$work/out" 2>"$work/err"
+verdict "the table of the metrics" "$(grep -qE '^total +21 ' "$work/err" || cat "$work/err")"
+cp "$work/shape.npy" "$work/items/i05x.npy"
+infer-run "$model" --stream "$work/items" --batch 4 -o "$work/many6" >"$work/out" 2>"$work/err"
+verdict "a bad item is told" "$([ $? -eq 1 ] || echo "exit code is not 1"
+    [ "$(cat "$work/err")" = "infer-run: i05x: prediction failed: input 'image' is 1x1x4x16; the model takes ?x1x8x8" ] || cat "$work/err")"
+like_alone "a bad item is nothing to the others" "$work/many6"
+head -c 5000 "$work/stream" | infer-run "$model" --stream - >"$work/out" 2>"$work/err"
+verdict "a stream that is cut" "$([ "$(wc -l <"$work/out")" -gt 5 ] || cat "$work/out"
+    grep -q '^infer-run: .*standard input: ends within an array' "$work/err" || cat "$work/err")"
+mkdir "$work/nothing"
+refused 1 "nothing: there is no \.npy and no \.npz file" infer-run "$model" --stream "$work/nothing"
+refused 1 "nosuch: No such file" infer-run "$model" --stream "$work/nosuch"
+refused 2 "takes no further input" infer-run "$model" --stream "$work/items" "$digit"
+refused 2 "takes inputs, or --stream" infer-run "$model" --batch 4
+refused 2 "--async takes no --repeat" infer-run "$model" "$digit" --async --repeat 3
+refused 2 "from 1 to 65536" infer-run "$model" "$digit" --batch 0
+done_with "infer-bench serve" 'p99\.9 ms .* 200 .* 400 ' infer-bench serve "$model" --rate 200,400 --seconds 0.3 --svg "$work/serve.svg"
+verdict "the drawing is XML" "$(python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$work/serve.svg" 2>&1)"
+done_with "a report of a load" '"rate":300,"achieved":' \
+    infer-bench serve "$model" --rate 300 --seconds 0.3 --batch 4 --delay 1 --contexts 2 --json -
+verdict "the report of a load is JSON" "$(python3 -m json.tool "$work/out" 2>&1 >/dev/null)"
+refused 2 "serve takes --rate" infer-bench serve "$model"
+refused 2 "above 0, not '0'" infer-bench serve "$model" --rate 5,0
+refused 2 "only serve takes --rate" infer-bench model "$model" --rate 5
+refused 1 "no input and no symbol" infer-bench serve "$model" --rate 5 --shape picture=1x1
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
