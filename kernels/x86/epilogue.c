@@ -385,6 +385,17 @@ struct lie {
     bool across, uneven;          /* uneven: lines are not the same way apart for all operands */
 };
 
+/* Whether lines of an operand are the same way apart, though those of others are not. */
+static bool is_even(const struct pointwise_params *program, const struct lie *lie, int operand)
+{
+    enum epilogue_axis along = lie->tile->down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS;
+    const int64_t *dims = program->dims, *strides = program->operands[operand].strides;
+    for (int axis = lie->first[along] + 1; axis < lie->first[along + 1]; axis++)
+        if (strides[axis - 1] != strides[axis] * dims[axis])
+            return false;
+    return true;
+}
+
 /* Where each line of an operand begins, from the tile's first element on; in bytes. */
 static void find_lines(const struct epilogue *epilogue, const struct lie *lie, int operand, int64_t *lines)
 {
@@ -421,7 +432,7 @@ static struct path path_of(const struct epilogue *epilogue, const struct lie *li
     int64_t offset = epilogue_offset(epilogue, operand, tile->batch, tile->row, tile->column);
     struct path path = path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride,
                                   column_stride, tile->down, lie->across);
-    if (lie->uneven) {
+    if (lie->uneven && !is_even(epilogue->program, lie, operand)) {
         find_lines(epilogue, lie, operand, lines);
         path.lines = lines;
     }
