@@ -55,7 +55,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples demo bench bench-memory bench-open bench-compile \
         bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -72,8 +72,10 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# What runs once a node or a model is better small than fast.
-$(call object,$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c)): private OPT := -Os
+# What runs once a node or a model is better small than fast; but not what goes through all weights.
+THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c
+$(call object,$(filter-out $(THROUGH_WEIGHTS),$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c))): \
+    private OPT := -Os
 
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile
@@ -220,6 +222,9 @@ check-resize: $(TOOLS)
 # ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.
 check-damage: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
+# The programs of examples/ and tests/embedding/ against an installed library; options in EXAMPLES, such as "--filter vad".
+check-examples: $(BUILD)/libinfer.a $(TOOLS)
+	$(PYTHON) -W ignore tests/embedding/run.py --tools $(BUILD) $(EXAMPLES)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
 # What models hold against what an allocator counts; BILL=--full takes every model.
@@ -306,7 +311,7 @@ format:
 	clang-format -i $(FORMATTED)
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
-FORMATTED = $(shell git ls-files '*.c' '*.h')
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp')
 
 clean:
 	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz

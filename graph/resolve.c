@@ -243,6 +243,7 @@ static enum status widen(struct work *work, struct op_context *c)
 static enum status process(struct work *work, struct node *node)
 {
     struct op_context c = {.graph = work->result->graph, .node = node, .error = work->error};
+    TRY(interrupt_check(work->options->interrupt, work->error));
     TRY(node_check_operands(node, work->error));
     TRY(refuse_lists(work, node));
     enum status status = node->op->shapes(&c);

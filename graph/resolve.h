@@ -19,8 +19,21 @@ struct evaluator {
     void *user;
 };
 
+/* Asked between nodes and passes, which may be many: anything but OK ends what is being made. */
+struct interrupt {
+    enum status (*check)(void *user, struct error *error);
+    void *user;
+};
+
+/* NULL: nothing interrupts. */
+static inline enum status interrupt_check(const struct interrupt *interrupt, struct error *error)
+{
+    return interrupt ? interrupt->check(interrupt->user, error) : STATUS_OK;
+}
+
 struct resolve_options {
     struct evaluator evaluator;
+    const struct interrupt *interrupt;
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     /* Nodes that compute half precision as f32 are expanded: see op_expand_as_f32. The last thing done to nodes, so
      * that passes see the operators in their own type. */

@@ -26,6 +26,7 @@ checks=(
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
     "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
+    "check-examples    examples and programs as embedders write them, against an installed library"
     "check-bill        what real models hold against what an allocator counts; limits; little stack"
 )
 

@@ -427,21 +427,27 @@ verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: c
 
 # --- large ensembles of trees ---------------------------------------------------------------------------------
 
-# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
-within()
+# bounded MOST STATUS DESCRIPTION COMMAND...: ends with STATUS, and never takes more memory than MOST bytes.
+bounded()
 {
     local problem
     problem=$(python3 - "$1" "$2" "${@:4}" <<'PY' 2>&1
 import os, sys
 
-times, file, *command = sys.argv[1:]
+most, expected, *command = sys.argv[1:]
 _, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
-peak, most = usage.ru_maxrss * 1024, int(times) * os.path.getsize(file)
-if status or peak > most:
-    print(f"exit code {os.waitstatus_to_exitcode(status)}; {peak} bytes at the peak, at most {most} are allowed")
+peak, code = usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)
+if code != int(expected) or peak > int(most):
+    print(f"exit code {code}; {peak} bytes at the peak, at most {most} are allowed")
 PY
     )
     verdict "$3" "$(grep 'exit code' <<<"$problem")"
+}
+
+# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
+within()
+{
+    bounded $(($1 * $(stat -c %s "$2"))) 0 "${@:3}"
 }
 
 python3 tests/make_ensemble.py "$work" || exit 1
@@ -452,6 +458,19 @@ within 3 "$work/ensemble.onnx" "memory to run an ensemble's .onnx" \
     infer-run "$work/ensemble.onnx" "$work/rows.npy" --compare "$work/scores"
 verdict "an ensemble's .bin is no larger than its .onnx" \
     "$(find "$work/ensemble.bin" -size +"$(stat -c %s "$work/ensemble.onnx")c")"
+
+# --- a limit on memory bounds the whole process -----------------------------------------------------------------
+
+# limited MODEL INPUT: what would take 482 MB or more is refused before it is allocated.
+limited()
+{
+    refused 1 "limit" infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+    bounded $(((64 + 40) << 20)) 1 "memory to refuse $1" \
+        infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+}
+
+limited resize_cubic.onnx three.npy
+limited expand.onnx one.npy
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 

@@ -61,9 +61,8 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
     for (const struct pass *pass = passes; pass->name; pass++) {
         if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)) || is_done(context, pass))
             continue;
-        enum status status = run_pass(pass->run, graph, context, error);
-        if (status != STATUS_OK)
-            return status;
+        TRY(interrupt_check(context->resolve.interrupt, error));
+        TRY(run_pass(pass->run, graph, context, error));
         const struct pass_observer *observer = context->observer;
         if (observer)
             observer->after(observer->user, pass->name, graph);

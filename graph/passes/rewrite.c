@@ -365,6 +365,7 @@ static enum status visit_all(struct rewriter *r, rewrite_visit *visit)
     struct graph *graph = r->c.graph;
     for (int i = 0; i < graph->node_count; i++) {
         struct node *node = graph->nodes[i];
+        TRY(interrupt_check(r->context->resolve.interrupt, r->c.error));
         r->c.node = node;
         r->dropped = false;
         replace_inputs(r, node);

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#define DEPTH 512
+#define DEPTH 128
 #define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
@@ -339,27 +339,50 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
         k += depth;
     } while (k < product->k);
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
-/* All rows there are times `count` whole panels. */
-static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
+/* All rows there are times `count` whole panels; `ends` is what becomes of the sums. */
+static void multiply_abreast_stretches(const struct walk *walk, int64_t panel, int64_t count,
+                                       const struct tile_ends *ends)
 {
     const struct product *product = walk->product;
-    struct results_block block = {0, product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
+    const float *rows[TILE_ROWS];
+    for (int64_t i = 0; i < product->m; i++)
+        rows[i] = walk->rows + i * walk->row_stride;
+    int64_t next = product->mode == RIGHT_PACKED ? product->k * TILE_COLUMNS : TILE_COLUMNS;
+    int64_t k = 0, depth;
+    do {
+        depth = least(product->k - k, DEPTH);
+        struct tile_ends stretch = {.low = -INFINITY,
+                                    .high = INFINITY,
+                                    .to = walk->sums,
+                                    .to_row = count * TILE_COLUMNS,
+                                    .columns = TILE_COLUMNS};
+        if (k + depth == product->k)
+            stretch = *ends;
+        if (k > 0) {
+            stretch.start = walk->sums;
+            stretch.start_row = count * TILE_COLUMNS;
+        }
+        struct tile_rows left = {rows, k, 1, depth};
+        struct tile_panel right = panel_at(walk, panel, k, depth);
+        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &stretch);
+        k += depth;
+    } while (k < product->k);
+}
+
+static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
+{
+    struct results_block block = {0, walk->product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
     struct tile_ends ends = {
         .low = -INFINITY, .high = INFINITY, .to = walk->sums, .to_row = count * TILE_COLUMNS, .columns = TILE_COLUMNS};
     if (walk->target.direct)
         ends = SET_NAME(results_ends)(&walk->target, &block);
-    const float *rows[TILE_ROWS];
-    for (int64_t i = 0; i < product->m; i++)
-        rows[i] = walk->rows + i * walk->row_stride;
-    struct tile_rows left = {rows, 0, 1, product->k};
-    struct tile_panel right = panel_at(walk, panel, 0, product->k);
-    int64_t next = product->mode == RIGHT_PACKED ? product->k * TILE_COLUMNS : TILE_COLUMNS;
-    SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &ends);
+    multiply_abreast_stretches(walk, panel, count, &ends);
     for (int64_t i = 0; i < count && !walk->target.direct; i++, block.column += TILE_COLUMNS)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums + i * TILE_COLUMNS, walk->epilogue_workspace);
+        SET_NAME(results_store)
+    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 /* Sums of two rows by more than one panel do not lie as results_store wants them. */

@@ -192,7 +192,7 @@ static void run_block(const struct walk *walk, int64_t row)
         step = p->k;
     }
     dot_block(p, a, step, block.rows, walk->b, walk->column, walk->sums);
-    SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+    SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void dots_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

@@ -1,7 +1,9 @@
 /* Sums of products for a few rows and two vectors of columns, in registers: what products and convolutions are made of.
  *
- *     sum[i][j] = start[i][j] + terms in the order of the depth, each one fused multiply-add
+ *     sum[i][j] = start[i][j] + (terms in the order of the depth, each one fused multiply-add)
  *
+ * Terms begin at zero, so that a long sum made in stretches is a sum of sums, whose error grows with the length of a
+ * stretch and not with its own.
  * A sum is the same whatever tile it is computed in, so tiles may be cut as it suits. */
 #ifndef INFER_KERNELS_X86_TILE_H
 #define INFER_KERNELS_X86_TILE_H
@@ -18,6 +20,14 @@
 #define TILE_VECTORS 2
 #define TILE_COLUMNS (TILE_VECTORS * LANES)
 
+/* Columns are computed in whole vectors, or with 16 lanes in halves of them: on a CPU that does 16 lanes in two steps a
+ * half takes one. */
+#define TILE_STEP (LANES == 16 ? LANES / 2 : LANES)
+static inline int64_t tile_width(int64_t columns) /* at most TILE_COLUMNS */
+{
+    return divide_up(columns, TILE_STEP) * TILE_STEP;
+}
+
 /* The left operand: `taps` stretches of `depth` elements a row (one for a product, one for each place of the window
  * for a convolution). */
 struct tile_rows {
@@ -32,11 +42,11 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
- * Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come the
+ * bounds. Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start; /* as wide as the columns take vectors; NULL: zeros */
+    const float *start; /* tile_width columns; NULL: zeros */
     int64_t start_row;
     int addend_count;
     struct {
@@ -70,6 +80,8 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
 {
     for (int i = 0; i < ends->addend_count; i++)
         ends->addends[i].from += rows * ends->addends[i].row;
+    if (ends->start)
+        ends->start += rows * ends->start_row;
     ends->to += rows * ends->to_row;
 }
 
@@ -83,21 +95,26 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
     ends->to += columns;
 }
 
-/* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
+/* Rows cut into tiles as evenly as can be, in pairs, and tiles into blocks, whose rows stay in the second-level cache.
+ */
 #define BLOCK_TILES 8
 struct tile_cut {
     int64_t rows, tiles, block_tiles, blocks;
+    int64_t each, longer; /* rows of a tile, which is even; so many, the first ones, have two more */
 };
 static inline struct tile_cut tile_cut(int64_t rows)
 {
     struct tile_cut cut = {.rows = rows, .tiles = divide_up(rows, TILE_ROWS)};
+    int64_t pairs = divide_up(rows, 2);
     cut.blocks = divide_up(cut.tiles, BLOCK_TILES);
     cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
+    cut.each = cut.tiles > 0 ? pairs / cut.tiles * 2 : 0;
+    cut.longer = cut.tiles > 0 ? pairs % cut.tiles : 0;
     return cut;
 }
 static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 {
-    return cut->rows / cut->tiles * tile + least(tile, cut->rows % cut->tiles);
+    return least(cut->each * tile + 2 * least(tile, cut->longer), cut->rows);
 }
 static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 {

@@ -43,6 +43,20 @@ static inline void vf_store(float *to, vf x)
 {
     _mm512_storeu_ps(to, x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    return _mm512_castps256_ps512(_mm256_loadu_ps(from));
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    _mm256_storeu_ps(to, _mm512_castps512_ps256(x));
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    return _mm512_castps256_ps512(
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm512_maskz_loadu_ps(vm_first(n), from);

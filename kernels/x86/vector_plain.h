@@ -54,6 +54,18 @@ static inline void vf_store(float *to, vf x)
 {
     memcpy(to, &x, sizeof x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    vf x;
+    memset(&x, 0x5a, sizeof x);
+    memcpy(&x, from, sizeof x / 2);
+    return x;
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x / 2);
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     vf x = {0};
@@ -83,6 +95,12 @@ static inline vf vf_div(vf a, vf b)
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     for (int i = 0; i < LANES; i++)
+        c[i] = fmaf(a[i], b[i], c[i]);
+    return c;
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES / 2; i++)
         c[i] = fmaf(a[i], b[i], c[i]);
     return c;
 }
