@@ -69,9 +69,10 @@ enum status resolution_drop_dead(struct resolution *resolution, struct error *er
 enum status check_results(const struct node *node, size_t limit, struct error *error);
 
 /* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. Adds
- * the bytes of the constants it makes to *bytes. */
-enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
-                           struct error *error);
+ * the bytes of the constants it makes to *bytes. A constant of `least_narrow` or more elements of at most 8 bits is not
+ * made floating: what stores weights so wants them small, and products may read them as they are. */
+enum status fold_constants(struct graph *graph, const struct resolve_options *options, int64_t least_narrow,
+                           size_t *bytes, struct error *error);
 
 /* Of `count` nodes, moves those whose results the live values need to the end of the array, in order, and returns
  * where they begin. live[id] != 0 marks the values that are read from outside; marks of the rest are added. */

@@ -46,7 +46,8 @@ typedef enum infer_status {
     INFER_FAULT = 7,        /* a value met during the run: an index out of range, an integer division by zero */
     INFER_CANCELLED = 8,    /* infer_context_cancel */
     INFER_DEADLINE = 9,     /* the run took longer than infer_run_limits give it */
-    INFER_WORK_LIMIT = 10   /* the run would do more than infer_run_limits allow */
+    INFER_WORK_LIMIT = 10,  /* the run would do more than infer_run_limits allow */
+    INFER_BUSY = 11         /* infer_predictor.h: the queue is full, or no requests are taken any more */
 } infer_status;
 
 /* Short name of a status: "invalid model". Never NULL. */

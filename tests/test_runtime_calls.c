@@ -573,7 +573,8 @@ START_TEST(the_version_is_said_in_two_ways)
     ck_assert_str_eq(infer_status_name(INFER_CANCELLED), "cancelled");
     ck_assert_str_eq(infer_status_name(INFER_DEADLINE), "deadline");
     ck_assert_str_eq(infer_status_name(INFER_WORK_LIMIT), "work limit");
-    ck_assert_str_eq(infer_status_name((infer_status)(INFER_WORK_LIMIT + 1)), "unknown");
+    ck_assert_str_eq(infer_status_name(INFER_BUSY), "busy");
+    ck_assert_str_eq(infer_status_name((infer_status)(INFER_BUSY + 1)), "unknown");
 }
 END_TEST
 

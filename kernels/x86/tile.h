@@ -100,17 +100,22 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
 #define BLOCK_TILES 8
 struct tile_cut {
     int64_t rows, tiles, block_tiles, blocks;
+    int64_t height;       /* rows of a tile, at most: even */
     int64_t each, longer; /* rows of a tile, which is even; so many, the first ones, have two more */
 };
-static inline struct tile_cut tile_cut(int64_t rows)
+static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t tiles_of_block)
 {
-    struct tile_cut cut = {.rows = rows, .tiles = divide_up(rows, TILE_ROWS)};
+    struct tile_cut cut = {.rows = rows, .height = height, .tiles = divide_up(rows, height)};
     int64_t pairs = divide_up(rows, 2);
-    cut.blocks = divide_up(cut.tiles, BLOCK_TILES);
+    cut.blocks = divide_up(cut.tiles, tiles_of_block);
     cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
     cut.each = cut.tiles > 0 ? pairs / cut.tiles * 2 : 0;
     cut.longer = cut.tiles > 0 ? pairs % cut.tiles : 0;
     return cut;
+}
+static inline struct tile_cut tile_cut(int64_t rows)
+{
+    return tile_cut_by(rows, TILE_ROWS, BLOCK_TILES);
 }
 static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 {
@@ -118,7 +123,7 @@ static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 }
 static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 {
-    return cut->block_tiles * TILE_ROWS;
+    return cut->block_tiles * cut->height;
 }
 
 /* rows: 1 to TILE_ROWS. */

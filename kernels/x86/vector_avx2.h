@@ -267,6 +267,36 @@ static inline vi vi_select(vm m, vi a, vi b)
     return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(b), _mm256_castsi256_ps(a), m));
 }
 
+/* --- lanes as four bytes or two words --- */
+/* sum + the products of a's bytes, unsigned, with b's, signed. Only in a function that has DOT_TARGET, on a CPU that
+ * has DOT_REQUIRES. By hand, since gcc 12 copies the sum before the instruction that changes it. */
+#define DOT_TARGET __attribute__((target("avxvnni")))
+#define DOT_REQUIRES (SET_REQUIRES | CPU_AVX_VNNI)
+static inline __attribute__((always_inline)) vi vi_add_dot(vi sum, vi a, vi b)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
+}
+/* The same, where no two products of neighbours, added, leave 16 bits. */
+static inline vi vi_add_pairs(vi sum, vi a, vi b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
+}
+/* sum + the products of words, signed. */
+static inline vi vi_add_words(vi sum, vi a, vi b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, signed, as words. */
+static inline vi vi_even_bytes(vi a)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8);
+}
+static inline vi vi_odd_bytes(vi a)
+{
+    return _mm256_srai_epi16(a, 8);
+}
+
 /* --- between them --- */
 static inline vi vf_bits(vf a)
 {

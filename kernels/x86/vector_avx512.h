@@ -248,6 +248,36 @@ static inline vi vi_select(vm m, vi a, vi b)
     return _mm512_mask_blend_epi32(m, b, a);
 }
 
+/* --- lanes as four bytes or two words --- */
+/* sum + the products of a's bytes, unsigned, with b's, signed. Only in a function that has DOT_TARGET, on a CPU that
+ * has DOT_REQUIRES. By hand, since gcc 12 copies the sum before the instruction that changes it. */
+#define DOT_TARGET __attribute__((target("avx512vnni")))
+#define DOT_REQUIRES (SET_REQUIRES | CPU_AVX512_VNNI)
+static inline __attribute__((always_inline)) vi vi_add_dot(vi sum, vi a, vi b)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+/* The same, where no two products of neighbours, added, leave 16 bits. */
+static inline vi vi_add_pairs(vi sum, vi a, vi b)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)));
+}
+/* sum + the products of words, signed. */
+static inline vi vi_add_words(vi sum, vi a, vi b)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+}
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, signed, as words. */
+static inline vi vi_even_bytes(vi a)
+{
+    return _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8);
+}
+static inline vi vi_odd_bytes(vi a)
+{
+    return _mm512_srai_epi16(a, 8);
+}
+
 /* --- between them --- */
 static inline vi vf_bits(vf a)
 {
