@@ -183,6 +183,14 @@ static inline vf vf_select(vm m, vf a, vf b)
 {
     return (vf)((m & (vi)a) | (~m & (vi)b));
 }
+/* Elements 0, 2, 4, ...; what lies between them is read too, but nothing past the last. */
+static inline vf vf_load_every_second(const float *from)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[2 * i];
+    return x;
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
