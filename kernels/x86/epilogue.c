@@ -4,13 +4,16 @@
 #include "kernels/x86/passes.h"
 #include "kernels/x86/vector_math.h"
 
+#include <string.h>
+
 /* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
  * axis, or one below the other where a line of the tile is short. */
 #define SLOTS 4
 /* Unrolled, so that an array of vectors is in registers. */
 #define FOR_SLOTS(s) _Pragma("GCC unroll 4") for (int s = 0; s < SLOTS; s++)
 
-enum gait { DENSE, CONSTANT, OTHER }; /* along the inner axis: floats without a gap, one float, anything else */
+/* Along the inner axis: floats without a gap, one float, int32 or bytes without a gap, anything else. */
+enum gait { DENSE, CONSTANT, INTEGERS, BYTES, OTHER };
 
 /* An operand, the results or the output, as the tile walks it. */
 struct path {
@@ -91,6 +94,12 @@ static inline __attribute__((always_inline)) void load(const struct path *path, 
         {
             x[s] = vf_set(full || place->count[s] > 0 ? *(const float *)(const void *)(from + s * slot) : 0);
         }
+    else if (path->gait == INTEGERS)
+        FOR_SLOTS(s)
+        {
+            const int32_t *integers = (const void *)(from + s * slot);
+            x[s] = vi_to_floats(full ? vi_load(integers) : vi_load_part(integers, place->count[s]));
+        }
     else
         FOR_SLOTS(s)
         {
@@ -112,12 +121,37 @@ static __attribute__((noinline)) void store_any(const struct chain *chain, char 
                       chain->output);
 }
 
+/* Of numbers in the range of an integer type, and of NaN, which becomes 0: what it has in the low bits. */
+static inline vi whole_bits(vf x)
+{
+    return vf_truncate(x); /* a NaN gives the highest bit alone */
+}
+
 static __attribute__((noinline)) void store_narrow(const struct chain *chain, char *to, vf x, int64_t count)
 {
-    if (chain->stored.dtype == DTYPE_F16 && chain->stored.step == 1 && count == LANES)
+    enum dtype dtype = chain->stored.dtype;
+    if (chain->stored.step != 1 || count < LANES)
+        store_any(chain, to, x, count);
+    else if (dtype == DTYPE_F16)
         vf_store_f16((uint16_t *)(void *)to, x);
+    else if (dtype == DTYPE_BF16)
+        vi_store_u16((uint16_t *)(void *)to, vf_to_bf16(x));
+    else if (dtype == DTYPE_U16 || dtype == DTYPE_I16)
+        vi_store_u16((uint16_t *)(void *)to, whole_bits(x));
     else
         store_any(chain, to, x, count);
+}
+
+/* Rows of a tile end in the middle of a vector. */
+static void store_bytes(char *to, vf x, int64_t count)
+{
+    uint8_t bytes[LANES];
+    if (count == LANES) {
+        vi_store_u8((uint8_t *)to, whole_bits(x));
+        return;
+    }
+    vi_store_u8(bytes, whole_bits(x));
+    memcpy(to, bytes, (size_t)count);
 }
 
 static inline __attribute__((always_inline)) void store(const struct chain *chain, const struct place *place, bool full,
@@ -133,6 +167,11 @@ static inline __attribute__((always_inline)) void store(const struct chain *chai
                 vf_store(floats, x[s]);
             else
                 vf_store_part(floats, x[s], place->count[s]);
+        }
+    else if (chain->stored.gait == BYTES)
+        FOR_SLOTS(s)
+        {
+            store_bytes(to + s * slot, x[s], full ? LANES : place->count[s]);
         }
     else
         FOR_SLOTS(s)
@@ -208,7 +247,7 @@ static inline __attribute__((always_inline)) bool apply_fast(const struct epilog
     const char *from = at_place(path, place);
     int64_t slot = path->slot;
     bool adds = operation->opcode == POINTWISE_ADD;
-    if (path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
+    if (path->gait > CONSTANT || (!adds && operation->opcode != POINTWISE_MUL))
         return false;
     if (path->gait == CONSTANT)
         FOR_SLOTS(s)
@@ -295,15 +334,21 @@ static void run_across(const struct chain *chain, int64_t lines, int64_t line)
 
 /* --- tiles ------------------------------------------------------------------------------------------------------ */
 
+static enum gait gait_of(enum dtype dtype, int64_t step)
+{
+    if (dtype == DTYPE_F32)
+        return step == 1 ? DENSE : step == 0 ? CONSTANT : OTHER;
+    bool bytes = dtype == DTYPE_U8 || dtype == DTYPE_I8;
+    return step != 1 ? OTHER : dtype == DTYPE_I32 ? INTEGERS : bytes ? BYTES : OTHER;
+}
+
 static struct path path_along(const void *base, enum dtype dtype, int64_t row_stride, int64_t column_stride, bool down,
                               bool across)
 {
     int64_t bytes = dtype_bits(dtype) / 8, step = down ? row_stride : column_stride;
     struct path path = {.base = (char *)(uintptr_t)base,
                         .dtype = dtype,
-                        .gait = dtype != DTYPE_F32 || step > 1 || step < 0 ? OTHER
-                                : step                                     ? DENSE
-                                                                           : CONSTANT,
+                        .gait = gait_of(dtype, step),
                         .step = step,
                         .inner = step * bytes,
                         .outer = (down ? column_stride : row_stride) * bytes};
