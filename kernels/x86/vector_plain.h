@@ -227,6 +227,10 @@ static inline vi vi_and(vi a, vi b)
 {
     return a & b;
 }
+static inline vi vi_xor(vi a, vi b)
+{
+    return a ^ b;
+}
 static inline vi vi_or(vi a, vi b)
 {
     return a | b;
