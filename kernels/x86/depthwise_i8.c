@@ -171,6 +171,7 @@ struct walk {
     void *epilogue_workspace;
     struct packed packed;
     struct results_target target;
+    struct i8_columns about[CHUNK / TILE_COLUMNS]; /* of the channels of a chunk */
 };
 
 /* The first channel of each line that the window sees, at column 0; NULL in the padding. */
@@ -199,6 +200,13 @@ static void make_quads(const uint8_t *const *from, int64_t channels, vi turns, i
 {
     uint8_t ends[QUAD][LANES] = {{0}};
     int64_t at = 0;
+    for (; at + 4 * LANES <= channels; at += 4 * LANES) {
+        vi quads[4];
+        vi_load_quads(from[0] + at, from[1] + at, from[2] + at, from[3] + at, quads);
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            vi_store(to + at + i * LANES, vi_xor(quads[i], turns));
+    }
     for (; at + LANES <= channels; at += LANES)
         vi_store(to + at, quads_of(from, at, turns));
     if (at == channels)
@@ -318,30 +326,29 @@ INLINE void sum_lane(const enum i8_way way, const bool zeros, int64_t columns, c
     }
 DOT_TARGET WAY(sum_lane_dot, I8_DOT) WAY(sum_lane_pairs, I8_PAIRS) WAY(sum_lane_wide, I8_WIDE)
 
-    /* What the channels of a vector begin with and are corrected by; whether they are. */
-    static bool begin_lane(const struct walk *walk, int64_t channel, int64_t channels, struct lane *lane)
+    /* What the channels of a chunk begin with and are corrected by. */
+    static void begin_chunk(struct walk *walk, int64_t chunk)
 {
     const struct depthwise *d = walk->d;
     const struct conv_params *p = d->params;
     const uint8_t *w_zeros = walk->call->inputs[4];
     const int32_t *bias = walk->call->inputs[2];
-    const struct i8_panel sums = {.sums = walk->packed.sums + channel, .columns = LANES};
-    const struct i8_about about = {
-        .right = p->w_dtype,
-        .depth = d->rows * d->width,
-        .zeros = w_zeros ? w_zeros + channel * p->w_zero : NULL,
-        .zero_stride = p->w_zero,
-        .own = bias ? bias + channel : NULL,
-        .own_stride = 1,
-        .less = -i8_left_zero(p->x_dtype, walk->padding),
-    };
-    struct i8_columns columns;
-    SET_NAME(i8_begin_columns)(&sums, &about, least(channels, LANES), &columns);
-    lane->start = vi_load(columns.start);
-    lane->zeros = vi_load(columns.zeros);
-    lane->weights = walk->packed.weights + channel / LANES * d->width * d->quads * LANES;
-    lane->ones = walk->packed.ones;
-    return columns.has_zeros;
+    int64_t end = least(d->channels, (chunk + 1) * CHUNK);
+    for (int64_t channel = chunk * CHUNK; channel < end; channel += TILE_COLUMNS) {
+        int64_t channels = least(end - channel, TILE_COLUMNS);
+        const struct i8_panel sums = {.sums = walk->packed.sums + channel, .columns = i8_panel_columns(channels)};
+        const struct i8_about about = {
+            .right = p->w_dtype,
+            .depth = d->rows * d->width,
+            .zeros = w_zeros ? w_zeros + channel * p->w_zero : NULL,
+            .zero_stride = p->w_zero,
+            .own = bias ? bias + channel : NULL,
+            .own_stride = 1,
+            .less = -i8_left_zero(p->x_dtype, walk->padding),
+        };
+        SET_NAME(i8_begin_columns)
+        (&sums, &about, channels, &walk->about[channel % CHUNK / TILE_COLUMNS]);
+    }
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -366,7 +373,12 @@ static void sum_stretch(const struct walk *walk, const struct place *place)
             lane.to_next = ends->to_row;
             lane.channels = place->channels - c;
         }
-        bool zeros = begin_lane(walk, place->channel + c, place->channels - c, &lane);
+        const struct i8_columns *about = &walk->about[c / TILE_COLUMNS];
+        bool zeros = about->has_zeros;
+        lane.start = vi_load(about->start + c % TILE_COLUMNS);
+        lane.zeros = vi_load(about->zeros + c % TILE_COLUMNS);
+        lane.weights = walk->packed.weights + (place->channel + c) * d->width * d->quads;
+        lane.ones = walk->packed.ones;
         if (d->dot)
             sum_lane_dot(zeros, place->columns, &lane);
         else if (*walk->packed.fits)
@@ -413,15 +425,16 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
                         .epilogue_workspace = sums + d->sums_bytes,
                         .packed = packed_at(d, call->packed[0])};
     memset(padding, zero ? *zero : 0, CHUNK);
-    int64_t each = d->chunks * d->lines * d->stretches, first, last, image = -1;
+    int64_t parts = d->lines * d->stretches, each = d->chunks * parts, first, last, image = -1, chunk = -1;
     task_range(p->batch * each, plan->tasks[0], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (i / each != image)
             begin_image(&walk, image = i / each);
-        int64_t chunk = i % d->chunks, stretch = i / d->chunks % d->stretches;
+        if (i % each / parts != chunk)
+            begin_chunk(&walk, chunk = i % each / parts);
         struct place place = {.batch = image,
-                              .line = i % each / d->chunks / d->stretches,
-                              .column = stretch * d->stretch,
+                              .line = i % parts / d->stretches,
+                              .column = i % d->stretches * d->stretch,
                               .channel = chunk * CHUNK};
         place.columns = least(d->stretch, d->columns - place.column);
         place.channels = least(CHUNK, d->channels - place.channel);
