@@ -16,7 +16,7 @@
 #define STRETCH 32       /* columns of the output, at most */
 #define MOST_COLUMNS 128 /* of the input that a stretch may see */
 #define MOST_QUADS 8     /* of one column */
-#define AT_ONCE 4        /* outputs in registers */
+#define AT_ONCE 8        /* outputs in registers */
 #define GRAIN 200000     /* multiplications that make a task */
 
 /* state of the plan */
@@ -266,8 +266,8 @@ INLINE vi add_step(const enum i8_way way, vi sum, vi x, vi w)
     return vi_add_words(sum, low_words(vi_shift_right(x, 8)), vi_odd_bytes(w));
 }
 
-INLINE void sum_outputs(const enum i8_way way, const bool zeros, const int outputs, const struct lane *lane,
-                        const int32_t *quads, vi *sums)
+INLINE void sum_outputs(const enum i8_way way, const bool zeros, const int outputs, int64_t quad_count,
+                        const struct lane *lane, const int32_t *quads, vi *sums)
 {
     vi seen[AT_ONCE];
     const int32_t *weights = lane->weights;
@@ -277,7 +277,7 @@ INLINE void sum_outputs(const enum i8_way way, const bool zeros, const int outpu
         seen[j] = vi_set(0);
     }
     for (int64_t t = 0; t < lane->width; t++, quads += lane->tap)
-        for (int64_t q = 0; q < lane->quad_count; q++, weights += LANES) {
+        for (int64_t q = 0; q < quad_count; q++, weights += LANES) {
             const vi w = vi_load(weights);
             UNROLL
             for (int j = 0; j < outputs; j++) {
@@ -294,35 +294,58 @@ INLINE void sum_outputs(const enum i8_way way, const bool zeros, const int outpu
 
 INLINE void store_outputs(const int outputs, const struct lane *lane, const vi *sums, int32_t *to)
 {
+    if (lane->channels >= LANES) {
+        UNROLL
+        for (int j = 0; j < outputs; j++)
+            vi_store(to + j * lane->to_next, sums[j]);
+        return;
+    }
     UNROLL
     for (int j = 0; j < outputs; j++)
-        if (lane->channels >= LANES)
-            vi_store(to + j * lane->to_next, sums[j]);
-        else
-            vi_store_part(to + j * lane->to_next, sums[j], lane->channels);
+        vi_store_part(to + j * lane->to_next, sums[j], lane->channels);
 }
 
-INLINE void sum_lane(const enum i8_way way, const bool zeros, int64_t columns, const struct lane *lane)
+INLINE void make_outputs(const enum i8_way way, const bool zeros, const int outputs, int64_t quad_count, int64_t column,
+                         const struct lane *lane)
 {
     vi sums[AT_ONCE];
-    int64_t j = 0;
-    for (; j + AT_ONCE <= columns; j += AT_ONCE) {
-        sum_outputs(way, zeros, AT_ONCE, lane, lane->quads + j * lane->next, sums);
-        store_outputs(AT_ONCE, lane, sums, lane->to + j * lane->to_next);
-    }
-    for (; j < columns; j++) {
-        sum_outputs(way, zeros, 1, lane, lane->quads + j * lane->next, sums);
-        store_outputs(1, lane, sums, lane->to + j * lane->to_next);
-    }
+    sum_outputs(way, zeros, outputs, quad_count, lane, lane->quads + column * lane->next, sums);
+    store_outputs(outputs, lane, sums, lane->to + column * lane->to_next);
 }
 
+/* The last ones are made again where that fills the registers. */
+INLINE void sum_lane(const enum i8_way way, const bool zeros, int64_t quad_count, int64_t columns,
+                     const struct lane *lane)
+{
+    int64_t j = 0;
+    for (; j + AT_ONCE <= columns; j += AT_ONCE)
+        make_outputs(way, zeros, AT_ONCE, quad_count, j, lane);
+    if (j == columns)
+        return;
+    if (columns >= AT_ONCE) {
+        make_outputs(way, zeros, AT_ONCE, quad_count, columns - AT_ONCE, lane);
+        return;
+    }
+    if (columns >= AT_ONCE / 2) {
+        make_outputs(way, zeros, AT_ONCE / 2, quad_count, 0, lane);
+        make_outputs(way, zeros, AT_ONCE / 2, quad_count, columns - AT_ONCE / 2, lane);
+        return;
+    }
+    for (; j < columns; j++)
+        make_outputs(way, zeros, 1, quad_count, j, lane);
+}
+
+/* Windows of up to four lines have a loop of their own. */
 #define WAY(name, way)                                                     \
     static void name(bool zeros, int64_t columns, const struct lane *lane) \
     {                                                                      \
-        if (zeros)                                                         \
-            sum_lane(way, true, columns, lane);                            \
-        else                                                               \
-            sum_lane(way, false, columns, lane);                           \
+        if (zeros) {                                                       \
+            sum_lane(way, true, lane->quad_count, columns, lane);          \
+        } else if (lane->quad_count == 1) {                                \
+            sum_lane(way, false, 1, columns, lane);                        \
+        } else {                                                           \
+            sum_lane(way, false, lane->quad_count, columns, lane);         \
+        }                                                                  \
     }
 DOT_TARGET WAY(sum_lane_dot, I8_DOT) WAY(sum_lane_pairs, I8_PAIRS) WAY(sum_lane_wide, I8_WIDE)
 
