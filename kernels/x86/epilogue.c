@@ -28,6 +28,7 @@ struct chain {
     const struct epilogue_form *form;
     const struct pointwise_operand *output;
     struct path results, stored, operands[EPILOGUE_OPERATIONS];
+    float numbers[EPILOGUE_OPERATIONS]; /* operands that are one number for the whole tile, and no float */
 };
 
 /* Where a block is, and how many elements each of its slots has. */
@@ -370,6 +371,17 @@ static struct path path_of(const struct epilogue *epilogue, const struct epilogu
                       tile->down, across);
 }
 
+/* One number for the whole tile is made a float once. */
+static void settle_number(struct path *path, float *number)
+{
+    if (path->dtype == DTYPE_F32 || path->inner != 0 || path->outer != 0)
+        return;
+    float floats[LANES];
+    vf_store(floats, fetch(path, path->base, 1));
+    *number = floats[0];
+    *path = (struct path){.base = (char *)number, .dtype = DTYPE_F32, .gait = CONSTANT};
+}
+
 /* A tile within which strides hold. */
 static void store_even(const struct epilogue *epilogue, const struct epilogue_form *form,
                        const struct kernel_call *call, const struct epilogue_tile *tile)
@@ -384,10 +396,12 @@ static void store_even(const struct epilogue *epilogue, const struct epilogue_fo
     chain.stored = path_of(epilogue, form, output, call->outputs[0], form->row, form->column, tile, across);
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *operation = &form->operations[i];
-        if (operation->input)
-            chain.operands[i] =
-                path_of(epilogue, form, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
-                        operation->row, operation->column, tile, across);
+        if (!operation->input)
+            continue;
+        chain.operands[i] =
+            path_of(epilogue, form, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
+                    operation->row, operation->column, tile, across);
+        settle_number(&chain.operands[i], &chain.numbers[i]);
     }
     (across ? run_across : run_along)(&chain, lines, line);
 }

@@ -337,6 +337,39 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     return dtype;
 }
 
+const struct pointwise_params *make_requantisation(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                                   const int64_t *space)
+{
+    struct problem *problem = maker->problem;
+    struct program program = program_begin(maker, rank, dims);
+    int64_t strides[MAX_RANK] = {0}, order[MAX_RANK];
+    problem->own_inputs = problem->input_count;
+    problem->results = problem->outputs[0];
+    problem->results.at = (struct strided){.rank = 0};
+    strided_contiguous(&problem->results.at, rank, dims);
+    const struct strided *y = &problem->outputs[0].at;
+    memcpy(order, y->strides, (size_t)rank * sizeof *order);
+    problem->output_count = 0;
+    make_strides(maker, LAYOUT_C, rank, dims, strides);
+    program_input(&program, DTYPE_I32, strides);
+    memset(strides, 0, sizeof strides);
+    strides[channel] = 1;
+    int by[2] = {program_input(&program, DTYPE_F32, strides)};
+    strides[channel] = 0;
+    by[1] = program_input(&program, DTYPE_U8, strides);
+    int reg = requantise(&program, 0, false, by);
+    program_output(&program, DTYPE_U8, reg, order);
+    struct pointwise_params *params = program_build(&program, false);
+    const struct epilogue rides = {params, problem->own_inputs, {space[0], space[1], space[2]}};
+    if (!epilogue_fit(&rides, params))
+        params = program_build(&program, false);
+    program_operands(maker, params, 1);
+    problem->inputs[problem->own_inputs].low = 1e-5;
+    problem->inputs[problem->own_inputs].high = 1e-4;
+    problem->epilogue = params;
+    return params;
+}
+
 const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
                                              const int64_t *space)
 {
