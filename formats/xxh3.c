@@ -1,5 +1,5 @@
-/* XXH3, 64 bits, without a seed, as its specification states it (xxHash fast digest algorithm, version 0.2.0, sections
- * "XXH3 algorithm description"); secret, offsets and steps are the specification's. */
+/* XXH3, 64 bits and 128 of long inputs, without a seed, as its specification states it (xxHash fast digest algorithm,
+ * version 0.2.0, sections "XXH3 algorithm description"); secret, offsets and steps are the specification's. */
 #include "formats/hash.h"
 
 #include <string.h>
@@ -223,15 +223,37 @@ bool xxh3_has_vectors(void)
 }
 #endif
 
-static uint64_t hash_large(const unsigned char *p, size_t bytes, bool vectors)
+static void sum_large(uint64_t *sums, const unsigned char *p, size_t bytes, bool vectors)
 {
-    uint64_t sums[LANES] = {PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1};
+    const uint64_t first[LANES] = {PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3,
+                                   PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1};
+    memcpy(sums, first, sizeof first);
     (vectors ? consume_avx2 : consume)(sums, p, (bytes - 1) / STRIPE);
     accumulate(sums, p + bytes - STRIPE, secret + SECRET_BYTES - 71);
-    uint64_t hash = bytes * PRIME64_1;
+}
+
+static uint64_t merge(const uint64_t *sums, const unsigned char *key, uint64_t hash)
+{
     for (int i = 0; i < LANES; i += 2)
-        hash += multiply_fold(sums[i] ^ load_64(secret + 11 + 8 * i), sums[i + 1] ^ load_64(secret + 19 + 8 * i));
+        hash += multiply_fold(sums[i] ^ load_64(key + 8 * i), sums[i + 1] ^ load_64(key + 8 * i + 8));
     return avalanche(hash);
+}
+
+static uint64_t hash_large(const unsigned char *p, size_t bytes, bool vectors)
+{
+    uint64_t sums[LANES];
+    sum_large(sums, p, bytes, vectors);
+    return merge(sums, secret + 11, bytes * PRIME64_1);
+}
+
+struct hash_128 hash_128(const void *data, size_t bytes)
+{
+    if (bytes <= 240)
+        return (struct hash_128){xxh3(data, bytes), xxh64(data, bytes, PRIME64_5)};
+    uint64_t sums[LANES];
+    sum_large(sums, data, bytes, xxh3_has_vectors());
+    return (struct hash_128){merge(sums, secret + 11, bytes * PRIME64_1),
+                             merge(sums, secret + SECRET_BYTES - STRIPE - 11, ~(bytes * PRIME64_2))};
 }
 
 uint64_t xxh3_with(const void *data, size_t bytes, bool vectors)

@@ -25,6 +25,7 @@ enum status {
     STATUS_CANCELLED = 8,    /* the caller ended the run */
     STATUS_DEADLINE = 9,     /* the run took longer than the caller gives it */
     STATUS_WORK_LIMIT = 10,  /* the run would do more than the caller allows */
+    STATUS_BUSY = 11,        /* a queue is full, or closed */
     STATUS_NEEDS_VALUE = 99, /* internal: a shape depends on a tensor whose content is not known yet */
 };
 
@@ -135,7 +136,8 @@ void release(const struct allocator *allocator, void *memory, size_t bytes);
 struct region {
     const struct allocator *allocator;
     struct region_block *newest;
-    size_t total; /* bytes held */
+    size_t total;       /* bytes held */
+    size_t block_bytes; /* that it grows by at least: large ones cost less time, small ones leave less unused */
 };
 void region_init(struct region *region, const struct allocator *allocator);
 void region_free(struct region *region);

@@ -11,7 +11,7 @@ _Static_assert((int)INFER_OK == (int)STATUS_OK && (int)INFER_FAULT == (int)STATU
                    (int)INFER_OUT_OF_MEMORY == (int)STATUS_OUT_OF_MEMORY &&
                    (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO &&
                    (int)INFER_CANCELLED == (int)STATUS_CANCELLED && (int)INFER_DEADLINE == (int)STATUS_DEADLINE &&
-                   (int)INFER_WORK_LIMIT == (int)STATUS_WORK_LIMIT,
+                   (int)INFER_WORK_LIMIT == (int)STATUS_WORK_LIMIT && (int)INFER_BUSY == (int)STATUS_BUSY,
                "infer_status mirrors enum status");
 _Static_assert((int)INFER_INT2 == (int)DTYPE_I2 && (int)INFER_BFLOAT16 == (int)DTYPE_BF16 &&
                    INFER_MAX_RANK == MAX_RANK && sizeof((infer_error){0}.message) == sizeof((struct error){0}.text),
@@ -37,7 +37,7 @@ const char *infer_status_name(infer_status status)
 {
     static const char *const names[] = {
         "ok",    "invalid argument", "invalid model", "unsupported", "out of memory", "memory limit", "input/output",
-        "fault", "cancelled",        "deadline",      "work limit"};
+        "fault", "cancelled",        "deadline",      "work limit",  "busy"};
     return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
 }
 

@@ -10,14 +10,16 @@ declare -A may=(
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"
     [graph/planner]="kernels"
+    [graph/quantize]="graph kernels"
     [graph/steps]="graph kernels"
     [formats]="graph kernels"
     [formats/onnx]="formats graph kernels"
     [runtime/weights]="graph graph/steps formats kernels"
-    [runtime/compile]="runtime/weights graph graph/passes graph/steps graph/planner kernels"
+    [runtime/compile]="runtime/weights formats graph graph/passes graph/steps graph/planner kernels"
     [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
+    [predictor]="runtime formats kernels"
     [tools/problems]="kernels"
-    [tools]="tools/problems runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools]="tools/problems predictor runtime runtime/compile runtime/weights graph graph/passes graph/quantize graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 
@@ -47,7 +49,12 @@ while IFS=: read -r file line text; do
     pair[$from>$to]=1
     [[ " ${may[$from]-none} " == *" $to "* ]] || complain "$file:$line: $from/ may not include $to/"
 done < <(grep -rnE '^#include "[a-z]+/' --include='*.[ch]' --include='*.inc' --include='*.cu' --include='*.cuh' \
-    kernels graph formats runtime tools)
+    kernels graph formats runtime predictor tools)
+
+# The predictor is a user of the public header: beside it, it may know what is a header alone.
+while IFS=: read -r file line text; do
+    complain "$file:$line: predictor/ may not know this part of runtime/"
+done < <(grep -nE '^#include "runtime/' predictor/*.[ch] | grep -vE '"runtime/(infer|infer_predictor|float_environment|clock)\.h"')
 
 for key in "${!pair[@]}"; do
     [ -z "${pair[${key#*>}>${key%>*}]+set}" ] || complain "${key%>*}/ and ${key#*>}/ include each other"

@@ -52,11 +52,14 @@ expect "the README's example as C" cc -std=c11 -Wall -Wextra -Werror "$work/exam
 expect "the README's example as C++" g++ -std=c++17 -Wall -Wextra -Werror "$work/example.cpp" $flags -o "$work/cpp"
 expect "the C program's answer" says_three "$work/c"
 expect "the C++ program's answer" says_three "$work/cpp"
-expect "the header alone as strict C" \
-    cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -fsyntax-only -x c "$work/usr/include/infer.h"
+for header in infer infer_predictor; do
+    expect "$header.h alone as strict C" \
+        cc -std=c99 -pedantic-errors -Wall -Wextra -Werror -fsyntax-only -x c "$work/usr/include/$header.h"
+    expect "$header.h alone as C++" g++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only -x c++ "$work/usr/include/$header.h"
+done
 expect "installed infer-run" "$work/usr/bin/infer-run" "$build/digits.bin" tests/demo/digit_3.npy
-expect "nothing but the library, the header and the tools is installed" \
-    test -z "$(cd "$work/usr" && find . -type f | grep -vE '^\./(lib/(libinfer\.a|pkgconfig/infer\.pc)|include/infer\.h|bin/infer-[a-z]+)$')"
+expect "nothing but the library, the headers and the tools is installed" \
+    test -z "$(cd "$work/usr" && find . -type f | grep -vE '^\./(lib/(libinfer\.a|pkgconfig/infer\.pc)|include/infer(_predictor)?\.h|bin/infer-[a-z]+)$')"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

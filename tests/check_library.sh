@@ -18,8 +18,8 @@ verdict() # DESCRIPTION OFFENDERS
 
 verdict "global symbols that are not infer_*" \
     "$(nm --defined-only --extern-only "$build/libinfer.a" | awk 'NF == 3 && $3 !~ /^infer_/')"
-verdict "infer.h declares what the library lacks" \
-    "$(comm -23 <(grep -oE '\binfer_[a-z_]+\(' runtime/infer.h | tr -d '(' | sort -u) \
+verdict "a header declares what the library lacks" \
+    "$(comm -23 <(grep -oE '\binfer_[a-z_]+\(' runtime/infer*.h | sed 's/.*:\|(//g' | sort -u) \
         <(nm --defined-only --extern-only "$build/libinfer.a" | awk 'NF == 3 { print $3 }' | sort -u))"
 verdict "the library runs code before main" \
     "$(readelf -S -W "$build/libinfer.a" | grep -E '\.(init_array|ctors|preinit_array)')"

@@ -92,6 +92,9 @@ npy("rank.npy", "<f4", (1, 64), ones)
 npy("cut.npy", "<f4", (1, 1, 8, 8), ones, cut=5)
 open(os.path.join(work, "text.npy"), "w").write("not an array\n")
 open(os.path.join(work, "empty.npy"), "w").close()
+npy("not_a_number.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 63, float("nan")))
+npy("batch_of_ones.npy", "<f4", (2, 1, 8, 8), ones + ones)
+npy("none.npy", "<f4", (0, 1, 8, 8), b"")
 image = open(digit, "rb").read()
 npy("batch.npy", "<f4", (3, 1, 8, 8), image[-256:] + ones + image[-256:])
 
@@ -427,21 +430,27 @@ verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: c
 
 # --- large ensembles of trees ---------------------------------------------------------------------------------
 
-# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
-within()
+# bounded MOST STATUS DESCRIPTION COMMAND...: ends with STATUS, and never takes more memory than MOST bytes.
+bounded()
 {
     local problem
     problem=$(python3 - "$1" "$2" "${@:4}" <<'PY' 2>&1
 import os, sys
 
-times, file, *command = sys.argv[1:]
+most, expected, *command = sys.argv[1:]
 _, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
-peak, most = usage.ru_maxrss * 1024, int(times) * os.path.getsize(file)
-if status or peak > most:
-    print(f"exit code {os.waitstatus_to_exitcode(status)}; {peak} bytes at the peak, at most {most} are allowed")
+peak, code = usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)
+if code != int(expected) or peak > int(most):
+    print(f"exit code {code}; {peak} bytes at the peak, at most {most} are allowed")
 PY
     )
     verdict "$3" "$(grep 'exit code' <<<"$problem")"
+}
+
+# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
+within()
+{
+    bounded $(($1 * $(stat -c %s "$2"))) 0 "${@:3}"
 }
 
 python3 tests/make_ensemble.py "$work" || exit 1
@@ -452,6 +461,19 @@ within 3 "$work/ensemble.onnx" "memory to run an ensemble's .onnx" \
     infer-run "$work/ensemble.onnx" "$work/rows.npy" --compare "$work/scores"
 verdict "an ensemble's .bin is no larger than its .onnx" \
     "$(find "$work/ensemble.bin" -size +"$(stat -c %s "$work/ensemble.onnx")c")"
+
+# --- a limit on memory bounds the whole process -----------------------------------------------------------------
+
+# limited MODEL INPUT: what would take 482 MB or more is refused before it is allocated.
+limited()
+{
+    refused 1 "limit" infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+    bounded $(((64 + 40) << 20)) 1 "memory to refuse $1" \
+        infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+}
+
+limited resize_cubic.onnx three.npy
+limited expand.onnx one.npy
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
@@ -641,6 +663,65 @@ refused 2 "no pass 'nosuch'; the passes are import, " infer-inspect "$model" --d
 refused 2 "takes NAME=" infer-inspect "$model" --shape 1x1x8x8
 refused 2 "one model" infer-inspect "$model" "$model"
 
+# --- infer-quantize -------------------------------------------------------------------------------------------
+
+mkdir "$work/samples" "$work/no_samples"
+cp tests/demo/digit_?.npy "$work/samples"
+quantised=$work/quantised.bin
+done_with "int8" 'layers +4 of 4 .*file +[0-9]+ bytes, ' \
+    infer-quantize "$model" "$quantised" --precision int8 --calibrate "$work/samples"
+infer-quantize "$onnx" - --precision int8 --calibrate tests/demo/digit_?.npy >"$work/piped.bin" 2>"$work/err"
+same "the same bytes of an .onnx, of files one by one, and through stdout" "$work/piped.bin" "$quantised"
+done_with "its nodes" 'operators +DequantizeLinear 8, QuantizeLinear 4,' infer-inspect "$quantised"
+done_with "its digit" 'output.*scores' infer-run "$quantised" "$digit"
+for method in minmax percentile entropy mse; do
+    done_with "--method $method" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 \
+        --calibrate tests/demo/held_out_images.npy --method "$method"
+done
+done_with "--report" 'layers +3 of 4 .*error +[0-9.e-]+, .*time ' infer-quantize "$model" "$work/x.bin" --precision int8 \
+    --calibrate "$work/samples" --keep dense2 --report "$work/report.csv"
+verdict "the report" "$(tr '\n' ' ' <"$work/report.csv" |
+    grep -qE '^layer,type,precision,.*"conv1",Conv,int8,0,16,0,[0-9.]+,.*"dense2",Gemm,float32,.*,"--keep" "",model,' ||
+    cat "$work/report.csv")"
+done_with "--max-error that is kept" 'layers +[0-3] of 4 .*error +0 |layers +[0-3] of 4 .*error +[0-9.]+e-0[5-9]' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 5e-5
+done_with "--max-error 0: nothing is made small" 'layers +0 of 4 .*error +0,' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 0
+done_with "--dynamic" 'layers +2 of 2' infer-quantize "$model" "$work/x.bin" --precision int8 --dynamic
+done_with "weights alone" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int8
+done_with "weights of four bits" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int4 --block 16
+done_with "runs with them" 'output.*scores' infer-run "$work/x.bin" "$digit"
+done_with "fp16" 'layers +5 of 5' infer-quantize "$model" "$work/x.bin" --precision fp16
+done_with "runs with it" 'output.*scores' infer-run "$work/x.bin" "$digit"
+rm "$work/x.bin"
+refused 1 'not_a_number\.npy: element 63 of input .image. is NaN' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/not_a_number.npy"
+refused 1 'none\.npy: input .image. is empty: there is no sample' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/none.npy"
+refused 1 'no_samples: the folder holds no \.npy' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/no_samples"
+refused 1 "shape\.npy: its shape is 1x1x4x16, that of input 'image' is batchx1x8x8" \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/shape.npy"
+refused 1 'double\.npy: its type is float64' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/double.npy"
+refused 1 'nosuch\.npy: cannot open' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/nosuch.npy"
+refused 1 "--keep 'nosuch': no layer" \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" --keep nosuch
+verdict "nothing is left of what was refused" "$(ls "$work"/x.bin* 2>/dev/null)"
+refused 1 'cut\.bin: ' infer-quantize "$work/cut.bin" "$work/x.bin" --precision fp16
+refused 1 'nosuch/x\.bin' infer-quantize "$model" "$work/nosuch/x.bin" --precision fp16
+for usage in "" "--precision int4" "--precision int8" "--precision fp16 --dynamic" "--precision int8 --calibrate a.npy --method max" \
+    "--precision fp16 --max-error 1" "--precision int8 --calibrate a.npy --max-error x" "--precision fp16 --block 8" \
+    "--weights-only int5" "--weights-only int4 --block 1" "--dynamic --weights-only int8"; do
+    # shellcheck disable=SC2086
+    refused 2 '--help' infer-quantize "$model" "$work/x.bin" $usage
+done
+for warned in "$digit|there is one sample" "$work/batch_of_ones.npy|hold one number throughout"; do
+    run infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "${warned%|*}"
+    verdict "warns: ${warned#*|}" "$([ "$status" -eq 0 ] && grep -q "^infer-quantize: warning: .*${warned#*|}" "$work/err" ||
+        cat "$work/err")"
+done
+
 # --- infer-plan -----------------------------------------------------------------------------------------------
 
 printf 'id,lower,upper,size\na,10,4611686018427387904,64\nb,-9223372036854775808,9223372036854775807,8\n' >"$work/plan.csv"
@@ -704,6 +785,74 @@ refused 2 "model takes one model" infer-bench model
 refused 2 "no --filter" infer-bench model "$model" --filter conv
 refused 2 "kernels takes no" infer-bench kernels --shape a=1
 refused 2 "'sse'" infer-bench kernels --isa sse
+
+# --- many inputs, and load ------------------------------------------------------------------------------------
+
+# Items of a folder, of an archive and of standard input, each with what infer-run makes of it alone.
+mkdir -p "$work/items" "$work/alone"
+python3 - "$work" "$digit" <<'PY' || exit 1
+import os, sys, zipfile
+
+work, digit = sys.argv[1:]
+image = open(digit, "rb").read()
+with zipfile.ZipFile(os.path.join(work, "items.npz"), "w") as archive, open(os.path.join(work, "stream"), "wb") as stream:
+    for i in range(21):
+        data = bytearray(image)
+        data[-256 + 4 * i : -252 + 4 * i] = b"\0\0\x80\x3f"  # 1.0
+        open(os.path.join(work, "items", f"i{i:02}.npy"), "wb").write(data)
+        archive.writestr(f"i{i:02}.npy", bytes(data))
+        stream.write(data)
+PY
+for item in "$work"/items/*.npy; do
+    name=$(basename "$item" .npy)
+    infer-run "$model" "$item" -o "$work/alone/$name" >"$work/out" 2>&1 || verdict "$name alone" "$(cat "$work/out")"
+done
+like_alone() # DESCRIPTION DIR
+{
+    verdict "$1: what comes of each item is what comes of it alone" "$(diff -r "$work/alone" "$2" 2>&1 | head -3)"
+}
+done_with "a folder" '' infer-run "$model" --stream "$work/items" -o "$work/many1"
+like_alone "a folder" "$work/many1"
+done_with "in batches" '' infer-run "$model" --stream "$work/items" --batch 8 -o "$work/many2"
+like_alone "in batches" "$work/many2"
+done_with "several runs at once" '' infer-run "$model" "$work"/items/*.npy --async --threads 3 --batch 2 -o "$work/many3"
+like_alone "several runs at once" "$work/many3"
+done_with "an archive" '' infer-run "$model" --stream "$work/items.npz" --batch 4 -o "$work/many4"
+like_alone "an archive" "$work/many4"
+infer-run "$model" --stream - --batch 4 -o "$work/many5" <"$work/stream" >"$work/out" 2>&1
+verdict "standard input" "$([ $? -eq 0 ] || cat "$work/out")"
+verdict "standard input has numbers for names" "$(diff "$work/alone/i07/output_0.npy" "$work/many5/000007/output_0.npy" 2>&1)"
+done_with "to the terminal" 'i00  output 0  float32 1x10  largest 0\.[0-9]+ at 3 i01  output 0 .*i20  output 0' \
+    infer-run "$model" --stream "$work/items"
+done_with "the report of many" '"items":21,"failed":0,"metrics":\{.*"by_status":\{"ok":21,' \
+    infer-run "$model" --stream "$work/items" --json - --batch 4
+verdict "the report of many is JSON" "$(python3 -m json.tool "$work/out" 2>&1 >/dev/null)"
+infer-run "$model" --stream "$work/items" --watch --json - >"$work/out" 2>"$work/err"
+verdict "the table of the metrics" "$(grep -qE '^total +21 ' "$work/err" || cat "$work/err")"
+cp "$work/shape.npy" "$work/items/i05x.npy"
+infer-run "$model" --stream "$work/items" --batch 4 -o "$work/many6" >"$work/out" 2>"$work/err"
+verdict "a bad item is told" "$([ $? -eq 1 ] || echo "exit code is not 1"
+    [ "$(cat "$work/err")" = "infer-run: i05x: prediction failed: input 'image' is 1x1x4x16; the model takes ?x1x8x8" ] || cat "$work/err")"
+like_alone "a bad item is nothing to the others" "$work/many6"
+head -c 5000 "$work/stream" | infer-run "$model" --stream - >"$work/out" 2>"$work/err"
+verdict "a stream that is cut" "$([ "$(wc -l <"$work/out")" -gt 5 ] || cat "$work/out"
+    grep -q '^infer-run: .*standard input: ends within an array' "$work/err" || cat "$work/err")"
+mkdir "$work/nothing"
+refused 1 "nothing: there is no \.npy and no \.npz file" infer-run "$model" --stream "$work/nothing"
+refused 1 "nosuch: No such file" infer-run "$model" --stream "$work/nosuch"
+refused 2 "takes no further input" infer-run "$model" --stream "$work/items" "$digit"
+refused 2 "takes inputs, or --stream" infer-run "$model" --batch 4
+refused 2 "--async takes no --repeat" infer-run "$model" "$digit" --async --repeat 3
+refused 2 "from 1 to 65536" infer-run "$model" "$digit" --batch 0
+done_with "infer-bench serve" 'p99\.9 ms .* 200 .* 400 ' infer-bench serve "$model" --rate 200,400 --seconds 0.3 --svg "$work/serve.svg"
+verdict "the drawing is XML" "$(python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$work/serve.svg" 2>&1)"
+done_with "a report of a load" '"rate":300,"achieved":' \
+    infer-bench serve "$model" --rate 300 --seconds 0.3 --batch 4 --delay 1 --contexts 2 --json -
+verdict "the report of a load is JSON" "$(python3 -m json.tool "$work/out" 2>&1 >/dev/null)"
+refused 2 "serve takes --rate" infer-bench serve "$model"
+refused 2 "above 0, not '0'" infer-bench serve "$model" --rate 5,0
+refused 2 "only serve takes --rate" infer-bench model "$model" --rate 5
+refused 1 "no input and no symbol" infer-bench serve "$model" --rate 5 --shape picture=1x1
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

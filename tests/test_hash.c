@@ -108,6 +108,36 @@ START_TEST(xxh3_gives_its_values_by_any_instructions)
 }
 END_TEST
 
+/* Of XXH3's 128 bits, by the reference implementation. */
+START_TEST(long_inputs_hash_to_128_bits)
+{
+    static const struct {
+        size_t bytes;
+        uint64_t low, high;
+    } known[] = {{241, 0x44dbd3180a664e27u, 0xd894c74b1b3ea28fu},
+                 {1024, 0xc6c700c409d40c4bu, 0x866814b8303d6907u},
+                 {1025, 0x3ef78c3256f23450u, 0xf91cd5a698df6097u},
+                 {4096, 0x1e0a232f4ec7fa9eu, 0x74c54809a4beaa38u},
+                 {150001, 0x446e7ecd7b9d0782u, 0x2b93f85f74cdc111u}};
+    static unsigned char data[150001];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (unsigned char)(i * 131 + (i >> 8));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        struct hash_128 hash = hash_128(data, known[i].bytes);
+        ck_assert_uint_eq(hash.low, known[i].low);
+        ck_assert_uint_eq(hash.high, known[i].high);
+    }
+    for (size_t bytes = 0; bytes <= 240; bytes++) {
+        struct hash_128 hash = hash_128(data, bytes), other;
+        ck_assert_uint_eq(hash.low, xxh3(data, bytes));
+        data[bytes / 2] ^= 1;
+        other = hash_128(data, bytes);
+        data[bytes / 2] ^= 1;
+        ck_assert(bytes == 0 || (hash.low != other.low && hash.high != other.high));
+    }
+}
+END_TEST
+
 Suite *hash_suite(void)
 {
     Suite *suite = suite_create("hash");
@@ -116,6 +146,7 @@ Suite *hash_suite(void)
     tcase_add_test(tests, every_length_and_alignment_gives_its_value);
     tcase_add_test(tests, xxh3_gives_its_values_by_any_instructions);
     tcase_add_test(tests, a_flipped_bit_changes_the_hash);
+    tcase_add_test(tests, long_inputs_hash_to_128_bits);
     suite_add_tcase(suite, tests);
     return suite;
 }

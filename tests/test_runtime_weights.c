@@ -469,12 +469,12 @@ START_TEST(what_a_session_has_in_the_store_counts_in_time)
     struct maker maker = maker_start();
     const int64_t dims[4] = {LARGE, LARGE, 3, 3};
     struct value *x = image(&maker, DTYPE_F16, LARGE);
-    struct value *weights = constant(&maker, DTYPE_I8, 4, dims, numbers(&maker, LARGE * LARGE * 9, 0, 9));
+    struct value *weights = constant(&maker, DTYPE_I16, 4, dims, numbers(&maker, LARGE * LARGE * 9 * 2, 0, 9));
     const struct attribute to = ATTRIBUTE_I("to", DTYPE_F16);
     struct value *y =
         layer(&maker, "Conv", 0, 2, (struct value *[]){x, make_node(maker.graph, "Cast", "cast", 1, &weights, 1, &to)});
     infer_model *model = maker_finish(&maker, 1, &x, 1, &y, NULL);
-    const size_t elements = LARGE * LARGE * 9, room = elements * (1 + 2 + 4); /* without the entries' own tables */
+    const size_t elements = LARGE * LARGE * 9, room = elements * (2 + 2 + 4); /* without the entries' own tables */
     infer_session *unlimited = open_session(model, NULL);
     infer_memory held = ask(unlimited);
     const size_t limit = held.table_bytes + room;

@@ -162,19 +162,19 @@ static enum status read_argument(const infer_model *model, const char *argument,
     return status == STATUS_OK ? take_input(model, index, file, status, inputs, error) : status;
 }
 
-enum status read_inputs(const infer_model *model, int count, char **arguments, struct input_set *inputs,
-                        struct error *error)
+static enum status begin_inputs(const infer_model *model, struct input_set *inputs, struct error *error)
 {
     inputs->count = infer_model_input_count(model);
     inputs->arrays = calloc(inputs->count + 1, sizeof *inputs->arrays);
     inputs->tensors = calloc(inputs->count + 1, sizeof *inputs->tensors);
     if (!inputs->arrays || !inputs->tensors)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for %zu inputs", inputs->count);
-    for (int i = 0; i < count; i++) {
-        enum status status = read_argument(model, arguments[i], inputs, error);
-        if (status != STATUS_OK)
-            return status;
-    }
+    return STATUS_OK;
+}
+
+/* What is not given is what the model says, or missing. */
+static enum status complete_inputs(const infer_model *model, struct input_set *inputs, struct error *error)
+{
     for (size_t i = 0; i < inputs->count; i++) {
         infer_value value;
         const struct value *otherwise = input_default(model->graph, i);
@@ -185,6 +185,30 @@ enum status read_inputs(const infer_model *model, int count, char **arguments, s
             return error_set(error, STATUS_INVALID_ARGUMENT, "no file is given for input %zu '%s'", i, value.name);
     }
     return STATUS_OK;
+}
+
+enum status read_inputs(const infer_model *model, int count, char **arguments, struct input_set *inputs,
+                        struct error *error)
+{
+    enum status status = begin_inputs(model, inputs, error);
+    for (int i = 0; i < count && status == STATUS_OK; i++)
+        status = read_argument(model, arguments[i], inputs, error);
+    return status == STATUS_OK ? complete_inputs(model, inputs, error) : status;
+}
+
+enum status inputs_of_array(const infer_model *model, const char *name, struct npy_array *array,
+                            struct input_set *inputs, struct error *error)
+{
+    enum status status = begin_inputs(model, inputs, error);
+    if (status == STATUS_OK && inputs->count == 0)
+        status = error_set(error, STATUS_INVALID_ARGUMENT, "%s: the model takes no input", name);
+    if (status == STATUS_OK) {
+        inputs->arrays[0] = *array;
+        *array = (struct npy_array){0};
+        status = take_input(model, 0, name, STATUS_OK, inputs, error);
+    }
+    npy_free(array);
+    return status == STATUS_OK ? complete_inputs(model, inputs, error) : status;
 }
 
 void free_inputs(struct input_set *inputs)

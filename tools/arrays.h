@@ -16,6 +16,10 @@ struct input_set {
  * or its only one); every input without a default must be given, none twice. */
 enum status read_inputs(const infer_model *model, int count, char **arguments, struct input_set *inputs,
                         struct error *error);
+/* The array, which is taken over, as the only input that a model has to be given; the others are left to their
+ * defaults. `name` is what errors call it. */
+enum status inputs_of_array(const infer_model *model, const char *name, struct npy_array *array,
+                            struct input_set *inputs, struct error *error);
 void free_inputs(struct input_set *inputs);
 
 /* The array as a tensor in the same memory. */

@@ -34,11 +34,23 @@ struct model_request {
     struct shape_list shapes;
     infer_session_options session; /* threads: the most to try, 0: the cores there are */
 };
+#define MOST_RATES 64
+struct serve_request {
+    const char *path, *json, *svg;
+    struct shape_list shapes;
+    infer_session_options session;
+    double rates[MOST_RATES]; /* of arrivals, a second */
+    size_t rate_count;
+    double seconds; /* at each rate; 0: 5 */
+    double delay;   /* that a request waits for a batch to fill, in seconds */
+    int batch, contexts;
+};
 /* The CPU's bits that may be used. False: it lacks the set that is asked for, and that has been said. */
 bool requested_cpu(const struct tool *tool, const struct kernels_request *request, unsigned *cpu);
 int bench_kernels(const struct tool *tool, const struct kernels_request *request);
 int bench_shapes(const struct tool *tool, const struct kernels_request *request);
 int bench_choice(const struct tool *tool, const struct kernels_request *request);
 int bench_model(const struct tool *tool, const struct model_request *request);
+int bench_serve(const struct tool *tool, const struct serve_request *request);
 
 #endif

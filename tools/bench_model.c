@@ -1,6 +1,7 @@
 #include "runtime/cores.h"
 #include "tools/bench.h"
 #include "tools/json.h"
+#include "tools/random_inputs.h"
 #include "tools/report.h"
 
 #include <stdlib.h>
@@ -26,84 +27,12 @@ struct bench {
     int cell_count;
 };
 
-/* --- inputs -------------------------------------------------------------------------------------------------- */
-
-/* Numbers between -1 and 1; zeros and ones where they may be indices, lengths or truths. */
-static void fill(infer_tensor *tensor)
-{
-    uint64_t state = 1;
-    unsigned width = infer_dtype_bits(tensor->dtype) / 8;
-    memset(tensor->data, 0, tensor->bytes);
-    for (size_t i = 0; width && i < tensor->bytes / width; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth, MMIX */
-        double number = (double)(int32_t)(state >> 32) * 0x1p-31;
-        if (tensor->dtype == INFER_FLOAT32)
-            ((float *)tensor->data)[i] = (float)number;
-        else if (tensor->dtype == INFER_FLOAT64)
-            ((double *)tensor->data)[i] = number;
-        else if (tensor->dtype == INFER_FLOAT16 || tensor->dtype == INFER_BFLOAT16) /* one: 0x3c00 and 0x3f80 */
-            ((uint16_t *)tensor->data)[i] = number < 0 ? 0 : tensor->dtype == INFER_FLOAT16 ? 0x3c00 : 0x3f80;
-        else
-            ((uint8_t *)tensor->data)[i * width] = number > 0; /* little-endian: the lowest byte */
-    }
-}
-
-static void free_data(struct bench *bench)
-{
-    for (size_t i = 0; bench->inputs && i < infer_model_input_count(bench->model); i++)
-        free(bench->inputs[i].data);
-    free(bench->inputs);
-    bench->inputs = NULL;
-}
-
-/* Whether the first dimension of every input is free and nothing else is: then it is the batch. */
-static bool has_batch(const infer_model *model)
-{
-    for (size_t i = 0; i < infer_model_input_count(model); i++) {
-        infer_value value;
-        infer_model_input(model, i, &value);
-        if (value.rank < 1 || value.dims[0] >= 0)
-            return false;
-        for (int k = 1; k < value.rank; k++)
-            if (value.dims[k] < 0)
-                return false;
-    }
-    return infer_model_input_count(model) > 0;
-}
-
-static enum status batch_inputs(struct bench *bench, int64_t batch, struct error *error)
-{
-    size_t count = infer_model_input_count(bench->model);
-    bench->inputs = calloc(count, sizeof *bench->inputs);
-    if (!bench->inputs)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for %zu inputs", count);
-    for (size_t i = 0; i < count; i++) {
-        infer_value value;
-        infer_model_input(bench->model, i, &value);
-        bench->inputs[i].dtype = value.dtype;
-        bench->inputs[i].rank = value.rank;
-        memcpy(bench->inputs[i].dims, value.dims, sizeof value.dims);
-        bench->inputs[i].dims[0] = batch;
-    }
-    return STATUS_OK;
-}
-
 static int make_inputs(struct bench *bench, int64_t batch)
 {
     struct error error = {0};
-    enum status status = batch ? batch_inputs(bench, batch, &error)
-                               : shaped_inputs(bench->model, &bench->request->shapes, &bench->inputs, &error);
-    if (status != STATUS_OK)
-        return tool_failed(bench->tool, "%s: %s", bench->request->path, error.text);
-    for (size_t i = 0; i < infer_model_input_count(bench->model); i++) {
-        infer_tensor *tensor = &bench->inputs[i];
-        tensor->bytes = infer_tensor_bytes(tensor->dtype, tensor->rank, tensor->dims);
-        tensor->data = tensor->bytes < SIZE_MAX ? malloc(tensor->bytes + 1) : NULL;
-        if (!tensor->data)
-            return tool_failed(bench->tool, "%s: out of memory for input %zu", bench->request->path, i);
-        fill(tensor);
-    }
-    return EXIT_DONE;
+    if (random_inputs(bench->model, &bench->request->shapes, batch, &bench->inputs, &error) == STATUS_OK)
+        return EXIT_DONE;
+    return tool_failed(bench->tool, "%s: %s", bench->request->path, error.text);
 }
 
 /* --- cells --------------------------------------------------------------------------------------------------- */
@@ -164,14 +93,15 @@ static int run_threads(struct bench *bench, int64_t batch)
         if (threads == most)
             break;
     }
-    free_data(bench);
+    free_random_inputs(bench->model, bench->inputs);
+    bench->inputs = NULL;
     return status;
 }
 
 static int run_all(struct bench *bench)
 {
     static const int64_t batches[] = {1, 4, 16};
-    if (bench->request->shapes.count > 0 || !has_batch(bench->model))
+    if (bench->request->shapes.count > 0 || !has_free_batch(bench->model))
         return run_threads(bench, 0);
     int status = EXIT_DONE;
     for (size_t i = 0; status == EXIT_DONE && i < sizeof batches / sizeof batches[0]; i++)

@@ -159,6 +159,23 @@ enum status text_close(FILE *file, const char *path, struct error *error)
     return done ? STATUS_OK : STATUS_IO;
 }
 
+void xml_text(FILE *file, const char *text, size_t most)
+{
+    for (size_t i = 0; text[i] && i < most; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '<')
+            fputs("&lt;", file);
+        else if (c == '&')
+            fputs("&amp;", file);
+        else if (c == '>')
+            fputs("&gt;", file);
+        else if (c >= 0x20 && c < 0x7f)
+            fputc(c, file);
+        else
+            fputc('?', file);
+    }
+}
+
 static bool ends_with(const char *text, const char *ending)
 {
     size_t length = strlen(text), tail = strlen(ending);

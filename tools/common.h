@@ -40,6 +40,9 @@ FILE *text_open(const char *path, struct error *error);
 /* Says whether all of it has arrived. */
 enum status text_close(FILE *file, const char *path, struct error *error);
 
+/* Text as a drawing may hold it, up to `most` bytes of it. */
+void xml_text(FILE *file, const char *text, size_t most);
+
 /* A model.bin, or an ONNX file, by its content: that is converted in memory. "-" is stdin. *storage then holds what the
  * model lies in; release it after the model by model_storage_free. Errors name the file. */
 struct model_storage {

@@ -1,12 +1,14 @@
-/* infer-bench kernels|shapes|choice|model: how fast, and is it right. */
+/* infer-bench kernels|shapes|choice|model|serve: how fast, and is it right. */
 #include "tools/bench.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
     "Usage: infer-bench kernels|shapes|choice [options]\n"
     "       infer-bench model MODEL [options]\n"
+    "       infer-bench serve MODEL --rate R[,R...] [options]\n"
     "kernels: each kernel, on problems of real networks, against the reference kernel and then timed on one thread:\n"
     "GFLOP/s or GB/s, the share of what this machine can do (measured first), and the ratio to OpenBLAS where it is\n"
     "built in.\n"
@@ -26,6 +28,13 @@ static const char help[] =
     "and 16 where only the first dimension of its inputs is free.\n"
     "  --shape NAME=1x3x224x224   shape of an input, or NAME=3, a symbol of their shapes\n"
     "  --threads N           the most to try (the cores this process may use)\n"
+    "serve: MODEL, with --shape and --threads as above, in a predictor that requests come to whether or not the ones\n"
+    "before have ended (Poisson arrivals): latency, from when a request was due, against the rate of arrivals.\n"
+    "  --rate R[,R...]       requests a second, one measurement each\n"
+    "  --seconds S           of each (5)\n"
+    "  --batch N, --delay MS   up to N requests in a run, and how long one waits for others (1, 0)\n"
+    "  --contexts N          runs at once (1)\n"
+    "  --svg FILE            latency against rate, drawn\n"
     "All of them, but for --json of choice:\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set to use\n"
     "  --json FILE           a report ('-': stdout, and nothing else there)\n"
@@ -38,7 +47,10 @@ static const struct option options[] = {
     {"filter", required_argument, NULL, 'f'},  {"check-only", no_argument, NULL, 'c'},
     {"random", required_argument, NULL, 'r'},  {"shape", required_argument, NULL, 's'},
     {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
-    {"json", required_argument, NULL, 'j'},    {"help", no_argument, NULL, 'h'},
+    {"json", required_argument, NULL, 'j'},    {"rate", required_argument, NULL, 'R'},
+    {"seconds", required_argument, NULL, 'S'}, {"batch", required_argument, NULL, 'B'},
+    {"delay", required_argument, NULL, 'D'},   {"contexts", required_argument, NULL, 'C'},
+    {"svg", required_argument, NULL, 'v'},     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-bench", .help = help, .options = options, .short_options = ":hV"};
@@ -48,11 +60,64 @@ enum { NOT_GIVEN = -1, RANDOM_PROBLEMS = 20 };
 struct request {
     struct kernels_request kernels;
     struct model_request model;
+    struct serve_request serve;
+    const char *of_serve; /* an option given that only `serve` takes; NULL: none */
 };
+
+static double positive(const char *option, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value <= 0)
+        exit(tool_usage(&tool, "--%s takes a number above 0, not '%s'", option, text));
+    return value;
+}
+
+static void take_rates(struct serve_request *serve, char *text)
+{
+    for (char *rest = text, *rate; (rate = strsep(&rest, ",")) != NULL;) {
+        if (serve->rate_count == MOST_RATES)
+            exit(tool_usage(&tool, "--rate takes at most %d rates", MOST_RATES));
+        serve->rates[serve->rate_count++] = positive("rate", rate);
+    }
+}
+
+static int whole(const char *option, const char *text, int64_t most)
+{
+    int64_t number;
+    if (!parse_integer(text, 1, most, &number))
+        exit(tool_usage(&tool, "--%s takes a number from 1 to %lld, not '%s'", option, (long long)most, text));
+    return (int)number;
+}
+
+/* False: not an option of `serve`. */
+static bool take_serve_option(struct serve_request *serve, int found)
+{
+    if (found == 'R')
+        take_rates(serve, optarg);
+    else if (found == 'S')
+        serve->seconds = positive("seconds", optarg);
+    else if (found == 'B')
+        serve->batch = whole("batch", optarg, 65536);
+    else if (found == 'D')
+        serve->delay = positive("delay", optarg) * 1e-3;
+    else if (found == 'C')
+        serve->contexts = whole("contexts", optarg, 1024);
+    else if (found == 'v')
+        serve->svg = optarg;
+    else
+        return false;
+    return true;
+}
 
 static void take_option(struct request *request, int found)
 {
     int64_t number = 0;
+    if (take_serve_option(&request->serve, found)) {
+        for (const struct option *option = options; option->name; option++)
+            request->of_serve = option->val == found ? option->name : request->of_serve;
+        return;
+    }
     switch (found) {
     case 'f':
         request->kernels.filter = optarg;
@@ -110,21 +175,36 @@ static int run_kernel_bench(const struct kernel_bench *bench, struct request *re
     return bench->run(&tool, kernels);
 }
 
+static int run_serve(struct request *request)
+{
+    struct serve_request *serve = &request->serve;
+    if (serve->rate_count == 0)
+        return tool_usage(&tool, "serve takes --rate R[,R...], in requests a second");
+    serve->path = request->model.path;
+    serve->json = request->model.json;
+    serve->shapes = request->model.shapes;
+    serve->session = request->model.session;
+    return bench_serve(&tool, serve);
+}
+
 int main(int argc, char **argv)
 {
     static struct request request = {.kernels = {.random_problems = NOT_GIVEN}};
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         take_option(&request, found);
     int count = argc - optind;
+    bool is_serve = count > 0 && strcmp(argv[optind], "serve") == 0;
+    if (request.of_serve && !is_serve)
+        return tool_usage(&tool, "only serve takes --%s", request.of_serve);
     const char *what = count > 0 ? argv[optind] : "";
     for (size_t i = 0; i < sizeof kernel_benches / sizeof kernel_benches[0]; i++)
         if (strcmp(what, kernel_benches[i].name) == 0)
             return run_kernel_bench(&kernel_benches[i], &request, count);
-    if (strcmp(what, "model") != 0)
-        return tool_usage(&tool, "say what to measure, kernels, shapes, choice or model, not '%s'", what);
+    if (!is_serve && strcmp(what, "model") != 0)
+        return tool_usage(&tool, "say what to measure, kernels, shapes, choice, model or serve, not '%s'", what);
     if (count != 2 || request.kernels.filter || request.kernels.check_only ||
         request.kernels.random_problems != NOT_GIVEN)
-        return tool_usage(&tool, "model takes one model, and no --filter, --check-only or --random");
+        return tool_usage(&tool, "%s takes one model, and no --filter, --check-only or --random", what);
     request.model.path = argv[optind + 1];
-    return bench_model(&tool, &request.model);
+    return is_serve ? run_serve(&request) : bench_model(&tool, &request.model);
 }

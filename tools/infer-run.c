@@ -7,6 +7,7 @@
 #include "tools/run_compare.h"
 #include "tools/run_dump.h"
 #include "tools/run_profile.h"
+#include "tools/run_stream.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,6 +43,12 @@ static const char help[] =
     "meanwhile\n"
     "  --memory-limit BYTES  refuse, before allocating, what needs more (suffixes K, M, G)\n"
     "  --deadline SECONDS    end a run, between two steps or within a long one, once it has taken so long\n"
+    "Many inputs, each INPUT an item of its own, through the predictor; -o has a folder for each:\n"
+    "  --batch N             up to N items in a run, where the first dimension of the model is free\n"
+    "  --async               several runs at once, a thread each\n"
+    "  --stream DIR|FILE.npz|-   items are the files of a folder, the arrays of an archive, or those that come on\n"
+    "                        standard input, as numpy.save writes them one after another\n"
+    "  --watch               a live table of the metrics on stderr\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-run digits.bin digit.npy --labels labels.txt\n"
@@ -67,6 +74,10 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"memory-limit", required_argument, NULL, 'm'},
                                         {"deadline", required_argument, NULL, 'e'},
                                         {"copy", no_argument, NULL, 'C'},
+                                        {"batch", required_argument, NULL, 'B'},
+                                        {"async", no_argument, NULL, 'A'},
+                                        {"stream", required_argument, NULL, 'S'},
+                                        {"watch", no_argument, NULL, 'W'},
                                         {"help", no_argument, NULL, 'h'},
                                         {"version", no_argument, NULL, 'V'},
                                         {NULL, 0, NULL, 0}};
@@ -76,6 +87,9 @@ static const struct tool tool = {.name = "infer-run", .help = help, .options = o
 struct request {
     const char *model_path, *output, *labels, *json, *profile, *compare, *dump, *against;
     bool bisect, copy;
+    struct stream_request stream;
+    const char *of_many;           /* an option given that is for many inputs; NULL: none */
+    const char *other_than_many;   /* one that goes with the runs of one input */
     const char *other_than_bisect; /* an option given that goes with other runs than --bisect's */
     double tolerance;
     int64_t warmup, repeat;
@@ -188,18 +202,55 @@ static void take_option(struct request *request, int found)
     case 's':
         request->session.memory_saving = true;
         break;
+    case 'B':
+        request->stream.batch = (int)number("batch", optarg, 1, 65536);
+        break;
+    case 'A':
+        request->stream.async = true;
+        break;
+    case 'S':
+        request->stream.source = optarg;
+        break;
+    case 'W':
+        request->stream.watch = true;
+        break;
     default: /* 'm' */
         if (!parse_bytes(optarg, &request->session.memory_limit) || request->session.memory_limit == 0)
             exit(tool_usage(&tool, "--memory-limit takes bytes such as 500M, not '%s'", optarg));
     }
 }
 
-/* --bisect makes runs of its own, and says what came of them. */
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+/* --bisect makes runs of its own, and says what came of them; so do those of many inputs. */
 static void note_other_run(struct request *request, int found)
 {
     for (const struct option *option = options; option->name; option++)
-        if (option->val == found && strchr("olwrjPcD", found))
-            request->other_than_bisect = option->name;
+        if (option->val == found) {
+            if (strchr("olwrjPcD", found))
+                request->other_than_bisect = option->name;
+            if (strchr("lwrPcTDba", found))
+                request->other_than_many = option->name;
+            if (strchr("BASW", found))
+                request->of_many = option->name;
+        }
+}
+
+static void check_many(const struct request *request)
+{
+    if (!request->of_many)
+        return;
+    if (request->other_than_many)
+        exit(tool_usage(&tool, "--%s takes no --%s", request->of_many, request->other_than_many));
+    if (request->stream.source && request->input_count > 0)
+        exit(tool_usage(&tool, "--stream takes no further input"));
+    if (!request->stream.source && request->input_count == 0)
+        exit(tool_usage(&tool, "--%s takes inputs, or --stream", request->of_many));
+    if (is_stdout(request->stream.source) && is_stdout(request->model_path))
+        exit(tool_usage(&tool, "only one of the model and --stream can come from stdin"));
 }
 
 static void check_bisect(const struct request *request)
@@ -210,11 +261,6 @@ static void check_bisect(const struct request *request)
         exit(tool_usage(&tool, "--bisect takes no --%s", request->other_than_bisect));
     if (request->bisect && request->session.no_optimize && !request->against)
         exit(tool_usage(&tool, "--bisect expects what --no-optimize gives; to test that, say what it is --against"));
-}
-
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
 }
 
 static void parse(struct request *request, int argc, char **argv)
@@ -235,6 +281,7 @@ static void parse(struct request *request, int argc, char **argv)
     request->model_path = argv[optind];
     request->inputs = argv + optind + 1;
     request->input_count = argc - optind - 1;
+    check_many(request);
 }
 
 /* Everything a run holds, so that there is one place that lets go of it. */
@@ -504,11 +551,35 @@ static int timed_runs(const struct request *request, struct job *job)
     return status == EXIT_DONE ? compare(request, job) : status;
 }
 
+/* Each input is an item of its own. */
+static int run_many(const struct request *request)
+{
+    struct stream_request stream = request->stream;
+    struct model_storage storage;
+    infer_model *model;
+    infer_error error = {0};
+    infer_model_options limits = {.memory_limit = request->session.memory_limit, .copy_file = request->copy};
+    stream.model_path = request->model_path;
+    stream.file_count = request->input_count;
+    stream.files = request->inputs;
+    stream.output = request->output;
+    stream.json = request->json;
+    stream.session = request->session;
+    int status = open_model(request->model_path, &limits, &storage, &model, &error) == INFER_OK
+                     ? run_stream(&tool, &stream, model)
+                     : tool_model_failed(&tool, request->model_path, &error);
+    infer_model_release(model);
+    model_storage_free(&storage);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct request request = {0};
     struct job job = {0};
     parse(&request, argc, argv);
+    if (request.of_many)
+        return run_many(&request);
     int status = open_all(&request, &job);
     if (status == EXIT_DONE)
         status = request.bisect ? bisect_runs(&request, &job) : timed_runs(&request, &job);

@@ -17,23 +17,6 @@ struct scale {
     size_t height;
 };
 
-static void xml_text(FILE *file, const char *text, size_t most)
-{
-    for (size_t i = 0; text[i] && i < most; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '<')
-            fputs("&lt;", file);
-        else if (c == '&')
-            fputs("&amp;", file);
-        else if (c == '>')
-            fputs("&gt;", file);
-        else if (c >= 0x20 && c < 0x7f)
-            fputc(c, file);
-        else
-            fputc('?', file);
-    }
-}
-
 static double across(const struct scale *scale, int64_t time)
 {
     return LEFT + ((double)time - (double)scale->start) * scale->x;

@@ -401,7 +401,8 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
     for (int64_t i = 0; i < walk->tiles; i++)
         multiply_tile(walk, way, &panel, &block, i);
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, (float *)(void *)walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)
+        (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

@@ -421,7 +421,7 @@ static void run_stretch(struct walk *walk, const struct place *place)
                                             place->channel + c, least(place->channels - c, TILE_COLUMNS), 1};
         SET_NAME(results_store)
         (&walk->target, &block, (float *)(void *)(walk->sums + c / TILE_COLUMNS * d->stretch * TILE_COLUMNS),
-         walk->epilogue_workspace);
+         TILE_COLUMNS, walk->epilogue_workspace);
     }
 }
 

@@ -47,6 +47,20 @@ static inline void vf_store(float *to, vf x)
 {
     _mm256_storeu_ps(to, x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    return _mm256_castps128_ps256(_mm_loadu_ps(from));
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    _mm_storeu_ps(to, _mm256_castps256_ps128(x));
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    return _mm256_castps128_ps256(
+        _mm_fmadd_ps(_mm256_castps256_ps128(a), _mm256_castps256_ps128(b), _mm256_castps256_ps128(c)));
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm256_maskload_ps(from, lanes_below(n));
@@ -203,6 +217,11 @@ static inline vi vi_sub(vi a, vi b)
 static inline vi vi_mul(vi a, vi b)
 {
     return _mm256_mullo_epi32(a, b);
+}
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm256_madd_epi16(a, b);
 }
 static inline vi vi_and(vi a, vi b)
 {

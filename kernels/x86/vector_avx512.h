@@ -43,6 +43,20 @@ static inline void vf_store(float *to, vf x)
 {
     _mm512_storeu_ps(to, x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    return _mm512_castps256_ps512(_mm256_loadu_ps(from));
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    _mm256_storeu_ps(to, _mm512_castps512_ps256(x));
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    return _mm512_castps256_ps512(
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm512_maskz_loadu_ps(vm_first(n), from);
@@ -184,6 +198,11 @@ static inline vi vi_sub(vi a, vi b)
 static inline vi vi_mul(vi a, vi b)
 {
     return _mm512_mullo_epi32(a, b);
+}
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm512_madd_epi16(a, b);
 }
 static inline vi vi_and(vi a, vi b)
 {

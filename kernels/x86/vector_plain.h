@@ -54,6 +54,18 @@ static inline void vf_store(float *to, vf x)
 {
     memcpy(to, &x, sizeof x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    vf x;
+    memset(&x, 0x5a, sizeof x);
+    memcpy(&x, from, sizeof x / 2);
+    return x;
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x / 2);
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     vf x = {0};
@@ -83,6 +95,12 @@ static inline vf vf_div(vf a, vf b)
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     for (int i = 0; i < LANES; i++)
+        c[i] = fmaf(a[i], b[i], c[i]);
+    return c;
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES / 2; i++)
         c[i] = fmaf(a[i], b[i], c[i]);
     return c;
 }
@@ -222,6 +240,12 @@ static inline vi vi_sub(vi a, vi b)
 static inline vi vi_mul(vi a, vi b)
 {
     return (vi)((vu)a * (vu)b);
+}
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    vu low = (vu)((vi)((vu)a << 16) >> 16) * (vu)((vi)((vu)b << 16) >> 16);
+    return (vi)(low + (vu)(a >> 16) * (vu)(b >> 16));
 }
 static inline vi vi_and(vi a, vi b)
 {

@@ -1,0 +1,30 @@
+/* The clock of deadlines and latencies. */
+#ifndef INFER_PREDICTOR_CLOCK_H
+#define INFER_PREDICTOR_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define NEVER INT64_MAX
+
+/* Nanoseconds of the monotonic clock. */
+static inline int64_t clock_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* So many seconds after `from`; NEVER where that is past all times. */
+static inline int64_t clock_after(int64_t from, double seconds)
+{
+    double nanoseconds = seconds * 1e9;
+    return nanoseconds < 9e18 - (double)from ? from + (int64_t)nanoseconds : NEVER;
+}
+
+static inline struct timespec clock_timespec(int64_t time)
+{
+    return (struct timespec){.tv_sec = time / 1000000000, .tv_nsec = time % 1000000000};
+}
+
+#endif

@@ -1,0 +1,185 @@
+#include "predictor/predictor.h"
+
+static infer_prediction **bucket_of(struct infer_predictor *predictor, struct hash_128 key)
+{
+    return &predictor->flights[key.high % FLIGHT_BUCKETS];
+}
+
+/* --- at the beginning --------------------------------------------------------------------------------------------- */
+
+static struct cache_entry *find(infer_prediction *prediction)
+{
+    struct infer_predictor *predictor = prediction->predictor;
+    predictor_lock(predictor);
+    struct cache_entry *entry = cache_find(&predictor->cache, prediction->key);
+    predictor_unlock(predictor);
+    if (!entry || (entry->given_count == prediction->given_count &&
+                   cache_same(entry->tensors, prediction->given, prediction->given_count)))
+        return entry;
+    predictor_lock(predictor);
+    cache_drop(&predictor->cache, entry);
+    predictor_unlock(predictor);
+    return NULL;
+}
+
+bool flight_lands(infer_prediction *prediction)
+{
+    struct infer_predictor *predictor = prediction->predictor;
+    if (!prediction->keyed)
+        return false;
+    prediction->key = cache_key(prediction->given, prediction->given_count);
+    struct cache_entry *entry = find(prediction);
+    if (!entry)
+        return false;
+    prediction->status = results_copy(prediction, entry->tensors + entry->given_count);
+    predictor_lock(predictor);
+    cache_use(&predictor->cache, entry);
+    cache_note(&predictor->cache, true);
+    cache_drop(&predictor->cache, entry);
+    predictor->timed += prediction->deadline != NEVER; /* which its end takes back */
+    prediction_end(prediction, prediction->status);
+    predictor_unlock(predictor);
+    return true;
+}
+
+static infer_prediction *leader_of(const infer_prediction *prediction)
+{
+    if (!prediction->keyed)
+        return NULL;
+    infer_prediction *leader = *bucket_of(prediction->predictor, prediction->key);
+    while (leader && !(leader->key.low == prediction->key.low && leader->key.high == prediction->key.high &&
+                       cache_same(leader->given, prediction->given, prediction->given_count)))
+        leader = leader->flight;
+    return leader;
+}
+
+bool flight_has_leader(const infer_prediction *prediction)
+{
+    return leader_of(prediction) != NULL;
+}
+
+bool flight_follows(infer_prediction *prediction)
+{
+    prediction->leader = leader_of(prediction);
+    if (!prediction->leader)
+        return false;
+    prediction->predictor->cache.shared++;
+    cache_note(&prediction->predictor->cache, true);
+    return true;
+}
+
+static void enter_table(infer_prediction *prediction)
+{
+    infer_prediction **bucket = bucket_of(prediction->predictor, prediction->key);
+    prediction->leads = true;
+    prediction->flight = *bucket;
+    *bucket = prediction;
+}
+
+void flight_leads(infer_prediction *prediction)
+{
+    if (!prediction->keyed)
+        return;
+    cache_note(&prediction->predictor->cache, false);
+    enter_table(prediction);
+}
+
+/* --- at the end --------------------------------------------------------------------------------------------------- */
+
+void flight_keep(infer_prediction *prediction)
+{
+    struct infer_predictor *predictor = prediction->predictor;
+    if (prediction->leads)
+        prediction->entry = cache_make(&predictor->cache, prediction->key, prediction->given, prediction->given_count,
+                                       prediction->results, predictor->result_count);
+}
+
+static infer_prediction *next_follower(struct infer_predictor *predictor, const infer_prediction *leader)
+{
+    for (struct queue_link *link = queue_first(&predictor->queues[QUEUE_FOLLOWERS]); link; link = queue_next(link))
+        if (prediction_of(link)->leader == leader)
+            return prediction_of(link);
+    return NULL;
+}
+
+/* What may turn out otherwise for an equal request. */
+static bool is_its_own(infer_status status)
+{
+    return status == INFER_CANCELLED || status == INFER_DEADLINE || status == INFER_BUSY ||
+           status == INFER_OUT_OF_MEMORY || status == INFER_MEMORY_LIMIT;
+}
+
+static void leave_table(infer_prediction *prediction)
+{
+    infer_prediction **place = bucket_of(prediction->predictor, prediction->key);
+    while (*place != prediction)
+        place = &(*place)->flight;
+    *place = prediction->flight;
+    prediction->leads = false;
+}
+
+/* Takes the place of an equal one that came to nothing. */
+static void follower_leads(infer_prediction *follower, const infer_prediction *before)
+{
+    struct infer_predictor *predictor = follower->predictor;
+    queue_remove(&follower->link);
+    follower->leader = NULL;
+    enter_table(follower);
+    for (infer_prediction *other; (other = next_follower(predictor, before)) != NULL;)
+        other->leader = follower;
+    pipeline_enter(follower);
+}
+
+/* The results are there, or there will never be any. */
+static void followers_end(infer_prediction *leader, infer_status status)
+{
+    struct infer_predictor *predictor = leader->predictor;
+    for (infer_prediction *follower; (follower = next_follower(predictor, leader)) != NULL;) {
+        if (status == INFER_OK) {
+            queue_remove(&follower->link);
+            follower->leader = NULL;
+            follower->entry = leader->entry;
+            leader->entry->references++;
+            queue_enter(follower, QUEUE_COPIES);
+        } else {
+            leave_queue(follower);
+            follower->error = leader->error;
+            prediction_end(follower, status);
+        }
+    }
+}
+
+void flight_ends(infer_prediction *prediction, infer_status status)
+{
+    struct infer_predictor *predictor = prediction->predictor;
+    if (prediction->leads) {
+        leave_table(prediction);
+        if (is_its_own(status) || (status == INFER_OK && !prediction->entry)) {
+            infer_prediction *follower = next_follower(predictor, prediction);
+            if (follower)
+                follower_leads(follower, prediction);
+        } else {
+            followers_end(prediction, status);
+        }
+        if (prediction->entry)
+            cache_insert(&predictor->cache, prediction->entry);
+    }
+    if (prediction->entry)
+        cache_drop(&predictor->cache, prediction->entry);
+    prediction->entry = NULL;
+}
+
+infer_status flight_copy(infer_prediction *prediction)
+{
+    const struct cache_entry *entry = prediction->entry;
+    return results_copy(prediction, entry->tensors + entry->given_count);
+}
+
+void infer_predictor_clear_cache(infer_predictor *predictor)
+{
+    if (!predictor)
+        return;
+    predictor_lock(predictor);
+    cache_clear(&predictor->cache);
+    predictor_unlock(predictor);
+}
