@@ -233,6 +233,10 @@ static inline vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);
 }
+static inline vi vi_xor(vi a, vi b)
+{
+    return _mm256_xor_si256(a, b);
+}
 static inline vi vi_or(vi a, vi b)
 {
     return _mm256_or_si256(a, b);
@@ -295,6 +299,21 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return _mm256_srai_epi16(a, 8);
+}
+
+/* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
+static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)a), y = _mm256_loadu_si256((const __m256i *)b);
+    const __m256i z = _mm256_loadu_si256((const __m256i *)c), w = _mm256_loadu_si256((const __m256i *)d);
+    const __m256i xy = _mm256_unpacklo_epi8(x, y), zw = _mm256_unpacklo_epi8(z, w);
+    const __m256i xy_high = _mm256_unpackhi_epi8(x, y), zw_high = _mm256_unpackhi_epi8(z, w);
+    const __m256i p = _mm256_unpacklo_epi16(xy, zw), q = _mm256_unpackhi_epi16(xy, zw);
+    const __m256i r = _mm256_unpacklo_epi16(xy_high, zw_high), s = _mm256_unpackhi_epi16(xy_high, zw_high);
+    to[0] = _mm256_permute2x128_si256(p, q, 0x20);
+    to[1] = _mm256_permute2x128_si256(r, s, 0x20);
+    to[2] = _mm256_permute2x128_si256(p, q, 0x31);
+    to[3] = _mm256_permute2x128_si256(r, s, 0x31);
 }
 
 /* --- between them --- */

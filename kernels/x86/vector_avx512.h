@@ -214,6 +214,10 @@ static inline vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);
 }
+static inline vi vi_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
+}
 static inline vi vi_or(vi a, vi b)
 {
     return _mm512_or_si512(a, b);
@@ -276,6 +280,23 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return _mm512_srai_epi16(a, 8);
+}
+
+/* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
+static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
+{
+    const __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    const __m512i z = _mm512_loadu_si512(c), w = _mm512_loadu_si512(d);
+    const __m512i xy = _mm512_unpacklo_epi8(x, y), zw = _mm512_unpacklo_epi8(z, w);
+    const __m512i xy_high = _mm512_unpackhi_epi8(x, y), zw_high = _mm512_unpackhi_epi8(z, w);
+    const __m512i p = _mm512_unpacklo_epi16(xy, zw), q = _mm512_unpackhi_epi16(xy, zw);
+    const __m512i r = _mm512_unpacklo_epi16(xy_high, zw_high), s = _mm512_unpackhi_epi16(xy_high, zw_high);
+    const __m512i even = _mm512_shuffle_i32x4(p, q, 0x88), odd = _mm512_shuffle_i32x4(p, q, 0xdd);
+    const __m512i even_high = _mm512_shuffle_i32x4(r, s, 0x88), odd_high = _mm512_shuffle_i32x4(r, s, 0xdd);
+    to[0] = _mm512_shuffle_i32x4(even, even_high, 0x88);
+    to[1] = _mm512_shuffle_i32x4(odd, odd_high, 0x88);
+    to[2] = _mm512_shuffle_i32x4(even, even_high, 0xdd);
+    to[3] = _mm512_shuffle_i32x4(odd, odd_high, 0xdd);
 }
 
 /* --- between them --- */
