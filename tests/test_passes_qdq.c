@@ -317,6 +317,29 @@ START_TEST(there_and_back_is_nothing)
 }
 END_TEST
 
+/* With the shapes, and of u8 alone: an integer without a zero point is one. */
+START_TEST(a_zero_point_of_zero_is_none)
+{
+    static const struct {
+        enum dtype dtype;
+        double zero;
+        int quantize, dequantize; /* inputs left */
+    } cases[] = {{DTYPE_U8, 0, 2, 2}, {DTYPE_U8, 1, 3, 3}, {DTYPE_I8, 0, 3, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(2, 3)));
+        x = linear(&rig, "QuantizeLinear", x, 0.008, cases[i].dtype, cases[i].zero);
+        rig_output(&rig, x);
+        rig_output(&rig, linear(&rig, "DequantizeLinear", x, 0.008, cases[i].dtype, cases[i].zero));
+        struct graph *graph = rig_shaped(&rig);
+        ck_assert_int_eq(graph->nodes[1]->input_count, cases[i].quantize);
+        ck_assert_int_eq(graph->nodes[2]->input_count, cases[i].dequantize);
+        rig_expect(&rig, "Relu QuantizeLinear DequantizeLinear", NULL, 0);
+    }
+}
+END_TEST
+
 /* Two of the positions of a table of 1000 rows, by a run's numbers below 1. */
 static struct value *rows_of(struct rig *rig, struct value *table)
 {
@@ -373,6 +396,7 @@ Suite *passes_qdq_suite(void)
     tcase_add_test(moving, parts_with_other_parameters_stay);
     tcase_add_test(moving, padding_between_two_integers_stays);
     tcase_add_test(moving, there_and_back_is_nothing);
+    tcase_add_test(moving, a_zero_point_of_zero_is_none);
     tcase_add_test(moving, rows_of_a_quantised_table);
     tcase_add_test(moving, rows_of_a_scaled_table);
     suite_add_tcase(suite, moving);
