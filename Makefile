@@ -33,6 +33,8 @@ IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
                    formats/*.c))
+# What makes models smaller is the tools' business, not the library's.
+QUANTIZE_SOURCES := $(wildcard graph/quantize/*.c)
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
 TOOL_SHARED := $(filter-out $(TOOL_SOURCES),$(wildcard tools/*.c))
 PROBLEM_SOURCES := $(wildcard tools/problems/*.c)
@@ -56,7 +58,7 @@ TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
-        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models demo bench bench-memory bench-open bench-compile \
+        check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
         bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -73,8 +75,10 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# What runs once a node or a model is better small than fast.
-$(call object,$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c)): private OPT := -Os
+# What runs once a node or a model is better small than fast; but not what goes through all weights.
+THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c
+$(call object,$(filter-out $(THROUGH_WEIGHTS),$(wildcard graph/ops/*.c graph/passes/*.c formats/onnx/*.c tools/*.c))): \
+    private OPT := -Os
 
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile
@@ -106,7 +110,7 @@ $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
-$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS)
+$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES))
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $^
@@ -216,12 +220,18 @@ check-conformance: $(TOOLS)
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
+# What infer-quantize makes of models, beside what ONNX Runtime makes of them.
+check-quantize: $(TOOLS)
+	$(PYTHON) -W ignore tests/quantize/check_quantize.py --tools $(BUILD)
 # Every mode of Resize against ONNX Runtime; RESIZE=--full takes every length, scale and size.
 check-resize: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/resize_sweep.py --tools $(BUILD) $(RESIZE)
 # ONNX's node tests with an operand left out or an attribute out of range; DAMAGE=--full takes every place.
 check-damage: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/damage.py --tools $(BUILD) $(DAMAGE)
+# The programs of examples/ and tests/embedding/ against an installed library; options in EXAMPLES, such as "--filter vad".
+check-examples: $(BUILD)/libinfer.a $(TOOLS)
+	$(PYTHON) -W ignore tests/embedding/run.py --tools $(BUILD) $(EXAMPLES)
 check-models: $(TOOLS)
 	$(PYTHON) tests/models/check_models.py --tools $(BUILD)
 # What models hold against what an allocator counts; BILL=--full takes every model.
@@ -331,7 +341,7 @@ format:
 	clang-format -i $(FORMATTED)
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
-FORMATTED = $(shell git ls-files '*.c' '*.h')
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp')
 
 clean:
 	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz

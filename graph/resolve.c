@@ -243,6 +243,7 @@ static enum status widen(struct work *work, struct op_context *c)
 static enum status process(struct work *work, struct node *node)
 {
     struct op_context c = {.graph = work->result->graph, .node = node, .error = work->error};
+    TRY(interrupt_check(work->options->interrupt, work->error));
     TRY(node_check_operands(node, work->error));
     TRY(refuse_lists(work, node));
     enum status status = node->op->shapes(&c);
@@ -318,15 +319,25 @@ enum status resolve(struct resolution *resolution, const struct resolve_options 
     return spell_lists(&work);
 }
 
-enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
-                           struct error *error)
+static bool is_widening(const struct node *node, int64_t least)
+{
+    bool cast = strcmp(node->op->name, "Cast") == 0;
+    const struct value *x = node->op->domain[0] || !node->input_count ? NULL : node->inputs[0];
+    if (!x || !x->data || dtype_bits(x->dtype) > 8 || x->dtype == DTYPE_BOOL || value_elements(x) < least)
+        return false;
+    return strcmp(node->op->name, "DequantizeLinear") == 0 ||
+           (cast && dtype_is_float((enum dtype)node_int(node, "to")));
+}
+
+enum status fold_constants(struct graph *graph, const struct resolve_options *options, int64_t least_narrow,
+                           size_t *bytes, struct error *error)
 {
     struct resolution result = {.graph = graph};
     struct work work = {.result = &result, .options = options, .error = error};
     int count = graph->node_count;
     for (int i = 0; i < count; i++) {
         struct node *node = graph->nodes[i];
-        bool folds = foldable(node) && !(node->op->flags & OP_MAKES_SEQUENCES);
+        bool folds = foldable(node) && !(node->op->flags & OP_MAKES_SEQUENCES) && !is_widening(node, least_narrow);
         TRY(folds ? process(&work, node) : keep(&work, node));
         /* What stops a resolution (dimensions that only a run tells) does not stop this pass; an expansion that was cut
          * short by it stays as nodes. */

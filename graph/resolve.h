@@ -19,8 +19,21 @@ struct evaluator {
     void *user;
 };
 
+/* Asked between nodes and passes, which may be many: anything but OK ends what is being made. */
+struct interrupt {
+    enum status (*check)(void *user, struct error *error);
+    void *user;
+};
+
+/* NULL: nothing interrupts. */
+static inline enum status interrupt_check(const struct interrupt *interrupt, struct error *error)
+{
+    return interrupt ? interrupt->check(interrupt->user, error) : STATUS_OK;
+}
+
 struct resolve_options {
     struct evaluator evaluator;
+    const struct interrupt *interrupt;
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     /* Nodes that compute half precision as f32 are expanded: see op_expand_as_f32. The last thing done to nodes, so
      * that passes see the operators in their own type. */
@@ -56,9 +69,10 @@ enum status resolution_drop_dead(struct resolution *resolution, struct error *er
 enum status check_results(const struct node *node, size_t limit, struct error *error);
 
 /* Folds the nodes whose inputs are all constants, whatever the shapes of the graph's inputs; done once a model. Adds
- * the bytes of the constants it makes to *bytes. */
-enum status fold_constants(struct graph *graph, const struct resolve_options *options, size_t *bytes,
-                           struct error *error);
+ * the bytes of the constants it makes to *bytes. A constant of `least_narrow` or more elements of at most 8 bits is not
+ * made floating: what stores weights so wants them small, and products may read them as they are. */
+enum status fold_constants(struct graph *graph, const struct resolve_options *options, int64_t least_narrow,
+                           size_t *bytes, struct error *error);
 
 /* Of `count` nodes, moves those whose results the live values need to the end of the array, in order, and returns
  * where they begin. live[id] != 0 marks the values that are read from outside; marks of the rest are added. */

@@ -237,12 +237,12 @@ struct region_block {
     size_t used;
 };
 
-#define REGION_BLOCK_BYTES ((size_t)16 * 1024)
+#define BLOCK_BYTES ((size_t)16 * 1024)
 #define REGION_HEADER (align_up(sizeof(struct region_block), ALIGNMENT))
 
 void region_init(struct region *region, const struct allocator *allocator)
 {
-    *region = (struct region){.allocator = allocator};
+    *region = (struct region){.allocator = allocator, .block_bytes = BLOCK_BYTES};
 }
 
 void region_free(struct region *region)
@@ -260,13 +260,13 @@ static struct region_block *region_grow(struct region *region, size_t bytes)
     size_t whole;
     if (!add_size(bytes, REGION_HEADER + ALIGNMENT, &whole))
         return NULL;
-    if (whole < REGION_BLOCK_BYTES)
-        whole = REGION_BLOCK_BYTES;
+    if (whole < region->block_bytes)
+        whole = region->block_bytes;
     struct region_block *block = allocate(region->allocator, whole, ALIGNMENT);
     if (!block)
         return NULL;
     *block = (struct region_block){.older = region->newest, .bytes = whole, .used = REGION_HEADER};
-    if (whole > REGION_BLOCK_BYTES && region->newest) { /* it is full; what is left of the newest stays in use */
+    if (whole > region->block_bytes && region->newest) { /* it is full; what is left of the newest stays in use */
         block->older = region->newest->older;
         region->newest->older = block;
     } else {

@@ -136,7 +136,8 @@ void release(const struct allocator *allocator, void *memory, size_t bytes);
 struct region {
     const struct allocator *allocator;
     struct region_block *newest;
-    size_t total; /* bytes held */
+    size_t total;       /* bytes held */
+    size_t block_bytes; /* that it grows by at least: large ones cost less time, small ones leave less unused */
 };
 void region_init(struct region *region, const struct allocator *allocator);
 void region_free(struct region *region);

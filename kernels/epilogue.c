@@ -45,7 +45,8 @@ static const bool occurs[POINTWISE_OPCODE_COUNT] = {
     [POINTWISE_GELU] = true,       [POINTWISE_GELU_TANH] = true,
 };
 
-/* What a register holds: input `input`, or x (input 0) after `age` operations. */
+/* What a register holds: input `input`, or x (input 0) or the value on the side (EPILOGUE_SIDE) after the operation
+ * that makes the number of them `age`. */
 struct content {
     bool known, f32;
     int input, age;
@@ -56,6 +57,7 @@ struct recognition {
     struct epilogue_form *form;
     int first[EPILOGUE_AXES + 1]; /* see epilogue_axes */
     struct content registers[POINTWISE_MAX_REGISTERS];
+    int age[2];        /* of x, and of the value on the side */
     bool stored_whole; /* x has been made an integer: there is nothing left to do */
 };
 
@@ -66,7 +68,17 @@ static bool is_single(enum dtype dtype)
 
 static bool is_x(const struct recognition *r, const struct content *content)
 {
-    return content->known && content->input == 0 && content->age == r->form->operation_count && !r->stored_whole;
+    return content->known && content->input == 0 && content->age == r->age[0] && !r->stored_whole;
+}
+
+static bool is_side(const struct recognition *r, const struct content *content)
+{
+    return content->known && content->input == EPILOGUE_SIDE && content->age == r->age[1];
+}
+
+static bool is_operand(const struct content *content)
+{
+    return content->known && content->input > 0 && content->f32;
 }
 
 static void read_inputs(struct recognition *r)
@@ -95,40 +107,94 @@ static int64_t find_stride(const struct recognition *r, int operand, enum epilog
     return stride;
 }
 
-static bool add_operation(struct recognition *r, const struct pointwise_instruction *code, int input, bool reversed)
+static bool add_operation(struct recognition *r, struct epilogue_operation operation)
 {
     struct epilogue_form *form = r->form;
     if (form->operation_count == EPILOGUE_OPERATIONS)
         return false;
-    struct epilogue_operation *operation = &form->operations[form->operation_count++];
-    *operation = (struct epilogue_operation){.opcode = code->opcode,
-                                             .reversed = reversed,
-                                             .input = (int8_t)input,
-                                             .dtype = input ? r->program->operands[input].dtype : DTYPE_NONE,
-                                             .p = (float)code->immediate[0],
-                                             .q = (float)code->immediate[1]};
-    if (input) {
-        operation->row = find_stride(r, input, EPILOGUE_ROWS, &form->row_run);
-        operation->column = find_stride(r, input, EPILOGUE_COLUMNS, &form->column_run);
+    if (operation.input > 0) {
+        operation.dtype = r->program->operands[operation.input].dtype;
+        operation.row = find_stride(r, operation.input, EPILOGUE_ROWS, &form->row_run);
+        operation.column = find_stride(r, operation.input, EPILOGUE_COLUMNS, &form->column_run);
     }
-    r->registers[code->target] = (struct content){.known = true, .f32 = true, .input = 0, .age = form->operation_count};
+    form->operations[form->operation_count++] = operation;
+    r->age[operation.on_side] = form->operation_count;
     return true;
+}
+
+/* Whether instructions after `code` read x as it is before that, from any register that holds it. */
+static bool is_read_later(const struct recognition *r, const struct pointwise_instruction *code)
+{
+    const struct pointwise_instruction *end = pointwise_code(r->program) + r->program->instruction_count;
+    bool holds[POINTWISE_MAX_REGISTERS];
+    for (int i = 0; i < POINTWISE_MAX_REGISTERS; i++)
+        holds[i] = is_x(r, &r->registers[i]);
+    for (holds[code->target] = false; ++code < end; holds[code->target] = false) {
+        int arity = pointwise_arity((enum pointwise_opcode)code->opcode);
+        if ((arity > 0 && holds[code->a]) || (arity > 1 && holds[code->b]) || (arity > 2 && holds[code->c]))
+            return true;
+    }
+    return false;
+}
+
+static bool begin_side(struct recognition *r, int input)
+{
+    struct epilogue_operation begin = {.opcode = POINTWISE_MOVE, .on_side = true, .input = (int8_t)input};
+    return add_operation(r, begin);
+}
+
+/* Keeps x on the side: what reads it from then on finds it there. */
+static bool keep_x(struct recognition *r)
+{
+    struct content kept = {.known = true, .f32 = true, .input = EPILOGUE_SIDE, .age = r->form->operation_count + 1};
+    for (int i = 0; i < POINTWISE_MAX_REGISTERS; i++)
+        if (is_x(r, &r->registers[i]))
+            r->registers[i] = kept;
+    return begin_side(r, 0);
+}
+
+/* Which of a and b is x, or where neither is, the value on the side: that is begun with a where it is neither. */
+static const struct content *find_value(struct recognition *r, const struct content *a, const struct content *b)
+{
+    if (is_x(r, a) || is_x(r, b))
+        return is_x(r, a) ? a : b;
+    if (is_side(r, a) || is_side(r, b))
+        return is_side(r, a) ? a : b;
+    return is_operand(a) && begin_side(r, a->input) ? a : NULL;
 }
 
 static bool read_operation(struct recognition *r, const struct pointwise_instruction *code)
 {
-    const struct content *a = &r->registers[code->a], *b = &r->registers[code->b];
-    if (code->class != CLASS_F32 || !occurs[code->opcode])
+    enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
+    bool alone = pointwise_arity(opcode) == 1;
+    struct content a = r->registers[code->a], b = alone ? a : r->registers[code->b];
+    if (code->class != CLASS_F32 || !occurs[opcode])
         return false;
-    if (code->opcode == POINTWISE_CLAMP && (isnan(code->immediate[0]) || isnan(code->immediate[1])))
+    if (opcode == POINTWISE_CLAMP && (isnan(code->immediate[0]) || isnan(code->immediate[1])))
         return false; /* no bound, which instructions do not know */
-    if (pointwise_arity((enum pointwise_opcode)code->opcode) == 1)
-        return is_x(r, a) && a->f32 && add_operation(r, code, 0, false);
-    bool commutes = code->opcode == POINTWISE_ADD || code->opcode == POINTWISE_MUL;
-    bool reversed = is_x(r, b);
-    const struct content *x = reversed ? b : a, *other = reversed ? a : b;
-    return is_x(r, x) && x->f32 && other->known && other->input > 0 && other->f32 &&
-           add_operation(r, code, other->input, reversed && !commutes);
+    const struct content *value = find_value(r, &a, &b);
+    if (!value || !value->f32)
+        return false;
+    bool on_side = value->input != 0;
+    if (!on_side && ((!alone && is_x(r, &a) && is_x(r, &b)) || is_read_later(r, code))) {
+        if (!keep_x(r))
+            return false;
+        b = !alone && is_x(r, &b) && value == &a ? r->registers[code->b] : b;
+    }
+    const struct content *other = value == &a ? &b : &a;
+    bool taken = is_operand(other) || (!on_side && is_side(r, other));
+    struct epilogue_operation operation = {.opcode = code->opcode,
+                                           .on_side = on_side,
+                                           .reversed =
+                                               value != &a && opcode != POINTWISE_ADD && opcode != POINTWISE_MUL,
+                                           .input = alone ? 0 : (int8_t)other->input,
+                                           .p = (float)code->immediate[0],
+                                           .q = (float)code->immediate[1]};
+    if ((!alone && !taken) || !add_operation(r, operation))
+        return false;
+    r->registers[code->target] = (struct content){
+        .known = true, .f32 = true, .input = on_side ? EPILOGUE_SIDE : 0, .age = r->form->operation_count};
+    return true;
 }
 
 /* Whether the last operation leaves x within the range of an integer type. */
@@ -180,6 +246,6 @@ bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *f
         if (!read_instruction(&r, &pointwise_code(program)[i]))
             return false;
     const struct content *stored = &r.registers[output->reg];
-    return stored->known && stored->f32 && stored->input == 0 && stored->age == form->operation_count &&
+    return stored->known && stored->f32 && stored->input == 0 && stored->age == r.age[0] &&
            (r.stored_whole || is_single(form->to));
 }

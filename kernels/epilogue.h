@@ -56,8 +56,10 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
 /* --- by form: nearly all programs ---------------------------------------------------------------------------- */
 
 /* A result x goes through operations one after the other, each with at most one further operand, and is stored: a
- * kernel may do that while x is in a register. It is recognised once, in the kernel's plan(). The operations are those
- * of kernels/pointwise.def in f32, each rounded; only these occur:
+ * kernel may do that while x is in a register. That operand may also be a value made of others beforehand, in the same
+ * way: x + (a b + c) begins with a, on the side; or what x was before: x a + x begins with x there. The form is
+ * recognised once, in the kernel's plan(). The operations are those of kernels/pointwise.def in f32, each rounded; only
+ * these occur:
  *
  *   with an operand  ADD SUB MUL DIV MIN MAX
  *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
@@ -71,11 +73,15 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  * activation may round otherwise (but for NaN, and which side of a bound x is on). Which of these it does must follow
  * from the problem without its batch, and be the same on every instruction set. */
 #define EPILOGUE_OPERATIONS 12
+#define EPILOGUE_SIDE (-1)
 
 struct epilogue_operation {
-    uint8_t opcode;      /* enum pointwise_opcode */
-    bool reversed;       /* the operand comes first: operand - x, operand / x */
-    int8_t input;        /* of the program: the operand, made f32 whatever its type; 0: there is none */
+    uint8_t opcode; /* enum pointwise_opcode */
+    bool on_side;   /* the value on the side takes the place of x; a MOVE begins it, with the operand or with x */
+    bool reversed;  /* the operand comes first: operand - x, operand / x */
+    /* Of the program: the operand, made f32 whatever its type; 0: there is none, EPILOGUE_SIDE: the value on the side.
+     */
+    int8_t input;
     uint8_t dtype;       /* of the operand: f32, f16, bf16, or an integer of 8 to 32 bits */
     float p, q;          /* immediates */
     int64_t row, column; /* strides of the operand */

@@ -204,12 +204,6 @@ static double roi_work(const struct roi_params *p)
     return 4 * (double)p->regions * (double)p->channels * samples;
 }
 
-/* Trees of 32 levels. */
-static double trees_work(const struct trees_params *p)
-{
-    return (double)p->rows * (32 * (double)p->trees + (double)p->targets);
-}
-
 static double family_work(enum kernel_family family, const void *params)
 {
     switch (family) {
@@ -282,8 +276,10 @@ static double family_work(enum kernel_family family, const void *params)
         const struct topk_params *p = params;
         return (double)p->outer * (double)p->inner * sorting(p->count);
     }
-    case FAMILY_trees:
-        return trees_work(params);
+    case FAMILY_trees: {
+        const struct trees_params *p = params;
+        return (double)p->rows * (p->most_work + (double)p->targets);
+    }
     case FAMILY_unique: {
         const struct unique_params *p = params;
         return (double)p->outer * (double)p->inner * sorting(p->count);

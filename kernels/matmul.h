@@ -3,7 +3,7 @@
 #ifndef INFER_KERNELS_MATMUL_H
 #define INFER_KERNELS_MATMUL_H
 
-#define MATMUL_INPUTS 3 /* before the epilogue's */
+#define MATMUL_INPUTS 5 /* before the epilogue's */
 
 #include "kernels/epilogue.h"
 
@@ -12,15 +12,26 @@ struct matrix_strides {
     int64_t batch[MAX_RANK], row, column;
 };
 
-/* inputs: A [m, k], B [k, n], optional D [m, n]; output: C [m, n]. */
+/* inputs: A [m, k], B [k, n], optional D [m, n]; output: C [m, n]. Where A and B are of 8 bits, also optional zero
+ * points of their types, of A (one for all, or for each row) and of B (one for all, or for each column), which are
+ * subtracted from the elements. */
 struct matmul_params {
-    enum dtype dtype; /* of all operands: f32, f64, and integers of 32 and 64 bits, which wrap */
+    enum dtype dtype;            /* of C and D, and of sums: f32, f64, and integers of 32 and 64 bits, which wrap */
+    enum dtype a_dtype, b_dtype; /* the same; or, where that is i32, each u8 or i8 */
     int batch_rank;
     int64_t batch[MAX_RANK];
     int64_t m, n, k;
     struct matrix_strides a, b, c, d;
+    struct matrix_strides a_zero, b_zero; /* a_zero.column and b_zero.row are 0 */
     const struct pointwise_params *epilogue;
 };
+
+/* Whether A and B are of 8 bits. */
+static inline bool matmul_is_narrow(const struct matmul_params *p)
+{
+    return p->dtype == DTYPE_I32 && (p->a_dtype == DTYPE_U8 || p->a_dtype == DTYPE_I8) &&
+           (p->b_dtype == DTYPE_U8 || p->b_dtype == DTYPE_I8);
+}
 
 static inline struct epilogue matmul_epilogue(const struct matmul_params *p)
 {

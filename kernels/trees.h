@@ -30,6 +30,7 @@ enum trees_input {
 /* Rows, splits, members and weights are of type dtype; no branch leads back. output: [rows, targets]. */
 struct trees_params {
     int64_t rows, features, targets, trees;
+    double most_work;  /* comparisons and entries of leaves, of all trees together, that a row can take */
     uint8_t aggregate; /* enum tree_aggregate */
     uint8_t dtype;     /* DTYPE_F32 or DTYPE_F64 */
 };

@@ -7,11 +7,11 @@
 
 #include "kernels/budget.h"
 #include "predictor/cache.h"
-#include "predictor/clock.h"
 #include "predictor/fail.h"
 #include "predictor/metrics.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
+#include "runtime/clock.h"
 #include "runtime/infer_predictor.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 #include "runtime/executor.h"
 
+#include "runtime/clock.h"
 #include "runtime/cores.h"
 #include "runtime/float_environment.h"
 #include "runtime/model.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* How long a thread looks for something to do before it sleeps. The next step of a program mostly comes sooner, and
@@ -83,13 +83,6 @@ static void wake(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* Counts the turns of a waiting loop; false once it is time to sleep. The thread that is waited for may be on the same
  * processor, where the others are taken: hence the yield. */
 struct spin {
@@ -104,7 +97,7 @@ static bool spin(struct spin *spin)
 #endif
     if (++spin->turns % SPINS_A_LOOK)
         return true;
-    int64_t time = now();
+    int64_t time = clock_now();
     if (!spin->until)
         spin->until = time + SPIN_NANOSECONDS;
     if (time > spin->until - (SPIN_NANOSECONDS - YIELD_NANOSECONDS))

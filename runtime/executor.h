@@ -12,8 +12,8 @@
  * INVALID_ARGUMENT for a number out of range; OUT_OF_MEMORY. */
 enum status executor_create(const struct allocator *allocator, int threads, struct infer_executor **executor,
                             struct error *error);
-size_t
-executor_bytes(const struct infer_executor *executor); /* that it took of its allocator; stacks are the system's */
+/* That it took of its allocator; stacks are the system's. */
+size_t executor_bytes(const struct infer_executor *executor);
 /* It was made before this process forked off: its threads are another process's. */
 bool executor_is_foreign(const struct infer_executor *executor);
 

@@ -20,9 +20,9 @@
  * Everything is computed in the default floating-point environment (round to nearest, subnormals kept, no traps),
  * whatever the calling thread's is, which it has again afterwards. Callbacks are called in the default one.
  *
- * fork: in the child, sessions and contexts that the parent made can be released and nothing else; infer_run and the
- * functions that make something of them are INVALID_ARGUMENT there. Models can be used, if no call on them was under
- * way at the fork.
+ * fork: in the child, executors, sessions and contexts that the parent made can be released and nothing else; infer_run
+ * and the functions that make something of them are INVALID_ARGUMENT there. Models can be used, if no call on them was
+ * under way at the fork.
  */
 #ifndef INFER_H
 #define INFER_H
@@ -232,7 +232,8 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 
 /* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
  * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less. Making a program, which
- * the first run of a shape does, is not timed: it is bounded by multiply_adds and by memory. */
+ * the first run of a shape does, is part of that run and ends between two nodes; making it before, as
+ * infer_session_prepare does, is not timed. */
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
@@ -290,7 +291,8 @@ int infer_session_threads(const infer_session *session); /* a run has; fewer tha
  *     weight_bytes + constant_bytes + packed_bytes + table_bytes
  *                  + contexts * (arena_bytes + result_bytes + context_bytes)
  *
- * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it.
+ * is all that the model, the session and so many contexts hold after they ran these shapes; runs add nothing to it, but
+ * for a program that the session has dropped, which they make again.
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
     size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
@@ -353,8 +355,10 @@ void infer_context_release(infer_context *context);
  *          context: what a context lent counts as NULL, and the caller's memory keeps its room.
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
  *
- * A shape that this context has run lately allocates nothing and takes no lock that another context could hold. The
- * same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there are none.
+ * A shape that this context has run lately allocates nothing and takes no lock that another context could hold, as long
+ * as the session keeps its program: it keeps the cached_programs that its contexts ran last, fewer where memory_limit
+ * is met. The same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there
+ * are none.
  * Errors: INVALID_ARGUMENT (inputs and outputs; two outputs in the same memory; a context that another thread runs),
  * UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT, CANCELLED, DEADLINE, WORK_LIMIT. After an error the context can run
  * again, and outputs in the caller's memory may hold anything. */

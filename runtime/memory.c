@@ -40,7 +40,7 @@ struct needs program_needs(const struct program *program)
         .arena_bytes = program->arena_bytes,
         .lower_bound_bytes = program->lower_bound_bytes,
         .workspace_bytes = program->workspace_bytes,
-        .key_bytes = program->key_bytes,
+        .key_bytes = program->key.count,
         .steps = program->step_count,
         .operands = program_most_operands(program),
         .slots = program->slot_count,

@@ -196,10 +196,8 @@ static enum status prepare_runner(struct runner *runner, const struct request *r
                                   struct error *error)
 {
     struct foresight f = {.runner = runner, .region = region};
-    struct run_control control = {.limits = runner->session->run_limits};
-    if (request->output_count > (size_t)runner->graph->output_count)
-        return error_set(error, STATUS_INVALID_ARGUMENT, "%zu outputs are asked for; the model has %d",
-                         request->output_count, runner->graph->output_count);
+    struct run_control control = {.limits = runner->session->run_limits, .prepares = true};
+    TRY(runner_check_outputs(runner, request->output_count, error));
     TRY(runner_bind_inputs(runner, request->inputs, request->input_count, false, error));
     runner->control = &control;
     run_control_begin(&control);

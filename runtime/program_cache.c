@@ -2,11 +2,6 @@
 
 #include <string.h>
 
-static bool has_key(const struct program *program, const void *key, size_t key_bytes, uint64_t hash)
-{
-    return program->hash == hash && program->key_bytes == key_bytes && memcmp(program->key, key, key_bytes) == 0;
-}
-
 static enum status no_memory(int capacity, struct error *error)
 {
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a table of %d programs", capacity);
@@ -35,10 +30,10 @@ void program_cache_free(struct program_cache *cache)
     *cache = (struct program_cache){0};
 }
 
-struct program *program_cache_find(const struct program_cache *cache, const void *key, size_t key_bytes, uint64_t hash)
+struct program *program_cache_find(const struct program_cache *cache, const struct program_key *key)
 {
     for (int i = 0; i < cache->count; i++)
-        if (has_key(cache->programs[i], key, key_bytes, hash))
+        if (program_key_equal(&cache->programs[i]->key, key))
             return cache->programs[i];
     return NULL;
 }
@@ -90,14 +85,14 @@ void program_memory_free(struct program_memory *memory)
     *memory = (struct program_memory){0};
 }
 
-struct program *program_memory_find(struct program_memory *memory, const void *key, size_t key_bytes, uint64_t hash)
+struct program *program_memory_find(struct program_memory *memory, const struct program_key *key)
 {
     for (int i = 0; i < memory->count; i++) {
         struct remembered_program *entry = &memory->entries[i];
-        struct program *program = entry->hash == hash ? program_of(entry->handle) : NULL;
+        struct program *program = entry->hash == key->hash ? program_of(entry->handle) : NULL;
         if (!program)
             continue;
-        if (has_key(program, key, key_bytes, hash)) {
+        if (program_key_equal(&program->key, key)) {
             entry->used = ++memory->clock;
             return program;
         }
@@ -130,5 +125,5 @@ void program_memory_add(struct program_memory *memory, struct program *program)
         program_handle_release(place->handle);
     }
     *place = (struct remembered_program){
-        .hash = program->hash, .used = ++memory->clock, .handle = program_handle_retain(program->handle)};
+        .hash = program->key.hash, .used = ++memory->clock, .handle = program_handle_retain(program->handle)};
 }

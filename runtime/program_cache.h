@@ -17,7 +17,7 @@ enum status program_cache_init(struct program_cache *cache, const struct allocat
 void program_cache_free(struct program_cache *cache);
 size_t program_cache_bytes(int capacity);
 /* NULL: not there. The cache's reference, not the caller's. */
-struct program *program_cache_find(const struct program_cache *cache, const void *key, size_t key_bytes, uint64_t hash);
+struct program *program_cache_find(const struct program_cache *cache, const struct program_key *key);
 /* Takes a reference of its own. False where it is full. */
 bool program_cache_add(struct program_cache *cache, struct program *program);
 /* Takes out the one least lately used of those that nobody else holds: no run, and no continuation. NULL: there is
@@ -41,7 +41,7 @@ enum status program_memory_init(struct program_memory *memory, const struct allo
 void program_memory_free(struct program_memory *memory);
 size_t program_memory_bytes(int capacity);
 /* NULL: not there, or gone. The reference is the caller's. */
-struct program *program_memory_find(struct program_memory *memory, const void *key, size_t key_bytes, uint64_t hash);
+struct program *program_memory_find(struct program_memory *memory, const struct program_key *key);
 /* In the place of one that is gone, or of the one least lately used, where it is full. */
 void program_memory_add(struct program_memory *memory, struct program *program);
 

@@ -1,19 +1,12 @@
 #include "runtime/run_control.h"
 
 #include "graph/op.h"
+#include "runtime/clock.h"
 
 #include <math.h>
-#include <time.h>
 
 /* A deadline further away is none: 292 years would pass the clock's range. */
 #define MOST_SECONDS 1e9
-
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 enum status run_limits_check(const infer_run_limits *limits, struct error *error)
 {
@@ -27,7 +20,7 @@ void run_control_begin(struct run_control *control)
 {
     double seconds = control->limits.seconds;
     atomic_store_explicit(&control->stops, false, memory_order_relaxed);
-    control->deadline = seconds > 0 && seconds < MOST_SECONDS ? now() + (int64_t)(seconds * 1e9) : INT64_MAX;
+    control->deadline = seconds > 0 && seconds < MOST_SECONDS ? clock_now() + (int64_t)(seconds * 1e9) : INT64_MAX;
     control->multiply_adds = 0;
     control->loop_turns = 0;
 }
@@ -39,7 +32,7 @@ void run_control_end(struct run_control *control)
 
 static bool is_late(const struct run_control *control)
 {
-    return control->deadline != INT64_MAX && now() >= control->deadline;
+    return control->deadline != INT64_MAX && clock_now() >= control->deadline;
 }
 
 static enum status check(const struct run_control *control, const struct step *step, struct error *error)
@@ -50,6 +43,17 @@ static enum status check(const struct run_control *control, const struct step *s
     if (is_late(control))
         return error_set(error, STATUS_DEADLINE, "the run was given %g s, which ended at node '%s' (%s)",
                          control->limits.seconds, step->node->name, step->node->op->name);
+    return STATUS_OK;
+}
+
+enum status run_control_making(void *user, struct error *error)
+{
+    const struct run_control *control = user;
+    if (atomic_load_explicit(&control->cancelled, memory_order_relaxed))
+        return error_set(error, STATUS_CANCELLED, "the run was cancelled while its program was made");
+    if (!control->prepares && is_late(control))
+        return error_set(error, STATUS_DEADLINE, "the run was given %g s, which ended while its program was made",
+                         control->limits.seconds);
     return STATUS_OK;
 }
 

@@ -12,6 +12,7 @@ struct run_control {
     atomic_bool cancelled; /* the run under way is to end, or the next one; by any thread */
     atomic_bool stops;     /* a lane has found that the step under way is to end */
     infer_run_limits limits;
+    bool prepares; /* no run is under way: what is made may take any time */
     /* Of the run under way. */
     int64_t deadline; /* nanoseconds of the monotonic clock; INT64_MAX: none */
     double multiply_adds;
@@ -24,6 +25,10 @@ enum status run_limits_check(const infer_run_limits *limits, struct error *error
 /* The beginning of a run, and its end: a cancel that came too late for it is not the next one's. */
 void run_control_begin(struct run_control *control);
 void run_control_end(struct run_control *control);
+
+/* While something is made for it: CANCELLED or DEADLINE. `control` is a struct run_control, as struct interrupt takes
+ * it. */
+enum status run_control_making(void *control, struct error *error);
 
 /* Before a step, and once it has ended: CANCELLED, DEADLINE, or WORK_LIMIT where the step would pass it. */
 enum status run_control_before(struct run_control *control, const struct step *step, struct error *error);

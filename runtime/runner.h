@@ -70,11 +70,15 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
 /* Checks and takes the inputs of a run. with_data: every input needs its bytes; else those that have any data. */
 enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs, size_t count, bool with_data,
                                struct error *error);
+/* INVALID_ARGUMENT for more outputs than the graph has. */
+enum status runner_check_outputs(const struct runner *runner, size_t count, struct error *error);
 /* The program for the inputs bound; runner->held, so not the caller's. */
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error);
 /* The rest of a program, whose awaited values lie where it says; runner->held as well. */
 enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
                                 struct error *error);
+/* Room for a key of so many bytes; the ones that it has stay. */
+enum status runner_reserve_key(struct runner *runner, size_t bytes, struct error *error);
 /* Room for all that a program writes but its outputs. What its parent has left in the arena stays. */
 enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error);
 enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error);

@@ -39,7 +39,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
         .inputs = runner->operand_tensors,
         .outputs = runner->operand_tensors + from->input_count,
         .output_names = runner->operand_names + from->input_count,
-        .tasks = from->kernel ? from->plan.tasks[0] : 1,
+        .tasks = from->kernel ? from->plan->tasks[0] : 1,
         .flops = from->kernel ? kernel_flops(from->family, from->params) : 0,
     };
 }

@@ -36,6 +36,10 @@ static enum status choose_executor(struct infer_session *session, const infer_se
         return error_set(error, STATUS_INVALID_ARGUMENT, "%d threads were asked for; it can be 1 to %d, or 0 for all",
                          options->threads, EXECUTOR_MOST);
     session->owns_executor = !options->executor;
+    if (options->executor && executor_is_foreign(options->executor))
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "the executor belongs to the process that this one forked off from; here it can only be "
+                         "released");
     if (options->executor)
         session->executor = infer_executor_retain(options->executor);
     else
@@ -236,20 +240,17 @@ int infer_session_threads(const infer_session *session)
 struct making {
     struct making *next;
     int threads;
-    const void *key; /* the maker's, so only to be read while this is among session->making */
-    size_t key_bytes;
-    uint64_t hash;
+    struct program_key key; /* the maker's, so only to be read while this is among session->making */
     bool done;
     enum status status;
     struct program *program; /* a reference to it, once done well */
     struct error error;
 };
 
-static struct making *find_making(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash)
+static struct making *find_making(struct infer_session *session, const struct program_key *key)
 {
     struct making *making = session->making;
-    while (making &&
-           (making->hash != hash || making->key_bytes != key_bytes || memcmp(making->key, key, key_bytes) != 0))
+    while (making && !program_key_equal(&making->key, key))
         making = making->next;
     return making;
 }
@@ -299,8 +300,7 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
         .whole = session->whole_programs,
     };
     TRY(make(user, &options, program, error));
-    enum status status =
-        program_register(*program, making->key, making->key_bytes, making->hash, &session->totals, error);
+    enum status status = program_register(*program, &making->key, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
@@ -352,27 +352,41 @@ static enum status wait_for(struct infer_session *session, struct making *making
     return take_made(session, making, program, error);
 }
 
+/* Its end is that of one run alone, and not of those that wait for its program. */
+static bool was_interrupted(enum status status)
+{
+    return status == STATUS_CANCELLED || status == STATUS_DEADLINE;
+}
+
 /* True where the program is there already, or another thread makes it. The session is locked. */
 static bool find_or_await(struct infer_session *session, const struct making *wanted, struct program **program,
                           enum status *status, struct error *error)
 {
-    *program = program_cache_find(&session->cache, wanted->key, wanted->key_bytes, wanted->hash);
-    if (*program) {
-        program_retain(*program);
-        program_touch(*program);
-        *status = STATUS_OK;
+    for (;;) {
+        *program = program_cache_find(&session->cache, &wanted->key);
+        if (*program) {
+            program_retain(*program);
+            program_touch(*program);
+            *status = STATUS_OK;
+            return true;
+        }
+        struct making *other = find_making(session, &wanted->key);
+        if (!other)
+            return false;
+        struct error met = {0};
+        *status = wait_for(session, other, program, &met);
+        if (was_interrupted(*status))
+            continue;
+        if (*status != STATUS_OK)
+            error_set(error, *status, "%s", met.text);
         return true;
     }
-    struct making *other = find_making(session, wanted->key, wanted->key_bytes, wanted->hash);
-    if (other)
-        *status = wait_for(session, other, program, error);
-    return other != NULL;
 }
 
-enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
-                            program_maker *make, void *user, struct program **program, struct error *error)
+enum status session_program(struct infer_session *session, const struct program_key *key, program_maker *make,
+                            void *user, struct program **program, struct error *error)
 {
-    struct making wanted = {.key = key, .key_bytes = key_bytes, .hash = hash};
+    struct making wanted = {.key = *key};
     enum status status;
     pthread_mutex_lock(&session->mutex);
     bool found = find_or_await(session, &wanted, program, &status, error);

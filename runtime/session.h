@@ -53,8 +53,8 @@ struct infer_session {
  * costs no allocation. */
 typedef enum status program_maker(void *user, const struct program_options *options, struct program **program,
                                   struct error *error);
-enum status session_program(struct infer_session *session, const void *key, size_t key_bytes, uint64_t hash,
-                            program_maker *make, void *user, struct program **program, struct error *error);
+enum status session_program(struct infer_session *session, const struct program_key *key, program_maker *make,
+                            void *user, struct program **program, struct error *error);
 
 struct needs program_needs(const struct program *program);
 /* The larger of each. Results are the session's to add up: the largest of each output may come from different

@@ -3,7 +3,6 @@
 #include "graph/op.h"
 
 #include <string.h>
-#include <time.h>
 
 struct timed_program {
     struct timed_program *next;
@@ -12,13 +11,6 @@ struct timed_program {
     uint64_t runs;
     uint64_t nanoseconds[]; /* by step */
 };
-
-int64_t step_times_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 static void forget(struct step_times *times, struct timed_program **from)
 {

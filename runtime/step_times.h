@@ -17,8 +17,6 @@ struct step_times {
     struct timed_program **next; /* where the next program of the run under way is expected */
 };
 
-int64_t step_times_now(void); /* nanoseconds */
-
 /* For the runs that follow; switching on begins anew. */
 void step_times_want(struct step_times *times, bool on);
 /* The beginning of a run. */

@@ -27,8 +27,10 @@ checks=(
     "check-conformance ONNX's own node tests through the two tools"
     "check-contrib     operators of com.microsoft against ONNX Runtime, random cases of all their options"
     "check-resize      Resize and Upsample against ONNX Runtime, pixel by pixel"
+    "check-quantize    models made small: error and size beside ONNX Runtime's"
     "check-damage      damaged node tests end, and with one sentence"
     "check-models      real models against ONNX Runtime"
+    "check-examples    examples and programs as embedders write them, against an installed library"
     "check-bill        what real models hold against what an allocator counts; limits; little stack"
 )
 

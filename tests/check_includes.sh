@@ -10,15 +10,16 @@ declare -A may=(
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"
     [graph/planner]="kernels"
+    [graph/quantize]="graph kernels"
     [graph/steps]="graph kernels"
     [formats]="graph kernels"
     [formats/onnx]="formats graph kernels"
     [runtime/weights]="graph graph/steps formats kernels"
-    [runtime/compile]="runtime/weights graph graph/passes graph/steps graph/planner kernels"
+    [runtime/compile]="runtime/weights formats graph graph/passes graph/steps graph/planner kernels"
     [runtime]="runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats kernels"
     [predictor]="runtime formats kernels"
     [tools/problems]="kernels"
-    [tools]="tools/problems predictor runtime runtime/compile runtime/weights graph graph/passes graph/steps graph/planner formats formats/onnx kernels"
+    [tools]="tools/problems predictor runtime runtime/compile runtime/weights graph graph/passes graph/quantize graph/steps graph/planner formats formats/onnx kernels"
 )
 bad=0 seen=0
 

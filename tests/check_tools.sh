@@ -92,6 +92,9 @@ npy("rank.npy", "<f4", (1, 64), ones)
 npy("cut.npy", "<f4", (1, 1, 8, 8), ones, cut=5)
 open(os.path.join(work, "text.npy"), "w").write("not an array\n")
 open(os.path.join(work, "empty.npy"), "w").close()
+npy("not_a_number.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 63, float("nan")))
+npy("batch_of_ones.npy", "<f4", (2, 1, 8, 8), ones + ones)
+npy("none.npy", "<f4", (0, 1, 8, 8), b"")
 image = open(digit, "rb").read()
 npy("batch.npy", "<f4", (3, 1, 8, 8), image[-256:] + ones + image[-256:])
 
@@ -427,21 +430,27 @@ verdict "--bisect on a full disk" "$([ $? -eq 1 ] && grep -q "standard output: c
 
 # --- large ensembles of trees ---------------------------------------------------------------------------------
 
-# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
-within()
+# bounded MOST STATUS DESCRIPTION COMMAND...: ends with STATUS, and never takes more memory than MOST bytes.
+bounded()
 {
     local problem
     problem=$(python3 - "$1" "$2" "${@:4}" <<'PY' 2>&1
 import os, sys
 
-times, file, *command = sys.argv[1:]
+most, expected, *command = sys.argv[1:]
 _, status, usage = os.wait4(os.posix_spawnp(command[0], command, os.environ), 0)
-peak, most = usage.ru_maxrss * 1024, int(times) * os.path.getsize(file)
-if status or peak > most:
-    print(f"exit code {os.waitstatus_to_exitcode(status)}; {peak} bytes at the peak, at most {most} are allowed")
+peak, code = usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)
+if code != int(expected) or peak > int(most):
+    print(f"exit code {code}; {peak} bytes at the peak, at most {most} are allowed")
 PY
     )
     verdict "$3" "$(grep 'exit code' <<<"$problem")"
+}
+
+# within TIMES FILE DESCRIPTION COMMAND...: exits 0, and never takes more memory than so many times the file.
+within()
+{
+    bounded $(($1 * $(stat -c %s "$2"))) 0 "${@:3}"
 }
 
 python3 tests/make_ensemble.py "$work" || exit 1
@@ -452,6 +461,19 @@ within 3 "$work/ensemble.onnx" "memory to run an ensemble's .onnx" \
     infer-run "$work/ensemble.onnx" "$work/rows.npy" --compare "$work/scores"
 verdict "an ensemble's .bin is no larger than its .onnx" \
     "$(find "$work/ensemble.bin" -size +"$(stat -c %s "$work/ensemble.onnx")c")"
+
+# --- a limit on memory bounds the whole process -----------------------------------------------------------------
+
+# limited MODEL INPUT: what would take 482 MB or more is refused before it is allocated.
+limited()
+{
+    refused 1 "limit" infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+    bounded $(((64 + 40) << 20)) 1 "memory to refuse $1" \
+        infer-run "tests/data/limit/$1" "tests/data/limit/$2" --memory-limit 64M
+}
+
+limited resize_cubic.onnx three.npy
+limited expand.onnx one.npy
 
 # --- infer-run: what is refused -------------------------------------------------------------------------------
 
@@ -640,6 +662,65 @@ refused 1 "/dev/full: cannot write: No space" infer-inspect "$model" --json=/dev
 refused 2 "no pass 'nosuch'; the passes are import, " infer-inspect "$model" --dump-after nosuch
 refused 2 "takes NAME=" infer-inspect "$model" --shape 1x1x8x8
 refused 2 "one model" infer-inspect "$model" "$model"
+
+# --- infer-quantize -------------------------------------------------------------------------------------------
+
+mkdir "$work/samples" "$work/no_samples"
+cp tests/demo/digit_?.npy "$work/samples"
+quantised=$work/quantised.bin
+done_with "int8" 'layers +4 of 4 .*file +[0-9]+ bytes, ' \
+    infer-quantize "$model" "$quantised" --precision int8 --calibrate "$work/samples"
+infer-quantize "$onnx" - --precision int8 --calibrate tests/demo/digit_?.npy >"$work/piped.bin" 2>"$work/err"
+same "the same bytes of an .onnx, of files one by one, and through stdout" "$work/piped.bin" "$quantised"
+done_with "its nodes" 'operators +DequantizeLinear 8, QuantizeLinear 4,' infer-inspect "$quantised"
+done_with "its digit" 'output.*scores' infer-run "$quantised" "$digit"
+for method in minmax percentile entropy mse; do
+    done_with "--method $method" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 \
+        --calibrate tests/demo/held_out_images.npy --method "$method"
+done
+done_with "--report" 'layers +3 of 4 .*error +[0-9.e-]+, .*time ' infer-quantize "$model" "$work/x.bin" --precision int8 \
+    --calibrate "$work/samples" --keep dense2 --report "$work/report.csv"
+verdict "the report" "$(tr '\n' ' ' <"$work/report.csv" |
+    grep -qE '^layer,type,precision,.*"conv1",Conv,int8,0,16,0,[0-9.]+,.*"dense2",Gemm,float32,.*,"--keep" "",model,' ||
+    cat "$work/report.csv")"
+done_with "--max-error that is kept" 'layers +[0-3] of 4 .*error +0 |layers +[0-3] of 4 .*error +[0-9.]+e-0[5-9]' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 5e-5
+done_with "--max-error 0: nothing is made small" 'layers +0 of 4 .*error +0,' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 0
+done_with "--dynamic" 'layers +2 of 2' infer-quantize "$model" "$work/x.bin" --precision int8 --dynamic
+done_with "weights alone" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int8
+done_with "weights of four bits" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int4 --block 16
+done_with "runs with them" 'output.*scores' infer-run "$work/x.bin" "$digit"
+done_with "fp16" 'layers +5 of 5' infer-quantize "$model" "$work/x.bin" --precision fp16
+done_with "runs with it" 'output.*scores' infer-run "$work/x.bin" "$digit"
+rm "$work/x.bin"
+refused 1 'not_a_number\.npy: element 63 of input .image. is NaN' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/not_a_number.npy"
+refused 1 'none\.npy: input .image. is empty: there is no sample' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/none.npy"
+refused 1 'no_samples: the folder holds no \.npy' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/no_samples"
+refused 1 "shape\.npy: its shape is 1x1x4x16, that of input 'image' is batchx1x8x8" \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/shape.npy"
+refused 1 'double\.npy: its type is float64' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/double.npy"
+refused 1 'nosuch\.npy: cannot open' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/nosuch.npy"
+refused 1 "--keep 'nosuch': no layer" \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" --keep nosuch
+verdict "nothing is left of what was refused" "$(ls "$work"/x.bin* 2>/dev/null)"
+refused 1 'cut\.bin: ' infer-quantize "$work/cut.bin" "$work/x.bin" --precision fp16
+refused 1 'nosuch/x\.bin' infer-quantize "$model" "$work/nosuch/x.bin" --precision fp16
+for usage in "" "--precision int4" "--precision int8" "--precision fp16 --dynamic" "--precision int8 --calibrate a.npy --method max" \
+    "--precision fp16 --max-error 1" "--precision int8 --calibrate a.npy --max-error x" "--precision fp16 --block 8" \
+    "--weights-only int5" "--weights-only int4 --block 1" "--dynamic --weights-only int8"; do
+    # shellcheck disable=SC2086
+    refused 2 '--help' infer-quantize "$model" "$work/x.bin" $usage
+done
+for warned in "$digit|there is one sample" "$work/batch_of_ones.npy|hold one number throughout"; do
+    run infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "${warned%|*}"
+    verdict "warns: ${warned#*|}" "$([ "$status" -eq 0 ] && grep -q "^infer-quantize: warning: .*${warned#*|}" "$work/err" ||
+        cat "$work/err")"
+done
 
 # --- infer-plan -----------------------------------------------------------------------------------------------
 

@@ -258,29 +258,49 @@ static infer_status run_random(infer_context *context, const struct random_graph
     return infer_run(context, inputs, 2, results, outputs, NULL);
 }
 
-/* Runs in one context and in eight, under a limit. Returns the most that was held at once, with the weights. */
-static size_t hold(infer_model *model, const struct random_graph *random, struct counting *counting, size_t limit,
-                   int contexts)
+/* What came of runs under a limit. */
+struct holding {
+    size_t most; /* held at once, with the weights */
+    int done, refused;
+};
+
+static void note(struct holding *holding, infer_status status)
 {
+    ck_assert_msg(status == INFER_OK || status == INFER_MEMORY_LIMIT, "status %d", status);
+    holding->done += status == INFER_OK;
+    holding->refused += status != INFER_OK;
+}
+
+/* A run in each of so many contexts that live at once. */
+static struct holding hold(infer_model *model, const struct random_graph *random, struct counting *counting,
+                           size_t limit, int contexts)
+{
+    struct holding holding = {0};
     infer_session *session;
     infer_context *made[8] = {NULL};
     infer_session_options options = {.memory_limit = limit, .threads = 1};
     atomic_store(&counting->peak, atomic_load(&counting->bytes));
-    if (infer_session_create(model, &options, &session, NULL) == INFER_OK)
-        for (int c = 0; c < contexts; c++)
-            if (infer_context_create(session, &made[c], NULL) == INFER_OK)
-                run_random(made[c], random, infer_model_output_count(model));
+    infer_status status = infer_session_create(model, &options, &session, NULL);
+    if (status != INFER_OK)
+        note(&holding, status);
+    for (int c = 0; c < contexts && session; c++) {
+        status = infer_context_create(session, &made[c], NULL);
+        note(&holding, made[c] ? run_random(made[c], random, infer_model_output_count(model)) : status);
+    }
     for (int c = 0; c < contexts; c++)
         infer_context_release(made[c]);
     infer_session_release(session);
-    return (size_t)atomic_load(&counting->peak) + infer_model_weight_bytes(model);
+    holding.most = (size_t)atomic_load(&counting->peak) + infer_model_weight_bytes(model);
+    return holding;
 }
 
 #define GRAPHS 300
 #define BATCHES 4
 
+/* With what it takes without a limit the first context runs; with less it is refused, if with nothing else to spare. */
 START_TEST(random_graphs_keep_to_any_limit)
 {
+    int refused = 0, done = 0;
     for (int i = _i; i < GRAPHS; i += BATCHES) {
         struct counting counting = {.fail_at = -1};
         infer_allocator allocator = counting_allocator(&counting);
@@ -291,17 +311,25 @@ START_TEST(random_graphs_keep_to_any_limit)
         random_graph_make_wider(&random, &dice);
         infer_model *model = open_random(&random, &region, &(infer_model_options){.allocator = &allocator});
         size_t least = model ? (size_t)atomic_load(&counting.bytes) + infer_model_weight_bytes(model) : 0;
-        size_t most = model ? hold(model, &random, &counting, 0, 1) : 0;
+        struct holding free = {0};
+        if (model)
+            free = hold(model, &random, &counting, 0, 1);
+        ck_assert(!model || (free.done == 1 && free.most > least));
         for (int part = 1; part <= 8 && model; part++) {
-            size_t limit = least + (most - least) / 8 * (size_t)part, contexts = part == 8 ? 8 : 1;
-            size_t held = hold(model, &random, &counting, limit, (int)contexts);
-            ck_assert_msg(held <= limit, "graph %d: %zu bytes are held under a limit of %zu", i, held, limit);
+            size_t limit = part == 8 ? free.most : least + (free.most - least) / 8 * (size_t)part;
+            struct holding held = hold(model, &random, &counting, limit, part == 8 ? 8 : 1);
+            ck_assert_msg(held.most <= limit, "graph %d: %zu bytes are held under a limit of %zu", i, held.most, limit);
+            ck_assert(part < 8 || held.done > 0);
+            refused += held.refused;
+            done += held.done;
         }
         infer_model_release(model);
         ck_assert_int_eq(atomic_load(&counting.bytes), 0);
         random_graph_free(&random);
         region_free(&region);
     }
+    ck_assert_int_gt(refused, 100);
+    ck_assert_int_gt(done, 100);
 }
 END_TEST
 

@@ -133,17 +133,51 @@ static uint8_t other_register(const struct rider *r)
     return r->x == MOST_INPUTS ? MOST_INPUTS + 1 : MOST_INPUTS;
 }
 
+#define SIDE_REGISTER (2 * MOST_INPUTS + 2)
+
+static uint8_t add_single(struct rider *r, uint64_t *state)
+{
+    uint8_t input, operand = add_operand(r, state, &input);
+    if (pointwise_class_of((enum dtype)r->builder.operands[input].dtype) == CLASS_F32)
+        return operand;
+    emit(r, POINTWISE_TO_F32, CLASS_I64, (uint8_t)(MOST_INPUTS + 1 + input), operand, 0);
+    return (uint8_t)(MOST_INPUTS + 1 + input);
+}
+
+/* A value made of two operands, and of the first once more. */
+static uint8_t add_side(struct rider *r, uint64_t *state)
+{
+    uint8_t first = add_single(r, state), second = add_single(r, state);
+    emit(r, POINTWISE_SUB, CLASS_F32, SIDE_REGISTER, first, second);
+    emit(r, POINTWISE_HARD_SIGMOID, CLASS_F32, SIDE_REGISTER, SIDE_REGISTER, 0);
+    emit(r, POINTWISE_DIV, CLASS_F32, SIDE_REGISTER + 1, first, SIDE_REGISTER);
+    expect_operation(r, POINTWISE_MOVE);
+    expect_operation(r, POINTWISE_SUB);
+    expect_operation(r, POINTWISE_HARD_SIGMOID);
+    expect_operation(r, POINTWISE_DIV);
+    return SIDE_REGISTER + 1;
+}
+
 static void add_binary(struct rider *r, uint8_t opcode, uint64_t *state)
 {
-    uint8_t input, operand = add_operand(r, state, &input), target = other_register(r);
-    if (pointwise_class_of((enum dtype)r->builder.operands[input].dtype) != CLASS_F32) {
-        emit(r, POINTWISE_TO_F32, CLASS_I64, (uint8_t)(MOST_INPUTS + 1 + input), operand, 0);
-        operand = (uint8_t)(MOST_INPUTS + 1 + input);
-    }
+    bool side = r->builder.input_count + 2 <= MOST_INPUTS && r->expected_count < 5 && chance(state, 4);
+    uint8_t operand = side ? add_side(r, state) : add_single(r, state), target = other_register(r);
     bool reversed = chance(state, 2);
     emit(r, opcode, CLASS_F32, target, reversed ? operand : r->x, reversed ? r->x : operand);
     r->x = target;
     expect_operation(r, opcode);
+}
+
+/* x (x + operand), or x - x operand. */
+static void add_kept(struct rider *r, uint64_t *state)
+{
+    uint8_t before = r->x, operand = add_single(r, state), target = other_register(r);
+    bool first = chance(state, 2);
+    emit(r, first ? POINTWISE_ADD : POINTWISE_MUL, CLASS_F32, target, before, operand);
+    emit(r, first ? POINTWISE_MUL : POINTWISE_SUB, CLASS_F32, before, before, target);
+    expect_operation(r, POINTWISE_MOVE);
+    expect_operation(r, first ? POINTWISE_ADD : POINTWISE_MUL);
+    expect_operation(r, first ? POINTWISE_MUL : POINTWISE_SUB);
 }
 
 static void add_unary(struct rider *r, uint8_t opcode, double p, double q)
@@ -178,7 +212,9 @@ static void add_operation(struct rider *r, uint64_t *state)
         emit(r, POINTWISE_MOVE, CLASS_F32, other_register(r), r->x, 0);
         r->x = other_register(r);
     }
-    if (r->builder.input_count < MOST_INPUTS && chance(state, 2))
+    if (r->x >= MOST_INPUTS && r->builder.input_count < MOST_INPUTS && r->expected_count < 8 && chance(state, 6))
+        add_kept(r, state);
+    else if (r->builder.input_count < MOST_INPUTS && chance(state, 2))
         add_binary(r, binary[next_random(state) % sizeof binary], state);
     else
         add_unary(r, unary[which].opcode, unary[which].p, unary[which].q);
@@ -207,7 +243,7 @@ static void make_program(struct rider *r, uint64_t *state)
         emit(r, POINTWISE_TO_F32, CLASS_I64, MOST_INPUTS, 0, 0);
         r->x = MOST_INPUTS;
     }
-    for (int64_t i = up_to(state, 8); i > 0; i--)
+    for (int64_t i = up_to(state, 8); i > 0 && r->expected_count < EPILOGUE_OPERATIONS - 1; i--)
         add_operation(r, state);
     if (pointwise_class_of(to) != CLASS_F32)
         finish_integer(r, to);
@@ -458,18 +494,26 @@ START_TEST(what_is_no_chain_has_no_form)
     ck_assert(is_form(&r, 3));
     ck_assert(!is_form(&r, 0));                  /* what x was before */
     emit(&r, POINTWISE_MUL, CLASS_F32, 4, 3, 0); /* with what it was before */
-    ck_assert(!is_form(&r, 4));
+    ck_assert(is_form(&r, 4));
+    emit(&r, POINTWISE_MUL, CLASS_F32, 5, 4, 3); /* and in between, which would have to be kept as well */
+    ck_assert(!is_form(&r, 5));
     begin_refusal(&r);
     emit(&r, POINTWISE_ADD, CLASS_F32, 3, 0, 1);
     emit(&r, POINTWISE_RELU, CLASS_F32, 4, 0, 0); /* of what it was before */
     ck_assert(!is_form(&r, 4));
     begin_refusal(&r);
     emit(&r, POINTWISE_MUL, CLASS_F32, 3, 0, 0);
-    ck_assert(!is_form(&r, 3));
+    ck_assert(is_form(&r, 3));
     begin_refusal(&r);
     emit(&r, POINTWISE_MUL, CLASS_F32, 3, 1, 2); /* of operands alone */
+    ck_assert(!is_form(&r, 3));
     emit(&r, POINTWISE_ADD, CLASS_F32, 4, 0, 3);
-    ck_assert(!is_form(&r, 4));
+    ck_assert(is_form(&r, 4));
+    emit(&r, POINTWISE_ADD, CLASS_F32, 5, 2, 1); /* another one on the side */
+    emit(&r, POINTWISE_ADD, CLASS_F32, 6, 4, 5);
+    ck_assert(is_form(&r, 6));
+    emit(&r, POINTWISE_ADD, CLASS_F32, 7, 6, 3); /* the first one is gone */
+    ck_assert(!is_form(&r, 7));
     begin_refusal(&r);
     emit(&r, POINTWISE_EXP, CLASS_F32, 3, 0, 0);
     ck_assert(!is_form(&r, 3));

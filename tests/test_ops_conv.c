@@ -79,6 +79,8 @@ static struct conv_params params_of(const struct problem *p)
 {
     struct conv_params params = {
         .dtype = DTYPE_F32,
+        .x_dtype = DTYPE_F32,
+        .w_dtype = DTYPE_F32,
         .batch = p->batch,
         .groups = p->groups,
         .input_channels = p->channels,
@@ -133,7 +135,8 @@ START_TEST(the_kernel_follows_the_definition_in_both_layouts)
         struct conv_params params = params_of(p);
         params.x = layout(in, p->height, p->width, last);
         params.y = layout(out, rows, columns, last);
-        run_problem(FAMILY_conv, &params, &plain_facts, (const void *[]){last ? x_last : x, w, bias}, (void *[]){y});
+        run_problem(FAMILY_conv, &params, &plain_facts, (const void *[]){last ? x_last : x, w, bias, NULL, NULL},
+                    (void *[]){y});
         for (size_t i = 0; i < results; i++)
             ck_assert_double_eq_tol((double)y[i], (double)(last ? want_last : want)[i], 1e-3);
     }
@@ -158,9 +161,9 @@ START_TEST(a_nan_stays_near)
     const struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 3, .constant_inputs = 1u << 1};
     float *x = numbers(SIZE * SIZE * CHANNELS, 1), *w = numbers(OUTPUTS * CHANNELS * 9, 2);
     float *before = numbers(SIZE * SIZE * OUTPUTS, 0), *after = numbers(SIZE * SIZE * OUTPUTS, 0);
-    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL}, (void *[]){before});
+    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL, NULL, NULL}, (void *[]){before});
     x[(AT * SIZE + AT + _i) * CHANNELS + 7] = odd[_i];
-    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL}, (void *[]){after});
+    run_problem(FAMILY_conv, &params, &facts, (const void *[]){x, w, NULL, NULL, NULL}, (void *[]){after});
     for (int64_t i = 0; i < SIZE * SIZE * OUTPUTS; i++) {
         int64_t row = i / OUTPUTS / SIZE, column = i / OUTPUTS % SIZE;
         if (sees(row, AT, 0) && sees(column, AT + _i, 0))

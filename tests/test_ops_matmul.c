@@ -27,7 +27,7 @@ START_TEST(strides_are_free)
     const struct sizes *s = &sizes[_i / 16];
     bool turn_a = _i & 1, turn_b = _i & 2, turn_c = _i & 4, add = _i & 8;
     int64_t m = s->m, n = s->n, k = s->k, gap = 3;
-    struct matmul_params p = {.dtype = DTYPE_F32, .m = m, .n = n, .k = k};
+    struct matmul_params p = {.dtype = DTYPE_F32, .a_dtype = DTYPE_F32, .b_dtype = DTYPE_F32, .m = m, .n = n, .k = k};
     p.a = turn_a ? (struct matrix_strides){.row = 1, .column = m + gap}
                  : (struct matrix_strides){.row = k + gap, .column = 1};
     p.b = turn_b ? (struct matrix_strides){.row = 1, .column = k + gap}
@@ -37,7 +37,7 @@ START_TEST(strides_are_free)
     p.d = (struct matrix_strides){.row = 1, .column = 0};
     float *a = numbers((m + gap) * (k + gap), 1), *b = numbers((k + gap) * (n + gap), 2), *d = numbers(m, 3);
     float *c = calloc((size_t)((m + gap) * (n + gap)), sizeof *c);
-    run_problem(FAMILY_matmul, &p, &plain_facts, (const void *[]){a, b, add ? d : NULL}, (void *[]){c});
+    run_problem(FAMILY_matmul, &p, &plain_facts, (const void *[]){a, b, add ? d : NULL, NULL, NULL}, (void *[]){c});
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = add ? (double)d[i] : 0;

@@ -1,4 +1,5 @@
 /* Fusion of steps: chains of elementwise steps, and those that ride along with a larger one. */
+#include "kernels/conv.h"
 #include "tests/step_test.h"
 #include "tests/suites.h"
 
@@ -477,7 +478,7 @@ START_TEST(a_residual_is_overwritten)
     rig_output(&rig, rig_op1(&rig, "Softmax", sum));
     rig_expect_steps(&rig, "softmax softmax conv ADD softmax", "softmax softmax conv+ADD softmax");
     struct segment segment = rig_lower(&rig, FUSE);
-    ck_assert_uint_eq(segment.steps.steps[2]->in_place, 1u << 3);
+    ck_assert_uint_eq(segment.steps.steps[2]->in_place, 1u << CONV_INPUTS);
     rig_end(&rig);
 }
 END_TEST

@@ -204,57 +204,88 @@ START_TEST(a_context_runs_once_at_a_time)
 }
 END_TEST
 
+/* The call came back with `status`, and said in `error`, where it has one, that `what` is missing. */
+static void refused(infer_status status, infer_error *error, const char *what)
+{
+    char sentence[120];
+    snprintf(sentence, sizeof sentence, "there is no %s: the pointer is NULL", what);
+    ck_assert_msg(status == INFER_INVALID_ARGUMENT, "without its %s a call gave %d", what, status);
+    if (error) {
+        ck_assert_str_eq(error->message, sentence);
+        ck_assert_int_eq(error->status, INFER_INVALID_ARGUMENT);
+        *error = (infer_error){0};
+    }
+}
+
+START_TEST(null_is_refused_where_something_is_opened)
+{
+    struct maker maker = maker_start();
+    infer_model *model = two_outputs(&maker, NULL), *none = model;
+    infer_session *session = (infer_session *)(void *)model;
+    infer_executor *executor = NULL;
+    infer_value value;
+    size_t index = 7;
+    infer_error error = {0};
+    refused(infer_model_open(NULL, NULL, &none, &error), &error, "path");
+    ck_assert_ptr_null(none);
+    refused(infer_model_open("x", NULL, NULL, &error), &error, "place for the model");
+    none = model;
+    refused(infer_model_open_descriptor(0, NULL, NULL, &none, &error), &error, "name");
+    ck_assert_ptr_null(none);
+    refused(infer_model_open_descriptor(0, "x", NULL, NULL, &error), &error, "place for the model");
+    none = model;
+    refused(infer_model_open_memory(NULL, 8, "x", NULL, &none, &error), &error, "memory");
+    ck_assert_ptr_null(none);
+    none = model;
+    refused(infer_model_open_memory("x", 1, NULL, NULL, &none, &error), &error, "name");
+    ck_assert_ptr_null(none);
+    refused(infer_model_open_memory("x", 1, "x", NULL, NULL, &error), &error, "place for the model");
+    refused(infer_model_input(NULL, 0, &value), NULL, "model");
+    refused(infer_model_input(model, 0, NULL), NULL, "value");
+    refused(infer_model_output(NULL, 0, &value), NULL, "model");
+    refused(infer_model_output(model, 0, NULL), NULL, "value");
+    refused(infer_model_find_input(NULL, "x", &index), NULL, "model");
+    refused(infer_model_find_input(model, NULL, &index), NULL, "name");
+    refused(infer_model_find_output(model, "a", NULL), NULL, "index");
+    ck_assert_uint_eq(index, 7);
+    refused(infer_session_create(NULL, NULL, &session, &error), &error, "model");
+    ck_assert_ptr_null(session);
+    refused(infer_session_create(model, NULL, NULL, &error), &error, "place for the session");
+    refused(infer_executor_create(NULL, NULL, &error), &error, "place for the executor");
+    ck_assert_int_eq(infer_executor_create(NULL, &executor, NULL), INFER_OK);
+    infer_executor_release(executor);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(null_is_refused)
 {
     struct maker maker = maker_start();
-    infer_model *model = infer_model_retain(two_outputs(&maker, NULL)), *none = model;
+    infer_model *model = infer_model_retain(two_outputs(&maker, NULL));
     struct running r = running_begin(model, NULL);
     infer_tensor in = square(input), out[2] = {{0}, {0}};
-    infer_session *session = r.session;
     infer_context *context = r.context;
     infer_memory memory;
-    infer_value value;
-    size_t index;
     infer_error error = {0};
-    const struct {
-        infer_status status;
-        const char *what;
-    } calls[] = {
-        {infer_model_open(NULL, NULL, &none, &error), "path"},
-        {infer_model_open("x", NULL, NULL, &error), "place for the model"},
-        {infer_model_open_descriptor(0, NULL, NULL, &none, NULL), NULL},
-        {infer_model_open_descriptor(0, "x", NULL, NULL, NULL), NULL},
-        {infer_model_open_memory(NULL, 8, "x", NULL, &none, NULL), NULL},
-        {infer_model_open_memory("x", 1, NULL, NULL, &none, NULL), NULL},
-        {infer_model_open_memory("x", 1, "x", NULL, NULL, NULL), NULL},
-        {infer_model_input(NULL, 0, &value), NULL},
-        {infer_model_input(model, 0, NULL), NULL},
-        {infer_model_output(NULL, 0, &value), NULL},
-        {infer_model_output(model, 0, NULL), NULL},
-        {infer_session_create(NULL, NULL, &session, NULL), NULL},
-        {infer_session_create(model, NULL, NULL, NULL), NULL},
-        {infer_session_prepare(NULL, &in, 1, &memory, NULL), NULL},
-        {infer_session_prepare(r.session, NULL, 1, &memory, NULL), NULL},
-        {infer_session_outputs(NULL, &in, 1, out, 2, NULL), NULL},
-        {infer_session_outputs(r.session, NULL, 1, out, 2, NULL), NULL},
-        {infer_session_outputs(r.session, &in, 1, NULL, 2, NULL), NULL},
-        {infer_model_find_input(NULL, "x", &index), NULL},
-        {infer_model_find_input(model, NULL, &index), NULL},
-        {infer_model_find_output(model, "x", NULL), NULL},
-        {infer_session_memory(NULL, &memory, NULL), NULL},
-        {infer_session_memory(r.session, NULL, NULL), NULL},
-        {infer_context_create(NULL, &context, NULL), NULL},
-        {infer_context_create(r.session, NULL, NULL), NULL},
-        {infer_context_limit(NULL, NULL, NULL), NULL},
-        {infer_run(NULL, &in, 1, out, 2, NULL), NULL},
-        {infer_run(r.context, NULL, 1, out, 2, NULL), NULL},
-        {infer_run(r.context, &in, 1, NULL, 2, NULL), NULL},
-        {infer_executor_create(NULL, NULL, NULL), NULL},
-    };
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        ck_assert_msg(calls[i].status == INFER_INVALID_ARGUMENT, "call %zu gave %d", i, calls[i].status);
-    ck_assert_str_eq(error.message, "there is no place for the model: the pointer is NULL");
-    ck_assert(!none && !session && !context);
+    refused(infer_session_prepare(NULL, &in, 1, &memory, &error), &error, "session");
+    refused(infer_session_prepare(r.session, NULL, 1, &memory, &error), &error, "inputs");
+    refused(infer_session_outputs(NULL, &in, 1, out, 2, &error), &error, "session");
+    refused(infer_session_outputs(r.session, NULL, 1, out, 2, &error), &error, "inputs");
+    refused(infer_session_outputs(r.session, &in, 1, NULL, 2, &error), &error, "outputs");
+    refused(infer_session_memory(NULL, &memory, &error), &error, "session");
+    refused(infer_session_memory(r.session, NULL, &error), &error, "place for the numbers");
+    refused(infer_context_create(NULL, &context, &error), &error, "session");
+    ck_assert_ptr_null(context);
+    refused(infer_context_create(r.session, NULL, &error), &error, "place for the context");
+    refused(infer_context_limit(NULL, NULL, &error), &error, "context");
+    refused(infer_run(NULL, &in, 1, out, 2, &error), &error, "context");
+    refused(infer_run(r.context, NULL, 1, out, 2, &error), &error, "inputs");
+    refused(infer_run(r.context, &in, 1, NULL, 2, &error), &error, "outputs");
+    refused(infer_run(NULL, &in, 1, out, 2, NULL), NULL, "context");
+    fill_input();
+    ck_assert_int_eq(infer_session_prepare(r.session, &in, 1, NULL, &error), INFER_OK);
+    ck_assert_int_eq(infer_context_limit(r.context, NULL, &error), INFER_OK);
     ck_assert_int_eq(infer_run(r.context, &in, 1, NULL, 0, &error), INFER_OK);
 
     ck_assert_ptr_null(infer_model_retain(NULL));
@@ -303,9 +334,10 @@ END_TEST
 /* --- fork --------------------------------------------------------------------------------------------------------- */
 
 /* In the child: 0, or the number of what went wrong. The parent's threads are not there. */
-static int child_work(infer_model *model, struct running *r)
+static int child_work(infer_model *model, infer_executor *executor, struct running *r)
 {
     infer_error error = {0};
+    infer_session *session;
     infer_context *context;
     infer_memory memory;
     infer_tensor in = square(input);
@@ -319,8 +351,15 @@ static int child_work(infer_model *model, struct running *r)
     if (infer_session_prepare(r->session, &in, 1, &memory, NULL) != INFER_INVALID_ARGUMENT ||
         infer_session_memory(r->session, &memory, NULL) != INFER_INVALID_ARGUMENT)
         return 3;
+    if (infer_session_create(model, &(infer_session_options){.executor = executor}, &session, &error) !=
+            INFER_INVALID_ARGUMENT ||
+        session ||
+        strcmp(error.message, "the executor belongs to the process that this one forked off from; here it "
+                              "can only be released") != 0)
+        return 5;
     infer_context_release(r->context);
     infer_session_release(r->session);
+    infer_executor_release(executor);
     struct running own = running_begin(infer_model_retain(model), &(infer_session_options){.threads = 1});
     if (run_into(own.context, result, result + SIDE * SIDE, &error) != INFER_OK ||
         memcmp(result, expected, sizeof expected) != 0)
@@ -335,18 +374,21 @@ START_TEST(a_child_can_release_what_its_parent_made)
 {
     struct maker maker = maker_start();
     infer_model *model = infer_model_retain(two_outputs(&maker, NULL));
-    struct running r = running_begin(model, &(infer_session_options){.threads = 3});
+    infer_executor *executor;
+    ck_assert_int_eq(infer_executor_create(&(infer_executor_options){.threads = 3}, &executor, NULL), INFER_OK);
+    struct running r = running_begin(model, &(infer_session_options){.executor = executor});
     fill_input();
     ck_assert_int_eq(run_into(r.context, expected, expected + SIDE * SIDE, NULL), INFER_OK);
     pid_t child = fork();
     if (child == 0)
-        _exit(child_work(model, &r));
+        _exit(child_work(model, executor, &r));
     int status;
     ck_assert_int_eq(waitpid(child, &status, 0), child);
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %d", status);
     ck_assert_int_eq(run_into(r.context, result, result + SIDE * SIDE, NULL), INFER_OK);
     ck_assert_int_eq(memcmp(result, expected, sizeof expected), 0);
     infer_model_release(model);
+    infer_executor_release(executor);
     running_end(&r, &maker);
 }
 END_TEST
@@ -545,6 +587,7 @@ Suite *runtime_calls_suite(void)
     tcase_add_test(tests, outputs_in_one_buffer_are_refused);
     tcase_add_test(tests, data_off_its_alignment_is_refused);
     tcase_add_test(tests, a_context_runs_once_at_a_time);
+    tcase_add_test(tests, null_is_refused_where_something_is_opened);
     tcase_add_test(tests, null_is_refused);
     tcase_add_test(tests, an_allocator_needs_both_functions);
     tcase_add_test(tests, a_child_can_release_what_its_parent_made);

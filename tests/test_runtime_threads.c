@@ -71,7 +71,8 @@ END_TEST
 struct asking {
     struct infer_session *session;
     bool succeeds;
-    atomic_int arrived, made;
+    int cancelled; /* the first makers, before any other outcome */
+    atomic_int arrived, made, gave_up;
 };
 
 static enum status make_slowly(void *user, const struct program_options *options, struct program **program,
@@ -82,6 +83,10 @@ static enum status make_slowly(void *user, const struct program_options *options
         usleep(1000);
     usleep(20000);
     int number = atomic_fetch_add(&asking->made, 1);
+    if (number < asking->cancelled) {
+        *program = NULL;
+        return error_set(error, STATUS_CANCELLED, "try number %d was cancelled", number);
+    }
     if (!asking->succeeds) {
         *program = NULL;
         return error_set(error, STATUS_MEMORY_LIMIT, "try number %d failed", number);
@@ -96,8 +101,13 @@ static void *ask_for_one(void *user)
     struct program *program;
     struct error error = {0};
     atomic_fetch_add(&asking->arrived, 1);
-    enum status status = session_program(asking->session, "key", 3, 1, make_slowly, asking, &program, &error);
-    bool right = asking->succeeds ? status == STATUS_OK && program
+    enum status status =
+        session_program(asking->session, &(struct program_key){"key", 3, 1}, make_slowly, asking, &program, &error);
+    if (status == STATUS_CANCELLED) {
+        atomic_fetch_add(&asking->gave_up, 1);
+        return program ? user : NULL;
+    }
+    bool right = asking->succeeds ? error.status == STATUS_OK && status == STATUS_OK && program
                                   : status == STATUS_MEMORY_LIMIT && error.status == status && !program &&
                                         strcmp(error.text, "try number 0 failed") == 0;
     program_release(program);
@@ -118,6 +128,26 @@ START_TEST(threads_that_wait_get_the_program_or_its_error)
         ck_assert_ptr_null(wrong);
     }
     ck_assert_int_eq(atomic_load(&asking.made), 1);
+    running_end(&r, &maker);
+}
+END_TEST
+
+/* Where a maker's own run is ended, another of those that wait makes the program. */
+START_TEST(threads_that_wait_are_not_cancelled_with_a_maker)
+{
+    struct maker maker = maker_start();
+    struct running r = running_begin(long_model(&maker), NULL);
+    struct asking asking = {.session = r.session, .succeeds = true, .cancelled = 2};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_for_one, &asking), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        ck_assert_ptr_null(wrong);
+    }
+    ck_assert_int_eq(atomic_load(&asking.gave_up), 2);
+    ck_assert_int_eq(atomic_load(&asking.made), 3);
     running_end(&r, &maker);
 }
 END_TEST
@@ -169,6 +199,7 @@ Suite *runtime_threads_suite(void)
     TCase *tests = tcase_create("runtime_threads");
     tcase_add_test(tests, cold_threads_on_one_shape_make_one_program);
     tcase_add_loop_test(tests, threads_that_wait_get_the_program_or_its_error, 0, 2);
+    tcase_add_test(tests, threads_that_wait_are_not_cancelled_with_a_maker);
     tcase_add_loop_test(tests, threads_share_a_table_that_is_too_small, 0, 3);
     suite_add_tcase(suite, tests);
     return suite;

@@ -38,6 +38,14 @@ static struct value *toy_view(struct toy *toy, struct value *of, int64_t from, i
     return view;
 }
 
+/* Of one phase. */
+static struct kernel_plan *toy_plan(struct toy *toy, int tasks, size_t task_bytes)
+{
+    struct kernel_plan *plan = region_allocate(&toy->region, sizeof *plan);
+    *plan = (struct kernel_plan){.phases = 1, .tasks = {tasks}, .task_bytes = task_bytes};
+    return plan;
+}
+
 static struct step *toy_step(struct toy *toy, const char *op, int input_count, struct value *const *inputs,
                              int output_count, struct value *const *outputs)
 {
@@ -49,7 +57,7 @@ static struct step *toy_step(struct toy *toy, const char *op, int input_count, s
         memcpy(operands, inputs, (size_t)input_count * sizeof *operands);
     memcpy(operands + input_count, outputs, (size_t)output_count * sizeof *operands);
     return step_list_append(&toy->segment.steps, &(struct step){.family = FAMILY_pointwise,
-                                                                .plan = {.phases = 1, .tasks = {1}},
+                                                                .plan = toy_plan(toy, 1, 0),
                                                                 .inputs = operands,
                                                                 .input_count = input_count,
                                                                 .outputs = operands + input_count,
@@ -166,7 +174,7 @@ static size_t bytes_shared(const struct sets *sets, uint64_t done, int s)
 static size_t bytes_during(const struct sets *sets, uint64_t done, int s)
 {
     uint64_t self = UINT64_C(1) << s;
-    size_t sum = sets->steps[s]->plan.task_bytes;
+    size_t sum = sets->steps[s]->plan->task_bytes;
     sum -= bytes_shared(sets, done, s);
     for (int v = 0; v < sets->toy->graph->value_count; v++) {
         uint64_t touches = sets->reads[v] | sets->writes[v];
@@ -254,7 +262,7 @@ static void add_random_step(struct toy *toy, uint64_t *state, struct value **sha
     struct step *step = toy_step(toy, "Add", input_count, inputs, output_count, outputs);
     step->in_place = draw(state, 8) & ((1u << input_count) - 1);
     if (draw(state, 3) == 0)
-        step->plan.task_bytes = ALIGNMENT * (1 + draw(state, 4));
+        step->plan = toy_plan(toy, 1, ALIGNMENT * (1 + draw(state, 4)));
 }
 
 /* Its first value is an input; another was made by whatever ran before. */
@@ -455,7 +463,7 @@ static bool may_swap(int64_t first_bytes)
     struct value *first = toy_view(&pair.toy, whole, 0, first_bytes), *second = toy_view(&pair.toy, whole, 320, 320);
     pair.first = toy_step(&pair.toy, "Add", 0, NULL, 1, &first);
     pair.second = toy_step(&pair.toy, "Add", 1, &given, 1, &second);
-    pair.first->plan.task_bytes = 6400;
+    pair.first->plan = toy_plan(&pair.toy, 1, 6400);
     toy_make(&pair.toy, 64, whole, NULL);
     toy_schedule(&pair.toy);
     bool swapped = !in_order(&pair);
@@ -520,7 +528,7 @@ START_TEST(workspaces_count_once_for_each_task_at_work)
     struct toy toy;
     toy_begin(&toy);
     toy_make(&toy, 64, NULL, NULL);
-    toy.segment.steps.steps[0]->plan = (struct kernel_plan){.phases = 1, .tasks = {3}, .task_bytes = 128};
+    toy.segment.steps.steps[0]->plan = toy_plan(&toy, 3, 128);
     ck_assert_uint_eq(segment_peak(&toy.segment, 1), 64 + 128);
     ck_assert_uint_eq(segment_peak(&toy.segment, 2), 64 + 2 * 128);
     ck_assert_uint_eq(segment_peak(&toy.segment, 8), 64 + 3 * 128);

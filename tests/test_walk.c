@@ -278,9 +278,9 @@ START_TEST(convolution_walks)
         if (fused)
             y = rig_op2(rig, "Mul", rig_op2(rig, "Add", y, rig_random(rig, DIMS(2, 6, 3, 5))),
                         rig_random(rig, DIMS(6, 1, 1)));
-        end(&bench, y, fused ? "w--ccc" : "w--w");
+        end(&bench, y, fused ? "w--..ccc" : "w--..w");
         x = begin(&bench, DTYPE_F64, DIMS(1, 3, 4));
-        end(&bench, rig_op2(rig, "ConvTranspose", x, rig_random(rig, DIMS(3, 2, 3))), "w-.w");
+        end(&bench, rig_op2(rig, "ConvTranspose", x, rig_random(rig, DIMS(3, 2, 3))), "w-...w");
     }
 }
 END_TEST
@@ -314,7 +314,7 @@ START_TEST(product_walks)
     end(&bench, rig_op2(rig, "MatMul", x, rig_input(rig, DIMS(4, 5, 6))), "cw.w");
     x = begin(&bench, DTYPE_I64, DIMS(2, 4, 3, 5));
     struct value *y = rig_op2(rig, "MatMul", x, rig_input(rig, DIMS(4, 5, 6)));
-    end(&bench, rig_op2(rig, "Add", y, rig_input(rig, DIMS(3, 1))), "cw.cc");
+    end(&bench, rig_op2(rig, "Add", y, rig_input(rig, DIMS(3, 1))), "cw...cc");
     x = begin(&bench, DTYPE_F64, DIMS(4, 3));
     struct value *inputs[] = {x, rig_input(rig, DIMS(4, 5)), rig_input(rig, DIMS(5))};
     end(&bench, rig_node(rig, "Gemm", 3, inputs, 1, (struct attribute[]){ATTRIBUTE_I("transA", 1)}), "wwcc");

@@ -11,6 +11,9 @@
  * reference kernels are held to SSE, which the compiler may use for them), and
  * bytes a second read and written by a copy that no cache holds (0: no memory for it). */
 double measure_peak_flops(enum isa isa);
+/* The same of operands of 8 bits, exactly: by vpdpbusd where the CPU has it, otherwise by vpmaddubsw and what has to
+ * come after it. 0: not with this set. */
+double measure_peak_products(enum isa isa);
 double measure_peak_bytes(void);
 
 /* Seconds that OpenBLAS takes for the product on one thread; 0 where it is not there or cannot do it as one call. */

@@ -1,3 +1,4 @@
+#include "kernels/conv.h"
 #include "tools/bench.h"
 #include "tools/json.h"
 #include "tools/problems/expect.h"
@@ -20,7 +21,7 @@ struct bench {
     const struct tool *tool;
     const struct kernels_request *request;
     enum isa highest;
-    double peak_flops[ISA_AVX512 + 1], peak_bytes;
+    double peak_flops[ISA_AVX512 + 1], peak_products[ISA_AVX512 + 1], peak_bytes;
     FILE *json;
     int measured_count, failed_count;
 };
@@ -79,6 +80,17 @@ static bool check(const struct expectation *expectation, struct prepared *prepar
     return !verdict->wrong;
 }
 
+/* What the CPU could do of a problem's additions and multiplications, with the instructions of the kernel's set. */
+static double peak_of(const struct bench *bench, const struct measured *m)
+{
+    enum isa isa = isa_of(m->kernel->requires);
+    const struct matmul_params *product = m->problem->params;
+    const struct conv_params *conv = m->problem->params;
+    bool narrow = (m->problem->family == FAMILY_matmul && matmul_is_narrow(product)) ||
+                  (m->problem->family == FAMILY_conv && conv_is_narrow(conv));
+    return narrow && isa > ISA_REFERENCE ? bench->peak_products[isa] : bench->peak_flops[isa];
+}
+
 /* --- telling ------------------------------------------------------------------------------------------------- */
 
 static void tell_json(struct bench *bench, const struct measured *m)
@@ -93,7 +105,7 @@ static void tell_json(struct bench *bench, const struct measured *m)
                 m->bytes / m->seconds * 1e-9);
         if (m->flops > 0)
             fprintf(bench->json, ",\"gflop_per_s\":%.3f,\"share_of_peak\":%.4f", m->flops / m->seconds * 1e-9,
-                    m->flops / m->seconds / bench->peak_flops[isa_of(m->kernel->requires)]);
+                    m->flops / m->seconds / peak_of(bench, m));
         else if (bench->peak_bytes > 0)
             fprintf(bench->json, ",\"share_of_peak\":%.4f", m->bytes / m->seconds / bench->peak_bytes);
         if (m->blas_seconds > 0)
@@ -116,7 +128,7 @@ static void tell(struct bench *bench, const struct measured *m)
     }
     bool counted = m->flops > 0;
     double rate = (counted ? m->flops : m->bytes) / m->seconds;
-    double peak = counted ? bench->peak_flops[isa_of(m->kernel->requires)] : bench->peak_bytes;
+    double peak = counted ? peak_of(bench, m) : bench->peak_bytes;
     printf(" %10.1f us %9.2f %s", m->seconds * 1e6, rate * 1e-9, counted ? "GFLOP/s" : "GB/s   ");
     if (peak > 0)
         printf(" %6.1f %%", 100 * rate / peak);
@@ -132,7 +144,10 @@ static double measure_blas(const struct problem *problem, const struct operands 
     const void *inputs[MOST_INPUTS];
     void *outputs[MOST_OUTPUTS];
     operands_point(problem, operands, inputs, outputs);
-    return problem->family == FAMILY_matmul ? blas_seconds(problem->params, inputs[0], inputs[1], outputs[0]) : 0;
+    const struct matmul_params *params = problem->params;
+    return problem->family == FAMILY_matmul && params->dtype == DTYPE_F32
+               ? blas_seconds(problem->params, inputs[0], inputs[1], outputs[0])
+               : 0;
 }
 
 static void measure(struct bench *bench, const struct problem *problem, const struct operands *operands,
@@ -204,11 +219,14 @@ static int bench_all(struct bench *bench)
 
 static void measure_peaks(struct bench *bench, bool show)
 {
-    for (int isa = ISA_REFERENCE; isa <= (int)isa_of(cpu_detect()); isa++)
+    for (int isa = ISA_REFERENCE; isa <= (int)isa_of(cpu_detect()); isa++) {
         bench->peak_flops[isa] = measure_peak_flops((enum isa)isa);
+        bench->peak_products[isa] = measure_peak_products((enum isa)isa);
+    }
     bench->peak_bytes = measure_peak_bytes();
     for (int isa = ISA_REFERENCE; show && isa <= (int)isa_of(cpu_detect()); isa++)
-        printf("one core's peak, %-9s %8.1f GFLOP/s\n", isa_name((enum isa)isa), bench->peak_flops[isa] * 1e-9);
+        printf("one core's peak, %-9s %8.1f GFLOP/s, %8.1f G/s with operands of 8 bits\n", isa_name((enum isa)isa),
+               bench->peak_flops[isa] * 1e-9, bench->peak_products[isa] * 1e-9);
     if (show)
         printf("one core's copy of 128 MB %8.1f GB/s, read and written; what fits a cache passes 100 %%\n\n",
                bench->peak_bytes * 1e-9);

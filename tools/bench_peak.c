@@ -37,6 +37,32 @@ PEAK_FUNCTION(sse, PLAIN, __m128, _mm_set1_ps)
 PEAK_FUNCTION(avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_set1_ps)
 PEAK_FUNCTION(avx512, __attribute__((target("avx512f"))), __m512, _mm512_set1_ps)
 
+/* Sums of 32 bits, which are an operand too, so that nothing is the same in each round. */
+#define PRODUCTS_FUNCTION(name, attributes, vector, fill)                       \
+    attributes static void name(void)                                           \
+    {                                                                           \
+        vector bytes = fill(0x01020304), ones = fill(0x00010001);               \
+        EACH_CHAIN(DECLARE_##name)                                              \
+        for (int i = 0; i < ROUNDS; i++) {                                      \
+            EACH_CHAIN(STEP_##name)                                             \
+        }                                                                       \
+        volatile vector kept = c0 + c1 + c2 + c3 + c4 + c5 + c6 + c7 + c8 + c9; \
+        (void)kept, (void)bytes, (void)ones;                                    \
+    }
+#define DECLARE_dot512(i) __m512i c##i = _mm512_set1_epi32(i);
+#define STEP_dot512(i) __asm__("vpdpbusd %1, %2, %0" : "+v"(c##i) : "v"(bytes), "v"(ones));
+#define DECLARE_dot256(i) __m256i c##i = _mm256_set1_epi32(i);
+#define STEP_dot256(i) __asm__("%{vex%} vpdpbusd %1, %2, %0" : "+x"(c##i) : "x"(bytes), "x"(ones));
+#define DECLARE_pairs512(i) __m512i c##i = _mm512_set1_epi32(i);
+#define STEP_pairs512(i) c##i = _mm512_add_epi32(c##i, _mm512_madd_epi16(_mm512_maddubs_epi16(c##i, bytes), ones));
+#define DECLARE_pairs256(i) __m256i c##i = _mm256_set1_epi32(i);
+#define STEP_pairs256(i) c##i = _mm256_add_epi32(c##i, _mm256_madd_epi16(_mm256_maddubs_epi16(c##i, bytes), ones));
+
+PRODUCTS_FUNCTION(dot512, __attribute__((target("avx512f,avx512vnni"))), __m512i, _mm512_set1_epi32)
+PRODUCTS_FUNCTION(pairs512, __attribute__((target("avx512f,avx512bw"))), __m512i, _mm512_set1_epi32)
+PRODUCTS_FUNCTION(dot256, __attribute__((target("avx2,avxvnni"))), __m256i, _mm256_set1_epi32)
+PRODUCTS_FUNCTION(pairs256, __attribute__((target("avx2"))), __m256i, _mm256_set1_epi32)
+
 static double best_seconds(void (*call)(void))
 {
     double best = 1e30;
@@ -54,6 +80,16 @@ double measure_peak_flops(enum isa isa)
     static void (*const functions[])(void) = {sse, avx2, avx512};
     static const double lanes[] = {4, 8, 16};
     return 2.0 * lanes[isa] * CHAINS * ROUNDS / best_seconds(functions[isa]);
+}
+
+double measure_peak_products(enum isa isa)
+{
+    unsigned cpu = cpu_detect();
+    if (isa == ISA_REFERENCE)
+        return 0;
+    bool wide = isa == ISA_AVX512, dot = cpu & (wide ? CPU_AVX512_VNNI : CPU_AVX_VNNI);
+    double seconds = best_seconds(wide ? dot ? dot512 : pairs512 : dot ? dot256 : pairs256);
+    return 2.0 * (wide ? 64 : 32) * CHAINS * ROUNDS / seconds;
 }
 
 double measure_peak_bytes(void)

@@ -72,8 +72,8 @@ static void json_step(FILE *file, const struct program *program, const struct pr
         json_text(file, from->node->sources[i]);
     }
     fprintf(file, "],\"tasks\":%d,\"workspace_bytes\":%zu,\"shared_bytes\":%zu,\"workspace_offset\":%zu",
-            from->kernel ? from->plan.tasks[0] : 1, from->plan.task_bytes, from->plan.shared_bytes,
-            step->workspace_offset);
+            from->plan ? from->plan->tasks[0] : 1, from->plan ? from->plan->task_bytes : 0,
+            from->plan ? from->plan->shared_bytes : 0, step->workspace_offset);
     json_operands(file, "inputs", graph, from->input_count, from->inputs, step->operands);
     json_operands(file, "outputs", graph, from->output_count, from->outputs, step->operands + from->input_count);
     fputc('}', file);

@@ -126,7 +126,7 @@ static void print_step(FILE *file, const struct program *program, int index, int
     const struct program_step *step = &program->steps[index];
     const struct step *from = step->step;
     char shape[400], place[40], workspace[40] = "";
-    size_t workspace_bytes = from->plan.shared_bytes + from->plan.task_bytes;
+    size_t workspace_bytes = from->plan ? from->plan->shared_bytes + from->plan->task_bytes : 0;
     if (workspace_bytes)
         snprintf(workspace, sizeof workspace, "%s", grouped(workspace_bytes).text);
     for (int i = 0; i < from->output_count; i++) {

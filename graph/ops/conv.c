@@ -56,22 +56,27 @@ static enum status shapes_conv(struct op_context *c)
     return op_window_output(c, x->dtype, x->dims[0], weights->dims[0], x->rank - 2, &w);
 }
 
-static enum status emit_conv(struct op_context *c, struct conv_params *params)
+/* others: bias, zero point of x, those of the weights. */
+static enum status emit_conv(struct op_context *c, struct conv_params *params, struct value *const *others)
 {
     const struct value *x = op_input(c, 0), *y = op_output(c, 0);
     if (value_elements(y) == 0)
         return STATUS_OK;
-    params->dtype = x->dtype;
+    params->dtype = y->dtype;
+    params->x_dtype = x->dtype;
+    params->w_dtype = op_input(c, 1)->dtype;
+    params->w_zero = others[2] && value_elements(others[2]) > 1;
     params->batch = x->dims[0];
     params->input_channels = x->dims[1] / params->groups;
     params->output_channels = y->dims[1] / params->groups;
     params->x = op_image_strides(x);
     params->y = op_image_strides(y);
-    return op_emit(c, FAMILY_conv, params, sizeof *params, 3,
-                   (struct value *[]){op_input(c, 0), op_input(c, 1), op_input(c, 2)}, 1, c->node->outputs, 0);
+    return op_emit(c, FAMILY_conv, params, sizeof *params, CONV_INPUTS,
+                   (struct value *[]){op_input(c, 0), op_input(c, 1), others[0], others[1], others[2]}, 1,
+                   c->node->outputs, 0);
 }
 
-static enum status lower_conv(struct op_context *c)
+enum status op_lower_conv(struct op_context *c, struct value *const *others)
 {
     struct conv_params params = {0};
     TRY(op_conv_window(c, &params.window, &params.groups));
@@ -81,7 +86,12 @@ static enum status lower_conv(struct op_context *c)
     params.weight_group = op_input(c, 1)->dims[0] / params.groups * weights.batch;
     for (int i = 0; i < SPATIAL_AXES; i++)
         params.weight_spatial[i] = weights.spatial[i];
-    return emit_conv(c, &params);
+    return emit_conv(c, &params, others);
+}
+
+static enum status lower_conv(struct op_context *c)
+{
+    return op_lower_conv(c, (struct value *[]){op_input(c, 2), NULL, NULL});
 }
 
 OPERATOR(Conv, 2, 3, 1, 1, shapes_conv, .flags = OP_HALF_AS_F32, .lower = lower_conv)
@@ -176,7 +186,7 @@ static enum status lower_conv_transpose(struct op_context *c)
         params.weight_spatial[i] = -strides.spatial[i];
         params.weight_offset += (params.window.kernel[i] - 1) * strides.spatial[i];
     }
-    return emit_conv(c, &params);
+    return emit_conv(c, &params, (struct value *[]){op_input(c, 2), NULL, NULL});
 }
 
 OPERATOR(ConvTranspose, 2, 3, 1, 1, shapes_conv_transpose, .flags = OP_HALF_AS_F32, .lower = lower_conv_transpose)

@@ -84,6 +84,8 @@ static enum status multiply_columns(struct op_context *c, const struct deformed 
     int64_t rows = d->outputs / d->groups, depth = d->taps.channels / d->groups * d->kernel;
     struct matmul_params p = {
         .dtype = d->taps.dtype,
+        .a_dtype = d->taps.dtype,
+        .b_dtype = d->taps.dtype,
         .batch_rank = 2,
         .batch = {d->taps.batch, d->groups},
         .m = rows,

@@ -261,7 +261,8 @@ static enum status contract(struct op_context *c, const struct equation *e, stru
     if (set_size((in_a | in_b) & needed) > MAX_RANK)
         return op_error(c, STATUS_UNSUPPORTED, "a product on the way of '%s' has more than %d axes",
                         op_string(c, "equation"), MAX_RANK);
-    struct matmul_params p = {.dtype = a->value->dtype, .batch_rank = 1};
+    struct matmul_params p = {
+        .dtype = a->value->dtype, .a_dtype = a->value->dtype, .b_dtype = a->value->dtype, .batch_rank = 1};
     p.batch[0] = append_labels(e, &left, &a->term, shared & needed);
     p.m = append_labels(e, &left, &a->term, in_a & ~shared);
     p.k = append_labels(e, &left, &a->term, shared & ~needed);

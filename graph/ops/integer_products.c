@@ -1,7 +1,11 @@
 /* Products of 8-bit integers with zero points: MatMulInteger, ConvInteger, QLinearMatMul, QLinearConv. Each is the
- * product of its operands less their zero points, as int32, and then perhaps scaled back to 8 bits. */
+ * product of its operands less their zero points, as int32, and then perhaps scaled back to 8 bits. Two operators of
+ * ours are the same products with an addend: GemmInteger (a, b, c, a zero, b zero) with Gemm's transA and transB, and
+ * ConvInteger (x, weights, bias, x zero, weights zero). */
 #include "graph/ops/build.h"
+#include "graph/ops/matmul.h"
 #include "graph/ops/tools.h"
+#include "graph/ops/window.h"
 
 #define TYPES_8_BIT (TYPE(DTYPE_I8) | TYPE(DTYPE_U8))
 
@@ -19,64 +23,7 @@ static struct value *spread(struct op_context *c, struct value *parameter, const
     return build_reshape(c, parameter, along == ALONG_ROWS ? 2 : x->rank - 1, dims);
 }
 
-/* Centred: x - zero as int32. One operator, so that of constant weights one int32 copy is made and not two. */
-static enum status shapes_centred(struct op_context *c)
-{
-    int rank;
-    int64_t dims[MAX_RANK];
-    TRY(op_require(c, 0, TYPES_8_BIT));
-    TRY(op_require(c, 1, TYPES_8_BIT));
-    TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
-    return op_set_output(c, 0, DTYPE_I32, rank, dims);
-}
-
-static enum status lower_centred(struct op_context *c)
-{
-    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 2, .a = 0, .b = 1));
-    params.operands[2].reg = 2;
-    return op_pointwise(c, &params, c->node->inputs, c->node->outputs);
-}
-
-const struct op op_infer_Centred = {
-    .domain = OWN_DOMAIN,
-    .name = "Centred",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_ELEMENTWISE,
-    .attributes = attributes_of_infer_Centred,
-    .shapes = shapes_centred,
-    .lower = lower_centred,
-};
-
-static struct value *centred(struct op_context *c, struct value *x, struct value *zero)
-{
-    static const struct op_build_options own = {.domain = OWN_DOMAIN};
-    return zero ? op_build(c, "Centred", 2, (struct value *[]){x, zero}, &own) : build_cast(c, x, DTYPE_I32);
-}
-
-/* Weights [M, C, ...] less a zero point for all, or for each M. */
-static struct value *centred_weights(struct op_context *c, struct value *w, struct value *zero)
-{
-    if (zero && zero->rank == 1) {
-        int64_t dims[MAX_RANK] = {zero->dims[0], 1, 1, 1, 1, 1, 1, 1};
-        zero = build_reshape(c, zero, w->rank, dims);
-    }
-    return centred(c, w, zero);
-}
-
-/* A node of the shape-giving operator over int32 operands, with this node's attributes. */
-static struct value *product(struct op_context *c, const char *name, struct value *a, struct value *b,
-                             struct value *bias)
-{
-    return op_build(
-        c, name, bias ? 3 : 2, (struct value *[]){a, b, bias},
-        &(struct op_build_options){.attributes = c->node->attributes, .attribute_count = c->node->attribute_count});
-}
-
-/* The shape rule of another operator, applied to two inputs of this node as if they were int32. */
+/* The shape rule of another operator, applied to inputs as if they were int32. */
 static enum status shapes_like(struct op_context *c, const char *name, struct value *a, struct value *b,
                                enum dtype output)
 {
@@ -106,45 +53,164 @@ static int64_t column_count(const struct value *b)
     return b->rank > 1 ? b->dims[b->rank - 1] : 1;
 }
 
-/* --- MatMulInteger, ConvInteger --------------------------------------------------------------------------- */
+/* Where the zero points are among the inputs: after the operands, or, in our own operators, after the addend. */
+static int zero_input(const struct op_context *c)
+{
+    return c->node->op->domain[0] ? 3 : 2;
+}
+
+static struct value *addend(const struct op_context *c)
+{
+    return zero_input(c) == 3 ? op_input(c, 2) : NULL;
+}
+
+/* --- matrices --------------------------------------------------------------------------------------------- */
+
+/* Strides of the zero points of A (one for each row) or B (for each column), input i: one element, a list of them, or
+ * one such list for each matrix of the batch, which lies along that axis of a matrix whose other axis is 1. */
+static enum status zero_strides(struct op_context *c, int i, const struct matmul_params *p, bool rows,
+                                struct matrix_strides *strides)
+{
+    const struct value *zero = op_input(c, i);
+    int64_t count = rows ? p->m : p->n, *along = rows ? &strides->row : &strides->column;
+    if (!zero || value_elements(zero) == 1)
+        return STATUS_OK;
+    *along = count > 1;
+    if (zero->rank == 1 && zero->dims[0] == count)
+        return STATUS_OK;
+    struct value batch = *zero;
+    batch.rank = zero->rank - 2;
+    bool fits = zero->rank >= 2 && batch.rank <= p->batch_rank && zero->dims[batch.rank + rows] == 1;
+    int64_t own = fits ? zero->dims[batch.rank + !rows] : 0;
+    for (int k = 1; k <= batch.rank && fits; k++)
+        fits = batch.dims[batch.rank - k] == 1 || batch.dims[batch.rank - k] == p->batch[p->batch_rank - k];
+    if (!fits || (own != 1 && own != count)) {
+        char text[120];
+        return op_error(c, STATUS_INVALID_MODEL, "zero points of shape %s are none for each of %lld %s",
+                        value_shape_text(NULL, zero, text, sizeof text), (long long)count, rows ? "rows" : "columns");
+    }
+    *along = own > 1;
+    broadcast_strides(&batch, p->batch_rank, strides->batch);
+    for (int k = 0; k < p->batch_rank; k++)
+        strides->batch[k] *= own;
+    return STATUS_OK;
+}
+
+static enum status product_params(struct op_context *c, struct matmul_params *p)
+{
+    bool own = zero_input(c) == 3;
+    TRY(own ? op_gemm_params(c, p) : op_matmul_params(c, p));
+    p->dtype = DTYPE_I32;
+    p->a_dtype = op_input(c, 0)->dtype;
+    p->b_dtype = op_input(c, 1)->dtype;
+    TRY(zero_strides(c, zero_input(c), p, true, &p->a_zero));
+    TRY(zero_strides(c, zero_input(c) + 1, p, false, &p->b_zero));
+    if (addend(c))
+        op_gemm_addend(p, addend(c));
+    return STATUS_OK;
+}
+
+static enum status check_operands(struct op_context *c)
+{
+    TRY(op_require(c, 0, TYPES_8_BIT));
+    TRY(op_require(c, 1, TYPES_8_BIT));
+    TRY(op_allow(c, zero_input(c), TYPE(op_input(c, 0)->dtype)));
+    return op_allow(c, zero_input(c) + 1, TYPE(op_input(c, 1)->dtype));
+}
 
 static enum status shapes_matmul_integer(struct op_context *c)
 {
-    TRY(op_require(c, 0, TYPES_8_BIT));
-    TRY(op_require(c, 1, TYPES_8_BIT));
-    TRY(check_parameter(c, 2, TYPE(op_input(c, 0)->dtype), row_count(op_input(c, 0))));
-    TRY(check_parameter(c, 3, TYPE(op_input(c, 1)->dtype), column_count(op_input(c, 1))));
-    return shapes_like(c, "MatMul", op_input(c, 0), op_input(c, 1), DTYPE_I32);
+    struct matmul_params p;
+    TRY(check_operands(c));
+    TRY(shapes_like(c, "MatMul", op_input(c, 0), op_input(c, 1), DTYPE_I32));
+    return product_params(c, &p);
 }
 
-static enum status expand_matmul_integer(struct op_context *c)
+static enum status lower_product(struct op_context *c)
 {
-    struct value *a = op_input(c, 0), *b = op_input(c, 1);
-    struct value *left = centred(c, a, spread(c, op_input(c, 2), a, ALONG_ROWS));
-    struct value *right = centred(c, b, spread(c, op_input(c, 3), b, ALONG_COLUMNS));
-    return build_output(c, 0, product(c, "MatMul", left, right, NULL));
+    struct matmul_params p;
+    TRY(product_params(c, &p));
+    if (!addend(c))
+        op_merge_batch(&p);
+    if (value_elements(op_output(c, 0)) == 0)
+        return STATUS_OK;
+    int zeros = zero_input(c);
+    return op_emit(
+        c, FAMILY_matmul, &p, sizeof p, MATMUL_INPUTS,
+        (struct value *[]){op_input(c, 0), op_input(c, 1), addend(c), op_input(c, zeros), op_input(c, zeros + 1)}, 1,
+        c->node->outputs, 0);
 }
 
-OPERATOR(MatMulInteger, 2, 4, 1, 1, shapes_matmul_integer, .expand = expand_matmul_integer)
+OPERATOR(MatMulInteger, 2, 4, 1, 1, shapes_matmul_integer, .lower = lower_product)
+
+static enum status shapes_gemm_integer(struct op_context *c)
+{
+    struct matmul_params p;
+    TRY(check_operands(c));
+    TRY(op_allow(c, 2, TYPE(DTYPE_I32)));
+    TRY(op_require_rank(c, 0, 2, 2));
+    TRY(op_require_rank(c, 1, 2, 2));
+    TRY(op_gemm_params(c, &p));
+    TRY(op_gemm_check_addend(c, &p, addend(c)));
+    TRY(op_set_output(c, 0, DTYPE_I32, 2, (int64_t[]){p.m, p.n}));
+    return product_params(c, &p);
+}
+
+const struct op op_infer_GemmInteger = {
+    .domain = OWN_DOMAIN,
+    .name = "GemmInteger",
+    .min_inputs = 2,
+    .max_inputs = 5,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .attributes = attributes_of_infer_GemmInteger,
+    .shapes = shapes_gemm_integer,
+    .lower = lower_product,
+};
+
+/* --- images ----------------------------------------------------------------------------------------------- */
+
+static enum status check_zero(struct op_context *c, int i, int64_t count)
+{
+    const struct value *zero = op_input(c, i);
+    int64_t found = zero ? value_elements(zero) : 1;
+    if (found == 1 || (found == count && zero->dims[0] == count))
+        return STATUS_OK;
+    return op_error(c, STATUS_INVALID_MODEL, "input %d '%s' has %lld elements; it must have 1%s", i, zero->name,
+                    (long long)found, count > 1 ? ", or one an output channel" : "");
+}
 
 static enum status shapes_conv_integer(struct op_context *c)
 {
-    TRY(op_require(c, 0, TYPES_8_BIT));
-    TRY(op_require(c, 1, TYPES_8_BIT));
+    TRY(check_operands(c));
     TRY(op_require_rank(c, 1, 3, MAX_RANK));
-    TRY(check_parameter(c, 2, TYPE(op_input(c, 0)->dtype), 1));
-    TRY(check_parameter(c, 3, TYPE(op_input(c, 1)->dtype), op_input(c, 1)->dims[0]));
+    int64_t outputs = op_input(c, 1)->dims[0];
+    TRY(check_zero(c, zero_input(c), 1));
+    TRY(check_zero(c, zero_input(c) + 1, outputs));
+    if (addend(c))
+        TRY(op_allow_list(c, 2, TYPE(DTYPE_I32), outputs));
     return shapes_like(c, "Conv", op_input(c, 0), op_input(c, 1), DTYPE_I32);
 }
 
-static enum status expand_conv_integer(struct op_context *c)
+static enum status lower_conv_integer(struct op_context *c)
 {
-    struct value *x = op_input(c, 0);
-    struct value *left = centred(c, x, spread(c, op_input(c, 2), x, ALONG_CHANNELS));
-    return build_output(c, 0, product(c, "Conv", left, centred_weights(c, op_input(c, 1), op_input(c, 3)), NULL));
+    int zeros = zero_input(c);
+    return op_lower_conv(c, (struct value *[]){addend(c), op_input(c, zeros), op_input(c, zeros + 1)});
 }
 
-OPERATOR(ConvInteger, 2, 4, 1, 1, shapes_conv_integer, .expand = expand_conv_integer)
+OPERATOR(ConvInteger, 2, 4, 1, 1, shapes_conv_integer, .lower = lower_conv_integer)
+
+const struct op op_infer_ConvInteger = {
+    .domain = OWN_DOMAIN,
+    .name = "ConvInteger",
+    .min_inputs = 2,
+    .max_inputs = 5,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .attributes = attributes_of_infer_ConvInteger,
+    .shapes = shapes_conv_integer,
+    .lower = lower_conv_integer,
+};
 
 /* --- QLinearMatMul, QLinearConv: (x, x scale, x zero, w, w scale, w zero, y scale, y zero[, bias]) -------- */
 
@@ -190,10 +256,8 @@ static enum status shapes_qlinear_matmul(struct op_context *c)
 
 static enum status expand_qlinear_matmul(struct op_context *c)
 {
-    struct value *a = op_input(c, 0), *b = op_input(c, 3);
-    struct value *left = centred(c, a, spread(c, op_input(c, 2), a, ALONG_ROWS));
-    struct value *right = centred(c, b, spread(c, op_input(c, 5), b, ALONG_COLUMNS));
-    return requantise(c, product(c, "MatMul", left, right, NULL), ALONG_ROWS, ALONG_COLUMNS);
+    struct value *operands[4] = {op_input(c, 0), op_input(c, 3), op_input(c, 2), op_input(c, 5)};
+    return requantise(c, op_build(c, "MatMulInteger", 4, operands, NULL), ALONG_ROWS, ALONG_COLUMNS);
 }
 
 OPERATOR(QLinearMatMul, 8, 8, 1, 1, shapes_qlinear_matmul, .expand = expand_qlinear_matmul)
@@ -209,10 +273,9 @@ static enum status shapes_qlinear_conv(struct op_context *c)
 
 static enum status expand_qlinear_conv(struct op_context *c)
 {
-    struct value *x = op_input(c, 0);
-    struct value *left = centred(c, x, spread(c, op_input(c, 2), x, ALONG_CHANNELS));
-    struct value *right = centred_weights(c, op_input(c, 3), op_input(c, 5));
-    return requantise(c, product(c, "Conv", left, right, op_input(c, 8)), ALONG_CHANNELS, ALONG_CHANNELS);
+    struct value *operands[5] = {op_input(c, 0), op_input(c, 3), op_input(c, 8), op_input(c, 2), op_input(c, 5)};
+    struct value *sums = build_own(c, "ConvInteger", 5, operands, c->node->attribute_count, c->node->attributes);
+    return requantise(c, sums, ALONG_CHANNELS, ALONG_CHANNELS);
 }
 
 OPERATOR(QLinearConv, 8, 9, 1, 1, shapes_qlinear_conv, .expand = expand_qlinear_conv)

@@ -1,5 +1,5 @@
 /* MatMul and Gemm. */
-#include "kernels/matmul.h"
+#include "graph/ops/matmul.h"
 
 #include "graph/ops/tools.h"
 
@@ -7,8 +7,7 @@
 
 /* --- MatMul ----------------------------------------------------------------------------------------------- */
 
-/* The operands as matrices: a vector on the left is a row, one on the right a column. Batch axes are broadcast. */
-static enum status matmul_params(struct op_context *c, struct matmul_params *p)
+enum status op_matmul_params(struct op_context *c, struct matmul_params *p)
 {
     const struct value *a = op_input(c, 0), *b = op_input(c, 1);
     struct value a_batch = *a, b_batch = *b;
@@ -16,7 +15,6 @@ static enum status matmul_params(struct op_context *c, struct matmul_params *p)
     b_batch.rank = b->rank > 2 ? b->rank - 2 : 0;
     int64_t depth = b->rank == 1 ? b->dims[0] : b->dims[b->rank - 2];
     *p = (struct matmul_params){
-        .dtype = a->dtype,
         .m = a->rank == 1 ? 1 : a->dims[a->rank - 2],
         .n = b->rank == 1 ? 1 : b->dims[b->rank - 1],
         .k = a->dims[a->rank - 1],
@@ -46,21 +44,21 @@ static enum status shapes_matmul(struct op_context *c)
     TRY(op_require_rank(c, 0, 1, MAX_RANK));
     TRY(op_require_rank(c, 1, 1, MAX_RANK));
     struct matmul_params p;
-    TRY(matmul_params(c, &p));
+    TRY(op_matmul_params(c, &p));
     int rank = p.batch_rank;
     if (op_input(c, 0)->rank > 1)
         p.batch[rank++] = p.m;
     if (op_input(c, 1)->rank > 1)
         p.batch[rank++] = p.n;
-    return op_set_output(c, 0, p.dtype, rank, p.batch);
+    return op_set_output(c, 0, op_input(c, 0)->dtype, rank, p.batch);
 }
 
-/* One matrix on the right for a whole batch on the left: the batch is more rows. */
-static void merge_batch(struct matmul_params *p)
+void op_merge_batch(struct matmul_params *p)
 {
     int64_t rows = p->m;
     for (int i = p->batch_rank - 1; i >= 0; i--) {
-        if (p->batch[i] != 1 && (p->b.batch[i] != 0 || p->a.batch[i] != rows * p->k))
+        if (p->batch[i] != 1 && (p->b.batch[i] != 0 || p->a.batch[i] != rows * p->k || p->b_zero.batch[i] != 0 ||
+                                 p->a_zero.batch[i] != rows * p->a_zero.row))
             return;
         rows *= p->batch[i];
     }
@@ -71,8 +69,9 @@ static void merge_batch(struct matmul_params *p)
 static enum status lower_matmul(struct op_context *c)
 {
     struct matmul_params p;
-    TRY(matmul_params(c, &p));
-    merge_batch(&p);
+    TRY(op_matmul_params(c, &p));
+    p.dtype = p.a_dtype = p.b_dtype = op_input(c, 0)->dtype;
+    op_merge_batch(&p);
     if (value_elements(op_output(c, 0)) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_matmul, &p, sizeof p, 3, (struct value *[]){op_input(c, 0), op_input(c, 1), NULL}, 1,
@@ -83,11 +82,11 @@ OPERATOR(MatMul, 2, 2, 1, 1, shapes_matmul, .flags = OP_HALF_AS_F32, .lower = lo
 
 /* --- Gemm ------------------------------------------------------------------------------------------------- */
 
-static enum status gemm_params(struct op_context *c, struct matmul_params *p)
+enum status op_gemm_params(struct op_context *c, struct matmul_params *p)
 {
     const struct value *a = op_input(c, 0), *b = op_input(c, 1);
     int ta = op_int(c, "transA") != 0, tb = op_int(c, "transB") != 0;
-    *p = (struct matmul_params){.dtype = a->dtype, .m = a->dims[ta], .k = a->dims[1 - ta], .n = b->dims[1 - tb]};
+    *p = (struct matmul_params){.m = a->dims[ta], .k = a->dims[1 - ta], .n = b->dims[1 - tb]};
     if (b->dims[tb] != p->k)
         return op_error(c, STATUS_INVALID_ARGUMENT, "rows of %lld elements do not fit columns of %lld", (long long)p->k,
                         (long long)b->dims[tb]);
@@ -100,6 +99,28 @@ static enum status gemm_params(struct op_context *c, struct matmul_params *p)
     return STATUS_OK;
 }
 
+enum status op_gemm_check_addend(struct op_context *c, const struct matmul_params *p, const struct value *addend)
+{
+    const int64_t dims[2] = {p->m, p->n};
+    for (int i = 1; addend && i <= addend->rank; i++) {
+        int64_t dim = addend->dims[addend->rank - i];
+        if (i > 2 || (dim != 1 && dim != dims[2 - i])) {
+            char text[120];
+            return op_error(c, STATUS_INVALID_MODEL, "C of shape %s does not broadcast to %lldx%lld",
+                            value_shape_text(NULL, addend, text, sizeof text), (long long)p->m, (long long)p->n);
+        }
+    }
+    return STATUS_OK;
+}
+
+void op_gemm_addend(struct matmul_params *p, const struct value *addend)
+{
+    int64_t strides[2];
+    broadcast_strides(addend, 2, strides);
+    p->d.row = strides[0];
+    p->d.column = strides[1];
+}
+
 static enum status shapes_gemm(struct op_context *c)
 {
     TRY(op_require(c, 0, TYPES_MATMUL));
@@ -108,18 +129,9 @@ static enum status shapes_gemm(struct op_context *c)
     TRY(op_require_rank(c, 0, 2, 2));
     TRY(op_require_rank(c, 1, 2, 2));
     struct matmul_params p;
-    TRY(gemm_params(c, &p));
-    const struct value *addend = op_input(c, 2);
-    int64_t dims[2] = {p.m, p.n};
-    for (int i = 1; addend && i <= addend->rank; i++) {
-        int64_t dim = addend->dims[addend->rank - i];
-        if (i > 2 || (dim != 1 && dim != dims[2 - i])) {
-            char text[120];
-            return op_error(c, STATUS_INVALID_MODEL, "C of shape %s does not broadcast to %lldx%lld",
-                            value_shape_text(NULL, addend, text, sizeof text), (long long)p.m, (long long)p.n);
-        }
-    }
-    return op_set_output(c, 0, p.dtype, 2, dims);
+    TRY(op_gemm_params(c, &p));
+    TRY(op_gemm_check_addend(c, &p, op_input(c, 2)));
+    return op_set_output(c, 0, op_input(c, 0)->dtype, 2, (int64_t[]){p.m, p.n});
 }
 
 /* Y = alpha product + beta C; integers by way of float64. */
@@ -155,18 +167,15 @@ static enum status lower_scaling(struct op_context *c, struct value *product, do
 static enum status lower_gemm(struct op_context *c)
 {
     struct matmul_params p;
-    TRY(gemm_params(c, &p));
+    TRY(op_gemm_params(c, &p));
+    p.dtype = p.a_dtype = p.b_dtype = op_input(c, 0)->dtype;
     struct value *addend = op_input(c, 2), *output = op_output(c, 0), *product = output;
     double alpha = (double)op_float(c, "alpha"), beta = (double)op_float(c, "beta");
     bool scaled = alpha != 1 || (addend && beta != 1);
     if (value_elements(output) == 0)
         return STATUS_OK;
-    if (addend && !scaled) {
-        int64_t strides[2];
-        broadcast_strides(addend, 2, strides);
-        p.d.row = strides[0];
-        p.d.column = strides[1];
-    }
+    if (addend && !scaled)
+        op_gemm_addend(&p, addend);
     if (scaled)
         product = op_temporary(c, output->dtype, 2, output->dims);
     if (!product)

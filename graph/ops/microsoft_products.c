@@ -145,22 +145,14 @@ static enum status shapes_qgemm(struct op_context *c)
     return op_shapes_like(c, "Gemm", op_input(c, C) ? 3 : 2, (struct value *[]){&seen[0], &seen[1], &seen[2]}, dtype);
 }
 
-/* An operand less its zero point, transposed where the attribute says so; the zero point of b counts its columns. */
-static struct value *centred(struct op_context *c, int i, const char *transposition)
-{
-    struct value *x = op_input(c, i), *zero = op_input(c, i + 2);
-    bool transposed = op_int(c, transposition) != 0;
-    if (zero->rank == 1 && value_elements(zero) > 1 && transposed)
-        zero = build_reshape(c, zero, 2, (int64_t[]){zero->dims[0], 1});
-    struct value *y = build_own(c, "Centred", 2, (struct value *[]){x, scalar(c, zero)}, 0, NULL);
-    return transposed ? build_transpose(c, y, 2, (int64_t[]){1, 0}) : y;
-}
-
 static enum status expand_qgemm(struct op_context *c)
 {
-    struct value *sums = op_build2(c, "MatMul", centred(c, A, "transA"), centred(c, B, "transB"));
-    if (op_input(c, C))
-        sums = op_build2(c, "Add", sums, op_input(c, C));
+    static const char *const names[] = {"transA", "transB"};
+    struct attribute attributes[2];
+    struct value *operands[5] = {op_input(c, A), op_input(c, B), op_input(c, C), op_input(c, A_ZERO),
+                                 op_input(c, B_ZERO)};
+    struct value *sums =
+        build_own(c, "GemmInteger", 5, operands, build_attributes(c, 2, names, attributes), attributes);
     struct value *scale = scalar(c, op_input(c, A_SCALE));
     if (op_float(c, "alpha") != 1)
         scale = op_build2(c, "Mul", scale, build_number(c, DTYPE_F32, (double)op_float(c, "alpha")));

@@ -23,50 +23,64 @@ static bool branch_exists(const struct forest *f, int32_t branch)
     return branch >= 0 ? branch < f->nodes : ~branch < f->leaves;
 }
 
-/* The usual case: each node stands before those that it leads to. */
-static bool leads_down(const struct forest *f)
+static int32_t branch_of(const struct tree_node *node, int side)
 {
-    for (int64_t i = 0; i < f->nodes; i++)
-        if ((f->node[i].yes >= 0 && f->node[i].yes <= i) || (f->node[i].no >= 0 && f->node[i].no <= i))
-            return false;
-    return true;
+    return side ? node->yes : node->no;
 }
 
-/* Whether walking down from any root ends: nodes are taken off in an order in which each comes after all that lead to
- * it, which fails for those on a cycle. */
-static bool is_acyclic(const struct forest *f, int32_t *leading, int32_t *ready)
+/* The nodes in an order in which each comes after all that lead to it. False where walking down does not end: those on
+ * a cycle have no place in it. */
+static bool sort_nodes(const struct forest *f, int32_t *leading, int32_t *order)
 {
     int64_t count = 0;
-    for (int64_t i = 0; i < f->nodes; i++) {
-        for (int side = 0; side < 2; side++) {
-            int32_t branch = side ? f->node[i].yes : f->node[i].no;
-            if (branch >= 0)
-                leading[branch]++;
-        }
-    }
+    for (int64_t i = 0; i < f->nodes; i++)
+        for (int side = 0; side < 2; side++)
+            if (branch_of(&f->node[i], side) >= 0)
+                leading[branch_of(&f->node[i], side)]++;
     for (int32_t i = 0; i < f->nodes; i++)
         if (leading[i] == 0)
-            ready[count++] = i;
-    for (int64_t done = 0; done < count; done++) {
+            order[count++] = i;
+    for (int64_t done = 0; done < count; done++)
         for (int side = 0; side < 2; side++) {
-            int32_t branch = side ? f->node[ready[done]].yes : f->node[ready[done]].no;
+            int32_t branch = branch_of(&f->node[order[done]], side);
             if (branch >= 0 && --leading[branch] == 0)
-                ready[count++] = branch;
+                order[count++] = branch;
         }
-    }
     return count == f->nodes;
 }
 
-static enum status check_ends(struct op_context *c, const struct forest *f)
+/* The most comparisons and entries on a way down from a branch, where those of the nodes below are known. */
+static double way_down(const struct forest *f, const double *ways, int32_t branch)
+{
+    return branch >= 0 ? ways[branch] : f->ends[~branch + 1] - f->ends[~branch];
+}
+
+static double most_work(const struct forest *f, const int32_t *order, double *ways)
+{
+    double all = 0;
+    for (int64_t k = f->nodes - 1; k >= 0; k--) {
+        const struct tree_node *node = &f->node[order[k]];
+        double yes = way_down(f, ways, node->yes), no = way_down(f, ways, node->no);
+        ways[order[k]] = (node->mode == TREE_MEMBER ? node->members : 1) + (yes > no ? yes : no);
+    }
+    for (int64_t i = 0; i < f->trees; i++)
+        all += way_down(f, ways, f->roots[i]);
+    return all;
+}
+
+/* Also whether every walk ends. */
+static enum status find_most_work(struct op_context *c, const struct forest *f, double *work)
 {
     struct region scratch;
-    if (leads_down(f))
-        return STATUS_OK;
     region_init(&scratch, c->graph->region->allocator);
-    int32_t *leading = region_array(&scratch, (size_t)f->nodes + 1, 2 * sizeof *leading);
-    bool ends = leading && is_acyclic(f, leading, leading + f->nodes);
+    size_t count = (size_t)f->nodes + 1;
+    int32_t *leading = region_array(&scratch, count, sizeof *leading);
+    int32_t *order = region_array(&scratch, count, sizeof *order);
+    double *ways = region_array(&scratch, count, sizeof *ways);
+    bool room = leading && order && ways, ends = room && sort_nodes(f, leading, order);
+    *work = ends ? most_work(f, order, ways) : 0;
     region_free(&scratch);
-    if (!leading)
+    if (!room)
         return op_no_memory(c);
     return ends ? STATUS_OK : op_error(c, STATUS_INVALID_MODEL, "a branch of its trees leads back");
 }
@@ -87,7 +101,7 @@ static enum status check_forest(struct op_context *c, const struct forest *f, in
     for (int64_t i = 0; i < f->trees; i++)
         if (!branch_exists(f, f->roots[i]))
             return op_error(c, STATUS_INVALID_MODEL, "tree %lld has no root", (long long)i);
-    return check_ends(c, f);
+    return STATUS_OK;
 }
 
 /* --- the step ----------------------------------------------------------------------------------------------------- */
@@ -124,6 +138,7 @@ enum status forest_emit(struct op_context *c, const struct forest *f, struct val
         if (!inputs[i])
             return op_no_memory(c);
     TRY(check_forest(c, f, params.features));
+    TRY(find_most_work(c, f, &params.most_work));
     if (value_elements(output) == 0)
         return STATUS_OK;
     return op_emit(c, FAMILY_trees, &params, sizeof params, TREES_INPUTS, inputs, 1, &output, 0);

@@ -164,6 +164,8 @@ static enum status project_input(struct op_context *c, const struct recurrent_pa
     int64_t units = recurrent_gates(p) * p->hidden, rows = p->steps * p->batch, depth = x->dims[2];
     struct matmul_params product = {
         .dtype = p->dtype,
+        .a_dtype = p->dtype,
+        .b_dtype = p->dtype,
         .batch_rank = 1,
         .batch = {p->directions},
         .m = rows,

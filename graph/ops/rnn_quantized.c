@@ -8,6 +8,7 @@
 #include "graph/ops/build.h"
 #include "graph/ops/microsoft.h"
 #include "graph/ops/rnn.h"
+#include "graph/ops/tools.h"
 
 #include <string.h>
 
@@ -89,6 +90,40 @@ const struct op op_infer_QuantizedLSTM = {
 
 enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_PEEPHOLES, IN_W_SCALE, IN_W_ZERO, IN_R_SCALE, IN_R_ZERO };
 
+#define TYPES_8_BIT (TYPE(DTYPE_I8) | TYPE(DTYPE_U8))
+
+/* Centred: x - zero as int32. One operator, so that of constant weights one int32 copy is made and not two. */
+static enum status shapes_centred(struct op_context *c)
+{
+    int rank;
+    int64_t dims[MAX_RANK];
+    TRY(op_require(c, 0, TYPES_8_BIT));
+    TRY(op_require(c, 1, TYPES_8_BIT));
+    TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
+    return op_set_output(c, 0, DTYPE_I32, rank, dims);
+}
+
+static enum status lower_centred(struct op_context *c)
+{
+    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 2, .a = 0, .b = 1));
+    params.operands[2].reg = 2;
+    return op_pointwise(c, &params, c->node->inputs, c->node->outputs);
+}
+
+const struct op op_infer_Centred = {
+    .domain = OWN_DOMAIN,
+    .name = "Centred",
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .flags = OP_ELEMENTWISE,
+    .attributes = attributes_of_infer_Centred,
+    .shapes = shapes_centred,
+    .lower = lower_centred,
+};
+
 /* A scale or zero point: of each direction, or of each of its columns. */
 static enum status check_parameter(struct op_context *c, int i, unsigned types, const struct recurrent_params *p)
 {
@@ -142,11 +177,6 @@ static struct value *by_direction(struct op_context *c, struct value *parameter)
     return build_reshape(c, parameter, 3, (int64_t[]){parameter->dims[0], 1, columns});
 }
 
-static struct value *centred(struct op_context *c, struct value *x, struct value *zero)
-{
-    return build_own(c, "Centred", 2, (struct value *[]){x, zero}, 0, NULL);
-}
-
 /* The input with zeros in the steps that every sequence has ended before: they take no part in its range. */
 static struct value *steps_that_count(struct op_context *c, struct value *x)
 {
@@ -164,10 +194,9 @@ static struct value *projected(struct op_context *c, const struct recurrent_para
     struct value *x = op_input(c, IN_X), *quantised[3] = {NULL};
     struct value *counted = steps_that_count(c, x);
     op_build_many(c, "", "DynamicQuantizeLinear", 1, &counted, 3, quantised, 0, NULL);
-    struct value *rows = centred(c, quantised[0], quantised[2]);
-    rows = build_reshape(c, rows, 3, (int64_t[]){1, p->steps * p->batch, x->dims[2]});
-    struct value *weights = centred(c, op_input(c, IN_W), by_direction(c, op_input(c, IN_W_ZERO)));
-    struct value *sums = build_cast(c, op_build2(c, "MatMul", rows, weights), DTYPE_F32);
+    struct value *rows = build_reshape(c, quantised[0], 3, (int64_t[]){1, p->steps * p->batch, x->dims[2]});
+    struct value *operands[4] = {rows, op_input(c, IN_W), quantised[2], by_direction(c, op_input(c, IN_W_ZERO))};
+    struct value *sums = build_cast(c, op_build(c, "MatMulInteger", 4, operands, NULL), DTYPE_F32);
     struct value *scale = op_build2(c, "Mul", quantised[1], by_direction(c, op_input(c, IN_W_SCALE)));
     const int64_t dims[4] = {p->directions, p->steps, p->batch, 4 * p->hidden};
     return build_reshape(c, op_build2(c, "Mul", sums, scale), 4, dims);
@@ -180,7 +209,8 @@ static enum status expand_dynamic(struct op_context *c)
     struct attribute attributes[6];
     struct recurrent_params p;
     TRY(read_dynamic(c, &p));
-    struct value *r = centred(c, op_input(c, IN_R), by_direction(c, op_input(c, IN_R_ZERO)));
+    struct value *r = build_own(
+        c, "Centred", 2, (struct value *[]){op_input(c, IN_R), by_direction(c, op_input(c, IN_R_ZERO))}, 0, NULL);
     r = build_cast(c, build_transpose(c, r, 3, (int64_t[]){0, 2, 1}), DTYPE_I16);
     const int64_t columns[3] = {p.directions, 1, 4 * p.hidden};
     struct value *scales = build_expand(c, by_direction(c, op_input(c, IN_R_SCALE)), 3, columns);

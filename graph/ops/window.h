@@ -23,6 +23,9 @@ enum status op_window_output(struct op_context *c, enum dtype dtype, int64_t bat
 enum status op_conv_window(struct op_context *c, struct window *w, int64_t *groups);
 enum status op_conv_transpose_window(struct op_context *c, struct window *w, int64_t *groups);
 enum status op_pool_window(struct op_context *c, struct window *w);
+/* The convolution of input 0 with weights, input 1, by the attributes of Conv. others: the bias, and the zero points of
+ * operands of 8 bits; each may be NULL. */
+enum status op_lower_conv(struct op_context *c, struct value *const *others);
 /* Strides of a tensor [batch, channel, spatial...] in C order. */
 struct image_strides op_image_strides(const struct value *value);
 

@@ -4,14 +4,16 @@
 
 #include <string.h>
 
+/* Quantised constants stay what they are until fuse-qdq has seen them. */
 static enum status fold(struct graph *graph, struct pass_context *context, struct error *error)
 {
-    return fold_constants(graph, &context->resolve, &context->constant_bytes, error);
+    return fold_constants(graph, &context->resolve, 0, &context->constant_bytes, error);
 }
 
 const struct pass passes[] = {
     {"dead-code", PASS_ONCE, eliminate_dead_code},
     {"fold-constants", PASS_ONCE, fold},
+    {"fuse-qdq", PASS_ONCE | PASS_SHAPED, fuse_qdq},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
     {"common-subexpressions", PASS_ONCE | PASS_SHAPED, merge_common_subexpressions},
     {"slices", PASS_SHAPED, tidy_slices},
@@ -61,9 +63,8 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
     for (const struct pass *pass = passes; pass->name; pass++) {
         if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)) || is_done(context, pass))
             continue;
-        enum status status = run_pass(pass->run, graph, context, error);
-        if (status != STATUS_OK)
-            return status;
+        TRY(interrupt_check(context->resolve.interrupt, error));
+        TRY(run_pass(pass->run, graph, context, error));
         const struct pass_observer *observer = context->observer;
         if (observer)
             observer->after(observer->user, pass->name, graph);

@@ -8,7 +8,7 @@
 /* Where a model is being opened, larger weights are left as it has them, in the mapped file: rewriting them would cost
  * most of the time that this takes and hold them twice, while hundreds of products go into each result already, so that
  * a factor and a shift more (which ride along as an epilogue) are lost in them. */
-#define LARGEST_FOLDED_WEIGHTS ((size_t)256 << 10)
+#define LARGEST_FOLDED_WEIGHTS ((size_t)640 << 10)
 
 /* A constant that other nodes read as well stays for them, so folding adds to what is held: only so many bytes. */
 #define LARGEST_SHARED_WEIGHTS ((size_t)64 << 10)

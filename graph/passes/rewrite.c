@@ -102,7 +102,8 @@ static bool made_shape(const struct rewriter *r, const struct node *node, int *l
         return transposed_shape(r, node, looks, rank, dims);
     if (is_op(node, "BatchNormalization"))
         return known_shape(r, node->inputs[0], looks, rank, dims);
-    if (!is_op(node, "Conv") || node->inputs[1]->rank < 2 || !rewrite_is_sure(r, node->inputs[1]))
+    bool conv = is_op(node, "Conv") || is_op(node, "ConvInteger");
+    if (!conv || node->inputs[1]->rank < 2 || !rewrite_is_sure(r, node->inputs[1]))
         return false;
     *rank = node->inputs[1]->rank;
     for (int i = 0; i < *rank; i++)
@@ -266,23 +267,35 @@ void rewrite_input(struct rewriter *r, struct node *node, int i, struct value *v
     forget_read(r, old);
 }
 
-struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_count, struct value *const *inputs,
-                            int attribute_count, const struct attribute *attributes)
+/* A new node before the visited one, which stands for what `like` does. */
+static struct value *build(struct rewriter *r, const struct node *like, const struct op *op, int version,
+                           int input_count, struct value *const *inputs, int attribute_count,
+                           const struct attribute *attributes)
 {
-    const struct node *visited = r->c.node;
     struct value *output = graph_add_value(r->c.graph, "", DTYPE_NONE, -1, NULL);
-    struct node *node = output ? graph_add_node(r->c.expansion, op, NEWEST_OPSET, visited->name, input_count, inputs, 1,
+    struct node *node = output ? graph_add_node(r->c.expansion, op, version, like->name, input_count, inputs, 1,
                                                 &output, attribute_count, attributes)
                                : NULL;
     if (!node || !reserve(r)) {
         no_memory(r);
         return NULL;
     }
-    node->sources = visited->sources;
-    node->source_count = visited->source_count;
+    node->sources = like->sources;
+    node->source_count = like->source_count;
     add_reads(r, node);
     r->makers[output->id] = node;
     return infer(r, node) == STATUS_OK ? output : NULL;
+}
+
+struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_count, struct value *const *inputs,
+                            int attribute_count, const struct attribute *attributes)
+{
+    return build(r, r->c.node, op, NEWEST_OPSET, input_count, inputs, attribute_count, attributes);
+}
+
+struct value *rewrite_copy(struct rewriter *r, const struct node *node, int input_count, struct value *const *inputs)
+{
+    return build(r, node, node->op, node->version, input_count, inputs, node->attribute_count, node->attributes);
 }
 
 bool rewrite_fits(const struct rewriter *r, size_t bytes)
@@ -365,6 +378,7 @@ static enum status visit_all(struct rewriter *r, rewrite_visit *visit)
     struct graph *graph = r->c.graph;
     for (int i = 0; i < graph->node_count; i++) {
         struct node *node = graph->nodes[i];
+        TRY(interrupt_check(r->context->resolve.interrupt, r->c.error));
         r->c.node = node;
         r->dropped = false;
         replace_inputs(r, node);

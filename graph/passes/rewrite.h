@@ -65,6 +65,9 @@ void rewrite_input(struct rewriter *r, struct node *node, int i, struct value *v
  * the visited node's ONNX nodes, so absorb first. NULL: r->c.error says why. */
 struct value *rewrite_build(struct rewriter *r, const struct op *op, int input_count, struct value *const *inputs,
                             int attribute_count, const struct attribute *attributes);
+/* A copy of a node with one output that reads other inputs: a new node before the visited one too, but it stands for
+ * what the other node stands for. */
+struct value *rewrite_copy(struct rewriter *r, const struct node *node, int input_count, struct value *const *inputs);
 /* A constant of the graph, within the limit on constants; `data` is copied. NULL: r->c.error says why. */
 struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, const void *data);
 /* The same, to be filled by the caller: its bytes are at *data. */

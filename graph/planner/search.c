@@ -339,6 +339,10 @@ static uint64_t offset_in(struct search *search, uint32_t i, const struct valley
  * is not helped by another plan of its neighbour. The other completes it in one region, sections where something is
  * left to place, tied by what crosses from one to the next: by a choice, and what follows from it. */
 enum frame_kind { REGIONS, CHOICE };
+
+/* What a frame has come to, beside the outcomes of a search: the one above it has to end first. */
+#define WAITING ((enum outcome)(EXHAUSTED + 1))
+
 struct frame {
     enum frame_kind kind;
     struct range range;
@@ -390,8 +394,6 @@ static bool push(struct search *search, enum frame_kind kind, uint32_t first, ui
     frame->kind = kind;
     return true;
 }
-
-#define WAITING ((enum outcome)(EXHAUSTED + 1)) /* the frame above has to end first */
 
 static enum outcome wait_for(struct search *search, struct frame *frame, enum frame_kind kind, uint32_t first,
                              uint32_t last)

@@ -74,8 +74,8 @@ static enum status run_step(struct evaluating *e, struct step *step)
     void **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
     int64_t **dims = region_array(region, (size_t)step->output_count + 1, sizeof *dims);
     void *workspace, *shared;
-    TRY(scratch_buffer(e, step->plan.task_bytes, &workspace));
-    TRY(scratch_buffer(e, step->plan.shared_bytes, &shared));
+    TRY(scratch_buffer(e, step->plan->task_bytes, &workspace));
+    TRY(scratch_buffer(e, step->plan->shared_bytes, &shared));
     if (!inputs || !outputs || !dims)
         return op_no_memory(&e->c);
     for (int i = 0; i < step->input_count; i++) {
@@ -94,7 +94,7 @@ static enum status run_step(struct evaluating *e, struct step *step)
                                .shared = shared,
                                .fault = &fault,
                                .output_dims = dims};
-    kernel_run_alone(step->kernel, &step->plan, &call);
+    kernel_run_alone(step->kernel, step->plan, &call);
     return fault.set ? op_error(&e->c, STATUS_FAULT, "%s", fault.text) : STATUS_OK;
 }
 

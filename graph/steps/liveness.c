@@ -123,7 +123,8 @@ struct value *overwritten_root(const struct life *lives, const struct step *step
 
 bool step_workspaces(const struct step *step, int threads, size_t *bytes)
 {
-    return kernel_plan_workspace(&step->plan, threads, bytes);
+    *bytes = 0;
+    return !step->plan || kernel_plan_workspace(step->plan, threads, bytes);
 }
 
 /* Adds the roots of values to the touches of the step that is being listed. */

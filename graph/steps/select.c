@@ -21,8 +21,10 @@ enum status select_kernel(struct step *step, const struct kernel_facts *facts, u
     if (!step->kernel)
         return error_set(error, STATUS_UNSUPPORTED, "node '%s' (%s): no %s kernel handles this problem",
                          step->node->name, step->node->op->name, kernel_family_name(step->family));
-    if (!kernel_make_plan(step->kernel, step->params, &known, region, &step->plan))
+    struct kernel_plan *plan = region_allocate(region, sizeof *plan);
+    if (!plan || !kernel_make_plan(step->kernel, step->params, &known, region, plan))
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while planning node '%s' (%s)", step->node->name,
                          step->node->op->name);
+    step->plan = plan;
     return STATUS_OK;
 }

@@ -98,7 +98,7 @@ struct step *step_copy(const struct step *step, struct region *region)
     copy->inputs = memcpy(inputs, step->inputs, (size_t)step->input_count * sizeof *inputs);
     copy->outputs = memcpy(outputs, step->outputs, (size_t)step->output_count * sizeof *outputs);
     copy->kernel = NULL;
-    copy->plan = (struct kernel_plan){0};
+    copy->plan = NULL;
     if (step->control)
         return copy;
     void *params = region_allocate(region, step->params_bytes + 1);

@@ -20,9 +20,10 @@ struct step {
     const struct node *node; /* whose name and sources errors and traces speak of */
     /* Bit i: output 0 may be written where input i lies, element for element. */
     uint32_t in_place;
-    /* Chosen once, when passes have settled the parameters (select.c); NULL and zero before. */
+    /* Chosen once, when passes have settled the parameters (select.c); NULL before, and without a kernel. Steps with
+     * the same parameters may share a plan. */
     const struct kernel *kernel;
-    struct kernel_plan plan;
+    const struct kernel_plan *plan;
     const void **packed; /* by pack of the plan; the program's */
 };
 

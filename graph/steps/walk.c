@@ -134,10 +134,10 @@ static bool walk_pool(struct pool_params *p, const struct step *step, int operan
 
 static bool walk_matmul(struct matmul_params *p, int operand, struct walk *walk)
 {
-    struct matrix_strides *const operands[] = {&p->a, &p->b, &p->d, &p->c};
-    struct matrix_strides *strides = operands[operand < 0 ? 3 : operand];
+    struct matrix_strides *const operands[] = {&p->a, &p->b, &p->d, &p->a_zero, &p->b_zero, &p->c};
+    struct matrix_strides *strides = operands[operand < 0 ? MATMUL_INPUTS : operand];
     add_space(walk, &p->batch_rank, p->batch, strides->batch);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i <= MATMUL_INPUTS; i++)
         space_holds(walk, operands[i]->batch);
     add_axis(walk, operand == 1 ? p->k : p->m, &strides->row);
     add_axis(walk, operand == 0 ? p->k : p->n, &strides->column);

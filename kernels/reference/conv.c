@@ -3,6 +3,7 @@
 #include "kernels/conv.h"
 
 #include "kernels/reference/types.h"
+#include "kernels/reference/widen.h"
 #include "kernels/walk.h"
 
 #include <string.h>
@@ -63,6 +64,8 @@ static struct tap tap_at(const struct window *w, int64_t index)
 /* Whether the weights of an output channel lie one after the other in the order in which taps are numbered. */
 static bool weights_are_rows(const struct conv_params *p)
 {
+    if (conv_is_narrow(p))
+        return false; /* they are widened */
     const int64_t *kernel = p->window.kernel;
     int64_t expected = 1;
     for (int i = SPATIAL_AXES - 1; i >= 0; i--) {
@@ -106,6 +109,17 @@ static size_t block_elements(const struct conv_params *p)
     return tile_elements(p) + (size_t)(depth * (least(positions(&p->window), BLOCK_POSITIONS) + rows));
 }
 
+/* Where the input of a block's group begins, and the weights of its channels. */
+static int64_t x_offset(const struct conv_params *p, const struct block *at)
+{
+    return at->batch * p->x.batch + at->group * p->input_channels * p->x.channel;
+}
+
+static int64_t w_offset(const struct conv_params *p, const struct block *at)
+{
+    return p->weight_offset + at->group * p->weight_group + at->channel * p->weight_output;
+}
+
 static int conv_tasks(const void *params)
 {
     const struct conv_params *p = params;
@@ -115,23 +129,79 @@ static int conv_tasks(const void *params)
 
 #define TYPE_NAME f32
 #define T float
+#include "kernels/reference/conv_sums.inc"
+
 #include "kernels/reference/conv.inc"
 #undef TYPE_NAME
 #undef T
 #define TYPE_NAME f64
 #define T double
+#include "kernels/reference/conv_sums.inc"
+
 #include "kernels/reference/conv.inc"
 #undef TYPE_NAME
 #undef T
 #define TYPE_NAME i32
 #define T uint32_t /* wraps, and gives the bits that the signed sum has */
+#include "kernels/reference/conv_sums.inc"
+
 #include "kernels/reference/conv.inc"
 #undef TYPE_NAME
 #undef T
 
-#define CONV(type, type_dtype)                                                                              \
-    REFERENCE_KERNEL(conv, type, type_dtype, .workspace_bytes = conv_workspace_##type, .tasks = conv_tasks, \
-                     .run = conv_run_##type)
-CONV(f32, DTYPE_F32)
-CONV(f64, DTYPE_F64)
-CONV(i32, DTYPE_I32)
+/* Operands of 8 bits are gathered as bytes, whatever their types, and made wide less their zero points. */
+#define TYPE_NAME byte
+#define T uint8_t
+#include "kernels/reference/conv_gather.inc"
+#undef TYPE_NAME
+#undef T
+
+static void sum_block_i8(const struct conv_params *p, const struct kernel_call *call, const struct block *at,
+                         uint32_t *columns, uint32_t *tile, int64_t tile_row)
+{
+    const uint8_t *x = (const uint8_t *)call->inputs[0] + x_offset(p, at);
+    const uint8_t *weights = (const uint8_t *)call->inputs[1] + w_offset(p, at);
+    const uint8_t *x_zero = call->inputs[3], *w_zero = call->inputs[4];
+    const uint8_t zero = x_zero ? *x_zero : 0;
+    int64_t total = p->input_channels * window_taps(&p->window), channel = at->group * p->output_channels + at->channel;
+    uint32_t *rows = columns + least(total, BLOCK_DEPTH) * at->positions;
+    uint8_t seen[BLOCK_POSITIONS], gathered[BLOCK_CHANNELS * BLOCK_DEPTH];
+    for (int64_t first = 0; first < total; first += BLOCK_DEPTH) {
+        int64_t depth = least(total - first, BLOCK_DEPTH);
+        for (int64_t d = 0; d < depth; d++) {
+            struct tap tap = tap_at(&p->window, first + d);
+            gather_byte(p, x + tap.channel * p->x.channel, tap.position, at, zero, seen);
+            widen_bytes(p->x_dtype, at->positions, seen, 1, zero, columns + d * at->positions);
+        }
+        gather_weights_byte(p, weights, at, first, depth, gathered);
+        for (int64_t m = 0; m < at->channels; m++)
+            widen_bytes(p->w_dtype, depth, gathered + m * depth, 1, w_zero ? w_zero[(channel + m) * p->w_zero] : 0,
+                        rows + m * depth);
+        multiply_i32(at->channels, at->positions, depth, rows, depth, 1, columns, at->positions, tile, tile_row);
+    }
+}
+
+#define TYPE_NAME i8
+#define T uint32_t
+#include "kernels/reference/conv.inc"
+#undef TYPE_NAME
+#undef T
+
+#define CONV(type, condition)                            \
+    static bool conv_supports_##type(const void *params) \
+    {                                                    \
+        const struct conv_params *p = params;            \
+        return condition;                                \
+    }                                                    \
+    const struct kernel conv_##type##_reference = {      \
+        .name = "conv_" #type "_reference",              \
+        .family = FAMILY_conv,                           \
+        .supports = conv_supports_##type,                \
+        .workspace_bytes = conv_workspace_##type,        \
+        .tasks = conv_tasks,                             \
+        .run = conv_run_##type,                          \
+    };
+CONV(f32, p->dtype == DTYPE_F32)
+CONV(f64, p->dtype == DTYPE_F64)
+CONV(i32, p->dtype == DTYPE_I32 && p->x_dtype == DTYPE_I32)
+CONV(i8, conv_is_narrow(p))

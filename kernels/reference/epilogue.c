@@ -114,19 +114,24 @@ static int64_t place_of(const struct epilogue *epilogue, const struct epilogue_f
            across * column_stride;
 }
 
-static float apply_operation(const struct epilogue *epilogue, const struct epilogue_form *form,
-                             const struct epilogue_operation *operation, const struct kernel_call *call, float x,
-                             int64_t batch, int64_t row, int64_t column)
+/* values: x, and the one on the side. */
+static void apply_operation(const struct epilogue *epilogue, const struct epilogue_form *form,
+                            const struct epilogue_operation *operation, const struct kernel_call *call, float *values,
+                            int64_t batch, int64_t row, int64_t column)
 {
     const double immediate[2] = {(double)operation->p, (double)operation->q};
     enum pointwise_opcode opcode = (enum pointwise_opcode)operation->opcode;
-    if (!operation->input)
-        return interpreter_f32(opcode, x, 0, immediate);
-    int64_t at = place_of(epilogue, form, operation->input, batch, row, column, operation->row, operation->column);
-    float operand =
-        operand_at(call->inputs[epilogue->own_inputs + operation->input - 1], at, (enum dtype)operation->dtype);
-    return operation->reversed ? interpreter_f32(opcode, operand, x, immediate)
-                               : interpreter_f32(opcode, x, operand, immediate);
+    float *x = &values[operation->on_side], operand = values[!operation->on_side];
+    if (operation->input > 0) {
+        int64_t at = place_of(epilogue, form, operation->input, batch, row, column, operation->row, operation->column);
+        operand =
+            operand_at(call->inputs[epilogue->own_inputs + operation->input - 1], at, (enum dtype)operation->dtype);
+    }
+    if (opcode == POINTWISE_MOVE)
+        *x = operand;
+    else
+        *x = operation->reversed ? interpreter_f32(opcode, operand, *x, immediate)
+                                 : interpreter_f32(opcode, *x, operand, immediate);
 }
 
 void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_form *form,
@@ -136,12 +141,12 @@ void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_
     for (int64_t i = 0; i < tile->rows; i++)
         for (int64_t j = 0; j < tile->columns; j++) {
             int64_t row = tile->row + i, column = tile->column + j;
-            float x = operand_at(tile->results, i * tile->row_stride + j * tile->column_stride, form->from);
+            float values[2] = {operand_at(tile->results, i * tile->row_stride + j * tile->column_stride, form->from)};
             for (int k = 0; k < form->operation_count; k++)
-                x = apply_operation(epilogue, form, &form->operations[k], call, x, tile->batch, row, column);
-            int64_t whole = f64_to_i64((double)x);
+                apply_operation(epilogue, form, &form->operations[k], call, values, tile->batch, row, column);
+            int64_t whole = f64_to_i64((double)values[0]);
             bool is_whole = pointwise_class_of(form->to) != CLASS_F32;
-            interpreter_store(is_whole ? (const void *)&whole : (const void *)&x, call->outputs[0],
+            interpreter_store(is_whole ? (const void *)&whole : (const void *)values, call->outputs[0],
                               place_of(epilogue, form, output, tile->batch, row, column, form->row, form->column), 0, 1,
                               &epilogue->program->operands[output]);
         }

@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/reference/types.h"
+#include "kernels/reference/widen.h"
 #include "kernels/walk.h"
 
 #include <string.h>
@@ -49,11 +50,13 @@ static size_t tile_elements(const struct matmul_params *p)
     return stores_directly(p) ? 0 : (size_t)(least(p->m, BLOCK_ROWS) * least(p->n, BLOCK_COLUMNS));
 }
 
-/* The same, with a block of B, where its columns must be gathered. */
+/* The same, with a block of B, where its columns must be gathered, and one of A, where it has another type. */
 static size_t block_elements(const struct matmul_params *p)
 {
-    int64_t packed = p->b.column == 1 ? 0 : least(p->k, BLOCK_DEPTH) * least(p->n, BLOCK_COLUMNS);
-    return tile_elements(p) + (size_t)packed;
+    bool narrow = matmul_is_narrow(p);
+    int64_t depth = least(p->k, BLOCK_DEPTH);
+    int64_t packed = p->b.column == 1 && !narrow ? 0 : depth * least(p->n, BLOCK_COLUMNS);
+    return tile_elements(p) + (size_t)packed + (narrow ? BLOCK_ROWS * BLOCK_DEPTH : 0);
 }
 
 static int matmul_tasks(const void *params)
@@ -65,40 +68,82 @@ static int matmul_tasks(const void *params)
 
 #define TYPE_NAME f32
 #define T float
+#include "kernels/reference/matmul_sums.inc"
+
 #include "kernels/reference/matmul.inc"
 #undef TYPE_NAME
 #undef T
 #define TYPE_NAME f64
 #define T double
+#include "kernels/reference/matmul_sums.inc"
+
 #include "kernels/reference/matmul.inc"
 #undef TYPE_NAME
 #undef T
 #define TYPE_NAME i32
 #define T uint32_t /* wraps, and gives the bits that the signed product has */
+#include "kernels/reference/matmul_sums.inc"
+
 #include "kernels/reference/matmul.inc"
 #undef TYPE_NAME
 #undef T
 #define TYPE_NAME i64
 #define T uint64_t
+#include "kernels/reference/matmul_sums.inc"
+
 #include "kernels/reference/matmul.inc"
 #undef TYPE_NAME
 #undef T
 
-#define MATMUL(type, condition)                                           \
-    static bool matmul_supports_##type(const void *params)                \
-    {                                                                     \
-        enum dtype dtype = ((const struct matmul_params *)params)->dtype; \
-        return condition;                                                 \
-    }                                                                     \
-    const struct kernel matmul_##type##_reference = {                     \
-        .name = "matmul_" #type "_reference",                             \
-        .family = FAMILY_matmul,                                          \
-        .supports = matmul_supports_##type,                               \
-        .workspace_bytes = matmul_workspace_##type,                       \
-        .tasks = matmul_tasks,                                            \
-        .run = matmul_run_##type,                                         \
+/* Operands of 8 bits are made wide less their zero points, a block at a time. */
+static void sum_block_i8(const struct matmul_params *p, const struct kernel_call *call, const struct block *at,
+                         uint32_t *packed, uint32_t *tile, int64_t tile_row)
+{
+    const uint8_t *a = (const uint8_t *)call->inputs[0] + at->a + at->row * p->a.row;
+    const uint8_t *b = (const uint8_t *)call->inputs[1] + at->b + at->column * p->b.column;
+    const uint8_t *a_zero = call->inputs[3], *b_zero = call->inputs[4];
+    uint32_t *rows = packed, *columns = packed + BLOCK_ROWS * BLOCK_DEPTH, column[BLOCK_DEPTH];
+    if (a_zero)
+        a_zero += offset_at(p->batch_rank, p->batch, p->a_zero.batch, at->matrix) + at->row * p->a_zero.row;
+    if (b_zero)
+        b_zero += offset_at(p->batch_rank, p->batch, p->b_zero.batch, at->matrix) + at->column * p->b_zero.column;
+    for (int64_t d = 0; d < p->k; d += BLOCK_DEPTH) {
+        int64_t depth = least(p->k - d, BLOCK_DEPTH);
+        for (int64_t i = 0; i < at->rows; i++)
+            widen_bytes(p->a_dtype, depth, a + i * p->a.row + d * p->a.column, p->a.column,
+                        a_zero ? a_zero[i * p->a_zero.row] : 0, rows + i * depth);
+        for (int64_t j = 0; j < at->columns; j++) {
+            widen_bytes(p->b_dtype, depth, b + j * p->b.column + d * p->b.row, p->b.row,
+                        b_zero ? b_zero[j * p->b_zero.column] : 0, column);
+            for (int64_t k = 0; k < depth; k++)
+                columns[k * at->columns + j] = column[k];
+        }
+        multiply_i32(at->rows, at->columns, depth, rows, depth, 1, columns, at->columns, tile, tile_row);
+    }
+}
+
+#define TYPE_NAME i8
+#define T uint32_t
+#include "kernels/reference/matmul.inc"
+#undef TYPE_NAME
+#undef T
+
+#define MATMUL(type, condition)                            \
+    static bool matmul_supports_##type(const void *params) \
+    {                                                      \
+        const struct matmul_params *p = params;            \
+        return condition;                                  \
+    }                                                      \
+    const struct kernel matmul_##type##_reference = {      \
+        .name = "matmul_" #type "_reference",              \
+        .family = FAMILY_matmul,                           \
+        .supports = matmul_supports_##type,                \
+        .workspace_bytes = matmul_workspace_##type,        \
+        .tasks = matmul_tasks,                             \
+        .run = matmul_run_##type,                          \
     };
-MATMUL(f32, dtype == DTYPE_F32)
-MATMUL(f64, dtype == DTYPE_F64)
-MATMUL(i32, dtype == DTYPE_I32 || dtype == DTYPE_U32)
-MATMUL(i64, dtype == DTYPE_I64 || dtype == DTYPE_U64)
+MATMUL(f32, p->dtype == DTYPE_F32)
+MATMUL(f64, p->dtype == DTYPE_F64)
+MATMUL(i32, (p->dtype == DTYPE_I32 || p->dtype == DTYPE_U32) && p->a_dtype == p->dtype)
+MATMUL(i64, p->dtype == DTYPE_I64 || p->dtype == DTYPE_U64)
+MATMUL(i8, matmul_is_narrow(p))

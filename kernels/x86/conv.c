@@ -2,16 +2,17 @@
  * stretches of the input, one for each place of the window. Nothing is copied where input channels are contiguous and
  * not few; otherwise what the window sees is gathered, a block of rows at a time.
  *
- * Terms are added in the order of the window's places and, within one, of the input channels. A place in the padding
- * adds zeros, as any other does. */
+ * Terms are added in the order of the window's places and, within one, of the input channels; where what the window
+ * sees is gathered, in the order of kernels/x86/gathered.h. A place in the padding adds zeros, as any other does. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
+#include "kernels/x86/gathered.h"
 #include "kernels/x86/results.h"
 
 #include <string.h>
 
-#define DEPTH 512        /* terms between two visits to the buffer of sums, or near it */
+#define DEPTH 128        /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 
@@ -23,8 +24,12 @@ struct convolution {
     int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer */
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
-    const int64_t *offsets;                 /* where rows are gathered: of each term from the window's first place */
-    const float *zeros;                     /* otherwise: as many as channels, what the window sees in the padding */
+    int64_t task_panels;                    /* of a block, that are not shared out */
+    struct gathered gathered;               /* where rows are */
+    /* Otherwise: */
+    const float *zeros;     /* as many as channels, what the window sees in the padding */
+    const int64_t *offsets; /* of each place of the window from the first */
+    bool points;            /* the window is one place, and never lies in the padding */
     struct results results;
     size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -49,12 +54,18 @@ static bool conv_supports(const void *params)
 static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut);
-    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
-    conv->places_bytes = align_up(places * sizeof(const float *), ALIGNMENT);
-    conv->gathered_bytes = conv->gathers ? align_up(rows * (size_t)conv->depth * sizeof(float), ALIGNMENT) : 0;
+    size_t floats = rows * (size_t)conv->depth;
+    conv->places_bytes = conv->gathers ? 0 : align_up(rows * (size_t)conv->taps * sizeof(const float *), ALIGNMENT);
+    conv->gathered_bytes = conv->gathers ? align_up(floats * sizeof(float), ALIGNMENT) : 0;
     bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
     if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
         conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
+}
+
+/* With one place or one channel both orders are the same. */
+static bool packs_by_channel(const struct convolution *conv)
+{
+    return conv->gathers && conv->gathered.by_channel && conv->taps > 1 && conv->channels > 1;
 }
 
 static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
@@ -66,30 +77,49 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
-                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2],
+                     packs_by_channel(conv)},
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
 }
 
-static const int64_t *find_offsets(const struct convolution *conv, struct region *region)
+static bool is_point(const struct window *w)
+{
+    for (int axis = 0; axis < SPATIAL_AXES; axis++)
+        if (w->kernel[axis] != 1 || w->pad[axis] != 0 || (w->output[axis] - 1) * w->stride[axis] >= w->input[axis])
+            return false;
+    return true;
+}
+
+static bool find_offsets(struct convolution *conv, struct region *region)
 {
     const struct conv_params *p = conv->params;
-    const struct window *w = &p->window;
-    int64_t *offsets = region_array(region, (size_t)conv->depth + 1, sizeof *offsets), *next = offsets;
+    int64_t *offsets = region_array(region, (size_t)conv->taps + 1, sizeof *offsets);
+    conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
+    conv->offsets = offsets;
+    conv->points = is_point(&p->window);
     for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
-        int64_t at[SPATIAL_AXES], place = 0;
-        coordinates(w->kernel, tap, at);
+        int64_t place[SPATIAL_AXES];
+        coordinates(p->window.kernel, tap, place);
         for (int axis = 0; axis < SPATIAL_AXES; axis++)
-            place += at[axis] * w->dilation[axis] * p->x.spatial[axis];
-        for (int64_t channel = 0; channel < conv->channels; channel++)
-            *next++ = place + channel * p->x.channel;
+            offsets[tap] += place[axis] * p->window.dilation[axis] * p->x.spatial[axis];
     }
-    return offsets;
+    return conv->offsets && conv->zeros;
+}
+
+/* What is gathered serves all panels of a block: these stay together where that leaves enough tasks. */
+static int cut_tasks(struct convolution *conv, int threads)
+{
+    const struct conv_params *p = conv->params;
+    int64_t blocks = p->batch * p->groups * conv->cut.blocks;
+    conv->task_panels = conv->gathers && blocks >= 4 * (int64_t)threads ? conv->panels : 1;
+    int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
+    return task_count(blocks * conv->panels / (conv->task_panels > 0 ? conv->task_panels : 1),
+                      1 + TASK_WORK / (1 + each));
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                       struct kernel_plan *plan)
 {
-    (void)facts;
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     struct convolution *conv = region_allocate(region, sizeof *conv);
@@ -102,11 +132,7 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
                                  .panels = divide_up(p->output_channels, TILE_COLUMNS)};
     conv->depth = conv->taps * conv->channels;
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
-    if (conv->gathers)
-        conv->offsets = find_offsets(conv, region);
-    else
-        conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
-    if (!conv->offsets && !conv->zeros)
+    if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
     conv->stretch_channels = least(conv->channels, DEPTH);
     conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
@@ -115,10 +141,9 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     size_workspace(conv);
-    int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->depth;
     plan->state = conv;
     plan->phases = 1;
-    plan->tasks[0] = task_count(p->batch * p->groups * conv->cut.blocks * conv->panels, 1 + TASK_WORK / (1 + each));
+    plan->tasks[0] = cut_tasks(conv, facts->threads);
     plan->task_bytes =
         conv->places_bytes + conv->gathered_bytes + conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
@@ -128,25 +153,43 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
 
 /* --- packing ------------------------------------------------------------------------------------------------- */
 
+/* A panel of a group, channel by channel. */
+static void pack_by_channel(const struct convolution *conv, const float *weights, int64_t columns, float *to)
+{
+    const struct conv_params *p = conv->params;
+    const int64_t *kernel = p->window.kernel;
+    for (int64_t channel = 0; channel < conv->channels; channel++)
+        for (int64_t line = 0; line < kernel[0] * kernel[1]; line++, to += kernel[2] * TILE_COLUMNS) {
+            int64_t at = channel * p->weight_input + line / kernel[1] * p->weight_spatial[0] +
+                         line % kernel[1] * p->weight_spatial[1];
+            SET_NAME(tile_pack)(weights + at, p->weight_spatial[2], p->weight_output, kernel[2], columns, to);
+        }
+}
+
+static void pack_by_place(const struct convolution *conv, const float *weights, int64_t columns, float *to)
+{
+    const struct conv_params *p = conv->params;
+    const int64_t *kernel = p->window.kernel;
+    for (int64_t tap = 0; tap < conv->taps; tap++, to += conv->channels * TILE_COLUMNS) {
+        int64_t at = tap / kernel[2] / kernel[1] * p->weight_spatial[0] +
+                     tap / kernel[2] % kernel[1] * p->weight_spatial[1] + tap % kernel[2] * p->weight_spatial[2];
+        SET_NAME(tile_pack)(weights + at, p->weight_input, p->weight_output, conv->channels, columns, to);
+    }
+}
+
 static void conv_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct convolution *conv = plan->state;
     const struct conv_params *p = conv->params;
-    const int64_t *kernel = p->window.kernel;
     int64_t first, last;
     task_range(p->groups * conv->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t group = i / conv->panels, column = i % conv->panels * TILE_COLUMNS;
         const float *weights =
             (const float *)from + p->weight_offset + group * p->weight_group + column * p->weight_output;
-        for (int64_t tap = 0; tap < conv->taps; tap++) {
-            int64_t at = tap / kernel[2] / kernel[1] * p->weight_spatial[0] +
-                         tap / kernel[2] % kernel[1] * p->weight_spatial[1] + tap % kernel[2] * p->weight_spatial[2];
-            SET_NAME(tile_pack)
-            (weights + at, p->weight_input, p->weight_output, conv->channels,
-             least(p->output_channels - column, TILE_COLUMNS),
-             (float *)to + (i * conv->taps + tap) * conv->channels * TILE_COLUMNS);
-        }
+        (packs_by_channel(conv) ? pack_by_channel : pack_by_place)(conv, weights,
+                                                                   least(p->output_channels - column, TILE_COLUMNS),
+                                                                   (float *)to + i * conv->depth * TILE_COLUMNS);
     }
 }
 
@@ -156,7 +199,7 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
 struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
-    const float **places; /* of a block: [tile][tap][TILE_ROWS]; of one position, where rows are gathered */
+    const float **places; /* of a block: [tile][tap][TILE_ROWS] */
     float *gathered;      /* of a block: [row][depth] */
     float *sums;
     void *epilogue_workspace;
@@ -174,84 +217,70 @@ static void step_coordinates(const int64_t *sizes, int64_t *at)
     }
 }
 
-/* The input under each place of the window at a position, `step` apart in `to`; NULL in the padding. */
-static void find_places(const struct walk *walk, const int64_t *position, const float **to, int64_t step)
+/* The window at a position: where its first place is, or would be, and the input there. */
+struct sight {
+    int64_t at[SPATIAL_AXES];
+    const float *from;
+    bool whole; /* no place of it lies in the padding */
+};
+
+static struct sight look(const struct walk *walk, const int64_t *position)
 {
     const struct conv_params *p = walk->conv->params;
     const struct window *w = &p->window;
-    int64_t origin[SPATIAL_AXES];
-    for (int axis = 0; axis < SPATIAL_AXES; axis++)
-        origin[axis] = position[axis] * w->stride[axis] - w->pad[axis];
-    for (int64_t a = 0; a < w->kernel[0]; a++) {
-        int64_t z = origin[0] + a * w->dilation[0];
-        bool outside_z = z < 0 || z >= w->input[0];
-        for (int64_t b = 0; b < w->kernel[1]; b++) {
-            int64_t y = origin[1] + b * w->dilation[1];
-            bool outside_y = outside_z || y < 0 || y >= w->input[1];
-            for (int64_t c = 0; c < w->kernel[2]; c++, to += step) {
-                int64_t x = origin[2] + c * w->dilation[2];
-                bool outside = outside_y || x < 0 || x >= w->input[2];
-                *to = outside ? NULL : walk->image + z * p->x.spatial[0] + y * p->x.spatial[1] + x * p->x.spatial[2];
-            }
-        }
-    }
-}
-
-static void place_tile(const struct walk *walk, int64_t tile, const float **places)
-{
-    const struct convolution *conv = walk->conv;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES];
-    coordinates(conv->params->window.output, row, position);
-    for (int64_t i = 0; i < rows; i++) {
-        find_places(walk, position, places + i, TILE_ROWS);
-        step_coordinates(conv->params->window.output, position);
-    }
-    for (int64_t tap = 0; tap < conv->taps; tap++)
-        for (int64_t i = 0; i < rows; i++)
-            if (!places[tap * TILE_ROWS + i])
-                places[tap * TILE_ROWS + i] = conv->zeros;
-}
-
-/* Whether no place of the window lies in the padding. */
-static bool sees_no_padding(const struct window *w, const int64_t *position)
-{
+    struct sight sight = {.from = walk->image, .whole = true};
     for (int axis = 0; axis < SPATIAL_AXES; axis++) {
-        int64_t first = position[axis] * w->stride[axis] - w->pad[axis];
-        if (first < 0 || first + (w->kernel[axis] - 1) * w->dilation[axis] >= w->input[axis])
+        int64_t at = position[axis] * w->stride[axis] - w->pad[axis];
+        sight.at[axis] = at;
+        sight.from += at * p->x.spatial[axis];
+        sight.whole = sight.whole && at >= 0 && at + (w->kernel[axis] - 1) * w->dilation[axis] < w->input[axis];
+    }
+    return sight;
+}
+
+static bool is_inside(const struct window *w, const struct sight *sight, int64_t tap)
+{
+    int64_t place[SPATIAL_AXES];
+    coordinates(w->kernel, tap, place);
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t at = sight->at[axis] + place[axis] * w->dilation[axis];
+        if (at < 0 || at >= w->input[axis])
             return false;
     }
     return true;
 }
 
-static void gather_at_border(const struct walk *walk, const int64_t *position, float *to)
+/* The input under each place of the window at the positions of a tile; zeros in the padding. */
+static void place_tile(const struct walk *walk, int64_t tile, const float **places)
 {
     const struct convolution *conv = walk->conv;
-    find_places(walk, position, walk->places, 1);
-    for (int64_t tap = 0; tap < conv->taps; tap++)
-        for (int64_t channel = 0; channel < conv->channels; channel++)
-            *to++ = walk->places[tap] ? walk->places[tap][channel * conv->params->x.channel] : 0;
+    const struct window *w = &conv->params->window;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    coordinates(w->output, row, position);
+    for (int64_t i = 0; i < rows; i++, places++) {
+        struct sight sight = look(walk, position);
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            places[tap * TILE_ROWS] =
+                sight.whole || is_inside(w, &sight, tap) ? sight.from + conv->offsets[tap] : conv->zeros;
+        step_coordinates(w->output, position);
+    }
 }
 
-static void gather_rows(const struct walk *walk)
+/* The same where the window is one place, and never lies in the padding. */
+static void place_points(const struct walk *walk, int64_t tile, const float **places)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
-    const struct window *w = &p->window;
-    int64_t position[SPATIAL_AXES];
-    coordinates(w->output, walk->first_row, position);
-    for (int64_t row = walk->first_row; row < walk->end_row; row++) {
-        float *to = walk->gathered + (row - walk->first_row) * conv->depth;
-        if (sees_no_padding(w, position)) {
-            const float *from = walk->image;
-            for (int axis = 0; axis < SPATIAL_AXES; axis++)
-                from += (position[axis] * w->stride[axis] - w->pad[axis]) * p->x.spatial[axis];
-            for (int64_t k = 0; k < conv->depth; k++)
-                to[k] = from[conv->offsets[k]];
-        } else {
-            gather_at_border(walk, position, to);
-        }
-        step_coordinates(w->output, position);
+    const int64_t *sizes = p->window.output;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES], step = p->window.stride[2] * p->x.spatial[2];
+    coordinates(sizes, row, position);
+    for (int64_t i = 0, count; i < rows; i += count, position[2] += count - 1, step_coordinates(sizes, position)) {
+        const float *from = look(walk, position).from;
+        count = least(rows - i, sizes[2] - position[2]);
+        for (int64_t k = 0; k < count; k++)
+            places[i + k] = from + k * step;
     }
 }
 
@@ -274,10 +303,11 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     if (conv->gathers)
-        gather_rows(walk);
+        SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
     else
         for (int64_t i = 0; i < walk->tiles; i++)
-            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * TILE_ROWS);
+            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i,
+                                                       walk->places + i * conv->taps * TILE_ROWS);
 }
 
 /* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
@@ -287,27 +317,26 @@ struct stretch {
     bool first, last;
 };
 
-static void multiply_tile(const struct walk *walk, const struct results_block *block, int64_t index,
-                          const float *weights, const struct stretch *stretch)
+/* All tiles of the block; ends: of the first. */
+static void multiply_tiles(const struct walk *walk, const float *weights, const struct stretch *stretch,
+                           struct tile_ends ends)
 {
     const struct convolution *conv = walk->conv;
-    struct results_block tile = *block;
-    int64_t number = walk->first_tile + index;
-    tile.row = tile_first_row(&conv->cut, number);
-    tile.rows = tile_first_row(&conv->cut, number + 1) - tile.row;
     const float *gathered[TILE_ROWS];
-    struct tile_rows left = {walk->places + (index * conv->taps + stretch->tap) * TILE_ROWS, stretch->channel,
-                             stretch->taps, stretch->channels};
-    if (conv->gathers) {
-        for (int64_t i = 0; i < tile.rows; i++)
-            gathered[i] = walk->gathered + (tile.row - walk->first_row + i) * conv->depth;
-        left = (struct tile_rows){gathered, 0, 1, conv->depth};
-    }
+    struct tile_rows left = {walk->places + stretch->tap * TILE_ROWS, stretch->channel, stretch->taps,
+                             stretch->channels};
     struct tile_panel panel = {weights + (stretch->tap * conv->channels + stretch->channel) * TILE_COLUMNS,
                                TILE_COLUMNS};
-    SET_NAME(results_multiply)
-    (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &panel, stretch->first,
-     stretch->last);
+    if (conv->gathers)
+        left = (struct tile_rows){gathered, 0, 1, conv->depth};
+    int64_t row = walk->first_row, rows;
+    for (int64_t i = 1; i <= walk->tiles; i++, row += rows, left.first += conv->gathers ? 0 : conv->taps * TILE_ROWS) {
+        rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
+        for (int64_t k = 0; conv->gathers && k < rows; k++)
+            gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+        SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        tile_move(&ends, rows);
+    }
 }
 
 static bool next_stretch(const struct convolution *conv, struct stretch *stretch)
@@ -350,11 +379,11 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
-        for (int64_t i = 0; i < walk->tiles; i++)
-            multiply_tile(walk, &block, i, weights, &stretch);
+        multiply_tiles(walk, weights, &stretch,
+                       SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last));
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -369,8 +398,9 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .sums = (float *)(void *)sums,
                         .epilogue_workspace = sums + conv->sums_bytes};
     int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
-    task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
-    for (int64_t i = first; i < last; i++) {
+    int64_t units = p->batch * p->groups * each / conv->task_panels;
+    task_range(units, plan->tasks[0], task, &first, &last);
+    for (int64_t i = first * conv->task_panels; i < last * conv->task_panels; i++) {
         if (i / each != image) {
             image = i / each;
             block = -1;

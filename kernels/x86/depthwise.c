@@ -244,9 +244,9 @@ static bool is_clamp(const struct epilogue_form *form)
 {
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *o = &form->operations[i];
-        bool bound = (o->opcode == POINTWISE_MAX || o->opcode == POINTWISE_MIN) && o->dtype == DTYPE_F32 &&
-                     o->row == 0 && o->column == 0;
-        if (!bound && o->opcode != POINTWISE_RELU && o->opcode != POINTWISE_CLAMP)
+        bool bound = (o->opcode == POINTWISE_MAX || o->opcode == POINTWISE_MIN) && o->input > 0 &&
+                     o->dtype == DTYPE_F32 && o->row == 0 && o->column == 0;
+        if (o->on_side || (!bound && o->opcode != POINTWISE_RELU && o->opcode != POINTWISE_CLAMP))
             return false;
     }
     return true;

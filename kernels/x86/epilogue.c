@@ -10,6 +10,9 @@
 /* Unrolled, so that an array of vectors is in registers. */
 #define FOR_SLOTS(s) _Pragma("GCC unroll 4") for (int s = 0; s < SLOTS; s++)
 
+/* Lines taken together at most where they are uneven. */
+#define MOST_LINES 64
+
 enum gait { DENSE, CONSTANT, OTHER }; /* along the inner axis: floats without a gap, one float, anything else */
 
 /* An operand, the results or the output, as the tile walks it. */
@@ -19,6 +22,8 @@ struct path {
     enum gait gait;
     int64_t step;               /* of the inner axis in elements */
     int64_t inner, outer, slot; /* strides in bytes */
+    bool across;                /* slots are lines */
+    const int64_t *lines;       /* where each line begins, in bytes, which then counts instead of outer; or NULL */
 };
 
 struct chain {
@@ -36,6 +41,13 @@ struct place {
 static char *at_place(const struct path *path, const struct place *place)
 {
     return path->base + place->inner * path->inner + place->outer * path->outer;
+}
+
+/* The same of a slot, where lines are uneven; those that are not there are not asked for. */
+static char *at_line(const struct path *path, const struct place *place, int slot)
+{
+    int64_t line = path->across ? path->lines[place->outer + slot] : path->lines[place->outer] + slot * path->slot;
+    return path->base + place->inner * path->inner + line;
 }
 
 /* --- loads ------------------------------------------------------------------------------------------------------ */
@@ -75,12 +87,28 @@ static __attribute__((noinline)) vf load_narrow(const struct path *path, const c
     }
 }
 
+static vf load_slot(const struct path *path, const char *from, int64_t count)
+{
+    if (count == 0)
+        return vf_set(0);
+    if (path->gait == CONSTANT)
+        return vf_set(*(const float *)(const void *)from);
+    if (path->gait == OTHER)
+        return load_narrow(path, from, count);
+    return count < LANES ? vf_load_part((const void *)from, count) : vf_load((const void *)from);
+}
+
 static inline __attribute__((always_inline)) void load(const struct path *path, const struct place *place, bool full,
                                                        vf *x)
 {
     const char *from = at_place(path, place);
     int64_t slot = path->slot;
-    if (path->gait == DENSE)
+    if (path->lines)
+        FOR_SLOTS(s)
+        {
+            x[s] = load_slot(path, at_line(path, place, s), full ? LANES : place->count[s]);
+        }
+    else if (path->gait == DENSE)
         FOR_SLOTS(s)
         {
             const float *floats = (const void *)(from + s * slot);
@@ -120,12 +148,27 @@ static __attribute__((noinline)) void store_narrow(const struct chain *chain, ch
         store_any(chain, to, x, count);
 }
 
+static void store_slot(const struct chain *chain, char *to, vf x, int64_t count)
+{
+    if (chain->stored.gait != DENSE)
+        store_narrow(chain, to, x, count);
+    else if (count < LANES)
+        vf_store_part((void *)to, x, count);
+    else
+        vf_store((void *)to, x);
+}
+
 static inline __attribute__((always_inline)) void store(const struct chain *chain, const struct place *place, bool full,
                                                         const vf *x)
 {
     char *to = at_place(&chain->stored, place);
     int64_t slot = chain->stored.slot;
-    if (chain->stored.gait == DENSE)
+    if (chain->stored.lines)
+        FOR_SLOTS(s)
+        {
+            store_slot(chain, at_line(&chain->stored, place, s), x[s], full ? LANES : place->count[s]);
+        }
+    else if (chain->stored.gait == DENSE)
         FOR_SLOTS(s)
         {
             float *floats = (void *)(to + s * slot);
@@ -208,7 +251,7 @@ static inline __attribute__((always_inline)) bool apply_fast(const struct epilog
     const char *from = at_place(path, place);
     int64_t slot = path->slot;
     bool adds = operation->opcode == POINTWISE_ADD;
-    if (path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
+    if (path->lines || path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
         return false;
     if (path->gait == CONSTANT)
         FOR_SLOTS(s)
@@ -229,19 +272,52 @@ static inline __attribute__((always_inline)) bool apply_fast(const struct epilog
     return true;
 }
 
+INLINE void copy_slots(const vf *from, vf *to)
+{
+    FOR_SLOTS(s)
+    {
+        to[s] = from[s];
+    }
+}
+
+INLINE void swap_slots(vf *a, vf *b)
+{
+    FOR_SLOTS(s)
+    {
+        vf kept = a[s];
+        a[s] = b[s];
+        b[s] = kept;
+    }
+}
+
 static inline __attribute__((always_inline)) void run_block(const struct chain *chain, const struct place *place,
                                                             bool full)
 {
     const struct epilogue_form *form = chain->form;
-    vf x[SLOTS], y[SLOTS] = {{0}};
+    vf x[SLOTS], y[SLOTS] = {{0}}, side[SLOTS] = {{0}};
     load(&chain->results, place, full, x);
     for (int i = 0; i < form->operation_count; i++) {
-        if (form->operations[i].input) {
-            if (full && apply_fast(&form->operations[i], &chain->operands[i], place, x))
+        const struct epilogue_operation *operation = &form->operations[i];
+        bool on_side = operation->on_side;
+        if (operation->input > 0) {
+            if (full && !on_side && apply_fast(operation, &chain->operands[i], place, x))
                 continue;
             load(&chain->operands[i], place, full, y);
+        } else if (operation->input == EPILOGUE_SIDE || on_side) {
+            FOR_SLOTS(s)
+            {
+                y[s] = on_side ? x[s] : side[s];
+            }
         }
-        apply(&form->operations[i], x, y);
+        if (operation->opcode == POINTWISE_MOVE) {
+            copy_slots(y, side);
+            continue;
+        }
+        if (on_side)
+            swap_slots(x, side);
+        apply(operation, x, y);
+        if (on_side)
+            swap_slots(x, side);
     }
     store(chain, place, full, x);
 }
@@ -306,45 +382,84 @@ static struct path path_along(const void *base, enum dtype dtype, int64_t row_st
                                                                            : CONSTANT,
                         .step = step,
                         .inner = step * bytes,
-                        .outer = (down ? column_stride : row_stride) * bytes};
+                        .outer = (down ? column_stride : row_stride) * bytes,
+                        .across = across};
     path.slot = across ? path.outer : path.inner * LANES;
     return path;
 }
 
-/* Of an operand of the program. */
-static struct path path_of(const struct epilogue *epilogue, const struct epilogue_form *form, int operand,
-                           const void *memory, int64_t row_stride, int64_t column_stride,
-                           const struct epilogue_tile *tile, bool across)
+/* A tile, and how its lines go. */
+struct lie {
+    const struct epilogue_tile *tile;
+    int first[EPILOGUE_AXES + 1]; /* see epilogue_axes */
+    bool across, uneven;          /* uneven: lines are not the same way apart for all operands */
+};
+
+/* Where each line of an operand begins, from the tile's first element on; in bytes. */
+static void find_lines(const struct epilogue *epilogue, const struct lie *lie, int operand, int64_t *lines)
 {
-    enum dtype dtype = (enum dtype)epilogue->program->operands[operand].dtype;
-    int64_t down = tile->row % form->row_run, along = tile->column % form->column_run;
-    int64_t offset = down * row_stride + along * column_stride;
-    if (tile->batch | (tile->row - down) | (tile->column - along))
-        offset += epilogue_offset(epilogue, operand, tile->batch, tile->row - down, tile->column - along);
-    return path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride, column_stride,
-                      tile->down, across);
+    const struct pointwise_params *program = epilogue->program;
+    const struct epilogue_tile *tile = lie->tile;
+    const int64_t *dims = program->dims, *strides = program->operands[operand].strides;
+    enum epilogue_axis along = tile->down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS;
+    int64_t bytes = dtype_bits((enum dtype)program->operands[operand].dtype) / 8, index[MAX_RANK], offset = 0;
+    int64_t first = tile->down ? tile->column : tile->row, count = tile->down ? tile->columns : tile->rows;
+    for (int axis = lie->first[along + 1] - 1; axis >= lie->first[along]; axis--) {
+        index[axis] = first % dims[axis];
+        first /= dims[axis];
+    }
+    for (int64_t i = 0; i < count; i++) {
+        lines[i] = offset * bytes;
+        for (int axis = lie->first[along + 1] - 1; axis >= lie->first[along]; axis--) {
+            offset += strides[axis];
+            if (++index[axis] < dims[axis])
+                break;
+            offset -= dims[axis] * strides[axis];
+            index[axis] = 0;
+        }
+    }
+    for (int64_t i = count; i < count + SLOTS; i++)
+        lines[i] = 0;
 }
 
-/* A tile within which strides hold. */
-static void store_even(const struct epilogue *epilogue, const struct epilogue_form *form,
-                       const struct kernel_call *call, const struct epilogue_tile *tile)
+/* Of an operand of the program; lines: room for where they begin. */
+static struct path path_of(const struct epilogue *epilogue, const struct lie *lie, int operand, const void *memory,
+                           int64_t row_stride, int64_t column_stride, int64_t *lines)
 {
+    const struct epilogue_tile *tile = lie->tile;
+    enum dtype dtype = (enum dtype)epilogue->program->operands[operand].dtype;
+    int64_t offset = epilogue_offset(epilogue, operand, tile->batch, tile->row, tile->column);
+    struct path path = path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride,
+                                  column_stride, tile->down, lie->across);
+    if (lie->uneven) {
+        find_lines(epilogue, lie, operand, lines);
+        path.lines = lines;
+    }
+    return path;
+}
+
+/* A tile along whose lines strides hold. */
+static void store_lines(const struct epilogue *epilogue, const struct epilogue_form *form,
+                        const struct kernel_call *call, const struct lie *lie)
+{
+    const struct epilogue_tile *tile = lie->tile;
     int output = epilogue->program->input_count;
     int64_t lines = tile->down ? tile->columns : tile->rows, line = tile->down ? tile->rows : tile->columns;
-    bool across = line <= 2 * LANES && lines > 1;
+    int64_t begins[POINTWISE_MAX_OPERANDS][MOST_LINES + SLOTS];
     struct chain chain;
     chain.form = form;
     chain.output = &epilogue->program->operands[output];
-    chain.results = path_along(tile->results, form->from, tile->row_stride, tile->column_stride, tile->down, across);
-    chain.stored = path_of(epilogue, form, output, call->outputs[0], form->row, form->column, tile, across);
+    chain.results =
+        path_along(tile->results, form->from, tile->row_stride, tile->column_stride, tile->down, lie->across);
+    chain.stored = path_of(epilogue, lie, output, call->outputs[0], form->row, form->column, begins[0]);
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *operation = &form->operations[i];
-        if (operation->input)
+        if (operation->input > 0)
             chain.operands[i] =
-                path_of(epilogue, form, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
-                        operation->row, operation->column, tile, across);
+                path_of(epilogue, lie, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
+                        operation->row, operation->column, begins[operation->input]);
     }
-    (across ? run_across : run_along)(&chain, lines, line);
+    (lie->across ? run_across : run_along)(&chain, lines, line);
 }
 
 /* The part of [first, first + count) that lies in one run. */
@@ -354,18 +469,31 @@ static int64_t run_part(int64_t first, int64_t count, int64_t run)
     return count < left ? count : left;
 }
 
+/* Lines are cut where a run along them ends, and taken together though they be in several runs. */
 static void store_form(const struct epilogue *epilogue, const struct epilogue_form *form,
                        const struct kernel_call *call, const struct epilogue_tile *tile)
 {
-    for (int64_t i = 0, rows; i < tile->rows; i += rows) {
-        rows = run_part(tile->row + i, tile->rows - i, form->row_run);
-        for (int64_t j = 0, columns; j < tile->columns; j += columns) {
-            columns = run_part(tile->column + j, tile->columns - j, form->column_run);
-            struct epilogue_tile part = *tile;
-            part.results = (const char *)tile->results + 4 * (i * tile->row_stride + j * tile->column_stride);
-            part.row += i, part.rows = rows;
-            part.column += j, part.columns = columns;
-            store_even(epilogue, form, call, &part);
+    struct epilogue_tile part = *tile;
+    struct lie lie = {.tile = &part};
+    epilogue_axes(epilogue, lie.first);
+    int64_t across = tile->down ? form->column_run : form->row_run,
+            along = tile->down ? form->row_run : form->column_run;
+    int64_t first_line = tile->down ? tile->column : tile->row, lines = tile->down ? tile->columns : tile->rows;
+    int64_t first = tile->down ? tile->row : tile->column, line = tile->down ? tile->rows : tile->columns;
+    int64_t *part_lines = tile->down ? &part.columns : &part.rows, *part_line = tile->down ? &part.rows : &part.columns;
+    for (int64_t i = 0; i < lines; i += *part_lines) {
+        *part_lines = run_part(first_line + i, lines - i, across);
+        lie.uneven = *part_lines < lines - i && *part_lines < MOST_LINES;
+        if (lie.uneven)
+            *part_lines = lines - i < MOST_LINES ? lines - i : MOST_LINES;
+        for (int64_t j = 0; j < line; j += *part_line) {
+            *part_line = run_part(first + j, line - j, along);
+            int64_t down = tile->down ? j : i, right = tile->down ? i : j;
+            part.results = (const char *)tile->results + 4 * (down * tile->row_stride + right * tile->column_stride);
+            part.row = tile->row + down;
+            part.column = tile->column + right;
+            lie.across = *part_line <= 2 * LANES && *part_lines > 1;
+            store_lines(epilogue, form, call, &lie);
         }
     }
 }

@@ -7,9 +7,10 @@
 
 #include "kernels/x86/results.h"
 
+#include <math.h>
 #include <string.h>
 
-#define DEPTH 512
+#define DEPTH 128
 #define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
@@ -33,6 +34,7 @@ struct product {
     bool copies_left;
     struct tile_cut cut; /* of the rows */
     int64_t panels, matrices;
+    int64_t abreast, groups; /* panels that rows take at once where they are few; groups of so many */
     struct results results;
     size_t left_bytes, right_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -161,15 +163,17 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     product->mode = right_mode(product, facts->constant_inputs);
     product->cut = tile_cut(product->m);
     product->copies_left = copies_left(product);
+    product->abreast = product->mode != RIGHT_COPIED && product->cut.tiles == 1 ? tile_abreast(product->m) : 1;
+    product->groups = divide_up(product->panels, product->abreast);
     size_workspace(product);
     plan->state = product;
     plan->phases = 1;
-    int64_t rows = least(product->m, BLOCK_TILES * TILE_ROWS), each = TILE_COLUMNS * product->k;
+    int64_t rows = least(product->m, BLOCK_TILES * TILE_ROWS), each = product->abreast * TILE_COLUMNS * product->k;
     each *= rows < LEAST_ROWS ? LEAST_ROWS : rows;
     int64_t items = 1 + TASK_WORK / (1 + each);
-    if (product->copies_left && items < COPY_PANELS)
-        items = COPY_PANELS;
-    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->panels, items);
+    if (product->copies_left && items * product->abreast < COPY_PANELS)
+        items = COPY_PANELS / product->abreast;
+    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->groups, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED) {
@@ -335,7 +339,67 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
         k += depth;
     } while (k < product->k);
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+}
+
+/* All rows there are times `count` whole panels; `ends` is what becomes of the sums. */
+static void multiply_abreast_stretches(const struct walk *walk, int64_t panel, int64_t count,
+                                       const struct tile_ends *ends)
+{
+    const struct product *product = walk->product;
+    const float *rows[TILE_ROWS];
+    for (int64_t i = 0; i < product->m; i++)
+        rows[i] = walk->rows + i * walk->row_stride;
+    int64_t next = product->mode == RIGHT_PACKED ? product->k * TILE_COLUMNS : TILE_COLUMNS;
+    int64_t k = 0, depth;
+    do {
+        depth = least(product->k - k, DEPTH);
+        struct tile_ends stretch = {.low = -INFINITY,
+                                    .high = INFINITY,
+                                    .to = walk->sums,
+                                    .to_row = count * TILE_COLUMNS,
+                                    .columns = TILE_COLUMNS};
+        if (k + depth == product->k)
+            stretch = *ends;
+        if (k > 0) {
+            stretch.start = walk->sums;
+            stretch.start_row = count * TILE_COLUMNS;
+        }
+        struct tile_rows left = {rows, k, 1, depth};
+        struct tile_panel right = panel_at(walk, panel, k, depth);
+        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &stretch);
+        k += depth;
+    } while (k < product->k);
+}
+
+static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
+{
+    struct results_block block = {0, walk->product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
+    struct tile_ends ends = {
+        .low = -INFINITY, .high = INFINITY, .to = walk->sums, .to_row = count * TILE_COLUMNS, .columns = TILE_COLUMNS};
+    if (walk->target.direct)
+        ends = SET_NAME(results_ends)(&walk->target, &block);
+    multiply_abreast_stretches(walk, panel, count, &ends);
+    for (int64_t i = 0; i < count && !walk->target.direct; i++, block.column += TILE_COLUMNS)
+        SET_NAME(results_store)
+    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
+}
+
+/* Sums of two rows by more than one panel do not lie as results_store wants them. */
+static void multiply_group(const struct walk *walk, int64_t group)
+{
+    const struct product *product = walk->product;
+    int64_t panel = group * product->abreast, end = least(panel + product->abreast, product->panels);
+    int64_t whole = product->n / TILE_COLUMNS;
+    while (panel < end) {
+        int64_t count =
+            walk->target.direct || product->m == 1 ? tile_abreast_of(product->m, least(end, whole) - panel) : 1;
+        if (count > 1)
+            multiply_abreast(walk, panel, count);
+        else
+            multiply_panel(walk, panel);
+        panel += count;
+    }
 }
 
 static void matmul_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -349,7 +413,7 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
                         .sums = (float *)(void *)(workspace + product->left_bytes + product->right_bytes),
                         .epilogue_workspace =
                             workspace + product->left_bytes + product->right_bytes + product->sums_bytes};
-    int64_t each = product->cut.blocks * product->panels, first, last, matrix = -1, block = -1;
+    int64_t each = product->cut.blocks * product->groups, first, last, matrix = -1, block = -1;
     task_range(product->matrices * each, plan->tasks[0], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (i / each != matrix) {
@@ -357,11 +421,11 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
             block = -1;
             begin_matrix(&walk, matrix);
         }
-        if (i % each / product->panels != block) {
-            block = i % each / product->panels;
+        if (i % each / product->groups != block) {
+            block = i % each / product->groups;
             begin_block(&walk, block);
         }
-        multiply_panel(&walk, i % product->panels);
+        multiply_group(&walk, i % product->groups);
     }
 }
 

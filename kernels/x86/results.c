@@ -1,6 +1,7 @@
 #include "kernels/x86/results.h"
 
 #include "kernels/walk.h"
+#include "kernels/x86/transpose.h"
 
 #include <math.h>
 
@@ -30,14 +31,14 @@ enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
 
 static bool is_number(const struct epilogue_operation *operation)
 {
-    return operation->input && operation->dtype == DTYPE_F32 && operation->row == 0 && operation->column == 0;
+    return operation->input > 0 && operation->dtype == DTYPE_F32 && operation->row == 0 && operation->column == 0;
 }
 
 static bool take_addend(struct results *results, const struct epilogue_operation *operation)
 {
     int64_t row = results->turned ? operation->column : operation->row;
     int64_t column = results->turned ? operation->row : operation->column;
-    if (operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
+    if (operation->input < 0 || operation->dtype != DTYPE_F32 || (column != 1 && results->columns > 1) ||
         results->addend_count == TILE_ADDENDS - 1)
         return false;
     results->addends[results->addend_count++] = (struct results_addend){operation->input, row};
@@ -47,6 +48,8 @@ static bool take_addend(struct results *results, const struct epilogue_operation
 static bool take_operation(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
 {
     enum stage before = *stage;
+    if (operation->on_side)
+        return false;
     switch (operation->opcode) {
     case POINTWISE_ADD:
         return before == STAGE_ADD && take_addend(results, operation);
@@ -182,61 +185,140 @@ struct tile_ends SET_NAME(results_ends)(const struct results_target *target, con
     return ends;
 }
 
+struct tile_ends SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile,
+                                           float *sums, bool first, bool last)
+{
+    struct tile_ends ends;
+    if (target->direct && last)
+        ends = SET_NAME(results_ends)(target, tile);
+    else
+        ends = (struct tile_ends){.low = -INFINITY,
+                                  .high = INFINITY,
+                                  .to = sums,
+                                  .to_row = tile->step * TILE_COLUMNS,
+                                  .columns = tile_width(tile->columns)};
+    ends.start = first ? NULL : sums;
+    ends.start_row = tile->step * TILE_COLUMNS;
+    return ends;
+}
+
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = {.low = -INFINITY,
-                             .high = INFINITY,
-                             .to = sums,
-                             .to_row = tile->step * TILE_COLUMNS,
-                             .columns = tile->columns <= LANES ? LANES : TILE_COLUMNS};
-    if (target->direct && last)
-        ends = SET_NAME(results_ends)(target, tile);
-    if (!first) {
-        ends.start = sums;
-        ends.start_row = tile->step * TILE_COLUMNS;
-    }
+    struct tile_ends ends = SET_NAME(results_stretch)(target, tile, sums, first, last);
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 
-static void add_own(const struct results_target *target, const struct results_block *block, float *sums)
+/* As wide as whole vectors in the sums, not so in the family's own addend. */
+static void add_line(const float *from, int64_t columns, float *sums)
 {
+    int64_t j = 0;
+    for (; j + LANES <= columns; j += LANES)
+        vf_store(sums + j, vf_add(vf_load(sums + j), vf_load(from + j)));
+    if (j < columns)
+        vf_store(sums + j, vf_add(vf_load(sums + j), vf_load_part(from + j, columns - j)));
+}
+
+/* Sums in the buffer, a row of them `width` floats after the other. */
+struct stored {
+    float *first;
+    int64_t width;
+};
+
+static void add_own(const struct results_target *target, const struct results_block *block, const struct stored *sums)
+{
+    if (block->columns == 1) {
+        const float *from = target->own + block->row * target->own_row + block->column * target->own_column;
+        for (int64_t i = 0; i < block->rows; i++)
+            sums->first[i] += from[i * target->own_row];
+        return;
+    }
     for (int64_t i = 0; i < block->rows; i++) {
         const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
+        float *to = sums->first + i * sums->width;
+        if (target->own_column == 1 && sums->width == TILE_COLUMNS) {
+            add_line(from, block->columns, to);
+            continue;
+        }
         for (int64_t j = 0; j < block->columns; j++)
-            sums[i * TILE_COLUMNS + j] += from[j * target->own_column];
+            to[j] += from[j * target->own_column];
     }
 }
 
-static void store_plainly(const struct results_target *target, const struct results_block *block, const float *sums)
+/* Rows that lie next to each other, as those of an image whose channels are first. */
+static void store_turned(const struct results_target *target, const struct results_block *block,
+                         const struct stored *sums)
 {
     const struct results_place *place = &target->results->place;
+    for (int64_t i = 0, count; i < block->rows; i += count) {
+        int64_t row = block->row + i;
+        count = least(block->rows - i, place->run - row % place->run);
+        float *to = target->to + row / place->run * place->run_stride + row % place->run;
+        SET_NAME(transpose)
+        (sizeof *to, sums->first + i * sums->width, sums->width * (int64_t)sizeof *to,
+         to + block->column * place->column_stride, place->column_stride * (int64_t)sizeof *to, count, block->columns);
+    }
+}
+
+static void store_plainly(const struct results_target *target, const struct results_block *block,
+                          const struct stored *sums)
+{
+    const struct results_place *place = &target->results->place;
+    if (place->row_stride == 1 && block->columns > 1) {
+        store_turned(target, block, sums);
+        return;
+    }
     for (int64_t i = 0; i < block->rows; i++) {
         int64_t row = block->row + i;
         float *to = target->to + row / place->run * place->run_stride + row % place->run * place->row_stride;
         for (int64_t j = 0; j < block->columns; j++)
-            to[(block->column + j) * place->column_stride] = sums[i * TILE_COLUMNS + j];
+            to[(block->column + j) * place->column_stride] = sums->first[i * sums->width + j];
     }
 }
 
 /* A column alone becomes a line. */
-static void close_ranks(float *sums, int64_t rows)
+static void close_ranks(struct stored *sums, int64_t rows)
 {
-    for (int64_t i = 1; i < rows; i++)
-        sums[i] = sums[i * TILE_COLUMNS];
+    for (int64_t i = 1; i < rows && sums->width > 1; i++)
+        sums->first[i] = sums->first[i * sums->width];
+    sums->width = 1;
 }
 
-static void store_by_program(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace)
+#define TURNED_ROWS 64 /* at a time */
+
+/* The same by a form that stores them so: sums are turned over beforehand. */
+static void store_turned_by_form(const struct results_target *target, const struct results_block *block,
+                                 const struct stored *sums, void *workspace)
 {
     const struct results *results = target->results;
-    int64_t along = TILE_COLUMNS;
-    if (block->columns == 1) {
-        close_ranks(sums, block->rows);
-        along = 1;
+    float lines[TILE_COLUMNS * TURNED_ROWS];
+    for (int64_t i = 0; i < block->rows; i += TURNED_ROWS) {
+        int64_t count = least(block->rows - i, TURNED_ROWS);
+        SET_NAME(transpose)
+        (sizeof *lines, sums->first + i * sums->width, sums->width * (int64_t)sizeof *lines, lines,
+         TURNED_ROWS * (int64_t)sizeof *lines, count, block->columns);
+        struct epilogue_tile tile = {.results = lines,
+                                     .row_stride = TURNED_ROWS,
+                                     .column_stride = 1,
+                                     .batch = target->batch,
+                                     .row = block->column,
+                                     .rows = block->columns,
+                                     .column = block->row + i,
+                                     .columns = count};
+        SET_NAME(epilogue_store)(&results->epilogue, &results->form, target->call, &tile, workspace);
     }
-    struct epilogue_tile tile = {.results = sums,
-                                 .row_stride = along,
+}
+
+static void store_by_program(const struct results_target *target, const struct results_block *block,
+                             const struct stored *sums, void *workspace)
+{
+    const struct results *results = target->results;
+    if (results->turned && results->has_form && results->form.column == 1 && block->columns > 1) {
+        store_turned_by_form(target, block, sums, workspace);
+        return;
+    }
+    struct epilogue_tile tile = {.results = sums->first,
+                                 .row_stride = sums->width,
                                  .column_stride = 1,
                                  .batch = target->batch,
                                  .row = block->row,
@@ -245,9 +327,9 @@ static void store_by_program(const struct results_target *target, const struct r
                                  .columns = block->columns,
                                  .down = block->columns == 1};
     if (results->turned)
-        tile = (struct epilogue_tile){.results = sums,
+        tile = (struct epilogue_tile){.results = sums->first,
                                       .row_stride = 1,
-                                      .column_stride = along,
+                                      .column_stride = sums->width,
                                       .batch = target->batch,
                                       .row = block->column,
                                       .rows = block->columns,
@@ -258,13 +340,16 @@ static void store_by_program(const struct results_target *target, const struct r
     (&results->epilogue, results->has_form ? &results->form : NULL, target->call, &tile, workspace);
 }
 
-void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace)
+void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *first,
+                             int64_t width, void *workspace)
 {
+    struct stored sums = {first, width};
+    if (block->columns == 1)
+        close_ranks(&sums, block->rows);
     if (target->own)
-        add_own(target, block, sums);
+        add_own(target, block, &sums);
     if (target->results->epilogue.program)
-        store_by_program(target, block, sums, workspace);
+        store_by_program(target, block, &sums, workspace);
     else
-        store_plainly(target, block, sums);
+        store_plainly(target, block, &sums);
 }

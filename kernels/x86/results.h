@@ -74,13 +74,17 @@ struct results_block {
     int64_t row, rows, column, columns; /* columns: at most TILE_COLUMNS */
     int64_t step;                       /* from one row of a tile to the next; 1 for a block */
 };
-/* Where sums are not stored directly they lie in a buffer, TILE_COLUMNS to a row, which this changes and stores. */
+/* Where sums are not stored directly they lie in a buffer, from one row to the next `width` floats, TILE_COLUMNS where
+ * results_multiply has made them; this changes and stores them. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
-                             void *workspace);
+                             int64_t width, void *workspace);
 /* Adds terms to the sums of a tile. Between the first terms and the last, sums are in the buffer in any case;
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
+/* What that begins and ends with, for tiles one below the other, from the first on. */
+struct tile_ends SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile,
+                                           float *sums, bool first, bool last);
 /* Where results are stored directly: how the sums of a tile end, for those who make them by other means. */
 struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile);
 

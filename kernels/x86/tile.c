@@ -8,145 +8,240 @@
 #define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
- * the arithmetic to bring weights from the third-level cache in time. */
+ * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
-/* The functions below are expanded for each number of rows and of vectors, so that sums stay in registers. */
+#define MOST_ABREAST 4
 
-INLINE void begin(const int rows, const int vectors, const struct tile_ends *ends, sums s)
+/* The functions below are expanded for each shape, so that sums stay in registers. Rows come in pairs: where the last
+ * pair is but one row, this is made twice and stored twice, which halves the code. */
+struct shape {
+    int rows, vectors;
+    bool half; /* the last vector is half of one */
+};
+
+INLINE int64_t row_of(const struct shape shape, int i, int64_t last)
+{
+    return i < shape.rows - 1 ? i : last;
+}
+
+INLINE bool is_half(const struct shape shape, int j)
+{
+    return shape.half && j == shape.vectors - 1;
+}
+
+INLINE vf load(const struct shape shape, int j, const float *from)
+{
+    return is_half(shape, j) ? vf_load_half(from + j * LANES) : vf_load(from + j * LANES);
+}
+
+INLINE void begin(const struct shape shape, sums s)
 {
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < shape.rows; i++) {
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            s[i][j] = ends->start ? vf_load(ends->start + i * ends->start_row + j * LANES) : vf_set(0);
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_set(0);
     }
 }
 
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
-INLINE void add_some(const int rows, const int vectors, const int count, const float *const *end, int64_t k,
-                     const float *panel, int64_t panel_row, sums s)
+INLINE void add_some(const struct shape shape, const int count, const float *const *end, int64_t k, const float *panel,
+                     int64_t panel_row, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
     for (int t = 0; t < count; t++) {
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            b[t][j] = vf_load(panel + t * panel_row + j * LANES);
-        if (AHEAD > 0)
+        for (int j = 0; j < shape.vectors; j++)
+            b[t][j] = load(shape, j, panel + t * panel_row);
+        if (AHEAD > 0 && shape.rows > 2)
             __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
     }
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int t = 0; t < count; t++) {
             vf a = vf_set(end[i][k + t]);
             UNROLL
-            for (int j = 0; j < vectors; j++)
-                s[i][j] = vf_fma(a, b[t][j], s[i][j]);
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
         }
     }
 }
 
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
-INLINE void add_terms(const int rows, const int vectors, const float *const *first, int64_t skip, int64_t depth,
+INLINE void add_terms(const struct shape shape, int64_t last, const float *const *first, int64_t skip, int64_t depth,
                       const float *panel, int64_t panel_row, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
-    for (int i = 0; i < rows; i++)
-        end[i] = first[i] + skip + depth;
+    for (int i = 0; i < shape.rows; i++)
+        end[i] = first[row_of(shape, i, last)] + skip + depth;
     int64_t k = -depth;
     for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
-        add_some(rows, vectors, TERMS_AT_ONCE, end, k, panel, panel_row, s);
+        add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, s);
     for (; k < 0; k++, panel += panel_row)
-        add_some(rows, vectors, 1, end, k, panel, panel_row, s);
+        add_some(shape, 1, end, k, panel, panel_row, s);
 }
 
-INLINE void add_operands(const int rows, const int vectors, const struct tile_ends *ends, sums s)
+INLINE void add_start(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
+    if (!ends->start)
+        return;
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_add(load(shape, j, ends->start + row_of(shape, i, last) * ends->start_row), s[i][j]);
+    }
+}
+
+/* All rows, before any is stored: an operand may be what is stored to. */
+INLINE void add_operands(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
     for (int a = 0; a < ends->addend_count; a++) {
         const float *from = ends->addends[a].from;
         int64_t row = ends->addends[a].row;
         UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < shape.rows; i++) {
             UNROLL
-            for (int j = 0; j < vectors; j++)
-                s[i][j] = vf_add(s[i][j], vf_load(from + i * row + j * LANES));
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = vf_add(s[i][j], load(shape, j, from + row_of(shape, i, last) * row));
         }
     }
 }
 
-INLINE void finish(const int rows, const int vectors, const struct tile_ends *ends, sums s)
+INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
-    add_operands(rows, vectors, ends, s);
+    add_operands(shape, last, ends, s);
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < shape.rows; i++) {
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            vf_store(ends->to + i * ends->to_row + j * LANES, vf_min(high, vf_max(low, s[i][j])));
+        for (int j = 0; j < shape.vectors; j++) {
+            float *to = ends->to + row_of(shape, i, last) * ends->to_row + j * LANES;
+            vf result = vf_min(high, vf_max(low, s[i][j]));
+            if (is_half(shape, j))
+                vf_store_half(to, result);
+            else
+                vf_store(to, result);
+        }
     }
 }
 
-/* The same, a part of a vector at a time, for sums in memory. */
+/* The same where the last vector has lanes too many, for sums in memory. */
 static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct tile_ends *ends, const float *from)
 {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < ends->columns; j += LANES)
-            tile_finish_part(ends, i, j, vf_load(from + i * TILE_COLUMNS + j));
+    int64_t whole = ends->columns / LANES * LANES;
+    for (int64_t i = 0; i < rows; i++) {
+        for (int64_t j = 0; j < whole; j += LANES)
+            tile_finish(ends, i, j, vf_load(from + i * TILE_COLUMNS + j));
+        tile_finish_part(ends, i, whole, vf_load(from + i * TILE_COLUMNS + whole));
+    }
 }
 
-INLINE void multiply(const int rows, const int vectors, const struct tile_rows *left, const struct tile_panel *panel,
-                     const struct tile_ends *ends)
+INLINE void multiply(const struct shape shape, int64_t last, const struct tile_rows *left,
+                     const struct tile_panel *panel, const struct tile_ends *ends)
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
-    begin(rows, vectors, ends, s);
+    begin(shape, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(rows, vectors, left->first + tap * TILE_ROWS, left->skip, left->depth,
+        add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
                   panel->first + tap * left->depth * panel->row, panel->row, s);
-    if (ends->columns == vectors * LANES) {
-        finish(rows, vectors, ends, s);
+    add_start(shape, last, ends, s);
+    if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
+        finish(shape, last, ends, s);
         return;
     }
     UNROLL
-    for (int i = 0; i < rows; i++) {
+    for (int i = 0; i < shape.rows; i++) {
         UNROLL
-        for (int j = 0; j < vectors; j++)
+        for (int j = 0; j < shape.vectors; j++)
             vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
     }
-    finish_ragged(rows, ends, spilled);
+    finish_ragged(last + 1, ends, spilled);
 }
 
-#define CASE(rows)                                \
-    case rows:                                    \
-        if (ends->columns <= LANES)               \
-            multiply(rows, 1, left, panel, ends); \
-        else                                      \
-            multiply(rows, 2, left, panel, ends); \
+INLINE void multiply_abreast(const int rows, const int count, const struct tile_rows *left,
+                             const struct tile_panel *panel, int64_t next, const struct tile_ends *ends)
+{
+    const struct shape shape = {rows, TILE_VECTORS, false};
+    sums s[MOST_ABREAST];
+    struct tile_ends each[MOST_ABREAST];
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        each[i] = *ends;
+        tile_shift(&each[i], i * TILE_COLUMNS);
+        begin(shape, s[i]);
+    }
+    for (int64_t tap = 0; tap < left->taps; tap++) {
+        const float *end[TILE_ROWS], *from = panel->first + tap * left->depth * panel->row;
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            end[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
+        for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
+            UNROLL
+            for (int i = 0; i < count; i++)
+                add_some(shape, 1, end, k, from + i * next, panel->row, s[i]);
+        }
+    }
+    UNROLL
+    for (int i = 0; i < count; i++) {
+        add_start(shape, rows - 1, &each[i], s[i]);
+        finish(shape, rows - 1, &each[i], s[i]);
+    }
+}
+
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends)
+{
+    if (count == 1)
+        SET_NAME(tile_multiply)(rows, left, panel, ends);
+    else if (rows == 1 && count == 4)
+        multiply_abreast(1, 4, left, panel, next, ends);
+    else if (rows == 1)
+        multiply_abreast(1, 2, left, panel, next, ends);
+    else
+        multiply_abreast(2, 2, left, panel, next, ends);
+}
+
+#define SHAPE(rows, vectors, half)                                 \
+    do {                                                           \
+        const struct shape shape = {rows, vectors, half};          \
+        multiply(shape, least(last, (rows)-1), left, panel, ends); \
+    } while (0)
+#if LANES == 16
+#define HALVES(pair)                                                 \
+    else if (ends->columns <= LANES / 2) SHAPE(2 * (pair), 1, true); \
+    else if (ends->columns > LANES && ends->columns <= TILE_COLUMNS - LANES / 2) SHAPE(2 * (pair), 2, true);
+#else
+#define HALVES(pair)
+#endif
+#define CASE(pair)                                     \
+    case pair:                                         \
+        if (ends->columns > LANES + TILE_STEP % LANES) \
+            SHAPE(2 * (pair), 2, false);               \
+        HALVES(pair)                                   \
+        else SHAPE(2 * (pair), 1, false);              \
         break;
 
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                              const struct tile_ends *ends)
 {
-    switch (rows) {
+    int64_t last = rows - 1;
+    switch (divide_up(rows, 2)) {
         CASE(1)
         CASE(2)
         CASE(3)
+#if TILE_ROWS > 6
         CASE(4)
         CASE(5)
         CASE(6)
-#if TILE_ROWS > 6
-        CASE(7)
-        CASE(8)
-        CASE(9)
-        CASE(10)
-        CASE(11)
-        CASE(12)
 #endif
     }
 }

@@ -1,7 +1,9 @@
 /* Sums of products for a few rows and two vectors of columns, in registers: what products and convolutions are made of.
  *
- *     sum[i][j] = start[i][j] + terms in the order of the depth, each one fused multiply-add
+ *     sum[i][j] = start[i][j] + (terms in the order of the depth, each one fused multiply-add)
  *
+ * Terms begin at zero, so that a long sum made in stretches is a sum of sums, whose error grows with the length of a
+ * stretch and not with its own.
  * A sum is the same whatever tile it is computed in, so tiles may be cut as it suits. */
 #ifndef INFER_KERNELS_X86_TILE_H
 #define INFER_KERNELS_X86_TILE_H
@@ -18,6 +20,14 @@
 #define TILE_VECTORS 2
 #define TILE_COLUMNS (TILE_VECTORS * LANES)
 
+/* Columns are computed in whole vectors, or with 16 lanes in halves of them: on a CPU that does 16 lanes in two steps a
+ * half takes one. */
+#define TILE_STEP (LANES == 16 ? LANES / 2 : LANES)
+static inline int64_t tile_width(int64_t columns) /* at most TILE_COLUMNS */
+{
+    return divide_up(columns, TILE_STEP) * TILE_STEP;
+}
+
 /* The left operand: `taps` stretches of `depth` elements a row (one for a product, one for each place of the window
  * for a convolution). */
 struct tile_rows {
@@ -32,11 +42,11 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What sums begin with and become: addends are added one after the other, each sum rounded, then come the bounds.
- * Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come the
+ * bounds. Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
-    const float *start; /* as wide as the columns take vectors; NULL: zeros */
+    const float *start; /* tile_width columns; NULL: zeros */
     int64_t start_row;
     int addend_count;
     struct {
@@ -70,33 +80,74 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
 {
     for (int i = 0; i < ends->addend_count; i++)
         ends->addends[i].from += rows * ends->addends[i].row;
+    if (ends->start)
+        ends->start += rows * ends->start_row;
     ends->to += rows * ends->to_row;
 }
 
-/* Rows cut into tiles as evenly as can be, and tiles into blocks, whose rows stay in the second-level cache. */
+/* Goes on to columns further right. */
+static inline void tile_shift(struct tile_ends *ends, int64_t columns)
+{
+    if (ends->start)
+        ends->start += columns;
+    for (int i = 0; i < ends->addend_count; i++)
+        ends->addends[i].from += columns;
+    ends->to += columns;
+}
+
+/* Rows cut into tiles as evenly as can be, in pairs, and tiles into blocks, whose rows stay in the second-level cache.
+ */
 #define BLOCK_TILES 8
 struct tile_cut {
     int64_t rows, tiles, block_tiles, blocks;
+    int64_t height;       /* rows of a tile, at most: even */
+    int64_t each, longer; /* rows of a tile, which is even; so many, the first ones, have two more */
 };
+static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t tiles_of_block)
+{
+    struct tile_cut cut = {.rows = rows, .height = height, .tiles = divide_up(rows, height)};
+    int64_t pairs = divide_up(rows, 2);
+    cut.blocks = divide_up(cut.tiles, tiles_of_block);
+    cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
+    cut.each = cut.tiles > 0 ? pairs / cut.tiles * 2 : 0;
+    cut.longer = cut.tiles > 0 ? pairs % cut.tiles : 0;
+    return cut;
+}
 static inline struct tile_cut tile_cut(int64_t rows)
 {
-    struct tile_cut cut = {.rows = rows, .tiles = divide_up(rows, TILE_ROWS)};
-    cut.blocks = divide_up(cut.tiles, BLOCK_TILES);
-    cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
-    return cut;
+    return tile_cut_by(rows, TILE_ROWS, BLOCK_TILES);
 }
 static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 {
-    return cut->rows / cut->tiles * tile + least(tile, cut->rows % cut->tiles);
+    return least(cut->each * tile + 2 * least(tile, cut->longer), cut->rows);
 }
 static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 {
-    return cut->block_tiles * TILE_ROWS;
+    return cut->block_tiles * cut->height;
 }
 
 /* rows: 1 to TILE_ROWS. */
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                              const struct tile_ends *ends);
+
+/* One or two rows have too few sums in a panel for multiplications to hide how long each takes: so many whole panels
+ * side by side have enough. 1: more of them gain nothing. */
+static inline int64_t tile_abreast(int64_t rows)
+{
+    return rows == 1 ? 4 : rows == 2 ? 2 : 1;
+}
+/* The largest number of panels that tile_multiply_abreast takes of so many whole ones; 1 if there are none. */
+static inline int64_t tile_abreast_of(int64_t rows, int64_t panels)
+{
+    int64_t count = tile_abreast(rows);
+    while (count > 1 && count > panels)
+        count /= 2;
+    return count;
+}
+/* The same as tile_multiply for each of `count` panels, tile_abreast(rows) or half of that or 1, each with all its
+ * columns; from one to the next it is `next` floats. `ends` is of the first. */
+void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
+                                     int64_t count, int64_t next, const struct tile_ends *ends);
 
 /* Copies a panel to where its rows are TILE_COLUMNS apart; columns past `columns` become 0. */
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to);

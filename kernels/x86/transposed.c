@@ -11,6 +11,7 @@
 
 #define BLOCK_POSITIONS 96 /* of a line, about */
 #define TASK_WORK 400000   /* multiplications of a task */
+#define FEW_COLUMNS WIDE   /* that the channels of all remainders may be together */
 
 /* The places of the window along an axis, sorted by the remainder that sees them. */
 struct axis {
@@ -27,6 +28,7 @@ struct transposed {
     int64_t taps, channels, panels;       /* of one group */
     int64_t most_taps;                    /* that a position sees */
     int64_t block_positions, line_blocks; /* of a line */
+    bool merged;                          /* the remainders along the last axis */
     const float *zeros;
     struct results results;
     size_t places_bytes, sums_bytes;
@@ -68,13 +70,20 @@ static int64_t most_places(const struct axis *axis)
     return most;
 }
 
+static bool may_merge(const struct conv_params *p)
+{
+    const struct window *w = &p->window;
+    return w->spread[2] > 1 && w->kernel[2] == w->spread[2] && w->dilation[2] == 1 && w->pad[2] == w->kernel[2] - 1 &&
+           w->output[2] == w->input[2] * w->spread[2] && p->output_channels * w->spread[2] <= FEW_COLUMNS;
+}
+
 static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
 {
     const struct conv_params *p = t->params;
     const struct window *w = &p->window;
     *pack = (struct kernel_pack){
         .input = 1,
-        .form = CONV_FORM_REMAINDERS,
+        .form = t->merged ? CONV_FORM_MERGED_REMAINDERS : CONV_FORM_REMAINDERS,
         .tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->weight_offset, p->weight_group,
                      p->weight_output, p->weight_input},
@@ -102,6 +111,7 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
                              .channels = p->input_channels,
                              .panels = divide_up(p->output_channels, TILE_COLUMNS),
                              .most_taps = 1,
+                             .merged = may_merge(p),
                              .zeros = zeros};
     for (int i = 0; i < SPATIAL_AXES; i++) {
         if (!sort_places(w, i, region, &t->axes[i]))
@@ -115,7 +125,7 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, positions, p->groups * p->output_channels, &place, &t->results);
     t->places_bytes = align_up((size_t)(t->most_taps * TILE_ROWS) * sizeof(const float *), ALIGNMENT);
-    if (!SET_NAME(results_need_no_buffer)(&t->results, 1))
+    if (t->merged || !SET_NAME(results_need_no_buffer)(&t->results, 1))
         t->sums_bytes = (size_t)(t->block_positions * TILE_COLUMNS) * sizeof(float);
     plan->state = t;
     plan->phases = 1;
@@ -159,6 +169,33 @@ static void pack_panel(const struct transposed *t, const float *weights, int64_t
     }
 }
 
+/* One place of the other axes, and of the last one that of each remainder: what these make is next to each other. */
+static void pack_remainders(const struct transposed *t, const float *weights, float *to)
+{
+    const struct conv_params *p = t->params;
+    const struct axis *x = &t->axes[2];
+    memset(to, 0, (size_t)(t->channels * TILE_COLUMNS) * sizeof *to);
+    for (int64_t channel = 0; channel < t->channels; channel++, to += TILE_COLUMNS)
+        for (int64_t c = 0; c < x->spread; c++)
+            for (int64_t output = 0; output < p->output_channels; output++)
+                to[c * p->output_channels + output] = weights[x->places[x->first[c]] * p->weight_spatial[2] +
+                                                              channel * p->weight_input + output * p->weight_output];
+}
+
+static void pack_merged(const struct transposed *t, const float *weights, float *to)
+{
+    const struct conv_params *p = t->params;
+    const struct axis *z = &t->axes[0], *y = &t->axes[1];
+    for (int64_t a = 0; a < z->spread; a++)
+        for (int64_t b = 0; b < y->spread; b++)
+            for (int64_t i = z->first[a]; i < z->first[a + 1]; i++)
+                for (int64_t j = y->first[b]; j < y->first[b + 1]; j++) {
+                    int64_t at = z->places[i] * p->weight_spatial[0] + y->places[j] * p->weight_spatial[1];
+                    pack_remainders(t, weights + at, to);
+                    to += t->channels * TILE_COLUMNS;
+                }
+}
+
 static void transposed_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct transposed *t = plan->state;
@@ -167,9 +204,13 @@ static void transposed_pack(const struct kernel_plan *plan, int which, const voi
     task_range(p->groups * t->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t group = i / t->panels, column = i % t->panels * TILE_COLUMNS;
-        pack_panel(t, (const float *)from + p->weight_offset + group * p->weight_group + column * p->weight_output,
-                   least(p->output_channels - column, TILE_COLUMNS),
-                   (float *)to + i * t->taps * t->channels * TILE_COLUMNS);
+        const float *weights =
+            (const float *)from + p->weight_offset + group * p->weight_group + column * p->weight_output;
+        float *panel = (float *)to + i * t->taps * t->channels * TILE_COLUMNS;
+        if (t->merged)
+            pack_merged(t, weights, panel);
+        else
+            pack_panel(t, weights, least(p->output_channels - column, TILE_COLUMNS), panel);
     }
 }
 
@@ -195,6 +236,12 @@ static int64_t source_of(const struct window *w, int axis, int64_t position, int
     return before || source >= w->input[axis] ? -1 : source;
 }
 
+/* The same along the last axis, whether or not it is there: positions a spread apart see what lies side by side. */
+static int64_t first_source(const struct window *w, int64_t position, int64_t place)
+{
+    return (position + place * w->dilation[2] - w->pad[2]) / w->spread[2];
+}
+
 /* What `rows` positions from `position` on, a spread apart, see. Returns the places' number. */
 static int64_t find_places(const struct walk *walk, int64_t position, int64_t rows)
 {
@@ -208,26 +255,37 @@ static int64_t find_places(const struct walk *walk, int64_t position, int64_t ro
             for (int64_t k = x->first[c]; k < x->first[c + 1]; k++, tap++) {
                 int64_t plane = source_of(w, 0, walk->plane, z->places[i]);
                 int64_t line = source_of(w, 1, walk->line, y->places[j]);
-                const float *from = walk->image + plane * p->x.spatial[0] + line * p->x.spatial[1];
-                for (int64_t r = 0; r < rows; r++) {
-                    int64_t column = source_of(w, 2, position + r * x->spread, x->places[k]);
-                    bool outside = plane < 0 || line < 0 || column < 0;
-                    walk->places[tap * TILE_ROWS + r] = outside ? t->zeros : from + column * p->x.spatial[2];
+                int64_t column = first_source(w, position, x->places[k]);
+                bool outside = plane < 0 || line < 0;
+                const float *from = outside ? t->zeros : walk->image + plane * p->x.spatial[0] + line * p->x.spatial[1];
+                for (int64_t r = 0; r < rows; r++, column++) {
+                    bool inside = !outside && column >= 0 && column < w->input[2];
+                    walk->places[tap * TILE_ROWS + r] = inside ? from + column * p->x.spatial[2] : t->zeros;
                 }
             }
     return tap;
 }
 
-/* Where the weights of a combination of remainders begin, in places. */
+/* Where the weights of a combination of remainders begin, in places: merged ones count as the first. */
 static int64_t first_place(const struct walk *walk, int64_t position)
 {
     const struct axis *z = &walk->t->axes[0], *y = &walk->t->axes[1], *x = &walk->t->axes[2];
     int64_t a = walk->plane % z->spread, b = walk->line % y->spread, c = position % x->spread;
     int64_t planes = z->first[a + 1] - z->first[a], lines = y->first[b + 1] - y->first[b];
+    if (walk->t->merged)
+        return z->first[a] * y->count + planes * y->first[b];
     return z->first[a] * y->count * x->count + planes * (y->first[b] * x->count + lines * x->first[c]);
 }
 
-/* The positions of a block with one remainder. */
+/* Sums of all remainders lie side by side, in the order of the positions: rows are brought together. */
+static void close_rows(const struct transposed *t, int64_t positions, float *sums)
+{
+    int64_t spread = t->axes[2].spread, width = spread * t->params->output_channels;
+    for (int64_t i = 1; i < positions / spread; i++)
+        memmove(sums + i * width, sums + i * TILE_COLUMNS, FEW_COLUMNS * sizeof *sums);
+}
+
+/* The positions of a block with one remainder, or with all of them. */
 static void multiply_remainder(const struct walk *walk, const struct results_block *block, int64_t start,
                                const float *weights)
 {
@@ -239,11 +297,13 @@ static void multiply_remainder(const struct walk *walk, const struct results_blo
         int64_t row = tile_first_row(&cut, i), position = start + row * spread;
         tile.row = block->row + position - walk->first;
         tile.rows = tile_first_row(&cut, i + 1) - row;
-        tile.step = spread;
+        tile.step = t->merged ? 1 : spread;
+        tile.columns = t->merged ? spread * block->columns : block->columns;
         struct tile_rows left = {walk->places, 0, find_places(walk, position, tile.rows), t->channels};
         struct tile_panel panel = {weights + first_place(walk, position) * t->channels * TILE_COLUMNS, TILE_COLUMNS};
         SET_NAME(results_multiply)
-        (&walk->target, &tile, walk->sums + (position - walk->first) * TILE_COLUMNS, &left, &panel, true, true);
+        (&walk->target, &tile, walk->sums + (t->merged ? row : position - walk->first) * TILE_COLUMNS, &left, &panel,
+         true, true);
     }
 }
 
@@ -257,10 +317,13 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
     struct results_block block = {(walk->plane * output[1] + walk->line) * output[2] + walk->first,
                                   walk->end - walk->first, group * p->output_channels + panel * TILE_COLUMNS,
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
-    for (int64_t i = 0; i < least(t->axes[2].spread, block.rows); i++)
+    for (int64_t i = 0; i < (t->merged ? 1 : least(t->axes[2].spread, block.rows)); i++)
         multiply_remainder(walk, &block, walk->first + i, weights);
+    if (t->merged)
+        close_rows(t, block.rows, walk->sums);
     if (!walk->target.direct)
-        SET_NAME(results_store)(&walk->target, &block, walk->sums, walk->epilogue_workspace);
+        SET_NAME(results_store)
+    (&walk->target, &block, walk->sums, t->merged ? p->output_channels : TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
@@ -269,6 +332,7 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
     const float *x = walk->call->inputs[0];
     walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
     SET_NAME(results_begin_image)(&walk->t->results, walk->call, p, image, &walk->target);
+    walk->target.direct = walk->target.direct && !walk->t->merged;
 }
 
 static void transposed_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

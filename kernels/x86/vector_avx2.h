@@ -47,6 +47,20 @@ static inline void vf_store(float *to, vf x)
 {
     _mm256_storeu_ps(to, x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    return _mm256_castps128_ps256(_mm_loadu_ps(from));
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    _mm_storeu_ps(to, _mm256_castps256_ps128(x));
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    return _mm256_castps128_ps256(
+        _mm_fmadd_ps(_mm256_castps256_ps128(a), _mm256_castps256_ps128(b), _mm256_castps256_ps128(c)));
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm256_maskload_ps(from, lanes_below(n));
@@ -204,6 +218,11 @@ static inline vi vi_mul(vi a, vi b)
 {
     return _mm256_mullo_epi32(a, b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm256_madd_epi16(a, b);
+}
 static inline vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);
@@ -240,6 +259,36 @@ static inline vm vi_equal(vi a, vi b)
 static inline vi vi_select(vm m, vi a, vi b)
 {
     return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(b), _mm256_castsi256_ps(a), m));
+}
+
+/* --- lanes as four bytes or two words --- */
+/* sum + the products of a's bytes, unsigned, with b's, signed. Only in a function that has DOT_TARGET, on a CPU that
+ * has DOT_REQUIRES. By hand, since gcc 12 copies the sum before the instruction that changes it. */
+#define DOT_TARGET __attribute__((target("avxvnni")))
+#define DOT_REQUIRES (SET_REQUIRES | CPU_AVX_VNNI)
+static inline __attribute__((always_inline)) vi vi_add_dot(vi sum, vi a, vi b)
+{
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+    return sum;
+}
+/* The same, where no two products of neighbours, added, leave 16 bits. */
+static inline vi vi_add_pairs(vi sum, vi a, vi b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
+}
+/* sum + the products of words, signed. */
+static inline vi vi_add_words(vi sum, vi a, vi b)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, signed, as words. */
+static inline vi vi_even_bytes(vi a)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8);
+}
+static inline vi vi_odd_bytes(vi a)
+{
+    return _mm256_srai_epi16(a, 8);
 }
 
 /* --- between them --- */

@@ -43,6 +43,20 @@ static inline void vf_store(float *to, vf x)
 {
     _mm512_storeu_ps(to, x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    return _mm512_castps256_ps512(_mm256_loadu_ps(from));
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    _mm256_storeu_ps(to, _mm512_castps512_ps256(x));
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    return _mm512_castps256_ps512(
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)));
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     return _mm512_maskz_loadu_ps(vm_first(n), from);
@@ -185,6 +199,11 @@ static inline vi vi_mul(vi a, vi b)
 {
     return _mm512_mullo_epi32(a, b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    return _mm512_madd_epi16(a, b);
+}
 static inline vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);
@@ -221,6 +240,36 @@ static inline vm vi_equal(vi a, vi b)
 static inline vi vi_select(vm m, vi a, vi b)
 {
     return _mm512_mask_blend_epi32(m, b, a);
+}
+
+/* --- lanes as four bytes or two words --- */
+/* sum + the products of a's bytes, unsigned, with b's, signed. Only in a function that has DOT_TARGET, on a CPU that
+ * has DOT_REQUIRES. By hand, since gcc 12 copies the sum before the instruction that changes it. */
+#define DOT_TARGET __attribute__((target("avx512vnni")))
+#define DOT_REQUIRES (SET_REQUIRES | CPU_AVX512_VNNI)
+static inline __attribute__((always_inline)) vi vi_add_dot(vi sum, vi a, vi b)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+/* The same, where no two products of neighbours, added, leave 16 bits. */
+static inline vi vi_add_pairs(vi sum, vi a, vi b)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)));
+}
+/* sum + the products of words, signed. */
+static inline vi vi_add_words(vi sum, vi a, vi b)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+}
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, signed, as words. */
+static inline vi vi_even_bytes(vi a)
+{
+    return _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8);
+}
+static inline vi vi_odd_bytes(vi a)
+{
+    return _mm512_srai_epi16(a, 8);
 }
 
 /* --- between them --- */

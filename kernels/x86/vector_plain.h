@@ -54,6 +54,18 @@ static inline void vf_store(float *to, vf x)
 {
     memcpy(to, &x, sizeof x);
 }
+/* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_load_half(const float *from)
+{
+    vf x;
+    memset(&x, 0x5a, sizeof x);
+    memcpy(&x, from, sizeof x / 2);
+    return x;
+}
+static inline void vf_store_half(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x / 2);
+}
 static inline vf vf_load_part(const float *from, int64_t n)
 {
     vf x = {0};
@@ -83,6 +95,12 @@ static inline vf vf_div(vf a, vf b)
 static inline vf vf_fma(vf a, vf b, vf c)
 {
     for (int i = 0; i < LANES; i++)
+        c[i] = fmaf(a[i], b[i], c[i]);
+    return c;
+}
+static inline vf vf_fma_half(vf a, vf b, vf c)
+{
+    for (int i = 0; i < LANES / 2; i++)
         c[i] = fmaf(a[i], b[i], c[i]);
     return c;
 }
@@ -223,6 +241,12 @@ static inline vi vi_mul(vi a, vi b)
 {
     return (vi)((vu)a * (vu)b);
 }
+/* Lanes are two int16 each: the sum of their products. */
+static inline vi vi_mul_pairs(vi a, vi b)
+{
+    vu low = (vu)((vi)((vu)a << 16) >> 16) * (vu)((vi)((vu)b << 16) >> 16);
+    return (vi)(low + (vu)(a >> 16) * (vu)(b >> 16));
+}
 static inline vi vi_and(vi a, vi b)
 {
     return a & b;
@@ -263,6 +287,57 @@ static inline vm vi_equal(vi a, vi b)
 static inline vi vi_select(vm m, vi a, vi b)
 {
     return (m & a) | (~m & b);
+}
+
+/* --- lanes as four bytes or two words --- */
+/* sum + the products of a's bytes, unsigned, with b's, signed. */
+#define DOT_TARGET
+#define DOT_REQUIRES SET_REQUIRES
+static inline int32_t byte_product(vi a, vi b, int lane, int byte)
+{
+    return (int32_t)((uint32_t)a[lane] >> 8 * byte & 255) * (int8_t)((uint32_t)b[lane] >> 8 * byte & 255);
+}
+static inline vi vi_add_dot(vi sum, vi a, vi b)
+{
+    for (int i = 0; i < LANES; i++)
+        sum[i] = (int32_t)((uint32_t)sum[i] + (uint32_t)(byte_product(a, b, i, 0) + byte_product(a, b, i, 1) +
+                                                         byte_product(a, b, i, 2) + byte_product(a, b, i, 3)));
+    return sum;
+}
+/* The same, where no two products of neighbours, added, leave 16 bits: there they would stay. */
+static inline int32_t byte_pair(vi a, vi b, int lane, int byte)
+{
+    int32_t pair = byte_product(a, b, lane, byte) + byte_product(a, b, lane, byte + 1);
+    return pair < INT16_MIN ? INT16_MIN : pair > INT16_MAX ? INT16_MAX : pair;
+}
+static inline vi vi_add_pairs(vi sum, vi a, vi b)
+{
+    for (int i = 0; i < LANES; i++)
+        sum[i] = (int32_t)((uint32_t)sum[i] + (uint32_t)(byte_pair(a, b, i, 0) + byte_pair(a, b, i, 2)));
+    return sum;
+}
+/* sum + the products of words, signed. */
+static inline vi vi_add_words(vi sum, vi a, vi b)
+{
+    for (int i = 0; i < LANES; i++) {
+        int32_t low = (int16_t)((uint32_t)a[i] & 65535) * (int16_t)((uint32_t)b[i] & 65535);
+        int32_t high = (int16_t)((uint32_t)a[i] >> 16) * (int16_t)((uint32_t)b[i] >> 16);
+        sum[i] = (int32_t)((uint32_t)sum[i] + (uint32_t)low + (uint32_t)high);
+    }
+    return sum;
+}
+/* Bytes 0 and 2 of each lane, and bytes 1 and 3, signed, as words. */
+static inline vi vi_even_bytes(vi a)
+{
+    for (int i = 0; i < LANES; i++) {
+        uint32_t low = (uint32_t)(int8_t)((uint32_t)a[i] & 255), high = (uint32_t)(int8_t)((uint32_t)a[i] >> 16 & 255);
+        a[i] = (int32_t)((low & 65535) | high << 16);
+    }
+    return a;
+}
+static inline vi vi_odd_bytes(vi a)
+{
+    return vi_even_bytes((vi)((vu)a >> 8));
 }
 
 /* --- between them --- */

@@ -326,7 +326,7 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
 {
     const struct winograd *w = walk->winograd;
     struct tile_panel panel = {weights, TILE_COLUMNS};
-    int64_t columns = columns_left <= LANES ? LANES : TILE_COLUMNS;
+    int64_t columns = tile_width(least(columns_left, TILE_COLUMNS));
     for (int64_t tile = 0; tile < cut->tiles; tile++) {
         int64_t row = tile_first_row(cut, tile), rows = tile_first_row(cut, tile + 1) - row;
         const float *first[TILE_ROWS];
@@ -441,7 +441,7 @@ static void store_by_lines(const struct walk *walk, int64_t index, int64_t count
         }
     for (int64_t i = 0; i < place.lines; i++) {
         block.row = (place.down + i) * width + place.along;
-        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, walk->epilogue_workspace);
+        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, TILE_COLUMNS, walk->epilogue_workspace);
     }
 }
 

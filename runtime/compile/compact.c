@@ -1,5 +1,7 @@
 #include "runtime/compile/compact.h"
 
+#include "formats/hash.h"
+
 #include <string.h>
 
 /* What the parameters of a step are made of. */
@@ -7,7 +9,11 @@ struct plain {
     const void *bytes;
     const struct pointwise_params *epilogue; /* NULL: none */
     uint32_t constant_inputs;
+    uint64_t hash; /* of all that twins have in common */
 };
+
+/* A program is kept as long as its session: what its last block has left unused counts. */
+#define BLOCK_BYTES 4096
 
 struct compaction {
     struct program *program;
@@ -19,8 +25,10 @@ struct compaction {
     struct value *next;    /* the next free copy */
     size_t constant_bytes; /* moved */
     struct program_step *steps;
-    struct step *copies;     /* of the steps, in their order */
-    struct plain *plain;     /* their parameters */
+    struct step *copies; /* of the steps, in their order */
+    struct plain *plain; /* their parameters */
+    int *table;          /* 1 + the step, by hash: the first of each kind; 0: free */
+    size_t table_mask;
     const struct node *last; /* of the step before, and its copy: steps of one node follow one another */
     struct node *last_copy;
     bool failed;
@@ -214,25 +222,41 @@ static bool same_epilogue(const struct pointwise_params *a, const struct pointwi
 static uint32_t constant_inputs(const struct step *step)
 {
     uint32_t constant = step_constant_inputs(step);
-    for (int i = 0; i < step->plan.pack_count; i++)
-        constant |= UINT32_C(1) << step->plan.packs[i].input;
+    for (int i = 0; i < step->plan->pack_count; i++)
+        constant |= UINT32_C(1) << step->plan->packs[i].input;
     return constant;
 }
 
-/* An earlier step whose parameters and plan serve step `index` too; NULL: none. */
-static const struct step *find_twin(const struct compaction *c, int index)
+static uint64_t hash_of(const struct step *step, const struct plain *plain)
 {
-    const struct step *step = c->program->steps[index].step;
-    const struct plain *plain = &c->plain[index];
-    for (int i = 0; i < index; i++) {
-        const struct step *other = c->program->steps[i].step;
-        if (!other->control && other->family == step->family && other->kernel == step->kernel &&
-            other->params_bytes == step->params_bytes && c->plain[i].constant_inputs == plain->constant_inputs &&
-            memcmp(c->plain[i].bytes, plain->bytes, step->params_bytes) == 0 &&
-            same_epilogue(c->plain[i].epilogue, plain->epilogue))
-            return &c->copies[i];
+    uint64_t kind = (uint64_t)(uintptr_t)step->kernel ^ plain->constant_inputs;
+    uint64_t hash = xxh64(plain->bytes, step->params_bytes, kind);
+    return plain->epilogue ? xxh64(plain->epilogue, pointwise_bytes(plain->epilogue), hash) : hash;
+}
+
+static bool are_twins(const struct compaction *c, int a, int b)
+{
+    const struct step *one = c->program->steps[a].step, *other = c->program->steps[b].step;
+    const struct plain *plain = &c->plain[a], *others = &c->plain[b];
+    return plain->hash == others->hash && one->family == other->family && one->kernel == other->kernel &&
+           one->params_bytes == other->params_bytes && plain->constant_inputs == others->constant_inputs &&
+           memcmp(plain->bytes, others->bytes, one->params_bytes) == 0 &&
+           same_epilogue(plain->epilogue, others->epilogue);
+}
+
+/* An earlier step whose parameters and plan serve step `index` too; NULL: none, and it goes into the table. */
+static const struct step *find_twin(struct compaction *c, int index)
+{
+    struct plain *plain = &c->plain[index];
+    plain->hash = hash_of(c->program->steps[index].step, plain);
+    for (size_t at = plain->hash & c->table_mask;; at = (at + 1) & c->table_mask) {
+        if (!c->table[at]) {
+            c->table[at] = 1 + index;
+            return NULL;
+        }
+        if (are_twins(c, c->table[at] - 1, index))
+            return &c->copies[c->table[at] - 1];
     }
-    return NULL;
 }
 
 /* Its plan is made anew, since what a kernel keeps in it may point into the parameters. */
@@ -259,15 +283,17 @@ static void keep_params(struct compaction *c, int index, struct step *copy)
         *program = kept_bytes(c, plain->epilogue, plain->epilogue ? pointwise_bytes(plain->epilogue) : 0);
     struct kernel_facts facts = *c->facts;
     facts.constant_inputs = plain->constant_inputs;
-    copy->plan = (struct kernel_plan){0};
-    c->failed = c->failed || !kernel_make_plan(copy->kernel, copy->params, &facts, c->region, &copy->plan);
+    struct kernel_plan *plan = room(c, c->region, 0, sizeof *plan);
+    c->failed = c->failed || !kernel_make_plan(copy->kernel, copy->params, &facts, c->region, plan);
+    copy->plan = plan;
 }
 
 static void keep_packs(struct compaction *c, struct step *copy)
 {
-    const void **packed = copy->packed ? room(c, c->region, (size_t)copy->plan.pack_count, sizeof *packed) : NULL;
-    for (int i = 0; packed && i < copy->plan.pack_count; i++)
-        packed[i] = kept_constant(c, copy->packed[i], copy->plan.packs[i].bytes);
+    const void **packed =
+        copy->packed && !c->failed ? room(c, c->region, (size_t)copy->plan->pack_count, sizeof *packed) : NULL;
+    for (int i = 0; packed && i < copy->plan->pack_count; i++)
+        packed[i] = kept_constant(c, copy->packed[i], copy->plan->packs[i].bytes);
     copy->packed = packed;
 }
 
@@ -306,6 +332,9 @@ static void keep_steps(struct compaction *c)
     c->steps = room(c, c->region, count, sizeof *c->steps);
     c->copies = room(c, c->region, count, sizeof *c->copies);
     c->plain = room(c, &c->scratch, count, sizeof *c->plain);
+    for (c->table_mask = 1; c->table_mask < 2 * count;)
+        c->table_mask = 2 * c->table_mask + 1;
+    c->table = room(c, &c->scratch, c->table_mask, sizeof *c->table);
     struct value **values = room(c, c->region, operands, sizeof *values);
     struct operand *places = room(c, c->region, operands, sizeof *places);
     for (int s = 0; s < program->step_count && !c->failed; s++) {
@@ -338,16 +367,6 @@ static struct shown *keep_shown(struct compaction *c)
     return shown;
 }
 
-static bool has_own_body(const struct program *program)
-{
-    for (int i = 0; i < program->step_count; i++) {
-        const struct control *control = program->steps[i].step->control;
-        if (control && region_holds(&program->region, control->body))
-            return true;
-    }
-    return false;
-}
-
 static enum status compact(struct compaction *c, struct error *error)
 {
     struct program *program = c->program;
@@ -373,10 +392,9 @@ enum status program_compact(struct program *program, const struct kernel_facts *
 {
     struct region region;
     struct compaction c = {.program = program, .facts = facts, .region = &region};
-    if (has_own_body(program))
-        return STATUS_OK;
     region_init(&region, program->region.allocator);
     region_init(&c.scratch, program->region.allocator);
+    region.block_bytes = BLOCK_BYTES;
     enum status status = compact(&c, error);
     region_free(&c.scratch);
     if (status != STATUS_OK) {

@@ -96,18 +96,21 @@ size_t program_table_bytes(const struct program *program)
     return own_table_bytes(program) + sizeof *program->handle;
 }
 
-enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
-                             struct program_totals *totals, struct error *error)
+bool program_key_equal(const struct program_key *a, const struct program_key *b)
 {
-    void *copy = region_buffer(&program->region, key_bytes);
+    return a->hash == b->hash && a->count == b->count && memcmp(a->bytes, b->bytes, a->count) == 0;
+}
+
+enum status program_register(struct program *program, const struct program_key *key, struct program_totals *totals,
+                             struct error *error)
+{
+    void *copy = region_buffer(&program->region, key->count);
     if (!copy) {
         error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the key of a program");
         budget_explain(&program->budget, error);
         return error->status;
     }
-    program->key = memcpy(copy, key, key_bytes);
-    program->key_bytes = key_bytes;
-    program->hash = hash;
+    program->key = (struct program_key){memcpy(copy, key->bytes, key->count), key->count, key->hash};
     program->handle->totals = totals;
     program_touch(program);
     atomic_fetch_add(&totals->table_bytes, program_table_bytes(program));
@@ -211,7 +214,7 @@ static enum status drop_unread(struct program *program, struct error *error)
         const struct step *step = segment->steps.steps[s];
         for (int i = 0; i < step->input_count; i++)
             derived_mark(derived, marks, step->inputs[i]);
-        for (int i = 0; i < step->plan.pack_count; i++)
+        for (int i = 0; step->plan && i < step->plan->pack_count; i++)
             derived_mark_pack(derived, marks, step->packed[i]);
     }
     for (int r = 0; r < segment->rest_count; r++)
@@ -227,9 +230,9 @@ static enum status drop_unread(struct program *program, struct error *error)
 /* Makes what the kernels read in the place of constant inputs; those are of no further use to their steps. */
 static enum status pack_step(struct program *program, struct step *step, size_t limit, struct error *error)
 {
-    const struct kernel_plan *plan = &step->plan;
+    const struct kernel_plan *plan = step->plan;
     struct segment *segment = &program->segment;
-    if (plan->pack_count == 0)
+    if (!plan || plan->pack_count == 0)
         return STATUS_OK;
     step->packed = region_array(&program->region, (size_t)plan->pack_count, sizeof *step->packed);
     if (!step->packed)
@@ -244,10 +247,13 @@ static enum status pack_step(struct program *program, struct step *step, size_t 
     return STATUS_OK;
 }
 
-static enum status pack_steps(struct program *program, size_t limit, struct error *error)
+static enum status pack_steps(struct program *program, const struct interrupt *interrupt, size_t limit,
+                              struct error *error)
 {
-    for (int s = 0; s < program->segment.steps.count; s++)
+    for (int s = 0; s < program->segment.steps.count; s++) {
+        TRY(interrupt_check(interrupt, error));
         TRY(pack_step(program, program->segment.steps.steps[s], limit, error));
+    }
     return STATUS_OK;
 }
 
@@ -263,7 +269,7 @@ static enum status specialise_graph(struct program *program, const struct progra
     size_t limit = SIZE_MAX;
     if (!add_size(chosen.constant_limit, before, &limit))
         limit = SIZE_MAX;
-    TRY(pack_steps(program, limit, error));
+    TRY(pack_steps(program, chosen.interrupt, limit, error));
     program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }

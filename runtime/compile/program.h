@@ -67,13 +67,20 @@ struct program_handle {
     struct program_totals *totals; /* NULL: not registered */
 };
 
+/* What programs are found by: a graph and what is known of its inputs, or a parent and what was learned. */
+struct program_key {
+    const void *bytes;
+    size_t count;
+    uint64_t hash; /* of the bytes */
+};
+
+bool program_key_equal(const struct program_key *a, const struct program_key *b);
+
 struct program {
     struct program_handle *handle;
     struct budget budget; /* within the session's: of the region, and of what making it takes */
     struct region region;
-    const void *key; /* what caches find it by; in the region, as nothing changes once it is registered */
-    size_t key_bytes;
-    uint64_t hash;              /* of the key */
+    struct program_key key;     /* its bytes in the region, as nothing changes once it is registered */
     _Atomic uint64_t used;      /* when last, by the totals' clock */
     uint64_t id;                /* unique in the session; names the program in the keys of its continuations */
     struct program *parent;     /* a continuation's; retained */
@@ -132,8 +139,8 @@ enum status program_continue(const struct program_options *options, struct progr
                              const struct known_input *awaited, struct program **program, struct error *error);
 
 /* Gives a program its key, a copy, and adds it to the totals until it is freed. */
-enum status program_register(struct program *program, const void *key, size_t key_bytes, uint64_t hash,
-                             struct program_totals *totals, struct error *error);
+enum status program_register(struct program *program, const struct program_key *key, struct program_totals *totals,
+                             struct error *error);
 
 void program_retain(struct program *program);
 void program_release(struct program *program); /* NULL is fine */

@@ -18,6 +18,14 @@ static struct evaluation evaluation_of(const struct specialise_options *options)
         .facts = &options->facts, .store = options->derived ? &options->derived->store : NULL, .work = options->work};
 }
 
+static struct resolve_options resolve_options_of(const struct specialise_options *options,
+                                                 const struct evaluation *evaluation)
+{
+    return (struct resolve_options){.evaluator = evaluator_of(evaluation),
+                                    .interrupt = options->interrupt,
+                                    .constant_limit = options->constant_limit};
+}
+
 /* Resolves what is kept already. */
 static enum status resolve_again(struct resolution *result, const struct resolve_options *options, struct error *error)
 {
@@ -37,7 +45,7 @@ static enum status run_shaped_passes(struct resolution *result, const struct spe
     if (!live)
         return no_memory(graph, error);
     struct evaluation evaluation = evaluation_of(options);
-    struct resolve_options given = {.evaluator = evaluator_of(&evaluation), .constant_limit = options->constant_limit};
+    struct resolve_options given = resolve_options_of(options, &evaluation);
     struct pass_context context = {
         .resolve = given,
         .memory_saving = options->memory_saving,
@@ -71,7 +79,7 @@ static enum status resolve_nodes(struct resolution *result, const struct special
                                  struct error *error)
 {
     struct evaluation evaluation = evaluation_of(options);
-    struct resolve_options given = {.evaluator = evaluator_of(&evaluation), .constant_limit = options->constant_limit};
+    struct resolve_options given = resolve_options_of(options, &evaluation);
     TRY(resolve(result, &given, result->graph->nodes, result->graph->node_count, error));
     TRY(resolution_drop_dead(result, error));
     if (options->fuse && result->kept_count > 0)
@@ -90,13 +98,16 @@ static enum status make_steps(struct segment *segment, const struct specialise_o
                                      .channels_last = options->channels_last,
                                      .constant_limit = options->constant_limit};
     for (int i = 0; i < segment->kept_count; i++) {
+        TRY(interrupt_check(options->interrupt, error));
         TRY(check_results(segment->kept[i], options->constant_limit, error));
         TRY(lower_node(segment->graph, segment->kept[i], &options->facts, &segment->steps, error));
     }
     if (options->fuse) {
         TRY(fold_steps(segment, &pass, error));
         TRY(fuse_steps(segment, error));
+        TRY(interrupt_check(options->interrupt, error));
         TRY(absorb_copies(segment, &pass, error));
+        TRY(interrupt_check(options->interrupt, error));
         TRY(choose_layouts(segment, &pass, error));
     }
     for (int i = 0; i < segment->steps.count; i++)
@@ -157,6 +168,7 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
     region_free(&scratch);
     TRY(status);
     TRY(select_kernels(segment, &options->facts, error));
+    TRY(interrupt_check(options->interrupt, error));
     return options->fuse ? schedule_steps(segment, options->facts.threads, error) : STATUS_OK;
 }
 

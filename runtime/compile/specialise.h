@@ -12,9 +12,10 @@ struct specialise_options {
     struct kernel_facts facts;  /* of the machine: no inputs are said to be constant */
     struct derived *derived;    /* where constants go that the store can keep; NULL: all go in the graph's region */
     struct constant_work *work; /* that goes into them; NULL: any */
-    bool fuse;                  /* run the passes */
-    bool memory_saving;         /* and cut what takes most memory into strips, where little more work saves much */
-    size_t constant_limit;      /* most bytes that folded constants may take together, or any one result of a node */
+    const struct interrupt *interrupt; /* NULL: nothing interrupts */
+    bool fuse;                         /* run the passes */
+    bool memory_saving;    /* and cut what takes most memory into strips, where little more work saves much */
+    size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     const struct pass_observer *observer; /* NULL: nobody looks */
     bool channels_last;                   /* images lie so wherever they can, whatever the kernels prefer */
 };

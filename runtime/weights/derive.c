@@ -229,7 +229,7 @@ struct wanted_pack {
 
 static const struct kernel_pack *pack_of(const struct wanted_pack *wanted)
 {
-    return &wanted->step->plan.packs[wanted->which];
+    return &wanted->step->plan->packs[wanted->which];
 }
 
 static void append_pack(struct key *key, const void *what)
@@ -255,7 +255,7 @@ static enum status make_pack(void *user, void *data, struct error *error)
     const struct value *root = value_root(step->inputs[pack->input], &offset);
     (void)error;
     for (int task = 0; task < pack->tasks; task++)
-        step->kernel->pack(&step->plan, wanted->which, (const char *)root->data + offset, data, task);
+        step->kernel->pack(step->plan, wanted->which, (const char *)root->data + offset, data, task);
     return STATUS_OK;
 }
 
@@ -274,7 +274,7 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
 {
     struct wanted_pack wanted = {step, which, limit, pack};
     struct use use = {append_pack, get_pack, &wanted, &wanted};
-    size_t bytes = step->plan.packs[which].bytes;
+    size_t bytes = step->plan->packs[which].bytes;
     *pack = NULL;
     TRY(with_key(derived, &use, error));
     if (*pack)

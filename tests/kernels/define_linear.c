@@ -33,6 +33,12 @@ number input_at(const struct problem *problem, const struct operands *operands, 
     return number_get(operand->dtype, operands->inputs[input], offset - least);
 }
 
+/* A zero point, which may be absent. */
+static number zero_at(const struct problem *problem, const struct operands *operands, int input, int64_t offset)
+{
+    return problem->inputs[input].absent ? 0 : input_at(problem, operands, input, offset);
+}
+
 /* --- conv ---------------------------------------------------------------------------------------------------- */
 
 static void add_tap(const struct problem *problem, const struct operands *operands, const int64_t *at, int64_t channel,
@@ -49,7 +55,12 @@ static void add_tap(const struct problem *problem, const struct operands *operan
         x += place / p->window.spread[i] * p->x.spatial[i];
         w += tap[i] * p->weight_spatial[i];
     }
-    sum_add(sum, p->dtype, input_at(problem, operands, 0, x), input_at(problem, operands, 1, w));
+    number left = input_at(problem, operands, 0, x), right = input_at(problem, operands, 1, w);
+    if (conv_is_narrow(p)) {
+        left -= zero_at(problem, operands, 3, 0);
+        right -= zero_at(problem, operands, 4, at[1] * p->w_zero);
+    }
+    sum_add(sum, p->dtype, left, right);
 }
 
 static number conv_element(const struct problem *problem, const struct operands *operands, int output,
@@ -95,9 +106,15 @@ static number matmul_element(const struct problem *problem, const struct operand
     int64_t row = at[p->batch_rank], column = at[p->batch_rank + 1];
     struct sum sum = {0, 0};
     (void)output;
-    for (int64_t d = 0; d < p->k; d++)
-        sum_add(&sum, p->dtype, input_at(problem, operands, 0, matrix_at(p, &p->a, at, row, d)),
-                input_at(problem, operands, 1, matrix_at(p, &p->b, at, d, column)));
+    for (int64_t d = 0; d < p->k; d++) {
+        number left = input_at(problem, operands, 0, matrix_at(p, &p->a, at, row, d)),
+               right = input_at(problem, operands, 1, matrix_at(p, &p->b, at, d, column));
+        if (matmul_is_narrow(p)) {
+            left -= zero_at(problem, operands, 3, matrix_at(p, &p->a_zero, at, row, 0));
+            right -= zero_at(problem, operands, 4, matrix_at(p, &p->b_zero, at, 0, column));
+        }
+        sum_add(&sum, p->dtype, left, right);
+    }
     if (!problem->inputs[2].absent)
         sum_add(&sum, p->dtype, input_at(problem, operands, 2, matrix_at(p, &p->d, at, row, column)), 1);
     return sum_value(&sum, p->dtype);

@@ -2,7 +2,7 @@
 
 An output is right where max|a-b| <= 1e-4*max|b| + 1e-5 and shape, type and the places of NaN and infinity are the same.
 A model that quantises what it computes is compared node by node, by the same measure, and at its end by a wider one.
-Those of an optimised file must also be within 1e-5*max|b| (5e-5 for the detector) of those b of the other file.
+Those of an optimised file must also be within 1e-5*max|b| of those b of the other file.
 """
 
 import argparse

@@ -56,7 +56,7 @@ static void choose_channels(struct maker *maker, struct conv_params *p)
 static void choose_filter(struct maker *maker, struct conv_params *p)
 {
     struct random *random = &maker->random;
-    p->dtype = DTYPE_F32;
+    p->dtype = p->x_dtype = p->w_dtype = DTYPE_F32;
     p->groups = 1;
     p->input_channels = random_between(random, 12, 40);
     p->output_channels = make_size(maker, 70);
@@ -95,13 +95,31 @@ static bool is_filter(const struct conv_params *p)
     return is;
 }
 
+static void add_zero_points(struct maker *maker, const struct conv_params *p)
+{
+    static const char *const names[2] = {"zero point of x", "zero points of the weights"};
+    if (!conv_is_narrow(p)) {
+        add_absent(maker, names[0], false);
+        add_absent(maker, names[1], false);
+        return;
+    }
+    struct operand *zero = add_zeros(maker, names[0], p->x_dtype);
+    if (zero)
+        strided_axis(&zero->at, 1, 1);
+    zero = add_zeros(maker, names[1], p->w_dtype);
+    if (zero)
+        strided_axis(&zero->at, p->w_zero ? p->groups * p->output_channels : 1, 1);
+}
+
 static void add_operands(struct maker *maker, const struct conv_params *p, bool has_bias)
 {
     const struct window *w = &p->window;
-    struct operand *x = add_input(maker, "x", p->dtype);
+    struct operand *x = add_input(maker, "x", p->x_dtype);
     strided_image(&x->at, p->batch, p->groups * p->input_channels, w->input, &p->x);
-    struct operand *weights = add_input(maker, "weights", p->dtype);
+    struct operand *weights = add_input(maker, "weights", p->w_dtype);
     weights->constant = true;
+    if (conv_is_narrow(p))
+        make_bytes(maker, weights);
     weights->at.offset = p->weight_offset;
     strided_axis(&weights->at, p->groups, p->weight_group);
     strided_axis(&weights->at, p->output_channels, p->weight_output);
@@ -115,9 +133,10 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     } else {
         add_absent(maker, "bias", false);
     }
+    add_zero_points(maker, p);
     struct operand *y = add_output(maker, "y", p->dtype);
     strided_image(&y->at, p->batch, p->groups * p->output_channels, w->output, &p->y);
-    y->bound.sum = 4 + 2 * sqrt((double)(p->input_channels * window_taps(w)));
+    y->bound.sum = conv_is_narrow(p) ? 0 : sum_of_products(p->input_channels * window_taps(w), p->x.channel == 0);
     if (is_filter(p)) {
         y->bound.mixed = y->bound.sum;
         y->bound.near = 3;
@@ -126,8 +145,9 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
 
 static void describe_params(struct maker *maker, const struct conv_params *p, bool has_bias)
 {
-    describe(maker, " %s batch=%lld groups=%lld input_channels=%lld output_channels=%lld", dtype_name(p->dtype),
-             (long long)p->batch, (long long)p->groups, (long long)p->input_channels, (long long)p->output_channels);
+    describe(maker, " %s of %s and %s batch=%lld groups=%lld input_channels=%lld output_channels=%lld",
+             dtype_name(p->dtype), dtype_name(p->x_dtype), dtype_name(p->w_dtype), (long long)p->batch,
+             (long long)p->groups, (long long)p->input_channels, (long long)p->output_channels);
     describe_window(maker, &p->window);
     describe_image(maker, "x", &p->x);
     describe_image(maker, "y", &p->y);
@@ -135,6 +155,10 @@ static void describe_params(struct maker *maker, const struct conv_params *p, bo
              (long long)p->weight_output, (long long)p->weight_input);
     describe_numbers(maker, "weight_spatial", SPATIAL_AXES, p->weight_spatial);
     describe(maker, has_bias ? " bias" : " no bias");
+    if (!conv_is_narrow(p))
+        return;
+    describe(maker, maker->problem->inputs[3].absent ? " no x_zero" : " x_zero");
+    describe(maker, maker->problem->inputs[4].absent ? " no w_zero" : " w_zero*%lld", (long long)p->w_zero);
 }
 
 static void make_conv(struct maker *maker)
@@ -142,8 +166,15 @@ static void make_conv(struct maker *maker)
     struct conv_params *p = make_params(maker, sizeof *p);
     bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
+    p->x_dtype = p->w_dtype = p->dtype;
+    if (random_once_in(&maker->random, 3)) {
+        p->dtype = DTYPE_I32;
+        p->x_dtype = make_byte(maker);
+        p->w_dtype = make_byte(maker);
+        p->w_zero = random_below(&maker->random, 2);
+    }
     p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
-    bool filters = random_once_in(&maker->random, 4);
+    bool filters = !conv_is_narrow(p) && random_once_in(&maker->random, 4);
     if (filters) {
         choose_filter(maker, p);
     } else {
@@ -168,7 +199,7 @@ static void make_conv(struct maker *maker)
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
 
-/* ResNet-50, MobileNetV2, a detector's head. */
+/* ResNet-50, MobileNetV2, a detector's head; each in f32, in two layouts, and of 8 bits. */
 static const struct image_case cases[] = {
     {"7x7/2 3>64 224", 3, 64, 224, 7, 2, 1},
     {"3x3 64>64 56", 64, 64, 56, 3, 1, 1},
@@ -203,12 +234,14 @@ static const struct image_case cases[] = {
 
 static void make_listed(struct maker *maker, size_t index)
 {
-    const struct image_case *from = &cases[index / 2];
-    bool channels_last = index % 2 == 1;
+    const struct image_case *from = &cases[index / 3];
+    bool channels_last = index % 3 != 0, narrow = index % 3 == 2;
     struct conv_params *p = make_params(maker, sizeof *p);
     int64_t taps = from->kernel * from->kernel, inputs = from->channels / from->groups;
     *p = (struct conv_params){
-        .dtype = DTYPE_F32,
+        .dtype = narrow ? DTYPE_I32 : DTYPE_F32,
+        .x_dtype = narrow ? DTYPE_U8 : DTYPE_F32,
+        .w_dtype = narrow ? DTYPE_I8 : DTYPE_F32,
         .batch = 1,
         .groups = from->groups,
         .input_channels = inputs,
@@ -223,12 +256,14 @@ static void make_listed(struct maker *maker, size_t index)
     p->y = square_image(from->outputs, p->window.output[1], channels_last);
     add_operands(maker, p, true);
     snprintf(maker->problem->name, sizeof maker->problem->name, "conv %s %s", from->name,
-             channels_last ? "nhwc" : "nchw");
+             narrow          ? "i8 nhwc"
+             : channels_last ? "nhwc"
+                             : "nchw");
 }
 
 const struct family_problems conv_problems = {
     .family = FAMILY_conv,
     .make = make_conv,
-    .table_count = 2 * sizeof cases / sizeof cases[0],
+    .table_count = 3 * sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };

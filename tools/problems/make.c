@@ -139,6 +139,36 @@ struct operand *add_absent(struct maker *maker, const char *name, bool output)
     return operand;
 }
 
+enum dtype make_byte(struct maker *maker)
+{
+    return random_once_in(&maker->random, 2) ? DTYPE_U8 : DTYPE_I8;
+}
+
+void make_bytes(struct maker *maker, struct operand *operand)
+{
+    if (random_once_in(&maker->random, 3))
+        return;
+    int64_t reach = random_between(&maker->random, 1, 3) + 62, middle = operand->dtype == DTYPE_U8 ? 128 : 0;
+    operand->fill = FILL_WHOLE;
+    operand->low = (double)(middle - reach);
+    operand->high = (double)(middle + reach);
+}
+
+struct operand *add_zeros(struct maker *maker, const char *name, enum dtype dtype)
+{
+    if (random_once_in(&maker->random, 3)) {
+        add_absent(maker, name, false);
+        return NULL;
+    }
+    struct operand *zeros = add_input(maker, name, dtype);
+    zeros->constant = random_once_in(&maker->random, 2);
+    if (random_once_in(&maker->random, 3)) { /* the type's middle, with which unsigned numbers are as good as signed */
+        zeros->fill = FILL_WHOLE;
+        zeros->low = zeros->high = dtype == DTYPE_U8 ? 128 : 0;
+    }
+    return zeros;
+}
+
 void strided_axis(struct strided *at, int64_t dim, int64_t stride)
 {
     at->dims[at->rank] = dim;

@@ -50,6 +50,13 @@ void strided_pairs(struct strided *at, unsigned element_bytes);
 
 /* Numbers for an input that is summed, as the maker has chosen; integers are of the whole range. */
 void make_numbers(struct maker *maker, struct operand *operand);
+/* A type of 8 bits. */
+enum dtype make_byte(struct maker *maker);
+/* Numbers for weights of that type: any, or near the type's middle, so that pairs of products fit 16 bits or just do
+ * not. */
+void make_bytes(struct maker *maker, struct operand *operand);
+/* An operand of zero points; more often than not there is one. Its axes are still to be added. NULL: it is absent. */
+struct operand *add_zeros(struct maker *maker, const char *name, enum dtype dtype);
 /* One of a list of types. */
 enum dtype make_dtype(struct maker *maker, int count, const enum dtype *dtypes);
 #define DTYPES(...)                                                                             \

@@ -36,17 +36,27 @@ static struct matrix_strides make_matrix(struct maker *maker, enum layout_choice
 
 static void add_operands(struct maker *maker, const struct matmul_params *p, bool has_d)
 {
-    place(&add_input(maker, "A", p->dtype)->at, p, &p->a, p->m, p->k);
-    struct operand *b = add_input(maker, "B", p->dtype);
+    bool narrow = matmul_is_narrow(p);
+    place(&add_input(maker, "A", p->a_dtype)->at, p, &p->a, p->m, p->k);
+    struct operand *b = add_input(maker, "B", p->b_dtype);
     b->constant = true;
+    if (narrow)
+        make_bytes(maker, b);
     place(&b->at, p, &p->b, p->k, p->n);
     if (has_d)
         place(&add_input(maker, "D", p->dtype)->at, p, &p->d, p->m, p->n);
     else
         add_absent(maker, "D", false);
+    struct operand *zeros =
+        narrow ? add_zeros(maker, "zero points of A", p->a_dtype) : add_absent(maker, "zero points of A", false);
+    if (zeros && narrow)
+        place(&zeros->at, p, &p->a_zero, p->m, 1);
+    zeros = narrow ? add_zeros(maker, "zero points of B", p->b_dtype) : add_absent(maker, "zero points of B", false);
+    if (zeros && narrow)
+        place(&zeros->at, p, &p->b_zero, 1, p->n);
     struct operand *c = add_output(maker, "C", p->dtype);
     place(&c->at, p, &p->c, p->m, p->n);
-    c->bound.sum = 4 + 2 * sqrt((double)p->k);
+    c->bound.sum = narrow ? 0 : sum_of_products(p->k, p->a.column == 0 || p->b.row == 0);
 }
 
 static void describe_matrix(struct maker *maker, const char *name, const struct matmul_params *p,
@@ -58,7 +68,7 @@ static void describe_matrix(struct maker *maker, const char *name, const struct 
 
 static void describe_params(struct maker *maker, const struct matmul_params *p, bool has_d)
 {
-    describe(maker, " %s", dtype_name(p->dtype));
+    describe(maker, " %s of %s and %s", dtype_name(p->dtype), dtype_name(p->a_dtype), dtype_name(p->b_dtype));
     describe_numbers(maker, "batch", p->batch_rank, p->batch);
     describe(maker, " m=%lld n=%lld k=%lld", (long long)p->m, (long long)p->n, (long long)p->k);
     describe_matrix(maker, "a", p, &p->a);
@@ -66,6 +76,10 @@ static void describe_params(struct maker *maker, const struct matmul_params *p, 
     describe_matrix(maker, "c", p, &p->c);
     if (has_d)
         describe_matrix(maker, "d", p, &p->d);
+    if (!matmul_is_narrow(p))
+        return;
+    describe_matrix(maker, maker->problem->inputs[3].absent ? "no a_zero" : "a_zero", p, &p->a_zero);
+    describe_matrix(maker, maker->problem->inputs[4].absent ? "no b_zero" : "b_zero", p, &p->b_zero);
 }
 
 static void choose_sizes(struct maker *maker, struct matmul_params *p)
@@ -77,9 +91,25 @@ static void choose_sizes(struct maker *maker, struct matmul_params *p)
     p->m = random_once_in(&maker->random, 5) ? 1 : make_size(maker, 130);
     p->n = make_size(maker, 200);
     p->k = make_size(maker, 150);
+    if (random_once_in(&maker->random, 8)) { /* few columns, long sums */
+        p->n = random_between(&maker->random, 1, 4);
+        p->k = random_between(&maker->random, 60, 600);
+    }
     make_fit_tasks(maker, 3, (int64_t *const[]){&p->m, &p->n, &p->k}, matrices, WORK);
     if (random_once_in(&maker->random, 30))
         p->k = 0;
+}
+
+/* Zero points of all, or of each row of A and each column of B, and of each matrix. */
+static void choose_zeros(struct maker *maker, struct matmul_params *p)
+{
+    struct matrix_strides rows = make_matrix(maker, LAYOUT_READ, p, p->m, 1, true),
+                          columns = make_matrix(maker, LAYOUT_READ, p, 1, p->n, true);
+    rows.column = columns.row = 0;
+    if (random_once_in(&maker->random, 3))
+        p->a_zero = rows;
+    if (random_once_in(&maker->random, 2))
+        p->b_zero = columns;
 }
 
 static void make_matmul(struct maker *maker)
@@ -87,7 +117,15 @@ static void make_matmul(struct maker *maker)
     struct matmul_params *p = make_params(maker, sizeof *p);
     bool has_d = random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32, DTYPE_U32, DTYPE_I64, DTYPE_U64));
+    p->a_dtype = p->b_dtype = p->dtype;
+    if (random_once_in(&maker->random, 3)) {
+        p->dtype = DTYPE_I32;
+        p->a_dtype = make_byte(maker);
+        p->b_dtype = make_byte(maker);
+    }
     choose_sizes(maker, p);
+    if (matmul_is_narrow(p))
+        choose_zeros(maker, p);
     p->a = make_matrix(maker, LAYOUT_READ, p, p->m, p->k, true);
     p->b = make_matrix(maker, LAYOUT_READ, p, p->k, p->n, true);
     p->c = make_matrix(maker, rides ? LAYOUT_C : LAYOUT_ANY, p, p->m, p->n, false);
@@ -112,7 +150,8 @@ static void make_matmul(struct maker *maker)
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
 
-/* MiniLM's layers and attention, a classifier, ResNet's 1x1 convolutions, a square one, one row. */
+/* MiniLM's layers and attention, a classifier, ResNet's 1x1 convolutions, a square one, one row; each in f32 and of 8
+ * bits. */
 static const struct {
     int64_t batch, m, n, k;
     bool transposed; /* B lies as [n, k] */
@@ -123,11 +162,16 @@ static const struct {
 
 static void make_listed(struct maker *maker, size_t index)
 {
+    const size_t count = sizeof cases / sizeof cases[0];
+    bool narrow = index >= count;
+    index %= count;
     int64_t batch = cases[index].batch, m = cases[index].m, n = cases[index].n, k = cases[index].k;
     bool transposed = cases[index].transposed;
     struct matmul_params *p = make_params(maker, sizeof *p);
     *p = (struct matmul_params){
-        .dtype = DTYPE_F32,
+        .dtype = narrow ? DTYPE_I32 : DTYPE_F32,
+        .a_dtype = narrow ? DTYPE_U8 : DTYPE_F32,
+        .b_dtype = narrow ? DTYPE_I8 : DTYPE_F32,
         .batch_rank = 1,
         .batch = {batch},
         .m = m,
@@ -141,13 +185,13 @@ static void make_listed(struct maker *maker, size_t index)
     char many[24] = "";
     if (batch > 1)
         snprintf(many, sizeof many, "%lld of ", (long long)batch);
-    snprintf(maker->problem->name, sizeof maker->problem->name, "matmul %s%lldx%lldx%lld%s", many, (long long)m,
-             (long long)n, (long long)k, transposed ? " b^t" : "");
+    snprintf(maker->problem->name, sizeof maker->problem->name, "matmul %s%s%lldx%lldx%lld%s", narrow ? "i8 " : "",
+             many, (long long)m, (long long)n, (long long)k, transposed ? " b^t" : "");
 }
 
 const struct family_problems matmul_problems = {
     .family = FAMILY_matmul,
     .make = make_matmul,
-    .table_count = sizeof cases / sizeof cases[0],
+    .table_count = 2 * sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };

@@ -8,6 +8,8 @@
 #include "kernels/pointwise.h"
 #include "tools/problems/random.h"
 
+#include <math.h>
+
 #define MOST_INPUTS 16
 #define MOST_OUTPUTS 4
 #define STRIDED_AXES (2 * MAX_RANK)
@@ -41,6 +43,13 @@ struct bound {
     double mixed;
     int64_t near;
 };
+
+/* The bound on sums of so many products: roundings of different terms cancel out for the most part, those of a term
+ * that repeats may all go the same way. */
+static inline double sum_of_products(int64_t terms, bool repeat)
+{
+    return repeat ? 4 + (double)terms / 2 : 4 + 2 * sqrt((double)terms);
+}
 
 struct operand {
     const char *name;

@@ -219,6 +219,7 @@ bool wants_epilogue(struct maker *maker)
 /* What a form of epilogue is made of. */
 struct form {
     bool scale, bias, activation, residual, other, requantise;
+    bool real;       /* of integers: they are made f32 first */
     enum dtype cast; /* NONE: as the results */
 };
 
@@ -232,6 +233,7 @@ static struct form choose_form(struct maker *maker)
         .residual = random_once_in(random, 3),
         .other = random_once_in(random, 6),
         .requantise = random_once_in(random, 6),
+        .real = !random_once_in(random, 4),
     };
     if (random_once_in(random, 6))
         form.cast = make_dtype(maker, DTYPES(DTYPE_F16, DTYPE_BF16, DTYPE_F64, DTYPE_F32));
@@ -298,7 +300,9 @@ static enum dtype write_form(struct program *program, const struct form *form, c
 {
     static const enum pointwise_opcode others[] = {POINTWISE_SUB, POINTWISE_MUL, POINTWISE_MAX, POINTWISE_MIN};
     enum dtype dtype = (enum dtype)program->params->operands[0].dtype;
-    int reg = 0;
+    int reg = form->real && dtype == DTYPE_I32 ? program_convert(program, 0, CLASS_F32) : 0;
+    if (form->real && dtype == DTYPE_I32)
+        dtype = DTYPE_F32;
     if (form->scale)
         reg = combine(program, POINTWISE_MUL, reg, *operands++);
     if (form->bias)
@@ -340,6 +344,8 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     make_strides(maker, LAYOUT_C, rank, dims, strides);
     make_strides(maker, LAYOUT_ANY, rank, dims, y);
     program_input(&program, results, strides);
+    if (form.real && results == DTYPE_I32)
+        results = DTYPE_F32;
     for (int i = 0; i < form.scale + form.bias + form.other; i++) {
         bool by_channel = i < form.scale + form.bias && !random_once_in(&maker->random, 4);
         strides_along(maker, rank, dims, by_channel ? channel : -1, strides);

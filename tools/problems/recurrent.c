@@ -3,6 +3,7 @@
 #include "tools/problems/make.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static const char *const activations[] = {"relu",  "tanh",        "sigmoid",     "affine",
                                           "leaky", "thresholded", "scaled_tanh", "hard_sigmoid",
@@ -23,17 +24,9 @@ static struct recurrent_function make_function(struct maker *maker, bool small)
                                        (float)random_real(&maker->random, 0.2, 0.6)};
 }
 
-static void choose_sizes(struct maker *maker, struct recurrent_params *p)
+static void place_operands(struct recurrent_params *p, bool batch_first)
 {
-    p->directions = random_between(&maker->random, 1, 2);
-    p->steps = make_size(maker, 12);
-    p->batch = make_size(maker, 6);
-    p->hidden = make_size(maker, 40);
-    int64_t gates = recurrent_gates(p);
-    make_fit(maker, 4, (int64_t *const[]){&p->steps, &p->batch, &p->hidden, &p->hidden},
-             p->directions * p->hidden * gates, 0, 400000);
-    int64_t units = gates * p->hidden, row = p->directions * p->hidden;
-    bool batch_first = random_once_in(&maker->random, 2);
+    int64_t units = recurrent_gates(p) * p->hidden, row = p->directions * p->hidden;
     p->x_step = batch_first ? units : p->batch * units;
     p->x_batch = batch_first ? p->steps * units : units;
     p->y_step = batch_first ? row : p->batch * row;
@@ -43,13 +36,25 @@ static void choose_sizes(struct maker *maker, struct recurrent_params *p)
     p->state_batch = batch_first ? row : p->hidden;
 }
 
+static void choose_sizes(struct maker *maker, struct recurrent_params *p)
+{
+    p->directions = random_between(&maker->random, 1, 2);
+    p->steps = make_size(maker, 12);
+    p->batch = make_size(maker, 6);
+    p->hidden = make_size(maker, 40);
+    int64_t gates = recurrent_gates(p);
+    make_fit(maker, 4, (int64_t *const[]){&p->steps, &p->batch, &p->hidden, &p->hidden},
+             p->directions * p->hidden * gates, 0, 400000);
+    place_operands(p, random_once_in(&maker->random, 2));
+}
+
 static struct operand *add_optional(struct maker *maker, const char *name, enum dtype dtype, bool present)
 {
     return present ? add_input(maker, name, dtype) : add_absent(maker, name, false);
 }
 
 /* Weights small enough that an error does not grow from step to step. */
-static void add_weights(struct maker *maker, const struct recurrent_params *p)
+static void add_weights(struct maker *maker, const struct recurrent_params *p, bool has_bias)
 {
     int64_t units = recurrent_gates(p) * p->hidden;
     struct operand *x = add_input(maker, "x", p->dtype);
@@ -67,7 +72,7 @@ static void add_weights(struct maker *maker, const struct recurrent_params *p)
         weights->high = 255;
         weights->low = -255;
     }
-    struct operand *bias = add_optional(maker, "bias", p->dtype, random_once_in(&maker->random, 2));
+    struct operand *bias = add_optional(maker, "bias", p->dtype, has_bias);
     strided_contiguous(&bias->at, 2, (int64_t[]){p->directions, 2 * units});
     bias->constant = true;
 }
@@ -113,10 +118,10 @@ static double rounding(const struct recurrent_params *p)
     return p->quantized ? 0.02 / (double)p->hidden : 0;
 }
 
-static void add_results(struct maker *maker, const struct recurrent_params *p)
+/* absent: the one that nobody reads; none of them where there is no such. */
+static void add_results(struct maker *maker, const struct recurrent_params *p, int absent)
 {
     static const char *const names[] = {"y", "last_h", "last_c"};
-    int absent = (int)random_below(&maker->random, 6);
     for (int i = 0; i < 3; i++) {
         if (i == absent || (i == 2 && p->cell != RECURRENT_LSTM)) {
             add_absent(maker, names[i], true);
@@ -162,14 +167,60 @@ static void make_recurrent(struct maker *maker)
                 f->kind = random_once_in(&maker->random, 2) ? ACTIVATION_SIGMOID : ACTIVATION_HARD_SIGMOID;
             describe(maker, " %s(%g,%g)", activations[f->kind], (double)f->alpha, (double)f->beta);
         }
-    add_weights(maker, p);
+    add_weights(maker, p, random_once_in(&maker->random, 2));
     add_states(maker, p);
     if (p->quantized)
         add_scales(maker, p);
-    add_results(maker, p);
+    add_results(maker, p, (int)random_below(&maker->random, 6));
     describe(maker, " inputs=");
     for (int i = 0; i < maker->problem->input_count; i++)
         describe(maker, "%d", !maker->problem->inputs[i].absent);
 }
 
-const struct family_problems recurrent_problems = {.family = FAMILY_recurrent, .make = make_recurrent};
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+/* Silero's detector of speech over 32 windows, a speech model's layer in both directions, a small GRU, some sequences
+ * at a time, and a layer of VoiceFilter with its 8-bit weights. */
+static const struct {
+    enum recurrent_cell cell;
+    int64_t directions, steps, batch, hidden;
+    bool quantized;
+} cases[] = {
+    {RECURRENT_LSTM, 1, 32, 1, 128, false}, {RECURRENT_LSTM, 2, 80, 1, 256, false},
+    {RECURRENT_GRU, 1, 100, 1, 64, false},  {RECURRENT_LSTM, 1, 20, 16, 256, false},
+    {RECURRENT_LSTM, 1, 20, 1, 512, true},
+};
+
+static void make_listed(struct maker *maker, size_t index)
+{
+    static const char *const cells[] = {"RNN", "GRU", "LSTM"};
+    struct recurrent_params *p = make_params(maker, sizeof *p);
+    p->dtype = DTYPE_F32;
+    p->cell = cases[index].cell;
+    p->quantized = cases[index].quantized;
+    p->linear_before_reset = true;
+    p->clip = (double)INFINITY;
+    p->directions = cases[index].directions;
+    p->steps = cases[index].steps;
+    p->batch = cases[index].batch;
+    p->hidden = cases[index].hidden;
+    place_operands(p, false);
+    for (int i = 0; i < 6; i++)
+        p->functions[i / 3][i % 3].kind = i % 3 == 0 ? ACTIVATION_SIGMOID : ACTIVATION_TANH;
+    add_weights(maker, p, true);
+    for (int i = 0; i < 4; i++)
+        add_absent(maker, "", false);
+    if (p->quantized)
+        add_scales(maker, p);
+    add_results(maker, p, -1);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "%s %lld units, %lldx %lld steps%s%s", cells[p->cell],
+             (long long)p->hidden, (long long)p->batch, (long long)p->steps, p->directions == 2 ? ", both ways" : "",
+             p->quantized ? ", int8" : "");
+}
+
+const struct family_problems recurrent_problems = {
+    .family = FAMILY_recurrent,
+    .make = make_recurrent,
+    .table_count = sizeof cases / sizeof cases[0],
+    .make_listed = make_listed,
+};

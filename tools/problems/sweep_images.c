@@ -164,6 +164,8 @@ static const char *make_conv(struct maker *maker, const struct kernel_facts *fac
     bool turned = s->spread > 1;
     maker->problem->family = FAMILY_conv;
     *p = (struct conv_params){.dtype = DTYPE_F32,
+                              .x_dtype = DTYPE_F32,
+                              .w_dtype = DTYPE_F32,
                               .batch = s->batch,
                               .groups = s->groups,
                               .input_channels = inputs,
@@ -187,6 +189,8 @@ static const char *make_conv(struct maker *maker, const struct kernel_facts *fac
     struct operand *bias = add_input(maker, "bias", DTYPE_F32), *y = add_output(maker, "y", DTYPE_F32);
     strided_contiguous(&bias->at, 1, &s->outputs);
     weights->constant = bias->constant = true;
+    add_absent(maker, "zero point of x", false);
+    add_absent(maker, "zero points of the weights", false);
     add_image(&y->at, s->batch, s->outputs, p->window.output, &p->y);
     sweep_name(maker, "%lldx %lldx%lld %lld>%lld %lldx%lld/%lld d%lld g%lld%s", (long long)s->batch,
                (long long)s->height, (long long)s->width, (long long)s->inputs, (long long)s->outputs,

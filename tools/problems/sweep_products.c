@@ -51,6 +51,8 @@ static const char *make_product(struct maker *maker, const struct product_shape 
     maker->problem->family = FAMILY_matmul;
     *p = (struct matmul_params){
         .dtype = DTYPE_F32,
+        .a_dtype = DTYPE_F32,
+        .b_dtype = DTYPE_F32,
         .batch_rank = 1,
         .batch = {s->batch},
         .m = s->m,
@@ -65,6 +67,8 @@ static const char *make_product(struct maker *maker, const struct product_shape 
     strided_contiguous(&b->at, 2, (int64_t[]){s->weights ? 1 : s->batch, s->k * s->n});
     b->constant = s->weights;
     add_absent(maker, "D", false);
+    add_absent(maker, "zero points of A", false);
+    add_absent(maker, "zero points of B", false);
     strided_contiguous(&add_output(maker, "C", DTYPE_F32)->at, 3, (int64_t[]){s->batch, s->m, s->n});
     sweep_name(maker, "%lldx %lldx%lldx%lld%s%s", (long long)s->batch, (long long)s->m, (long long)s->n,
                (long long)s->k, s->turned ? " turned" : "", s->weights ? "" : ", both vary");

@@ -4,6 +4,7 @@
 #include "tools/problems/make.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static void make_det(struct maker *maker)
 {
@@ -39,6 +40,18 @@ static void give_roots(struct maker *maker, int64_t length)
     roots->given = given;
 }
 
+static void add_dft_operands(struct maker *maker, const struct dft_params *p)
+{
+    enum dtype dtype = (enum dtype)p->dtype;
+    struct operand *x = add_input(maker, "x", dtype);
+    strided_contiguous(&x->at, 4, (int64_t[]){p->outer, p->count, p->inner, p->parts});
+    give_roots(maker, p->length);
+    struct operand *y = add_output(maker, "y", dtype);
+    strided_contiguous(&y->at, 4, (int64_t[]){p->outer, p->bins, p->inner, p->parts_out});
+    y->bound.largest = 32;
+    y->bound.absolute = dtype == DTYPE_F32 ? 1e-5 : 1e-14;
+}
+
 static void make_dft(struct maker *maker)
 {
     struct dft_params *p = make_params(maker, sizeof *p);
@@ -56,16 +69,43 @@ static void make_dft(struct maker *maker)
     if (random_once_in(&maker->random, 3))
         p->count = random_between(&maker->random, 1, 2 * p->length);
     p->bins = random_once_in(&maker->random, 2) ? p->length : p->length / 2 + 1;
-    struct operand *x = add_input(maker, "x", dtype);
-    strided_contiguous(&x->at, 4, (int64_t[]){p->outer, p->count, p->inner, p->parts});
-    give_roots(maker, p->length);
-    struct operand *y = add_output(maker, "y", dtype);
-    strided_contiguous(&y->at, 4, (int64_t[]){p->outer, p->bins, p->inner, p->parts_out});
-    y->bound.largest = 32;
-    y->bound.absolute = dtype == DTYPE_F32 ? 1e-5 : 1e-14;
+    add_dft_operands(maker, p);
     describe(maker, " %s outer=%lld count=%lld inner=%lld length=%lld bins=%lld parts=%d,%d inverse=%d half=%d",
              dtype_name(dtype), (long long)p->outer, (long long)p->count, (long long)p->inner, (long long)p->length,
              (long long)p->bins, p->parts, p->parts_out, p->inverse, p->half);
 }
 
-const struct family_problems dft_problems = {.family = FAMILY_dft, .make = make_dft};
+/* --- real ones ----------------------------------------------------------------------------------------------- */
+
+/* Short-time spectra of speech: those of NeMo and Kaldi, Whisper's, one of music; a long line; and one back. */
+static const struct {
+    int64_t lines, length;
+    bool inverse;
+} cases[] = {{100, 512, false}, {3001, 400, false}, {400, 2048, false}, {1, 16000, false}, {200, 1024, true}};
+
+static void make_listed_dft(struct maker *maker, size_t index)
+{
+    struct dft_params *p = make_params(maker, sizeof *p);
+    bool inverse = cases[index].inverse;
+    int64_t length = cases[index].length;
+    *p = (struct dft_params){.outer = cases[index].lines,
+                             .count = inverse ? length / 2 + 1 : length,
+                             .inner = 1,
+                             .length = length,
+                             .bins = inverse ? length : length / 2 + 1,
+                             .parts = inverse ? 2 : 1,
+                             .parts_out = inverse ? 1 : 2,
+                             .inverse = inverse,
+                             .half = inverse,
+                             .dtype = DTYPE_F32};
+    add_dft_operands(maker, p);
+    snprintf(maker->problem->name, sizeof maker->problem->name, "dft %lldx %lld%s", (long long)p->outer,
+             (long long)length, inverse ? " inverse" : "");
+}
+
+const struct family_problems dft_problems = {
+    .family = FAMILY_dft,
+    .make = make_dft,
+    .table_count = sizeof cases / sizeof cases[0],
+    .make_listed = make_listed_dft,
+};

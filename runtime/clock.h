@@ -1,11 +1,9 @@
-/* The clock of deadlines and latencies. */
-#ifndef INFER_PREDICTOR_CLOCK_H
-#define INFER_PREDICTOR_CLOCK_H
+/* The clock that deadlines, waits and step times go by. */
+#ifndef INFER_RUNTIME_CLOCK_H
+#define INFER_RUNTIME_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
-
-#define NEVER INT64_MAX
 
 /* Nanoseconds of the monotonic clock. */
 static inline int64_t clock_now(void)
@@ -15,6 +13,8 @@ static inline int64_t clock_now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+#define NEVER INT64_MAX
+
 /* So many seconds after `from`; NEVER where that is past all times. */
 static inline int64_t clock_after(int64_t from, double seconds)
 {
@@ -22,6 +22,7 @@ static inline int64_t clock_after(int64_t from, double seconds)
     return nanoseconds < 9e18 - (double)from ? from + (int64_t)nanoseconds : NEVER;
 }
 
+/* As the system's waits take it. */
 static inline struct timespec clock_timespec(int64_t time)
 {
     return (struct timespec){.tv_sec = time / 1000000000, .tv_nsec = time % 1000000000};

@@ -1,0 +1,490 @@
+/* The graph with its layers made small. Nodes are changed where they are in a copy, and what they need stands before
+ * them; what quantises a value stands behind the node that makes it. */
+#include "graph/op.h"
+#include "graph/quantize/quantize.h"
+
+#include <string.h>
+
+/* Operators in a row through which a QuantizeLinear is moved to where its value comes from. */
+#define MOST_MOVES 16
+
+/* A value that is quantised: what its readers get instead. */
+struct quantised {
+    struct quantised *next; /* of the same value with another quantum */
+    struct quantum quantum;
+    struct value *numbers; /* DequantizeLinear(QuantizeLinear(value)) */
+    struct node *nodes[2];
+    struct value *dynamic[3]; /* of DynamicQuantizeLinear, instead: integers, scale, zero point */
+};
+
+struct application {
+    struct quantize_plan *plan;
+    struct graph *graph;
+    struct quantised **of;        /* by id of the values that there were */
+    const struct quantum **moved; /* by node: what its inputs have been quantised with */
+    const struct layer **tables;  /* by value id: of QUANTIZE_HALF, what is gathered from; NULL: none */
+    const struct layer **layers;  /* by node; NULL: none */
+    int *makers;                  /* by value id: its node, or -1 */
+    struct value **small;         /* by value id: of constants that several layers share, what stands for them */
+    int node_count, value_count;  /* of the graph before */
+    struct node **nodes;          /* in their new order */
+    int count, capacity;
+    struct error *error;
+};
+
+static enum status no_memory(struct application *a)
+{
+    return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", a->graph->name);
+}
+
+static bool is_op(const struct node *node, const char *name)
+{
+    return node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
+}
+
+/* --- building -------------------------------------------------------------------------------------------- */
+
+static bool append(struct application *a, struct node *node)
+{
+    if (a->count == a->capacity) {
+        int larger = a->capacity ? a->capacity * 2 : 256;
+        struct node **array = region_array(a->graph->region, (size_t)larger, sizeof(struct node *));
+        if (!array)
+            return false;
+        if (a->count)
+            memcpy(array, a->nodes, (size_t)a->count * sizeof(struct node *));
+        a->nodes = array;
+        a->capacity = larger;
+    }
+    a->nodes[a->count++] = node;
+    return true;
+}
+
+/* A node beside the graph's list: who calls says where it stands. NULL: no memory. */
+static struct node *make(struct application *a, const char *name, const char *op, int input_count,
+                         struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
+                         const struct attribute *attributes)
+{
+    struct graph *graph = a->graph;
+    struct attribute *kept = region_array(graph->region, (size_t)attribute_count + 1, sizeof *kept);
+    for (int i = 0; i < output_count; i++)
+        if (!outputs[i] && !(outputs[i] = graph_add_value(graph, "", DTYPE_NONE, -1, NULL)))
+            return NULL;
+    if (!kept)
+        return NULL;
+    if (attribute_count)
+        memcpy(kept, attributes, (size_t)attribute_count * sizeof *kept);
+    struct node *node = graph_add_node(graph, op_find("", op), NEWEST_OPSET, region_string(graph->region, name),
+                                       input_count, inputs, output_count, outputs, attribute_count, kept);
+    if (node)
+        graph->node_count--;
+    return node;
+}
+
+/* The same in its place: at the end of the new list. Its output. */
+static struct value *build(struct application *a, const char *name, const char *op, int input_count,
+                           struct value *const *inputs, struct value *output, int attribute_count,
+                           const struct attribute *attributes)
+{
+    for (int i = 0; i < input_count; i++)
+        if (!inputs[i])
+            return NULL;
+    struct node *node = make(a, name, op, input_count, inputs, 1, &output, attribute_count, attributes);
+    return node && append(a, node) ? output : NULL;
+}
+
+static struct value *scalar(struct application *a, enum dtype dtype, const void *data)
+{
+    void *copy = region_allocate(a->graph->region, 16);
+    if (!copy)
+        return NULL;
+    memcpy(copy, data, dtype_bytes(dtype, 1));
+    return graph_add_constant(a->graph, "", dtype, 0, NULL, copy);
+}
+
+static const char *name_of(struct application *a, const char *name, const char *what)
+{
+    return region_format(a->graph->region, "%s_%s", name, what);
+}
+
+/* --- activations ----------------------------------------------------------------------------------------- */
+
+static bool same_quantum(const struct quantum *a, const struct quantum *b)
+{
+    return a->scale == b->scale && a->zero == b->zero;
+}
+
+/* The value there and back. NULL: no memory. */
+static struct quantised *there_and_back(struct application *a, struct value *value, const struct quantum *quantum)
+{
+    struct quantised **place = &a->of[value->id];
+    while (*place && !same_quantum(&(*place)->quantum, quantum))
+        place = &(*place)->next;
+    if (*place)
+        return *place;
+    struct quantised *made = region_allocate(a->graph->region, sizeof *made);
+    uint8_t zero = (uint8_t)quantum->zero;
+    struct value *inputs[3] = {value, scalar(a, DTYPE_F32, &quantum->scale), scalar(a, DTYPE_U8, &zero)};
+    struct value *integers = NULL;
+    if (!made || !inputs[1] || !inputs[2])
+        return NULL;
+    made->quantum = *quantum;
+    made->nodes[0] = make(a, name_of(a, value->name, "quantize"), "QuantizeLinear", 3, inputs, 1, &integers, 0, NULL);
+    inputs[0] = integers;
+    if (made->nodes[0])
+        made->nodes[1] =
+            make(a, name_of(a, value->name, "dequantize"), "DequantizeLinear", 3, inputs, 1, &made->numbers, 0, NULL);
+    if (!made->nodes[1])
+        return NULL;
+    return *place = made;
+}
+
+/* Operators that may do what they do to integers of one scale (fuse-qdq knows more of them): the data inputs. 0: it is
+ * none. */
+static int moved_inputs(const struct node *node)
+{
+    static const char *const names[] = {"Flatten", "Identity",  "MaxPool",  "Reshape",
+                                        "Squeeze", "Transpose", "Unsqueeze"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_op(node, names[i]))
+            return node->output_count == 1;
+    return is_op(node, "Concat") ? node->input_count : 0;
+}
+
+static bool may_move(const struct application *a, const struct node *node, int at, const struct quantum *quantum)
+{
+    int count = moved_inputs(node);
+    if (count == 0 || a->layers[at] || (a->moved[at] && !same_quantum(a->moved[at], quantum)))
+        return false;
+    for (int i = 0; i < count; i++)
+        if (!node->inputs[i] || node->inputs[i]->data || node->inputs[i]->id >= a->value_count)
+            return a->moved[at] != NULL;
+    return true;
+}
+
+/* Readers that keep their numbers as they are: layers that compute in float32. */
+static bool reads_exactly(const struct application *a, int node)
+{
+    return a->layers[node] && (!a->layers[node]->chosen || a->layers[node]->weights_only);
+}
+
+static bool gathers_half(const struct application *a, const struct node *node)
+{
+    return is_op(node, "Gather") && node->inputs[0]->id < a->value_count && a->tables[node->inputs[0]->id];
+}
+
+static void redirect(struct application *a, const struct value *from, struct value *to)
+{
+    for (int i = 0; i < a->node_count; i++)
+        for (int k = 0; k < a->graph->nodes[i]->input_count && !reads_exactly(a, i); k++)
+            if (a->graph->nodes[i]->inputs[k] == from && !(k == 0 && gathers_half(a, a->graph->nodes[i])))
+                a->graph->nodes[i]->inputs[k] = to;
+}
+
+/* Something else than a Gather reads it. */
+static bool is_read_whole(const struct application *a, const struct value *value)
+{
+    for (int i = 0; i < a->node_count; i++)
+        for (int k = 0; k < a->graph->nodes[i]->input_count; k++)
+            if (a->graph->nodes[i]->inputs[k] == value && !(k == 0 && is_op(a->graph->nodes[i], "Gather")))
+                return true;
+    return false;
+}
+
+/* Input i of the node is quantised, where its value comes from. Images are quantised for whoever reads them, so that
+ * between two convolutions there are integers alone. */
+static enum status feed(struct application *a, struct node *node, int i, const struct quantum *quantum, bool for_all,
+                        int depth)
+{
+    struct value *value = node->inputs[i];
+    if (value->data || value->id >= a->value_count) /* made here: it is quantised already */
+        return STATUS_OK;
+    int at = a->makers[value->id];
+    struct node *maker = at >= 0 ? a->graph->nodes[at] : NULL;
+    if (maker && depth < MOST_MOVES && may_move(a, maker, at, quantum)) {
+        bool first = !a->moved[at];
+        a->moved[at] = quantum;
+        for (int k = 0; first && k < moved_inputs(maker); k++)
+            TRY(feed(a, maker, k, quantum, false, depth + 1));
+        return STATUS_OK;
+    }
+    struct quantised *made = there_and_back(a, value, quantum);
+    if (!made)
+        return no_memory(a);
+    if (for_all)
+        redirect(a, value, made->numbers);
+    node->inputs[i] = made->numbers;
+    return STATUS_OK;
+}
+
+/* --- weights --------------------------------------------------------------------------------------------- */
+
+static struct value *narrow_constant(struct application *a, const struct layer *layer, enum dtype dtype)
+{
+    const struct value *w = layer->weights;
+    return graph_add_constant(a->graph, *w->name ? name_of(a, w->name, dtype_name(dtype)) : "", dtype, w->rank, w->dims,
+                              layer->narrow);
+}
+
+static struct value *scales_of(struct application *a, const struct layer *layer)
+{
+    int64_t dims[2] = {layer->weights->dims[layer->axis], 0};
+    if (!quantize_in_blocks(a->plan, layer))
+        return graph_add_constant(a->graph, "", DTYPE_F32, 1, dims, layer->scales);
+    int64_t blocks = quantize_blocks(a->plan, layer);
+    dims[layer->axis] = layer->weights->dims[layer->axis];
+    dims[1 - layer->axis] = blocks;
+    return graph_add_constant(a->graph, "", DTYPE_F16, 2, dims, layer->half_scales);
+}
+
+/* What stands for the weights in float32, in front of the node that reads them; once for all layers that share them. */
+static struct value *dequantised_weights(struct application *a, const struct layer *layer)
+{
+    struct value **known = &a->small[layer->weights->id];
+    if (*known)
+        return *known;
+    bool blocks = quantize_in_blocks(a->plan, layer);
+    const struct attribute attributes[3] = {ATTRIBUTE_I("axis", blocks ? 1 - layer->axis : layer->axis),
+                                            ATTRIBUTE_I("block_size", a->plan->block),
+                                            ATTRIBUTE_I("output_dtype", DTYPE_F32)};
+    struct value *inputs[2] = {narrow_constant(a, layer, blocks ? DTYPE_I4 : DTYPE_I8), scales_of(a, layer)};
+    return *known = build(a, name_of(a, layer->name, "weights"), "DequantizeLinear", 2, inputs, NULL, blocks ? 3 : 1,
+                          attributes);
+}
+
+/* --- layers ---------------------------------------------------------------------------------------------- */
+
+/* Gather(table) as Gather(integers) Gather(scales). */
+static enum status apply_table(struct application *a, const struct layer *layer, struct node *node)
+{
+    const int64_t column[2] = {layer->weights->dims[0], 1};
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct value *table = narrow_constant(a, layer, DTYPE_I8), *index = node->inputs[1];
+    struct value *scales = graph_add_constant(a->graph, "", DTYPE_F32, 2, column, layer->scales);
+    struct value *rows = build(a, layer->name, "Gather", 2, (struct value *[]){table, index}, NULL, 0, NULL);
+    struct value *factors = build(a, layer->name, "Gather", 2, (struct value *[]){scales, index}, NULL, 0, NULL);
+    struct value *numbers = build(a, layer->name, "Cast", 1, &rows, NULL, 1, &to);
+    struct value *done =
+        build(a, layer->name, "Mul", 2, (struct value *[]){numbers, factors}, node->outputs[0], 0, NULL);
+    return done ? STATUS_OK : no_memory(a);
+}
+
+static struct value *cast_weights(struct application *a, const struct layer *layer)
+{
+    struct value **known = &a->small[layer->weights->id];
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct value *half = *known ? NULL : narrow_constant(a, layer, DTYPE_F16);
+    return *known ? *known : (*known = build(a, name_of(a, layer->name, "cast"), "Cast", 1, &half, NULL, 1, &to));
+}
+
+/* The value by DynamicQuantizeLinear, once for all that read it. */
+static struct quantised *dynamic(struct application *a, struct value *value)
+{
+    struct quantised **place = &a->of[value->id];
+    if (*place)
+        return *place;
+    struct quantised *made = region_allocate(a->graph->region, sizeof *made);
+    struct node *node = made ? make(a, name_of(a, value->name, "quantize"), "DynamicQuantizeLinear", 1, &value, 3,
+                                    made->dynamic, 0, NULL)
+                             : NULL;
+    return node && append(a, node) ? (*place = made) : NULL;
+}
+
+/* Weights as columns: a Gemm may have them as rows. */
+static struct value *columns(struct application *a, const struct layer *layer)
+{
+    static const int64_t turn[2] = {1, 0};
+    const struct attribute perm = ATTRIBUTE_LIST("perm", 2, turn);
+    struct value *w = narrow_constant(a, layer, DTYPE_I8);
+    return layer->axis == 1 || !w ? w : build(a, layer->name, "Transpose", 1, &w, NULL, 1, &perm);
+}
+
+/* x w + bias as (integers of x times w) scales + bias. */
+static enum status apply_dynamic(struct application *a, const struct layer *layer, struct node *node)
+{
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct quantised *x = dynamic(a, node->inputs[0]);
+    struct value *w = columns(a, layer), *bias = node->input_count > 2 ? node->inputs[2] : NULL;
+    if (!x || !w)
+        return no_memory(a);
+    struct value *sums =
+        build(a, layer->name, "MatMulInteger", 3, (struct value *[]){x->dynamic[0], w, x->dynamic[2]}, NULL, 0, NULL);
+    struct value *numbers = build(a, layer->name, "Cast", 1, &sums, NULL, 1, &to);
+    struct value *scales =
+        build(a, layer->name, "Mul", 2, (struct value *[]){x->dynamic[1], scales_of(a, layer)}, NULL, 0, NULL);
+    struct value *scaled =
+        build(a, layer->name, "Mul", 2, (struct value *[]){numbers, scales}, bias ? NULL : node->outputs[0], 0, NULL);
+    if (scaled && bias)
+        scaled = build(a, layer->name, "Add", 2, (struct value *[]){scaled, bias}, node->outputs[0], 0, NULL);
+    return scaled ? STATUS_OK : no_memory(a);
+}
+
+/* The bias and the shift in one. NULL: no memory. */
+static struct value *shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
+{
+    int64_t count = layer->weights->dims[layer->axis];
+    float *data = region_array(a->graph->region, (size_t)count + 1, sizeof *data);
+    if (!data)
+        return NULL;
+    for (int64_t i = 0; i < count; i++)
+        data[i] = (bias ? ((const float *)bias->data)[i] : 0) + layer->shift[i];
+    return graph_add_constant(a->graph, bias && *bias->name ? name_of(a, bias->name, "shifted") : "", DTYPE_F32, 1,
+                              &count, data);
+}
+
+static bool takes_bias(const struct layer *layer, const struct node *node)
+{
+    const struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
+    bool known = !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
+                           bias->dims[0] == layer->weights->dims[layer->axis]);
+    return known && (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
+}
+
+/* Appends the node with the shift in its bias, or in an Add behind it. */
+static enum status append_shifted(struct application *a, const struct layer *layer, struct node *node)
+{
+    struct value *result = node->outputs[0];
+    struct value *bias = takes_bias(layer, node) && node->input_count > 2 ? node->inputs[2] : NULL;
+    struct value *shift = shifted_bias(a, layer, bias);
+    struct value **inputs = region_array(a->graph->region, 3, sizeof(struct value *));
+    if (!shift || !inputs)
+        return no_memory(a);
+    if (takes_bias(layer, node)) {
+        inputs[0] = node->inputs[0];
+        inputs[1] = node->inputs[1];
+        inputs[2] = shift;
+        node->inputs = inputs;
+        node->input_count = 3;
+        return append(a, node) ? STATUS_OK : no_memory(a);
+    }
+    if (is_op(node, "Conv")) /* a bias that only a run tells */
+        return append(a, node) ? STATUS_OK : no_memory(a);
+    struct value *product = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
+    node->outputs[0] = product;
+    bool done = product && append(a, node) &&
+                build(a, layer->name, "Add", 2, (struct value *[]){product, shift}, result, 0, NULL);
+    return done ? STATUS_OK : no_memory(a);
+}
+
+/* Rows of a table in float16 are made floating, the table is not. */
+static enum status place_gather(struct application *a, struct node *node)
+{
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct value *result = node->outputs[0], *rows = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
+    node->inputs[0] = narrow_constant(a, a->tables[node->inputs[0]->id], DTYPE_F16);
+    node->outputs[0] = rows;
+    bool done = node->inputs[0] && rows && append(a, node) && build(a, node->name, "Cast", 1, &rows, result, 1, &to);
+    return done ? STATUS_OK : no_memory(a);
+}
+
+/* Appends the node, or what takes its place. */
+static enum status place(struct application *a, int index)
+{
+    struct node *node = a->graph->nodes[index];
+    const struct layer *layer = a->layers[index];
+    if (gathers_half(a, node))
+        return place_gather(a, node);
+    if (!layer || !layer->chosen)
+        return append(a, node) ? STATUS_OK : no_memory(a);
+    if (layer->kind == LAYER_TABLE && !quantize_in_blocks(a->plan, layer))
+        return apply_table(a, layer, node);
+    if (a->plan->form == QUANTIZE_DYNAMIC)
+        return apply_dynamic(a, layer, node);
+    struct value *weights = dequantised_weights(a, layer);
+    node->inputs[layer->kind == LAYER_TABLE ? 0 : 1] = weights;
+    if (weights && layer->shift)
+        return append_shifted(a, layer, node);
+    return weights && append(a, node) ? STATUS_OK : no_memory(a);
+}
+
+/* --- all of it ------------------------------------------------------------------------------------------- */
+
+static bool append_quantised(struct application *a, const struct value *value)
+{
+    const struct quantised *made = value && value->id < a->value_count ? a->of[value->id] : NULL;
+    for (; made; made = made->next)
+        if (made->nodes[0] && (!append(a, made->nodes[0]) || !append(a, made->nodes[1])))
+            return false;
+    return true;
+}
+
+static enum status begin(struct application *a, struct region *region)
+{
+    const struct graph *graph = a->plan->graph;
+    a->graph = graph_clone(graph, region);
+    a->node_count = graph->node_count;
+    a->value_count = graph->value_count;
+    a->of = region_array(region, (size_t)a->value_count + 1, sizeof(struct quantised *));
+    a->small = region_array(region, (size_t)a->value_count + 1, sizeof(struct value *));
+    a->makers = region_array(region, (size_t)a->value_count + 1, sizeof *a->makers);
+    a->moved = region_array(region, (size_t)a->node_count + 1, sizeof(struct quantum *));
+    a->layers = region_array(region, (size_t)a->node_count + 1, sizeof(struct layer *));
+    a->tables = region_array(region, (size_t)a->value_count + 1, sizeof(struct layer *));
+    if (!a->graph || !a->of || !a->small || !a->makers || !a->moved || !a->layers || !a->tables)
+        return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);
+    memset(a->makers, -1, (size_t)a->value_count * sizeof *a->makers);
+    for (int i = 0; i < a->node_count; i++)
+        for (int k = 0; k < graph->nodes[i]->output_count; k++)
+            if (graph->nodes[i]->outputs[k])
+                a->makers[graph->nodes[i]->outputs[k]->id] = i;
+    for (int i = 0; i < a->plan->count; i++) {
+        struct layer *layer = &a->plan->layers[i];
+        if (layer->node)
+            a->layers[layer->node_index] = layer;
+        if (layer->chosen)
+            TRY(quantize_weights(a->plan, layer, a->error));
+    }
+    return STATUS_OK;
+}
+
+static enum status feed_layers(struct application *a)
+{
+    for (int i = 0; i < a->plan->count; i++) {
+        const struct layer *layer = &a->plan->layers[i];
+        if (layer->chosen && layer->input && !layer->weights_only)
+            TRY(feed(a, a->graph->nodes[layer->node_index], 0, &layer->quantum, layer->kind == LAYER_CONV, 0));
+    }
+    return STATUS_OK;
+}
+
+static enum status place_casts(struct application *a)
+{
+    for (int i = 0; i < a->plan->count; i++) {
+        const struct layer *layer = &a->plan->layers[i];
+        if (!layer->chosen || layer->kind != LAYER_CONSTANT)
+            continue;
+        struct value *weights = a->graph->values[layer->weights->id];
+        a->tables[weights->id] = layer;
+        struct value *wide = is_read_whole(a, weights) ? cast_weights(a, layer) : weights;
+        if (!wide)
+            return no_memory(a);
+        redirect(a, weights, wide);
+    }
+    return STATUS_OK;
+}
+
+enum status quantize_apply(struct quantize_plan *plan, struct region *region, struct graph **graph, struct error *error)
+{
+    struct application a = {.plan = plan, .error = error};
+    TRY(begin(&a, region));
+    if (plan->form == QUANTIZE_STATIC)
+        TRY(feed_layers(&a));
+    if (plan->form == QUANTIZE_HALF)
+        TRY(place_casts(&a));
+    for (int i = 0; i < a.graph->input_count; i++)
+        if (!append_quantised(&a, a.graph->inputs[i]))
+            return no_memory(&a);
+    for (int i = 0; i < a.node_count; i++) {
+        TRY(place(&a, i));
+        const struct node *was = plan->graph->nodes[i];
+        for (int k = 0; k < was->output_count && plan->form == QUANTIZE_STATIC; k++)
+            if (was->outputs[k] && !append_quantised(&a, a.graph->values[was->outputs[k]->id]))
+                return no_memory(&a);
+    }
+    a.graph->nodes = a.nodes;
+    a.graph->node_count = a.count;
+    a.graph->node_capacity = a.capacity;
+    graph_drop_unused(a.graph);
+    *graph = a.graph;
+    return STATUS_OK;
+}

@@ -1,0 +1,75 @@
+/* A float32 graph whose weights, and perhaps activations, become small types: in ONNX's own operators, as models of
+ * others do it, so that what was done to a layer can be seen and taken back. What makes it fast is fuse-qdq. */
+#ifndef INFER_GRAPH_QUANTIZE_QUANTIZE_H
+#define INFER_GRAPH_QUANTIZE_QUANTIZE_H
+
+#include "graph/graph.h"
+#include "graph/quantize/range.h"
+
+enum quantize_form {
+    QUANTIZE_STATIC,  /* QuantizeLinear and DequantizeLinear of activations, with scales that calibration found */
+    QUANTIZE_DYNAMIC, /* DynamicQuantizeLinear and MatMulInteger: scales are found in each run */
+    QUANTIZE_WEIGHTS, /* DequantizeLinear of the weights alone */
+    QUANTIZE_HALF,    /* weights in float16, with a Cast */
+};
+
+enum layer_kind {
+    LAYER_CONV,
+    LAYER_PRODUCT,  /* MatMul or Gemm by constant weights on the right */
+    LAYER_TABLE,    /* Gather of rows */
+    LAYER_CONSTANT, /* of QUANTIZE_HALF: a constant, whoever reads it */
+};
+
+struct layer {
+    enum layer_kind kind;
+    const char *name;        /* of its node, or of the constant */
+    const char *op;          /* of its node; "constant" */
+    const struct node *node; /* NULL: LAYER_CONSTANT */
+    int node_index;
+    const struct value *input; /* the activation; NULL: none */
+    const struct value *weights;
+    int axis;               /* of the weights' output channels */
+    bool chosen;            /* it is made small */
+    bool weights_only;      /* of QUANTIZE_STATIC: chosen, but its activation stays float32 */
+    const char *why;        /* it cannot be, or was not; NULL: it is, or nobody has decided yet */
+    struct quantum quantum; /* of the activation; QUANTIZE_STATIC */
+    /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
+    void *narrow;
+    float *scales;         /* a channel */
+    uint16_t *half_scales; /* float16, a block, instead */
+    /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
+     * each output then goes into a bias. */
+    const double *means;
+    int64_t mean_count;
+    float *shift; /* that is added to the outputs; NULL: nothing */
+};
+
+struct quantize_plan {
+    const struct graph *graph; /* outlives the plan */
+    struct region *region;     /* of the plan */
+    enum quantize_form form;
+    int bits;      /* of the weights: 8, or 4 for those of products and tables with QUANTIZE_WEIGHTS */
+    int64_t block; /* of 4 bits: weights along the depth with a scale of their own; at least 2 */
+    struct layer *layers;
+    int count;
+};
+
+/* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
+ * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */
+enum status quantize_find(struct quantize_plan *plan, struct error *error);
+
+/* A copy of the graph, in a region of the caller's, in which the chosen layers are small. Constants' content may lie in
+ * the plan. OUT_OF_MEMORY. */
+enum status quantize_apply(struct quantize_plan *plan, struct region *region, struct graph **graph,
+                           struct error *error);
+
+/* The weights of a layer as the form stores them, in layer->narrow and layer->scales. */
+enum status quantize_weights(struct quantize_plan *plan, struct layer *layer, struct error *error);
+/* Scales along the depth of weights in blocks. */
+int64_t quantize_blocks(const struct quantize_plan *plan, const struct layer *layer);
+/* The layer's weights are stored in 4 bits. */
+bool quantize_in_blocks(const struct quantize_plan *plan, const struct layer *layer);
+/* The largest magnitude of the weights. */
+double quantize_largest(const struct layer *layer);
+
+#endif

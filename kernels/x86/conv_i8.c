@@ -1,0 +1,460 @@
+/* Convolution of 8-bit integers: tiles of tile_i8.h, whose rows are positions and whose columns are output channels.
+ *
+ * With the instruction that takes bytes as they are, and whole quads of channels that lie next to each other, nothing
+ * is copied: a row is a stretch of the input for each place of the window. Otherwise what the window sees is gathered,
+ * a block of rows at a time. The padding is the zero point of x: it adds nothing. */
+#include "kernels/conv.h"
+
+#include "kernels/x86/conv_forms.h"
+#include "kernels/x86/results.h"
+#include "kernels/x86/tile_i8.h"
+
+#include <string.h>
+
+#define TASK_WORK 1200000 /* multiplications of a task */
+#define BLOCK_BYTES 65536 /* of the rows of a block */
+
+/* state of the plan */
+struct convolution {
+    const struct conv_params *params;
+    bool dot, gathers;
+    int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
+    int64_t quads, row;                       /* of a gathered row; bytes from one to the next */
+    struct tile_cut cut;                      /* of the positions of an image */
+    int64_t panels;                           /* of one group */
+    const int64_t *weights;                   /* where those of each place of the window begin */
+    const int64_t *places;                    /* and the input, from the window's first place */
+    struct results results;
+    size_t places_bytes, rows_bytes, wide_bytes, factor_bytes, sums_bytes; /* of workspace, one after the other */
+};
+
+/* --- plan ---------------------------------------------------------------------------------------------------- */
+
+static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
+{
+    at[2] = index % sizes[2];
+    at[1] = index / sizes[2] % sizes[1];
+    at[0] = index / sizes[2] / sizes[1];
+}
+
+static bool conv_supports(const void *params)
+{
+    const struct conv_params *p = params;
+    const int64_t *spread = p->window.spread;
+    return conv_is_narrow(p) && spread[0] == 1 && spread[1] == 1 && spread[2] == 1 && SET_NAME(results_image_fits)(p);
+}
+
+static bool find_places(struct convolution *conv, struct region *region)
+{
+    const struct conv_params *p = conv->params;
+    int64_t *places = region_array(region, 2 * (size_t)conv->taps + 1, sizeof *places), *weights = places + conv->taps;
+    for (int64_t tap = 0; places && tap < conv->taps; tap++) {
+        int64_t at[SPATIAL_AXES];
+        coordinates(p->window.kernel, tap, at);
+        places[tap] = weights[tap] = 0;
+        for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+            places[tap] += at[axis] * p->window.dilation[axis] * p->x.spatial[axis];
+            weights[tap] += at[axis] * p->weight_spatial[axis];
+        }
+    }
+    conv->places = places;
+    conv->weights = weights;
+    return places != NULL;
+}
+
+static void size_workspace(struct convolution *conv)
+{
+    size_t rows = (size_t)tile_block_rows(&conv->cut), row = (size_t)conv->row;
+    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
+    conv->places_bytes = align_up(places * sizeof(const uint8_t *), ALIGNMENT);
+    conv->rows_bytes = conv->gathers ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
+    conv->wide_bytes = conv->dot ? 0 : 2 * rows * row;
+    conv->factor_bytes = align_up(rows * sizeof(int32_t), ALIGNMENT);
+    conv->sums_bytes = rows * TILE_COLUMNS * sizeof(int32_t);
+}
+
+static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
+{
+    const struct conv_params *p = conv->params;
+    *pack = (struct kernel_pack){
+        .input = 1,
+        .form = CONV_FORM_PANELS_I8,
+        .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
+        .geometry = {TILE_COLUMNS, p->w_dtype, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
+                     p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
+        .bytes = (size_t)(p->groups * i8_matrix_bytes(p->output_channels, conv->depth))};
+}
+
+static bool plan_conv(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+{
+    const struct window *w = &p->window;
+    struct convolution *conv = region_allocate(region, sizeof *conv);
+    if (!conv)
+        return false;
+    *conv = (struct convolution){.params = p,
+                                 .dot = dot,
+                                 .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
+                                 .channels = p->input_channels,
+                                 .positions = w->output[0] * w->output[1] * w->output[2],
+                                 .panels = divide_up(p->output_channels, TILE_COLUMNS)};
+    if (!find_places(conv, region))
+        return false;
+    conv->depth = conv->taps * conv->channels;
+    conv->quads = divide_up(conv->depth, QUAD);
+    conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+    conv->gathers = !dot || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
+    int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * conv->row);
+    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
+    struct epilogue epilogue = conv_epilogue(p);
+    struct results_place place = SET_NAME(results_image_place)(p);
+    SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
+    size_workspace(conv);
+    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
+    int64_t items = 1 + TASK_WORK / (1 + each);
+    if (conv->gathers && items < conv->panels) /* it is gathered once for all output channels */
+        items = conv->panels;
+    plan->state = conv;
+    plan->phases = 1;
+    plan->tasks[0] = task_count(p->batch * p->groups * conv->cut.blocks * conv->panels, items);
+    plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->wide_bytes + conv->factor_bytes +
+                       conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
+    plan->pack_count = 1;
+    describe_pack(conv, &plan->packs[0]);
+    return true;
+}
+
+static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
+{
+    (void)facts;
+    return plan_conv(params, false, region, plan);
+}
+
+static bool conv_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                          struct kernel_plan *plan)
+{
+    (void)facts;
+    return plan_conv(params, true, region, plan);
+}
+
+static void conv_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
+{
+    const struct convolution *conv = plan->state;
+    const struct conv_params *p = conv->params;
+    int64_t first, last;
+    task_range(p->groups * conv->panels, plan->packs[which].tasks, task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        int64_t group = i / conv->panels;
+        const struct i8_source source = {
+            .first = (const uint8_t *)from + p->weight_offset + group * p->weight_group,
+            .tap_count = conv->taps,
+            .depth = conv->channels,
+            .row = p->weight_input,
+            .column = p->weight_output,
+            .taps = conv->weights,
+            .turn = i8_turn_right(p->w_dtype),
+        };
+        SET_NAME(i8_pack_panel)
+        (&source, p->output_channels, i % conv->panels,
+         (uint8_t *)to + group * i8_matrix_bytes(p->output_channels, conv->depth));
+    }
+}
+
+/* --- what the window sees ------------------------------------------------------------------------------------ */
+
+/* A task's way through its items. */
+struct walk {
+    const struct convolution *conv;
+    const struct kernel_call *call;
+    const uint8_t **places; /* of a block: [tile][tap][height]; of one position, where rows are gathered */
+    uint8_t *rows, *wide;   /* of a block: [row][conv->row], and as words; or what the padding is, for one place */
+    int32_t *row_sums;      /* of the block: less the sum of each row */
+    int32_t *sums;
+    void *epilogue_workspace;
+    uint8_t padding;      /* the zero point of x */
+    const uint8_t *image; /* of the group, in the input */
+    struct results_target target;
+    int64_t first_tile, tiles, first_row, end_row;
+    bool has_wide, has_sums;
+    struct i8_columns columns; /* of the panel */
+};
+
+static void step_coordinates(const int64_t *sizes, int64_t *at)
+{
+    for (int axis = 2; axis >= 0; axis--) {
+        if (++at[axis] < sizes[axis] || axis == 0)
+            return;
+        at[axis] = 0;
+    }
+}
+
+/* Where the window's first place is at a position, which may be outside; whether all places are inside. */
+static bool window_at(const struct walk *walk, const int64_t *position, const uint8_t **first)
+{
+    const struct conv_params *p = walk->conv->params;
+    const struct window *w = &p->window;
+    bool inside = true;
+    int64_t offset = 0;
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t at = position[axis] * w->stride[axis] - w->pad[axis];
+        inside = inside && at >= 0 && at + (w->kernel[axis] - 1) * w->dilation[axis] < w->input[axis];
+        offset += at * p->x.spatial[axis];
+    }
+    *first = (const uint8_t *)((uintptr_t)walk->image + (uintptr_t)offset);
+    return inside;
+}
+
+static bool is_padding(const struct window *w, const int64_t *position, int64_t tap)
+{
+    int64_t at[SPATIAL_AXES];
+    coordinates(w->kernel, tap, at);
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
+        int64_t place = position[axis] * w->stride[axis] - w->pad[axis] + at[axis] * w->dilation[axis];
+        if (place < 0 || place >= w->input[axis])
+            return true;
+    }
+    return false;
+}
+
+/* The input under each place of the window at a position, `step` apart in `to`; `outside` in the padding. */
+static void find_window(const struct walk *walk, const int64_t *position, const uint8_t *outside, const uint8_t **to,
+                        int64_t step)
+{
+    const struct convolution *conv = walk->conv;
+    const uint8_t *first;
+    bool inside = window_at(walk, position, &first);
+    for (int64_t tap = 0; tap < conv->taps; tap++, to += step) {
+        bool padding = !inside && is_padding(&conv->params->window, position, tap);
+        *to = padding ? outside : (const uint8_t *)((uintptr_t)first + (uintptr_t)conv->places[tap]);
+    }
+}
+
+static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    coordinates(conv->params->window.output, row, position);
+    for (int64_t i = 0; i < rows; i++) {
+        find_window(walk, position, walk->rows, places + i, conv->cut.height);
+        step_coordinates(conv->params->window.output, position);
+    }
+}
+
+static void gather_place(const struct conv_params *p, const uint8_t *from, uint8_t padding, uint8_t *to)
+{
+    int64_t channels = p->input_channels, step = p->x.channel;
+    if (!from)
+        memset(to, padding, (size_t)channels);
+    else if (step == 1)
+        memcpy(to, from, (size_t)channels);
+    else
+        for (int64_t c = 0; c < channels; c++)
+            to[c] = from[c * step];
+}
+
+static void gather_rows(const struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    int64_t position[SPATIAL_AXES];
+    coordinates(p->window.output, walk->first_row, position);
+    for (int64_t row = walk->first_row; row < walk->end_row; row++) {
+        uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
+        find_window(walk, position, NULL, walk->places, 1);
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            gather_place(p, walk->places[tap], walk->padding, to + tap * conv->channels);
+        memset(to + conv->depth, 0, (size_t)(conv->quads * QUAD - conv->depth));
+        if (p->x_dtype == DTYPE_I8)
+            SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
+        step_coordinates(p->window.output, position);
+    }
+}
+
+static void widen_rows(struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    for (int64_t i = 0; i < walk->end_row - walk->first_row && !walk->has_wide; i++)
+        SET_NAME(i8_widen)(walk->rows + i * conv->row, conv->quads, walk->wide + i * 2 * conv->row);
+    walk->has_wide = true;
+}
+
+static int32_t sum_places(const struct convolution *conv, const uint8_t *const *places)
+{
+    uint32_t sum = 0;
+    for (int64_t tap = 0; tap < conv->taps; tap++)
+        sum += (uint32_t)SET_NAME(i8_sum)(places[tap * conv->cut.height], conv->channels);
+    return (int32_t)sum;
+}
+
+static void sum_rows(struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    for (int64_t t = 0; t < walk->tiles && !walk->has_sums; t++) {
+        int64_t row = tile_first_row(&conv->cut, walk->first_tile + t);
+        int64_t end = tile_first_row(&conv->cut, walk->first_tile + t + 1);
+        for (int64_t i = row; i < end; i++) {
+            int64_t within = i - walk->first_row;
+            int32_t sum = conv->gathers
+                              ? SET_NAME(i8_sum)(walk->rows + within * conv->row, conv->depth)
+                              : sum_places(conv, walk->places + t * conv->taps * conv->cut.height + (i - row));
+            walk->row_sums[within] = (int32_t)(0 - (uint32_t)sum);
+        }
+    }
+    walk->has_sums = true;
+}
+
+/* --- run ----------------------------------------------------------------------------------------------------- */
+
+static void begin_image(struct walk *walk, int64_t image, int64_t group)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    walk->image =
+        (const uint8_t *)walk->call->inputs[0] + image * p->x.batch + group * p->input_channels * p->x.channel;
+    walk->target = (struct results_target){.results = &conv->results,
+                                           .call = walk->call,
+                                           .batch = image,
+                                           .to = (float *)walk->call->outputs[0] + image * p->y.batch};
+    SET_NAME(results_begin)(&walk->target);
+}
+
+static void begin_block(struct walk *walk, int64_t block)
+{
+    const struct convolution *conv = walk->conv;
+    walk->first_tile = block * conv->cut.block_tiles;
+    walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
+    walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
+    walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
+    walk->has_wide = walk->has_sums = false;
+    if (conv->gathers)
+        gather_rows(walk);
+    else
+        for (int64_t i = 0; i < walk->tiles; i++)
+            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * conv->cut.height);
+}
+
+static void multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
+                          const struct results_block *block, int64_t index)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, walk->first_tile + index);
+    int64_t rows = tile_first_row(&conv->cut, walk->first_tile + index + 1) - row, within = row - walk->first_row;
+    const uint8_t *gathered[I8_MOST_ROWS];
+    struct i8_rows left = {walk->places + index * conv->taps * conv->cut.height, conv->cut.height, conv->taps,
+                           conv->channels / QUAD};
+    if (conv->gathers) {
+        for (int64_t i = 0; i < rows; i++)
+            gathered[i] =
+                way == I8_WIDE ? walk->wide + (within + i) * 2 * conv->row : walk->rows + (within + i) * conv->row;
+        left = (struct i8_rows){gathered, I8_MOST_ROWS, 1, conv->quads};
+    }
+    struct i8_ends ends = {.start = walk->columns.start,
+                           .to = walk->sums + within * TILE_COLUMNS,
+                           .to_row = TILE_COLUMNS,
+                           .columns = panel->columns};
+    if (walk->target.direct) {
+        ends.to = (int32_t *)(void *)walk->target.ends.to + row * walk->target.ends.to_row + block->column;
+        ends.to_row = walk->target.ends.to_row;
+        ends.columns = block->columns;
+    }
+    if (walk->columns.has_zeros) {
+        ends.term_count = 1;
+        ends.terms[0].row = walk->row_sums + within;
+        ends.terms[0].column = walk->columns.zeros;
+    }
+    SET_NAME(i8_multiply)(way, rows, &left, panel, &ends);
+}
+
+static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    const uint8_t *matrix =
+        (const uint8_t *)walk->call->packed[0] + group * i8_matrix_bytes(p->output_channels, conv->depth);
+    struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
+                                  group * p->output_channels + index * TILE_COLUMNS,
+                                  least(p->output_channels - index * TILE_COLUMNS, TILE_COLUMNS), 1};
+    struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, p->output_channels, conv->depth, index);
+    const uint8_t *zeros = walk->call->inputs[4];
+    const int32_t *bias = walk->call->inputs[2];
+    const struct i8_about about = {
+        .right = p->w_dtype,
+        .depth = conv->depth,
+        .zeros = zeros ? zeros + block.column * p->w_zero : NULL,
+        .zero_stride = p->w_zero,
+        .own = bias ? bias + block.column : NULL,
+        .own_stride = 1,
+        .less = -i8_left_zero(p->x_dtype, &walk->padding),
+    };
+    SET_NAME(i8_begin_columns)(&panel, &about, block.columns, &walk->columns);
+    if (walk->columns.has_zeros)
+        sum_rows(walk);
+    enum i8_way way = conv->dot ? I8_DOT : panel.fits ? I8_PAIRS : I8_WIDE;
+    if (way == I8_WIDE)
+        widen_rows(walk);
+    for (int64_t i = 0; i < walk->tiles; i++)
+        multiply_tile(walk, way, &panel, &block, i);
+    if (!walk->target.direct)
+        SET_NAME(results_store)
+        (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+}
+
+static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct convolution *conv = plan->state;
+    const struct conv_params *p = conv->params;
+    const uint8_t *zero = call->inputs[3];
+    uint8_t *places = call->workspace, *rows = places + conv->places_bytes, *wide = rows + conv->rows_bytes;
+    uint8_t *factors = wide + conv->wide_bytes, *sums = factors + conv->factor_bytes;
+    struct walk walk = {.conv = conv,
+                        .call = call,
+                        .places = (const uint8_t **)(void *)places,
+                        .rows = rows,
+                        .wide = wide,
+                        .row_sums = (int32_t *)(void *)factors,
+                        .sums = (int32_t *)(void *)sums,
+                        .epilogue_workspace = sums + conv->sums_bytes,
+                        .padding = zero ? *zero : 0};
+    if (!conv->gathers)
+        memset(rows, walk.padding, (size_t)conv->channels);
+    int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
+    task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        if (i / each != image) {
+            image = i / each;
+            block = -1;
+            begin_image(&walk, image / p->groups, image % p->groups);
+        }
+        if (i % each / conv->panels != block) {
+            block = i % each / conv->panels;
+            begin_block(&walk, block);
+        }
+        multiply_panel(&walk, image % p->groups, i % conv->panels);
+    }
+}
+
+const struct kernel SET_NAME(conv_i8) = {
+    .name = SET_TEXT(conv_i8),
+    .family = FAMILY_conv,
+    .requires = SET_REQUIRES,
+    .constant_inputs = 1u << 1,
+    .channels_last = true,
+    .supports = conv_supports,
+    .plan = conv_plan,
+    .pack = conv_pack,
+    .run = conv_run,
+};
+
+const struct kernel SET_NAME(conv_i8_dot) = {
+    .name = SET_TEXT(conv_i8_dot),
+    .family = FAMILY_conv,
+    .requires = DOT_REQUIRES,
+    .constant_inputs = 1u << 1,
+    .channels_last = true,
+    .supports = conv_supports,
+    .plan = conv_plan_dot,
+    .pack = conv_pack,
+    .run = conv_run,
+};

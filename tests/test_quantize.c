@@ -1,0 +1,311 @@
+/* What quantize_apply makes of a graph, and that it computes nearly the same. */
+#include "graph/quantize/quantize.h"
+#include "kernels/convert.h"
+#include "tests/pass_test.h"
+#include "tests/suites.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct quantize_plan plan_of(struct rig *rig, enum quantize_form form, int bits, int layers)
+{
+    struct quantize_plan plan = {
+        .graph = rig->graph, .region = &rig->maker.region, .form = form, .bits = bits, .block = 32};
+    struct error error = {0};
+    graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
+    graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
+    ck_assert_msg(quantize_find(&plan, &error) == STATUS_OK, "%s", error.text);
+    ck_assert_int_eq(plan.count, layers);
+    for (int i = 0; i < plan.count; i++)
+        plan.layers[i].quantum = quantum_of((struct range){-4, 4});
+    return plan;
+}
+
+static struct graph *applied(struct quantize_plan *plan, struct region *region)
+{
+    struct graph *graph;
+    struct error error = {0};
+    region_init(region, &default_allocator);
+    ck_assert_msg(quantize_apply(plan, region, &graph, &error) == STATUS_OK, "%s", error.text);
+    return graph;
+}
+
+static void expect_nodes(const struct graph *graph, const char *nodes)
+{
+    char text[800];
+    size_t used = 0;
+    for (int i = 0; i < graph->node_count; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "", graph->nodes[i]->op->name);
+    ck_assert_str_eq(text, nodes);
+}
+
+/* One output of the graph, for inputs of numbers between -1 and 1. */
+static const infer_tensor *run_graph(struct rig *rig, struct graph *graph, struct running *running)
+{
+    static infer_tensor output;
+    infer_tensor inputs[RIG_MOST];
+    struct maker maker = {.graph = graph};
+    region_init(&maker.region, &default_allocator);
+    memset(inputs, 0, sizeof inputs);
+    for (int i = 0; i < graph->input_count; i++) {
+        int64_t elements;
+        ck_assert(shape_elements(graph->inputs[i]->rank, rig->input_dims[i], &elements));
+        float *data = region_array(&rig->maker.region, (size_t)elements + 1, sizeof *data);
+        for (int64_t k = 0; k < elements; k++)
+            data[k] = (float)sin(0.7 * (double)(k + 1) + (double)(k * k % 17));
+        inputs[i] = infer_input(data, INFER_FLOAT32, graph->inputs[i]->rank, rig->input_dims[i]);
+    }
+    output = infer_output(NULL, 0);
+    infer_model *model =
+        maker_finish(&maker, graph->input_count, graph->inputs, graph->output_count, graph->outputs, NULL);
+    *running = running_begin(model, NULL);
+    run_well(running->context, inputs, (size_t)graph->input_count, &output, 1);
+    infer_tensor *kept = region_allocate(&rig->maker.region, sizeof *kept);
+    void *data = region_allocate(&rig->maker.region, output.bytes + 1);
+    memcpy(data, output.data, output.bytes);
+    *kept = output;
+    kept->data = data;
+    running_end(running, &maker);
+    return kept;
+}
+
+/* The graph with the plan's layers made small: its nodes, and how far its output is from before, as a part of the
+ * greatest number. */
+static void expect(struct rig *rig, struct quantize_plan *plan, const char *nodes, double tolerance)
+{
+    struct region region;
+    struct running running;
+    struct graph *graph = applied(plan, &region);
+    expect_nodes(graph, nodes);
+    const infer_tensor *before = run_graph(rig, rig->graph, &running), *after = run_graph(rig, graph, &running);
+    const float *a = before->data, *b = after->data;
+    double greatest = 0, error = 0;
+    ck_assert_uint_eq(before->bytes, after->bytes);
+    for (size_t i = 0; i < before->bytes / sizeof(float); i++) {
+        greatest = fmax(greatest, fabs((double)a[i]));
+        error = fmax(error, fabs((double)a[i] - (double)b[i]));
+    }
+    ck_assert_double_gt(error, 0);
+    ck_assert_double_lt(error, tolerance * greatest);
+    region_free(&region);
+}
+
+static void finish(struct rig *rig)
+{
+    region_free(&rig->maker.region);
+}
+
+START_TEST(a_residual_block)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(1, 4, 6, 6)));
+    struct value *inputs[] = {x, rig_weights(&rig, DIMS(4, 4, 1, 1)), rig_weights(&rig, DIMS(4))};
+    rig_output(&rig, rig_op2(&rig, "Add", x, rig_node(&rig, "Conv", 3, inputs, 0, NULL)));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 1);
+    /* Both the convolution and the sum read what was quantised. */
+    expect(&rig, &plan, "Relu QuantizeLinear DequantizeLinear DequantizeLinear Conv Add", 0.05);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    ck_assert_ptr_eq(graph->nodes[5]->inputs[0], graph->nodes[4]->inputs[0]);
+    region_free(&region);
+    plan.layers[0].weights_only = true;
+    expect(&rig, &plan, "Relu DequantizeLinear Conv Add", 0.02);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(what_moves_is_quantised_where_it_comes_from)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(1, 4, 6, 6)));
+    struct value *y = rig_op1(&rig, "Tanh", rig_input(&rig, DIMS(1, 2, 6, 6)));
+    const struct attribute axis = ATTRIBUTE_I("axis", 1);
+    struct value *both = rig_node(&rig, "Concat", 2, (struct value *[]){x, y}, 1, &axis);
+    rig_output(&rig, rig_op2(&rig, "Conv", both, rig_weights(&rig, DIMS(4, 6, 3, 3))));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 1);
+    expect(&rig, &plan,
+           "Relu QuantizeLinear DequantizeLinear Tanh QuantizeLinear DequantizeLinear Concat DequantizeLinear Conv",
+           0.05);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(layers_that_share)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(3, 8)), *w = rig_weights(&rig, DIMS(8, 5));
+    struct value *a = rig_op2(&rig, "MatMul", x, w), *b = rig_op2(&rig, "MatMul", x, w);
+    rig_output(&rig, rig_op2(&rig, "Add", a, rig_op1(&rig, "Relu", b)));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 2);
+    expect(&rig, &plan, "QuantizeLinear DequantizeLinear DequantizeLinear MatMul MatMul Relu Add", 0.05);
+    plan.layers[1].chosen = false; /* it reads numbers that nobody rounded */
+    expect(&rig, &plan, "QuantizeLinear DequantizeLinear DequantizeLinear MatMul MatMul Relu Add", 0.05);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    ck_assert_ptr_eq(graph->nodes[4]->inputs[0], graph->inputs[0]);
+    ck_assert_ptr_nonnull(graph->nodes[4]->inputs[1]->data);
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(products_and_tables_in_every_form)
+{
+    static const struct {
+        enum quantize_form form;
+        int bits, layers;
+        double tolerance;
+        const char *nodes;
+    } cases[] = {
+        {QUANTIZE_STATIC, 8, 2, 0.02,
+         "Cast Gather Gather Cast Mul Tanh QuantizeLinear DequantizeLinear DequantizeLinear Gemm"},
+        {QUANTIZE_DYNAMIC, 8, 2, 0.02,
+         "Cast Gather Gather Cast Mul Tanh DynamicQuantizeLinear Transpose MatMulInteger Cast Mul Mul Add"},
+        {QUANTIZE_WEIGHTS, 8, 2, 0.02, "Cast Gather Gather Cast Mul Tanh DequantizeLinear Gemm"},
+        {QUANTIZE_WEIGHTS, 4, 2, 0.2, "Cast DequantizeLinear Gather Tanh DequantizeLinear Gemm"},
+        {QUANTIZE_HALF, 16, 2, 1e-3, "Cast Cast Gather Cast Tanh Gemm"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        const struct attribute to = ATTRIBUTE_I("to", DTYPE_I64), turned = ATTRIBUTE_I("transB", 1);
+        struct value *index = rig_input(&rig, DIMS(3)), *table = rig_weights(&rig, DIMS(200, 70));
+        index = rig_node(&rig, "Cast", 1, &index, 1, &to);
+        struct value *rows = rig_op1(&rig, "Tanh", rig_op2(&rig, "Gather", table, index));
+        struct value *inputs[] = {rows, rig_weights(&rig, DIMS(9, 70)), rig_weights(&rig, DIMS(9))};
+        rig_output(&rig, rig_node(&rig, "Gemm", 3, inputs, 1, &turned));
+        struct quantize_plan plan = plan_of(&rig, cases[i].form, cases[i].bits, cases[i].layers);
+        expect(&rig, &plan, cases[i].nodes, cases[i].tolerance);
+        finish(&rig);
+    }
+}
+END_TEST
+
+START_TEST(weights_that_no_small_type_holds)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 8)), *w = rig_weights(&rig, DIMS(8, 8));
+    ((float *)(uintptr_t)w->data)[5] = 1e5f;
+    rig_output(&rig, rig_op2(&rig, "MatMul", x, w));
+    struct quantize_plan half = plan_of(&rig, QUANTIZE_HALF, 16, 1);
+    ck_assert_str_eq(half.layers[0].why, "its weights pass the range of float16");
+    ck_assert(!half.layers[0].chosen);
+    ((float *)(uintptr_t)w->data)[5] = NAN;
+    struct quantize_plan integer = plan_of(&rig, QUANTIZE_STATIC, 8, 1);
+    ck_assert_str_eq(integer.layers[0].why, "its weights hold NaN or infinity");
+    struct region region;
+    expect_nodes(applied(&integer, &region), "MatMul");
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+/* The largest error of int8 is half of a scale; four bits find the scale with the least error. */
+START_TEST(weights_by_channel_and_by_block)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(2, 70)), *w = rig_weights(&rig, DIMS(70, 6));
+    rig_output(&rig, rig_op2(&rig, "MatMul", x, w));
+    struct error error = {0};
+    struct quantize_plan eight = plan_of(&rig, QUANTIZE_WEIGHTS, 8, 1), four = plan_of(&rig, QUANTIZE_WEIGHTS, 4, 1);
+    ck_assert(quantize_weights(&eight, &eight.layers[0], &error) == STATUS_OK);
+    ck_assert(quantize_weights(&four, &four.layers[0], &error) == STATUS_OK);
+    ck_assert_int_eq(quantize_blocks(&four, &four.layers[0]), 3);
+    const float *numbers = w->data;
+    for (int64_t k = 0; k < 70; k++)
+        for (int64_t n = 0; n < 6; n++) {
+            int64_t at = k * 6 + n;
+            float scale = eight.layers[0].scales[n], fine = f16_to_f32(four.layers[0].half_scales[k / 32 * 6 + n]);
+            int nibble = ((const uint8_t *)four.layers[0].narrow)[at / 2] >> (at % 2 ? 4 : 0) & 15;
+            ck_assert_float_le(fabsf((float)((const int8_t *)eight.layers[0].narrow)[at] * scale - numbers[at]),
+                               scale * 0.501f);
+            /* What passes the range is cut off by no more than a third. */
+            ck_assert_float_le(fabsf((float)(nibble < 8 ? nibble : nibble - 16) * fine - numbers[at]),
+                               fabsf(fine) * 1.01f);
+        }
+    finish(&rig);
+}
+END_TEST
+
+/* Of a grouped convolution: outputs 0 and 1 read inputs 0 and 1, outputs 2 and 3 the others. */
+START_TEST(rounding_shifts_no_mean)
+{
+    static const double means[] = {1, -2, 3, 0.5};
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute two = ATTRIBUTE_I("group", 2);
+    struct value *w = rig_weights(&rig, DIMS(4, 2, 3, 1)), *bias = rig_weights(&rig, DIMS(4));
+    struct value *inputs[] = {rig_input(&rig, DIMS(1, 4, 6, 6)), w, bias};
+    rig_output(&rig, rig_node(&rig, "Conv", 3, inputs, 1, &two));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_WEIGHTS, 8, 1);
+    plan.layers[0].means = means;
+    plan.layers[0].mean_count = 4;
+    expect(&rig, &plan, "DequantizeLinear Conv", 0.02);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    const float *numbers = w->data, *added = graph->nodes[1]->inputs[2]->data;
+    for (int o = 0; o < 4; o++) {
+        double shift = 0;
+        for (int k = 0; k < 6; k++) {
+            int at = o * 6 + k;
+            double lost =
+                (double)numbers[at] - (double)plan.layers[0].scales[o] * ((const int8_t *)plan.layers[0].narrow)[at];
+            shift += lost * means[o / 2 * 2 + k / 3];
+        }
+        ck_assert_double_eq_tol((double)added[o] - (double)((const float *)bias->data)[o], shift, 1e-6);
+        ck_assert_double_ne(shift, 0);
+    }
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(products_without_a_bias_get_one)
+{
+    static const double means[40] = {1, 1, -1, 2};
+    for (int bits = 4; bits <= 8; bits += 4) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *w = rig_weights(&rig, DIMS(40, 3));
+        rig_output(&rig, rig_op2(&rig, "MatMul", rig_input(&rig, DIMS(2, 40)), w));
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_WEIGHTS, bits, 1);
+        plan.layers[0].means = means;
+        plan.layers[0].mean_count = 40;
+        expect(&rig, &plan, "DequantizeLinear MatMul Add", 0.2);
+        for (int n = 0; n < 3; n++) {
+            double shift = 0;
+            for (int k = 0; k < 4; k++) {
+                int at = k * 3 + n, nibble = ((const uint8_t *)plan.layers[0].narrow)[at / 2] >> (at % 2 ? 4 : 0) & 15;
+                double small =
+                    bits == 8 ? (double)plan.layers[0].scales[n] * ((const int8_t *)plan.layers[0].narrow)[at]
+                              : (double)f16_to_f32(plan.layers[0].half_scales[n]) * (nibble < 8 ? nibble : nibble - 16);
+                shift += ((double)((const float *)w->data)[at] - small) * means[k];
+            }
+            ck_assert_double_eq_tol((double)plan.layers[0].shift[n], shift, 1e-6);
+        }
+        finish(&rig);
+    }
+}
+END_TEST
+
+Suite *quantize_suite(void)
+{
+    Suite *suite = suite_create("quantize");
+    TCase *graphs = tcase_create("graphs");
+    tcase_add_test(graphs, a_residual_block);
+    tcase_add_test(graphs, what_moves_is_quantised_where_it_comes_from);
+    tcase_add_test(graphs, layers_that_share);
+    tcase_add_test(graphs, products_and_tables_in_every_form);
+    tcase_add_test(graphs, weights_that_no_small_type_holds);
+    tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, rounding_shifts_no_mean);
+    tcase_add_test(graphs, products_without_a_bias_get_one);
+    suite_add_tcase(suite, graphs);
+    return suite;
+}

@@ -1,0 +1,172 @@
+/* Runs of a plan's graph, and what they take. */
+#include "runtime/infer.h"
+#include "tools/quantize_measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum status no_memory(struct error *error)
+{
+    return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while measuring");
+}
+
+static enum status take(struct error *error, const infer_error *from)
+{
+    return error_set(error, (enum status)from->status, "%s", from->message);
+}
+
+/* --- a graph that runs ----------------------------------------------------------------------------------- */
+
+void study_close(struct running *running)
+{
+    infer_context_release(running->context);
+    infer_session_release(running->session);
+    infer_model_release(running->model);
+    free(running->outputs);
+    region_free(&running->region);
+    memset(running, 0, sizeof *running);
+}
+
+static enum status open_graph(struct running *running, const struct study *study, const struct graph *graph,
+                              bool optimise, struct error *error)
+{
+    infer_error from = {0};
+    void *bytes;
+    size_t size;
+    const infer_model_options trusted = {.trust_weights = true};
+    const infer_session_options options = {.no_optimize = !optimise};
+    enum status status = model_write(graph, &study->metadata, &running->region, &bytes, &size, error);
+    if (status != STATUS_OK)
+        return status;
+    if (infer_model_open_memory(bytes, size, "the model", &trusted, &running->model, &from) != INFER_OK ||
+        infer_session_create(running->model, &options, &running->session, &from) != INFER_OK ||
+        infer_context_create(running->session, &running->context, &from) != INFER_OK)
+        return take(error, &from);
+    running->output_count = infer_model_output_count(running->model);
+    running->outputs = calloc(running->output_count + 1, sizeof *running->outputs);
+    return running->outputs ? STATUS_OK : no_memory(error);
+}
+
+enum status study_open(struct running *running, struct study *study, bool small, bool optimise, struct error *error)
+{
+    *running = (struct running){.model = NULL};
+    region_init(&running->region, &default_allocator);
+    struct graph *graph = NULL;
+    enum status status = small ? quantize_apply(&study->plan, &running->region, &graph, error) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = open_graph(running, study, small ? graph : study->plan.graph, optimise, error);
+    if (status != STATUS_OK)
+        study_close(running);
+    return status;
+}
+
+enum status study_run(struct running *running, const infer_tensor *inputs, struct error *error)
+{
+    infer_error from = {0};
+    for (size_t i = 0; i < running->output_count; i++)
+        running->outputs[i] = infer_output(NULL, 0);
+    if (infer_run(running->context, inputs, infer_model_input_count(running->model), running->outputs,
+                  running->output_count, &from) != INFER_OK)
+        return take(error, &from);
+    return STATUS_OK;
+}
+
+/* --- times ----------------------------------------------------------------------------------------------- */
+
+#define TIMED_RUNS 12
+
+/* Seconds of each layer in the run before, and of all steps: where less than before, or nothing was known. */
+static void least_times(struct study *study, const infer_step_time *times, size_t count, bool after, double *seconds,
+                        double *sums)
+{
+    double all = 0;
+    memset(sums, 0, ((size_t)study->plan.count + 1) * sizeof *sums);
+    for (size_t k = 0; k < count; k++) {
+        all += (double)times[k].nanoseconds / 1e9;
+        for (int i = 0; i < study->plan.count; i++)
+            if (study->plan.layers[i].node && strcmp(study->plan.layers[i].name, times[k].node) == 0) {
+                sums[i] += (double)times[k].nanoseconds / 1e9;
+                break;
+            }
+    }
+    for (int i = 0; i < study->plan.count; i++) {
+        double *least = after ? &study->facts[i].after : &study->facts[i].before;
+        *least = *least > 0 ? fmin(*least, sums[i]) : sums[i];
+    }
+    *seconds = *seconds > 0 ? fmin(*seconds, all) : all;
+}
+
+/* One run, whose times are the only ones that the context has. */
+static enum status time_run(struct study *study, struct running *running, const infer_tensor *inputs, bool after,
+                            double *seconds, struct error *error)
+{
+    infer_context_time_steps(running->context, false);
+    infer_context_time_steps(running->context, true);
+    enum status status = study_run(running, inputs, error);
+    size_t count = infer_context_step_times(running->context, NULL, 0);
+    infer_step_time *times = calloc(count + 1, sizeof *times);
+    double *sums = calloc((size_t)study->plan.count + 1, sizeof *sums);
+    if (status == STATUS_OK && (!times || !sums))
+        status = no_memory(error);
+    if (status == STATUS_OK) {
+        infer_context_step_times(running->context, times, count);
+        least_times(study, times, count, after, seconds, sums);
+    }
+    free(times);
+    free(sums);
+    return status;
+}
+
+static enum status time_layers(struct study *study, bool small, double *seconds, struct error *error)
+{
+    struct running running;
+    const infer_tensor *inputs;
+    enum status status = study_open(&running, study, small, true, error);
+    if (status != STATUS_OK)
+        return status;
+    *seconds = 0;
+    for (int i = 0; i < study->plan.count; i++)
+        *(small ? &study->facts[i].after : &study->facts[i].before) = 0;
+    status = samples_get(study->samples, 0, &inputs, error);
+    if (status == STATUS_OK)
+        status = study_run(&running, inputs, error);
+    for (int i = 0; i < TIMED_RUNS && status == STATUS_OK; i++)
+        status = time_run(study, &running, inputs, small, seconds, error);
+    study_close(&running);
+    return status;
+}
+
+enum status study_times(struct study *study, struct error *error)
+{
+    enum status status =
+        study->seconds_before > 0 ? STATUS_OK : time_layers(study, false, &study->seconds_before, error);
+    return status == STATUS_OK ? time_layers(study, true, &study->seconds_after, error) : status;
+}
+
+/* What counts as slower: more than times vary by. */
+#define SLOWER 1.1
+#define LEAST_LOSS 20e-6 /* seconds */
+#define ROUNDS 3         /* a layer that changes may change what its neighbours take */
+
+enum status study_speed(struct study *study, struct error *error)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        bool changed = false;
+        enum status status = study_times(study, error);
+        if (status != STATUS_OK)
+            return status;
+        for (int i = 0; i < study->plan.count; i++) {
+            struct layer *layer = &study->plan.layers[i];
+            const struct layer_facts *facts = &study->facts[i];
+            bool slow = facts->after > SLOWER * facts->before && facts->after - facts->before > LEAST_LOSS;
+            if (!layer->chosen || layer->weights_only || !layer->input || !slow)
+                continue;
+            layer->weights_only = changed = true;
+            layer->why = "it is slower on integers here";
+        }
+        if (!changed)
+            break;
+    }
+    return STATUS_OK;
+}
