@@ -254,7 +254,7 @@ static size_t workers_wanted(const infer_predictor_options *options)
 static void take_options(struct infer_predictor *predictor, const infer_predictor_options *options)
 {
     infer_run_limits limits = options->run_limits;
-    bool unlimited = !limits.seconds && !limits.multiply_adds && !limits.loop_turns;
+    bool unlimited = limits.seconds <= 0 && !limits.multiply_adds && !limits.loop_turns;
     predictor->process = getpid();
     predictor->made = clock_now();
     predictor->worker_room = workers_wanted(options);
