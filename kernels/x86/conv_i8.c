@@ -20,6 +20,7 @@ struct convolution {
     bool dot, gathers;
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     int64_t quads, row;                       /* of a gathered row; bytes from one to the next */
+    int64_t run;                              /* places of the window whose channels are one stretch of the input */
     struct tile_cut cut;                      /* of the positions of an image */
     int64_t panels;                           /* of one group */
     const int64_t *weights;                   /* where those of each place of the window begin */
@@ -104,6 +105,7 @@ static bool plan_conv(const struct conv_params *p, bool dot, struct region *regi
     conv->quads = divide_up(conv->depth, QUAD);
     conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
     conv->gathers = !dot || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
+    conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
     int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * conv->row);
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
     struct epilogue epilogue = conv_epilogue(p);
@@ -217,8 +219,9 @@ static bool is_padding(const struct window *w, const int64_t *position, int64_t 
     return false;
 }
 
-/* The input under each place of the window at a position, `step` apart in `to`; `outside` in the padding. */
-static void find_window(const struct walk *walk, const int64_t *position, const uint8_t *outside, const uint8_t **to,
+/* The input under each place of the window at a position, `step` apart in `to`; `outside` in the padding. Whether there
+ * is none. */
+static bool find_window(const struct walk *walk, const int64_t *position, const uint8_t *outside, const uint8_t **to,
                         int64_t step)
 {
     const struct convolution *conv = walk->conv;
@@ -228,6 +231,7 @@ static void find_window(const struct walk *walk, const int64_t *position, const 
         bool padding = !inside && is_padding(&conv->params->window, position, tap);
         *to = padding ? outside : (const uint8_t *)((uintptr_t)first + (uintptr_t)conv->places[tap]);
     }
+    return inside;
 }
 
 static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
@@ -242,9 +246,8 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     }
 }
 
-static void gather_place(const struct conv_params *p, const uint8_t *from, uint8_t padding, uint8_t *to)
+static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
 {
-    int64_t channels = p->input_channels, step = p->x.channel;
     if (!from)
         memset(to, padding, (size_t)channels);
     else if (step == 1)
@@ -262,9 +265,10 @@ static void gather_rows(const struct walk *walk)
     coordinates(p->window.output, walk->first_row, position);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        find_window(walk, position, NULL, walk->places, 1);
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            gather_place(p, walk->places[tap], walk->padding, to + tap * conv->channels);
+        int64_t run = find_window(walk, position, NULL, walk->places, 1) ? conv->run : 1;
+        for (int64_t tap = 0; tap < conv->taps; tap += run)
+            gather_place(run * conv->channels, p->x.channel, walk->places[tap], walk->padding,
+                         to + tap * conv->channels);
         memset(to + conv->depth, 0, (size_t)(conv->quads * QUAD - conv->depth));
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
@@ -398,7 +402,7 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
         multiply_tile(walk, way, &panel, &block, i);
     if (!walk->target.direct)
         SET_NAME(results_store)
-        (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+    (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

@@ -4,6 +4,8 @@
 #include "kernels/x86/passes.h"
 #include "kernels/x86/vector_math.h"
 
+#include <string.h>
+
 /* A block of the tile is taken through all operations in registers: SLOTS vectors, one after the other along the inner
  * axis, or one below the other where a line of the tile is short. */
 #define SLOTS 4
@@ -13,7 +15,8 @@
 /* Lines taken together at most where they are uneven. */
 #define MOST_LINES 64
 
-enum gait { DENSE, CONSTANT, OTHER }; /* along the inner axis: floats without a gap, one float, anything else */
+/* Along the inner axis: floats without a gap, one float, int32 or bytes without a gap, anything else. */
+enum gait { DENSE, CONSTANT, INTEGERS, BYTES, OTHER };
 
 /* An operand, the results or the output, as the tile walks it. */
 struct path {
@@ -30,6 +33,7 @@ struct chain {
     const struct epilogue_form *form;
     const struct pointwise_operand *output;
     struct path results, stored, operands[EPILOGUE_OPERATIONS];
+    float numbers[EPILOGUE_OPERATIONS]; /* operands that are one number for the whole tile, and no float */
 };
 
 /* Where a block is, and how many elements each of its slots has. */
@@ -93,7 +97,7 @@ static vf load_slot(const struct path *path, const char *from, int64_t count)
         return vf_set(0);
     if (path->gait == CONSTANT)
         return vf_set(*(const float *)(const void *)from);
-    if (path->gait == OTHER)
+    if (path->gait > CONSTANT)
         return load_narrow(path, from, count);
     return count < LANES ? vf_load_part((const void *)from, count) : vf_load((const void *)from);
 }
@@ -119,6 +123,12 @@ static inline __attribute__((always_inline)) void load(const struct path *path, 
         {
             x[s] = vf_set(full || place->count[s] > 0 ? *(const float *)(const void *)(from + s * slot) : 0);
         }
+    else if (path->gait == INTEGERS)
+        FOR_SLOTS(s)
+        {
+            const int32_t *integers = (const void *)(from + s * slot);
+            x[s] = vi_to_floats(full ? vi_load(integers) : vi_load_part(integers, place->count[s]));
+        }
     else
         FOR_SLOTS(s)
         {
@@ -140,10 +150,36 @@ static __attribute__((noinline)) void store_any(const struct chain *chain, char 
                       chain->output);
 }
 
+/* Of numbers in the range of an integer type, and of NaN, which becomes 0: what it has in the low bits. */
+static inline vi whole_bits(vf x)
+{
+    return vf_truncate(x); /* a NaN gives the highest bit alone */
+}
+
+static void store_bytes(char *to, vf x, int64_t count)
+{
+    uint8_t bytes[LANES];
+    if (count == LANES) {
+        vi_store_u8((uint8_t *)to, whole_bits(x));
+        return;
+    }
+    vi_store_u8(bytes, whole_bits(x));
+    memcpy(to, bytes, (size_t)count);
+}
+
 static __attribute__((noinline)) void store_narrow(const struct chain *chain, char *to, vf x, int64_t count)
 {
-    if (chain->stored.dtype == DTYPE_F16 && chain->stored.step == 1 && count == LANES)
+    enum dtype dtype = chain->stored.dtype;
+    if (chain->stored.gait == BYTES)
+        store_bytes(to, x, count);
+    else if (chain->stored.step != 1 || count < LANES)
+        store_any(chain, to, x, count);
+    else if (dtype == DTYPE_F16)
         vf_store_f16((uint16_t *)(void *)to, x);
+    else if (dtype == DTYPE_BF16)
+        vi_store_u16((uint16_t *)(void *)to, vf_to_bf16(x));
+    else if (dtype == DTYPE_U16 || dtype == DTYPE_I16)
+        vi_store_u16((uint16_t *)(void *)to, whole_bits(x));
     else
         store_any(chain, to, x, count);
 }
@@ -176,6 +212,11 @@ static inline __attribute__((always_inline)) void store(const struct chain *chai
                 vf_store(floats, x[s]);
             else
                 vf_store_part(floats, x[s], place->count[s]);
+        }
+    else if (chain->stored.gait == BYTES)
+        FOR_SLOTS(s)
+        {
+            store_bytes(to + s * slot, x[s], full ? LANES : place->count[s]);
         }
     else
         FOR_SLOTS(s)
@@ -251,7 +292,7 @@ static inline __attribute__((always_inline)) bool apply_fast(const struct epilog
     const char *from = at_place(path, place);
     int64_t slot = path->slot;
     bool adds = operation->opcode == POINTWISE_ADD;
-    if (path->lines || path->gait == OTHER || (!adds && operation->opcode != POINTWISE_MUL))
+    if (path->lines || path->gait > CONSTANT || (!adds && operation->opcode != POINTWISE_MUL))
         return false;
     if (path->gait == CONSTANT)
         FOR_SLOTS(s)
@@ -361,15 +402,21 @@ static void run_across(const struct chain *chain, int64_t lines, int64_t line)
 
 /* --- tiles ------------------------------------------------------------------------------------------------------ */
 
+static enum gait gait_of(enum dtype dtype, int64_t step)
+{
+    if (dtype == DTYPE_F32)
+        return step == 1 ? DENSE : step == 0 ? CONSTANT : OTHER;
+    bool bytes = dtype == DTYPE_U8 || dtype == DTYPE_I8;
+    return step != 1 ? OTHER : dtype == DTYPE_I32 ? INTEGERS : bytes ? BYTES : OTHER;
+}
+
 static struct path path_along(const void *base, enum dtype dtype, int64_t row_stride, int64_t column_stride, bool down,
                               bool across)
 {
     int64_t bytes = dtype_bits(dtype) / 8, step = down ? row_stride : column_stride;
     struct path path = {.base = (char *)(uintptr_t)base,
                         .dtype = dtype,
-                        .gait = dtype != DTYPE_F32 || step > 1 || step < 0 ? OTHER
-                                : step                                     ? DENSE
-                                                                           : CONSTANT,
+                        .gait = gait_of(dtype, step),
                         .step = step,
                         .inner = step * bytes,
                         .outer = (down ? column_stride : row_stride) * bytes,
@@ -439,6 +486,17 @@ static struct path path_of(const struct epilogue *epilogue, const struct lie *li
     return path;
 }
 
+/* One number for the whole tile is made a float once. */
+static void settle_number(struct path *path, float *number)
+{
+    if (path->dtype == DTYPE_F32 || path->inner != 0 || path->outer != 0 || path->lines)
+        return;
+    float floats[LANES];
+    vf_store(floats, fetch(path, path->base, 1));
+    *number = floats[0];
+    *path = (struct path){.base = (char *)number, .dtype = DTYPE_F32, .gait = CONSTANT};
+}
+
 /* A tile along whose lines strides hold. */
 static void store_lines(const struct epilogue *epilogue, const struct epilogue_form *form,
                         const struct kernel_call *call, const struct lie *lie)
@@ -455,10 +513,12 @@ static void store_lines(const struct epilogue *epilogue, const struct epilogue_f
     chain.stored = path_of(epilogue, lie, output, call->outputs[0], form->row, form->column, begins[0]);
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *operation = &form->operations[i];
-        if (operation->input > 0)
-            chain.operands[i] =
-                path_of(epilogue, lie, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
-                        operation->row, operation->column, begins[operation->input]);
+        if (operation->input <= 0)
+            continue;
+        chain.operands[i] =
+            path_of(epilogue, lie, operation->input, call->inputs[epilogue->own_inputs + operation->input - 1],
+                    operation->row, operation->column, begins[operation->input]);
+        settle_number(&chain.operands[i], &chain.numbers[i]);
     }
     (lie->across ? run_across : run_along)(&chain, lines, line);
 }

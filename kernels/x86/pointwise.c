@@ -65,13 +65,6 @@ static void load_integers(int32_t *to, const void *from, int64_t step, int64_t n
 }
 #undef LINE
 
-static vi bf16_bits(vf x)
-{
-    vi bits = vf_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
-    vi nearest = vi_shift_right(vi_add(bits, vi_add(odd, vi_set(0x7fff))), 16);
-    return vi_select(vf_is_nan(x), vi_or(vi_shift_right(bits, 16), vi_set(0x40)), nearest);
-}
-
 static void store_floats(const float *from, void *to, int64_t step, int64_t n, const struct pointwise_operand *operand)
 {
     enum dtype dtype = (enum dtype)operand->dtype;
@@ -85,7 +78,7 @@ static void store_floats(const float *from, void *to, int64_t step, int64_t n, c
             vf_store_f16((uint16_t *)to + i, vf_load(from + i));
     if (step == 1 && dtype == DTYPE_BF16)
         for (; i + LANES <= n; i += LANES)
-            vi_store_u16((uint16_t *)to + i, bf16_bits(vf_load(from + i)));
+            vi_store_u16((uint16_t *)to + i, vf_to_bf16(vf_load(from + i)));
     interpreter_store(from + i, to, i * step, step, (int)(n - i), operand);
 }
 

@@ -142,15 +142,11 @@ struct i8_panel SET_NAME(i8_pack)(const struct i8_source *source, int64_t column
     return (struct i8_panel){.sums = to, .quads = quads, .columns = width};
 }
 
-/* Whether 255 times two neighbours, those of one sign or both, stay within 16 bits. */
 static bool pairs_fit(const int8_t *bytes, int64_t count)
 {
-    for (int64_t i = 0; i < count; i += 2) {
-        int a = bytes[i], b = bytes[i + 1];
-        int above = (a > 0 ? a : 0) + (b > 0 ? b : 0), below = (a < 0 ? a : 0) + (b < 0 ? b : 0);
-        if (255 * above > INT16_MAX || 255 * below < INT16_MIN)
+    for (int64_t i = 0; i < count; i += 2)
+        if (!i8_pair_fits(bytes[i], bytes[i + 1]))
             return false;
-    }
     return true;
 }
 

@@ -77,6 +77,12 @@ static inline int64_t i8_panel_bytes(int64_t columns, int64_t depth)
 {
     return i8_panel_columns(columns) * (QUAD + divide_up(depth, QUAD) * QUAD);
 }
+/* Whether 255 times both, or those of one sign, stays within 16 bits. */
+static inline bool i8_pair_fits(int a, int b)
+{
+    int above = (a > 0 ? a : 0) + (b > 0 ? b : 0), below = (a < 0 ? a : 0) + (b < 0 ? b : 0);
+    return 255 * above <= INT16_MAX && 255 * below >= INT16_MIN;
+}
 /* All panels of a matrix, one after the other, and a mark for each whether it fits. */
 static inline int64_t i8_matrix_bytes(int64_t columns, int64_t depth)
 {

@@ -38,6 +38,14 @@
 #include "kernels/x86/vector_plain.h"
 #endif
 
+/* Rounded to nearest, halves to even, in the low half of each lane. */
+static inline vi vf_to_bf16(vf x)
+{
+    vi bits = vf_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
+    vi nearest = vi_shift_right(vi_add(bits, vi_add(odd, vi_set(0x7fff))), 16);
+    return vi_select(vf_is_nan(x), vi_or(vi_shift_right(bits, 16), vi_set(0x40)), nearest);
+}
+
 /* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")

@@ -168,6 +168,12 @@ static inline vf vf_select(vm m, vf a, vf b)
 {
     return _mm256_blendv_ps(b, a, m);
 }
+/* Elements 0, 2, 4, ...; what lies between them is read too, but nothing past the last. */
+static inline vf vf_load_every_second(const float *from)
+{
+    __m256 parts = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 7), _MM_SHUFFLE(3, 1, 2, 0));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(parts), _MM_SHUFFLE(3, 1, 2, 0)));
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
@@ -226,6 +232,10 @@ static inline vi vi_mul_pairs(vi a, vi b)
 static inline vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);
+}
+static inline vi vi_xor(vi a, vi b)
+{
+    return _mm256_xor_si256(a, b);
 }
 static inline vi vi_or(vi a, vi b)
 {
@@ -289,6 +299,21 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return _mm256_srai_epi16(a, 8);
+}
+
+/* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
+static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)a), y = _mm256_loadu_si256((const __m256i *)b);
+    const __m256i z = _mm256_loadu_si256((const __m256i *)c), w = _mm256_loadu_si256((const __m256i *)d);
+    const __m256i xy = _mm256_unpacklo_epi8(x, y), zw = _mm256_unpacklo_epi8(z, w);
+    const __m256i xy_high = _mm256_unpackhi_epi8(x, y), zw_high = _mm256_unpackhi_epi8(z, w);
+    const __m256i p = _mm256_unpacklo_epi16(xy, zw), q = _mm256_unpackhi_epi16(xy, zw);
+    const __m256i r = _mm256_unpacklo_epi16(xy_high, zw_high), s = _mm256_unpackhi_epi16(xy_high, zw_high);
+    to[0] = _mm256_permute2x128_si256(p, q, 0x20);
+    to[1] = _mm256_permute2x128_si256(r, s, 0x20);
+    to[2] = _mm256_permute2x128_si256(p, q, 0x31);
+    to[3] = _mm256_permute2x128_si256(r, s, 0x31);
 }
 
 /* --- between them --- */

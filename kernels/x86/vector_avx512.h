@@ -147,6 +147,12 @@ static inline vf vf_select(vm m, vf a, vf b)
 {
     return _mm512_mask_blend_ps(m, b, a);
 }
+/* Elements 0, 2, 4, ...; what lies between them is read too, but nothing past the last. */
+static inline vf vf_load_every_second(const float *from)
+{
+    const vi places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(_mm512_loadu_ps(from), places, _mm512_loadu_ps(from + 15));
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
@@ -207,6 +213,10 @@ static inline vi vi_mul_pairs(vi a, vi b)
 static inline vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);
+}
+static inline vi vi_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
 }
 static inline vi vi_or(vi a, vi b)
 {
@@ -270,6 +280,23 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return _mm512_srai_epi16(a, 8);
+}
+
+/* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
+static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
+{
+    const __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    const __m512i z = _mm512_loadu_si512(c), w = _mm512_loadu_si512(d);
+    const __m512i xy = _mm512_unpacklo_epi8(x, y), zw = _mm512_unpacklo_epi8(z, w);
+    const __m512i xy_high = _mm512_unpackhi_epi8(x, y), zw_high = _mm512_unpackhi_epi8(z, w);
+    const __m512i p = _mm512_unpacklo_epi16(xy, zw), q = _mm512_unpackhi_epi16(xy, zw);
+    const __m512i r = _mm512_unpacklo_epi16(xy_high, zw_high), s = _mm512_unpackhi_epi16(xy_high, zw_high);
+    const __m512i even = _mm512_shuffle_i32x4(p, q, 0x88), odd = _mm512_shuffle_i32x4(p, q, 0xdd);
+    const __m512i even_high = _mm512_shuffle_i32x4(r, s, 0x88), odd_high = _mm512_shuffle_i32x4(r, s, 0xdd);
+    to[0] = _mm512_shuffle_i32x4(even, even_high, 0x88);
+    to[1] = _mm512_shuffle_i32x4(odd, odd_high, 0x88);
+    to[2] = _mm512_shuffle_i32x4(even, even_high, 0xdd);
+    to[3] = _mm512_shuffle_i32x4(odd, odd_high, 0xdd);
 }
 
 /* --- between them --- */

@@ -183,6 +183,14 @@ static inline vf vf_select(vm m, vf a, vf b)
 {
     return (vf)((m & (vi)a) | (~m & (vi)b));
 }
+/* Elements 0, 2, 4, ...; what lies between them is read too, but nothing past the last. */
+static inline vf vf_load_every_second(const float *from)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[2 * i];
+    return x;
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
@@ -250,6 +258,10 @@ static inline vi vi_mul_pairs(vi a, vi b)
 static inline vi vi_and(vi a, vi b)
 {
     return a & b;
+}
+static inline vi vi_xor(vi a, vi b)
+{
+    return a ^ b;
 }
 static inline vi vi_or(vi a, vi b)
 {
@@ -338,6 +350,13 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return vi_even_bytes((vi)((vu)a >> 8));
+}
+
+/* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
+static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
+{
+    for (int i = 0; i < 4 * LANES; i++)
+        to[i / LANES][i % LANES] = (int32_t)(a[i] | (uint32_t)b[i] << 8 | (uint32_t)c[i] << 16 | (uint32_t)d[i] << 24);
 }
 
 /* --- between them --- */

@@ -275,6 +275,14 @@ static void make_listed(struct maker *maker, size_t index)
     };
     p->y = square_image(from->outputs, p->window.output[1], channels_last);
     add_operands(maker, p, true);
+    if (narrow) {
+        const struct window *w = &p->window;
+        const int64_t dims[] = {1, from->outputs, w->output[0], w->output[1], w->output[2]};
+        struct conv_params *plain = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
+        plain->y = square_image(from->outputs, w->output[1], false);
+        maker->problem->plain_params = plain;
+        p->epilogue = make_requantisation(maker, 5, dims, 1, conv_epilogue(p).dims);
+    }
     snprintf(maker->problem->name, sizeof maker->problem->name, "conv %s %s", from->name,
              narrow          ? "i8 nhwc"
              : channels_last ? "nhwc"

@@ -77,6 +77,10 @@ void describe_numbers(struct maker *maker, const char *name, int count, const in
  * replaces output 0, and keeps the plain one beside it. The program then belongs in the parameters. */
 const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
                                              const int64_t *space);
+/* The one of a layer whose results are bytes: a scale for each channel, and a zero point. Output 0 of the problem says
+ * how they lie. */
+const struct pointwise_params *make_requantisation(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                                   const int64_t *space);
 /* Whether a problem gets one. */
 bool wants_epilogue(struct maker *maker);
 void describe_program(struct maker *maker, const struct pointwise_params *program);

@@ -182,6 +182,10 @@ static void make_listed(struct maker *maker, size_t index)
         .c = {{m * n}, n, 1},
     };
     add_operands(maker, p, false);
+    if (narrow) {
+        maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
+        p->epilogue = make_requantisation(maker, 3, (int64_t[]){batch, m, n}, 2, matmul_epilogue(p).dims);
+    }
     char many[24] = "";
     if (batch > 1)
         snprintf(many, sizeof many, "%lld of ", (long long)batch);

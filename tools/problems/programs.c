@@ -218,9 +218,11 @@ bool wants_epilogue(struct maker *maker)
 
 /* What a form of epilogue is made of. */
 struct form {
-    bool scale, bias, activation, residual, other, requantise;
-    bool real;       /* of integers: they are made f32 first */
-    enum dtype cast; /* NONE: as the results */
+    bool scale, bias, activation, residual, other;
+    enum dtype whole; /* it is requantised to; NONE: it is not */
+    bool by_operands; /* of scale and zero point */
+    bool real;        /* of integers: they are made f32 first */
+    enum dtype cast;  /* NONE: as the results */
 };
 
 static struct form choose_form(struct maker *maker)
@@ -232,7 +234,10 @@ static struct form choose_form(struct maker *maker)
         .activation = random_once_in(random, 2),
         .residual = random_once_in(random, 3),
         .other = random_once_in(random, 6),
-        .requantise = random_once_in(random, 6),
+        .whole = !random_once_in(random, 4)  ? DTYPE_NONE
+                 : random_once_in(random, 2) ? DTYPE_U8
+                                             : DTYPE_I8,
+        .by_operands = !random_once_in(random, 3),
         .real = !random_once_in(random, 4),
     };
     if (random_once_in(random, 6))
@@ -274,16 +279,19 @@ static int add_activation(struct program *program, int reg)
     return program_code(program, opcode, class, reg, 0, 0, p, q);
 }
 
-/* round(x * scale) + zero point, within the type. */
-static int requantise(struct program *program, int reg, bool is_signed)
+/* round(x * scale) + zero point, within the type. by: registers of the two; NULL: they are numbers in the code, of
+ * which no form is made. */
+static int requantise(struct program *program, int reg, bool is_signed, const int *by)
 {
     struct random *random = &program->maker->random;
     double low = is_signed ? -128 : 0, zero = low + (double)random_below(random, 256);
     reg = program_convert(program, reg, CLASS_F32);
-    int scale = program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, random_real(random, 1, 20), 0);
+    int scale =
+        by ? by[0] : program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, random_real(random, 1, 20), 0);
     reg = program_code(program, POINTWISE_MUL, CLASS_F32, reg, scale, 0, 0, 0);
     reg = program_code(program, POINTWISE_ROUND, CLASS_F32, reg, 0, 0, 0, 0);
-    int point = program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, zero, 0);
+    int point = by ? program_convert(program, by[1], CLASS_F32)
+                   : program_code(program, POINTWISE_CONSTANT, CLASS_F32, 0, 0, 0, zero, 0);
     reg = program_code(program, POINTWISE_ADD, CLASS_F32, reg, point, 0, 0, 0);
     reg = program_code(program, POINTWISE_CLAMP, CLASS_F32, reg, 0, 0, low, low + 255);
     return program_code(program, POINTWISE_TO_I64, CLASS_F32, reg, 0, 0, 0, 0);
@@ -316,9 +324,9 @@ static enum dtype write_form(struct program *program, const struct form *form, c
         reg = combine(program, POINTWISE_ADD, reg, *operands++);
     if (form->activation && late)
         reg = add_activation(program, reg);
-    if (form->requantise) {
-        dtype = make_dtype(program->maker, DTYPES(DTYPE_U8, DTYPE_I8));
-        reg = requantise(program, reg, dtype == DTYPE_I8);
+    if (form->whole != DTYPE_NONE) {
+        dtype = form->whole;
+        reg = requantise(program, reg, dtype == DTYPE_I8, form->by_operands ? operands : NULL);
     } else if (form->cast != DTYPE_NONE) {
         dtype = form->cast;
         reg = program_convert(program, reg, pointwise_class_of(dtype));
@@ -329,6 +337,39 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     return dtype;
 }
 
+const struct pointwise_params *make_requantisation(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                                   const int64_t *space)
+{
+    struct problem *problem = maker->problem;
+    struct program program = program_begin(maker, rank, dims);
+    int64_t strides[MAX_RANK] = {0}, order[MAX_RANK];
+    problem->own_inputs = problem->input_count;
+    problem->results = problem->outputs[0];
+    problem->results.at = (struct strided){.rank = 0};
+    strided_contiguous(&problem->results.at, rank, dims);
+    const struct strided *y = &problem->outputs[0].at;
+    memcpy(order, y->strides, (size_t)rank * sizeof *order);
+    problem->output_count = 0;
+    make_strides(maker, LAYOUT_C, rank, dims, strides);
+    program_input(&program, DTYPE_I32, strides);
+    memset(strides, 0, sizeof strides);
+    strides[channel] = 1;
+    int by[2] = {program_input(&program, DTYPE_F32, strides)};
+    strides[channel] = 0;
+    by[1] = program_input(&program, DTYPE_U8, strides);
+    int reg = requantise(&program, 0, false, by);
+    program_output(&program, DTYPE_U8, reg, order);
+    struct pointwise_params *params = program_build(&program, false);
+    const struct epilogue rides = {params, problem->own_inputs, {space[0], space[1], space[2]}};
+    if (!epilogue_fit(&rides, params))
+        params = program_build(&program, false);
+    program_operands(maker, params, 1);
+    problem->inputs[problem->own_inputs].low = 1e-5;
+    problem->inputs[problem->own_inputs].high = 1e-4;
+    problem->epilogue = params;
+    return params;
+}
+
 const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
                                              const int64_t *space)
 {
@@ -337,7 +378,7 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     struct program program = program_begin(maker, rank, dims);
     enum dtype results = problem->outputs[0].dtype;
     int64_t strides[MAX_RANK], y[MAX_RANK];
-    int operands[4], count = 0, result;
+    int operands[6], count = 0, result, scale = 0;
     problem->own_inputs = problem->input_count;
     problem->results = problem->outputs[0];
     problem->output_count = 0;
@@ -356,6 +397,13 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
         operands[count++] =
             program_input(&program, choose_type(maker, results), random_once_in(&maker->random, 2) ? y : strides);
     }
+    if (form.whole != DTYPE_NONE && form.by_operands) {
+        scale = problem->own_inputs + program.params->input_count - 1;
+        strides_along(maker, rank, dims, random_once_in(&maker->random, 3) ? -1 : channel, strides);
+        operands[count++] = program_input(&program, DTYPE_F32, strides);
+        memset(strides, 0, sizeof strides);
+        operands[count++] = program_input(&program, form.whole, strides);
+    }
     enum dtype dtype = write_form(&program, &form, operands, &result);
     program_output(&program, dtype, result, y);
     struct pointwise_params *params = program_build(&program, false);
@@ -363,6 +411,11 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     if (random_once_in(&maker->random, 2) && !epilogue_fit(&rides, params)) /* it has spoilt what does not fit */
         params = program_build(&program, false);
     program_operands(maker, params, 1);
+    if (scale && problem->results.dtype == DTYPE_I32 && !random_once_in(&maker->random, 4)) { /* not all is clamped */
+        problem->inputs[scale].fill = FILL_NUMBERS;
+        problem->inputs[scale].low = 1e-5;
+        problem->inputs[scale].high = 1e-3;
+    }
     problem->in_place = program_in_place(params, 1, problem->own_inputs);
     problem->epilogue = params;
     describe(maker, " | epilogue");
