@@ -13,11 +13,24 @@ bool SET_NAME(results_image_fits)(const struct conv_params *p)
     return p->epilogue || output[0] == 1 || output[1] == 1 || strides[0] == strides[1] * output[1];
 }
 
+/* Whether all positions are the same way apart; axes of one position do not count. */
+static bool is_even(const int64_t *output, const int64_t *spatial)
+{
+    int64_t next = -1;
+    for (int axis = SPATIAL_AXES - 1; axis >= 0; axis--) {
+        if (output[axis] == 1)
+            continue;
+        if (next >= 0 && spatial[axis] != next)
+            return false;
+        next = spatial[axis] * output[axis];
+    }
+    return true;
+}
+
 struct results_place SET_NAME(results_image_place)(const struct conv_params *p)
 {
     const int64_t *output = p->window.output, *spatial = p->y.spatial;
-    bool even = output[1] == 1 || spatial[1] == spatial[2] * output[2];
-    even = even && (output[0] == 1 || spatial[0] == spatial[1] * output[1]);
+    bool even = is_even(output, spatial);
     return (struct results_place){.run = even ? output[0] * output[1] * output[2] : output[2],
                                   .run_stride = output[1] > 1 ? spatial[1] : spatial[0],
                                   .row_stride = output[2] > 1   ? spatial[2]

@@ -29,6 +29,7 @@ struct transposed {
     int64_t most_taps;                    /* that a position sees */
     int64_t block_positions, line_blocks; /* of a line */
     bool merged;                          /* the remainders along the last axis */
+    int64_t lines; /* made together: those of all remainders where they are merged as well, or 1 */
     const float *zeros;
     struct results results;
     size_t places_bytes, sums_bytes;
@@ -70,11 +71,20 @@ static int64_t most_places(const struct axis *axis)
     return most;
 }
 
-static bool may_merge(const struct conv_params *p)
+/* Whether windows meet along an axis without overlapping. */
+static bool is_apart(const struct window *w, int axis)
 {
-    const struct window *w = &p->window;
-    return w->spread[2] > 1 && w->kernel[2] == w->spread[2] && w->dilation[2] == 1 && w->pad[2] == w->kernel[2] - 1 &&
-           w->output[2] == w->input[2] * w->spread[2] && p->output_channels * w->spread[2] <= FEW_COLUMNS;
+    return w->spread[axis] > 1 && w->kernel[axis] == w->spread[axis] && w->dilation[axis] == 1 &&
+           w->pad[axis] == w->kernel[axis] - 1 && w->output[axis] == w->input[axis] * w->spread[axis];
+}
+
+static void merge(struct transposed *t)
+{
+    const struct window *w = &t->params->window;
+    int64_t columns = t->params->output_channels * w->spread[2];
+    t->merged = is_apart(w, 2) && columns <= FEW_COLUMNS;
+    t->lines = t->merged && is_apart(w, 1) && columns * w->spread[1] <= FEW_COLUMNS ? w->spread[1] : 1;
+    t->taps /= t->merged ? w->kernel[2] * t->lines : 1;
 }
 
 static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
@@ -94,6 +104,7 @@ static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
                                 remainder_of(w->dilation[i], w->spread[i]), p->weight_spatial[i]};
         memcpy(more, axis, sizeof axis);
     }
+    *more = t->lines;
 }
 
 static bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -111,8 +122,8 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
                              .channels = p->input_channels,
                              .panels = divide_up(p->output_channels, TILE_COLUMNS),
                              .most_taps = 1,
-                             .merged = may_merge(p),
                              .zeros = zeros};
+    merge(t);
     for (int i = 0; i < SPATIAL_AXES; i++) {
         if (!sort_places(w, i, region, &t->axes[i]))
             return false;
@@ -126,12 +137,12 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     SET_NAME(results_plan)(&epilogue, true, positions, p->groups * p->output_channels, &place, &t->results);
     t->places_bytes = align_up((size_t)(t->most_taps * TILE_ROWS) * sizeof(const float *), ALIGNMENT);
     if (t->merged || !SET_NAME(results_need_no_buffer)(&t->results, 1))
-        t->sums_bytes = (size_t)(t->block_positions * TILE_COLUMNS) * sizeof(float);
+        t->sums_bytes = align_up((size_t)(t->block_positions * TILE_COLUMNS + FEW_COLUMNS) * sizeof(float), ALIGNMENT);
     plan->state = t;
     plan->phases = 1;
     int64_t each = t->block_positions * TILE_COLUMNS * t->most_taps * t->channels;
-    plan->tasks[0] = task_count(p->batch * p->groups * w->output[0] * w->output[1] * t->line_blocks * t->panels,
-                                1 + TASK_WORK / (1 + each));
+    int64_t lines = w->output[0] * w->output[1] / t->lines;
+    plan->tasks[0] = task_count(p->batch * p->groups * lines * t->line_blocks * t->panels, 1 + TASK_WORK / (1 + each));
     plan->task_bytes = t->places_bytes + t->sums_bytes + SET_NAME(results_workspace)(&t->results);
     plan->pack_count = 1;
     describe_pack(t, &plan->packs[0]);
@@ -174,7 +185,6 @@ static void pack_remainders(const struct transposed *t, const float *weights, fl
 {
     const struct conv_params *p = t->params;
     const struct axis *x = &t->axes[2];
-    memset(to, 0, (size_t)(t->channels * TILE_COLUMNS) * sizeof *to);
     for (int64_t channel = 0; channel < t->channels; channel++, to += TILE_COLUMNS)
         for (int64_t c = 0; c < x->spread; c++)
             for (int64_t output = 0; output < p->output_channels; output++)
@@ -182,17 +192,19 @@ static void pack_remainders(const struct transposed *t, const float *weights, fl
                                                               channel * p->weight_input + output * p->weight_output];
 }
 
+/* Weights of lines that are made together lie side by side, of others one below the other. */
 static void pack_merged(const struct transposed *t, const float *weights, float *to)
 {
     const struct conv_params *p = t->params;
     const struct axis *z = &t->axes[0], *y = &t->axes[1];
+    int64_t size = t->channels * TILE_COLUMNS, beside = t->axes[2].spread * p->output_channels, block = 0;
+    memset(to, 0, (size_t)(t->taps * size) * sizeof *to);
     for (int64_t a = 0; a < z->spread; a++)
         for (int64_t b = 0; b < y->spread; b++)
             for (int64_t i = z->first[a]; i < z->first[a + 1]; i++)
-                for (int64_t j = y->first[b]; j < y->first[b + 1]; j++) {
+                for (int64_t j = y->first[b]; j < y->first[b + 1]; j++, block++) {
                     int64_t at = z->places[i] * p->weight_spatial[0] + y->places[j] * p->weight_spatial[1];
-                    pack_remainders(t, weights + at, to);
-                    to += t->channels * TILE_COLUMNS;
+                    pack_remainders(t, weights + at, to + (t->lines > 1 ? i * size + b * beside : block * size));
                 }
 }
 
@@ -272,17 +284,11 @@ static int64_t first_place(const struct walk *walk, int64_t position)
     const struct axis *z = &walk->t->axes[0], *y = &walk->t->axes[1], *x = &walk->t->axes[2];
     int64_t a = walk->plane % z->spread, b = walk->line % y->spread, c = position % x->spread;
     int64_t planes = z->first[a + 1] - z->first[a], lines = y->first[b + 1] - y->first[b];
+    if (walk->t->lines > 1)
+        return z->first[a];
     if (walk->t->merged)
         return z->first[a] * y->count + planes * y->first[b];
     return z->first[a] * y->count * x->count + planes * (y->first[b] * x->count + lines * x->first[c]);
-}
-
-/* Sums of all remainders lie side by side, in the order of the positions: rows are brought together. */
-static void close_rows(const struct transposed *t, int64_t positions, float *sums)
-{
-    int64_t spread = t->axes[2].spread, width = spread * t->params->output_channels;
-    for (int64_t i = 1; i < positions / spread; i++)
-        memmove(sums + i * width, sums + i * TILE_COLUMNS, FEW_COLUMNS * sizeof *sums);
 }
 
 /* The positions of a block with one remainder, or with all of them. */
@@ -298,12 +304,28 @@ static void multiply_remainder(const struct walk *walk, const struct results_blo
         tile.row = block->row + position - walk->first;
         tile.rows = tile_first_row(&cut, i + 1) - row;
         tile.step = t->merged ? 1 : spread;
-        tile.columns = t->merged ? spread * block->columns : block->columns;
+        tile.columns = t->merged ? t->lines * spread * block->columns : block->columns;
         struct tile_rows left = {walk->places, 0, find_places(walk, position, tile.rows), t->channels};
         struct tile_panel panel = {weights + first_place(walk, position) * t->channels * TILE_COLUMNS, TILE_COLUMNS};
         SET_NAME(results_multiply)
         (&walk->target, &tile, walk->sums + (t->merged ? row : position - walk->first) * TILE_COLUMNS, &left, &panel,
          true, true);
+    }
+}
+
+/* Sums of all remainders lie side by side, in the order of the positions of each line: rows of it are brought together,
+ * in what is left of the buffer. */
+static void store_merged(const struct walk *walk, const struct results_block *block)
+{
+    const struct transposed *t = walk->t;
+    int64_t spread = t->axes[2].spread, columns = t->params->output_channels, rows = block->rows / spread;
+    float *line = walk->sums + t->block_positions / spread * TILE_COLUMNS;
+    struct results_block part = *block;
+    for (int64_t i = 0; i < t->lines; i++, part.row += t->params->window.output[2]) {
+        for (int64_t row = 0; row < rows; row++)
+            memmove(line + row * spread * columns, walk->sums + row * TILE_COLUMNS + i * spread * columns,
+                    FEW_COLUMNS * sizeof *line);
+        SET_NAME(results_store)(&walk->target, &part, line, columns, walk->epilogue_workspace);
     }
 }
 
@@ -320,10 +342,9 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
     for (int64_t i = 0; i < (t->merged ? 1 : least(t->axes[2].spread, block.rows)); i++)
         multiply_remainder(walk, &block, walk->first + i, weights);
     if (t->merged)
-        close_rows(t, block.rows, walk->sums);
-    if (!walk->target.direct)
-        SET_NAME(results_store)
-    (&walk->target, &block, walk->sums, t->merged ? p->output_channels : TILE_COLUMNS, walk->epilogue_workspace);
+        store_merged(walk, &block);
+    else if (!walk->target.direct)
+        SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
@@ -346,7 +367,8 @@ static void transposed_run(const struct kernel_plan *plan, const struct kernel_c
                         .places = (const float **)(void *)places,
                         .sums = (float *)(void *)sums,
                         .epilogue_workspace = sums + t->sums_bytes};
-    int64_t lines = output[0] * output[1], each = lines * t->line_blocks * t->panels, image = -1, first, last;
+    int64_t lines = output[0] * output[1] / t->lines, each = lines * t->line_blocks * t->panels, image = -1, first,
+            last;
     task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (i / each != image) {
@@ -354,8 +376,8 @@ static void transposed_run(const struct kernel_plan *plan, const struct kernel_c
             begin_image(&walk, image / p->groups, image % p->groups);
         }
         int64_t block = i % each / t->panels, line = block / t->line_blocks;
-        walk.plane = line / output[1];
-        walk.line = line % output[1];
+        walk.plane = line * t->lines / output[1];
+        walk.line = line * t->lines % output[1];
         walk.first = block % t->line_blocks * t->block_positions;
         walk.end = least(walk.first + t->block_positions, output[2]);
         if (walk.first < walk.end)
