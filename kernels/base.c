@@ -1,5 +1,7 @@
 #include "kernels/base.h"
 
+#include "kernels/sort.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +314,40 @@ bool region_holds(const struct region *region, const void *pointer)
     while (block && (uintptr_t)pointer - (uintptr_t)block >= block->bytes)
         block = block->older;
     return block != NULL;
+}
+
+static int compare_spans(const void *a, const void *b)
+{
+    uintptr_t x = ((const struct region_span *)a)->start, y = ((const struct region_span *)b)->start;
+    return (x > y) - (x < y);
+}
+
+bool region_map_make(const struct region *region, struct region *where, struct region_map *map)
+{
+    *map = (struct region_map){0};
+    for (const struct region_block *block = region->newest; block; block = block->older)
+        map->count++;
+    map->spans = region_array(where, map->count + 1, sizeof *map->spans);
+    if (!map->spans)
+        return false;
+    size_t i = 0;
+    for (const struct region_block *block = region->newest; block; block = block->older)
+        map->spans[i++] = (struct region_span){(uintptr_t)block, block->bytes};
+    sort_items(map->spans, map->count, sizeof *map->spans, compare_spans);
+    return true;
+}
+
+bool region_map_holds(const struct region_map *map, const void *pointer)
+{
+    size_t first = 0, last = map->count; /* the span that the pointer may be in is the last that starts before it */
+    while (first < last) {
+        size_t middle = first + (last - first) / 2;
+        if (map->spans[middle].start <= (uintptr_t)pointer)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return first > 0 && (uintptr_t)pointer - map->spans[first - 1].start < map->spans[first - 1].bytes;
 }
 
 char *region_text(struct region *region, const char *text, size_t length)

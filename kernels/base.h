@@ -147,6 +147,17 @@ void *region_allocate(struct region *region, size_t bytes);
 void *region_buffer(struct region *region, size_t bytes);
 void *region_array(struct region *region, size_t count, size_t bytes_each); /* NULL on overflow too */
 bool region_holds(const struct region *region, const void *pointer);        /* it lies in memory of the region */
+/* The same for many pointers: the blocks that a region has at this moment, in order. `where` is another region. */
+struct region_span {
+    uintptr_t start;
+    size_t bytes;
+};
+struct region_map {
+    struct region_span *spans;
+    size_t count;
+};
+bool region_map_make(const struct region *region, struct region *where, struct region_map *map); /* false: no memory */
+bool region_map_holds(const struct region_map *map, const void *pointer);
 char *region_string(struct region *region, const char *text);
 char *region_text(struct region *region, const char *text, size_t length); /* not terminated input; result is */
 char *region_format(struct region *region, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -53,9 +53,35 @@ static infer_prediction *leader_of(const infer_prediction *prediction)
     return leader;
 }
 
-bool flight_has_leader(const infer_prediction *prediction)
+/* What was kept since flight_lands looked: with a reference. */
+static struct cache_entry *kept_meanwhile(const infer_prediction *prediction)
 {
-    return leader_of(prediction) != NULL;
+    struct cache *cache = &prediction->predictor->cache;
+    struct cache_entry *entry = prediction->keyed ? cache_find(cache, prediction->key) : NULL;
+    if (!entry || cache_same(entry->tensors, prediction->given, prediction->given_count))
+        return entry;
+    cache_drop(cache, entry);
+    return NULL;
+}
+
+bool flight_is_known(const infer_prediction *prediction)
+{
+    struct cache_entry *entry = kept_meanwhile(prediction);
+    if (!entry)
+        return leader_of(prediction) != NULL;
+    cache_drop(&prediction->predictor->cache, entry);
+    return true;
+}
+
+bool flight_lands_now(infer_prediction *prediction)
+{
+    struct cache *cache = &prediction->predictor->cache;
+    prediction->entry = kept_meanwhile(prediction);
+    if (!prediction->entry)
+        return false;
+    cache_use(cache, prediction->entry);
+    cache_note(cache, true);
+    return true;
 }
 
 bool flight_follows(infer_prediction *prediction)

@@ -7,11 +7,11 @@
 
 #include "kernels/budget.h"
 #include "predictor/cache.h"
-#include "predictor/clock.h"
 #include "predictor/fail.h"
 #include "predictor/metrics.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
+#include "runtime/clock.h"
 #include "runtime/infer_predictor.h"
 
 #include <pthread.h>
@@ -198,9 +198,10 @@ infer_status results_copy(infer_prediction *prediction, const infer_tensor *resu
 
 /* Without the mutex: whether the request has been given results that were kept, and has ended. */
 bool flight_lands(infer_prediction *prediction);
-/* With the mutex held: whether an equal one is under way; the same, and it is to wait for that one; or equal ones may
- * wait for it from now on. */
-bool flight_has_leader(const infer_prediction *prediction);
+/* With the mutex held: whether an equal one is under way, or has ended since; whether its results are there by now, to
+ * be copied; whether it waits from now on for one under way; or equal ones may wait for it from now on. */
+bool flight_is_known(const infer_prediction *prediction);
+bool flight_lands_now(infer_prediction *prediction);
 bool flight_follows(infer_prediction *prediction);
 void flight_leads(infer_prediction *prediction);
 /* Without the mutex, once the results are there: keeps a copy of them. */

@@ -180,6 +180,8 @@ static infer_status enter(infer_prediction *prediction, infer_when_full when_ful
         predictor->timed++;
     if (!stream_takes_turn(prediction)) {
         queue_enter(prediction, QUEUE_STREAMS);
+    } else if (flight_lands_now(prediction)) {
+        queue_enter(prediction, QUEUE_COPIES);
     } else if (flight_follows(prediction)) {
         queue_enter(prediction, QUEUE_FOLLOWERS);
     } else {
@@ -236,7 +238,7 @@ infer_status infer_predict_async(infer_predictor *predictor, const infer_tensor 
 static struct lane *idle_lane(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
-    if (predictor->closed || predictor->waiting > 0 || predictor->idle_lanes == 0 || flight_has_leader(prediction) ||
+    if (predictor->closed || predictor->waiting > 0 || predictor->idle_lanes == 0 || flight_is_known(prediction) ||
         !stream_takes_turn(prediction) || (predictor->batches && predictor->delay > 0))
         return NULL;
     struct lane *lane = lane_take(predictor);

@@ -105,7 +105,8 @@ typedef struct infer_predictor_options {
                    * and one that keeps deadlines while those are busy */
     /* Requests may share a run, laid one after another along the first dimension of every input and output, which must
      * be free: up to so many rows. The caller says by it that the model treats rows independently; then the results
-     * are those of a run alone, bit for bit. 0 and 1: one request a run. */
+     * are those of a run alone, bit for bit. (A model that finds scales as it runs, by DynamicQuantizeLinear, does not:
+     * they are of the whole batch.) 0 and 1: one request a run. */
     int batch_size;
     double max_delay; /* that a request waits for others to fill its batch; 0: it takes those that wait already */
 

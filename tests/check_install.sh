@@ -50,6 +50,20 @@ cp "$work/example.c" "$work/example.cpp"
 expect "the README's example as C" cc -std=c11 -Wall -Wextra -Werror "$work/example.c" $flags -o "$work/c"
 # shellcheck disable=SC2086
 expect "the README's example as C++" g++ -std=c++17 -Wall -Wextra -Werror "$work/example.cpp" $flags -o "$work/cpp"
+awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' docs/guide.md >"$work/service.c"
+cp "$work/service.c" "$work/service.cpp"
+# shellcheck disable=SC2086
+expect "the guide's service as C" cc -std=c11 -Wall -Wextra -Werror "$work/service.c" $flags -o "$work/service"
+# shellcheck disable=SC2086
+expect "the guide's service as C++" g++ -std=c++17 -Wall -Wextra -Werror "$work/service.cpp" $flags -o "$work/service_cpp"
+serves() # PROGRAM: four clients have their answer, hundreds of requests of one image are one run
+{
+    local output
+    output=$("$1" "$build/digits.bin") && [ "$(grep -cx 'this is a 3' <<<"$output")" -eq 4 ] &&
+        grep -qx '400 requests, 1 runs' <<<"$output" || { echo "it says: $output" && return 1; }
+}
+expect "the C service's answers" serves "$work/service"
+expect "the C++ service's answers" serves "$work/service_cpp"
 expect "the C program's answer" says_three "$work/c"
 expect "the C++ program's answer" says_three "$work/cpp"
 for header in infer infer_predictor; do

@@ -253,6 +253,15 @@ void rig_expect_sources(struct rig *rig, int node, const char *sources)
     ck_assert_str_eq(text, sources);
 }
 
+struct graph *rig_shaped(struct rig *rig)
+{
+    struct graph *graph = optimised(rig, SIZE_MAX);
+    struct segment segment = specialised(rig, graph);
+    graph->nodes = segment.kept;
+    graph->node_count = graph->node_capacity = segment.kept_count;
+    return graph;
+}
+
 /* --- one pass -------------------------------------------------------------------------------------------- */
 
 static bool stands_for(const struct graph *graph, const char *name)

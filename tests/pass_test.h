@@ -60,6 +60,9 @@ void rig_expect_limited(struct rig *rig, size_t limit, const char *once);
 /* After rig_expect would have: the sources of the node of the shaped list with that index, with blanks between. */
 void rig_expect_sources(struct rig *rig, int node, const char *sources);
 
+/* The nodes that remain for the input's shapes; the rig goes on. */
+struct graph *rig_shaped(struct rig *rig);
+
 /* The same as rig_expect of one pass at one of its times, whose graph has been through none before. All nodes are among
  * the sources of what is left. */
 void rig_expect_pass(struct rig *rig, pass_function *pass, enum pass_time time, const char *nodes, double tolerance);

@@ -109,6 +109,35 @@ START_TEST(a_region_gives_zeroed_aligned_memory)
 }
 END_TEST
 
+START_TEST(a_map_of_a_region_says_what_it_holds)
+{
+    struct region regions[2], scratch;
+    struct region_map maps[2];
+    char *places[2][400];
+    region_init(&scratch, &default_allocator);
+    for (int r = 0; r < 2; r++)
+        region_init(&regions[r], &default_allocator);
+    ck_assert(region_map_make(&regions[0], &scratch, &maps[0]));
+    ck_assert(!region_map_holds(&maps[0], &scratch));
+    for (int i = 0; i < 400; i++)
+        for (int r = 0; r < 2; r++)
+            places[r][i] = region_allocate(&regions[r], (size_t)(1 + i * 7919 % 20011));
+    for (int r = 0; r < 2; r++)
+        ck_assert(region_map_make(&regions[r], &scratch, &maps[r]));
+    for (int i = 0; i < 400; i++)
+        for (int r = 0; r < 2; r++) {
+            const char *last = places[r][i] + i * 7919 % 20011;
+            ck_assert(region_map_holds(&maps[r], places[r][i]) && region_map_holds(&maps[r], last));
+            ck_assert(!region_map_holds(&maps[1 - r], places[r][i]) && !region_map_holds(&maps[1 - r], last));
+            ck_assert(region_holds(&regions[r], last) && !region_holds(&regions[1 - r], last));
+        }
+    ck_assert(!region_map_holds(&maps[0], NULL) && !region_map_holds(&maps[0], (void *)UINTPTR_MAX));
+    for (int r = 0; r < 2; r++)
+        region_free(&regions[r]);
+    region_free(&scratch);
+}
+END_TEST
+
 /* --- sorting ------------------------------------------------------------------------------------------------- */
 
 struct item {
@@ -156,6 +185,7 @@ Suite *base_suite(void)
     tcase_add_test(tests, shapes_that_do_not_fit_are_refused);
     tcase_add_test(tests, small_types_round_up_to_bytes);
     tcase_add_test(tests, a_region_gives_zeroed_aligned_memory);
+    tcase_add_test(tests, a_map_of_a_region_says_what_it_holds);
     tcase_add_loop_test(tests, items_are_sorted_and_equal_ones_keep_their_order, 0, 5);
     suite_add_tcase(suite, tests);
     return suite;

@@ -208,9 +208,11 @@ END_TEST
 static struct value *moved(struct rig *rig, const char *op, struct value *x)
 {
     static const int64_t order[] = {0, 2, 3, 1}, window[] = {2, 2}, pads[] = {0, 0, 1, 2, 0, 0, 0, 1},
-                         shape[] = {2, -1, 3}, starts[] = {1}, ends[] = {4}, axes[] = {3}, index[] = {2, 0};
+                         shape[] = {2, -1, 3}, starts[] = {1}, ends[] = {4}, axes[] = {3}, index[] = {2, 0},
+                         repeats[] = {2, 1, 1, 1, 1};
     const struct attribute perm = ATTRIBUTE_LIST("perm", 4, order), kernel = ATTRIBUTE_LIST("kernel_shape", 2, window);
     const struct attribute axis = ATTRIBUTE_I("axis", 2), nearest = ATTRIBUTE_TEXT("mode", "nearest");
+    const struct attribute square = ATTRIBUTE_I("blocksize", 2);
     static const float sizes[] = {1, 1, 2, 3};
     const int64_t four = 4;
     if (!strcmp(op, "Transpose"))
@@ -225,6 +227,25 @@ static struct value *moved(struct rig *rig, const char *op, struct value *x)
         return rig_node(rig, op, 2, (struct value *[]){x, rig_ints(rig, 2, index)}, 1, &axis);
     if (!strcmp(op, "Concat"))
         return rig_node(rig, op, 2, (struct value *[]){x, x}, 1, &axis);
+    if (!strcmp(op, "Flatten") || !strcmp(op, "Identity"))
+        return rig_op1(rig, op, x);
+    if (!strcmp(op, "Unsqueeze"))
+        return rig_op2(rig, op, x, rig_ints(rig, 2, index));
+    if (!strcmp(op, "Squeeze"))
+        return rig_op2(rig, op, rig_op2(rig, "Unsqueeze", x, rig_ints(rig, 1, axes)), rig_ints(rig, 1, axes));
+    if (!strcmp(op, "Tile") || !strcmp(op, "Expand"))
+        return rig_op2(rig, op, x, rig_ints(rig, op[0] == 'T' ? 4 : 5, repeats));
+    if (!strcmp(op, "SpaceToDepth"))
+        return rig_node(rig, op, 1, &x, 1, &square);
+    if (!strcmp(op, "DepthToSpace"))
+        return rig_node(rig, op, 1, (struct value *[]){rig_node(rig, "SpaceToDepth", 1, &x, 1, &square)}, 1, &square);
+    if (!strcmp(op, "GatherND"))
+        return rig_op2(rig, op, x, rig_ints(rig, 1, starts));
+    if (!strcmp(op, "GatherElements")) {
+        const int64_t dims[] = {1, 1, 2, 1};
+        struct value *places = graph_add_constant(rig->graph, "places", DTYPE_I64, 4, dims, index);
+        return rig_node(rig, op, 2, (struct value *[]){x, places}, 1, &axis);
+    }
     if (!strcmp(op, "Resize")) {
         struct value *scales = graph_add_constant(rig->graph, "scales", DTYPE_F32, 1, &four, sizes);
         return rig_node(rig, op, 3, (struct value *[]){x, NULL, scales}, 1, &nearest);
@@ -234,7 +255,25 @@ static struct value *moved(struct rig *rig, const char *op, struct value *x)
     return rig_node(rig, op, 4, inputs, 0, NULL);
 }
 
-static const char *const moves[] = {"Transpose", "MaxPool", "Pad", "Reshape", "Gather", "Concat", "Resize", "Slice"};
+static const struct {
+    const char *op, *nodes; /* nodes: NULL: the operator alone */
+} moves[] = {{"Transpose", NULL},
+             {"MaxPool", NULL},
+             {"Pad", NULL},
+             {"Reshape", NULL},
+             {"Gather", NULL},
+             {"Concat", NULL},
+             {"Resize", NULL},
+             {"Slice", NULL},
+             {"Flatten", NULL},
+             {"Unsqueeze", NULL},
+             {"Squeeze", "Unsqueeze Squeeze"},
+             {"Tile", NULL},
+             {"Expand", NULL},
+             {"SpaceToDepth", NULL},
+             {"DepthToSpace", "SpaceToDepth DepthToSpace"},
+             {"GatherND", NULL},
+             {"GatherElements", NULL}};
 
 START_TEST(moves_between_both_move_integers)
 {
@@ -243,10 +282,10 @@ START_TEST(moves_between_both_move_integers)
             struct rig rig;
             rig_begin(&rig);
             struct value *x = rounded(&rig, rig_open_input(&rig, DIMS(2, 3, 4, 6)), 0.008, 100);
-            struct value *y = quantised(&rig, moved(&rig, moves[i], x), same ? 0.008 : 0.01, 100);
+            struct value *y = quantised(&rig, moved(&rig, moves[i].op, x), same ? 0.008 : 0.01, 100);
             rig_output(&rig, y);
             char nodes[200];
-            snprintf(nodes, sizeof nodes, "QuantizeLinear %s%s", moves[i],
+            snprintf(nodes, sizeof nodes, "QuantizeLinear %s%s", moves[i].nodes ? moves[i].nodes : moves[i].op,
                      same ? " Identity" : " DequantizeLinear QuantizeLinear");
             rig_expect(&rig, nodes, NULL, 0);
         }
@@ -276,6 +315,28 @@ START_TEST(what_moves_integers_stands_for_what_moved_numbers)
     snprintf(sources, sizeof sources, "%s %s", w->name, y->name);
     rig_expect_sources(&rig, 2, sources);
     region_free(&rig.maker.region);
+}
+END_TEST
+
+START_TEST(parts_of_a_split_are_slices_of_integers)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rounded(&rig, rig_input(&rig, DIMS(2, 9)), 0.008, 100), *parts[3];
+    rig_split(&rig, x, -1, 3, parts);
+    rig_output(&rig, quantised(&rig, parts[1], 0.008, 100));
+    rig_output(&rig, rig_op2(&rig, "MatMul", parts[2], weights(&rig, DIMS(3, 4), -1)));
+    rig_output(&rig, rig_op1(&rig, "Neg", parts[0]));
+    rig_expect(&rig, NULL, NULL, NEAR);
+    rig_begin(&rig);
+    x = rounded(&rig, rig_input(&rig, DIMS(2, 9)), 0.008, 100);
+    rig_split(&rig, x, 1, 3, parts);
+    for (int i = 0; i < 3; i++)
+        rig_output(&rig, rig_op1(&rig, "Abs", numbers(&rig, quantised(&rig, parts[i], 0.008, 100), 0.008, 100)));
+    rig_expect(&rig,
+               "QuantizeLinear DequantizeLinear Split QuantizeLinear DequantizeLinear Abs QuantizeLinear "
+               "DequantizeLinear Abs QuantizeLinear DequantizeLinear Abs",
+               "QuantizeLinear Slice DequantizeLinear Abs Slice DequantizeLinear Abs Slice DequantizeLinear Abs", 0);
 }
 END_TEST
 
@@ -314,6 +375,29 @@ START_TEST(there_and_back_is_nothing)
     rig_output(&rig, rig_op1(&rig, "Neg", rounded(&rig, x, 0.008, 100)));
     rig_output(&rig, rig_op1(&rig, "Abs", rounded(&rig, x, 0.008, 101)));
     rig_expect(&rig, "QuantizeLinear DequantizeLinear Neg QuantizeLinear DequantizeLinear Abs", NULL, 0);
+}
+END_TEST
+
+/* With the shapes, and of u8 alone: an integer without a zero point is one. */
+START_TEST(a_zero_point_of_zero_is_none)
+{
+    static const struct {
+        enum dtype dtype;
+        double zero;
+        int quantize, dequantize; /* inputs left */
+    } cases[] = {{DTYPE_U8, 0, 2, 2}, {DTYPE_U8, 1, 3, 3}, {DTYPE_I8, 0, 3, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_op1(&rig, "Relu", rig_input(&rig, DIMS(2, 3)));
+        x = linear(&rig, "QuantizeLinear", x, 0.008, cases[i].dtype, cases[i].zero);
+        rig_output(&rig, x);
+        rig_output(&rig, linear(&rig, "DequantizeLinear", x, 0.008, cases[i].dtype, cases[i].zero));
+        struct graph *graph = rig_shaped(&rig);
+        ck_assert_int_eq(graph->nodes[1]->input_count, cases[i].quantize);
+        ck_assert_int_eq(graph->nodes[2]->input_count, cases[i].dequantize);
+        rig_expect(&rig, "Relu QuantizeLinear DequantizeLinear", NULL, 0);
+    }
 }
 END_TEST
 
@@ -370,9 +454,11 @@ Suite *passes_qdq_suite(void)
     tcase_add_test(moving, moves_between_both_move_integers);
     tcase_add_test(moving, what_a_product_reads_is_moved_as_integers);
     tcase_add_test(moving, what_moves_integers_stands_for_what_moved_numbers);
+    tcase_add_test(moving, parts_of_a_split_are_slices_of_integers);
     tcase_add_test(moving, parts_with_other_parameters_stay);
     tcase_add_test(moving, padding_between_two_integers_stays);
     tcase_add_test(moving, there_and_back_is_nothing);
+    tcase_add_test(moving, a_zero_point_of_zero_is_none);
     tcase_add_test(moving, rows_of_a_quantised_table);
     tcase_add_test(moving, rows_of_a_scaled_table);
     suite_add_tcase(suite, moving);

@@ -233,6 +233,41 @@ START_TEST(weights_by_channel_and_by_block)
 }
 END_TEST
 
+/* A branch with weights of its own. */
+START_TEST(graphs_inside)
+{
+    for (int form = QUANTIZE_WEIGHTS; form <= QUANTIZE_HALF; form++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(3, 70));
+        struct graph *branches[2];
+        for (int i = 0; i < 2; i++) {
+            struct graph *branch = branches[i] = graph_create(&rig.maker.region, "branch");
+            struct value *in = graph_add_value(branch, "in", DTYPE_F32, x->rank, x->dims);
+            const struct value *like = rig_weights(&rig, DIMS(70, 40));
+            struct value *w = graph_add_constant(branch, "w", DTYPE_F32, 2, like->dims, like->data);
+            struct value *y = make_node2(branch, "MatMul", "y", in, w);
+            graph_set_inputs(branch, 1, &in);
+            graph_set_outputs(branch, 1, &y);
+        }
+        const struct attribute attributes[] = {{.name = "then_branch", .kind = ATTRIBUTE_GRAPH, .graph = branches[0]},
+                                               {.name = "else_branch", .kind = ATTRIBUTE_GRAPH, .graph = branches[1]}};
+        const struct attribute to = ATTRIBUTE_I("to", DTYPE_BOOL);
+        const int64_t none = 1;
+        struct value *first = rig_node(&rig, "Cast", 1, (struct value *[]){rig_input(&rig, 1, &none)}, 1, &to);
+        rig_output(&rig, rig_node(&rig, "If", 2, (struct value *[]){first, x}, 2, attributes));
+        /* The constants are also in the graph around, where nobody reads them. */
+        struct quantize_plan plan = plan_of(&rig, (enum quantize_form)form, 8, form == QUANTIZE_HALF ? 3 : 1);
+        expect(&rig, &plan, "Cast If", 0.02);
+        struct region region;
+        const struct node *node = applied(&plan, &region)->nodes[1];
+        expect_nodes(node->attributes[1].graph, form == QUANTIZE_HALF ? "Cast MatMul" : "DequantizeLinear MatMul");
+        region_free(&region);
+        finish(&rig);
+    }
+}
+END_TEST
+
 /* Of a grouped convolution: outputs 0 and 1 read inputs 0 and 1, outputs 2 and 3 the others. */
 START_TEST(rounding_shifts_no_mean)
 {
@@ -304,6 +339,7 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, graphs_inside);
     tcase_add_test(graphs, rounding_shifts_no_mean);
     tcase_add_test(graphs, products_without_a_bias_get_one);
     suite_add_tcase(suite, graphs);

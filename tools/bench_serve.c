@@ -1,7 +1,7 @@
 /* infer-bench serve: requests that arrive when they do, whether or not the ones before have ended. A client that waits
  * for its answer before it asks again would never see a queue. */
-#include "predictor/clock.h"
 #include "predictor/histogram.h"
+#include "runtime/clock.h"
 #include "runtime/infer_predictor.h"
 #include "tools/bench.h"
 #include "tools/json.h"

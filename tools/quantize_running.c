@@ -149,24 +149,58 @@ enum status study_times(struct study *study, struct error *error)
 #define LEAST_LOSS 20e-6 /* seconds */
 #define ROUNDS 3         /* a layer that changes may change what its neighbours take */
 
-enum status study_speed(struct study *study, struct error *error)
+static const char slow_layer[] = "it is slower on integers here",
+                  slow_model[] = "the model is no faster on integers here";
+
+static void set_float(struct layer *layer, bool on, const char *why)
 {
-    for (int round = 0; round < ROUNDS; round++) {
-        bool changed = false;
+    layer->weights_only = on;
+    layer->why = on ? why : NULL;
+}
+
+/* Whether a layer changed. */
+static bool drop_slow(struct study *study)
+{
+    bool changed = false;
+    for (int i = 0; i < study->plan.count; i++) {
+        struct layer *layer = &study->plan.layers[i];
+        const struct layer_facts *facts = &study->facts[i];
+        bool slow = facts->after > SLOWER * facts->before && facts->after - facts->before > LEAST_LOSS;
+        if (!layer->chosen || layer->weights_only || !layer->input || !slow)
+            continue;
+        set_float(layer, true, slow_layer);
+        changed = true;
+    }
+    return changed;
+}
+
+/* What the layers of float32 cost beside themselves, at their borders, only the whole tells: of all that was tried, the
+ * fastest stays, and float32 where none was faster. */
+static enum status try_rounds(struct study *study, bool *best, struct error *error)
+{
+    double least = INFINITY;
+    for (int round = 0; round <= ROUNDS; round++) {
         enum status status = study_times(study, error);
         if (status != STATUS_OK)
             return status;
-        for (int i = 0; i < study->plan.count; i++) {
-            struct layer *layer = &study->plan.layers[i];
-            const struct layer_facts *facts = &study->facts[i];
-            bool slow = facts->after > SLOWER * facts->before && facts->after - facts->before > LEAST_LOSS;
-            if (!layer->chosen || layer->weights_only || !layer->input || !slow)
-                continue;
-            layer->weights_only = changed = true;
-            layer->why = "it is slower on integers here";
-        }
-        if (!changed)
+        for (int i = 0; study->seconds_after < least && i < study->plan.count; i++)
+            best[i] = study->plan.layers[i].weights_only;
+        least = fmin(least, study->seconds_after);
+        if (!drop_slow(study))
             break;
     }
+    for (int i = 0; i < study->plan.count; i++) {
+        struct layer *layer = &study->plan.layers[i];
+        if (layer->chosen && layer->input)
+            set_float(layer, least >= study->seconds_before || best[i], best[i] ? slow_layer : slow_model);
+    }
     return STATUS_OK;
+}
+
+enum status study_speed(struct study *study, struct error *error)
+{
+    bool *best = calloc((size_t)study->plan.count + 1, sizeof *best);
+    enum status status = best ? try_rounds(study, best, error) : no_memory(error);
+    free(best);
+    return status;
 }

@@ -11,7 +11,7 @@ enum form { FORM_NEW, FORM_REGRESSOR, FORM_CLASSIFIER };
 static int64_t target_count(const struct op_context *c)
 {
     return c->node->op->detail == FORM_CLASSIFIER ? ml_label_count(c, "classlabels_int64s", "classlabels_strings")
-                                                   : op_int_or(c, "n_targets", 1);
+                                                  : op_int_or(c, "n_targets", 1);
 }
 
 static enum status read_forest(struct op_context *c, struct forest *forest)

@@ -321,6 +321,16 @@ static enum status visit_gather(struct rewriter *r, struct node *node)
     return multiply ? gather_scaled(r, node, multiply) : STATUS_OK;
 }
 
+/* A zero point of 0 need not be added to every element: after ReLU there is no other. Types are known by now. */
+static enum status drop_zero(struct rewriter *r, struct node *node)
+{
+    double zero;
+    if (!r->context->shaped || node->input_count < 3 || !rewrite_scalar(node->inputs[2], &zero) || zero != 0 ||
+        (is_op(node, "QuantizeLinear") && node->inputs[2]->dtype != DTYPE_U8))
+        return STATUS_OK;
+    return rewrite_as(r, node, node->op, 2, node->inputs, node->attribute_count, node->attributes);
+}
+
 /* --- the pass -------------------------------------------------------------------------------------------- */
 
 static enum status visit(struct rewriter *r, struct node *node)
@@ -331,8 +341,12 @@ static enum status visit(struct rewriter *r, struct node *node)
         return visit_matmul(r, node);
     if (is_op(node, "Gemm"))
         return visit_gemm(r, node);
-    if (is_op(node, "QuantizeLinear"))
-        return visit_quantize(r, node);
+    if (is_op(node, "DequantizeLinear"))
+        return drop_zero(r, node);
+    if (is_op(node, "QuantizeLinear")) {
+        TRY(visit_quantize(r, node));
+        return r->dropped || !is_op(node, "QuantizeLinear") ? STATUS_OK : drop_zero(r, node);
+    }
     return is_op(node, "Gather") ? visit_gather(r, node) : STATUS_OK;
 }
 

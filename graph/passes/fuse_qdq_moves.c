@@ -239,12 +239,43 @@ static enum status look_behind(struct rewriter *r, struct node *node, int depth,
     return move(r, node, 1, &from.integers, result);
 }
 
+/* One part of a Split, as a slice of integers; where shapes tell which. */
+static enum status look_at_whole(struct rewriter *r, const struct node *split, const struct value *part, int depth,
+                                 struct quantised *result)
+{
+    int64_t axis = node_int(split, "axis"), start = 0;
+    int rank = part->rank;
+    if (!r->context->shaped || part->dims_at_run || rank < 1 || axis < -rank || axis >= rank)
+        return STATUS_OK;
+    axis = axis < 0 ? axis + rank : axis;
+    for (int i = 0; split->outputs[i] != part; i++) {
+        if (!split->outputs[i] || split->outputs[i]->dims_at_run)
+            return STATUS_OK;
+        start += split->outputs[i]->dims[axis];
+    }
+    struct quantised from;
+    TRY(look(r, split->inputs[0], depth, &from));
+    if (!from.integers || from.axis >= 0)
+        return STATUS_OK;
+    const int64_t one = 1, end = start + part->dims[axis];
+    struct value *inputs[4] = {from.integers, rewrite_constant(r, DTYPE_I64, 1, &one, &start),
+                               rewrite_constant(r, DTYPE_I64, 1, &one, &end),
+                               rewrite_constant(r, DTYPE_I64, 1, &one, &axis)};
+    if (!inputs[1] || !inputs[2] || !inputs[3])
+        return op_built(&r->c);
+    *result = from;
+    result->node = NULL;
+    result->integers = rewrite_build(r, op_find("", "Slice"), 4, inputs, 0, NULL);
+    return result->integers ? STATUS_OK : r->c.error->status;
+}
+
 static enum status look(struct rewriter *r, struct value *value, int depth, struct quantised *result)
 {
     const struct narrowing *known = r->user;
     struct node *maker = !value->data && value->id < r->capacity ? r->makers[value->id] : NULL;
+    const bool part = is_op(maker, "Split");
     *result = (struct quantised){.integers = NULL};
-    if (!maker || maker->outputs[0] != value || value->id >= known->count)
+    if (!maker || (maker->outputs[0] != value && !part) || value->id >= known->count)
         return STATUS_OK;
     if (known->looked[value->id]) {
         *result = known->of[value->id];
@@ -254,7 +285,7 @@ static enum status look(struct rewriter *r, struct value *value, int depth, stru
         *result = (struct quantised){.integers = NULL};
         if (depth == MOST_MOVES)
             return STATUS_OK;
-        TRY(look_behind(r, maker, depth + 1, result));
+        TRY(part ? look_at_whole(r, maker, value, depth + 1, result) : look_behind(r, maker, depth + 1, result));
     }
     known->looked[value->id] = 1;
     known->of[value->id] = *result;

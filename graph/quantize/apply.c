@@ -377,6 +377,26 @@ static enum status place_gather(struct application *a, struct node *node)
     return done ? STATUS_OK : no_memory(a);
 }
 
+/* The graphs inside the node are made small as well. */
+static enum status place_graphs(struct application *a, struct node *node)
+{
+    struct attribute *own = region_array(a->graph->region, (size_t)node->attribute_count + 1, sizeof *own);
+    if (!own)
+        return no_memory(a);
+    memcpy(own, node->attributes, (size_t)node->attribute_count * sizeof *own);
+    node->attributes = own;
+    for (int i = 0; i < node->attribute_count; i++) {
+        if (own[i].kind != ATTRIBUTE_GRAPH)
+            continue;
+        struct quantize_plan inner = quantize_inner_plan(a->plan, own[i].graph);
+        struct graph *small;
+        TRY(quantize_find(&inner, a->error));
+        TRY(quantize_apply(&inner, a->graph->region, &small, a->error));
+        own[i].graph = small;
+    }
+    return append(a, node) ? STATUS_OK : no_memory(a);
+}
+
 /* Appends the node, or what takes its place. */
 static enum status place(struct application *a, int index)
 {
@@ -386,6 +406,8 @@ static enum status place(struct application *a, int index)
         return place_gather(a, node);
     if (!layer || !layer->chosen)
         return append(a, node) ? STATUS_OK : no_memory(a);
+    if (layer->kind == LAYER_GRAPHS)
+        return place_graphs(a, node);
     if (layer->kind == LAYER_TABLE && !quantize_in_blocks(a->plan, layer))
         return apply_table(a, layer, node);
     if (a->plan->form == QUANTIZE_DYNAMIC)
@@ -431,7 +453,7 @@ static enum status begin(struct application *a, struct region *region)
         struct layer *layer = &a->plan->layers[i];
         if (layer->node)
             a->layers[layer->node_index] = layer;
-        if (layer->chosen)
+        if (layer->chosen && layer->weights)
             TRY(quantize_weights(a->plan, layer, a->error));
     }
     return STATUS_OK;

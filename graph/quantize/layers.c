@@ -100,9 +100,47 @@ static enum status no_memory(struct error *error)
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while looking for layers");
 }
 
-static enum status find_nodes(struct quantize_plan *plan, struct error *error)
+/* --- graphs inside nodes --------------------------------------------------------------------------------- */
+
+/* Something in them can be made small. */
+static enum status look_inside(const struct quantize_plan *plan, const struct node *node, bool *found,
+                               struct error *error)
 {
-    int capacity = 0;
+    *found = false;
+    for (int i = 0; i < node->attribute_count && !*found; i++) {
+        if (node->attributes[i].kind != ATTRIBUTE_GRAPH)
+            continue;
+        struct quantize_plan inner = quantize_inner_plan(plan, node->attributes[i].graph);
+        TRY(quantize_find(&inner, error));
+        *found = inner.count > 0;
+    }
+    return STATUS_OK;
+}
+
+static enum status find_graphs(struct quantize_plan *plan, int *capacity, struct error *error)
+{
+    if (plan->form != QUANTIZE_HALF && plan->form != QUANTIZE_WEIGHTS)
+        return STATUS_OK;
+    for (int i = 0; i < plan->graph->node_count; i++) {
+        const struct node *node = plan->graph->nodes[i];
+        bool found;
+        TRY(look_inside(plan, node, &found, error));
+        const struct layer layer = {.kind = LAYER_GRAPHS,
+                                    .name = node->name,
+                                    .op = node->op->name,
+                                    .node = node,
+                                    .node_index = i,
+                                    .chosen = true};
+        if (found && !add(plan, &layer, capacity))
+            return no_memory(error);
+    }
+    return STATUS_OK;
+}
+
+/* --- all ------------------------------------------------------------------------------------------------- */
+
+static enum status find_nodes(struct quantize_plan *plan, int *capacity, struct error *error)
+{
     for (int i = 0; i < plan->graph->node_count; i++) {
         const struct node *node = plan->graph->nodes[i];
         struct layer layer = {.name = node->name, .op = node->op->name, .node = node, .node_index = i, .chosen = true};
@@ -115,15 +153,14 @@ static enum status find_nodes(struct quantize_plan *plan, struct error *error)
             continue;
         layer.why = fault_of(plan, &layer);
         layer.chosen = !layer.why;
-        if (!add(plan, &layer, &capacity))
+        if (!add(plan, &layer, capacity))
             return no_memory(error);
     }
     return STATUS_OK;
 }
 
-static enum status find_constants(struct quantize_plan *plan, struct error *error)
+static enum status find_constants(struct quantize_plan *plan, int *capacity, struct error *error)
 {
-    int capacity = 0;
     for (int i = 0; i < plan->graph->value_count; i++) {
         const struct value *value = plan->graph->values[i];
         if (!is_weight(value) || value_elements(value) < LEAST_HALF)
@@ -132,7 +169,7 @@ static enum status find_constants(struct quantize_plan *plan, struct error *erro
             .kind = LAYER_CONSTANT, .name = value->name, .op = "constant", .node_index = -1, .weights = value};
         layer.why = fault_of(plan, &layer);
         layer.chosen = !layer.why;
-        if (!add(plan, &layer, &capacity))
+        if (!add(plan, &layer, capacity))
             return no_memory(error);
     }
     return STATUS_OK;
@@ -140,7 +177,9 @@ static enum status find_constants(struct quantize_plan *plan, struct error *erro
 
 enum status quantize_find(struct quantize_plan *plan, struct error *error)
 {
+    int capacity = 0;
     plan->count = 0;
     plan->layers = NULL;
-    return plan->form == QUANTIZE_HALF ? find_constants(plan, error) : find_nodes(plan, error);
+    TRY(plan->form == QUANTIZE_HALF ? find_constants(plan, &capacity, error) : find_nodes(plan, &capacity, error));
+    return find_graphs(plan, &capacity, error);
 }

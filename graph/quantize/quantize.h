@@ -18,6 +18,7 @@ enum layer_kind {
     LAYER_PRODUCT,  /* MatMul or Gemm by constant weights on the right */
     LAYER_TABLE,    /* Gather of rows */
     LAYER_CONSTANT, /* of QUANTIZE_HALF: a constant, whoever reads it */
+    LAYER_GRAPHS,   /* the graphs inside a node, where no activation is quantised: all that is in them */
 };
 
 struct layer {
@@ -26,13 +27,13 @@ struct layer {
     const char *op;          /* of its node; "constant" */
     const struct node *node; /* NULL: LAYER_CONSTANT */
     int node_index;
-    const struct value *input; /* the activation; NULL: none */
-    const struct value *weights;
-    int axis;               /* of the weights' output channels */
-    bool chosen;            /* it is made small */
-    bool weights_only;      /* of QUANTIZE_STATIC: chosen, but its activation stays float32 */
-    const char *why;        /* it cannot be, or was not; NULL: it is, or nobody has decided yet */
-    struct quantum quantum; /* of the activation; QUANTIZE_STATIC */
+    const struct value *input;   /* the activation; NULL: none */
+    const struct value *weights; /* NULL: LAYER_GRAPHS */
+    int axis;                    /* of the weights' output channels */
+    bool chosen;                 /* it is made small */
+    bool weights_only;           /* of QUANTIZE_STATIC: chosen, but its activation stays float32 */
+    const char *why;             /* it cannot be, or was not; NULL: it is, or nobody has decided yet */
+    struct quantum quantum;      /* of the activation; QUANTIZE_STATIC */
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
     void *narrow;
     float *scales;         /* a channel */
@@ -57,6 +58,13 @@ struct quantize_plan {
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
  * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */
 enum status quantize_find(struct quantize_plan *plan, struct error *error);
+
+/* The same for a graph inside. */
+static inline struct quantize_plan quantize_inner_plan(const struct quantize_plan *plan, const struct graph *graph)
+{
+    return (struct quantize_plan){
+        .graph = graph, .region = plan->region, .form = plan->form, .bits = plan->bits, .block = plan->block};
+}
 
 /* A copy of the graph, in a region of the caller's, in which the chosen layers are small. Constants' content may lie in
  * the plan. OUT_OF_MEMORY. */

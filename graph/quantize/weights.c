@@ -19,7 +19,7 @@ static const float *content(const struct layer *layer)
 double quantize_largest(const struct layer *layer)
 {
     double largest = 0;
-    for (int64_t i = 0; i < value_elements(layer->weights); i++)
+    for (int64_t i = 0; layer->weights && i < value_elements(layer->weights); i++)
         largest = fmax(largest, fabs((double)content(layer)[i]));
     return largest;
 }
@@ -66,7 +66,8 @@ static enum status by_channel(struct quantize_plan *plan, struct layer *layer, s
 
 bool quantize_in_blocks(const struct quantize_plan *plan, const struct layer *layer)
 {
-    return plan->form == QUANTIZE_WEIGHTS && plan->bits == 4 && layer->weights->rank == 2 && layer->kind != LAYER_CONV;
+    return plan->form == QUANTIZE_WEIGHTS && plan->bits == 4 && layer->weights && layer->weights->rank == 2 &&
+           layer->kind != LAYER_CONV;
 }
 
 int64_t quantize_blocks(const struct quantize_plan *plan, const struct layer *layer)

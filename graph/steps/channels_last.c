@@ -42,15 +42,23 @@ static bool prefers(const struct layout *l, const struct step *step)
     return l->always || family_prefers_channels_last(step->family, step->params, &facts);
 }
 
+/* A step that moves what lies so already: what it makes may lie so too. */
+static bool follows(const struct step *step)
+{
+    return is_family(step, FAMILY_gather) && step->inputs[0] && value_root(step->inputs[0], NULL)->strides;
+}
+
 /* Made here, seen by nobody else, and touched by a step that prefers the other layout. */
 static bool is_candidate(const struct layout *l, const struct value *value)
 {
     if (value->alias || value->data || value->dims_at_run || !is_image(value) || l->uses.writes[value->id] == 0 ||
         l->outside[value->id])
         return false;
-    for (int e = l->index.lists[value->id].first; e >= 0; e = l->index.entries[e].next)
-        if (prefers(l, l->segment->steps.steps[l->index.entries[e].step]))
+    for (int e = l->index.lists[value->id].first; e >= 0; e = l->index.entries[e].next) {
+        const struct step *step = l->segment->steps.steps[l->index.entries[e].step];
+        if (prefers(l, step) || follows(step))
             return true;
+    }
     return false;
 }
 

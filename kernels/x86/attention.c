@@ -7,6 +7,7 @@
  */
 #include "kernels/attention.h"
 
+#include "kernels/x86/dot.h"
 #include "kernels/x86/fold.h"
 #include "kernels/x86/tile.h"
 
@@ -15,6 +16,7 @@
 
 #define BAND 48 /* queries */
 #define KEYS 256
+#define FEW_QUERIES 4
 #define TASK_WORK 400000 /* multiplications of a task */
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -102,10 +104,29 @@ static void multiply(int64_t rows, const float *left, int64_t left_row, int64_t 
     }
 }
 
+/* Few queries do not make up for turning the keys over. */
+static void score_by_dots(struct band *b, int64_t key, int64_t count)
+{
+    const struct attention_params *p = b->attention->p;
+    for (int64_t i = 0; i < b->rows; i++) {
+        const float *q = b->q + i * p->q.row, *k = b->k + key * p->k.row;
+        float *scores = b->scores + i * b->attention->score_row;
+        int64_t j = 0;
+        for (; j + DOT_ROWS <= count; j += DOT_ROWS)
+            dots(DOT_ROWS, k + j * p->k.row, p->k.row, q, p->head, scores + j, 1);
+        for (; j < count; j++)
+            dots(1, k + j * p->k.row, p->k.row, q, p->head, scores + j, 1);
+    }
+}
+
 /* scores = Q K^T for `count` keys from `key` on. */
 static void score(struct band *b, int64_t key, int64_t count)
 {
     const struct attention_params *p = b->attention->p;
+    if (p->queries <= FEW_QUERIES) {
+        score_by_dots(b, key, count);
+        return;
+    }
     for (int64_t j = 0; j < count; j += TILE_COLUMNS) {
         int64_t columns = least(count - j, TILE_COLUMNS);
         SET_NAME(tile_pack)(b->k + (key + j) * p->k.row, 1, p->k.row, p->head, columns, b->keys);
@@ -129,19 +150,48 @@ static vm within(const struct query *query, int64_t j)
     return vm_and(vm_not(before), vm_first(query->to > j ? least(query->to - j, LANES) : 0));
 }
 
-/* Scales, caps and masks the scores of row i, and finds the largest; NaN if there is one. Keys that the query does not
- * see get -inf. */
-static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
+/* What goes through the scores of a row finds on its way. */
+struct row_state {
+    vf most;
+    vm seen;
+};
+
+/* Scores from `from` on of a query that sees all of these keys, two vectors at a time. Returns where they end. */
+INLINE int64_t finish_whole(const bool masked, float *scores, const float *mask, int64_t count, vf scale,
+                            struct row_state *state)
+{
+    vf none = vf_set(-INFINITY), most[2] = {none, none};
+    int64_t j = 0;
+    for (; j + 2 * LANES <= count; j += 2 * LANES) {
+        UNROLL
+        for (int u = 0; u < 2; u++) {
+            vf x = vf_mul(vf_load(scores + j + u * LANES), scale);
+            if (masked) {
+                vf added = vf_load(mask + j + u * LANES);
+                state->seen = vm_or(state->seen, vm_not(vf_equal(added, none)));
+                x = vf_add(x, added);
+            }
+            most[u] = vf_larger(most[u], x);
+            vf_store(scores + j + u * LANES, x);
+        }
+    }
+    if (!masked && j > 0)
+        state->seen = vm_first(LANES);
+    state->most = vf_larger(most[0], most[1]);
+    return j;
+}
+
+/* The rest of them, or all where something excludes a few. */
+static void finish_rest(const struct band *b, int64_t i, int64_t key, int64_t from, int64_t count,
+                        struct row_state *state)
 {
     const struct attention_params *p = b->attention->p;
-    struct query *query = &b->queries[i];
     float *scores = b->scores + i * b->attention->score_row;
-    vf scale = vf_set((float)p->scale), cap = vf_set((float)p->softcap), none = vf_set(-INFINITY), most = none;
-    vm seen = vm_first(0);
-    for (int64_t j = 0; j < count; j += LANES) {
+    vf scale = vf_set((float)p->scale), cap = vf_set((float)p->softcap), none = vf_set(-INFINITY);
+    for (int64_t j = from; j < count; j += LANES) {
         int64_t part = least(count - j, LANES), at = i * p->mask.row + (key + j) * p->mask.column;
         vf x = vf_mul(vf_load(scores + j), scale);
-        vm sees = within(query, j), excluded = vm_first(0);
+        vm sees = within(&b->queries[i], j), excluded = vm_first(0);
         if (p->softcap > 0)
             x = vf_mul(vf_tanh(vf_div(x, cap)), cap);
         if (b->added) {
@@ -153,20 +203,40 @@ static void finish_scores(struct band *b, int64_t i, int64_t key, int64_t count)
             x = vf_select(excluded, none, x);
         }
         x = vf_select(sees, x, none);
-        seen = vm_or(seen, vm_and(sees, vm_not(excluded)));
-        most = vf_larger(most, x);
+        state->seen = vm_or(state->seen, vm_and(sees, vm_not(excluded)));
+        state->most = vf_larger(state->most, x);
         vf_store(scores + j, x);
     }
-    query->seen = query->seen || vm_any(seen);
+}
+
+/* Scales, caps and masks the scores of row i, and finds the largest; NaN if there is one. Keys before those that the
+ * query sees get -inf; nobody asks for what comes after them. */
+static void finish_scores(struct band *b, int64_t i, int64_t key)
+{
+    const struct attention_params *p = b->attention->p;
+    struct query *query = &b->queries[i];
+    float *scores = b->scores + i * b->attention->score_row;
+    struct row_state state = {vf_set(-INFINITY), vm_first(0)};
+    int64_t j = 0, count = query->to;
+    if (query->from == 0 && !(p->softcap > 0) && !b->allowed) {
+        vf scale = vf_set((float)p->scale);
+        if (!b->added)
+            j = finish_whole(false, scores, NULL, count, scale, &state);
+        else if (p->mask.column == 1)
+            j = finish_whole(true, scores, b->added + i * p->mask.row + key, count, scale, &state);
+    }
+    finish_rest(b, i, key, j, count, &state);
+    query->seen = query->seen || vm_any(state.seen);
     struct wide all = wide_set(-INFINITY);
-    all.part[0] = vf_larger(vf_set(query->most), most);
+    all.part[0] = vf_larger(vf_set(query->most), state.most);
     query->most = wide_largest(all);
 }
 
 /* Scores of row i become weights; what was summed before shrinks by the factor that is returned. */
-static float weigh(struct band *b, int64_t i, float most_before, int64_t count)
+static float weigh(struct band *b, int64_t i, float most_before)
 {
     struct query *query = &b->queries[i];
+    int64_t count = query->to;
     float *scores = b->scores + i * b->attention->score_row;
     if (query->most == -INFINITY) { /* exp(-inf - -inf) would be NaN, and the keys to come may have scores */
         memset(scores, 0, (size_t)count * sizeof *scores);
@@ -175,15 +245,26 @@ static float weigh(struct band *b, int64_t i, float most_before, int64_t count)
     float kept = query->sum * vf_first(vf_exp(vf_set(most_before - query->most)));
     vf most = vf_set(query->most);
     struct wide sum = wide_set(0);
-    for (int64_t j = 0; j < count; j += LANES) {
-        vf weight = vf_exp(vf_sub(vf_load(scores + j), most));
-        vf *into = &sum.part[j % WIDE / LANES];
-        *into = vf_add(*into, vf_select(within(query, j), weight, vf_set(0)));
-        vf_store(scores + j, weight);
-    }
+    int64_t j = 0;
+    for (; j + WIDE <= count && query->from == 0; j += WIDE)
+        FOR_PARTS(k)
+        {
+            vf weight = vf_exp(vf_sub(vf_load(scores + j + k * LANES), most));
+            sum.part[k] = vf_add(sum.part[k], weight);
+            vf_store(scores + j + k * LANES, weight);
+        }
+    for (; j < count; j += WIDE)
+        FOR_PARTS(k)
+        {
+            if (j + k * LANES >= count)
+                break;
+            vf weight = vf_exp(vf_sub(vf_load(scores + j + k * LANES), most));
+            sum.part[k] = vf_add(sum.part[k], vf_select(within(query, j + k * LANES), weight, vf_set(0)));
+            vf_store(scores + j + k * LANES, weight);
+        }
     query->sum = kept + wide_sum(sum);
     vf part = vf_set(1 / query->sum);
-    for (int64_t j = 0; j < count; j += LANES)
+    for (j = 0; j < count; j += LANES)
         vf_store(scores + j, vf_mul(vf_load(scores + j), part));
     return kept / query->sum;
 }
@@ -284,8 +365,8 @@ static void run_band(struct band *b)
             float before = b->queries[i].most;
             if (b->queries[i].from == b->queries[i].to)
                 continue;
-            finish_scores(b, i, key, count);
-            shrink(b, i, weigh(b, i, before, count));
+            finish_scores(b, i, key);
+            shrink(b, i, weigh(b, i, before));
         }
         add_values(b, key, count);
     }

@@ -402,7 +402,7 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
         multiply_tile(walk, way, &panel, &block, i);
     if (!walk->target.direct)
         SET_NAME(results_store)
-        (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+    (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

@@ -13,9 +13,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define CHUNK 128            /* channels that go through a line before the next ones do */
-#define STAGED_CHUNK 32      /* where what the taps see is gathered */
-#define GRAIN 200000         /* multiplications that make a task */
+#define CHUNK 128          /* channels that go through a line before the next ones do */
+#define STAGED_CHUNK 32    /* where what the taps see is gathered */
+#define GRAIN 200000       /* multiplications that make a task */
+#define STAGED_GRAIN 50000 /* where what the taps see is gathered */
+#define BAND_BYTES (128 << 10)
 #define MOST_MASKS (1 << 20) /* bytes, or near it */
 
 struct depthwise {
@@ -25,6 +27,10 @@ struct depthwise {
     enum store store;
     enum near near;
     bool staged; /* what the taps see is gathered: the channels of x do not lie next to each other, or feed several */
+    /* Lines of the output whose input is gathered at once, each line of it as a whole; 0: it is gathered tile by tile
+     */
+    int64_t band_lines;
+    int64_t band_strides[SPATIAL_AXES];
     int64_t channels, columns, lines, taps, tiles;
     int64_t chunk, chunks;
     /* Which columns each tap along a line sees, a bit each; of the tiles where some tap sees no input in some column:
@@ -40,6 +46,12 @@ struct place {
     struct line_taps taps;
 };
 
+/* Lines of the output for which the input is in the workspace, from its line `first_seen` on; of a chunk of an image.
+ */
+struct band {
+    int64_t image, end, first_seen;
+};
+
 /* --- one line ---------------------------------------------------------------------------------------------------- */
 
 /* The first column of a tile. Where nothing but sums goes into the results, the last tile of a line is as long as the
@@ -50,14 +62,14 @@ static int64_t tile_column(const struct depthwise *d, int64_t tile)
     return again ? least(tile * COLUMNS, d->columns - COLUMNS) : tile * COLUMNS;
 }
 
-static struct walk walk_of(const struct depthwise *d, const struct conv_params *p, const struct line_taps *taps)
+static struct walk walk_of(const struct depthwise *d, const struct window *w, const int64_t *strides,
+                           const struct line_taps *taps)
 {
-    const struct window *w = &p->window;
     return (struct walk){
         .taps = {taps->count[0], taps->count[1], w->kernel[2]},
-        .x = {w->dilation[0] * p->x.spatial[0], w->dilation[1] * p->x.spatial[1], w->dilation[2] * p->x.spatial[2]},
+        .x = {w->dilation[0] * strides[0], w->dilation[1] * strides[1], w->dilation[2] * strides[2]},
         .weights = {w->kernel[1] * w->kernel[2] * WIDE, w->kernel[2] * WIDE},
-        .column = w->stride[2] * p->x.spatial[2],
+        .column = w->stride[2] * strides[2],
         .vector = LANES < WIDE ? LANES : d->taps * WIDE,
     };
 }
@@ -166,30 +178,64 @@ static void finish_tile(const struct depthwise *d, const struct conv_params *p, 
     (&d->epilogue, d->has_form ? &d->form : NULL, call, &tile, workspace + d->tile_bytes + d->staged_bytes);
 }
 
+static float *staged_of(const struct depthwise *d, const struct kernel_call *call)
+{
+    return (float *)((char *)call->workspace + d->tile_bytes);
+}
+
+static int64_t band_floats(const struct window *w, int64_t chunk, int64_t lines)
+{
+    int64_t seen = (lines - 1) * w->stride[1] + (w->kernel[1] - 1) * w->dilation[1] + 1;
+    return least(seen, w->input[1]) * w->input[2] * chunk;
+}
+
+/* Gathers the input of the lines from the place's on, up to `end`, as many as a band has. */
+static void stage_band(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
+                       const struct place *place, int64_t end, struct band *band)
+{
+    const struct window *w = &p->window;
+    const float *x = (const float *)call->inputs[0] + place->batch * p->x.batch;
+    float *to = staged_of(d, call);
+    band->end = least(end, place->line + d->band_lines);
+    int64_t first = place->line * w->stride[1] - w->pad[1];
+    int64_t last = (band->end - 1) * w->stride[1] - w->pad[1] + (w->kernel[1] - 1) * w->dilation[1];
+    band->first_seen = first > 0 ? first : 0;
+    for (int64_t line = band->first_seen; line <= last && line < w->input[1]; line++, to += w->input[2] * d->chunk) {
+        struct line_taps taps = {.start = {0, line, 0}, .count = {1, 1}};
+        stage_line(w, &p->x, &taps, (struct line_piece){0, w->input[2]}, x, place->channel, place->channels,
+                   p->output_channels, d->chunk, to);
+    }
+}
+
 static void run_line(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
-                     const float *pack, const struct place *place)
+                     const float *pack, const struct place *place, const struct band *band)
 {
     const struct window *w = &p->window;
     const float *x = (const float *)call->inputs[0] + place->batch * p->x.batch, *bias = call->inputs[2];
-    struct walk walk = walk_of(d, p, &place->taps);
-    int64_t line = line_offset(w, &place->taps, p->x.spatial) + place->channel;
+    const int64_t *strides = d->band_lines > 0 ? d->band_strides : p->x.spatial;
+    struct walk walk = walk_of(d, w, strides, &place->taps);
+    int64_t line = line_offset(w, &place->taps, strides) + place->channel;
+    if (d->band_lines > 0) {
+        x = staged_of(d, call);
+        line -= place->channel + band->first_seen * strides[1];
+    }
     pack += place->channel / WIDE * d->taps * WIDE + place->taps.first[0] * walk.weights[0] +
             place->taps.first[1] * walk.weights[1];
     bool through = d->store >= STORE_PROGRAM;
     struct target to = {.store = d->store, .y = call->workspace, .column = d->chunk};
     if (!through)
         find_target(d, p, call, place, &to);
-    float *tile_y = to.y, *staged = (float *)((char *)call->workspace + d->tile_bytes);
+    float *tile_y = to.y, *staged = staged_of(d, call);
     struct chunk chunk = {pack, bias ? bias + place->channel : NULL, d->taps, place->channels};
     for (int64_t i = 0; i < d->tiles; i++) {
         int64_t column = tile_column(d, i), start = column * w->stride[2] - w->pad[2];
         struct tile tile = {.x = x,
-                            .at = line + start * p->x.spatial[2],
+                            .at = line + start * strides[2],
                             .columns = least(COLUMNS, d->columns - column),
                             .seen = masks_of(d, p, i),
                             .first = -start,
                             .last = w->input[2] - start};
-        if (d->staged) {
+        if (d->staged && d->band_lines == 0) {
             tile.x = staged;
             tile.at = stage(d, p, place, x, column, tile.columns, &walk, staged);
         }
@@ -330,6 +376,16 @@ static bool depthwise_supports(const void *params)
            w->spread[2] == 1 && least(at_ends + 2, divide_up(w->output[2], COLUMNS)) * w->kernel[2] <= MOST_MASKS;
 }
 
+/* Lines that a band has room for, where images are flat and a line is not too long. */
+static int64_t choose_band(const struct window *w, const struct depthwise *d)
+{
+    bool flat = w->kernel[0] == 1 && w->input[0] == 1 && w->output[0] == 1 && w->pad[0] == 0;
+    int64_t most = BAND_BYTES / (int64_t)sizeof(float), lines = 0;
+    while (flat && lines < w->output[1] && band_floats(w, d->chunk, lines + 1) <= most)
+        lines++;
+    return lines;
+}
+
 static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                            struct kernel_plan *plan)
 {
@@ -347,14 +403,21 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     d->near = choose_near(w);
     if (d->store >= STORE_PROGRAM)
         d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);
-    if (d->staged)
-        d->staged_bytes = align_up(staged_floats(w, COLUMNS, d->chunk) * sizeof(float), ALIGNMENT);
+    if (d->staged) {
+        d->band_lines = choose_band(w, d);
+        d->band_strides[1] = w->input[2] * d->chunk;
+        d->band_strides[2] = d->chunk;
+        size_t floats =
+            d->band_lines > 0 ? (size_t)band_floats(w, d->chunk, d->band_lines) : staged_floats(w, COLUMNS, d->chunk);
+        d->staged_bytes = align_up(floats * sizeof(float), ALIGNMENT);
+    }
     int64_t work = d->columns * d->taps * d->channels / d->chunks;
     bool packs = facts->constant_inputs & 2;
     plan->state = d;
     plan->phases = packs ? 1 : 2;
     plan->tasks[0] = 1;
-    plan->tasks[plan->phases - 1] = task_count(p->batch * d->chunks * d->lines, 1 + GRAIN / (1 + work));
+    plan->tasks[plan->phases - 1] =
+        task_count(p->batch * d->chunks * d->lines, 1 + (d->staged ? STAGED_GRAIN : GRAIN) / (1 + work));
     plan->task_bytes = d->tile_bytes + d->staged_bytes;
     if (d->store == STORE_PROGRAM)
         plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);
@@ -382,6 +445,7 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
     }
     int64_t first, last;
     task_range(p->batch * d->chunks * d->lines, plan->tasks[call->phase], task, &first, &last);
+    struct band band = {.image = -1};
     for (int64_t i = first; i < last; i++) {
         int64_t line = i % d->lines, channel = i / d->lines % d->chunks * d->chunk;
         struct place place = {.batch = i / d->lines / d->chunks,
@@ -389,7 +453,11 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
                               .channel = channel,
                               .channels = least(d->chunk, d->channels - channel),
                               .taps = line_taps_at(&p->window, line)};
-        run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place);
+        if (d->band_lines > 0 && (i / d->lines != band.image || line >= band.end)) {
+            stage_band(d, p, call, &place, least(d->lines, line + last - i), &band);
+            band.image = i / d->lines;
+        }
+        run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place, &band);
     }
 }
 

@@ -331,8 +331,8 @@ INLINE void swap_slots(vf *a, vf *b)
     }
 }
 
-static inline __attribute__((always_inline)) void run_block(const struct chain *chain, const struct place *place,
-                                                            bool full)
+/* full: all slots are; what is not has fewer elements in some. */
+static __attribute__((noinline)) void run_block(const struct chain *chain, const struct place *place, bool full)
 {
     const struct epilogue_form *form = chain->form;
     vf x[SLOTS], y[SLOTS] = {{0}}, side[SLOTS] = {{0}};
@@ -363,16 +363,6 @@ static inline __attribute__((always_inline)) void run_block(const struct chain *
     store(chain, place, full, x);
 }
 
-static __attribute__((noinline)) void run_full_block(const struct chain *chain, const struct place *place)
-{
-    run_block(chain, place, true);
-}
-
-static __attribute__((noinline)) void run_ragged_block(const struct chain *chain, const struct place *place)
-{
-    run_block(chain, place, false);
-}
-
 static int64_t within(int64_t count, int64_t most)
 {
     return count < 0 ? 0 : count > most ? most : count;
@@ -384,12 +374,12 @@ static void run_along(const struct chain *chain, int64_t lines, int64_t line)
     struct place place = {0};
     for (place.outer = 0; place.outer < lines; place.outer++) {
         for (place.inner = 0; place.inner + SLOTS * LANES <= line; place.inner += SLOTS * LANES)
-            run_full_block(chain, &place);
+            run_block(chain, &place, true);
         if (place.inner == line)
             continue;
         for (int s = 0; s < SLOTS; s++)
             place.count[s] = within(line - place.inner - s * LANES, LANES);
-        run_ragged_block(chain, &place);
+        run_block(chain, &place, false);
     }
 }
 
@@ -401,12 +391,12 @@ static void run_across(const struct chain *chain, int64_t lines, int64_t line)
         for (place.outer = 0; place.outer < lines; place.outer += SLOTS) {
             int64_t count = within(line - place.inner, LANES);
             if (count == LANES && place.outer + SLOTS <= lines) {
-                run_full_block(chain, &place);
+                run_block(chain, &place, true);
                 continue;
             }
             for (int s = 0; s < SLOTS; s++)
                 place.count[s] = place.outer + s < lines ? count : 0;
-            run_ragged_block(chain, &place);
+            run_block(chain, &place, false);
         }
 }
 
@@ -441,6 +431,17 @@ struct lie {
     int first[EPILOGUE_AXES + 1]; /* see epilogue_axes */
     bool across, uneven;          /* uneven: lines are not the same way apart for all operands */
 };
+
+/* Whether lines of an operand are the same way apart, though those of others are not. */
+static bool is_even(const struct pointwise_params *program, const struct lie *lie, int operand)
+{
+    enum epilogue_axis along = lie->tile->down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS;
+    const int64_t *dims = program->dims, *strides = program->operands[operand].strides;
+    for (int axis = lie->first[along] + 1; axis < lie->first[along + 1]; axis++)
+        if (strides[axis - 1] != strides[axis] * dims[axis])
+            return false;
+    return true;
+}
 
 /* Where each line of an operand begins, from the tile's first element on; in bytes. */
 static void find_lines(const struct epilogue *epilogue, const struct lie *lie, int operand, int64_t *lines)
@@ -478,7 +479,7 @@ static struct path path_of(const struct epilogue *epilogue, const struct lie *li
     int64_t offset = epilogue_offset(epilogue, operand, tile->batch, tile->row, tile->column);
     struct path path = path_along((const char *)memory + offset * (dtype_bits(dtype) / 8), dtype, row_stride,
                                   column_stride, tile->down, lie->across);
-    if (lie->uneven) {
+    if (lie->uneven && !is_even(epilogue->program, lie, operand)) {
         find_lines(epilogue, lie, operand, lines);
         path.lines = lines;
     }

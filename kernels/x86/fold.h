@@ -18,6 +18,8 @@ static inline vf load_lanes(const float *from, int64_t step, int64_t count)
         return count == LANES ? vf_load(from) : vf_load_part(from, count);
     if (step == 0)
         return vf_set(*from);
+    if (count == LANES && step == 2)
+        return vf_load_every_second(from);
     if (count == LANES && step > 0 && step < INT32_MAX / LANES)
         return vf_gather(from, vi_mul(vi_set((int32_t)step), vi_load(lane_numbers)));
     for (int64_t i = 0; i < count; i++)

@@ -101,9 +101,10 @@ static void gather_at_border(const struct gathered *g, const struct line *line, 
 static void gather_exactly(const struct gathered *g, const struct line *line, int64_t positions, int64_t run, float *to)
 {
     int64_t length = g->places * g->unit, step = g->params->window.stride[2] * g->params->x.spatial[2];
+    int64_t depth = g->depth;
     const float *from = line->from + g->runs[run].offset;
     to += run * length;
-    for (int64_t i = 0; i < positions; i++, from += step, to += g->depth)
+    for (int64_t i = 0; i < positions; i++, from += step, to += depth)
         for (int64_t k = 0; k < length; k++)
             to[k] = from[k];
 }
@@ -113,10 +114,11 @@ INLINE void gather_pieces(const struct gathered *g, const struct line *line, int
                           const int64_t piece, float *to)
 {
     int64_t length = g->places * g->unit, step = g->params->window.stride[2] * g->params->x.spatial[2];
+    int64_t depth = g->depth;
     for (int64_t k = 0; k < length; k += piece) {
         const float *from = line->from + g->runs[run].offset + k;
         float *at = to + run * length + k;
-        for (int64_t i = 0; i < positions; i++, from += step, at += g->depth)
+        for (int64_t i = 0; i < positions; i++, from += step, at += depth)
             memcpy(at, from, (size_t)piece * sizeof *to);
     }
 }

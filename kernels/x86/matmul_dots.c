@@ -2,6 +2,7 @@
  * columns would be empty. */
 #include "kernels/matmul.h"
 
+#include "kernels/x86/dot.h"
 #include "kernels/x86/results.h"
 
 #include <math.h>
@@ -10,7 +11,6 @@
 #define MOST_COLUMNS 4
 #define LEAST_DEPTH 64 /* for each column: where the partial sums are worth joining */
 #define BLOCK_ROWS 16
-#define ROWS_AT_ONCE 4
 #define FORM_COLUMNS 3   /* kernel_pack.form */
 #define TASK_WORK 100000 /* multiplications of a task */
 
@@ -90,46 +90,15 @@ static void dots_pack(const struct kernel_plan *plan, int which, const void *fro
 
 /* --- sums ---------------------------------------------------------------------------------------------------- */
 
-INLINE void add_wide(const int rows, const float *a, int64_t row, const float *b, int64_t count, struct wide *sums)
-{
-    FOR_PARTS(j)
-    {
-        int64_t part = count < (j + 1) * LANES ? count < j * LANES ? 0 : count - j * LANES : LANES;
-        vf y = count >= WIDE ? vf_load(b + j * LANES) : vf_load_part(b + j * LANES, part);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            const float *from = a + i * row + j * LANES;
-            vf x = count >= WIDE ? vf_load(from) : vf_load_part(from, part);
-            sums[i].part[j] = vf_fma(x, y, sums[i].part[j]);
-        }
-    }
-}
-
-INLINE void dot_rows(const int rows, const float *a, int64_t row, const float *b, int64_t depth, float *to)
-{
-    struct wide sums[ROWS_AT_ONCE];
-    UNROLL
-    for (int i = 0; i < rows; i++)
-        sums[i] = wide_set(0);
-    int64_t k = 0;
-    for (; k + WIDE <= depth; k += WIDE)
-        add_wide(rows, a + k, row, b + k, WIDE, sums);
-    if (k < depth)
-        add_wide(rows, a + k, row, b + k, depth - k, sums);
-    UNROLL
-    for (int i = 0; i < rows; i++)
-        to[i * TILE_COLUMNS] = wide_sum(sums[i]);
-}
-
 static void dot_block(const struct matmul_params *p, const float *a, int64_t row, int64_t rows, const float *b,
                       int64_t column, float *sums)
 {
     for (int64_t j = 0; j < p->n; j++, b += column) {
         int64_t i = 0;
-        for (; i + ROWS_AT_ONCE <= rows; i += ROWS_AT_ONCE)
-            dot_rows(ROWS_AT_ONCE, a + i * row, row, b, p->k, sums + i * TILE_COLUMNS + j);
+        for (; i + DOT_ROWS <= rows; i += DOT_ROWS)
+            dots(DOT_ROWS, a + i * row, row, b, p->k, sums + i * TILE_COLUMNS + j, TILE_COLUMNS);
         for (; i < rows; i++)
-            dot_rows(1, a + i * row, row, b, p->k, sums + i * TILE_COLUMNS + j);
+            dots(1, a + i * row, row, b, p->k, sums + i * TILE_COLUMNS + j, TILE_COLUMNS);
     }
 }
 

@@ -372,7 +372,7 @@ static void multiply_panel(struct walk *walk, int64_t index)
         add_rows(walk, &block, d);
     if (!direct)
         SET_NAME(results_store)
-        (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+    (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
 static void matmul_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)

@@ -26,8 +26,9 @@ struct results_place SET_NAME(results_image_place)(const struct conv_params *p)
                                   .column_stride = p->y.channel};
 }
 
-/* Operations that registers can do, in this order: up to two additions, a lower bound, an upper bound. */
-enum stage { STAGE_ADD, STAGE_LOW, STAGE_HIGH };
+/* Operations that registers can do, in this order: up to two additions, hard-swish, a lower bound, an upper bound, a
+ * factor, a shift, all but the first of numbers. */
+enum stage { STAGE_ADD, STAGE_SWISH, STAGE_LOW, STAGE_HIGH, STAGE_SCALE, STAGE_SHIFT };
 
 static bool is_number(const struct epilogue_operation *operation)
 {
@@ -45,6 +46,17 @@ static bool take_addend(struct results *results, const struct epilogue_operation
     return true;
 }
 
+/* An addition is of whatever lies along the columns, or of a number when it is too late for that. */
+static bool take_addition(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
+{
+    enum stage before = *stage;
+    if (before == STAGE_ADD && take_addend(results, operation))
+        return true;
+    *stage = STAGE_SHIFT;
+    results->shift_input = operation->input;
+    return before < STAGE_SHIFT && is_number(operation);
+}
+
 static bool take_operation(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
 {
     enum stage before = *stage;
@@ -52,7 +64,11 @@ static bool take_operation(struct results *results, const struct epilogue_operat
         return false;
     switch (operation->opcode) {
     case POINTWISE_ADD:
-        return before == STAGE_ADD && take_addend(results, operation);
+        return take_addition(results, operation, stage);
+    case POINTWISE_HARD_SWISH:
+        *stage = STAGE_SWISH;
+        results->swish = true;
+        return before < STAGE_SWISH;
     case POINTWISE_RELU:
         *stage = STAGE_LOW;
         results->low = 0;
@@ -70,6 +86,10 @@ static bool take_operation(struct results *results, const struct epilogue_operat
         results->low = operation->p;
         results->high = operation->q;
         return before < STAGE_LOW;
+    case POINTWISE_MUL:
+        *stage = STAGE_SCALE;
+        results->scale_input = operation->input;
+        return before < STAGE_SCALE && is_number(operation);
     default:
         return false;
     }
@@ -128,12 +148,21 @@ static void *operand_of(const struct results_target *target, int operand)
     return (float *)(uintptr_t)memory + epilogue_offset(epilogue, operand, target->batch, 0, 0);
 }
 
+static float number_of(const struct results_target *target, int input, float otherwise)
+{
+    return input ? *(const float *)operand_of(target, input) : otherwise;
+}
+
 /* A bound that is a NaN makes results NaN, which an instruction's maximum does not. */
-static bool read_bounds(struct results_target *target)
+static bool read_numbers(struct results_target *target)
 {
     const struct results *results = target->results;
-    target->ends.low = results->low_input ? *(const float *)operand_of(target, results->low_input) : results->low;
-    target->ends.high = results->high_input ? *(const float *)operand_of(target, results->high_input) : results->high;
+    target->ends.low = number_of(target, results->low_input, results->low);
+    target->ends.high = number_of(target, results->high_input, results->high);
+    target->ends.swish = results->swish;
+    target->ends.scaled = results->scale_input || results->shift_input;
+    target->ends.scale = number_of(target, results->scale_input, 1);
+    target->ends.shift = number_of(target, results->shift_input, -0.0F);
     return !isnan(target->ends.low) && !isnan(target->ends.high);
 }
 
@@ -149,7 +178,7 @@ void SET_NAME(results_begin)(struct results_target *target)
     const struct pointwise_params *program = results->epilogue.program;
     target->ends = (struct tile_ends){.addend_count = 0};
     target->direct = results->in_registers && (!target->own || target->own_column == 1 || results->columns == 1) &&
-                     read_bounds(target);
+                     read_numbers(target);
     if (!target->direct)
         return;
     if (target->own)

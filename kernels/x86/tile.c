@@ -115,20 +115,50 @@ INLINE void add_operands(const struct shape shape, int64_t last, const struct ti
     }
 }
 
+INLINE void swish(const struct shape shape, sums s)
+{
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_hard_swish(s[i][j]);
+    }
+}
+
+INLINE void scale(const struct shape shape, const struct tile_ends *ends, sums s)
+{
+    vf factor = vf_set(ends->scale), shift = vf_set(ends->shift);
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_add(vf_mul(s[i][j], factor), shift);
+    }
+}
+
 INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
     add_operands(shape, last, ends, s);
+    if (ends->swish)
+        swish(shape, s);
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = vf_min(high, vf_max(low, s[i][j]));
+    }
+    if (ends->scaled)
+        scale(shape, ends, s);
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int j = 0; j < shape.vectors; j++) {
             float *to = ends->to + row_of(shape, i, last) * ends->to_row + j * LANES;
-            vf result = vf_min(high, vf_max(low, s[i][j]));
             if (is_half(shape, j))
-                vf_store_half(to, result);
+                vf_store_half(to, s[i][j]);
             else
-                vf_store(to, result);
+                vf_store(to, s[i][j]);
         }
     }
 }

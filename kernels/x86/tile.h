@@ -9,7 +9,7 @@
 #define INFER_KERNELS_X86_TILE_H
 
 #include "kernels/walk.h"
-#include "kernels/x86/vector.h"
+#include "kernels/x86/vector_math.h"
 
 /* Sums fill three quarters of the registers, so that two vectors of the panel and a row's element fit beside them. */
 #if LANES == 16
@@ -42,8 +42,9 @@ struct tile_panel {
     int64_t row;        /* from one depth to the next */
 };
 
-/* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come the
- * bounds. Columns are contiguous everywhere; only the first `columns` are touched. */
+/* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come
+ * hard-swish, the bounds, a factor and a shift, rounded as operations of their own. Columns are contiguous everywhere;
+ * only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 struct tile_ends {
     const float *start; /* tile_width columns; NULL: zeros */
@@ -53,26 +54,36 @@ struct tile_ends {
         const float *from;
         int64_t row; /* 0: the same for all rows */
     } addends[TILE_ADDENDS];
+    bool swish;
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
+    bool scaled;
+    float scale, shift; /* shift: -0: none */
     float *to;
     int64_t to_row;
     int64_t columns;
 };
 
+/* What becomes of a vector of sums, addends and all. */
+INLINE vf tile_bend(const struct tile_ends *ends, vf sum)
+{
+    if (ends->swish)
+        sum = vf_hard_swish(sum);
+    sum = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum));
+    return ends->scaled ? vf_add(vf_mul(sum, vf_set(ends->scale)), vf_set(ends->shift)) : sum;
+}
 /* Ends a vector of sums, of row `row` and the columns from `column` on; or the part of it that is there. */
 INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
 {
     for (int i = 0; i < ends->addend_count; i++)
         sum = vf_add(sum, vf_load(ends->addends[i].from + row * ends->addends[i].row + column));
-    vf_store(ends->to + row * ends->to_row + column, vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum)));
+    vf_store(ends->to + row * ends->to_row + column, tile_bend(ends, sum));
 }
 INLINE void tile_finish_part(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
 {
     int64_t count = least(ends->columns - column, LANES);
     for (int i = 0; i < ends->addend_count; i++)
         sum = vf_add(sum, vf_load_part(ends->addends[i].from + row * ends->addends[i].row + column, count));
-    sum = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum));
-    vf_store_part(ends->to + row * ends->to_row + column, sum, count);
+    vf_store_part(ends->to + row * ends->to_row + column, tile_bend(ends, sum), count);
 }
 
 /* Goes on to what lies `rows` further down. */

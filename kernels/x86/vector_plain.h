@@ -183,6 +183,14 @@ static inline vf vf_select(vm m, vf a, vf b)
 {
     return (vf)((m & (vi)a) | (~m & (vi)b));
 }
+/* Elements 0, 2, 4, ...; what lies between them is read too, but nothing past the last. */
+static inline vf vf_load_every_second(const float *from)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[2 * i];
+    return x;
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
@@ -348,8 +356,7 @@ static inline vi vi_odd_bytes(vi a)
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
 {
     for (int i = 0; i < 4 * LANES; i++)
-        to[i / LANES][i % LANES] =
-            (int32_t)(a[i] | (uint32_t)b[i] << 8 | (uint32_t)c[i] << 16 | (uint32_t)d[i] << 24);
+        to[i / LANES][i % LANES] = (int32_t)(a[i] | (uint32_t)b[i] << 8 | (uint32_t)c[i] << 16 | (uint32_t)d[i] << 24);
 }
 
 /* --- between them --- */

@@ -19,6 +19,7 @@ struct compaction {
     struct program *program;
     const struct kernel_facts *facts;
     struct region *region; /* the new one */
+    struct region_map old; /* what goes with the old one */
     struct region scratch;
     struct value **values; /* by id of the old ones; NULL: nothing reads it */
     struct value met;      /* in their place until they are copied */
@@ -38,7 +39,7 @@ struct compaction {
 
 static bool leaves(const struct compaction *c, const void *pointer)
 {
-    return region_holds(&c->program->region, pointer);
+    return region_map_holds(&c->old, pointer);
 }
 
 /* `bytes` bytes at `from`, copied where they would go with the old region. */
@@ -371,6 +372,7 @@ static enum status compact(struct compaction *c, struct error *error)
 {
     struct program *program = c->program;
     c->values = room(c, &c->scratch, (size_t)program->segment.graph->value_count, sizeof *c->values);
+    c->failed = c->failed || !region_map_make(&program->region, &c->scratch, &c->old);
     if (!c->failed)
         keep_values(c);
     const void **constants = c->failed ? NULL : keep_constants(c);

@@ -2,7 +2,7 @@
  */
 #include "tests/predictor_test.h"
 
-#include "predictor/clock.h"
+#include "runtime/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>

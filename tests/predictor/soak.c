@@ -3,7 +3,7 @@
  * where it was, and the predictor has counted what the clients counted. */
 #include "tests/predictor_test.h"
 
-#include "predictor/clock.h"
+#include "runtime/clock.h"
 
 #include <math.h>
 #include <pthread.h>

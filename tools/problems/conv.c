@@ -69,6 +69,25 @@ static void choose_filter(struct maker *maker, struct conv_params *p)
     settle(maker, p, 0, 0.3 * WORK);
 }
 
+/* A transposed convolution to few channels, whose windows meet along the last axis without overlapping. */
+static void choose_upsampling(struct maker *maker, struct conv_params *p)
+{
+    struct random *random = &maker->random;
+    p->dtype = p->x_dtype = p->w_dtype = DTYPE_F32;
+    p->groups = random_once_in(random, 4) ? 2 : 1;
+    p->input_channels = make_size(maker, 30);
+    p->output_channels = random_between(random, 1, 6);
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        struct window *w = &p->window;
+        w->stride[i] = w->dilation[i] = 1;
+        w->spread[i] = i == 0 ? 1 : random_between(random, 2, 4);
+        w->kernel[i] = i == 1 && random_once_in(random, 2) ? random_between(random, 1, 4) : w->spread[i];
+        w->pad[i] = w->pad_after[i] = w->kernel[i] - 1;
+        w->input[i] = i == 0 ? 1 : make_size(maker, 40);
+    }
+    settle(maker, p, 0, 0.1 * WORK);
+}
+
 /* The weights of a transposed convolution are turned round. */
 static void choose_weights(struct maker *maker, struct conv_params *p, bool turned)
 {
@@ -174,9 +193,10 @@ static void make_conv(struct maker *maker)
         p->w_zero = random_below(&maker->random, 2);
     }
     p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
-    bool filters = !conv_is_narrow(p) && random_once_in(&maker->random, 4);
-    if (filters) {
+    if (!conv_is_narrow(p) && random_once_in(&maker->random, 4)) {
         choose_filter(maker, p);
+    } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
+        choose_upsampling(maker, p);
     } else {
         p->window = make_window(maker, true);
         choose_channels(maker, p);
