@@ -79,8 +79,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 # CPUs that have vector kernels for it, but not the kernels that most of a model's time goes to where there are none.
 THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
 FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather interpreter lookup matmul pointwise scatter topk trees)
-SMALL_SOURCES := $(wildcard graph/*.c graph/ops/*.c graph/passes/*.c graph/steps/*.c graph/quantize/*.c formats/*.c formats/onnx/*.c \
-                   kernels/reference/*.c predictor/*.c runtime/compile/*.c tools/*.c)
+SMALL_SOURCES := $(wildcard graph/ops/*.c graph/passes/*.c graph/quantize/*.c formats/*.c formats/onnx/*.c \
+                   kernels/reference/*.c predictor/*.c tools/*.c)
 $(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE),$(SMALL_SOURCES))): private OPT := -Os
 
 define vector_rule

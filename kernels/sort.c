@@ -40,17 +40,21 @@ static bool is_before(const struct items *items, size_t a, size_t b)
     return items->compare(item_at(items, a), item_at(items, b)) < 0;
 }
 
+/* Word by word: items are structs of a few words, for which a call of memcpy would cost more than the words. */
 static void swap(const struct items *items, size_t a, size_t b)
 {
-    char *x = item_at(items, a), *y = item_at(items, b), room[64];
-    for (size_t left = items->bytes; left > 0;) {
-        size_t part = left < sizeof room ? left : sizeof room;
-        memcpy(room, x, part);
-        memcpy(x, y, part);
-        memcpy(y, room, part);
-        x += part;
-        y += part;
-        left -= part;
+    char *x = item_at(items, a), *y = item_at(items, b);
+    size_t done = 0;
+    for (uint64_t word, other; done + sizeof word <= items->bytes; done += sizeof word) {
+        memcpy(&word, x + done, sizeof word);
+        memcpy(&other, y + done, sizeof other);
+        memcpy(x + done, &other, sizeof other);
+        memcpy(y + done, &word, sizeof word);
+    }
+    for (; done < items->bytes; done++) {
+        char byte = x[done];
+        x[done] = y[done];
+        y[done] = byte;
     }
 }
 

@@ -141,12 +141,16 @@ static void survey_row(const struct product *p, int64_t a, const double *row, co
 static void sum_row(const struct product *p, int64_t a, const double *row, const double *t, double *sums)
 {
     int64_t first = first_channel(p, a);
+    double *output = sums + (p->outputs_first ? a : first);
+    const double *input = t + (p->outputs_first ? first : a);
     for (int64_t b = 0; b < p->columns; b++) {
-        int64_t o = p->outputs_first ? a : first + b, i = p->outputs_first ? first + b : a;
         double sum = *row++;
         for (int64_t k = 1; k < p->inner; k++)
             sum += *row++;
-        sums[o] += sum * t[i];
+        if (p->outputs_first)
+            *output += sum * input[b];
+        else
+            output[b] += sum * *input;
     }
 }
 
