@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define DEPTH 128        /* terms between two visits to the buffer of sums, or near it */
+#define DEPTH 512        /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#define DEPTH 128
+#define DEPTH 512
 #define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
