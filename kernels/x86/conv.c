@@ -111,10 +111,10 @@ static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
-    conv->task_panels = conv->gathers && blocks >= 4 * (int64_t)threads ? conv->panels : 1;
+    bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
+    conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return task_count(blocks * conv->panels / (conv->task_panels > 0 ? conv->task_panels : 1),
-                      1 + TASK_WORK / (1 + each));
+    return task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
