@@ -12,7 +12,6 @@
 
 #include <string.h>
 
-#define DEPTH 128        /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 
@@ -21,7 +20,7 @@ struct convolution {
     const struct conv_params *params;
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     bool gathers;
-    int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer */
+    int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer: TILE_DEPTH, or near it */
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
     int64_t task_panels;                    /* of a block, that are not shared out */
@@ -134,8 +133,8 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
     if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
-    conv->stretch_channels = least(conv->channels, DEPTH);
-    conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
+    conv->stretch_channels = least(conv->channels, TILE_DEPTH);
+    conv->stretch_taps = conv->channels >= TILE_DEPTH ? 1 : 1 + TILE_DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);

@@ -2,15 +2,13 @@
  *
  * A panel is TILE_COLUMNS columns of the right operand. A task takes items one after the other: a block of rows times a
  * panel, so that the panel stays in the second-level cache while the rows go by, and the rows of a block stay there
- * from one panel to the next. Sums over more than DEPTH terms are put away in a buffer between two stretches. */
+ * from one panel to the next. Sums over more than TILE_DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
 #include "kernels/x86/results.h"
 
-#include <math.h>
 #include <string.h>
 
-#define DEPTH 128
 #define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
@@ -134,11 +132,11 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
 
 static void size_workspace(struct product *product)
 {
-    size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, DEPTH);
+    size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, TILE_DEPTH);
     product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
     product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
     const struct matrix_strides *d = &product->params->d;
-    bool at_once = product->k <= DEPTH;
+    bool at_once = product->k <= TILE_DEPTH;
     if (!at_once || !SET_NAME(results_need_no_buffer)(&product->results, product->results.turned ? d->row : d->column))
         product->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
@@ -334,7 +332,7 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
                                   least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     int64_t k = 0;
     do {
-        int64_t depth = least(product->k - k, DEPTH);
+        int64_t depth = least(product->k - k, TILE_DEPTH);
         multiply_stretch(walk, &block, panel, k, depth);
         k += depth;
     } while (k < product->k);
@@ -342,58 +340,40 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
-/* All rows there are times `count` whole panels; `ends` is what becomes of the sums. */
-static void multiply_abreast_stretches(const struct walk *walk, int64_t panel, int64_t count,
-                                       const struct tile_ends *ends)
+/* All rows there are times `count` whole panels. */
+static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
 {
     const struct product *product = walk->product;
+    struct results_block block = {0, product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
     const float *rows[TILE_ROWS];
     for (int64_t i = 0; i < product->m; i++)
         rows[i] = walk->rows + i * walk->row_stride;
     int64_t next = product->mode == RIGHT_PACKED ? product->k * TILE_COLUMNS : TILE_COLUMNS;
-    int64_t k = 0, depth;
+    int64_t width = count * TILE_COLUMNS, k = 0, depth;
     do {
-        depth = least(product->k - k, DEPTH);
-        struct tile_ends stretch = {.low = -INFINITY,
-                                    .high = INFINITY,
-                                    .to = walk->sums,
-                                    .to_row = count * TILE_COLUMNS,
-                                    .columns = TILE_COLUMNS};
-        if (k + depth == product->k)
-            stretch = *ends;
-        if (k > 0) {
-            stretch.start = walk->sums;
-            stretch.start_row = count * TILE_COLUMNS;
-        }
+        depth = least(product->k - k, TILE_DEPTH);
+        bool last = k + depth == product->k;
+        struct tile_ends ends = SET_NAME(results_stretch)(&walk->target, &block, walk->sums, k == 0, last);
+        ends.start_row = width;
+        if (!last || !walk->target.direct)
+            ends.to_row = width;
         struct tile_rows left = {rows, k, 1, depth};
         struct tile_panel right = panel_at(walk, panel, k, depth);
-        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &stretch);
+        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &ends);
         k += depth;
     } while (k < product->k);
-}
-
-static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
-{
-    struct results_block block = {0, walk->product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
-    struct tile_ends ends = {
-        .low = -INFINITY, .high = INFINITY, .to = walk->sums, .to_row = count * TILE_COLUMNS, .columns = TILE_COLUMNS};
-    if (walk->target.direct)
-        ends = SET_NAME(results_ends)(&walk->target, &block);
-    multiply_abreast_stretches(walk, panel, count, &ends);
     for (int64_t i = 0; i < count && !walk->target.direct; i++, block.column += TILE_COLUMNS)
         SET_NAME(results_store)
-    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
+    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, width, walk->epilogue_workspace);
 }
 
-/* Sums of two rows by more than one panel do not lie as results_store wants them. */
 static void multiply_group(const struct walk *walk, int64_t group)
 {
     const struct product *product = walk->product;
     int64_t panel = group * product->abreast, end = least(panel + product->abreast, product->panels);
     int64_t whole = product->n / TILE_COLUMNS;
     while (panel < end) {
-        int64_t count =
-            walk->target.direct || product->m == 1 ? tile_abreast_of(product->m, least(end, whole) - panel) : 1;
+        int64_t count = tile_abreast_of(product->m, least(end, whole) - panel);
         if (count > 1)
             multiply_abreast(walk, panel, count);
         else
