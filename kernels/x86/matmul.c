@@ -5,6 +5,7 @@
  * from one panel to the next. Sums over more than TILE_DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
+#include "kernels/x86/packed_batch.h"
 #include "kernels/x86/results.h"
 
 #include <string.h>
@@ -29,6 +30,7 @@ struct product {
     int64_t m, n, k;            /* of the sums: m rows, n columns */
     struct operand left, right; /* left: rows and depth; right: depth (row) and columns */
     enum right_operand mode;
+    struct packed_batch batch; /* of the pack */
     bool copies_left;
     struct tile_cut cut; /* of the rows */
     int64_t panels, matrices;
@@ -75,23 +77,9 @@ static void orient(struct product *product, bool turned)
     product->right = turned ? (struct operand){0, transposed(&a.strides)} : b;
 }
 
-/* Axes of the batch along which the right operand is not the same; a pack holds two of them. */
-static int batch_axes(const struct product *product, int *axes)
-{
-    int count = 0;
-    for (int i = 0; i < product->params->batch_rank; i++)
-        if (product->right.strides.batch[i] != 0 && product->params->batch[i] > 1) {
-            if (count < 2)
-                axes[count] = i;
-            count++;
-        }
-    return count;
-}
-
 static enum right_operand right_mode(const struct product *product, uint32_t constant_inputs)
 {
-    int axes[2];
-    if (constant_inputs >> product->right.input & 1 && batch_axes(product, axes) <= 2)
+    if (constant_inputs >> product->right.input & 1 && product->batch.count <= 2)
         return RIGHT_PACKED;
     bool contiguous = product->right.strides.column == 1 && product->n % TILE_COLUMNS == 0;
     return contiguous && product->m <= FEW_ROWS ? RIGHT_IN_PLACE : RIGHT_COPIED;
@@ -114,20 +102,15 @@ static int64_t copied_row(int64_t depth)
 
 static void describe_pack(const struct product *product, struct kernel_pack *pack)
 {
-    const struct matmul_params *p = product->params;
-    int axes[2] = {0}, count = batch_axes(product, axes);
-    int64_t batch[2] = {1, 1}, strides[2] = {0, 0};
-    for (int i = 0; i < count; i++) {
-        batch[i] = p->batch[axes[i]];
-        strides[i] = product->right.strides.batch[axes[i]];
-    }
-    *pack = (struct kernel_pack){
-        .input = product->right.input,
-        .form = FORM_PANELS,
-        .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row, product->right.strides.column,
-                     batch[0], strides[0], batch[1], strides[1]},
-        .bytes = (size_t)(batch[0] * batch[1] * product->panels * TILE_COLUMNS * product->k) * sizeof(float)};
-    pack->tasks = task_count(batch[0] * batch[1] * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
+    const struct packed_batch *batch = &product->batch;
+    int64_t panels = packed_matrices(batch) * product->panels;
+    *pack = (struct kernel_pack){.input = product->right.input,
+                                 .form = FORM_PANELS,
+                                 .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
+                                              product->right.strides.column, batch->dims[0], batch->strides[0],
+                                              batch->dims[1], batch->strides[1]},
+                                 .bytes = (size_t)(panels * TILE_COLUMNS * product->k) * sizeof(float)};
+    pack->tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
 }
 
 static void size_workspace(struct product *product)
@@ -158,6 +141,7 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     SET_NAME(results_plan)(&epilogue, turned, product->m, product->n, &place, &product->results);
     product->panels = divide_up(product->n, TILE_COLUMNS);
     product->matrices = elements(p->batch_rank, p->batch);
+    product->batch = packed_batch_of(p, &product->right.strides);
     product->mode = right_mode(product, facts->constant_inputs);
     product->cut = tile_cut(product->m);
     product->copies_left = copies_left(product);
@@ -186,33 +170,16 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
 static void matmul_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct product *product = plan->state;
-    const int64_t *g = plan->packs[which].geometry;
-    int64_t matrices = g[5] * g[7], first, last;
-    task_range(matrices * product->panels, plan->packs[which].tasks, task, &first, &last);
+    const struct matrix_strides *strides = &product->right.strides;
+    int64_t first, last;
+    task_range(packed_matrices(&product->batch) * product->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t matrix = i / product->panels, column = i % product->panels * TILE_COLUMNS;
-        const float *at = (const float *)from + matrix / g[7] * g[6] + matrix % g[7] * g[8] + column * g[4];
+        const float *at = (const float *)from + packed_offset(&product->batch, matrix) + column * strides->column;
         SET_NAME(tile_pack)
-        (at, g[3], g[4], product->k, least(product->n - column, TILE_COLUMNS),
+        (at, strides->row, strides->column, product->k, least(product->n - column, TILE_COLUMNS),
          (float *)to + i * product->k * TILE_COLUMNS);
     }
-}
-
-/* Which matrix of the pack belongs to one of the batch. */
-static int64_t packed_matrix(const struct product *product, int64_t matrix)
-{
-    const struct matmul_params *p = product->params;
-    int axes[2], count = batch_axes(product, axes), next = count - 1;
-    int64_t index = 0, scale = 1;
-    for (int i = p->batch_rank - 1; i >= 0; i--) {
-        if (next >= 0 && axes[next] == i) {
-            index += matrix % p->batch[i] * scale;
-            scale *= p->batch[i];
-            next--;
-        }
-        matrix /= p->batch[i];
-    }
-    return index;
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -246,7 +213,7 @@ static void begin_matrix(struct walk *walk, int64_t matrix)
     walk->left = operand_at(walk, &product->left, matrix);
     walk->right = product->mode == RIGHT_PACKED
                       ? (const float *)walk->call->packed[0] +
-                            packed_matrix(product, matrix) * product->panels * product->k * TILE_COLUMNS
+                            packed_matrix(p, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS
                       : operand_at(walk, &product->right, matrix);
     struct operand d = {2, product->results.turned ? transposed(&p->d) : p->d};
     float *c = walk->call->outputs[0];
