@@ -5,12 +5,11 @@
  * from one panel to the next. Sums over more than TILE_DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
-#include "kernels/x86/packed_batch.h"
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 
 #include <string.h>
 
-#define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
 #define LEAST_ROWS 8     /* a few rows take as long as these: what takes the time is the panel */
@@ -105,7 +104,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     const struct packed_batch *batch = &product->batch;
     int64_t panels = packed_matrices(batch) * product->panels;
     *pack = (struct kernel_pack){.input = product->right.input,
-                                 .form = FORM_PANELS,
+                                 .form = MATMUL_FORM_PANELS,
                                  .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
                                               product->right.strides.column, batch->dims[0], batch->strides[0],
                                               batch->dims[1], batch->strides[1]},

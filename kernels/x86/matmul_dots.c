@@ -3,7 +3,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/x86/dot.h"
-#include "kernels/x86/packed_batch.h"
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 
 #include <math.h>
@@ -12,7 +12,6 @@
 #define MOST_COLUMNS 4
 #define LEAST_DEPTH 64 /* for each column: where the partial sums are worth joining */
 #define BLOCK_ROWS 16
-#define FORM_COLUMNS 3   /* kernel_pack.form */
 #define TASK_WORK 100000 /* multiplications of a task */
 
 /* state of the plan */
@@ -59,7 +58,7 @@ static bool dots_plan(const void *params, const struct kernel_facts *facts, stru
     if (dots->packed) {
         plan->pack_count = 1;
         plan->packs[0] = (struct kernel_pack){.input = 1,
-                                              .form = FORM_COLUMNS,
+                                              .form = MATMUL_FORM_COLUMNS,
                                               .tasks = 1,
                                               .geometry = {p->n, p->k, p->b.row, p->b.column},
                                               .bytes = (size_t)(p->n * p->k) * sizeof(float)};

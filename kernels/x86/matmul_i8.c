@@ -4,13 +4,12 @@
  * whole quads; and once more as words, where a panel wants those. */
 #include "kernels/matmul.h"
 
-#include "kernels/x86/packed_batch.h"
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 #include "kernels/x86/tile_i8.h"
 
 #include <string.h>
 
-#define FORM_PANELS_I8 2  /* kernel_pack.form */
 #define TASK_WORK 1200000 /* multiplications of a task: some 10 microseconds */
 #define LEAST_ROWS 8      /* a few rows take as long as these: what takes the time is the panel */
 #define COPY_PANELS 4     /* that make up for copying rows */
@@ -41,7 +40,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     const struct matmul_params *p = product->params;
     const struct packed_batch *batch = &product->batch;
     *pack = (struct kernel_pack){.input = 1,
-                                 .form = FORM_PANELS_I8,
+                                 .form = MATMUL_FORM_PANELS_I8,
                                  .geometry = {TILE_COLUMNS, p->b_dtype, p->n, p->k, p->b.row, p->b.column,
                                               batch->dims[0], batch->strides[0], batch->dims[1], batch->strides[1]},
                                  .bytes = (size_t)(packed_matrices(batch) * i8_matrix_bytes(p->n, p->k))};

@@ -1,9 +1,12 @@
-/* Which matrices a pack of a product's right operand holds: those along the axes of the batch along which it is not the
- * same, of which a pack takes at most two. */
-#ifndef INFER_KERNELS_X86_PACKED_BATCH_H
-#define INFER_KERNELS_X86_PACKED_BATCH_H
+/* Packs of a product's right operand. They hold its matrices along the axes of the batch along which it is not the
+ * same, at most two. */
+#ifndef INFER_KERNELS_X86_MATMUL_PACK_H
+#define INFER_KERNELS_X86_MATMUL_PACK_H
 
 #include "kernels/matmul.h"
+
+/* How kernels of the family matmul lay a pack out (kernel_pack.form). */
+enum matmul_form { MATMUL_FORM_PANELS = 1, MATMUL_FORM_PANELS_I8, MATMUL_FORM_COLUMNS };
 
 struct packed_batch {
     int count; /* of such axes; where it is above 2 the rest says nothing */
