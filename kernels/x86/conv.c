@@ -9,10 +9,10 @@
 #include "kernels/x86/conv_forms.h"
 #include "kernels/x86/gathered.h"
 #include "kernels/x86/results.h"
+#include "kernels/x86/sight.h"
 
 #include <string.h>
 
-#define DEPTH 512        /* terms between two visits to the buffer of sums, or near it */
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 
@@ -21,7 +21,7 @@ struct convolution {
     const struct conv_params *params;
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     bool gathers;
-    int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer */
+    int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer: TILE_DEPTH, or near it */
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
     int64_t task_panels;                    /* of a block, that are not shared out */
@@ -35,13 +35,6 @@ struct convolution {
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
-
-static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
-{
-    at[2] = index % sizes[2];
-    at[1] = index / sizes[2] % sizes[1];
-    at[0] = index / sizes[2] / sizes[1];
-}
 
 static bool conv_supports(const void *params)
 {
@@ -111,10 +104,10 @@ static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
-    conv->task_panels = conv->gathers && blocks >= 4 * (int64_t)threads ? conv->panels : 1;
+    bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
+    conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return task_count(blocks * conv->panels / (conv->task_panels > 0 ? conv->task_panels : 1),
-                      1 + TASK_WORK / (1 + each));
+    return task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -134,8 +127,8 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
     if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
-    conv->stretch_channels = least(conv->channels, DEPTH);
-    conv->stretch_taps = conv->channels >= DEPTH ? 1 : 1 + DEPTH / (1 + conv->channels);
+    conv->stretch_channels = least(conv->channels, TILE_DEPTH);
+    conv->stretch_taps = conv->channels >= TILE_DEPTH ? 1 : 1 + TILE_DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
@@ -208,48 +201,6 @@ struct walk {
     int64_t first_tile, tiles, first_row, end_row;
 };
 
-static void step_coordinates(const int64_t *sizes, int64_t *at)
-{
-    for (int axis = 2; axis >= 0; axis--) {
-        if (++at[axis] < sizes[axis] || axis == 0)
-            return;
-        at[axis] = 0;
-    }
-}
-
-/* The window at a position: where its first place is, or would be, and the input there. */
-struct sight {
-    int64_t at[SPATIAL_AXES];
-    const float *from;
-    bool whole; /* no place of it lies in the padding */
-};
-
-static struct sight look(const struct walk *walk, const int64_t *position)
-{
-    const struct conv_params *p = walk->conv->params;
-    const struct window *w = &p->window;
-    struct sight sight = {.from = walk->image, .whole = true};
-    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
-        int64_t at = position[axis] * w->stride[axis] - w->pad[axis];
-        sight.at[axis] = at;
-        sight.from += at * p->x.spatial[axis];
-        sight.whole = sight.whole && at >= 0 && at + (w->kernel[axis] - 1) * w->dilation[axis] < w->input[axis];
-    }
-    return sight;
-}
-
-static bool is_inside(const struct window *w, const struct sight *sight, int64_t tap)
-{
-    int64_t place[SPATIAL_AXES];
-    coordinates(w->kernel, tap, place);
-    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
-        int64_t at = sight->at[axis] + place[axis] * w->dilation[axis];
-        if (at < 0 || at >= w->input[axis])
-            return false;
-    }
-    return true;
-}
-
 /* The input under each place of the window at the positions of a tile; zeros in the padding. */
 static void place_tile(const struct walk *walk, int64_t tile, const float **places)
 {
@@ -259,10 +210,10 @@ static void place_tile(const struct walk *walk, int64_t tile, const float **plac
     int64_t position[SPATIAL_AXES];
     coordinates(w->output, row, position);
     for (int64_t i = 0; i < rows; i++, places++) {
-        struct sight sight = look(walk, position);
+        struct sight sight = look(conv->params, position);
         for (int64_t tap = 0; tap < conv->taps; tap++)
             places[tap * TILE_ROWS] =
-                sight.whole || is_inside(w, &sight, tap) ? sight.from + conv->offsets[tap] : conv->zeros;
+                is_inside(w, &sight, tap) ? walk->image + sight.offset + conv->offsets[tap] : conv->zeros;
         step_coordinates(w->output, position);
     }
 }
@@ -277,7 +228,7 @@ static void place_points(const struct walk *walk, int64_t tile, const float **pl
     int64_t position[SPATIAL_AXES], step = p->window.stride[2] * p->x.spatial[2];
     coordinates(sizes, row, position);
     for (int64_t i = 0, count; i < rows; i += count, position[2] += count - 1, step_coordinates(sizes, position)) {
-        const float *from = look(walk, position).from;
+        const float *from = walk->image + look(p, position).offset;
         count = least(rows - i, sizes[2] - position[2]);
         for (int64_t k = 0; k < count; k++)
             places[i + k] = from + k * step;

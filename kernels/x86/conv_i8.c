@@ -7,6 +7,7 @@
 
 #include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
+#include "kernels/x86/sight.h"
 #include "kernels/x86/tile_i8.h"
 
 #include <string.h>
@@ -30,13 +31,6 @@ struct convolution {
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
-
-static void coordinates(const int64_t *sizes, int64_t index, int64_t *at)
-{
-    at[2] = index % sizes[2];
-    at[1] = index / sizes[2] % sizes[1];
-    at[0] = index / sizes[2] / sizes[1];
-}
 
 static bool conv_supports(const void *params)
 {
@@ -182,56 +176,16 @@ struct walk {
     struct i8_columns columns; /* of the panel */
 };
 
-static void step_coordinates(const int64_t *sizes, int64_t *at)
-{
-    for (int axis = 2; axis >= 0; axis--) {
-        if (++at[axis] < sizes[axis] || axis == 0)
-            return;
-        at[axis] = 0;
-    }
-}
-
-/* Where the window's first place is at a position, which may be outside; whether all places are inside. */
-static bool window_at(const struct walk *walk, const int64_t *position, const uint8_t **first)
-{
-    const struct conv_params *p = walk->conv->params;
-    const struct window *w = &p->window;
-    bool inside = true;
-    int64_t offset = 0;
-    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
-        int64_t at = position[axis] * w->stride[axis] - w->pad[axis];
-        inside = inside && at >= 0 && at + (w->kernel[axis] - 1) * w->dilation[axis] < w->input[axis];
-        offset += at * p->x.spatial[axis];
-    }
-    *first = (const uint8_t *)((uintptr_t)walk->image + (uintptr_t)offset);
-    return inside;
-}
-
-static bool is_padding(const struct window *w, const int64_t *position, int64_t tap)
-{
-    int64_t at[SPATIAL_AXES];
-    coordinates(w->kernel, tap, at);
-    for (int axis = 0; axis < SPATIAL_AXES; axis++) {
-        int64_t place = position[axis] * w->stride[axis] - w->pad[axis] + at[axis] * w->dilation[axis];
-        if (place < 0 || place >= w->input[axis])
-            return true;
-    }
-    return false;
-}
-
 /* The input under each place of the window at a position, `step` apart in `to`; `outside` in the padding. Whether there
  * is none. */
 static bool find_window(const struct walk *walk, const int64_t *position, const uint8_t *outside, const uint8_t **to,
                         int64_t step)
 {
     const struct convolution *conv = walk->conv;
-    const uint8_t *first;
-    bool inside = window_at(walk, position, &first);
-    for (int64_t tap = 0; tap < conv->taps; tap++, to += step) {
-        bool padding = !inside && is_padding(&conv->params->window, position, tap);
-        *to = padding ? outside : (const uint8_t *)((uintptr_t)first + (uintptr_t)conv->places[tap]);
-    }
-    return inside;
+    struct sight sight = look(conv->params, position);
+    for (int64_t tap = 0; tap < conv->taps; tap++, to += step)
+        *to = is_inside(&conv->params->window, &sight, tap) ? walk->image + sight.offset + conv->places[tap] : outside;
+    return sight.whole;
 }
 
 static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)

@@ -60,22 +60,7 @@ INLINE void move_row(const struct moves *m, const char *from, char *to, int64_t 
 
 static void move_elements(const struct moves *m, const char *from, char *to, int64_t n)
 {
-    switch (m->bytes) {
-    case 1:
-        move_row(m, from, to, n, 1);
-        break;
-    case 2:
-        move_row(m, from, to, n, 2);
-        break;
-    case 4:
-        move_row(m, from, to, n, 4);
-        break;
-    case 8:
-        move_row(m, from, to, n, 8);
-        break;
-    default:
-        move_row(m, from, to, n, 16);
-    }
+    MOVE_BY_SIZE(m->bytes, move_row, m, from, to, n)
 }
 
 /* Where an item is. */

@@ -161,51 +161,23 @@ INLINE void move_each(const struct cells *c, const char *data, char *block, cons
 static void move_apart(const struct cells *c, const char *data, char *block)
 {
     int last = c->p->rank - 1;
-    int64_t to = c->p->block_strides[last], from = c->p->data_strides[last];
-    switch (c->p->element_bytes) {
-    case 1:
-        move_strided(block, to, data, from, c->length, 1);
-        break;
-    case 2:
-        move_strided(block, to * 2, data, from * 2, c->length, 2);
-        break;
-    case 4:
-        move_strided(block, to * 4, data, from * 4, c->length, 4);
-        break;
-    case 8:
-        move_strided(block, to * 8, data, from * 8, c->length, 8);
-        break;
-    default:
-        move_strided(block, to * 16, data, from * 16, c->length, 16);
-    }
+    int64_t bytes = c->p->element_bytes, to = c->p->block_strides[last] * bytes;
+    int64_t from = c->p->data_strides[last] * bytes;
+    MOVE_BY_SIZE(bytes, move_strided, block, to, data, from, c->length)
 }
 
 static void move_cells(const struct cells *c, const char *data, char *block, const int64_t *offsets, int64_t count)
 {
-    switch (c->together ? c->bytes : 0) {
-    case 0:
-        for (int64_t i = 0; i < count; i++)
-            move_apart(c, data + offsets[i], block + i * c->to);
-        break;
-    case 1:
-        move_each(c, data, block, offsets, count, 1);
-        break;
-    case 2:
-        move_each(c, data, block, offsets, count, 2);
-        break;
-    case 4:
-        move_each(c, data, block, offsets, count, 4);
-        break;
-    case 8:
-        move_each(c, data, block, offsets, count, 8);
-        break;
-    case 16:
-        move_each(c, data, block, offsets, count, 16);
-        break;
-    default:
-        for (int64_t i = 0; i < count; i++)
-            move_bytes(block + i * c->to, data + offsets[i], c->bytes);
+    bool sized = c->bytes > 0 && c->bytes <= 16 && (c->bytes & (c->bytes - 1)) == 0;
+    if (c->together && sized) {
+        MOVE_BY_SIZE(c->bytes, move_each, c, data, block, offsets, count)
+        return;
     }
+    for (int64_t i = 0; i < count; i++)
+        if (c->together)
+            move_bytes(block + i * c->to, data + offsets[i], c->bytes);
+        else
+            move_apart(c, data + offsets[i], block + i * c->to);
 }
 
 static struct gather_row row_at(const struct cells *c, int64_t row)

@@ -2,16 +2,14 @@
  *
  * A panel is TILE_COLUMNS columns of the right operand. A task takes items one after the other: a block of rows times a
  * panel, so that the panel stays in the second-level cache while the rows go by, and the rows of a block stay there
- * from one panel to the next. Sums over more than DEPTH terms are put away in a buffer between two stretches. */
+ * from one panel to the next. Sums over more than TILE_DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 
-#include <math.h>
 #include <string.h>
 
-#define DEPTH 512
-#define FORM_PANELS 1    /* kernel_pack.form */
 #define FEW_ROWS 24      /* that copying a panel is not worth */
 #define TASK_WORK 400000 /* multiplications of a task: some 7 microseconds */
 #define LEAST_ROWS 8     /* a few rows take as long as these: what takes the time is the panel */
@@ -31,6 +29,7 @@ struct product {
     int64_t m, n, k;            /* of the sums: m rows, n columns */
     struct operand left, right; /* left: rows and depth; right: depth (row) and columns */
     enum right_operand mode;
+    struct packed_batch batch; /* of the pack */
     bool copies_left;
     struct tile_cut cut; /* of the rows */
     int64_t panels, matrices;
@@ -77,23 +76,9 @@ static void orient(struct product *product, bool turned)
     product->right = turned ? (struct operand){0, transposed(&a.strides)} : b;
 }
 
-/* Axes of the batch along which the right operand is not the same; a pack holds two of them. */
-static int batch_axes(const struct product *product, int *axes)
-{
-    int count = 0;
-    for (int i = 0; i < product->params->batch_rank; i++)
-        if (product->right.strides.batch[i] != 0 && product->params->batch[i] > 1) {
-            if (count < 2)
-                axes[count] = i;
-            count++;
-        }
-    return count;
-}
-
 static enum right_operand right_mode(const struct product *product, uint32_t constant_inputs)
 {
-    int axes[2];
-    if (constant_inputs >> product->right.input & 1 && batch_axes(product, axes) <= 2)
+    if (constant_inputs >> product->right.input & 1 && product->batch.count <= 2)
         return RIGHT_PACKED;
     bool contiguous = product->right.strides.column == 1 && product->n % TILE_COLUMNS == 0;
     return contiguous && product->m <= FEW_ROWS ? RIGHT_IN_PLACE : RIGHT_COPIED;
@@ -116,29 +101,24 @@ static int64_t copied_row(int64_t depth)
 
 static void describe_pack(const struct product *product, struct kernel_pack *pack)
 {
-    const struct matmul_params *p = product->params;
-    int axes[2] = {0}, count = batch_axes(product, axes);
-    int64_t batch[2] = {1, 1}, strides[2] = {0, 0};
-    for (int i = 0; i < count; i++) {
-        batch[i] = p->batch[axes[i]];
-        strides[i] = product->right.strides.batch[axes[i]];
-    }
-    *pack = (struct kernel_pack){
-        .input = product->right.input,
-        .form = FORM_PANELS,
-        .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row, product->right.strides.column,
-                     batch[0], strides[0], batch[1], strides[1]},
-        .bytes = (size_t)(batch[0] * batch[1] * product->panels * TILE_COLUMNS * product->k) * sizeof(float)};
-    pack->tasks = task_count(batch[0] * batch[1] * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
+    const struct packed_batch *batch = &product->batch;
+    int64_t panels = packed_matrices(batch) * product->panels;
+    *pack = (struct kernel_pack){.input = product->right.input,
+                                 .form = MATMUL_FORM_PANELS,
+                                 .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
+                                              product->right.strides.column, batch->dims[0], batch->strides[0],
+                                              batch->dims[1], batch->strides[1]},
+                                 .bytes = (size_t)(panels * TILE_COLUMNS * product->k) * sizeof(float)};
+    pack->tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
 }
 
 static void size_workspace(struct product *product)
 {
-    size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, DEPTH);
+    size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, TILE_DEPTH);
     product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
     product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
     const struct matrix_strides *d = &product->params->d;
-    bool at_once = product->k <= DEPTH;
+    bool at_once = product->k <= TILE_DEPTH;
     if (!at_once || !SET_NAME(results_need_no_buffer)(&product->results, product->results.turned ? d->row : d->column))
         product->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
@@ -160,6 +140,7 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     SET_NAME(results_plan)(&epilogue, turned, product->m, product->n, &place, &product->results);
     product->panels = divide_up(product->n, TILE_COLUMNS);
     product->matrices = elements(p->batch_rank, p->batch);
+    product->batch = packed_batch_of(p, &product->right.strides);
     product->mode = right_mode(product, facts->constant_inputs);
     product->cut = tile_cut(product->m);
     product->copies_left = copies_left(product);
@@ -188,33 +169,16 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
 static void matmul_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct product *product = plan->state;
-    const int64_t *g = plan->packs[which].geometry;
-    int64_t matrices = g[5] * g[7], first, last;
-    task_range(matrices * product->panels, plan->packs[which].tasks, task, &first, &last);
+    const struct matrix_strides *strides = &product->right.strides;
+    int64_t first, last;
+    task_range(packed_matrices(&product->batch) * product->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t matrix = i / product->panels, column = i % product->panels * TILE_COLUMNS;
-        const float *at = (const float *)from + matrix / g[7] * g[6] + matrix % g[7] * g[8] + column * g[4];
+        const float *at = (const float *)from + packed_offset(&product->batch, matrix) + column * strides->column;
         SET_NAME(tile_pack)
-        (at, g[3], g[4], product->k, least(product->n - column, TILE_COLUMNS),
+        (at, strides->row, strides->column, product->k, least(product->n - column, TILE_COLUMNS),
          (float *)to + i * product->k * TILE_COLUMNS);
     }
-}
-
-/* Which matrix of the pack belongs to one of the batch. */
-static int64_t packed_matrix(const struct product *product, int64_t matrix)
-{
-    const struct matmul_params *p = product->params;
-    int axes[2], count = batch_axes(product, axes), next = count - 1;
-    int64_t index = 0, scale = 1;
-    for (int i = p->batch_rank - 1; i >= 0; i--) {
-        if (next >= 0 && axes[next] == i) {
-            index += matrix % p->batch[i] * scale;
-            scale *= p->batch[i];
-            next--;
-        }
-        matrix /= p->batch[i];
-    }
-    return index;
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -248,7 +212,7 @@ static void begin_matrix(struct walk *walk, int64_t matrix)
     walk->left = operand_at(walk, &product->left, matrix);
     walk->right = product->mode == RIGHT_PACKED
                       ? (const float *)walk->call->packed[0] +
-                            packed_matrix(product, matrix) * product->panels * product->k * TILE_COLUMNS
+                            packed_matrix(p, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS
                       : operand_at(walk, &product->right, matrix);
     struct operand d = {2, product->results.turned ? transposed(&p->d) : p->d};
     float *c = walk->call->outputs[0];
@@ -334,7 +298,7 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
                                   least(product->n - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     int64_t k = 0;
     do {
-        int64_t depth = least(product->k - k, DEPTH);
+        int64_t depth = least(product->k - k, TILE_DEPTH);
         multiply_stretch(walk, &block, panel, k, depth);
         k += depth;
     } while (k < product->k);
@@ -342,58 +306,40 @@ static void multiply_panel(const struct walk *walk, int64_t panel)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
 
-/* All rows there are times `count` whole panels; `ends` is what becomes of the sums. */
-static void multiply_abreast_stretches(const struct walk *walk, int64_t panel, int64_t count,
-                                       const struct tile_ends *ends)
+/* All rows there are times `count` whole panels. */
+static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
 {
     const struct product *product = walk->product;
+    struct results_block block = {0, product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
     const float *rows[TILE_ROWS];
     for (int64_t i = 0; i < product->m; i++)
         rows[i] = walk->rows + i * walk->row_stride;
     int64_t next = product->mode == RIGHT_PACKED ? product->k * TILE_COLUMNS : TILE_COLUMNS;
-    int64_t k = 0, depth;
+    int64_t width = count * TILE_COLUMNS, k = 0, depth;
     do {
-        depth = least(product->k - k, DEPTH);
-        struct tile_ends stretch = {.low = -INFINITY,
-                                    .high = INFINITY,
-                                    .to = walk->sums,
-                                    .to_row = count * TILE_COLUMNS,
-                                    .columns = TILE_COLUMNS};
-        if (k + depth == product->k)
-            stretch = *ends;
-        if (k > 0) {
-            stretch.start = walk->sums;
-            stretch.start_row = count * TILE_COLUMNS;
-        }
+        depth = least(product->k - k, TILE_DEPTH);
+        bool last = k + depth == product->k;
+        struct tile_ends ends = SET_NAME(results_stretch)(&walk->target, &block, walk->sums, k == 0, last);
+        ends.start_row = width;
+        if (!last || !walk->target.direct)
+            ends.to_row = width;
         struct tile_rows left = {rows, k, 1, depth};
         struct tile_panel right = panel_at(walk, panel, k, depth);
-        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &stretch);
+        SET_NAME(tile_multiply_abreast)(product->m, &left, &right, count, next, &ends);
         k += depth;
     } while (k < product->k);
-}
-
-static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t count)
-{
-    struct results_block block = {0, walk->product->m, panel * TILE_COLUMNS, TILE_COLUMNS, 1};
-    struct tile_ends ends = {
-        .low = -INFINITY, .high = INFINITY, .to = walk->sums, .to_row = count * TILE_COLUMNS, .columns = TILE_COLUMNS};
-    if (walk->target.direct)
-        ends = SET_NAME(results_ends)(&walk->target, &block);
-    multiply_abreast_stretches(walk, panel, count, &ends);
     for (int64_t i = 0; i < count && !walk->target.direct; i++, block.column += TILE_COLUMNS)
         SET_NAME(results_store)
-    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
+    (&walk->target, &block, walk->sums + i * TILE_COLUMNS, width, walk->epilogue_workspace);
 }
 
-/* Sums of two rows by more than one panel do not lie as results_store wants them. */
 static void multiply_group(const struct walk *walk, int64_t group)
 {
     const struct product *product = walk->product;
     int64_t panel = group * product->abreast, end = least(panel + product->abreast, product->panels);
     int64_t whole = product->n / TILE_COLUMNS;
     while (panel < end) {
-        int64_t count =
-            walk->target.direct || product->m == 1 ? tile_abreast_of(product->m, least(end, whole) - panel) : 1;
+        int64_t count = tile_abreast_of(product->m, least(end, whole) - panel);
         if (count > 1)
             multiply_abreast(walk, panel, count);
         else

@@ -3,6 +3,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/x86/dot.h"
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 
 #include <math.h>
@@ -11,7 +12,6 @@
 #define MOST_COLUMNS 4
 #define LEAST_DEPTH 64 /* for each column: where the partial sums are worth joining */
 #define BLOCK_ROWS 16
-#define FORM_COLUMNS 3   /* kernel_pack.form */
 #define TASK_WORK 100000 /* multiplications of a task */
 
 /* state of the plan */
@@ -30,14 +30,6 @@ static bool dots_supports(const void *params)
     return p->dtype == DTYPE_F32 && p->n <= MOST_COLUMNS && p->k >= p->n * LEAST_DEPTH;
 }
 
-static bool same_for_all(const struct matmul_params *p)
-{
-    for (int i = 0; i < p->batch_rank; i++)
-        if (p->b.batch[i] != 0 && p->batch[i] > 1)
-            return false;
-    return true;
-}
-
 static bool dots_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                       struct kernel_plan *plan)
 {
@@ -49,7 +41,7 @@ static bool dots_plan(const void *params, const struct kernel_facts *facts, stru
     struct results_place place = {.run = p->m, .row_stride = p->c.row, .column_stride = p->c.column};
     dots->params = p;
     dots->copies_left = p->a.column != 1;
-    dots->packed = p->b.row != 1 && (facts->constant_inputs & 2u) && same_for_all(p);
+    dots->packed = p->b.row != 1 && (facts->constant_inputs & 2u) && packed_batch_of(p, &p->b).count == 0;
     dots->copies_right = p->b.row != 1 && !dots->packed;
     dots->matrices = elements(p->batch_rank, p->batch);
     dots->block_rows = least(p->m, BLOCK_ROWS);
@@ -66,7 +58,7 @@ static bool dots_plan(const void *params, const struct kernel_facts *facts, stru
     if (dots->packed) {
         plan->pack_count = 1;
         plan->packs[0] = (struct kernel_pack){.input = 1,
-                                              .form = FORM_COLUMNS,
+                                              .form = MATMUL_FORM_COLUMNS,
                                               .tasks = 1,
                                               .geometry = {p->n, p->k, p->b.row, p->b.column},
                                               .bytes = (size_t)(p->n * p->k) * sizeof(float)};

@@ -4,12 +4,12 @@
  * whole quads; and once more as words, where a panel wants those. */
 #include "kernels/matmul.h"
 
+#include "kernels/x86/matmul_pack.h"
 #include "kernels/x86/results.h"
 #include "kernels/x86/tile_i8.h"
 
 #include <string.h>
 
-#define FORM_PANELS_I8 2  /* kernel_pack.form */
 #define TASK_WORK 1200000 /* multiplications of a task: some 10 microseconds */
 #define LEAST_ROWS 8      /* a few rows take as long as these: what takes the time is the panel */
 #define COPY_PANELS 4     /* that make up for copying rows */
@@ -20,7 +20,8 @@
 struct product {
     const struct matmul_params *params;
     bool dot, packed, copies_left;
-    int64_t quads, left_row; /* of a row; bytes from one copied row to the next */
+    int64_t quads, left_row;   /* of a row; bytes from one copied row to the next */
+    struct packed_batch batch; /* of the pack */
     struct tile_cut cut;
     int64_t panels, matrices;
     struct results results;
@@ -34,34 +35,16 @@ static bool matmul_supports(const void *params)
     return matmul_is_narrow(params);
 }
 
-/* Axes of the batch along which B is not the same; a pack holds two of them. */
-static int batch_axes(const struct matmul_params *p, int *axes)
-{
-    int count = 0;
-    for (int i = 0; i < p->batch_rank; i++)
-        if (p->b.batch[i] != 0 && p->batch[i] > 1) {
-            if (count < 2)
-                axes[count] = i;
-            count++;
-        }
-    return count;
-}
-
 static void describe_pack(const struct product *product, struct kernel_pack *pack)
 {
     const struct matmul_params *p = product->params;
-    int axes[2] = {0}, count = batch_axes(p, axes);
-    int64_t batch[2] = {1, 1}, strides[2] = {0, 0};
-    for (int i = 0; i < count; i++) {
-        batch[i] = p->batch[axes[i]];
-        strides[i] = p->b.batch[axes[i]];
-    }
+    const struct packed_batch *batch = &product->batch;
     *pack = (struct kernel_pack){.input = 1,
-                                 .form = FORM_PANELS_I8,
-                                 .geometry = {TILE_COLUMNS, p->b_dtype, p->n, p->k, p->b.row, p->b.column, batch[0],
-                                              strides[0], batch[1], strides[1]},
-                                 .bytes = (size_t)(batch[0] * batch[1] * i8_matrix_bytes(p->n, p->k))};
-    pack->tasks = task_count(batch[0] * batch[1] * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * p->k));
+                                 .form = MATMUL_FORM_PANELS_I8,
+                                 .geometry = {TILE_COLUMNS, p->b_dtype, p->n, p->k, p->b.row, p->b.column,
+                                              batch->dims[0], batch->strides[0], batch->dims[1], batch->strides[1]},
+                                 .bytes = (size_t)(packed_matrices(batch) * i8_matrix_bytes(p->n, p->k))};
+    pack->tasks = task_count(packed_matrices(batch) * product->panels, 1 + 65536 / (1 + TILE_COLUMNS * p->k));
 }
 
 static void size_workspace(struct product *product)
@@ -79,15 +62,15 @@ static void size_workspace(struct product *product)
 static bool plan_product(const struct matmul_params *p, const struct kernel_facts *facts, bool dot,
                          struct region *region, struct kernel_plan *plan)
 {
-    int axes[2];
     struct product *product = region_allocate(region, sizeof *product);
     if (!product)
         return false;
-    *product = (struct product){.params = p, .dot = dot, .quads = divide_up(p->k, QUAD)};
+    *product =
+        (struct product){.params = p, .dot = dot, .quads = divide_up(p->k, QUAD), .batch = packed_batch_of(p, &p->b)};
     struct epilogue epilogue = matmul_epilogue(p);
     struct results_place place = {.run = p->m, .row_stride = p->c.row, .column_stride = p->c.column};
     SET_NAME(results_plan)(&epilogue, false, p->m, p->n, &place, &product->results);
-    product->packed = (facts->constant_inputs >> 1 & 1) && batch_axes(p, axes) <= 2;
+    product->packed = (facts->constant_inputs >> 1 & 1) && product->batch.count <= 2;
     product->copies_left =
         p->a_dtype == DTYPE_I8 || p->a.column != 1 || p->k % QUAD != 0 || (p->a.row % CACHE_SET == 0 && p->m > 8);
     product->left_row = (product->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
@@ -144,32 +127,15 @@ static void matmul_pack(const struct kernel_plan *plan, int which, const void *f
 {
     const struct product *product = plan->state;
     const struct matmul_params *p = product->params;
-    const int64_t *g = plan->packs[which].geometry;
     int64_t first, last;
-    task_range(g[6] * g[8] * product->panels, plan->packs[which].tasks, task, &first, &last);
+    task_range(packed_matrices(&product->batch) * product->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t matrix = i / product->panels;
-        const uint8_t *b = (const uint8_t *)from + matrix / g[8] * g[7] + matrix % g[8] * g[9];
+        const uint8_t *b = (const uint8_t *)from + packed_offset(&product->batch, matrix);
         struct i8_source source = source_of(p, b);
         SET_NAME(i8_pack_panel)
         (&source, p->n, i % product->panels, (uint8_t *)to + matrix * i8_matrix_bytes(p->n, p->k));
     }
-}
-
-/* Which matrix of the pack belongs to one of the batch. */
-static int64_t packed_matrix(const struct matmul_params *p, int64_t matrix)
-{
-    int axes[2], count = batch_axes(p, axes), next = count - 1;
-    int64_t index = 0, scale = 1;
-    for (int i = p->batch_rank - 1; i >= 0; i--) {
-        if (next >= 0 && axes[next] == i) {
-            index += matrix % p->batch[i] * scale;
-            scale *= p->batch[i];
-            next--;
-        }
-        matrix /= p->batch[i];
-    }
-    return index;
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -276,7 +242,7 @@ static struct i8_panel panel_at(struct walk *walk, int64_t panel)
     const struct product *product = walk->product;
     const struct matmul_params *p = product->params;
     if (product->packed) {
-        int64_t matrix = packed_matrix(p, walk->matrix) * i8_matrix_bytes(p->n, p->k);
+        int64_t matrix = packed_matrix(p, &product->batch, walk->matrix) * i8_matrix_bytes(p->n, p->k);
         return SET_NAME(i8_panel_at)((const uint8_t *)walk->call->packed[0] + matrix, p->n, p->k, panel);
     }
     struct i8_source source = source_of(p, operand_at(walk, 1, &p->b, 1) + panel * TILE_COLUMNS * p->b.column);

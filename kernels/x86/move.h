@@ -46,4 +46,23 @@ INLINE void move_strided(char *to, int64_t to_step, const char *from, int64_t fr
         memcpy(to + i * to_step, from + i * from_step, (size_t)bytes);
 }
 
+/* move(..., size) with a size known to the compiler, which is `bytes`: 1, 2, 4, 8 or 16. */
+#define MOVE_BY_SIZE(bytes, move, ...) \
+    switch (bytes) {                   \
+    case 1:                            \
+        move(__VA_ARGS__, 1);          \
+        break;                         \
+    case 2:                            \
+        move(__VA_ARGS__, 2);          \
+        break;                         \
+    case 4:                            \
+        move(__VA_ARGS__, 4);          \
+        break;                         \
+    case 8:                            \
+        move(__VA_ARGS__, 8);          \
+        break;                         \
+    default:                           \
+        move(__VA_ARGS__, 16);         \
+    }
+
 #endif

@@ -278,7 +278,7 @@ static void add_own(const struct results_target *target, const struct results_bl
     for (int64_t i = 0; i < block->rows; i++) {
         const float *from = target->own + (block->row + i) * target->own_row + block->column * target->own_column;
         float *to = sums->first + i * sums->width;
-        if (target->own_column == 1 && sums->width == TILE_COLUMNS) {
+        if (target->own_column == 1 && sums->width % LANES == 0) {
             add_line(from, block->columns, to);
             continue;
         }

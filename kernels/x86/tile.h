@@ -2,9 +2,9 @@
  *
  *     sum[i][j] = start[i][j] + (terms in the order of the depth, each one fused multiply-add)
  *
- * Terms begin at zero, so that a long sum made in stretches is a sum of sums, whose error grows with the length of a
- * stretch and not with its own.
- * A sum is the same whatever tile it is computed in, so tiles may be cut as it suits. */
+ * Terms begin at zero, so that a long sum made in stretches of TILE_DEPTH terms is a sum of sums, whose error grows
+ * with the length of a stretch and not with its own. A sum is the same whatever tile it is computed in, so tiles may be
+ * cut as it suits. */
 #ifndef INFER_KERNELS_X86_TILE_H
 #define INFER_KERNELS_X86_TILE_H
 
@@ -19,6 +19,7 @@
 #endif
 #define TILE_VECTORS 2
 #define TILE_COLUMNS (TILE_VECTORS * LANES)
+#define TILE_DEPTH 512
 
 /* Columns are computed in whole vectors, or with 16 lanes in halves of them: on a CPU that does 16 lanes in two steps a
  * half takes one. */

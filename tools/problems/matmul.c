@@ -56,7 +56,7 @@ static void add_operands(struct maker *maker, const struct matmul_params *p, boo
         place(&zeros->at, p, &p->b_zero, 1, p->n);
     struct operand *c = add_output(maker, "C", p->dtype);
     place(&c->at, p, &p->c, p->m, p->n);
-    c->bound.sum = narrow ? 0 : sum_of_products(p->k, p->a.column == 0 || p->b.row == 0);
+    c->bound.sum = narrow ? 0 : sum_of_products(p->k, p->a.column == 0 && p->b.row == 0);
 }
 
 static void describe_matrix(struct maker *maker, const char *name, const struct matmul_params *p,
