@@ -155,7 +155,9 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     add_zero_points(maker, p);
     struct operand *y = add_output(maker, "y", p->dtype);
     strided_image(&y->at, p->batch, p->groups * p->output_channels, w->output, &p->y);
-    y->bound.sum = conv_is_narrow(p) ? 0 : sum_of_products(p->input_channels * window_taps(w), p->x.channel == 0 && p->weight_input == 0);
+    y->bound.sum = conv_is_narrow(p)
+                       ? 0
+                       : sum_of_products(p->input_channels * window_taps(w), p->x.channel == 0 && p->weight_input == 0);
     if (is_filter(p)) {
         y->bound.mixed = y->bound.sum;
         y->bound.near = 3;
