@@ -75,8 +75,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# What runs once a node or a model is better small than fast, but not what goes through all weights; nor what serves mainly
-# CPUs that have vector kernels for it, but not the kernels that most of a model's time goes to where there are none.
+# Better small than fast: what runs once a node or a model, unless it goes through all weights; and reference kernels, since
+# most CPUs have vector kernels in their place, but for those that take most of a model's time where there are none.
 THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
 FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather interpreter lookup matmul pointwise scatter topk trees)
 SMALL_SOURCES := $(wildcard graph/ops/*.c graph/passes/*.c graph/quantize/*.c formats/*.c formats/onnx/*.c \

@@ -11,7 +11,7 @@ uint64_t xxh64(const void *data, size_t bytes, uint64_t seed);
 
 /* XXH3 of 64 bits, seed 0: for much data, on a CPU with AVX2, a third of the time. */
 uint64_t xxh3(const void *data, size_t bytes);
-/* 128 bits: of more than 240 bytes XXH3's own, in the time of 64; of fewer, two hashes of 64 bits. */
+/* 128 bits. For more than 240 bytes they are XXH3's own, in the time that 64 take; for fewer, two hashes of 64 bits. */
 struct hash_128 {
     uint64_t low, high;
 };

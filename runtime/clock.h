@@ -15,7 +15,7 @@ static inline int64_t clock_now(void)
 
 #define NEVER INT64_MAX
 
-/* So many seconds after `from`; NEVER where that is past all times. */
+/* So many seconds after `from`; NEVER where that would pass the clock's range of 292 years. */
 static inline int64_t clock_after(int64_t from, double seconds)
 {
     double nanoseconds = seconds * 1e9;

@@ -5,9 +5,6 @@
 
 #include <math.h>
 
-/* A deadline further away is none: 292 years would pass the clock's range. */
-#define MOST_SECONDS 1e9
-
 enum status run_limits_check(const infer_run_limits *limits, struct error *error)
 {
     if (isnan(limits->seconds) || limits->seconds < 0)
@@ -20,7 +17,7 @@ void run_control_begin(struct run_control *control)
 {
     double seconds = control->limits.seconds;
     atomic_store_explicit(&control->stops, false, memory_order_relaxed);
-    control->deadline = seconds > 0 && seconds < MOST_SECONDS ? clock_now() + (int64_t)(seconds * 1e9) : INT64_MAX;
+    control->deadline = seconds > 0 ? clock_after(clock_now(), seconds) : NEVER;
     control->multiply_adds = 0;
     control->loop_turns = 0;
 }
@@ -32,7 +29,7 @@ void run_control_end(struct run_control *control)
 
 static bool is_late(const struct run_control *control)
 {
-    return control->deadline != INT64_MAX && clock_now() >= control->deadline;
+    return control->deadline != NEVER && clock_now() >= control->deadline;
 }
 
 static enum status check(const struct run_control *control, const struct step *step, struct error *error)

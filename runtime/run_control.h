@@ -14,7 +14,7 @@ struct run_control {
     infer_run_limits limits;
     bool prepares; /* no run is under way: what is made may take any time */
     /* Of the run under way. */
-    int64_t deadline; /* nanoseconds of the monotonic clock; INT64_MAX: none */
+    int64_t deadline; /* by runtime/clock.h; NEVER: none */
     double multiply_adds;
     uint64_t loop_turns;
 };

@@ -26,7 +26,6 @@ static enum status key_append_shape(struct runner *runner, enum dtype dtype, int
 }
 
 struct first_request {
-    const struct interrupt *interrupt;
     const struct graph *graph;
     const struct known_input *inputs;
 };
@@ -35,9 +34,7 @@ static enum status make_first(void *user, const struct program_options *options,
                               struct error *error)
 {
     const struct first_request *request = user;
-    struct program_options own = *options;
-    own.specialise.interrupt = request->interrupt;
-    return program_create(&own, request->graph, request->inputs, program, error);
+    return program_create(options, request->graph, request->inputs, program, error);
 }
 
 /* The program of a loop's body may be in no table where runs under way hold all there is room for. */
@@ -62,16 +59,22 @@ static void hold(struct runner *runner, struct program *program)
 static enum status obtain(struct runner *runner, program_maker *make, void *user, struct program **program,
                           struct error *error)
 {
-    struct program_key key = {runner->key, runner->key_bytes, xxh64(runner->key, runner->key_bytes, 0)};
-    *program = find_held(runner, &key);
+    const struct interrupt interrupt = {run_control_making, runner->control};
+    const struct program_wanted wanted = {
+        .key = {runner->key, runner->key_bytes, xxh64(runner->key, runner->key_bytes, 0)},
+        .make = make,
+        .user = user,
+        .interrupt = runner->control ? &interrupt : NULL,
+    };
+    *program = find_held(runner, &wanted.key);
     if (!*program)
-        *program = program_memory_find(&runner->recent, &key);
+        *program = program_memory_find(&runner->recent, &wanted.key);
     if (*program) {
         program_touch(*program);
         hold(runner, *program);
         return STATUS_OK;
     }
-    TRY(session_program(runner->session, &key, make, user, program, error));
+    TRY(session_program(runner->session, &wanted, program, error));
     if (runner_is_outermost(runner))
         session_note(runner->session, *program);
     program_memory_add(&runner->recent, *program);
@@ -91,13 +94,11 @@ enum status runner_first_program(struct runner *runner, struct program **program
     for (int i = 0; i < graph->input_count; i++)
         runner->known[i] =
             (struct known_input){(enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank, runner->inputs[i].dims};
-    const struct interrupt interrupt = {run_control_making, runner->control};
-    struct first_request request = {runner->control ? &interrupt : NULL, graph, runner->known};
+    struct first_request request = {graph, runner->known};
     return obtain(runner, make_first, &request, program, error);
 }
 
 struct next_request {
-    const struct interrupt *interrupt;
     struct program *parent;
     const void *content;
     const struct known_input *awaited;
@@ -107,17 +108,14 @@ static enum status make_next(void *user, const struct program_options *options, 
                              struct error *error)
 {
     const struct next_request *request = user;
-    struct program_options own = *options;
-    own.specialise.interrupt = request->interrupt;
-    return program_continue(&own, request->parent, request->content, request->awaited, program, error);
+    return program_continue(options, request->parent, request->content, request->awaited, program, error);
 }
 
 enum status runner_next_program(struct runner *runner, struct program *parent, struct program **program,
                                 struct error *error)
 {
     uint64_t head[2] = {parent->id, (uint64_t)(uintptr_t)runner->graph};
-    const struct interrupt interrupt = {run_control_making, runner->control};
-    struct next_request request = {.interrupt = runner->control ? &interrupt : NULL, .parent = parent};
+    struct next_request request = {.parent = parent};
     runner->key_bytes = 0;
     TRY(key_append(runner, head, sizeof head, error));
     struct value *needed = parent->segment.needed;

@@ -273,22 +273,23 @@ static enum status take_made(struct infer_session *session, struct making *makin
     return status;
 }
 
-static struct making *new_making(struct infer_session *session, const struct making *wanted, struct error *error)
+static struct making *new_making(struct infer_session *session, const struct program_key *key, struct error *error)
 {
     struct making *making = budget_take(&session->budget, sizeof *making, "while making a program", error);
     if (making)
-        *making = *wanted;
+        *making = (struct making){.key = *key};
     return making;
 }
 
-static enum status make_program(struct infer_session *session, uint64_t id, const struct making *making,
-                                program_maker *make, void *user, struct program **program, struct error *error)
+static enum status make_program(struct infer_session *session, uint64_t id, const struct program_wanted *wanted,
+                                struct program **program, struct error *error)
 {
     struct constant_work work = constant_work(session);
     struct program_options options = {
         .budget = &session->budget,
         .specialise = {.facts = session->facts,
                        .work = &work,
+                       .interrupt = wanted->interrupt,
                        .fuse = !session->no_optimize,
                        .channels_last = session->channels_last,
                        .memory_saving = session->memory_saving,
@@ -299,8 +300,8 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
         .id = id,
         .whole = session->whole_programs,
     };
-    TRY(make(user, &options, program, error));
-    enum status status = program_register(*program, &making->key, &session->totals, error);
+    TRY(wanted->make(wanted->user, &options, program, error));
+    enum status status = program_register(*program, &wanted->key, &session->totals, error);
     if (status != STATUS_OK) {
         program_release(*program);
         *program = NULL;
@@ -321,7 +322,7 @@ static void keep_program(struct infer_session *session, struct program *program)
 }
 
 /* The session is locked, but not while the program is made. */
-static enum status make_alone(struct infer_session *session, struct making *making, program_maker *make, void *user,
+static enum status make_alone(struct infer_session *session, struct making *making, const struct program_wanted *wanted,
                               struct program **program, struct error *error)
 {
     making->threads = 1;
@@ -329,7 +330,7 @@ static enum status make_alone(struct infer_session *session, struct making *maki
     session->making = making;
     uint64_t id = session->next_id++;
     pthread_mutex_unlock(&session->mutex);
-    making->status = make_program(session, id, making, make, user, program, &making->error);
+    making->status = make_program(session, id, wanted, program, &making->error);
     pthread_mutex_lock(&session->mutex);
     if (*program)
         keep_program(session, *program);
@@ -359,18 +360,18 @@ static bool was_interrupted(enum status status)
 }
 
 /* True where the program is there already, or another thread makes it. The session is locked. */
-static bool find_or_await(struct infer_session *session, const struct making *wanted, struct program **program,
+static bool find_or_await(struct infer_session *session, const struct program_key *key, struct program **program,
                           enum status *status, struct error *error)
 {
     for (;;) {
-        *program = program_cache_find(&session->cache, &wanted->key);
+        *program = program_cache_find(&session->cache, key);
         if (*program) {
             program_retain(*program);
             program_touch(*program);
             *status = STATUS_OK;
             return true;
         }
-        struct making *other = find_making(session, &wanted->key);
+        struct making *other = find_making(session, key);
         if (!other)
             return false;
         struct error met = {0};
@@ -383,22 +384,21 @@ static bool find_or_await(struct infer_session *session, const struct making *wa
     }
 }
 
-enum status session_program(struct infer_session *session, const struct program_key *key, program_maker *make,
-                            void *user, struct program **program, struct error *error)
+enum status session_program(struct infer_session *session, const struct program_wanted *wanted,
+                            struct program **program, struct error *error)
 {
-    struct making wanted = {.key = *key};
     enum status status;
     pthread_mutex_lock(&session->mutex);
-    bool found = find_or_await(session, &wanted, program, &status, error);
+    bool found = find_or_await(session, &wanted->key, program, &status, error);
     pthread_mutex_unlock(&session->mutex);
     if (found)
         return status;
-    struct making *making = new_making(session, &wanted, error); /* not under the lock: see drop_a_program */
+    struct making *making = new_making(session, &wanted->key, error); /* not under the lock: see drop_a_program */
     if (!making)
         return error->status;
     pthread_mutex_lock(&session->mutex);
-    if (!find_or_await(session, &wanted, program, &status, error)) {
-        status = make_alone(session, making, make, user, program, error);
+    if (!find_or_await(session, &wanted->key, program, &status, error)) {
+        status = make_alone(session, making, wanted, program, error);
         making = NULL;
     }
     pthread_mutex_unlock(&session->mutex);

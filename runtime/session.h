@@ -48,13 +48,21 @@ struct infer_session {
     size_t *result_bytes;  /* the largest of each output; in the region */
 };
 
-/* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock,
- * and by one thread: others that come for the same key meanwhile wait, and get its program or its error. What is found
- * costs no allocation. */
 typedef enum status program_maker(void *user, const struct program_options *options, struct program **program,
                                   struct error *error);
-enum status session_program(struct infer_session *session, const struct program_key *key, program_maker *make,
-                            void *user, struct program **program, struct error *error);
+
+struct program_wanted {
+    struct program_key key;
+    program_maker *make;
+    void *user;
+    const struct interrupt *interrupt; /* of making it; NULL: nothing interrupts */
+};
+
+/* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock,
+ * and by one thread: others that come for the same key meanwhile wait, and get its program or its error; where it was
+ * interrupted, one of them makes it. What is found costs no allocation. */
+enum status session_program(struct infer_session *session, const struct program_wanted *wanted,
+                            struct program **program, struct error *error);
 
 struct needs program_needs(const struct program *program);
 /* The larger of each. Results are the session's to add up: the largest of each output may come from different

@@ -12,7 +12,7 @@ struct step_times {
     const struct allocator *allocator;
     bool on;     /* of the run under way */
     bool wanted; /* of the next one */
-    bool anew;   /* which counts from the beginning: what is here is of before */
+    bool anew;   /* the next one drops what was counted before, which nobody is shown any more */
     struct timed_program *first;
     struct timed_program **next; /* where the next program of the run under way is expected */
 };

@@ -51,7 +51,7 @@ while IFS=: read -r file line text; do
 done < <(grep -rnE '^#include "[a-z]+/' --include='*.[ch]' --include='*.inc' --include='*.cu' --include='*.cuh' \
     kernels graph formats runtime predictor tools)
 
-# The predictor is a user of the public header: beside it, it may know what is a header alone.
+# The predictor is a user of the public headers: beside them, it may include headers of inline functions.
 while IFS=: read -r file line text; do
     complain "$file:$line: predictor/ may not know this part of runtime/"
 done < <(grep -nE '^#include "runtime/' predictor/*.[ch] | grep -vE '"runtime/(infer|infer_predictor|float_environment|clock)\.h"')

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs into an empty folder and builds the README's C example against it, as C and as C++, found by pkg-config.
+# Installs into an empty folder and builds the README's example and the guide's service against it, as C and as C++, found
+# by pkg-config.
 set -u
 cd "$(dirname "$0")/.."
 build=${1:-build}

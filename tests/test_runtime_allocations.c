@@ -33,7 +33,8 @@ static void release_counted(void *user, void *memory, size_t bytes)
     default_allocator.release(NULL, memory, bytes);
 }
 
-/* Refuses no call that is repeated after it: `call`, a status with an error, must end as `expected` says. */
+/* `call`, a status with an error, must end as `expected` says: at once, or the second time where the first one found no
+ * memory. */
 #define DO(expected, call)                                                               \
     do {                                                                                 \
         infer_error error = {INFER_OK, ""};                                              \

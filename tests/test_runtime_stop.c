@@ -321,33 +321,47 @@ START_TEST(a_long_task_ends_within)
 }
 END_TEST
 
-/* The same over constants, which are folded when the session is made. */
-START_TEST(constants_are_bounded)
+/* The same over constants, one node for each number of samples: y, z. */
+static infer_model *constant_roi_model(struct maker *maker, int count, const int64_t *samples)
 {
+    static const char *const names[] = {"y", "z"};
     static const float x[64] = {1}, regions[4] = {0, 0, 4, 4};
     static const int64_t batch = 0;
-    struct maker maker = maker_start();
-    struct graph *graph = maker.graph = graph_create(&maker.region, "constant");
+    struct graph *graph = maker->graph = graph_create(&maker->region, "constants");
     struct value *in[] = {graph_add_constant(graph, "x", DTYPE_F32, 4, (int64_t[]){1, 1, 8, 8}, x),
                           graph_add_constant(graph, "regions", DTYPE_F32, 2, (int64_t[]){1, 4}, regions),
                           graph_add_constant(graph, "batch", DTYPE_I64, 1, (int64_t[]){1}, &batch)};
-    const struct attribute samples = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = 65536};
-    struct value *y = make_node(graph, "RoiAlign", "y", 3, in, 1, &samples);
-    infer_model *model = maker_finish(&maker, 0, NULL, 1, &y, NULL);
+    struct value *outputs[2];
+    for (int i = 0; i < count; i++) {
+        const struct attribute ratio = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = samples[i]};
+        outputs[i] = make_node(graph, "RoiAlign", names[i], 3, in, 1, &ratio);
+    }
+    return maker_finish(maker, 0, NULL, count, outputs, NULL);
+}
+
+/* Makes a session and its program: constants are folded with the first or, without optimisation, with the second. */
+static infer_status fold(infer_model *model, bool no_optimize, uint64_t multiply_adds, infer_error *error)
+{
+    infer_session_options options = {.no_optimize = no_optimize, .run_limits = {.multiply_adds = multiply_adds}};
+    infer_session *session;
+    infer_status status = infer_session_create(model, &options, &session, error);
+    if (status == INFER_OK)
+        status = infer_session_prepare(session, NULL, 0, NULL, error);
+    infer_session_release(session);
+    return status;
+}
+
+START_TEST(constants_are_bounded)
+{
+    struct maker maker = maker_start();
+    infer_model *model = constant_roi_model(&maker, 1, (int64_t[]){65536});
     for (int no_optimize = 0; no_optimize < 2; no_optimize++) {
-        infer_session_options options = {.no_optimize = no_optimize, .run_limits = {.multiply_adds = 10000000000}};
-        infer_session *session;
-        infer_memory memory;
         infer_error error = {0};
-        infer_status status = infer_session_create(model, &options, &session, &error);
-        if (status == INFER_OK)
-            status = infer_session_prepare(session, NULL, 0, &memory, &error);
-        ck_assert_int_eq(status, INFER_WORK_LIMIT);
+        ck_assert_int_eq(fold(model, no_optimize, 10000000000, &error), INFER_WORK_LIMIT);
         ck_assert_msg(
             strstr(error.message,
                    "its constant result what is folded comes to 1.72e+10 multiply-adds; the limit is 1e+10") != NULL,
             "%s", error.message);
-        infer_session_release(session);
     }
     infer_model_release(model);
     region_free(&maker.region);
@@ -403,31 +417,14 @@ END_TEST
 /* Each of two constants would do; what is folded counts together. */
 START_TEST(all_that_is_folded_is_bounded_together)
 {
-    static const float x[64] = {1}, regions[4] = {0, 0, 4, 4};
-    static const int64_t batch = 0;
     struct maker maker = maker_start();
-    struct graph *graph = maker.graph = graph_create(&maker.region, "constants");
-    struct value *in[] = {graph_add_constant(graph, "x", DTYPE_F32, 4, (int64_t[]){1, 1, 8, 8}, x),
-                          graph_add_constant(graph, "regions", DTYPE_F32, 2, (int64_t[]){1, 4}, regions),
-                          graph_add_constant(graph, "batch", DTYPE_I64, 1, (int64_t[]){1}, &batch)};
-    const struct attribute some = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = 1024},
-                           others = {.name = "sampling_ratio", .kind = ATTRIBUTE_INT, .i = 1000};
-    struct value *outputs[] = {make_node(graph, "RoiAlign", "y", 3, in, 1, &some),
-                               make_node(graph, "RoiAlign", "z", 3, in, 1, &others)};
-    infer_model *model = maker_finish(&maker, 0, NULL, 2, outputs, NULL);
+    infer_model *model = constant_roi_model(&maker, 2, (int64_t[]){1024, 1000});
     for (int way = 0; way < 4; way++) {
         bool enough = way & 1;
-        infer_session_options options = {.no_optimize = way & 2,
-                                         .run_limits = {.multiply_adds = enough ? 10000000 : 6000000}};
-        infer_session *session;
-        infer_memory memory;
         infer_error error = {0};
-        infer_status status = infer_session_create(model, &options, &session, &error);
-        if (status == INFER_OK)
-            status = infer_session_prepare(session, NULL, 0, &memory, &error);
-        ck_assert_int_eq(status, enough ? INFER_OK : INFER_WORK_LIMIT);
+        ck_assert_int_eq(fold(model, way & 2, enough ? 10000000 : 6000000, &error),
+                         enough ? INFER_OK : INFER_WORK_LIMIT);
         ck_assert(enough || strstr(error.message, "node 'z'"));
-        infer_session_release(session);
     }
     infer_model_release(model);
     region_free(&maker.region);

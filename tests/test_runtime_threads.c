@@ -101,8 +101,8 @@ static void *ask_for_one(void *user)
     struct program *program;
     struct error error = {0};
     atomic_fetch_add(&asking->arrived, 1);
-    enum status status =
-        session_program(asking->session, &(struct program_key){"key", 3, 1}, make_slowly, asking, &program, &error);
+    const struct program_wanted wanted = {.key = {"key", 3, 1}, .make = make_slowly, .user = asking};
+    enum status status = session_program(asking->session, &wanted, &program, &error);
     if (status == STATUS_CANCELLED) {
         atomic_fetch_add(&asking->gave_up, 1);
         return program ? user : NULL;

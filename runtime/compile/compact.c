@@ -12,7 +12,7 @@ struct plain {
     uint64_t hash; /* of all that twins have in common */
 };
 
-/* A program is kept as long as its session: what its last block has left unused counts. */
+/* Of the new region. Small, since what the last block leaves unused is held for as long as the program is kept. */
 #define BLOCK_BYTES 4096
 
 struct compaction {
@@ -335,7 +335,7 @@ static void keep_steps(struct compaction *c)
     c->plain = room(c, &c->scratch, count, sizeof *c->plain);
     for (c->table_mask = 1; c->table_mask < 2 * count;)
         c->table_mask = 2 * c->table_mask + 1;
-    c->table = room(c, &c->scratch, c->table_mask, sizeof *c->table);
+    c->table = room(c, &c->scratch, c->table_mask + 1, sizeof *c->table);
     struct value **values = room(c, c->region, operands, sizeof *values);
     struct operand *places = room(c, c->region, operands, sizeof *places);
     for (int s = 0; s < program->step_count && !c->failed; s++) {

@@ -5,6 +5,8 @@
 #define CONTEXTS 8
 #define LENGTHS 64 /* of each context */
 #define MOST_TABLES 100000
+/* Bytes at most that a context keeps of each program it ran, also of one that was dropped. */
+#define HANDLE ((size_t)64)
 
 static size_t tables_now(infer_session *session)
 {
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
     }
     printf("tables: %zu bytes a length at most; %zu in all, with %d contexts\n", largest, most - without, CONTEXTS);
     REQUIRE(largest <= MOST_TABLES, "a length takes %zu bytes of tables", largest);
-    REQUIRE(most - without <= LENGTHS * largest + LENGTHS * CONTEXTS * (size_t)64,
+    REQUIRE(most - without <= LENGTHS * largest + LENGTHS * CONTEXTS * HANDLE,
             "%zu bytes of tables are more than %d programs", most - without, LENGTHS);
     for (int k = 0; k < CONTEXTS; k++)
         infer_context_release(contexts[k]);
