@@ -59,9 +59,10 @@ static enum status count_work(struct evaluating *e, const struct step *step)
     work->done += kernel_work(step->family, step->params);
     if (work->done <= work->most)
         return STATUS_OK;
-    return op_error(&e->c, STATUS_WORK_LIMIT,
-                    "with its constant result what is folded comes to %.3g multiply-adds; the limit is %.3g",
-                    work->done, work->most);
+    return op_error(
+        &e->c, STATUS_WORK_LIMIT,
+        "folding its constant result brings the work of all that is folded to %.3g multiply-adds; the limit is %.3g",
+        work->done, work->most);
 }
 
 static enum status run_step(struct evaluating *e, struct step *step)
