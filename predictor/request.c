@@ -129,14 +129,20 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
 
 /* --- the queue, with the mutex held ------------------------------------------------------------------------------- */
 
+static bool is_dropped_before(const infer_prediction *a, const infer_prediction *b)
+{
+    return a->priority == b->priority ? a->submitted < b->submitted : a->priority > b->priority;
+}
+
 static infer_prediction *oldest_below(const struct infer_predictor *predictor, int priority)
 {
     infer_prediction *found = NULL;
     static const int queues[] = {STAGE_PREPARE, STAGE_MODEL, QUEUE_FOLLOWERS, QUEUE_STREAMS};
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
         struct queue_link *link = queue_least(&predictor->queues[queues[i]]);
-        if (link && link->priority >= priority && !prediction_of(link)->started)
-            found = !found || link->priority > found->priority ? prediction_of(link) : found;
+        infer_prediction *other = link ? prediction_of(link) : NULL;
+        if (other && other->priority >= priority && !other->started && (!found || is_dropped_before(other, found)))
+            found = other;
     }
     return found;
 }
