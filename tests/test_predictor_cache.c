@@ -237,6 +237,36 @@ START_TEST(a_follower_leads)
 }
 END_TEST
 
+static void note_end(void *user, infer_prediction *prediction)
+{
+    (void)prediction;
+    atomic_store((atomic_bool *)user, true);
+}
+
+/* A follower's deadline holds too once it leads, though the only worker waits for its batch to fill. */
+START_TEST(who_leads_now_ends_on_time)
+{
+    struct rig rig =
+        rig_make((infer_predictor_options){.cache_bytes = 1 << 20, .batch_size = 4, .max_delay = 1000, .workers = 1});
+    infer_prediction *predictions[2];
+    atomic_bool ended = false;
+    infer_request_options first = {.seconds = 0.05}, second = {.seconds = 0.1, .ended = note_end, .user = &ended};
+    rows_fill(&requests[0], 1, 1, 1);
+    for (int k = 0; k < 2; k++)
+        ck_assert_int_eq(infer_predict_async(rig.predictor, requests[0].inputs, 2, NULL, 0, k ? &second : &first,
+                                             &predictions[k], NULL),
+                         INFER_OK);
+    for (int k = 0; k < 500 && !atomic_load(&ended); k++)
+        usleep(10000);
+    ck_assert(atomic_load(&ended));
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(infer_prediction_status(predictions[k], NULL), INFER_DEADLINE);
+        infer_prediction_release(predictions[k]);
+    }
+    rig_free(&rig);
+}
+END_TEST
+
 START_TEST(a_failure_is_shared_and_forgotten)
 {
     struct gate gate = {.open = false, .fail = INFER_FAULT};
@@ -297,6 +327,7 @@ Suite *predictor_cache_suite(void)
     tcase_add_test(tests, unique_requests_go_past_it);
     tcase_add_test(tests, equal_requests_share_a_run);
     tcase_add_test(tests, a_follower_leads);
+    tcase_add_test(tests, who_leads_now_ends_on_time);
     tcase_add_test(tests, a_failure_is_shared_and_forgotten);
     tcase_add_test(tests, content_is_compared);
     suite_add_tcase(suite, tests);
