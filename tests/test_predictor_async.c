@@ -19,26 +19,9 @@ static double seconds_now(void)
 }
 
 /* A predictor whose runs take as long as one likes. */
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    rig.model = endless_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(endless_model, options);
 }
 
 static const float x[4] = {1, 2, 3, 4};

@@ -73,26 +73,9 @@ static infer_status slow_hook(void *user, const infer_tensor *given, size_t coun
 
 static struct rows_request requests[40];
 
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    rig.model = rows_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(rows_model, options);
 }
 
 static void run_forty(infer_predictor *predictor)
