@@ -252,6 +252,7 @@ typedef struct infer_metrics {
     size_t waiting, under_way;                    /* now: requests that have not begun; all that have not ended */
     size_t most_waiting;
     uint64_t runs;                            /* of the model */
+    uint64_t run_requests;                    /* in those runs */
     uint64_t runs_by_size[INFER_BATCH_SIZES]; /* with 1, 2, 3 to 4, 5 to 8, ... requests in a run */
     size_t overdue_hooks;                     /* now: calls that have taken longer than infer_hooks.seconds */
     /* Requests that were looked for in the cache; found there; given the results of an equal one under way. */
