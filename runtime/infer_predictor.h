@@ -98,7 +98,8 @@ typedef struct infer_predictor_options {
 
     const infer_allocator *allocator; /* copied; NULL: the C library's. For all but model and session */
     infer_device device;              /* UNSUPPORTED where this build or machine has none */
-    infer_precision precision;        /* UNSUPPORTED but for that of the file */
+    infer_precision precision;        /* MODEL and FP32 run the file as it is; others are UNSUPPORTED: infer-quantize
+                                       * writes such a file */
 
     int contexts; /* runs at once, each with activations of its own, 1 to 1024; 0: one */
     int workers;  /* threads that run stages, 1 to 1024; 0: one for each context and each of the two hooks,
