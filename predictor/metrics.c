@@ -99,7 +99,7 @@ static void count_cache(const struct cache *cache, infer_metrics *metrics)
     metrics->cache_shared = cache->shared;
     metrics->cache_evictions = cache->evictions;
     metrics->cache_bytes = cache->bytes;
-    metrics->cache_entries = cache->count;
+    metrics->cache_entries = cache->uses.length;
     metrics->cache_backs_off = cache->backs_off;
 }
 
