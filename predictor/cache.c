@@ -127,8 +127,7 @@ struct cache_entry *cache_make(const struct cache *cache, struct hash_128 key, c
     struct cache_entry *entry = allocate(cache->allocator, bytes, ALIGNMENT);
     if (!entry)
         return NULL;
-    *entry = (struct cache_entry){
-        .key = key, .references = 1, .bytes = bytes, .given_count = given_count, .result_count = result_count};
+    *entry = (struct cache_entry){.key = key, .references = 1, .bytes = bytes, .given_count = given_count};
     char *memory = copy_tensors(entry->tensors, given, given_count, (char *)entry + tables);
     copy_tensors(entry->tensors + given_count, results, result_count, memory);
     return entry;

@@ -15,7 +15,7 @@ struct cache_entry {
     struct hash_128 key;
     int references;
     size_t bytes;
-    size_t given_count, result_count;
+    size_t given_count;
     infer_tensor tensors[]; /* given, then results */
 };
 
