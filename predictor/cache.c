@@ -127,8 +127,7 @@ struct cache_entry *cache_make(const struct cache *cache, struct hash_128 key, c
     struct cache_entry *entry = allocate(cache->allocator, bytes, ALIGNMENT);
     if (!entry)
         return NULL;
-    *entry = (struct cache_entry){
-        .key = key, .references = 1, .bytes = bytes, .given_count = given_count, .result_count = result_count};
+    *entry = (struct cache_entry){.key = key, .references = 1, .bytes = bytes, .given_count = given_count};
     char *memory = copy_tensors(entry->tensors, given, given_count, (char *)entry + tables);
     copy_tensors(entry->tensors + given_count, results, result_count, memory);
     return entry;
@@ -141,18 +140,10 @@ static struct cache_entry **bucket_of(const struct cache *cache, struct hash_128
     return &cache->buckets[key.low & (cache->bucket_count - 1)];
 }
 
-static void link_newest(struct cache *cache, struct cache_entry *entry)
+/* The least recently used; NULL: there is none. */
+static struct cache_entry *oldest(const struct cache *cache)
 {
-    entry->newer = NULL;
-    entry->older = cache->newest;
-    *(cache->newest ? &cache->newest->newer : &cache->oldest) = entry;
-    cache->newest = entry;
-}
-
-static void unlink_entry(struct cache *cache, struct cache_entry *entry)
-{
-    *(entry->newer ? &entry->newer->older : &cache->newest) = entry->older;
-    *(entry->older ? &entry->older->newer : &cache->oldest) = entry->newer;
+    return (struct cache_entry *)queue_first(&cache->uses);
 }
 
 static void remove_entry(struct cache *cache, struct cache_entry *entry)
@@ -161,10 +152,8 @@ static void remove_entry(struct cache *cache, struct cache_entry *entry)
     while (*place != entry)
         place = &(*place)->chain;
     *place = entry->chain;
-    unlink_entry(cache, entry);
+    queue_remove(&entry->use);
     cache->bytes -= entry->bytes;
-    cache->count--;
-    entry->listed = false;
     cache_drop(cache, entry);
 }
 
@@ -180,10 +169,10 @@ struct cache_entry *cache_find(struct cache *cache, struct hash_128 key)
 
 void cache_use(struct cache *cache, struct cache_entry *entry)
 {
-    if (!entry->listed || cache->newest == entry)
+    if (!entry->use.queue)
         return;
-    unlink_entry(cache, entry);
-    link_newest(cache, entry);
+    queue_remove(&entry->use);
+    queue_push(&cache->uses, &entry->use, 0);
 }
 
 void cache_insert(struct cache *cache, struct cache_entry *entry)
@@ -196,14 +185,12 @@ void cache_insert(struct cache *cache, struct cache_entry *entry)
     struct cache_entry **bucket = bucket_of(cache, entry->key);
     entry->chain = *bucket;
     *bucket = entry;
-    link_newest(cache, entry);
-    entry->listed = true;
+    queue_push(&cache->uses, &entry->use, 0);
     entry->references++;
     cache->bytes += entry->bytes;
-    cache->count++;
-    while (cache->bytes > cache->most_bytes || cache->count > cache->most_count) {
+    while (cache->bytes > cache->most_bytes || cache->uses.length > cache->most_count) {
         cache->evictions++;
-        remove_entry(cache, cache->oldest);
+        remove_entry(cache, oldest(cache));
     }
 }
 
@@ -215,6 +202,6 @@ void cache_drop(struct cache *cache, struct cache_entry *entry)
 
 void cache_clear(struct cache *cache)
 {
-    while (cache->oldest)
-        remove_entry(cache, cache->oldest);
+    for (struct cache_entry *entry; (entry = oldest(cache)) != NULL;)
+        remove_entry(cache, entry);
 }

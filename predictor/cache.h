@@ -5,17 +5,17 @@
 
 #include "formats/hash.h"
 #include "kernels/base.h"
+#include "predictor/queue.h"
 #include "runtime/infer.h"
 
 /* What was given and what came of it, in one block. Whoever holds a reference may read it without the mutex. */
 struct cache_entry {
-    struct cache_entry *chain;         /* of its bucket */
-    struct cache_entry *newer, *older; /* by their last use */
+    struct queue_link use;     /* first: a link is its entry. In no queue: only held by those who are given it */
+    struct cache_entry *chain; /* of its bucket */
     struct hash_128 key;
     int references;
-    bool listed; /* the cache's; false: only held by those who are given it */
     size_t bytes;
-    size_t given_count, result_count;
+    size_t given_count;
     infer_tensor tensors[]; /* given, then results */
 };
 
@@ -23,10 +23,10 @@ struct cache_entry {
 struct cache {
     const struct allocator *allocator;
     size_t most_bytes, most_count; /* most_bytes 0: there is no cache */
-    size_t bytes, count;
+    size_t bytes;
+    struct queue uses; /* entries, the least recently used first */
     struct cache_entry **buckets;
     size_t bucket_count; /* a power of two */
-    struct cache_entry *newest, *oldest;
     uint64_t lookups, hits, shared, evictions;
     /* Hits in the window of lookups under way; where the last one had hardly any, most requests go past the cache. */
     unsigned window_lookups, window_hits, passed;

@@ -1,10 +1,10 @@
 /* Validation of what the model is about to be given. */
 #include "predictor/predictor.h"
 
+#include "kernels/convert.h"
+
 #include <float.h>
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static const char *shape_text(int rank, const int64_t *dims, char *text, size_t room)
 {
@@ -49,23 +49,6 @@ static infer_status check_shape(const infer_value *value, const infer_tensor *in
 
 /* --- elements ----------------------------------------------------------------------------------------------------- */
 
-static float from_half(uint16_t bits)
-{
-    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    float size = exponent == 31 ? (mantissa ? NAN : INFINITY)
-                 : exponent     ? ldexpf((float)(mantissa + 1024), exponent - 25)
-                                : ldexpf((float)mantissa, -24);
-    return bits & 0x8000 ? -size : size;
-}
-
-static float from_bfloat(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
 /* FIRST_BAD(name, type, value): the first element for which `value` of `x` is not within bounds; `count`: none. */
 #define FIRST_BAD(name, type, value)                                              \
     static size_t name(const void *data, size_t count, double least, double most) \
@@ -80,8 +63,8 @@ static float from_bfloat(uint16_t bits)
     }
 FIRST_BAD(bad_f64, double, x)
 FIRST_BAD(bad_f32, float, x)
-FIRST_BAD(bad_f16, uint16_t, from_half(x))
-FIRST_BAD(bad_bf16, uint16_t, from_bfloat(x))
+FIRST_BAD(bad_f16, uint16_t, f16_to_f32(x))
+FIRST_BAD(bad_bf16, uint16_t, bf16_to_f32(x))
 FIRST_BAD(bad_u8, uint8_t, x)
 FIRST_BAD(bad_i8, int8_t, x)
 FIRST_BAD(bad_u16, uint16_t, x)

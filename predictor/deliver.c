@@ -20,6 +20,12 @@ static bool has_room(const infer_prediction *prediction, size_t index)
     return wanted->data && wanted->data != wanted->lent;
 }
 
+/* Bytes that a caller's memory has; what it holds by now may be fewer. */
+static size_t room_of(const infer_tensor *wanted)
+{
+    return wanted->capacity ? wanted->capacity : wanted->bytes;
+}
+
 bool output_is_wanted(const infer_prediction *prediction, size_t index)
 {
     return prediction->predictor->hooks.postprocess || prediction->keyed || prediction->stream ||
@@ -33,7 +39,7 @@ infer_tensor output_place(const infer_prediction *prediction, size_t index)
     if (prediction->predictor->hooks.postprocess || !has_room(prediction, index))
         return infer_output(NULL, 0);
     const infer_tensor *wanted = &prediction->wanted[index];
-    return infer_output(wanted->data, wanted->capacity ? wanted->capacity : wanted->bytes);
+    return infer_output(wanted->data, room_of(wanted));
 }
 
 /* `place` begins with no type, so what has been delivered has one. */
@@ -44,7 +50,7 @@ static infer_status deliver(infer_prediction *prediction, size_t index, bool to_
     void *data;
     if (to_caller) {
         const infer_tensor *wanted = &prediction->wanted[index];
-        size_t room = wanted->capacity ? wanted->capacity : wanted->bytes;
+        size_t room = room_of(wanted);
         if (from->bytes > room)
             return fail(&prediction->error, INFER_INVALID_ARGUMENT,
                         "result %zu has %s bytes, and its memory room for %s", index, grouped(from->bytes).text,
@@ -97,7 +103,7 @@ infer_status results_deliver(infer_prediction *prediction)
         infer_tensor *wanted = &prediction->wanted[i], before = *wanted;
         bool room = has_room(prediction, i);
         *wanted = prediction->results[i];
-        wanted->capacity = !room ? 0 : before.capacity ? before.capacity : before.bytes;
+        wanted->capacity = room ? room_of(&before) : 0;
         wanted->lent = room ? before.lent : wanted->data;
     }
     return INFER_OK;

@@ -13,8 +13,7 @@ static struct cache_entry *find(infer_prediction *prediction)
     predictor_lock(predictor);
     struct cache_entry *entry = cache_find(&predictor->cache, prediction->key);
     predictor_unlock(predictor);
-    if (!entry || (entry->given_count == prediction->given_count &&
-                   cache_same(entry->tensors, prediction->given, prediction->given_count)))
+    if (!entry || cache_same(entry->tensors, prediction->given, prediction->given_count))
         return entry;
     predictor_lock(predictor);
     cache_drop(&predictor->cache, entry);

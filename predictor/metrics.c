@@ -45,6 +45,7 @@ void meter_run(struct infer_predictor *predictor, size_t requests, int64_t took)
     struct meters *meters = &predictor->meters;
     unsigned size = requests > 1 ? 64u - (unsigned)__builtin_clzll(requests - 1) : 0;
     meters->runs++;
+    meters->run_requests += requests;
     meters->runs_by_size[size < INFER_BATCH_SIZES ? size : INFER_BATCH_SIZES - 1]++;
     histogram_add(&meters->histograms[METER_MODEL], took);
 }
@@ -87,6 +88,7 @@ static void count_requests(const struct infer_predictor *predictor, infer_metric
     metrics->under_way = predictor->live;
     metrics->most_waiting = meters->most_waiting;
     metrics->runs = meters->runs;
+    metrics->run_requests = meters->run_requests;
     memcpy(metrics->runs_by_size, meters->runs_by_size, sizeof metrics->runs_by_size);
 }
 
@@ -97,7 +99,7 @@ static void count_cache(const struct cache *cache, infer_metrics *metrics)
     metrics->cache_shared = cache->shared;
     metrics->cache_evictions = cache->evictions;
     metrics->cache_bytes = cache->bytes;
-    metrics->cache_entries = cache->count;
+    metrics->cache_entries = cache->uses.length;
     metrics->cache_backs_off = cache->backs_off;
 }
 

@@ -19,7 +19,7 @@ struct event {
 struct meters {
     struct histogram histograms[METERS];
     uint64_t by_status[INFER_STATUS_COUNT];
-    uint64_t runs, runs_by_size[INFER_BATCH_SIZES];
+    uint64_t runs, run_requests, runs_by_size[INFER_BATCH_SIZES];
     size_t most_waiting;
     struct event *events; /* a ring */
     size_t event_room;

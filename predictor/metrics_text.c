@@ -46,6 +46,7 @@ static const struct number {
     GAUGE(under_way, "Requests that have not ended"),
     GAUGE(most_waiting, "The most requests that have waited at once"),
     COUNTER(runs, "Runs of the model"),
+    COUNTER(run_requests, "Requests in those runs"),
     GAUGE(overdue_hooks, "Calls of hooks that have taken longer than they may"),
     COUNTER(cache_lookups, "Requests that were looked for in the cache"),
     COUNTER(cache_hits, "Requests that were found in the cache"),
@@ -193,18 +194,17 @@ static void say_summary(struct text *text, const char *stage, const infer_latenc
 /* Sizes are upper ends, so they make a histogram as they are. */
 static void say_batches(struct text *text, const infer_metrics *metrics)
 {
-    uint64_t runs = 0, requests = 0;
+    uint64_t runs = 0;
     char size[24];
     say_head(text, "batch_size", "histogram", "Requests in a run");
     for (int i = 0; i < INFER_BATCH_SIZES; i++) {
         runs += metrics->runs_by_size[i];
-        requests += metrics->runs_by_size[i] << i;
         snprintf(size, sizeof size, "%u", 1u << i);
         say_name(text, "batch_size_bucket", "le", i + 1 < INFER_BATCH_SIZES ? size : "+Inf");
         say(text, "%llu\n", (unsigned long long)runs);
     }
     say_name(text, "batch_size_sum", NULL, NULL);
-    say(text, "%llu\n", (unsigned long long)requests);
+    say(text, "%llu\n", (unsigned long long)metrics->run_requests);
     say_name(text, "batch_size_count", NULL, NULL);
     say(text, "%llu\n", (unsigned long long)runs);
 }

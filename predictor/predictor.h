@@ -102,8 +102,9 @@ struct lane {
 #define STREAM_BUCKETS 256
 
 struct streams {
-    struct stream *buckets[STREAM_BUCKETS], *newest, *oldest;
-    size_t count, most;
+    struct stream *buckets[STREAM_BUCKETS];
+    struct queue uses; /* the least recently used first */
+    size_t most;
 };
 
 struct infer_predictor {

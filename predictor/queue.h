@@ -1,4 +1,5 @@
-/* Requests that wait: first come, first served, within each of three priorities. Nothing is allocated. */
+/* Requests that wait: first come, first served, within each of three priorities. Nothing is allocated. What is pushed
+ * again at each use is in the order of last uses: so the cache and the streams find what they can do without. */
 #ifndef INFER_PREDICTOR_QUEUE_H
 #define INFER_PREDICTOR_QUEUE_H
 

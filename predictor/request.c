@@ -92,6 +92,15 @@ static void take_back(infer_prediction *prediction)
     predictor_unlock(predictor);
 }
 
+/* Counts a request that does not enter the pipeline, and tells its caller why. */
+static void refuse(struct infer_predictor *predictor, infer_status status, infer_error *why, infer_error *error)
+{
+    meter_refused(predictor, status);
+    fail_prediction(why, status);
+    if (error)
+        *error = *why;
+}
+
 /* A request that is ready to enter the pipeline; NULL, and the error says why. */
 static infer_prediction *make_request(struct infer_predictor *predictor, const struct asked *asked, infer_error *error)
 {
@@ -102,21 +111,15 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
         status = inputs_check(predictor, asked->inputs, asked->input_count, asked->options->stream != 0, &why);
     if (status == INFER_OK && !(prediction = prediction_acquire(predictor)))
         status = fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the request");
-    if (status != INFER_OK) {
-        meter_refused(predictor, status);
-        fail_prediction(&why, status);
-        if (error)
-            *error = why;
-        return NULL;
+    if (status == INFER_OK) {
+        fill(prediction, asked, clock_now());
+        if (asked->options->stream && !stream_join(prediction, asked->options->stream)) {
+            take_back(prediction);
+            status = fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the state of the stream");
+        }
     }
-    fill(prediction, asked, clock_now());
-    if (asked->options->stream && !stream_join(prediction, asked->options->stream)) {
-        take_back(prediction);
-        fail(&why, INFER_OUT_OF_MEMORY, "out of memory for the state of the stream");
-        meter_refused(predictor, INFER_OUT_OF_MEMORY);
-        fail_prediction(&why, INFER_OUT_OF_MEMORY);
-        if (error)
-            *error = why;
+    if (status != INFER_OK) {
+        refuse(predictor, status, &why, error);
         return NULL;
     }
     if (!predictor->hooks.preprocess && !prediction->stream)
@@ -126,14 +129,20 @@ static infer_prediction *make_request(struct infer_predictor *predictor, const s
 
 /* --- the queue, with the mutex held ------------------------------------------------------------------------------- */
 
+static bool is_dropped_before(const infer_prediction *a, const infer_prediction *b)
+{
+    return a->priority == b->priority ? a->submitted < b->submitted : a->priority > b->priority;
+}
+
 static infer_prediction *oldest_below(const struct infer_predictor *predictor, int priority)
 {
     infer_prediction *found = NULL;
     static const int queues[] = {STAGE_PREPARE, STAGE_MODEL, QUEUE_FOLLOWERS, QUEUE_STREAMS};
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
         struct queue_link *link = queue_least(&predictor->queues[queues[i]]);
-        if (link && link->priority >= priority && !prediction_of(link)->started)
-            found = !found || link->priority > found->priority ? prediction_of(link) : found;
+        infer_prediction *other = link ? prediction_of(link) : NULL;
+        if (other && other->priority >= priority && !other->started && (!found || is_dropped_before(other, found)))
+            found = other;
     }
     return found;
 }
@@ -200,11 +209,8 @@ static infer_status submit(infer_prediction *prediction, infer_error *error)
     predictor_unlock(predictor);
     if (status == INFER_OK)
         return status;
-    meter_refused(predictor, status);
+    refuse(predictor, status, &why, error);
     take_back(prediction);
-    fail_prediction(&why, status);
-    if (error)
-        *error = why;
     return status;
 }
 

@@ -330,11 +330,13 @@ static bool work(struct infer_predictor *predictor, size_t row, int64_t now, int
            work_prepare(predictor, row);
 }
 
-/* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. */
-static void end_late(struct infer_predictor *predictor, int64_t now, int64_t *until)
+/* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. Returns whether it
+ * has ended any: others may have moved to another queue by that, and *until is not theirs then. */
+static bool end_late(struct infer_predictor *predictor, int64_t now, int64_t *until)
 {
+    bool ended = false;
     if (predictor->timed == 0)
-        return;
+        return false;
     for (int queue = 0; queue < QUEUES; queue++)
         for (struct queue_link *link = queue_first(&predictor->queues[queue]), *next; link; link = next) {
             infer_prediction *prediction = prediction_of(link);
@@ -342,10 +344,12 @@ static void end_late(struct infer_predictor *predictor, int64_t now, int64_t *un
             if (prediction->deadline <= now) {
                 leave_queue(prediction);
                 prediction_ends_early(prediction, now);
+                ended = true;
             } else if (prediction->deadline < *until) {
                 *until = prediction->deadline;
             }
         }
+    return ended;
 }
 
 void *worker_main(void *user)
@@ -356,8 +360,8 @@ void *worker_main(void *user)
     predictor_lock(predictor);
     while (!predictor->stopping) {
         int64_t now = clock_now(), until = NEVER;
-        end_late(predictor, now, &until);
-        if (work(predictor, worker->row, now, &until) || predictor->due) {
+        bool ended = end_late(predictor, now, &until);
+        if (work(predictor, worker->row, now, &until) || ended || predictor->due) {
             predictor_unlock(predictor); /* callbacks */
             predictor_lock(predictor);
             continue;

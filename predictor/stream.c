@@ -5,15 +5,19 @@
 
 /* The mutex guards it, but for its states, which are those of the request whose turn it is. */
 struct stream {
-    struct stream *chain;         /* of its bucket */
-    struct stream *newer, *older; /* by their last use */
+    struct queue_link use; /* first: a link is its stream. In no queue: its end has been told */
+    struct stream *chain;  /* of its bucket */
     uint64_t key;
     size_t holders; /* requests of it that have not ended */
-    bool listed;    /* false: its end has been told */
     bool turn;      /* one of them has it */
     struct buffer *buffers;
     infer_tensor states[]; /* a state each, in its buffer */
 };
+
+static struct stream *stream_of(struct queue_link *link)
+{
+    return (struct stream *)link;
+}
 
 static size_t stream_bytes(const struct infer_predictor *predictor)
 {
@@ -97,20 +101,6 @@ static struct stream **bucket_of(struct streams *streams, uint64_t key)
     return &streams->buckets[(key * 0x9E3779B97F4A7C15u) >> 56];
 }
 
-static void unlink_stream(struct streams *streams, struct stream *stream)
-{
-    *(stream->newer ? &stream->newer->older : &streams->newest) = stream->older;
-    *(stream->older ? &stream->older->newer : &streams->oldest) = stream->newer;
-}
-
-static void link_newest(struct streams *streams, struct stream *stream)
-{
-    stream->newer = NULL;
-    stream->older = streams->newest;
-    *(streams->newest ? &streams->newest->newer : &streams->oldest) = stream;
-    streams->newest = stream;
-}
-
 static void forget(struct infer_predictor *predictor, struct stream *stream)
 {
     struct streams *streams = &predictor->streams;
@@ -118,20 +108,18 @@ static void forget(struct infer_predictor *predictor, struct stream *stream)
     while (*place != stream)
         place = &(*place)->chain;
     *place = stream->chain;
-    unlink_stream(streams, stream);
-    streams->count--;
-    stream->listed = false;
+    queue_remove(&stream->use);
     if (stream->holders == 0)
         free_stream(predictor, stream);
 }
 
 static void forget_least_recent(struct infer_predictor *predictor)
 {
-    struct stream *stream = predictor->streams.oldest;
-    while (stream && stream->holders > 0)
-        stream = stream->newer;
-    if (stream)
-        forget(predictor, stream);
+    struct queue_link *link = queue_first(&predictor->streams.uses);
+    while (link && stream_of(link)->holders > 0)
+        link = queue_next(link);
+    if (link)
+        forget(predictor, stream_of(link));
 }
 
 static struct stream *find_stream(struct streams *streams, uint64_t key)
@@ -147,28 +135,26 @@ static struct stream *find_or_make(struct infer_predictor *predictor, uint64_t k
     struct streams *streams = &predictor->streams;
     struct stream *stream = find_stream(streams, key);
     if (stream) {
-        unlink_stream(streams, stream);
-        link_newest(streams, stream);
+        queue_remove(&stream->use);
+        queue_push(&streams->uses, &stream->use, 0);
         return stream;
     }
     stream = make_stream(predictor, key);
     if (!stream)
         return NULL;
-    if (streams->count >= streams->most)
+    if (streams->uses.length >= streams->most)
         forget_least_recent(predictor);
     struct stream **bucket = bucket_of(streams, key);
     stream->chain = *bucket;
     *bucket = stream;
-    link_newest(streams, stream);
-    stream->listed = true;
-    streams->count++;
+    queue_push(&streams->uses, &stream->use, 0);
     return stream;
 }
 
 void streams_free(struct infer_predictor *predictor)
 {
-    while (predictor->streams.oldest)
-        forget(predictor, predictor->streams.oldest);
+    for (struct queue_link *link; (link = queue_first(&predictor->streams.uses)) != NULL;)
+        forget(predictor, stream_of(link));
 }
 
 void infer_predictor_end_stream(infer_predictor *predictor, uint64_t key)
@@ -233,7 +219,7 @@ void stream_leave(infer_prediction *prediction)
             pipeline_enter(prediction_of(link));
         }
     }
-    if (stream->holders == 0 && !stream->listed)
+    if (stream->holders == 0 && !stream->use.queue)
         free_stream(predictor, stream);
 }
 

@@ -22,7 +22,7 @@ static void say(struct trace *trace, const char *format, ...)
         trace->stopped = !trace->write(trace->user, text, (size_t)length);
 }
 
-/* With the mutex held: copies what began since then, in the order of ends. */
+/* With the mutex held: copies what began since then. In no order: readers of a trace sort its slices. */
 static size_t copy_events(const struct meters *meters, int64_t since, struct event *to)
 {
     size_t kept = meters->event_count < meters->event_room ? (size_t)meters->event_count : meters->event_room;

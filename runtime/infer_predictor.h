@@ -98,7 +98,8 @@ typedef struct infer_predictor_options {
 
     const infer_allocator *allocator; /* copied; NULL: the C library's. For all but model and session */
     infer_device device;              /* UNSUPPORTED where this build or machine has none */
-    infer_precision precision;        /* UNSUPPORTED but for that of the file */
+    infer_precision precision;        /* MODEL and FP32 run the file as it is; others are UNSUPPORTED: infer-quantize
+                                       * writes such a file */
 
     int contexts; /* runs at once, each with activations of its own, 1 to 1024; 0: one */
     int workers;  /* threads that run stages, 1 to 1024; 0: one for each context and each of the two hooks,
@@ -252,6 +253,7 @@ typedef struct infer_metrics {
     size_t waiting, under_way;                    /* now: requests that have not begun; all that have not ended */
     size_t most_waiting;
     uint64_t runs;                            /* of the model */
+    uint64_t run_requests;                    /* in those runs */
     uint64_t runs_by_size[INFER_BATCH_SIZES]; /* with 1, 2, 3 to 4, 5 to 8, ... requests in a run */
     size_t overdue_hooks;                     /* now: calls that have taken longer than infer_hooks.seconds */
     /* Requests that were looked for in the cache; found there; given the results of an equal one under way. */

@@ -822,6 +822,7 @@ like_alone "an archive" "$work/many4"
 infer-run "$model" --stream - --batch 4 -o "$work/many5" <"$work/stream" >"$work/out" 2>&1
 verdict "standard input" "$([ $? -eq 0 ] || cat "$work/out")"
 verdict "standard input has numbers for names" "$(diff "$work/alone/i07/output_0.npy" "$work/many5/000007/output_0.npy" 2>&1)"
+done_with "the largest batches" 'i00  output 0 .*i20  output 0' infer-run "$model" --stream "$work/items" --async --threads 8 --batch 65536
 done_with "to the terminal" 'i00  output 0  float32 1x10  largest 0\.[0-9]+ at 3 i01  output 0 .*i20  output 0' \
     infer-run "$model" --stream "$work/items"
 done_with "the report of many" '"items":21,"failed":0,"metrics":\{.*"by_status":\{"ok":21,' \

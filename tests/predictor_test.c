@@ -78,6 +78,25 @@ infer_predictor *predictor_make(const infer_predictor_options *options)
     return predictor;
 }
 
+struct rig rig_start(infer_model *(*make)(struct maker *maker, const infer_model_options *options),
+                     infer_predictor_options options)
+{
+    struct rig rig = {.maker = maker_start()};
+    rig.model = make(&rig.maker, &(infer_model_options){.allocator = options.allocator});
+    options.model = rig.model;
+    rig.predictor = predictor_make(&options);
+    ck_assert_int_eq(infer_context_create(infer_predictor_session(rig.predictor), &rig.context, NULL), INFER_OK);
+    return rig;
+}
+
+void rig_free(struct rig *rig)
+{
+    infer_predictor_release(rig->predictor);
+    infer_context_release(rig->context);
+    infer_model_release(rig->model);
+    region_free(&rig->maker.region);
+}
+
 infer_status rows_predict(infer_predictor *predictor, struct rows_request *request, infer_error *error)
 {
     return infer_predict(predictor, request->inputs, 2, request->results, 2, NULL, error);

@@ -30,6 +30,19 @@ void rows_fill(struct rows_request *request, unsigned seed, int64_t rows, int64_
 bool rows_are_right(infer_context *context, const struct rows_request *request, const infer_tensor *results);
 
 infer_predictor *predictor_make(const infer_predictor_options *options); /* which must succeed */
+
+/* A model, a predictor of it, and a context for runs to compare with. */
+struct rig {
+    struct maker maker;
+    infer_model *model;
+    infer_predictor *predictor;
+    infer_context *context;
+};
+/* A rig of the model that `make` makes, with the allocator of `options`, whose `model` is left open. */
+struct rig rig_start(infer_model *(*make)(struct maker *maker, const infer_model_options *options),
+                     infer_predictor_options options);
+void rig_free(struct rig *rig);
+
 /* A program of one test, in this process and without a limit on its time. Returns the exit code. */
 int run_one_test(const char *name, const TTest *test);
 /* Results in memory of the request's own. */

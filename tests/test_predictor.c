@@ -8,32 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A rows model, a context for what is expected, and a predictor. */
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_context *context;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    infer_session *session;
-    rig.model = rows_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    session = infer_predictor_session(rig.predictor);
-    ck_assert_int_eq(infer_context_create(session, &rig.context, NULL), INFER_OK);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_context_release(rig->context);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(rows_model, options);
 }
 
 static struct rows_request requests[40];

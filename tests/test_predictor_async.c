@@ -19,26 +19,9 @@ static double seconds_now(void)
 }
 
 /* A predictor whose runs take as long as one likes. */
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    rig.model = endless_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(endless_model, options);
 }
 
 static const float x[4] = {1, 2, 3, 4};
@@ -235,6 +218,21 @@ START_TEST(a_full_queue_drops)
 }
 END_TEST
 
+/* Requests that wait for an equal one under way are older than others as well. */
+START_TEST(a_full_queue_drops_what_follows)
+{
+    struct rig rig =
+        rig_make((infer_predictor_options){.queue_length = 2, .when_full = INFER_FULL_DROP, .cache_bytes = 1 << 20});
+    infer_prediction *first = occupy(&rig), *oldest = must_begin(&rig, &forever, NULL);
+    infer_prediction *other = must_begin(&rig, &once, NULL), *newest = must_begin(&rig, &once, NULL);
+    expect(oldest, INFER_BUSY, "prediction failed: newer requests took its place in the queue");
+    infer_prediction_release(first);
+    expect(other, INFER_OK, "");
+    expect(newest, INFER_OK, "");
+    rig_free(&rig);
+}
+END_TEST
+
 static void *release_later(void *prediction)
 {
     usleep(50000);
@@ -326,6 +324,7 @@ Suite *predictor_async_suite(void)
     tcase_add_test(tests, higher_priorities_go_first);
     tcase_add_test(tests, a_full_queue_rejects);
     tcase_add_test(tests, a_full_queue_drops);
+    tcase_add_test(tests, a_full_queue_drops_what_follows);
     tcase_add_test(tests, a_full_queue_blocks);
     tcase_add_test(tests, drain_finishes_what_waits);
     tcase_add_test(tests, drain_cancels_what_takes_too_long);

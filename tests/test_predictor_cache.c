@@ -9,29 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_context *context;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    rig.model = rows_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    ck_assert_int_eq(infer_context_create(infer_predictor_session(rig.predictor), &rig.context, NULL), INFER_OK);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_context_release(rig->context);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(rows_model, options);
 }
 
 static infer_metrics metrics_of(infer_predictor *predictor)
@@ -237,6 +217,36 @@ START_TEST(a_follower_leads)
 }
 END_TEST
 
+static void note_end(void *user, infer_prediction *prediction)
+{
+    (void)prediction;
+    atomic_store((atomic_bool *)user, true);
+}
+
+/* A follower's deadline holds too once it leads, though the only worker waits for its batch to fill. */
+START_TEST(who_leads_now_ends_on_time)
+{
+    struct rig rig =
+        rig_make((infer_predictor_options){.cache_bytes = 1 << 20, .batch_size = 4, .max_delay = 1000, .workers = 1});
+    infer_prediction *predictions[2];
+    atomic_bool ended = false;
+    infer_request_options first = {.seconds = 0.05}, second = {.seconds = 0.1, .ended = note_end, .user = &ended};
+    rows_fill(&requests[0], 1, 1, 1);
+    for (int k = 0; k < 2; k++)
+        ck_assert_int_eq(infer_predict_async(rig.predictor, requests[0].inputs, 2, NULL, 0, k ? &second : &first,
+                                             &predictions[k], NULL),
+                         INFER_OK);
+    for (int k = 0; k < 500 && !atomic_load(&ended); k++)
+        usleep(10000);
+    ck_assert(atomic_load(&ended));
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(infer_prediction_status(predictions[k], NULL), INFER_DEADLINE);
+        infer_prediction_release(predictions[k]);
+    }
+    rig_free(&rig);
+}
+END_TEST
+
 START_TEST(a_failure_is_shared_and_forgotten)
 {
     struct gate gate = {.open = false, .fail = INFER_FAULT};
@@ -297,6 +307,7 @@ Suite *predictor_cache_suite(void)
     tcase_add_test(tests, unique_requests_go_past_it);
     tcase_add_test(tests, equal_requests_share_a_run);
     tcase_add_test(tests, a_follower_leads);
+    tcase_add_test(tests, who_leads_now_ends_on_time);
     tcase_add_test(tests, a_failure_is_shared_and_forgotten);
     tcase_add_test(tests, content_is_compared);
     suite_add_tcase(suite, tests);

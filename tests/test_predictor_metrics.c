@@ -73,26 +73,9 @@ static infer_status slow_hook(void *user, const infer_tensor *given, size_t coun
 
 static struct rows_request requests[40];
 
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
-    struct rig rig = {.maker = maker_start()};
-    rig.model = rows_model(&rig.maker, NULL);
-    options.model = rig.model;
-    rig.predictor = predictor_make(&options);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(rows_model, options);
 }
 
 static void run_forty(infer_predictor *predictor)
@@ -130,6 +113,7 @@ START_TEST(requests_are_counted)
     for (int i = 0; i < INFER_BATCH_SIZES; i++)
         runs += metrics.runs_by_size[i];
     ck_assert_uint_eq(runs, metrics.runs);
+    ck_assert_uint_eq(metrics.run_requests, 39); /* all but the one whose shape is refused */
     ck_assert_uint_eq(metrics.waiting, 0);
     ck_assert_uint_eq(metrics.under_way, 0);
     ck_assert_uint_gt(metrics.most_waiting, 0);
@@ -169,7 +153,7 @@ END_TEST
 
 static infer_metrics known_metrics(void)
 {
-    infer_metrics metrics = {.seconds = 2.5, .requests = 7, .cache_hits = 3, .runs = 6};
+    infer_metrics metrics = {.seconds = 2.5, .requests = 7, .cache_hits = 3, .runs = 6, .run_requests = 11};
     metrics.by_status[INFER_OK] = 6;
     metrics.by_status[INFER_BUSY] = 1;
     metrics.runs_by_size[0] = 4;
@@ -199,6 +183,7 @@ START_TEST(texts_hold_the_numbers)
                                  "infer_latency_seconds{model=\"digits\",stage=\"total\",quantile=\"0.99\"} "
                                  "0.25\n"));
     ck_assert_ptr_nonnull(strstr(prometheus, "infer_batch_size_bucket{model=\"digits\",le=\"4\"} 6\n"));
+    ck_assert_ptr_nonnull(strstr(prometheus, "infer_batch_size_sum{model=\"digits\"} 11\n"));
     ck_assert_uint_eq(infer_metrics_prometheus(&metrics, "model=\"digits\"", cut, sizeof cut), length);
     ck_assert_uint_eq(strlen(cut), sizeof cut - 1);
     ck_assert_uint_eq(infer_metrics_prometheus(&metrics, "model=\"digits\"", NULL, 0), length);

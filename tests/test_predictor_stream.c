@@ -22,32 +22,12 @@ static infer_model *state_model(struct maker *maker, const infer_model_options *
     return maker_finish(maker, 2, in, 2, (struct value *[]){y, next}, options);
 }
 
-struct rig {
-    struct maker maker;
-    infer_model *model;
-    infer_context *context;
-    infer_predictor *predictor;
-};
-
 static struct rig rig_make(infer_predictor_options options)
 {
     static const infer_state states[] = {{.output = 1, .input = 1}};
-    struct rig rig = {.maker = maker_start()};
-    rig.model = state_model(&rig.maker, &(infer_model_options){.allocator = options.allocator});
-    options.model = rig.model;
     options.states = states;
     options.state_count = 1;
-    rig.predictor = predictor_make(&options);
-    ck_assert_int_eq(infer_context_create(infer_predictor_session(rig.predictor), &rig.context, NULL), INFER_OK);
-    return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    infer_predictor_release(rig->predictor);
-    infer_context_release(rig->context);
-    infer_model_release(rig->model);
-    region_free(&rig->maker.region);
+    return rig_start(state_model, options);
 }
 
 static const float *chunk(int stream, int index)

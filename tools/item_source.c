@@ -29,16 +29,16 @@ static enum status open_folder(struct item_source *items, const char *path, stru
         return error_set(error, STATUS_IO, "%s: cannot list this folder: %s", path, strerror(errno));
     items->folder = path;
     items->names = calloc((size_t)count + 1, sizeof *items->names);
+    bool complete = items->names != NULL;
     for (int i = 0; i < count; i++) {
         if (items->names)
-            items->names[i] = strdup(entries[i]->d_name);
+            complete = (items->names[i] = strdup(entries[i]->d_name)) != NULL && complete;
         free(entries[i]);
     }
     free(entries);
     items->count = items->names ? (size_t)count : 0;
-    for (size_t i = 0; i < items->count; i++)
-        if (!items->names[i])
-            return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the names in %s", path);
+    if (!complete)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for the names in %s", path);
     if (count == 0)
         return error_set(error, STATUS_INVALID_ARGUMENT, "%s: there is no .npy and no .npz file in this folder", path);
     return STATUS_OK;

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MOST_WAITING (1 << 20) /* the longest queue that a predictor has */
+
 /* An item on its way. */
 struct flight {
-    char name[PATH_MAX];
+    char *name;
     struct input_set inputs;
     infer_prediction *prediction;
 };
@@ -118,6 +120,7 @@ static void end_first(struct stream *stream)
     }
     infer_prediction_release(flight->prediction);
     free_inputs(&flight->inputs);
+    free(flight->name);
     stream->first = (stream->first + 1) % stream->most;
     stream->count--;
     stream->done++;
@@ -130,21 +133,23 @@ static void end_first(struct stream *stream)
 static bool begin_next(struct stream *stream)
 {
     struct flight *flight = &stream->flights[(stream->first + stream->count) % stream->most];
+    char name[PATH_MAX] = "";
     struct error error = {0};
-    infer_error failure;
+    infer_error failure = {.message = "out of memory for its name"};
     bool end;
-    flight->name[0] = '\0';
-    enum status status = item_source_next(&stream->items, flight->name, &flight->inputs, &end, &stream->broken, &error);
+    enum status status = item_source_next(&stream->items, name, &flight->inputs, &end, &stream->broken, &error);
     if (end && status == STATUS_OK)
         return false;
     if (status != STATUS_OK) {
-        complain(stream, strstr(error.text, flight->name) ? "" : flight->name, error.text);
+        complain(stream, strstr(error.text, name) ? "" : name, error.text);
         stream->done++;
         return !stream->broken && !end;
     }
-    if (infer_predict_async(stream->predictor, flight->inputs.tensors, flight->inputs.count, NULL, 0, NULL,
-                            &flight->prediction, &failure) != INFER_OK) {
-        complain(stream, flight->name, failure.message);
+    flight->name = strdup(name);
+    if (!flight->name || infer_predict_async(stream->predictor, flight->inputs.tensors, flight->inputs.count, NULL, 0,
+                                             NULL, &flight->prediction, &failure) != INFER_OK) {
+        complain(stream, name, failure.message);
+        free(flight->name);
         free_inputs(&flight->inputs);
         stream->done++;
         return true;
@@ -189,8 +194,9 @@ static infer_predictor_options predictor_options(const struct stream_request *re
         options.contexts = request->session.threads ? request->session.threads : usable_cores();
         options.session_options.threads = 1;
     }
-    options.max_delay = request->batch > 1 ? 0.005 : 0; /* reading the next item takes less */
-    options.queue_length = 4 * (request->batch ? request->batch : 1) * options.contexts;
+    options.max_delay = request->batch > 1 ? 0.005 : 0;                        /* reading the next item takes less */
+    int wanted = 4 * (request->batch ? request->batch : 1) * options.contexts; /* at most 4 * 65,536 * 1,024 */
+    options.queue_length = wanted < MOST_WAITING ? wanted : MOST_WAITING;
     options.when_full = INFER_FULL_BLOCK;
     return options;
 }

@@ -29,7 +29,7 @@ def samples(name, family=None):
 labels = ("model", 'a "digit"')
 expect("every sample has the caller's label", all(("model", 'a "digit"') in s.labels.items() for f in families.values() for s in f.samples))
 expect("every family says what it means", all(f.documentation for f in families.values()))
-for name in ("requests", "runs", "cache_lookups", "cache_hits", "cache_shared", "cache_evictions"):
+for name in ("requests", "runs", "run_requests", "cache_lookups", "cache_hits", "cache_shared", "cache_evictions"):
     expect(name, families[f"infer_{name}"].type == "counter" and samples(f"infer_{name}_total", f"infer_{name}") == {(labels,): report[name]})
 for name in ("seconds", "throughput", "waiting", "under_way", "most_waiting", "overdue_hooks", "cache_bytes", "cache_entries", "predictor_bytes"):
     expect(name, families[f"infer_{name}"].type == "gauge" and samples(f"infer_{name}") == {(labels,): report[name]})
@@ -48,6 +48,8 @@ batches = families["infer_batch_size"]
 counts = [s.value for s in batches.samples if s.name.endswith("_bucket")]
 expect("sizes of batches are a histogram", batches.type == "histogram" and counts == sorted(counts))
 expect("whose last bucket is all runs", counts[-1] == report["runs"] == sum(report["runs_by_size"]))
+totals = {s.name: s.value for s in batches.samples if not s.name.endswith("_bucket")}
+expect("and whose sum is all requests in them", totals["infer_batch_size_sum"] == report["run_requests"])
 expect("39 requests ended well, one did not", report["by_status"]["ok"] == 39 and report["by_status"]["invalid argument"] == 1)
 expect("9 of them were known", report["cache_hits"] == 9 and report["runs"] == 30)
 print(f"{passed} passed, {failed} failed")
