@@ -37,11 +37,6 @@ static enum status no_memory(struct application *a)
     return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", a->graph->name);
 }
 
-static bool is_op(const struct node *node, const char *name)
-{
-    return node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
-}
-
 /* --- building -------------------------------------------------------------------------------------------- */
 
 static bool append(struct application *a, struct node *node)
