@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-const char *layer_precision(const struct quantize_plan *plan, const struct layer *layer)
+/* "int8 weights": its activation is float32. */
+static const char *layer_precision(const struct quantize_plan *plan, const struct layer *layer)
 {
     if (!layer->chosen)
         return "float32";
