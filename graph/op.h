@@ -16,6 +16,8 @@
 #include "kernels/kernel.h"
 #include "kernels/pointwise.h"
 
+#include <string.h>
+
 #define ANY_COUNT INT16_MAX /* max_inputs or max_outputs of a variadic operator */
 
 enum op_flags {
@@ -102,6 +104,11 @@ struct op {
 
 /* NULL: no such operator here. domain "ai.onnx" is the same as "". */
 const struct op *op_find(const char *domain, const char *name);
+/* The node (NULL: none) is this operator of the default domain. */
+static inline bool is_op(const struct node *node, const char *name)
+{
+    return node && node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
+}
 /* All operators, by index, for listings; NULL past the last. */
 const struct op *op_at(size_t index);
 /* The newest opset of the default domain this runtime knows. */

@@ -321,12 +321,10 @@ enum status resolve(struct resolution *resolution, const struct resolve_options 
 
 static bool is_widening(const struct node *node, int64_t least)
 {
-    bool cast = strcmp(node->op->name, "Cast") == 0;
-    const struct value *x = node->op->domain[0] || !node->input_count ? NULL : node->inputs[0];
-    if (!x || !x->data || dtype_bits(x->dtype) > 8 || x->dtype == DTYPE_BOOL || value_elements(x) < least)
-        return false;
-    return strcmp(node->op->name, "DequantizeLinear") == 0 ||
-           (cast && dtype_is_float((enum dtype)node_int(node, "to")));
+    bool widens =
+        is_op(node, "DequantizeLinear") || (is_op(node, "Cast") && dtype_is_float((enum dtype)node_int(node, "to")));
+    const struct value *x = widens ? node->inputs[0] : NULL;
+    return x && x->data && dtype_bits(x->dtype) <= 8 && x->dtype != DTYPE_BOOL && value_elements(x) >= least;
 }
 
 enum status fold_constants(struct graph *graph, const struct resolve_options *options, int64_t least_narrow,

@@ -1,10 +1,8 @@
-#include "tests/random_graph.h"
+#include "tests/random_graph_maker.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MOST_ELEMENTS 2048
 
 /* --- choices --------------------------------------------------------------------------------------------- */
 
@@ -23,21 +21,13 @@ static float roll_float(struct dice *dice)
 
 /* --- a graph in the making ------------------------------------------------------------------------------- */
 
-struct maker {
-    struct graph *graph;
-    struct dice *dice;
-    struct value *values[RANDOM_MOST_VALUES]; /* f32, in the order of their making */
-    int count;
-    bool wider;
-};
-
-static struct value *any(struct maker *m)
+static struct value *any(struct random_maker *m)
 {
     /* The newest half the time, so that chains grow. */
     return m->values[roll(m->dice, 2) ? m->count - 1 : roll(m->dice, m->count)];
 }
 
-static struct value *constant(struct maker *m, int rank, const int64_t *dims)
+struct value *random_constant(struct random_maker *m, int rank, const int64_t *dims)
 {
     int64_t elements;
     shape_elements(rank, dims, &elements);
@@ -47,14 +37,14 @@ static struct value *constant(struct maker *m, int rank, const int64_t *dims)
     return graph_add_constant(m->graph, "", DTYPE_F32, rank, dims, data);
 }
 
-static struct value *scalar(struct maker *m, double number)
+struct value *random_scalar(struct random_maker *m, double number)
 {
     float *data = region_allocate(m->graph->region, sizeof *data);
     *data = (float)number;
     return graph_add_constant(m->graph, "", DTYPE_F32, 0, NULL, data);
 }
 
-static struct value *ints(struct maker *m, int count, const int64_t *numbers)
+static struct value *ints(struct random_maker *m, int count, const int64_t *numbers)
 {
     int64_t length = count, *data = region_array(m->graph->region, (size_t)count + 1, sizeof *data);
     memcpy(data, numbers, (size_t)count * sizeof *data);
@@ -64,11 +54,11 @@ static struct value *ints(struct maker *m, int count, const int64_t *numbers)
 static bool suits(const struct value *output)
 {
     return output->dtype == DTYPE_F32 && output->rank >= 0 && output->rank <= 6 && !output->dims_at_run &&
-           value_elements(output) > 0 && value_elements(output) <= MOST_ELEMENTS;
+           value_elements(output) > 0 && value_elements(output) <= RANDOM_MOST_ELEMENTS;
 }
 
 /* Attributes whose lists live as long as the graph. */
-static const struct attribute *kept(struct maker *m, int count, const struct attribute *attributes)
+static const struct attribute *kept(struct random_maker *m, int count, const struct attribute *attributes)
 {
     struct attribute *copies = region_array(m->graph->region, (size_t)count + 1, sizeof *copies);
     for (int i = 0; i < count; i++) {
@@ -82,8 +72,7 @@ static const struct attribute *kept(struct maker *m, int count, const struct att
     return copies;
 }
 
-/* A node whose outputs join the values, where the operator accepts what it is given; its first output, or NULL. */
-static struct value *node(struct maker *m, const char *name, int input_count, struct value *const *inputs,
+struct value *random_node(struct random_maker *m, const char *name, int input_count, struct value *const *inputs,
                           int output_count, int attribute_count, const struct attribute *attributes)
 {
     struct graph *graph = m->graph;
@@ -116,19 +105,19 @@ static struct value *node(struct maker *m, const char *name, int input_count, st
     return outputs[0];
 }
 
-static struct value *node1(struct maker *m, const char *name, struct value *a)
+static struct value *node1(struct random_maker *m, const char *name, struct value *a)
 {
-    return node(m, name, 1, &a, 1, 0, NULL);
+    return random_node(m, name, 1, &a, 1, 0, NULL);
 }
 
-static struct value *node2(struct maker *m, const char *name, struct value *a, struct value *b)
+struct value *random_node2(struct random_maker *m, const char *name, struct value *a, struct value *b)
 {
-    return node(m, name, 2, (struct value *[]){a, b}, 1, 0, NULL);
+    return random_node(m, name, 2, (struct value *[]){a, b}, 1, 0, NULL);
 }
 
 /* --- families of nodes ----------------------------------------------------------------------------------- */
 
-static void add_conv(struct maker *m)
+static void add_conv(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank != 4)
@@ -143,29 +132,30 @@ static void add_conv(struct maker *m)
     int64_t dilations[2] = {1 + roll(m->dice, 2), 1}, outputs = groups * each;
     for (int i = 0; i < 4; i++)
         pads[i] = roll(m->dice, 2);
-    struct value *inputs[3] = {x, constant(m, 4, transposed ? across : weights), constant(m, 1, &outputs)};
+    struct value *inputs[3] = {x, random_constant(m, 4, transposed ? across : weights),
+                               random_constant(m, 1, &outputs)};
     const struct attribute attributes[] = {ATTRIBUTE_I("group", groups), ATTRIBUTE_LIST("pads", 4, pads),
                                            ATTRIBUTE_LIST("strides", 2, strides),
                                            ATTRIBUTE_LIST("dilations", 2, dilations)};
-    node(m, transposed ? "ConvTranspose" : "Conv", roll(m->dice, 2) ? 3 : 2, inputs, 1, 4, attributes);
+    random_node(m, transposed ? "ConvTranspose" : "Conv", roll(m->dice, 2) ? 3 : 2, inputs, 1, 4, attributes);
 }
 
-static void add_batch_normalization(struct maker *m)
+static void add_batch_normalization(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank < 2)
         return;
     int64_t channels = x->dims[1];
-    struct value *variance = constant(m, 1, &channels);
+    struct value *variance = random_constant(m, 1, &channels);
     for (int64_t i = 0; i < channels; i++)
         ((float *)(uintptr_t)variance->data)[i] = 0.5f + fabsf(((const float *)variance->data)[i]);
-    node(m, "BatchNormalization", 5,
-         (struct value *[]){x, constant(m, 1, &channels), constant(m, 1, &channels), constant(m, 1, &channels),
-                            variance},
-         1, 0, NULL);
+    random_node(m, "BatchNormalization", 5,
+                (struct value *[]){x, random_constant(m, 1, &channels), random_constant(m, 1, &channels),
+                                   random_constant(m, 1, &channels), variance},
+                1, 0, NULL);
 }
 
-static void add_pool(struct maker *m)
+static void add_pool(struct random_maker *m)
 {
     static const char *const names[] = {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"};
     int kind = (int)roll(m->dice, 4);
@@ -175,10 +165,10 @@ static void add_pool(struct maker *m)
                                            ATTRIBUTE_LIST("strides", 2, strides), ATTRIBUTE_LIST("pads", 4, pads)};
     struct value *x = any(m);
     if (x->rank == 4)
-        node(m, names[kind], 1, &x, 1, kind < 2 ? 3 : 0, attributes);
+        random_node(m, names[kind], 1, &x, 1, kind < 2 ? 3 : 0, attributes);
 }
 
-static void add_unary(struct maker *m)
+static void add_unary(struct random_maker *m)
 {
     static const char *const names[] = {"Relu",     "Sigmoid",     "Tanh",     "HardSwish", "Abs",  "Neg",
                                         "Softplus", "HardSigmoid", "Identity", "Erf",       "Gelu", "Dropout"};
@@ -186,38 +176,38 @@ static void add_unary(struct maker *m)
 }
 
 /* A constant that broadcasts to x: a scalar, one a channel, one along the last axis, or all of it. */
-static struct value *broadcast_constant(struct maker *m, const struct value *x)
+static struct value *broadcast_constant(struct random_maker *m, const struct value *x)
 {
     int64_t dims[MAX_RANK];
     switch (roll(m->dice, 4)) {
     case 0:
-        return scalar(m, (double)roll_float(m->dice));
+        return random_scalar(m, (double)roll_float(m->dice));
     case 1:
         for (int i = 0; i < x->rank; i++)
             dims[i] = i == 1 ? x->dims[i] : 1;
-        return constant(m, x->rank, dims);
+        return random_constant(m, x->rank, dims);
     case 2:
-        return x->rank > 0 ? constant(m, 1, &x->dims[x->rank - 1]) : scalar(m, 0.5);
+        return x->rank > 0 ? random_constant(m, 1, &x->dims[x->rank - 1]) : random_scalar(m, 0.5);
     default:
-        return constant(m, x->rank, x->dims);
+        return random_constant(m, x->rank, x->dims);
     }
 }
 
-static void add_binary(struct maker *m)
+static void add_binary(struct random_maker *m)
 {
     static const char *const names[] = {"Add", "Mul", "Sub", "Max", "Min", "Div"};
     int64_t kind = roll(m->dice, 6);
     struct value *a = any(m);
-    struct value *b = kind == 5          ? scalar(m, 1.5 + (double)roll(m->dice, 4))
+    struct value *b = kind == 5          ? random_scalar(m, 1.5 + (double)roll(m->dice, 4))
                       : roll(m->dice, 2) ? broadcast_constant(m, a)
                                          : any(m);
     if (kind != 5 && roll(m->dice, 2))
-        node2(m, names[kind], b, a);
+        random_node2(m, names[kind], b, a);
     else
-        node2(m, names[kind], a, b);
+        random_node2(m, names[kind], a, b);
 }
 
-static void add_transpose(struct maker *m)
+static void add_transpose(struct random_maker *m)
 {
     struct value *x = any(m);
     int64_t order[MAX_RANK];
@@ -228,11 +218,11 @@ static void add_transpose(struct maker *m)
         order[i] = order[k];
         order[k] = kept;
     }
-    node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)});
+    random_node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)});
 }
 
 /* Joins two axes, or cuts one in two. */
-static void add_reshape(struct maker *m)
+static void add_reshape(struct random_maker *m)
 {
     struct value *x = any(m);
     int64_t dims[MAX_RANK];
@@ -250,10 +240,10 @@ static void add_reshape(struct maker *m)
             dims[rank++] = x->dims[i];
         }
     }
-    node2(m, "Reshape", x, ints(m, rank, dims));
+    random_node2(m, "Reshape", x, ints(m, rank, dims));
 }
 
-static void add_slice(struct maker *m)
+static void add_slice(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank == 0)
@@ -267,32 +257,33 @@ static void add_slice(struct maker *m)
         start = last;
         step = -step;
     }
-    node(m, "Slice", 5,
-         (struct value *[]){x, ints(m, 1, &start), ints(m, 1, &end), ints(m, 1, &axis), ints(m, 1, &step)}, 1, 0, NULL);
+    random_node(m, "Slice", 5,
+                (struct value *[]){x, ints(m, 1, &start), ints(m, 1, &end), ints(m, 1, &axis), ints(m, 1, &step)}, 1, 0,
+                NULL);
 }
 
-static void add_split(struct maker *m)
+static void add_split(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank == 0)
         return;
     int64_t axis = roll(m->dice, x->rank), first = x->dims[axis] / 2, parts[2] = {first, x->dims[axis] - first};
-    node(m, "Split", 2, (struct value *[]){x, ints(m, 2, parts)}, 2, 1,
-         (struct attribute[]){ATTRIBUTE_I("axis", axis)});
+    random_node(m, "Split", 2, (struct value *[]){x, ints(m, 2, parts)}, 2, 1,
+                (struct attribute[]){ATTRIBUTE_I("axis", axis)});
 }
 
-static void add_concat(struct maker *m)
+static void add_concat(struct random_maker *m)
 {
     struct value *parts[3] = {any(m), any(m), any(m)};
     if (parts[0]->rank == 0)
         return;
     int64_t axis = roll(m->dice, parts[0]->rank);
     const struct attribute attributes[] = {ATTRIBUTE_I("axis", axis)};
-    if (!node(m, "Concat", 2 + (int)roll(m->dice, 2), parts, 1, 1, attributes))
-        node(m, "Concat", 2, (struct value *[]){parts[0], parts[0]}, 1, 1, attributes);
+    if (!random_node(m, "Concat", 2 + (int)roll(m->dice, 2), parts, 1, 1, attributes))
+        random_node(m, "Concat", 2, (struct value *[]){parts[0], parts[0]}, 1, 1, attributes);
 }
 
-static void add_pad(struct maker *m)
+static void add_pad(struct random_maker *m)
 {
     struct value *x = any(m);
     int64_t pads[2 * MAX_RANK] = {0};
@@ -301,10 +292,10 @@ static void add_pad(struct maker *m)
         pads[i] = spatial ? roll(m->dice, 2) : 0;
         pads[x->rank + i] = spatial ? roll(m->dice, 3) : 0;
     }
-    node2(m, "Pad", x, ints(m, 2 * x->rank, pads));
+    random_node2(m, "Pad", x, ints(m, 2 * x->rank, pads));
 }
 
-static void add_product(struct maker *m)
+static void add_product(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank < 2)
@@ -313,39 +304,40 @@ static void add_product(struct maker *m)
     int64_t order[MAX_RANK];
     switch (roll(m->dice, 3)) {
     case 0:
-        node2(m, "MatMul", x, constant(m, 2, dims));
+        random_node2(m, "MatMul", x, random_constant(m, 2, dims));
         return;
     case 1:
-        node(m, "Gemm", 3, (struct value *[]){x, constant(m, 2, turned), constant(m, 1, &n)}, 1, 2,
-             (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
+        random_node(m, "Gemm", 3, (struct value *[]){x, random_constant(m, 2, turned), random_constant(m, 1, &n)}, 1, 2,
+                    (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
         return;
     default:
         for (int i = 0; i < x->rank; i++)
             order[i] = i < x->rank - 2 ? i : 2 * x->rank - 3 - i;
-        node2(m, "MatMul", x,
-              node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)}));
+        random_node2(
+            m, "MatMul", x,
+            random_node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", x->rank, order)}));
     }
 }
 
-static void add_reduction(struct maker *m)
+static void add_reduction(struct random_maker *m)
 {
     static const char *const names[] = {"ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2"};
     struct value *x = any(m);
     if (x->rank == 0)
         return;
     int64_t axis = roll(m->dice, x->rank);
-    node(m, names[roll(m->dice, 4)], 2, (struct value *[]){x, ints(m, 1, &axis)}, 1, 1,
-         (struct attribute[]){ATTRIBUTE_I("keepdims", roll(m->dice, 2))});
+    random_node(m, names[roll(m->dice, 4)], 2, (struct value *[]){x, ints(m, 1, &axis)}, 1, 1,
+                (struct attribute[]){ATTRIBUTE_I("keepdims", roll(m->dice, 2))});
 }
 
-static void add_softmax(struct maker *m)
+static void add_softmax(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank > 0)
-        node(m, "Softmax", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", roll(m->dice, x->rank))});
+        random_node(m, "Softmax", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", roll(m->dice, x->rank))});
 }
 
-static void add_resize(struct maker *m)
+static void add_resize(struct random_maker *m)
 {
     struct value *x = any(m);
     int64_t dims[4], none = 0;
@@ -358,40 +350,43 @@ static void add_resize(struct maker *m)
         ATTRIBUTE_TEXT("coordinate_transformation_mode", "asymmetric"), ATTRIBUTE_TEXT("nearest_mode", "floor"),
         nearest ? ATTRIBUTE_TEXT("mode", "nearest") : ATTRIBUTE_TEXT("mode", "linear")};
     struct value *roi = graph_add_constant(m->graph, "", DTYPE_F32, 1, &none, &none);
-    node(m, "Resize", 4, (struct value *[]){x, roi, roi, ints(m, 4, dims)}, 1, 3, attributes);
+    random_node(m, "Resize", 4, (struct value *[]){x, roi, roi, ints(m, 4, dims)}, 1, 3, attributes);
 }
 
-static void add_gather(struct maker *m)
+static void add_gather(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank == 0)
         return;
     int64_t axis = roll(m->dice, x->rank), first = roll(m->dice, x->dims[axis]);
-    int64_t count = 1 + roll(m->dice, x->dims[axis] - first), places[MOST_ELEMENTS];
+    int64_t count = 1 + roll(m->dice, x->dims[axis] - first), places[RANDOM_MOST_ELEMENTS];
     for (int64_t i = 0; i < count; i++)
         places[i] = roll(m->dice, 4) ? first + i : roll(m->dice, x->dims[axis]);
-    node(m, "Gather", 2, (struct value *[]){x, ints(m, (int)count, places)}, 1, 1,
-         (struct attribute[]){ATTRIBUTE_I("axis", axis)});
+    random_node(m, "Gather", 2, (struct value *[]){x, ints(m, (int)count, places)}, 1, 1,
+                (struct attribute[]){ATTRIBUTE_I("axis", axis)});
 }
 
 /* --- what exporters spell out ---------------------------------------------------------------------------- */
 
-static void add_layer_normalization(struct maker *m)
+static void add_layer_normalization(struct random_maker *m)
 {
     struct value *x = any(m);
     if (x->rank == 0)
         return;
     int64_t last = x->rank - 1;
-    struct value *axes = ints(m, 1, &last), *mean = node2(m, "ReduceMean", x, axes), *d = node2(m, "Sub", x, mean);
-    struct value *square = roll(m->dice, 2) ? node2(m, "Mul", d, d) : node2(m, "Pow", d, scalar(m, 2));
-    struct value *variance = node2(m, "ReduceMean", square, axes);
-    struct value *y = node2(m, "Div", d, node1(m, "Sqrt", node2(m, "Add", variance, scalar(m, 1e-5))));
-    y = node2(m, "Mul", y, constant(m, 1, &x->dims[last]));
-    node2(m, "Add", y, constant(m, 1, &x->dims[last]));
+    struct value *axes = ints(m, 1, &last), *mean = random_node2(m, "ReduceMean", x, axes),
+                 *d = random_node2(m, "Sub", x, mean);
+    struct value *square =
+        roll(m->dice, 2) ? random_node2(m, "Mul", d, d) : random_node2(m, "Pow", d, random_scalar(m, 2));
+    struct value *variance = random_node2(m, "ReduceMean", square, axes);
+    struct value *y =
+        random_node2(m, "Div", d, node1(m, "Sqrt", random_node2(m, "Add", variance, random_scalar(m, 1e-5))));
+    y = random_node2(m, "Mul", y, random_constant(m, 1, &x->dims[last]));
+    random_node2(m, "Add", y, random_constant(m, 1, &x->dims[last]));
 }
 
 /* Along one axis or more; where one is rolled twice, the operators refuse. */
-static void add_spelled_softmax(struct maker *m)
+static void add_spelled_softmax(struct random_maker *m)
 {
     struct value *x = any(m);
     int64_t axes[3], count = 1 + roll(m->dice, 3);
@@ -399,46 +394,52 @@ static void add_spelled_softmax(struct maker *m)
         return;
     for (int64_t i = 0; i < count; i++)
         axes[i] = roll(m->dice, x->rank);
-    struct value *along = ints(m, (int)count, axes), *d = node2(m, "Sub", x, node2(m, "ReduceMax", x, along));
-    struct value *power = node1(m, "Exp", d), *sum = node2(m, "ReduceSum", power, along);
+    struct value *along = ints(m, (int)count, axes),
+                 *d = random_node2(m, "Sub", x, random_node2(m, "ReduceMax", x, along));
+    struct value *power = node1(m, "Exp", d), *sum = random_node2(m, "ReduceSum", power, along);
     if (roll(m->dice, 3))
-        node2(m, "Div", power, sum);
+        random_node2(m, "Div", power, sum);
     else
-        node2(m, "Sub", d, node1(m, "Log", sum));
+        random_node2(m, "Sub", d, node1(m, "Log", sum));
 }
 
-static void add_activation(struct maker *m)
+static void add_activation(struct random_maker *m)
 {
     struct value *x = any(m);
     switch (roll(m->dice, 4)) {
     case 0:
-        node2(m, "Mul", node2(m, "Mul", x, scalar(m, 0.5)),
-              node2(m, "Add", node1(m, "Erf", node2(m, "Div", x, scalar(m, 1.41421356))), scalar(m, 1)));
+        random_node2(m, "Mul", random_node2(m, "Mul", x, random_scalar(m, 0.5)),
+                     random_node2(m, "Add", node1(m, "Erf", random_node2(m, "Div", x, random_scalar(m, 1.41421356))),
+                                  random_scalar(m, 1)));
         return;
     case 1:
-        node2(m, "Mul", x, node1(m, "Sigmoid", x));
+        random_node2(m, "Mul", x, node1(m, "Sigmoid", x));
         return;
     case 2:
-        node2(m, "Mul", x, node1(m, "Tanh", node1(m, "Softplus", x)));
+        random_node2(m, "Mul", x, node1(m, "Tanh", node1(m, "Softplus", x)));
         return;
     default:
-        node2(m, "Div",
-              node2(m, "Mul", x,
-                    node(m, "Clip", 3, (struct value *[]){node2(m, "Add", x, scalar(m, 3)), scalar(m, 0), scalar(m, 6)},
-                         1, 0, NULL)),
-              scalar(m, 6));
+        random_node2(m, "Div",
+                     random_node2(m, "Mul", x,
+                                  random_node(m, "Clip", 3,
+                                              (struct value *[]){random_node2(m, "Add", x, random_scalar(m, 3)),
+                                                                 random_scalar(m, 0), random_scalar(m, 6)},
+                                              1, 0, NULL)),
+                     random_scalar(m, 6));
     }
 }
 
 /* [rows, heads * width] three times by weights, cut into heads, and put together again. */
-static struct value *heads_of(struct maker *m, struct value *x, int64_t heads, int64_t width, const int64_t *order)
+static struct value *heads_of(struct random_maker *m, struct value *x, int64_t heads, int64_t width,
+                              const int64_t *order)
 {
     int64_t dims[2] = {x->dims[x->rank - 1], heads * width}, cut[4] = {1, x->dims[x->rank - 2], heads, width};
-    struct value *y = node2(m, "Reshape", node2(m, "MatMul", x, constant(m, 2, dims)), ints(m, 4, cut));
-    return y ? node(m, "Transpose", 1, &y, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, order)}) : NULL;
+    struct value *y =
+        random_node2(m, "Reshape", random_node2(m, "MatMul", x, random_constant(m, 2, dims)), ints(m, 4, cut));
+    return y ? random_node(m, "Transpose", 1, &y, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, order)}) : NULL;
 }
 
-static void add_attention(struct maker *m)
+static void add_attention(struct random_maker *m)
 {
     static const int64_t rows[] = {0, 2, 1, 3}, columns[] = {0, 2, 3, 1};
     struct value *x = any(m);
@@ -446,94 +447,27 @@ static void add_attention(struct maker *m)
     if (x->rank < 2 || value_elements(x) != x->dims[x->rank - 1] * x->dims[x->rank - 2])
         return;
     struct value *q = heads_of(m, x, heads, width, rows), *k = heads_of(m, x, heads, width, columns);
-    struct value *scores = node2(m, "Mul", node2(m, "MatMul", q, k), scalar(m, 0.5));
+    struct value *scores = random_node2(m, "Mul", random_node2(m, "MatMul", q, k), random_scalar(m, 0.5));
     if (scores && roll(m->dice, 2))
-        scores = node2(m, "Add", scores, constant(m, 2, &scores->dims[2]));
+        scores = random_node2(m, "Add", scores, random_constant(m, 2, &scores->dims[2]));
     if (!scores)
         return;
-    struct value *weights = node(m, "Softmax", 1, &scores, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", -1)});
-    struct value *mean = node2(m, "MatMul", weights, heads_of(m, x, heads, width, rows));
+    struct value *weights = random_node(m, "Softmax", 1, &scores, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", -1)});
+    struct value *mean = random_node2(m, "MatMul", weights, heads_of(m, x, heads, width, rows));
     struct value *joined =
-        mean ? node(m, "Transpose", 1, &mean, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, rows)}) : NULL;
+        mean ? random_node(m, "Transpose", 1, &mean, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, rows)})
+             : NULL;
     int64_t whole[2] = {x->dims[x->rank - 2], heads * width};
-    node2(m, "Reshape", joined, ints(m, 2, whole));
-}
-
-/* --- integers in between --------------------------------------------------------------------------------- */
-
-static struct value *zero_point(struct maker *m, enum dtype dtype, int64_t zero)
-{
-    int8_t *data = region_allocate(m->graph->region, 1);
-    *data = (int8_t)(uint8_t)zero;
-    return graph_add_constant(m->graph, "", dtype, 0, NULL, data);
-}
-
-/* An input of the graph by 8 bits and back: nothing before it can have rounded otherwise. */
-static struct value *there_and_back(struct maker *m)
-{
-    struct graph *graph = m->graph;
-    struct value *x = m->values[roll(m->dice, 2)];
-    struct value *integers = graph_add_value(graph, "", DTYPE_NONE, -1, NULL);
-    struct value *inputs[3] = {x, scalar(m, 0.01 * (double)(1 + roll(m->dice, 2))),
-                               zero_point(m, DTYPE_U8, 110 + roll(m->dice, 40))};
-    struct error error = {0};
-    struct node *made =
-        graph_add_node(graph, op_find("", "QuantizeLinear"), 22, "quantize", 3, inputs, 1, &integers, 0, NULL);
-    struct op_context c = {.graph = graph, .node = made, .error = &error};
-    made->op->shapes(&c);
-    inputs[0] = integers;
-    return node(m, "DequantizeLinear", 3, inputs, 1, 0, NULL);
-}
-
-/* Weights of int8 with a scale, or one for each place along an axis. */
-static struct value *small_weights(struct maker *m, int rank, const int64_t *dims, int64_t axis)
-{
-    int64_t elements;
-    if (!shape_elements(rank, dims, &elements) || elements > MOST_ELEMENTS)
-        return NULL;
-    int8_t *data = region_allocate(m->graph->region, (size_t)elements + 1);
-    for (int64_t i = 0; i < elements; i++)
-        data[i] = (int8_t)(roll(m->dice, 255) - 127);
-    struct value *inputs[2] = {graph_add_constant(m->graph, "", DTYPE_I8, rank, dims, data), scalar(m, 0.01)};
-    if (roll(m->dice, 2)) {
-        inputs[1] = constant(m, 1, &dims[axis]);
-        for (int64_t i = 0; i < dims[axis]; i++)
-            ((float *)(uintptr_t)inputs[1]->data)[i] = 0.005f + 0.01f * fabsf(((const float *)inputs[1]->data)[i]);
-    }
-    return node(m, "DequantizeLinear", 2, inputs, 1, 1, (struct attribute[]){ATTRIBUTE_I("axis", axis)});
-}
-
-static void add_integers(struct maker *m)
-{
-    struct value *x = there_and_back(m);
-    if (x && x->rank == 4 && roll(m->dice, 2)) {
-        const int64_t order[] = {0, 1, 3, 2};
-        x = node(m, "Transpose", 1, &x, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, order)});
-    }
-    if (!x)
-        return;
-    if (x->rank == 4) {
-        int64_t dims[4] = {1 + roll(m->dice, 5), x->dims[1], 1 + roll(m->dice, 2), 1 + roll(m->dice, 2)};
-        const int64_t pads[] = {0, roll(m->dice, 2), roll(m->dice, 2), 1};
-        struct value *inputs[3] = {x, small_weights(m, 4, dims, 0), constant(m, 1, dims)};
-        node(m, "Conv", 2 + (int)roll(m->dice, 2), inputs, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("pads", 4, pads)});
-        return;
-    }
-    int64_t k = x->dims[x->rank - 1], n = 1 + roll(m->dice, 9), dims[2] = {k, n}, turned[2] = {n, k};
-    if (x->rank == 2 && roll(m->dice, 2))
-        node(m, "Gemm", 3, (struct value *[]){x, small_weights(m, 2, turned, 0), constant(m, 1, &n)}, 1, 2,
-             (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
-    else
-        node2(m, "MatMul", x, small_weights(m, 2, dims, 1));
+    random_node2(m, "Reshape", joined, ints(m, 2, whole));
 }
 
 /* --- the whole ------------------------------------------------------------------------------------------- */
 
 #define ONLY_WIDER 2
 
-static void add_something(struct maker *m)
+static void add_something(struct random_maker *m)
 {
-    static void (*const add[])(struct maker *) = {
+    static void (*const add[])(struct random_maker *) = {
         add_conv,
         add_conv,
         add_batch_normalization,
@@ -560,12 +494,12 @@ static void add_something(struct maker *m)
         add_activation,
         add_attention,
         add_spelled_softmax, /* from here on in wider graphs only */
-        add_integers,
+        random_integers,
     };
     add[roll(m->dice, sizeof add / sizeof *add - (m->wider ? 0 : ONLY_WIDER))](m);
 }
 
-static void add_input(struct maker *m, float **content)
+static void add_input(struct random_maker *m, float **content)
 {
     int rank = roll(m->dice, 3) ? 4 : 2 + (int)roll(m->dice, 2);
     int64_t dims[4], elements;
@@ -604,7 +538,7 @@ static void make(struct random_graph *random, struct dice *dice, bool wider)
     *random = (struct random_graph){.damaged = false};
     region_init(&random->region, &default_allocator);
     random->graph = graph_create(&random->region, "random");
-    struct maker m = {.graph = random->graph, .dice = dice, .wider = wider};
+    struct random_maker m = {.graph = random->graph, .dice = dice, .wider = wider};
     for (int i = 0; i < 2; i++)
         add_input(&m, &random->inputs[i]);
     graph_set_inputs(m.graph, 2, m.values);

@@ -167,6 +167,21 @@ START_TEST(sums_that_may_pass_int32)
 }
 END_TEST
 
+/* Which is wrong, but nothing has looked at shapes yet. */
+START_TEST(a_scale_without_elements)
+{
+    static const float none[1] = {1};
+    const int64_t length = 0;
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *integers = quantised(&rig, rig_open_input(&rig, DIMS(2, 4)), 0.008, 100);
+    struct value *inputs[] = {integers, graph_add_constant(rig.graph, "none", DTYPE_F32, 1, &length, none)};
+    struct value *x = rig_node(&rig, "DequantizeLinear", 2, inputs, 0, NULL);
+    rig_output(&rig, rig_op2(&rig, "MatMul", x, weights(&rig, DIMS(4, 3), -1)));
+    rig_expect_limited(&rig, 1 << 20, "QuantizeLinear DequantizeLinear MatMul");
+}
+END_TEST
+
 /* The product of the scales would have lost its digits. */
 START_TEST(scales_without_room)
 {
@@ -446,6 +461,7 @@ Suite *passes_qdq_suite(void)
     tcase_add_test(products, gemm_in_every_way);
     tcase_add_test(products, scores_of_attention);
     tcase_add_test(products, sums_that_may_pass_int32);
+    tcase_add_test(products, a_scale_without_elements);
     tcase_add_test(products, scales_without_room);
     tcase_add_test(products, weights_quantised_in_the_graph);
     tcase_add_test(products, one_quantised_operand_is_no_product_of_integers);

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define NEAR 1e-5
+/* Without passes images have their channels first, and the sums of a convolution may be added up in another order. */
+#define OTHER_LAYOUT 1e-6
 
 /* --- fold-weights ---------------------------------------------------------------------------------------- */
 
@@ -212,7 +214,7 @@ START_TEST(a_constant_that_repeats_the_input_stays)
     row = rig_op2(&rig, "Mul", row, rig_weights(&rig, DIMS(4)));
     rig_output(&rig, y);
     rig_output(&rig, rig_op2(&rig, "MatMul", row, rig_weights(&rig, DIMS(4, 3))));
-    rig_expect(&rig, "Mul Conv Mul MatMul", NULL, 1e-6);
+    rig_expect(&rig, "Mul Conv Mul MatMul", NULL, OTHER_LAYOUT);
 }
 END_TEST
 
@@ -224,7 +226,7 @@ START_TEST(a_constant_that_adds_an_axis_stays)
     struct value *x = rig_input(&rig, DIMS(3, 5, 5));
     x = rig_op2(&rig, "Mul", x, rig_number(&rig, DIMS(1, 1, 1, 1), 3));
     rig_output(&rig, conv(&rig, "Conv", x, rig_weights(&rig, DIMS(2, 3, 2, 2)), NULL, 1, 0));
-    rig_expect(&rig, "Mul Conv", "Mul Conv", 1e-6);
+    rig_expect(&rig, "Mul Conv", "Mul Conv", OTHER_LAYOUT);
 }
 END_TEST
 

@@ -64,7 +64,7 @@ static void see_value(void *user, const char *name, const infer_tensor *tensor)
     see(user, name, tensor);
 }
 
-/* Work by the operator's own count, in the first layer of the node's name. */
+/* Work by the operator's own count; of a node of several steps, that of the largest. */
 static void see_step(void *user, const infer_step *step)
 {
     struct study *study = user;
@@ -160,6 +160,8 @@ enum status study_calibrate(struct study *study, enum range_method method, struc
 }
 
 /* --- the error of the whole ------------------------------------------------------------------------------ */
+
+#define MOST_MEASURED 16 /* samples */
 
 /* What is compared: floating outputs; all, where none is. */
 static bool compares(const struct running *running, size_t output)
@@ -284,7 +286,8 @@ enum status study_error(struct study *study, double *relative, struct error *err
 
 struct comparison {
     struct study *study;
-    float **kept; /* by layer, of float32; NULL: not seen in this sample */
+    float **kept;    /* by layer, of float32; NULL: not seen yet */
+    int64_t *counts; /* elements of the outputs that they are from */
     bool second;
     bool failed;
 };
@@ -295,7 +298,10 @@ static void compare_layer(struct comparison *comparison, int i, const infer_tens
     const float *numbers = tensor->data;
     struct layer_facts *facts = &comparison->study->facts[i];
     float **kept = &comparison->kept[i];
+    if (comparison->second && count != comparison->counts[i]) /* a size that follows from numbers, which have changed */
+        return;
     if (!comparison->second) {
+        comparison->counts[i] = count;
         free(*kept);
         *kept = malloc(((size_t)(count / step) + 2) * sizeof(float));
         comparison->failed = comparison->failed || !*kept;
@@ -352,10 +358,13 @@ enum status study_layers(struct study *study, struct error *error)
 {
     struct comparison comparison = {.study = study};
     comparison.kept = calloc((size_t)study->plan.count + 1, sizeof *comparison.kept);
-    enum status status = comparison.kept ? compare_layers(study, &comparison, error) : no_memory(error);
+    comparison.counts = calloc((size_t)study->plan.count + 1, sizeof *comparison.counts);
+    bool room = comparison.kept && comparison.counts;
+    enum status status = room ? compare_layers(study, &comparison, error) : no_memory(error);
     for (int i = 0; comparison.kept && i < study->plan.count; i++)
         free(comparison.kept[i]);
     free(comparison.kept);
+    free(comparison.counts);
     return status;
 }
 

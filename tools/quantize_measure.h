@@ -14,7 +14,7 @@ struct layer_facts {
     double flops;              /* of a run in float32 */
     double error;              /* relative, of the model with this layer alone made small; -1: not measured */
     double signal, noise;      /* sums of squares of its output, and of the difference to float32's */
-    const char *why;           /* the layer\'s, while the search tries it otherwise */
+    const char *why;           /* the layer's, while the search tries it otherwise */
     double before, after;      /* seconds a run; 0: not known */
 };
 
@@ -50,9 +50,6 @@ enum status study_open(struct running *running, struct study *study, bool small,
 void study_close(struct running *running);
 /* The outputs lie in the context until the next run. */
 enum status study_run(struct running *running, const infer_tensor *inputs, struct error *error);
-
-/* Numbers a report and a search need no more of than this. */
-#define MOST_MEASURED 16
 
 /* Runs the graph on the calibration samples and chooses the quantum of each layer. Layers whose input was never seen,
  * or held NaN or infinity, stay. */

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-const char *layer_precision(const struct quantize_plan *plan, const struct layer *layer)
+/* "int8 weights": its activation is float32. */
+static const char *layer_precision(const struct quantize_plan *plan, const struct layer *layer)
 {
     if (!layer->chosen)
         return "float32";
@@ -36,10 +37,13 @@ static void print_layer(FILE *file, const struct quantize_plan *plan, const stru
     print_text(file, legible(layer->name).text);
     fprintf(file, ",%s,%s", layer->op, layer_precision(plan, layer));
     if (facts->seen && facts->seen->count > 0)
-        fprintf(file, ",%.6g,%.6g,%.6g,%.6g", facts->seen->least, facts->seen->most, facts->range.low,
-                facts->range.high);
+        fprintf(file, ",%.6g,%.6g", facts->seen->least, facts->seen->most);
     else
-        fprintf(file, ",,,,");
+        fprintf(file, ",,");
+    if (layer->quantum.scale > 0)
+        fprintf(file, ",%.6g,%.6g", facts->range.low, facts->range.high);
+    else
+        fprintf(file, ",,");
     fprintf(file, ",%.6g", quantize_largest(layer));
     if (facts->noise > 0)
         fprintf(file, ",%.1f", 10 * log10(facts->signal / facts->noise));

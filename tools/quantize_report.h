@@ -4,8 +4,6 @@
 
 #include "tools/quantize_measure.h"
 
-/* "int8", "int8 weights" (its activation is float32), "int4", "float16" or "float32". */
-const char *layer_precision(const struct quantize_plan *plan, const struct layer *layer);
 /* CSV with a heading, to FILE or "-": a row a layer, and one of the whole model. */
 enum status report_write(const struct study *study, const char *path, struct error *error);
 

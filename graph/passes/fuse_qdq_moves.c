@@ -48,7 +48,7 @@ static bool read_parameters(const struct node *node, struct quantised *q)
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(scale_at(q, i)))
             return false;
-    return count == 1 || q->scale->rank == 1;
+    return count == 1 || (count > 1 && q->scale->rank == 1);
 }
 
 /* The type that a QuantizeLinear makes. */

@@ -29,10 +29,6 @@ enum status rewrite_graph_with(struct graph *graph, struct pass_context *context
 
 /* --- looking --------------------------------------------------------------------------------------------- */
 
-static inline bool is_op(const struct node *node, const char *name)
-{
-    return node && node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
-}
 /* The node that makes the value; NULL: none (an input, a constant), or not this operator of the default domain. */
 struct node *rewrite_maker(const struct rewriter *r, const struct value *value, const char *name);
 /* The same, where the visited node alone reads the value: the maker may be taken in. */

@@ -37,11 +37,6 @@ static enum status no_memory(struct application *a)
     return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", a->graph->name);
 }
 
-static bool is_op(const struct node *node, const char *name)
-{
-    return node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
-}
-
 /* --- building -------------------------------------------------------------------------------------------- */
 
 static bool append(struct application *a, struct node *node)
@@ -70,7 +65,7 @@ static struct node *make(struct application *a, const char *name, const char *op
     for (int i = 0; i < output_count; i++)
         if (!outputs[i] && !(outputs[i] = graph_add_value(graph, "", DTYPE_NONE, -1, NULL)))
             return NULL;
-    if (!kept)
+    if (!kept || !name)
         return NULL;
     if (attribute_count)
         memcpy(kept, attributes, (size_t)attribute_count * sizeof *kept);
@@ -222,8 +217,8 @@ static enum status feed(struct application *a, struct node *node, int i, const s
 static struct value *narrow_constant(struct application *a, const struct layer *layer, enum dtype dtype)
 {
     const struct value *w = layer->weights;
-    return graph_add_constant(a->graph, *w->name ? name_of(a, w->name, dtype_name(dtype)) : "", dtype, w->rank, w->dims,
-                              layer->narrow);
+    const char *name = *w->name ? name_of(a, w->name, dtype_name(dtype)) : "";
+    return name ? graph_add_constant(a->graph, name, dtype, w->rank, w->dims, layer->narrow) : NULL;
 }
 
 static struct value *scales_of(struct application *a, const struct layer *layer)
@@ -328,8 +323,8 @@ static struct value *shifted_bias(struct application *a, const struct layer *lay
         return NULL;
     for (int64_t i = 0; i < count; i++)
         data[i] = (bias ? ((const float *)bias->data)[i] : 0) + layer->shift[i];
-    return graph_add_constant(a->graph, bias && *bias->name ? name_of(a, bias->name, "shifted") : "", DTYPE_F32, 1,
-                              &count, data);
+    const char *name = bias && *bias->name ? name_of(a, bias->name, "shifted") : "";
+    return name ? graph_add_constant(a->graph, name, DTYPE_F32, 1, &count, data) : NULL;
 }
 
 static bool takes_bias(const struct layer *layer, const struct node *node)
@@ -377,7 +372,7 @@ static enum status place_gather(struct application *a, struct node *node)
     return done ? STATUS_OK : no_memory(a);
 }
 
-/* The graphs inside the node are made small as well. */
+/* The graphs inside the node are made small as well; what is found for that goes with the copy. */
 static enum status place_graphs(struct application *a, struct node *node)
 {
     struct attribute *own = region_array(a->graph->region, (size_t)node->attribute_count + 1, sizeof *own);
@@ -390,6 +385,7 @@ static enum status place_graphs(struct application *a, struct node *node)
             continue;
         struct quantize_plan inner = quantize_inner_plan(a->plan, own[i].graph);
         struct graph *small;
+        inner.region = a->graph->region;
         TRY(quantize_find(&inner, a->error));
         TRY(quantize_apply(&inner, a->graph->region, &small, a->error));
         own[i].graph = small;
@@ -425,7 +421,7 @@ static bool append_quantised(struct application *a, const struct value *value)
 {
     const struct quantised *made = value && value->id < a->value_count ? a->of[value->id] : NULL;
     for (; made; made = made->next)
-        if (made->nodes[0] && (!append(a, made->nodes[0]) || !append(a, made->nodes[1])))
+        if (!append(a, made->nodes[0]) || !append(a, made->nodes[1]))
             return false;
     return true;
 }

@@ -10,11 +10,6 @@
 /* A sum of so many products of u8 and s8 is exact in int32. */
 #define DEEPEST (INT32_MAX / (255 * 127))
 
-static bool is_op(const struct node *node, const char *name)
-{
-    return node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
-}
-
 static bool is_weight(const struct value *value)
 {
     return value && value->data && value->dtype == DTYPE_F32 && value_elements(value) > 0;
