@@ -674,8 +674,8 @@ infer-quantize "$onnx" - --precision int8 --calibrate tests/demo/digit_?.npy >"$
 same "the same bytes of an .onnx, of files one by one, and through stdout" "$work/piped.bin" "$quantised"
 done_with "its nodes" 'operators +DequantizeLinear 8, QuantizeLinear 4,' infer-inspect "$quantised"
 done_with "its digit" 'output.*scores' infer-run "$quantised" "$digit"
-for method in minmax percentile entropy mse; do
-    done_with "--method $method" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 \
+for method in auto minmax percentile entropy mse; do
+    done_with "--method $method" "layers +4 of 4 .*ranges +by ${method/auto/[a-z]+}" infer-quantize "$model" "$work/x.bin" --precision int8 \
         --calibrate tests/demo/held_out_images.npy --method "$method"
 done
 done_with "--report" 'layers +3 of 4 .*error +[0-9.e-]+, .*time ' infer-quantize "$model" "$work/x.bin" --precision int8 \
