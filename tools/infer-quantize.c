@@ -187,8 +187,9 @@ static void print_summary(FILE *file, const struct study *study, double relative
 {
     int chosen = 0, weights_only = 0;
     for (int i = 0; i < study->plan.count; i++) {
-        chosen += study->plan.layers[i].chosen;
-        weights_only += study->plan.layers[i].chosen && study->plan.layers[i].weights_only;
+        const struct layer *layer = &study->plan.layers[i];
+        chosen += layer->chosen;
+        weights_only += layer->chosen && layer->weights_only && layer->input;
     }
     fprintf(file, "layers      %d of %d are made small", chosen, study->plan.count);
     fprintf(file, weights_only ? ", %d of them only their weights: integers would be slower here\n" : "\n",
@@ -218,7 +219,8 @@ static void drop_made_up_names(struct graph *graph)
             graph->values[i]->name = "";
 }
 
-static enum status prepare(const infer_model *model, struct region *region, struct graph **graph, struct error *error)
+static enum status prepare(const infer_model *model, enum quantize_form form, struct region *region,
+                           struct graph **graph, struct error *error)
 {
     const struct kernel_facts facts = {.threads = 1};
     const struct evaluation plain = {.facts = &facts};
@@ -228,6 +230,8 @@ static enum status prepare(const infer_model *model, struct region *region, stru
     if (!*graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
+    if (status == STATUS_OK && form != QUANTIZE_HALF)
+        status = quantize_merge_affine(*graph, evaluator_of(&plain), error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {
         struct value *value = (*graph)->values[i];
         if (!*value->name && !value->data)
@@ -332,7 +336,7 @@ static enum status work(const struct request *request, const infer_model *model,
 {
     struct graph *graph;
     double relative = -1;
-    enum status status = prepare(model, region, &graph, error);
+    enum status status = prepare(model, request->form, region, &graph, error);
     study->metadata = model->metadata;
     study->metadata.pass_count = 0;
     study->plan = (struct quantize_plan){

@@ -45,6 +45,9 @@ extern const struct pass passes[];
 
 /* One of them, whose scratch memory is freed at the end. */
 enum status run_pass(pass_function *pass, struct graph *graph, struct pass_context *context, struct error *error);
+/* The same for a function that is none of the list, over a graph whose shapes need not be known: weights of every size
+ * may be made anew. */
+enum status run_pass_alone(pass_function *pass, struct graph *graph, struct evaluator evaluator, struct error *error);
 /* Those of the context's time. `needed` (NULL: nothing) marks by value id what is read from outside, beside the
  * graph's outputs. */
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,

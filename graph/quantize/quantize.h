@@ -4,6 +4,7 @@
 #define INFER_GRAPH_QUANTIZE_QUANTIZE_H
 
 #include "graph/graph.h"
+#include "graph/resolve.h"
 #include "graph/quantize/range.h"
 
 enum quantize_form {
@@ -37,7 +38,7 @@ struct layer {
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
     void *narrow;
     float *scales;         /* a channel */
-    uint16_t *half_scales; /* float16, a block, instead */
+    uint16_t *half_scales; /* the same in float16, where they are stored so; of 4 bits: a block, and no other scales */
     /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
      * each output then goes into a bias. */
     const double *means;
@@ -54,6 +55,11 @@ struct quantize_plan {
     struct layer *layers;
     int count;
 };
+
+/* Makes a BatchNormalization, and what multiplies and adds constants behind it, one Mul and one Add. The graph is one
+ * that passes of PASS_ONCE have been through, so products have taken in what they could. Results change by rounding.
+ * OUT_OF_MEMORY. */
+enum status quantize_merge_affine(struct graph *graph, struct evaluator evaluator, struct error *error);
 
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
  * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */
@@ -73,6 +79,8 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
 
 /* The weights of a layer as the form stores them, in layer->narrow and layer->scales. */
 enum status quantize_weights(struct quantize_plan *plan, struct layer *layer, struct error *error);
+/* Leaves out attributes whose defaults say the same. False: no memory. */
+bool quantize_drop_attributes(struct graph *graph);
 /* Scales along the depth of weights in blocks. */
 int64_t quantize_blocks(const struct quantize_plan *plan, const struct layer *layer);
 /* The layer's weights are stored in 4 bits. */
