@@ -340,7 +340,7 @@ START_TEST(numbers_of_channels_become_two)
         const infer_tensor *before = run_graph(&rig, rig.graph, &running);
         struct graph *merged = graph_clone(rig.graph, rig.graph->region);
         ck_assert_ptr_nonnull(merged);
-        ck_assert(quantize_merge_affine(merged, evaluator_of(&plain_evaluation), &error) == STATUS_OK);
+        ck_assert(run_pass_alone(merge_affine, merged, evaluator_of(&plain_evaluation), &error) == STATUS_OK);
         expect_nodes(merged, expected[twice]);
         const infer_tensor *after = run_graph(&rig, merged, &running);
         ck_assert_uint_eq(before->bytes, after->bytes);

@@ -150,8 +150,8 @@ enum status study_calibrate(struct study *study, struct error *error)
         for (int k = 0; k < study->plan.graph->input_count && status == STATUS_OK; k++)
             if (inputs[k].dtype != INFER_NONE)
                 see(study, study->plan.graph->inputs[k]->name, &inputs[k]);
-        if (status == STATUS_OK)
-            status = study_run(&running, inputs, error);
+        if (status == STATUS_OK && (status = study_run(&running, inputs, error)) != STATUS_OK)
+            error_prefix(error, "%s", samples_path(study->samples, i));
     }
     study_close(&running);
     return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;

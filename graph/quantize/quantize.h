@@ -4,7 +4,6 @@
 #define INFER_GRAPH_QUANTIZE_QUANTIZE_H
 
 #include "graph/graph.h"
-#include "graph/resolve.h"
 #include "graph/quantize/range.h"
 
 enum quantize_form {
@@ -55,11 +54,6 @@ struct quantize_plan {
     struct layer *layers;
     int count;
 };
-
-/* Makes a BatchNormalization, and what multiplies and adds constants behind it, one Mul and one Add. The graph is one
- * that passes of PASS_ONCE have been through, so products have taken in what they could. Results change by rounding.
- * OUT_OF_MEMORY. */
-enum status quantize_merge_affine(struct graph *graph, struct evaluator evaluator, struct error *error);
 
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
  * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */

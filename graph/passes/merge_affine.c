@@ -2,7 +2,6 @@
  * they become one Mul and one Add. Once weights are small, these numbers are what a file is full of. */
 #include "graph/passes/affine.h"
 #include "graph/passes/numbers.h"
-#include "graph/quantize/quantize.h"
 
 #include <math.h>
 
@@ -117,16 +116,11 @@ static enum status visit(struct rewriter *r, struct node *node)
     return emit(r, node, chain);
 }
 
-static enum status merge(struct graph *graph, struct pass_context *context, struct error *error)
+enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error)
 {
     struct chains chains = {.count = graph->value_count};
     chains.of = region_array(&context->scratch, (size_t)graph->value_count + 1, sizeof *chains.of);
     if (!chains.of)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     return rewrite_graph_with(graph, context, visit, &chains, error);
-}
-
-enum status quantize_merge_affine(struct graph *graph, struct evaluator evaluator, struct error *error)
-{
-    return run_pass_alone(merge, graph, evaluator, error);
 }
