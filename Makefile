@@ -5,6 +5,7 @@
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
+# make CUDA=1: with kernels for GPUs, which needs nvcc; check-cuda-emulation: these kernels, run on the CPU
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -56,6 +57,8 @@ LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(call vector_object,avx2) 
 IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/onnx.proto),$(BUILD)/gen/onnx.pb-c.o)
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
+
+include kernels/cuda/build.mk
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
@@ -113,7 +116,7 @@ $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
-$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES))
+$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES)) $(SUPPORT_OBJECTS)
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $^
@@ -344,9 +347,9 @@ format:
 	clang-format -i $(FORMATTED)
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp')
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.cc' '*.cu')
 
 clean:
-	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz
+	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz build-cuda
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
