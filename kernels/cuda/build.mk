@@ -53,9 +53,9 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 
 # Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
-.PHONY: check-cuda-emulation check-cuda-kernels
+.PHONY: check-cuda-emulation check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
-	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted check-cuda-kernels
 check-cuda-kernels: $(BUILD)/check-cuda-kernels
 	$< $(KERNELS)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
@@ -63,3 +63,10 @@ $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda
     $(WATCHED_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+
+# Bugs of ten kinds, which the emulation must find.
+check-cuda-planted: $(BUILD)/check-cuda-planted
+	$<
+$(BUILD)/check-cuda-planted: $(BUILD)/obj/tests/cuda/planted.watched.o $(EMULATION_OBJECTS) $(call object,kernels/kernel.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CUDA_LIBRARIES) -lm
