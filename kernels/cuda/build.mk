@@ -53,9 +53,11 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 
 # Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
-.PHONY: check-cuda-emulation check-cuda-kernels check-cuda-planted
+.PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
-	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted check-cuda-kernels
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels
+check-cuda-bugs:
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
 check-cuda-kernels: $(BUILD)/check-cuda-kernels
 	$< $(KERNELS)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
@@ -70,3 +72,9 @@ check-cuda-planted: $(BUILD)/check-cuda-planted
 $(BUILD)/check-cuda-planted: $(BUILD)/obj/tests/cuda/planted.watched.o $(EMULATION_OBJECTS) $(call object,kernels/kernel.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CUDA_LIBRARIES) -lm
+
+# With nvcc, which needs no GPU: registers, spills and main loops against tests/cuda/budgets.tsv. CUDA_BUILD="--write" makes
+# budgets of what is.
+.PHONY: check-cuda-build
+check-cuda-build:
+	$(PYTHON) tests/cuda/check_build.py $(CUDA_BUILD)
