@@ -1,5 +1,6 @@
-"""Writes the small ones of ONNX's node tests that pass, with what ONNX expects, for tests/test_onnx_cases.c: so that unit
-tests, and sanitizers, see every operator. Again after expected.txt has changed:
+"""Keeps small cases with what must come of them for tests/test_kept_cases.c, so that unit tests, and sanitizers, see every
+operator: those of ONNX's node tests that pass, with ONNX's numbers, and random ones of the operators of com.microsoft, with
+ONNX Runtime's. To be run again after expected.txt or the operators have changed:
 
     .venv/bin/python tests/conformance/keep_cases.py
 """
@@ -8,14 +9,19 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
+import onnx
 from onnx import helper
 
 from cases import load_cases
 from compare import BFLOAT16_RTOL, is_random
+from contrib_draw import drawers
+from contrib_sweep import allowed_error, draw, make_model
 from run import EXPECTED, read_expected
 
-KEPT = Path(__file__).resolve().parents[1] / "data" / "onnx_cases.zlib"
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "cases"
 MOST_BYTES = 2000  # of a case
+EACH, DRAWN = 6, 60  # operators of com.microsoft: so many cases of so many drawn
 
 
 def flat(values):
@@ -38,36 +44,53 @@ def tensor(array):
     return struct.pack(f"<II{array.ndim}q", code, array.ndim, *array.shape) + block(array.tobytes())
 
 
-def tensors(values):
-    arrays = flat(values)
-    return struct.pack("<I", len(arrays)) + b"".join(map(tensor, arrays))
+def record(name, model, told, inputs, outputs):
+    """`outputs` are an array, by how much of itself and by how much at all a number may be off, and how many may."""
+    out = block(name.encode() + b"\0") + block(model) + struct.pack("<I", len(told))
+    for sequence, count in told:
+        out += block(sequence.encode() + b"\0") + struct.pack("<i", count)
+    out += struct.pack("<I", len(inputs)) + b"".join(map(tensor, inputs)) + struct.pack("<I", len(outputs))
+    return out + b"".join(struct.pack("<ddI", *measure) + tensor(array) for array, *measure in outputs)
 
 
-def record(case):
-    graph = helper.onnx.load_from_string(case.model).graph
-    inputs, outputs = case.data_sets[0]
-    told = lengths([v.name for v in graph.input], inputs) + lengths([v.name for v in graph.output], outputs)
-    bfloat16 = any(array.dtype.name == "bfloat16" for array in flat(outputs))
-    rtol = max(case.rtol, BFLOAT16_RTOL) if bfloat16 else case.rtol
-    out = block(case.name.encode() + b"\0") + block(case.model) + struct.pack("<ddI", rtol, case.atol, len(told))
-    for name, count in told:
-        out += block(name.encode() + b"\0") + struct.pack("<i", count)
-    return out + tensors(inputs) + tensors(outputs)
+def is_small(model, arrays):
+    whole_bytes = all(a.dtype != object and not a.dtype.name.endswith(("int4", "int2", "e2m1fn")) for a in arrays)
+    return whole_bytes and len(model) + sum(array.nbytes for array in arrays) <= MOST_BYTES
 
 
-def is_kept(case, failing):
-    arrays = [array for data_set in case.data_sets for values in data_set for array in flat(values)]
-    whole_bytes = all(array.dtype != object and not array.dtype.name.endswith(("int4", "int2", "e2m1fn")) for array in arrays)
-    small = len(case.model) + sum(array.nbytes for array in arrays) <= MOST_BYTES
-    return whole_bytes and small and len(case.data_sets) == 1 and case.name not in failing and not is_random(case)
+def node_cases():
+    failing = read_expected(EXPECTED)
+    for case in load_cases(("node",)):
+        inputs, outputs = map(flat, case.data_sets[0])
+        if case.name in failing or is_random(case) or len(case.data_sets) > 1 or not is_small(case.model, inputs + outputs):
+            continue
+        graph = onnx.load_from_string(case.model).graph
+        told = [pair for names, values in zip((graph.input, graph.output), case.data_sets[0])
+                for pair in lengths([v.name for v in names], values)]
+        measured = [(a, max(case.rtol, BFLOAT16_RTOL if a.dtype.name == "bfloat16" else 0), case.atol, a.size) for a in outputs]
+        yield record(case.name, case.model, told, inputs, measured)
+
+
+def contrib_cases():
+    for name, drawer in sorted(drawers().items()):
+        kept = 0
+        for case, expected in zip(*draw(drawer, np.random.default_rng([1, *name.encode()]), DRAWN)[:2]):
+            model, feed = make_model([case])
+            model, inputs = model.SerializeToString(deterministic=True), list(feed.values())
+            outputs = [np.asarray(array) for array in expected]
+            if kept == EACH or not is_small(model, inputs + outputs):
+                continue
+            kept += 1
+            yield record(f"{name}_{kept}", model, (), inputs, [(a, 0.0, *allowed_error(case, a)) for a in outputs])
 
 
 def main():
-    failing = read_expected(EXPECTED)
-    kept = [record(case) for case in load_cases(("node",)) if is_kept(case, failing)]
-    content = b"".join(map(block, kept))
-    KEPT.write_bytes(struct.pack("<II", len(kept), len(content)) + zlib.compress(content, 9))
-    print(f"{len(kept)} cases, {KEPT.stat().st_size} bytes")
+    FOLDER.mkdir(exist_ok=True)
+    for file, cases in (("onnx", node_cases()), ("microsoft", contrib_cases())):
+        kept = list(map(block, cases))
+        content = b"".join(kept)
+        (FOLDER / f"{file}.zlib").write_bytes(struct.pack("<II", len(kept), len(content)) + zlib.compress(content, 9))
+        print(f"{file}: {len(kept)} cases")
 
 
 if __name__ == "__main__":
