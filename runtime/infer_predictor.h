@@ -175,7 +175,8 @@ typedef struct infer_request_options {
 
 /* One request, from beginning to end.
  *
- * inputs   what `preprocess` takes; without it the model's inputs, as infer_run has them. Read until the request ends.
+ * inputs   what `preprocess` takes; without it the model's inputs, as infer_run has them. Their data is read until the
+ *          request ends.
  * results  what `postprocess` makes; without it the model's outputs, as infer_run has them, but that data must be the
  *          caller's, with room for the result, or be left out: infer_session_outputs tells sizes. result_count may be
  *          less than there are.
@@ -202,10 +203,10 @@ typedef struct infer_item {
 infer_status infer_predict_batch(infer_predictor *predictor, infer_item *items, size_t item_count,
                                  const infer_request_options *options, infer_error *error);
 
-/* Begins a request. `inputs`, what they point to, and `results`, stay as they are until it has ended. A result whose
- * data is NULL lies in memory of the prediction, until that is released; `results` NULL: all do. The prediction is the
- * caller's, to be released. Errors: those that can be told at once, and then there is no prediction: INVALID_ARGUMENT,
- * BUSY, OUT_OF_MEMORY. */
+/* Begins a request. `inputs` are copied; what their data points to, and `results`, stay as they are until it has
+ * ended. A result whose data is NULL lies in memory of the prediction, until that is released; `results` NULL: all do.
+ * The prediction is the caller's, to be released. Errors: those that can be told at once, and then there is no
+ * prediction: INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY. */
 infer_status infer_predict_async(infer_predictor *predictor, const infer_tensor *inputs, size_t input_count,
                                  infer_tensor *results, size_t result_count, const infer_request_options *options,
                                  infer_prediction **prediction, infer_error *error);
