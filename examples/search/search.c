@@ -129,8 +129,15 @@ static int search(const char *model, struct vocabulary *vocabulary, struct sente
 {
     infer_predictor *predictor = NULL;
     infer_error error = {INFER_OK, ""};
-    infer_predictor_options options = {
-        .path = model, .batch_size = 32, .hooks = {.preprocess = to_tokens, .user = vocabulary, .given_count = 1}};
+    /* Sentences of nearly the same length share runs: tokens behind a shorter one's end are left out by the mask. */
+    static const int64_t lengths[] = {16, 32, 64, MOST_TOKENS};
+    const infer_bucket bucket = {
+        .dimension = "sequence", .sizes = lengths, .size_count = 4, .mask = "attention_mask", .pad = 0};
+    infer_predictor_options options = {.path = model,
+                                       .batch_size = 32,
+                                       .buckets = &bucket,
+                                       .bucket_count = 1,
+                                       .hooks = {.preprocess = to_tokens, .user = vocabulary, .given_count = 1}};
     infer_status status = infer_predictor_create(&options, &predictor, &error);
     if (status == INFER_OK)
         status = embed(predictor, s, &error);
