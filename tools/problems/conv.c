@@ -215,6 +215,8 @@ static void make_conv(struct maker *maker)
     if (rides) {
         const int64_t dims[] = {p->batch, outputs, w->output[0], w->output[1], w->output[2]};
         int64_t groups = random_between(&maker->random, 2, 5);
+        while (groups > 2 && outputs % groups != 0)
+            groups--;
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
         if (outputs % groups == 0 && outputs > groups && random_once_in(&maker->random, 2)) {
             const int64_t split[] = {p->batch, groups, outputs / groups, w->output[0], w->output[1], w->output[2]};
