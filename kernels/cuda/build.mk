@@ -52,6 +52,9 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 	$(call say,CXX)
 	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 
+# What runs the kernels of tests: the emulation, every access looked at, or a GPU.
+DEVICE_OBJECTS := $(if $(filter emulated,$(CUDA)),$(WATCHED_OBJECTS),$(call object,tests/cuda/real_gpu.c))
+
 # Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
 .PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
@@ -62,9 +65,9 @@ check-cuda-kernels: $(BUILD)/check-cuda-kernels
 	$< $(KERNELS)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \
-    $(WATCHED_OBJECTS) $(BUILD)/internal.a
+    $(DEVICE_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
 
 # Bugs of ten kinds, which the emulation must find.
 check-cuda-planted: $(BUILD)/check-cuda-planted
@@ -78,3 +81,13 @@ $(BUILD)/check-cuda-planted: $(BUILD)/obj/tests/cuda/planted.watched.o $(EMULATI
 .PHONY: check-cuda-build
 check-cuda-build:
 	$(PYTHON) tests/cuda/check_build.py $(CUDA_BUILD)
+
+# On a GPU: the same random problems; kernels of real networks' problems beside cuBLAS. Both say so where there is none.
+.PHONY: check-cuda bench-cuda
+check-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py check
+bench-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py all
+$(BUILD)/bench-cuda-kernels: $(call object,tests/cuda/bench_kernels.c $(PROBLEM_SOURCES)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
