@@ -184,6 +184,12 @@ compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
 	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
 check-hashes: $(TOOLS) $(BUILD)/hash_graphs
 	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+# That the bits of random graphs are those committed, with every set of instructions and on an emulated Haswell.
+.PHONY: check-bits record-bits
+check-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD)
+record-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD) --record
 $(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
