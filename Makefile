@@ -219,7 +219,7 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# The operators of com.microsoft and ai.onnx.ml against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)

@@ -1,6 +1,6 @@
-/* Small cases with what must come of them: ONNX's node tests, and operators of com.microsoft as ONNX Runtime has them.
- * On the kernels that this CPU has, and on the reference kernels without passes. tests/conformance/keep_cases.py writes
- * the files. */
+/* Small cases with what must come of them: ONNX's node tests, and operators of com.microsoft and ai.onnx.ml as ONNX
+ * Runtime has them. On the kernels that this CPU has, and on the reference kernels without passes.
+ * tests/conformance/keep_cases.py writes the files. */
 #include "formats/file.h"
 #include "formats/model_file.h"
 #include "formats/onnx/onnx_import.h"
@@ -244,9 +244,9 @@ START_TEST(nodes_of_onnx)
 }
 END_TEST
 
-START_TEST(operators_of_microsoft)
+START_TEST(contributed_operators)
 {
-    try_share("tests/data/cases/microsoft.zlib", _i);
+    try_share("tests/data/cases/contrib.zlib", _i);
 }
 END_TEST
 
@@ -255,7 +255,7 @@ Suite *kept_cases_suite(void)
     Suite *suite = suite_create("kept_cases");
     TCase *tests = tcase_create("kept_cases");
     tcase_add_loop_test(tests, nodes_of_onnx, 0, SHARES);
-    tcase_add_loop_test(tests, operators_of_microsoft, 0, SHARES);
+    tcase_add_loop_test(tests, contributed_operators, 0, SHARES);
     suite_add_tcase(suite, tests);
     return suite;
 }
