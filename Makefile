@@ -129,7 +129,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
