@@ -363,6 +363,40 @@ START_TEST(what_differs_is_computed_apart)
 }
 END_TEST
 
+/* Attributes that are lists or tensors are compared by what they hold, not by where that is. */
+START_TEST(lists_and_tensors_are_compared)
+{
+    static const char *const names[][1] = {{"LeakyRelu"}, {"LeakyRelu"}, {"LeakyRelu"}, {"Elu"}, {"Elu"}};
+    static const float slopes[][1] = {{0.25f}, {0.25f}, {0.5f}, {0.5f}, {0.5f}}, filled[] = {1, 1, 2};
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *inputs[] = {rig_input(&rig, DIMS(2, 1, 3)), rig_weights(&rig, DIMS(1, 2, 3)),
+                              rig_weights(&rig, DIMS(1, 2, 2))};
+    struct value *sum = NULL, *shape = rig_op1(&rig, "Shape", rig_open_input(&rig, DIMS(1, 2)));
+    for (int i = 0; i < 5; i++) {
+        const struct attribute attributes[] = {
+            ATTRIBUTE_I("hidden_size", 2),
+            {.name = "activations", .kind = ATTRIBUTE_STRINGS, .count = 1, .strings = names[i]},
+            {.name = "activation_alpha", .kind = ATTRIBUTE_FLOATS, .count = 1, .floats = slopes[i]}};
+        struct value *y = rig_node(&rig, "RNN", 3, inputs, 3, attributes);
+        sum = sum ? rig_op2(&rig, "Sub", rig_op1(&rig, "Sin", sum), y) : y;
+    }
+    rig_output(&rig, sum);
+    sum = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct value *tensor = graph_add_constant(rig.graph, region_format(&rig.maker.region, "fill%d", i), DTYPE_F32,
+                                                  1, (int64_t[]){1}, &filled[i]);
+        const struct attribute fill = {.name = "value", .kind = ATTRIBUTE_TENSOR, .tensor = tensor};
+        struct value *y = rig_node(&rig, "ConstantOfShape", 1, &shape, 1, &fill);
+        sum = sum ? rig_op2(&rig, "Sub", rig_op1(&rig, "Sin", sum), y) : y;
+    }
+    rig_output(&rig, sum);
+    rig_expect(&rig,
+               "Shape RNN Sin Sub RNN Sin Sub RNN Sin Sub Sin Sub ConstantOfShape Sin Sub ConstantOfShape Sin Sub",
+               NULL, 1e-6);
+}
+END_TEST
+
 START_TEST(all_outputs_of_a_node_are_merged)
 {
     struct rig rig;
@@ -549,6 +583,7 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(common, what_is_computed_twice_is_computed_once);
     tcase_add_test(common, merged_nodes_keep_all_sources);
     tcase_add_test(common, what_differs_is_computed_apart);
+    tcase_add_test(common, lists_and_tensors_are_compared);
     tcase_add_test(common, all_outputs_of_a_node_are_merged);
     tcase_add_test(common, an_output_of_the_model_stays);
     tcase_add_test(common, random_numbers_are_not_merged);
