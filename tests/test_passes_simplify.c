@@ -294,6 +294,27 @@ START_TEST(folding_stays_within_the_limit_on_constants)
 }
 END_TEST
 
+START_TEST(weights_of_no_elements_or_no_floats_stay)
+{
+    static const struct {
+        const char *op;
+        enum dtype dtype;
+        int64_t depth, columns;
+    } cases[] = {{"MatMul", DTYPE_F32, 0, 3}, {"MatMul", DTYPE_F32, 3, 0}, {"Gemm", DTYPE_F32, 0, 3},
+                 {"Gemm", DTYPE_F32, 3, 0},   {"MatMul", DTYPE_I32, 4, 3}, {"Gemm", DTYPE_I32, 4, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        rig.dtype = cases[i].dtype;
+        struct value *x = rig_input(&rig, DIMS(2, cases[i].depth));
+        struct value *w = rig_weights(&rig, DIMS(cases[i].depth, cases[i].columns));
+        x = rig_with(&rig, "Mul", rig_op2(&rig, cases[i].op, rig_with(&rig, "Mul", x, 3), w), 2);
+        rig_output(&rig, rig_op1(&rig, "Neg", x));
+        rig_expect(&rig, NULL, NULL, 0);
+    }
+}
+END_TEST
+
 START_TEST(large_weights_that_others_read_are_not_doubled)
 {
     for (int large = 0; large < 2; large++) {
@@ -577,6 +598,7 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(weights, folding_keeps_the_range_of_the_type);
     tcase_add_test(weights, factors_by_channel_keep_the_range_of_the_type);
     tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
+    tcase_add_test(weights, weights_of_no_elements_or_no_floats_stay);
     tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
     suite_add_tcase(suite, weights);
     TCase *common = tcase_create("common-subexpressions");
