@@ -21,7 +21,7 @@ from run import EXPECTED, read_expected
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "cases"
 MOST_BYTES = 2000  # of a case
-EACH, DRAWN = 6, 60  # such operators: so many cases of so many drawn
+EACH, DRAWN = 12, 120  # such operators: so many cases of so many drawn
 
 
 def flat(values):
