@@ -133,7 +133,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
@@ -229,7 +231,7 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# The operators of com.microsoft and ai.onnx.ml against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
