@@ -3,6 +3,7 @@
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
+# make bench-predictor: what a request costs, and what batches gain
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
@@ -262,15 +263,16 @@ bench-executor: $(BUILD)/bench-executor
 $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
-# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs.
+# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs, and batches gain. Options of
+# the latter in PREDICTOR, such as "--quick --models minilm --json FILE".
 SOAK_SECONDS ?= 10
 .PHONY: check-soak check-soak-tsan bench-predictor
 check-soak: $(BUILD)/soak
 	$< $(SOAK_SECONDS)
 check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
-bench-predictor: $(BUILD)/bench-predictor
-	$<
+bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
+	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
 check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
