@@ -152,7 +152,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_allocations predictor_async \
 	    predictor_cache predictor_metrics predictor_pad predictor_stream; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
