@@ -5,7 +5,9 @@
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # make bench-predictor: what a request costs, and what batches gain
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
+# make bench-quant: accuracy, size and speed of quantised models beside ONNX Runtime's quantiser
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
+# make CUDA=1: with kernels for GPUs, which needs nvcc; check-cuda-emulation: these kernels, run on the CPU
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
 BUILD   ?= build
@@ -58,9 +60,11 @@ IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
+include kernels/cuda/build.mk
+
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
-        bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
+        bench-peers bench-plot bench-quant bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -114,7 +118,7 @@ $(BUILD)/libinfer.a: $(BUILD)/libinfer.o
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $<
 # What our own tools and tests link: the same objects, every function visible.
-$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES))
+$(BUILD)/internal.a: $(LIBRARY_OBJECTS) $(IMPORT_OBJECTS) $(call object,$(QUANTIZE_SOURCES)) $(SUPPORT_OBJECTS)
 	$(call say,AR)
 	@rm -f $@
 	$(Q)$(AR) qcs $@ $^
@@ -298,6 +302,10 @@ bench-plot:
 $(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+# Accuracy on real data, sizes and speed of quantised models, beside ONNX Runtime's quantiser: QUANT="--quick --parts
+# accuracy --models det"; needs ./setup bench-quant.
+bench-quant: $(TOOLS) $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/quantize/bench_quant.py --tools $(BUILD) --json $(BUILD)/quant.json $(QUANT)
 # Kernels over kinds of shape, and where another kernel than the one chosen would have been faster; options in SHAPES and
 # CHOICE, such as "--filter conv --isa avx2".
 bench-shapes: $(BUILD)/infer-bench
@@ -346,9 +354,9 @@ format:
 	clang-format -i $(FORMATTED)
 format-check:
 	clang-format --dry-run --Werror $(FORMATTED)
-FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp')
+FORMATTED = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.cc' '*.cu')
 
 clean:
-	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz
+	rm -rf $(BUILD) build-clang build-asan build-tsan build-fuzz build-cuda
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -11,9 +11,19 @@
 #include "kernels/vector_kernels.def"
 #undef KERNEL
 #undef VECTOR_KERNEL
+#ifdef INFER_CUDA
+#define CUDA_KERNEL(name) extern const struct kernel name##_cuda;
+#include "kernels/cuda/kernels.def"
+#undef CUDA_KERNEL
+#endif
 
 /* Best ISA first; within an ISA, the most special kernel first. */
 static const struct kernel *const kernels[] = {
+#ifdef INFER_CUDA
+#define CUDA_KERNEL(name) &name##_cuda,
+#include "kernels/cuda/kernels.def"
+#undef CUDA_KERNEL
+#endif
 #define VECTOR_KERNEL(name) &name##_avx512,
 #include "kernels/vector_kernels.def"
 #undef VECTOR_KERNEL

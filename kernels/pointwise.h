@@ -24,8 +24,8 @@ int pointwise_arity(enum pointwise_opcode opcode);
 const char *pointwise_name(enum pointwise_opcode opcode);
 
 struct pointwise_instruction {
-    uint8_t opcode; /* enum pointwise_opcode */
-    uint8_t class;  /* of the operands; comparisons and predicates write I64 0 or 1 whatever this is */
+    uint8_t opcode;         /* enum pointwise_opcode */
+    uint8_t register_class; /* of the operands; comparisons and predicates write I64 0 or 1 whatever this is */
     uint8_t target, a, b, c;
     double immediate[2]; /* alpha, beta, bounds: see pointwise.def */
 };

@@ -45,7 +45,7 @@ static void no_memory(void)
 
 static bool any_needs(const struct family_run *run, const struct problem *problem)
 {
-    struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 1, .constant_inputs = problem_constants(problem)};
+    struct kernel_facts facts = {.cpu = run->harness->cpu, .threads = 1, .constant_inputs = problem_constants(problem)};
     for (int i = 0; i < run->count; i++)
         if (run->tallies[i].problems < run->wanted && !run->tallies[i].failed &&
             kernel_fits(run->tallies[i].kernel, problem->family, problem->params, &facts))
@@ -80,7 +80,7 @@ static void try_kernels(struct family_run *run, const struct expectation *expect
                         uint64_t index)
 {
     const struct problem *problem = expectation->problem;
-    struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 1, .constant_inputs = problem_constants(problem)};
+    struct kernel_facts facts = {.cpu = run->harness->cpu, .threads = 1, .constant_inputs = problem_constants(problem)};
     struct findings *findings = region_allocate(region, sizeof *findings);
     if (!findings)
         no_memory();
@@ -224,7 +224,7 @@ static void take_kernels(struct family_run *run)
     for (int i = 0; harness->kernels[i]; i++) {
         const struct kernel *kernel = harness->kernels[i];
         bool chosen = !harness->filter || strstr(kernel->name, harness->filter);
-        if (kernel->family != run->family->family || !chosen || (kernel->requires & ~cpu_detect()))
+        if (kernel->family != run->family->family || !chosen || (kernel->requires & ~harness->cpu))
             continue;
         if (run->count == MOST_KERNELS) {
             fprintf(stderr, "check-kernels: a family has more than %d kernels\n", MOST_KERNELS);
@@ -272,7 +272,7 @@ static void tell_left_out(struct harness *harness)
 {
     for (int i = 0; harness->kernels[i]; i++) {
         const struct kernel *kernel = harness->kernels[i];
-        if (kernel->requires & ~cpu_detect())
+        if (kernel->requires & ~harness->cpu)
             printf("%s is not run: this CPU lacks what it needs\n", kernel->name);
         if (family_problems_of(kernel->family))
             continue;
