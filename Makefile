@@ -279,8 +279,12 @@ bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
 	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
-check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
+check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin $(BUILD)/fake/libnvidia-ml.so.1
 	$(PYTHON) tests/predictor/check_metrics.py --build $(BUILD)
+$(BUILD)/fake/libnvidia-ml.so.1: tests/predictor/fake_nvml.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -shared -fPIC -o $@ $<
 $(BUILD)/print-metrics: $(call object,tests/predictor/print_metrics.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm

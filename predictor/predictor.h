@@ -10,6 +10,7 @@
 #include "predictor/deadline.h"
 #include "predictor/fail.h"
 #include "predictor/metrics.h"
+#include "predictor/nvml.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
 #include "runtime/clock.h"
@@ -148,6 +149,7 @@ struct infer_predictor {
     infer_state *states;
     size_t state_count;
     struct padding padding;
+    struct nvml nvml;
     infer_hooks hooks;
     infer_run_limits run_limits;
     bool batches;       /* requests share runs */
