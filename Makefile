@@ -277,6 +277,12 @@ check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
 bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
 	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
+# The drawing in the guide: from docs/pipeline.json, which must have the parts that the code has.
+.PHONY: diagram check-diagram
+diagram:
+	python3 tests/predictor/diagram.py --draw
+check-diagram:
+	python3 tests/predictor/diagram.py
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
 check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin $(BUILD)/fake/libnvidia-ml.so.1

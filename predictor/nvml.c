@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-/* A program that is linked statically has none of these, and is to be linked without a word about them. */
+/* They are in libc, but for old ones, which have them in libdl: a program that is linked without it goes without. */
 #pragma weak dlopen
 #pragma weak dlsym
 #pragma weak dlclose

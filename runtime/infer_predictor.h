@@ -146,8 +146,8 @@ typedef struct infer_predictor_options {
      * is every byte. Where hardly any request is found, most are not looked for until that changes. */
     size_t cache_bytes; /* at most, of what was given and of results; 0: no cache */
     size_t cache_count; /* entries at most; 0: 65,536 */
-    /* Metrics have what NVML tells of the machine's GPUs, where there is a libnvidia-ml.so.1 that can be loaded: a
-     * program that is linked statically loads none. A snapshot then takes as long as its answers. */
+    /* Metrics have what NVML tells of the machine's GPUs, where there is a libnvidia-ml.so.1 that can be loaded. A
+     * snapshot then takes as long as its answers. */
     bool gpu_metrics;
     size_t trace_events; /* the latest so many are kept for infer_predictor_trace, 40 bytes each; 0: none */
 } infer_predictor_options;
