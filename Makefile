@@ -3,6 +3,7 @@
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
+# make bench-predictor: what a request costs, and what batches gain
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # make bench-quant: accuracy, size and speed of quantised models beside ONNX Runtime's quantiser
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
@@ -157,7 +158,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_allocations predictor_async \
 	    predictor_cache predictor_metrics predictor_pad predictor_stream; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
@@ -274,19 +275,30 @@ bench-executor: $(BUILD)/bench-executor
 $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
-# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs.
+# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs, and batches gain. Options of
+# the latter in PREDICTOR, such as "--quick --models minilm --json FILE".
 SOAK_SECONDS ?= 10
 .PHONY: check-soak check-soak-tsan bench-predictor
 check-soak: $(BUILD)/soak
 	$< $(SOAK_SECONDS)
 check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
-bench-predictor: $(BUILD)/bench-predictor
-	$<
+bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
+	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
+# The drawing in the guide: from docs/pipeline.json, which must have the parts that the code has.
+.PHONY: diagram check-diagram
+diagram:
+	python3 tests/predictor/diagram.py --draw
+check-diagram:
+	python3 tests/predictor/diagram.py
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
-check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
+check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin $(BUILD)/fake/libnvidia-ml.so.1
 	$(PYTHON) tests/predictor/check_metrics.py --build $(BUILD)
+$(BUILD)/fake/libnvidia-ml.so.1: tests/predictor/fake_nvml.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -shared -fPIC -o $@ $<
 $(BUILD)/print-metrics: $(call object,tests/predictor/print_metrics.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm

@@ -25,6 +25,7 @@ checks=(
     "check-soak        clients that ask a predictor for all they can, every result compared"
     "check-soak-tsan   the same, shorter, under ThreadSanitizer"
     "check-metrics     metrics of a predictor as Prometheus' own client reads them"
+    "check-diagram     the drawing of the predictor's parts, and that they are the code's"
     "check-demo        the demo's classifier: accuracy, scores, drawings"
     "check-fuzz        fuzzers over every reader of bytes"
     "check-operators   the attributes of every operator against ONNX's schemas"
