@@ -118,16 +118,18 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
 static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
+    int64_t work = p->batch * p->groups * conv->positions * conv->depth * conv->panels * TILE_COLUMNS;
+    bool alone = work < TILE_ALONE;
     if (conv->shuffles) {
         int64_t rows = least(conv->positions, tile_block_rows(&conv->cut));
         int64_t block = rows * p->groups * conv->panels * TILE_COLUMNS * conv->depth;
-        return task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
+        return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
     }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+    return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
 }
 
 /* The program with the batch inside the channels, where the positions of a joined image have it. */
@@ -438,26 +440,24 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .sums = (float *)(void *)sums,
                         .shuffled = (float *)(void *)(sums + conv->sums_bytes),
                         .epilogue_workspace = sums + conv->sums_bytes + conv->shuffled_bytes};
-    int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
+    int64_t blocks = conv->cut.blocks, first, last;
     if (conv->shuffles) {
-        task_range(p->batch * conv->cut.blocks, plan->tasks[0], task, &first, &last);
+        task_range(p->batch * blocks, plan->tasks[0], task, &first, &last);
         for (int64_t i = first; i < last; i++)
-            run_shuffled(&walk, i / conv->cut.blocks, i % conv->cut.blocks);
+            run_shuffled(&walk, i / blocks, i % blocks);
         return;
     }
-    int64_t units = p->batch * p->groups * each / conv->task_panels;
+    /* Block after block, and in each the groups: the tasks of other steps go through an image in that direction too. */
+    int64_t units = p->batch * blocks * p->groups * conv->panels / conv->task_panels, at = -1;
     task_range(units, plan->tasks[0], task, &first, &last);
     for (int64_t i = first * conv->task_panels; i < last * conv->task_panels; i++) {
-        if (i / each != image) {
-            image = i / each;
-            block = -1;
-            begin_image(&walk, image / p->groups, image % p->groups);
+        int64_t place = i / conv->panels, group = place % p->groups;
+        if (place != at) {
+            begin_image(&walk, place / p->groups / blocks, group);
+            begin_block(&walk, place / p->groups % blocks);
+            at = place;
         }
-        if (i % each / conv->panels != block) {
-            block = i % each / conv->panels;
-            begin_block(&walk, block);
-        }
-        multiply_panel(&walk, image % p->groups, i % conv->panels);
+        multiply_panel(&walk, group, i % conv->panels);
     }
 }
 
