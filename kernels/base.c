@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* --- text ------------------------------------------------------------------------------------------------ */
 
@@ -205,12 +206,21 @@ size_t dtype_bytes(enum dtype dtype, int64_t elements)
     return ((size_t)elements * dtype_bits(dtype) + 7) / 8;
 }
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
+/* What fills large pages, as arenas and packed weights may, is put in them where the system has some: walks through it
+ * then wait for fewer look-ups of addresses. What is left over stays in small ones, so no memory is added. */
 static void *default_allocate(void *user, size_t bytes, size_t alignment)
 {
     (void)user;
     void *memory = NULL;
-    size_t least = alignment < sizeof(void *) ? sizeof(void *) : alignment;
-    return posix_memalign(&memory, least, bytes ? bytes : 1) == 0 ? memory : NULL;
+    bool large = bytes >= LARGE_PAGE && alignment <= LARGE_PAGE;
+    size_t least = large ? LARGE_PAGE : alignment < sizeof(void *) ? sizeof(void *) : alignment;
+    if (posix_memalign(&memory, least, bytes ? bytes : 1) != 0)
+        return NULL;
+    if (large)
+        madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+    return memory;
 }
 
 static void default_release(void *user, void *memory, size_t bytes)
