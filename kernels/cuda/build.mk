@@ -29,6 +29,7 @@ else
 ALL_CFLAGS += -I$(CUDA_HOME)/include
 CUDA_LIBRARIES := -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lstdc++
 endif
+IMPORT_LIBRARIES += $(CUDA_LIBRARIES)
 endif
 
 ifeq ($(CUDA),emulated)
