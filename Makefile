@@ -4,6 +4,7 @@
 # make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
+# make bench-quant: accuracy, size and speed of quantised models beside ONNX Runtime's quantiser
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
 # make CUDA=1: with kernels for GPUs, which needs nvcc; check-cuda-emulation: these kernels, run on the CPU
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
@@ -66,7 +67,7 @@ include kernels/cuda/build.mk
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
-        bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
+        bench-peers bench-plot bench-quant bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -159,7 +160,7 @@ unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
 	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async \
-	    predictor_cache predictor_metrics predictor_stream; do \
+	    predictor_cache predictor_metrics predictor_pad predictor_stream; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -303,6 +304,10 @@ bench-plot:
 $(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+# Accuracy on real data, sizes and speed of quantised models, beside ONNX Runtime's quantiser: QUANT="--quick --parts
+# accuracy --models det"; needs ./setup bench-quant.
+bench-quant: $(TOOLS) $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/quantize/bench_quant.py --tools $(BUILD) --json $(BUILD)/quant.json $(QUANT)
 # Kernels over kinds of shape, and where another kernel than the one chosen would have been faster; options in SHAPES and
 # CHOICE, such as "--filter conv --isa avx2".
 bench-shapes: $(BUILD)/infer-bench

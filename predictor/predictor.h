@@ -24,6 +24,8 @@ enum stage { STAGE_PREPARE, STAGE_MODEL, STAGE_FINISH, STAGES };
  * those that wait for the one before in their stream. */
 enum { QUEUE_FOLLOWERS = STAGES, QUEUE_COPIES, QUEUE_STREAMS, QUEUES };
 
+#define MOST_BUCKETS 8
+
 enum prediction_state {
     PREDICTION_IDLE,    /* in the pool, or being filled in by who makes it */
     PREDICTION_WAITING, /* in a queue */
@@ -76,6 +78,28 @@ struct infer_prediction {
     struct scratch scratch;
     int64_t rows;   /* of its inputs along the first dimension; 0: it shares no batch */
     uint64_t shape; /* a hash of what a batch's inputs must have in common */
+    /* Of each bucket's dimension, where its inputs have it: what they have, and what the model is given. */
+    bool pads; /* these differ */
+    int64_t sizes[MOST_BUCKETS], padded[MOST_BUCKETS];
+};
+
+struct bucket {
+    const int64_t *sizes;
+    size_t size_count;
+};
+
+/* Of a value: the bucket of each dimension, from 1 on; 0: none. */
+struct axes {
+    unsigned char bucket[INFER_MAX_RANK];
+};
+
+struct padding {
+    struct bucket buckets[MOST_BUCKETS];
+    size_t count; /* 0: there is none, and nothing below */
+    int64_t *sizes;
+    size_t size_count;
+    struct axes *inputs, *outputs;
+    struct pad_value *values; /* an input each */
 };
 
 struct worker {
@@ -96,6 +120,7 @@ struct lane {
     size_t batch_count;
     infer_tensor *inputs, *outputs;
     struct buffer *gathered; /* an input each */
+    struct buffer cut;       /* an output, without what padding has added */
 };
 
 #define FLIGHT_BUCKETS 256
@@ -120,6 +145,7 @@ struct infer_predictor {
     size_t check_count;
     infer_state *states;
     size_t state_count;
+    struct padding padding;
     infer_hooks hooks;
     infer_run_limits run_limits;
     bool batches;       /* requests share runs */
@@ -157,6 +183,12 @@ static inline infer_prediction *prediction_of(struct queue_link *link)
 {
     return (infer_prediction *)link;
 }
+
+/* --- predictor.c -------------------------------------------------------------------------------------------------- */
+
+/* Zeroed memory of a predictor in the making; NULL: there is none, and the error says so. */
+void *predictor_take(struct infer_predictor *predictor, size_t count, size_t bytes, infer_error *error);
+void predictor_give(struct infer_predictor *predictor, void *memory, size_t count, size_t bytes); /* NULL is fine */
 
 /* --- prediction.c: the life of a request ------------------------------------------------------------------------- */
 
@@ -243,6 +275,20 @@ void batch_describe(infer_prediction *prediction);
 size_t batch_take(struct infer_predictor *predictor, struct lane *lane, int64_t now, int64_t *until);
 /* Runs lane->batch; statuses go into the requests. */
 void batch_run(struct infer_predictor *predictor, struct lane *lane);
+
+/* --- pad.c: sizes that a dimension is padded to ------------------------------------------------------------------- */
+
+infer_status padding_take(struct infer_predictor *predictor, const infer_predictor_options *options,
+                          infer_error *error);
+void padding_free(struct infer_predictor *predictor);
+/* Finds out what a request is padded to whose inputs are known. */
+void pad_describe(infer_prediction *prediction);
+/* Input `index` as the model is given it, but for its data. */
+infer_tensor pad_input(const infer_prediction *prediction, size_t index);
+/* Writes the padded input. Returns its bytes. */
+size_t pad_copy(const infer_prediction *prediction, size_t index, void *to);
+/* Makes of an output of the padded request's one of its own size; with data in `memory`, where that differs. */
+infer_status pad_cut(infer_prediction *prediction, size_t index, struct buffer *memory, infer_tensor *output);
 
 /* --- stages.c: workers -------------------------------------------------------------------------------------------- */
 

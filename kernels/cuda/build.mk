@@ -53,17 +53,22 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 	$(call say,CXX)
 	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 
+# What runs the kernels of tests: the emulation, every access looked at, or a GPU.
+DEVICE_OBJECTS := $(if $(filter emulated,$(CUDA)),$(WATCHED_OBJECTS),$(call object,tests/cuda/real_gpu.c))
+
 # Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
-.PHONY: check-cuda-emulation check-cuda-kernels check-cuda-planted
+.PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
-	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted check-cuda-kernels
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels
+check-cuda-bugs:
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
 check-cuda-kernels: $(BUILD)/check-cuda-kernels
 	$< $(KERNELS)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \
-    $(WATCHED_OBJECTS) $(BUILD)/internal.a
+    $(DEVICE_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
 
 # Bugs of ten kinds, which the emulation must find.
 check-cuda-planted: $(BUILD)/check-cuda-planted
@@ -71,3 +76,19 @@ check-cuda-planted: $(BUILD)/check-cuda-planted
 $(BUILD)/check-cuda-planted: $(BUILD)/obj/tests/cuda/planted.watched.o $(EMULATION_OBJECTS) $(call object,kernels/kernel.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CUDA_LIBRARIES) -lm
+
+# With nvcc, which needs no GPU: registers, spills and main loops against tests/cuda/budgets.tsv. CUDA_BUILD="--write" makes
+# budgets of what is.
+.PHONY: check-cuda-build
+check-cuda-build:
+	$(PYTHON) tests/cuda/check_build.py $(CUDA_BUILD)
+
+# On a GPU: the same random problems; kernels of real networks' problems beside cuBLAS. Both say so where there is none.
+.PHONY: check-cuda bench-cuda
+check-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py check
+bench-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py all
+$(BUILD)/bench-cuda-kernels: $(call object,tests/cuda/bench_kernels.c $(PROBLEM_SOURCES)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm

@@ -214,8 +214,16 @@ static void make_conv(struct maker *maker)
     describe_params(maker, p, has_bias);
     if (rides) {
         const int64_t dims[] = {p->batch, outputs, w->output[0], w->output[1], w->output[2]};
+        int64_t groups = random_between(&maker->random, 2, 5);
+        while (groups > 2 && outputs % groups != 0)
+            groups--;
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
-        p->epilogue = make_epilogue(maker, 5, dims, 1, conv_epilogue(p).dims);
+        if (outputs % groups == 0 && outputs > groups && random_once_in(&maker->random, 2)) {
+            const int64_t split[] = {p->batch, groups, outputs / groups, w->output[0], w->output[1], w->output[2]};
+            p->epilogue = make_shuffled_epilogue(maker, 6, split, conv_epilogue(p).dims);
+        } else {
+            p->epilogue = make_epilogue(maker, 5, dims, 1, conv_epilogue(p).dims);
+        }
     }
 }
 
