@@ -31,14 +31,19 @@ static const char help[] =
     "Example: infer-inspect digits.bin --shape image=1x1x8x8\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"shape", required_argument, NULL, 's'},      {"dot", required_argument, NULL, 'd'},
-    {"memory", required_argument, NULL, 'm'},     {"json", optional_argument, NULL, 'j'},
-    {"dump-after", required_argument, NULL, 'a'}, {"isa", required_argument, NULL, 'i'},
-    {"threads", required_argument, NULL, 't'},    {"no-optimize", no_argument, NULL, 'n'},
-    {"memory-saving", no_argument, NULL, 'S'},    {"device", required_argument, NULL, 'D'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"shape", required_argument, NULL, 's'},
+                                        {"dot", required_argument, NULL, 'd'},
+                                        {"memory", required_argument, NULL, 'm'},
+                                        {"json", optional_argument, NULL, 'j'},
+                                        {"dump-after", required_argument, NULL, 'a'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-saving", no_argument, NULL, 'S'},
+                                        {"device", required_argument, NULL, 'D'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-inspect", .help = help, .options = options, .short_options = ":hV"};
 
