@@ -36,6 +36,10 @@ IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
                    formats/*.c))
+# What only a build with a device has.
+DEVICE_SOURCES := graph/steps/sides.c runtime/compile/on_device.c runtime/session_device.c runtime/device_run.c
+LIBRARY_SOURCES := $(if $(CUDA),$(LIBRARY_SOURCES),$(filter-out $(DEVICE_SOURCES),$(LIBRARY_SOURCES))) \
+                   runtime/device/$(if $(CUDA),device_cuda,device_none).c
 # What makes models smaller is the tools' business, not the library's.
 QUANTIZE_SOURCES := $(wildcard graph/quantize/*.c)
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
