@@ -139,6 +139,7 @@ template <typename T> struct plain_reader {
     typedef T memory;
     typedef T element;
     enum { COPIES_FOURS = false };
+    static constexpr const uint8_t *zeros = nullptr;
     __device__ __forceinline__ const uint8_t *zeros_of(const batch_strides &, int64_t) const
     {
         return nullptr;
@@ -152,6 +153,7 @@ template <> struct plain_reader<float> {
     typedef float memory;
     typedef float element;
     enum { COPIES_FOURS = true };
+    static constexpr const uint8_t *zeros = nullptr;
     __device__ __forceinline__ const uint8_t *zeros_of(const batch_strides &, int64_t) const
     {
         return nullptr;
