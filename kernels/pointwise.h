@@ -53,7 +53,7 @@ static inline int pointwise_operand_count(const struct pointwise_params *params)
 }
 static inline const struct pointwise_instruction *pointwise_code(const struct pointwise_params *params)
 {
-    return (const void *)(params->operands + pointwise_operand_count(params));
+    return (const struct pointwise_instruction *)(const void *)(params->operands + pointwise_operand_count(params));
 }
 static inline size_t pointwise_bytes(const struct pointwise_params *params)
 {

@@ -17,6 +17,12 @@
 
 #define WARP 32
 #define ALL_LANES 0xffffffffu
+/* Before a loop whose array is to be in registers. */
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
 
 /* --- on the device --------------------------------------------------------------------------------------------- */
 
