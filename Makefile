@@ -36,6 +36,10 @@ IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
                    formats/*.c))
+# What only a build with a device has.
+DEVICE_SOURCES := graph/steps/sides.c runtime/compile/on_device.c runtime/session_device.c runtime/device_run.c
+LIBRARY_SOURCES := $(if $(CUDA),$(LIBRARY_SOURCES),$(filter-out $(DEVICE_SOURCES),$(LIBRARY_SOURCES))) \
+                   runtime/device/$(if $(CUDA),device_cuda,device_none).c
 # What makes models smaller is the tools' business, not the library's.
 QUANTIZE_SOURCES := $(wildcard graph/quantize/*.c)
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
@@ -134,7 +138,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
@@ -185,6 +191,12 @@ compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
 	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
 check-hashes: $(TOOLS) $(BUILD)/hash_graphs
 	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+# That the bits of random graphs are those committed, with every set of instructions and on an emulated Haswell.
+.PHONY: check-bits record-bits
+check-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD)
+record-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD) --record
 $(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
@@ -224,7 +236,7 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# The operators of com.microsoft and ai.onnx.ml against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)

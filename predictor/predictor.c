@@ -47,9 +47,7 @@ static infer_status check_options(const infer_predictor_options *options, infer_
         return fail(error, INFER_INVALID_ARGUMENT, "a predictor is made of a path or of a model, one of them");
     if (options->session && !options->model)
         return fail(error, INFER_INVALID_ARGUMENT, "a session goes with its model");
-    if (options->device == INFER_DEVICE_CUDA)
-        return fail(error, INFER_UNSUPPORTED, "this build has no CUDA backend");
-    if (options->device != INFER_DEVICE_CPU)
+    if (options->device != INFER_DEVICE_CPU && options->device != INFER_DEVICE_CUDA)
         return fail(error, INFER_INVALID_ARGUMENT, "device is %d; it is none of infer_device", (int)options->device);
     if (options->precision == INFER_PRECISION_FP16 || options->precision == INFER_PRECISION_INT8)
         return fail(error, INFER_UNSUPPORTED, "this build runs models in the precision they were written in");
@@ -89,10 +87,13 @@ static infer_status open_session(struct infer_predictor *predictor, const infer_
         predictor->model = infer_model_retain(options->model);
     if (status != INFER_OK)
         return status;
+    infer_session_options chosen = options->session_options;
+    if (options->device != INFER_DEVICE_CPU)
+        chosen.device = options->device;
     if (options->session)
         predictor->session = infer_session_retain(options->session);
     else
-        status = infer_session_create(predictor->model, &options->session_options, &predictor->session, error);
+        status = infer_session_create(predictor->model, &chosen, &predictor->session, error);
     return status;
 }
 

@@ -57,7 +57,6 @@ typedef struct infer_hooks {
 
 /* --- predictors ------------------------------------------------------------------------------------------ */
 
-typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
 typedef enum infer_precision {
     INFER_PRECISION_MODEL = 0, /* as the file says */
     INFER_PRECISION_FP32 = 1,
@@ -112,7 +111,7 @@ typedef struct infer_predictor_options {
     infer_run_limits run_limits;           /* of a run, beside the request's deadline; all zero: the session's */
 
     const infer_allocator *allocator; /* copied; NULL: the C library's. For all but model and session */
-    infer_device device;              /* UNSUPPORTED where this build or machine has none */
+    infer_device device;              /* of the session, as its options have it; that of `session` is its own */
     infer_precision precision;        /* MODEL and FP32 run the file as it is; others are UNSUPPORTED: infer-quantize
                                        * writes such a file */
 

@@ -15,6 +15,7 @@ checks=(
     "check-tools       the command line, good and bad usage"
     "check-planner     the memory planner on 100,000 random instances"
     "check-hashes      output_hashes.py, which compares two builds bit by bit"
+    "check-bits        random graphs give the committed bits with every set of instructions, and on qemu's Haswell"
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
     "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
     "check-cuda-bugs   bugs of ten kinds in kernels for CUDA, which the emulation of a GPU must find"

@@ -105,6 +105,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     int64_t panels = packed_matrices(batch) * product->panels;
     *pack = (struct kernel_pack){.input = product->right.input,
                                  .form = MATMUL_FORM_PANELS,
+                                 .storable = true,
                                  .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
                                               product->right.strides.column, batch->dims[0], batch->strides[0],
                                               batch->dims[1], batch->strides[1]},
@@ -154,7 +155,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     int64_t items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items * product->abreast < COPY_PANELS)
         items = COPY_PANELS / product->abreast;
-    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->groups, items);
+    bool alone = each * product->groups * product->cut.blocks * product->matrices < TILE_ALONE;
+    plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED) {

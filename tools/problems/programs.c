@@ -387,7 +387,7 @@ static const struct pointwise_params *make_any_epilogue(struct maker *maker, int
 {
     struct problem *problem = maker->problem;
     struct form form = choose_form(maker);
-    if (shuffled && !random_once_in(&maker->random, 3)) /* as real models have it */
+    if (shuffled && !random_once_in(&maker->random, 4)) /* as real models have it */
         form = (struct form){.bias = form.bias, .activation = form.activation};
     struct program program = program_begin(maker, rank, dims);
     enum dtype results = problem->outputs[0].dtype;
