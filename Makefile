@@ -3,6 +3,7 @@
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
+# make bench-predictor: what a request costs, and what batches gain
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
 # make bench-quant: accuracy, size and speed of quantised models beside ONNX Runtime's quantiser
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
@@ -137,7 +138,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
@@ -159,7 +162,7 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_allocations predictor_async \
 	    predictor_cache predictor_metrics predictor_pad predictor_stream; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
@@ -188,6 +191,12 @@ compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
 	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
 check-hashes: $(TOOLS) $(BUILD)/hash_graphs
 	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+# That the bits of random graphs are those committed, with every set of instructions and on an emulated Haswell.
+.PHONY: check-bits record-bits
+check-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD)
+record-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD) --record
 $(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
@@ -227,7 +236,7 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# The operators of com.microsoft and ai.onnx.ml against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
@@ -270,19 +279,30 @@ bench-executor: $(BUILD)/bench-executor
 $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
-# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs.
+# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs, and batches gain. Options of
+# the latter in PREDICTOR, such as "--quick --models minilm --json FILE".
 SOAK_SECONDS ?= 10
 .PHONY: check-soak check-soak-tsan bench-predictor
 check-soak: $(BUILD)/soak
 	$< $(SOAK_SECONDS)
 check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
-bench-predictor: $(BUILD)/bench-predictor
-	$<
+bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
+	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
+# The drawing in the guide: from docs/pipeline.json, which must have the parts that the code has.
+.PHONY: diagram check-diagram
+diagram:
+	python3 tests/predictor/diagram.py --draw
+check-diagram:
+	python3 tests/predictor/diagram.py
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
-check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
+check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin $(BUILD)/fake/libnvidia-ml.so.1
 	$(PYTHON) tests/predictor/check_metrics.py --build $(BUILD)
+$(BUILD)/fake/libnvidia-ml.so.1: tests/predictor/fake_nvml.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -shared -fPIC -o $@ $<
 $(BUILD)/print-metrics: $(call object,tests/predictor/print_metrics.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm

@@ -6,6 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In front of inline functions that kernels of a device call as well. */
+#ifdef __CUDACC__
+#define ANYWHERE __host__ __device__
+#else
+#define ANYWHERE
+#endif
+
 /* Highest tensor rank the runtime handles. Larger ranks are refused where a shape is first read. */
 #define MAX_RANK 8
 

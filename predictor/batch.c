@@ -143,7 +143,7 @@ static infer_run_limits limits_of(const struct infer_predictor *predictor, infer
     infer_run_limits limits = predictor->run_limits;
     int64_t latest = 0;
     for (size_t i = 0; i < count; i++)
-        latest = members[i]->deadline > latest ? members[i]->deadline : latest;
+        latest = members[i]->deadline.time > latest ? members[i]->deadline.time : latest;
     if (latest != NEVER) {
         double left = (double)(latest - now) * 1e-9;
         left = left > 1e-9 ? left : 1e-9;

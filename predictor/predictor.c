@@ -212,6 +212,8 @@ static infer_status make_meters(struct infer_predictor *predictor, const infer_p
                                 infer_error *error)
 {
     struct meters *meters = &predictor->meters;
+    if (options->gpu_metrics)
+        predictor->nvml = nvml_open();
     meters->row_count = predictor->worker_room + predictor->lane_count;
     meters->hook_began = predictor_take(predictor, meters->row_count, sizeof *meters->hook_began, error);
     meters->event_room = options->trace_events;
@@ -329,6 +331,8 @@ static void free_parts(struct infer_predictor *predictor)
     for (size_t i = 0; i < predictor->lane_count; i++)
         free_lane(predictor, &predictor->lanes[i]);
     predictor_give(predictor, predictor->lanes, predictor->lane_room, sizeof *predictor->lanes);
+    if (!predictor->foreign) /* the other process closes its own */
+        nvml_close(&predictor->nvml);
     streams_free(predictor);
     padding_free(predictor);
     predictor_give(predictor, predictor->states, predictor->state_count, sizeof *predictor->states);

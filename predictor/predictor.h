@@ -7,8 +7,10 @@
 
 #include "kernels/budget.h"
 #include "predictor/cache.h"
+#include "predictor/deadline.h"
 #include "predictor/fail.h"
 #include "predictor/metrics.h"
+#include "predictor/nvml.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
 #include "runtime/clock.h"
@@ -34,7 +36,8 @@ enum prediction_state {
 };
 
 struct infer_prediction {
-    struct queue_link link; /* first: a link is its prediction */
+    struct queue_link link;   /* first: a link is its prediction */
+    struct deadline deadline; /* while it waits, among those of others */
     struct infer_predictor *predictor;
     struct infer_prediction *next; /* in the pool, or among those whose callbacks are due */
     int references;                /* of who asked, and of the pipeline */
@@ -48,7 +51,7 @@ struct infer_prediction {
     infer_status status;
     infer_error error;
 
-    int64_t submitted, queued, deadline;
+    int64_t submitted, queued;
     int64_t started; /* the first stage; 0: none yet */
     size_t row;      /* of the trace, where it is */
     int64_t began[STAGES];
@@ -146,6 +149,7 @@ struct infer_predictor {
     infer_state *states;
     size_t state_count;
     struct padding padding;
+    struct nvml nvml;
     infer_hooks hooks;
     infer_run_limits run_limits;
     bool batches;       /* requests share runs */
@@ -164,10 +168,10 @@ struct infer_predictor {
     infer_prediction *flights[FLIGHT_BUCKETS]; /* leaders, by their keys */
     struct meters meters;
     struct streams streams;
-    size_t waiting;   /* requests that have not begun */
-    size_t preparing; /* in STAGE_PREPARE */
-    size_t timed;     /* requests under way that have a deadline */
-    size_t live;      /* requests under way */
+    size_t waiting;             /* requests that have not begun */
+    size_t preparing;           /* in STAGE_PREPARE */
+    struct deadline *deadlines; /* of requests that wait */
+    size_t live;                /* requests under way */
     struct lane *lanes;
     size_t lane_count, lane_room, idle_lanes;
     struct worker *workers;
@@ -182,6 +186,11 @@ struct infer_predictor {
 static inline infer_prediction *prediction_of(struct queue_link *link)
 {
     return (infer_prediction *)link;
+}
+
+static inline infer_prediction *prediction_of_deadline(struct deadline *deadline)
+{
+    return (infer_prediction *)(void *)((char *)deadline - offsetof(struct infer_prediction, deadline));
 }
 
 /* --- predictor.c -------------------------------------------------------------------------------------------------- */
@@ -231,18 +240,21 @@ infer_status results_copy(infer_prediction *prediction, const infer_tensor *resu
 
 /* Without the mutex: whether the request has been given results that were kept, and has ended. */
 bool flight_lands(infer_prediction *prediction);
-/* With the mutex held: whether an equal one is under way, or has ended since; whether its results are there by now, to
- * be copied; whether it waits from now on for one under way; or equal ones may wait for it from now on. */
+/* With the mutex held: whether one of the same key is under way, or has ended since; whether its results are there by
+ * now, to be compared and copied; whether it waits from now on for one under way; or equal ones may wait for it from
+ * now on. */
 bool flight_is_known(const infer_prediction *prediction);
 bool flight_lands_now(infer_prediction *prediction);
 bool flight_follows(infer_prediction *prediction);
 void flight_leads(infer_prediction *prediction);
-/* Without the mutex, once the results are there: keeps a copy of them. */
+/* Without the mutex, once the results are there, or there will be none: keeps a copy of them, for those that follow. */
 void flight_keep(infer_prediction *prediction);
 /* With the mutex held, at its end: what becomes of the cache and of those that wait for it. */
-void flight_ends(infer_prediction *prediction, infer_status status);
-/* Without the mutex: copies what was kept of an equal one into its results. */
-infer_status flight_copy(infer_prediction *prediction);
+void flight_ends(infer_prediction *prediction);
+/* With the mutex held: it has no use for what was kept of another one. */
+void flight_forget(infer_prediction *prediction);
+/* Without the mutex: ends as the one did whose results were kept. False: that one only has the same key. */
+bool flight_copy(infer_prediction *prediction);
 
 /* --- stream.c: states from one request to the next ---------------------------------------------------------------- */
 
@@ -303,5 +315,6 @@ void leave_queue(infer_prediction *prediction);
 /* With the mutex held: into the queue of its first stage. */
 void pipeline_enter(infer_prediction *prediction);
 void queue_enter(infer_prediction *prediction, int queue);
+void queue_exit(infer_prediction *prediction); /* the queue that it waits in, for another one */
 
 #endif

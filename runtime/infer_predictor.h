@@ -143,8 +143,11 @@ typedef struct infer_predictor_options {
     /* Results are kept, and a request of the same types, shapes and bytes is given them without a run; equal requests
      * under way share one. Only for models and hooks whose results depend on nothing but what they are given. Compared
      * is every byte. Where hardly any request is found, most are not looked for until that changes. */
-    size_t cache_bytes;  /* at most, of what was given and of results; 0: no cache */
-    size_t cache_count;  /* entries at most; 0: 65,536 */
+    size_t cache_bytes; /* at most, of what was given and of results; 0: no cache */
+    size_t cache_count; /* entries at most; 0: 65,536 */
+    /* Metrics have what NVML tells of the machine's GPUs, where there is a libnvidia-ml.so.1 that can be loaded. A
+     * snapshot then takes as long as its answers. */
+    bool gpu_metrics;
     size_t trace_events; /* the latest so many are kept for infer_predictor_trace, 40 bytes each; 0: none */
 } infer_predictor_options;
 
@@ -259,6 +262,14 @@ typedef struct infer_latency {
 #define INFER_STATUS_COUNT 12
 #define INFER_BATCH_SIZES 17
 
+#define INFER_MOST_GPUS 16
+
+/* Now, of a GPU as a whole, whoever uses it. */
+typedef struct infer_gpu {
+    double utilization; /* of the time of late in which it computed, 0 to 1 */
+    size_t memory_used, memory_total;
+} infer_gpu;
+
 /* Since the predictor was made, but where it says "now". */
 typedef struct infer_metrics {
     double seconds;
@@ -280,6 +291,8 @@ typedef struct infer_metrics {
     bool cache_backs_off;              /* now: hits are rare, so few requests are looked for */
     size_t predictor_bytes;            /* now: what the predictor holds beside model and session, its cache included */
     infer_memory memory;               /* of the session */
+    size_t gpu_count;                  /* in NVML's order; 0: none is there, or options.gpu_metrics was not set */
+    infer_gpu gpus[INFER_MOST_GPUS];
 } infer_metrics;
 
 /* At any time, from any thread; takes microseconds. Errors as infer_session_memory. */

@@ -175,7 +175,8 @@ struct step_run {
     struct run_control *control;
 };
 
-/* A lane that has met a fault runs no further task: they all come after it. */
+/* The least task with a fault is the one that is reported, whoever takes which: a lane that has met one still runs the
+ * tasks below it. */
 static void run_tasks(void *user, int first, int last, int lane)
 {
     const struct step_run *run = user;
@@ -184,10 +185,12 @@ static void run_tasks(void *user, int first, int last, int lane)
     struct lane_fault *met = &run->faults[lane];
     struct kernel_call call = run->call;
     call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan->task_bytes);
-    call.fault = &met->fault;
-    for (int task = first; task < last && !met->fault.set; task++) {
-        met->task = task;
+    struct fault fault = {.set = false};
+    call.fault = &fault;
+    for (int task = first; task < last && !fault.set && !(met->fault.set && met->task < task); task++) {
         run->step->kernel->run(run->step->plan, &call, task);
+        if (fault.set)
+            *met = (struct lane_fault){fault, task};
     }
 }
 

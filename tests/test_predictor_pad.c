@@ -9,15 +9,6 @@
 
 static const int64_t sizes[] = {4, 8};
 
-/* A model's output, whose dimensions the file tells. */
-static struct value *declared(struct value *value, int rank, const int64_t *dims)
-{
-    value->dtype = DTYPE_F32;
-    value->rank = rank;
-    memcpy(value->dims, dims, (size_t)rank * sizeof *dims);
-    return value;
-}
-
 /* --- with a mask -------------------------------------------------------------------------------------------------- */
 
 /* What an encoder of sentences does: x [N, S, 8] looks at itself where the mask m [N, S] is 1, and at the end the mean
@@ -52,7 +43,8 @@ static infer_model *masked_model(struct maker *maker, const infer_model_options 
                                   (struct value *[]){make_node2(graph, "Mul", "kept", a, columns), axis}, 1, &drop);
     struct value *count = make_node(graph, "ReduceSum", "count", 2, (struct value *[]){columns, axis}, 1, &drop);
     struct value *mean = make_node2(graph, "Div", "mean", sum, count);
-    struct value *out[] = {declared(a, 3, (int64_t[]){n, s, WIDTH}), declared(mean, 2, (int64_t[]){n, WIDTH})};
+    struct value *out[] = {make_declared(a, 3, (int64_t[]){n, s, WIDTH}),
+                           make_declared(mean, 2, (int64_t[]){n, WIDTH})};
     return maker_finish(maker, 2, in, 2, out, options);
 }
 
@@ -172,25 +164,13 @@ END_TEST
 
 /* --- without a mask ----------------------------------------------------------------------------------------------- */
 
-/* rows_model, whose outputs say what they are. */
-static infer_model *declared_rows_model(struct maker *maker, const infer_model_options *options)
-{
-    infer_model_release(rows_model(maker, NULL));
-    struct graph *graph = maker->graph;
-    int64_t n = graph->inputs[0]->dims[0], s = graph->inputs[0]->dims[1];
-    struct value *out[] = {declared(graph->outputs[0], 3, (int64_t[]){n, s, WIDTH}),
-                           declared(graph->outputs[1], 2, (int64_t[]){n, WIDTH})};
-    struct value *in[] = {graph->inputs[0], graph->inputs[1]};
-    return maker_finish(maker, 2, in, 2, out, options);
-}
-
 /* Nothing in this model looks at its neighbours: results are those alone, bit for bit. */
 START_TEST(padding_that_nobody_sees)
 {
     static struct rows_request requests[MOST_ITEMS];
     static const infer_bucket bucket = {"S", sizes, 2, NULL, NAN};
-    struct rig rig = rig_start(declared_rows_model,
-                               (infer_predictor_options){.batch_size = 8, .buckets = &bucket, .bucket_count = 1});
+    struct rig rig =
+        rig_start(rows_model, (infer_predictor_options){.batch_size = 8, .buckets = &bucket, .bucket_count = 1});
     infer_item items[MOST_ITEMS];
     for (unsigned k = 0; k < MOST_ITEMS; k++) {
         rows_fill(&requests[k], k, 1 + k % 3 / 2, 1 + k % MOST_LENGTH);
@@ -210,7 +190,7 @@ static infer_model *image_model(struct maker *maker, const infer_model_options *
     int64_t h = graph_symbol(graph, "H"), w = graph_symbol(graph, "W");
     struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 3, (int64_t[]){h, w, 3}),
                           graph_add_value(graph, "b", DTYPE_F32, 1, (int64_t[]){3})};
-    struct value *y = declared(make_node2(graph, "Add", "y", in[0], in[1]), 3, (int64_t[]){h, w, 3});
+    struct value *y = make_declared(make_node2(graph, "Add", "y", in[0], in[1]), 3, (int64_t[]){h, w, 3});
     return maker_finish(maker, 2, in, 1, &y, options);
 }
 

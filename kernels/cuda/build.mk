@@ -12,7 +12,7 @@ CUDA_OBJECTS := $(patsubst %.cu,$(BUILD)/obj/%.cu.o,$(CUDA_SOURCES))
 WATCHED_OBJECTS := $(patsubst %.cu,$(BUILD)/obj/%.watched.o,$(CUDA_SOURCES))
 EMULATION_OBJECTS := $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard tests/cuda/emulation/*.cc))
 EMULATED_CXXFLAGS := -std=c++17 -g -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -pthread -Wall -Wextra \
-                     -Wno-missing-field-initializers -Wno-unused-function $(if $(WERROR),-Werror) -Itests/cuda/emulation -I. -I$(BUILD)/gen
+                     -Wno-missing-field-initializers -Wno-unused-function -Wno-unknown-pragmas $(if $(WERROR),-Werror) -Itests/cuda/emulation -I. -I$(BUILD)/gen
 # One machine code an architecture, and PTX of the last for those to come. nvcc contracts no product and sum: see kernels/cuda/cuda.h.
 NVCCFLAGS = -std=c++17 -O3 -fmad=false --threads 0 -I. -Xcompiler -Wall,-fno-exceptions,-ffunction-sections,-fdata-sections \
             $(foreach a,$(CUDA_ARCHITECTURES),-gencode arch=compute_$(a),code=sm_$(a)) \

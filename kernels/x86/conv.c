@@ -18,7 +18,7 @@
 
 /* state of the plan */
 struct convolution {
-    const struct conv_params *params;
+    const struct conv_params *params;         /* several images may be joined in them */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     bool gathers;
     int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer: TILE_DEPTH, or near it */
@@ -118,26 +118,74 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
 static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
+    int64_t work = p->batch * p->groups * conv->positions * conv->depth * conv->panels * TILE_COLUMNS;
+    bool alone = work < TILE_ALONE;
     if (conv->shuffles) {
         int64_t rows = least(conv->positions, tile_block_rows(&conv->cut));
         int64_t block = rows * p->groups * conv->panels * TILE_COLUMNS * conv->depth;
-        return task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
+        return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
     }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+    return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+}
+
+/* The program with the batch inside the channels, where the positions of a joined image have it. */
+static const struct pointwise_params *join_program(const struct epilogue *epilogue, struct region *region)
+{
+    const struct pointwise_params *from = epilogue->program;
+    struct pointwise_params *to = region_allocate(region, pointwise_bytes(from));
+    int first[EPILOGUE_AXES + 1];
+    if (!to)
+        return NULL;
+    memcpy(to, from, pointwise_bytes(from));
+    epilogue_axes(epilogue, first);
+    int batches = first[EPILOGUE_ROWS], rows = first[EPILOGUE_COLUMNS] - batches;
+    for (int axis = 0; axis < batches + rows; axis++) {
+        int source = axis < rows ? batches + axis : axis - rows;
+        to->dims[axis] = from->dims[source];
+        for (int i = 0; i < pointwise_operand_count(from); i++)
+            to->operands[i].strides[axis] = from->operands[i].strides[source];
+    }
+    pointwise_merge_axes(to);
+    return to;
+}
+
+/* Several images of few positions become one, along an axis that theirs do without: they share tiles, and weights are
+ * read once for all of them. NULL: no memory. */
+static const struct conv_params *join_images(const struct conv_params *p, struct region *region)
+{
+    const struct window *w = &p->window;
+    bool flat = w->input[0] == 1 && w->output[0] == 1 && w->kernel[0] == 1 && w->pad[0] == 0;
+    if (p->batch == 1 || !flat || w->output[1] * w->output[2] >= BLOCK_TILES * TILE_ROWS)
+        return p;
+    struct conv_params *joined = region_allocate(region, sizeof *joined);
+    if (!joined)
+        return NULL;
+    *joined = *p;
+    joined->batch = 1;
+    joined->window.input[0] = joined->window.output[0] = p->batch;
+    joined->window.stride[0] = 1;
+    joined->x.spatial[0] = p->x.batch;
+    joined->y.spatial[0] = p->y.batch;
+    if (!SET_NAME(results_image_fits)(joined))
+        return p;
+    struct epilogue epilogue = conv_epilogue(p);
+    if (p->epilogue && !(joined->epilogue = join_program(&epilogue, region)))
+        return NULL;
+    return joined;
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                       struct kernel_plan *plan)
 {
-    const struct conv_params *p = params;
-    const struct window *w = &p->window;
+    const struct conv_params *p = join_images(params, region);
     struct convolution *conv = region_allocate(region, sizeof *conv);
-    if (!conv)
+    if (!p || !conv)
         return false;
+    const struct window *w = &p->window;
     *conv = (struct convolution){.params = p,
                                  .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
                                  .channels = p->input_channels,
@@ -392,26 +440,24 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .sums = (float *)(void *)sums,
                         .shuffled = (float *)(void *)(sums + conv->sums_bytes),
                         .epilogue_workspace = sums + conv->sums_bytes + conv->shuffled_bytes};
-    int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
+    int64_t blocks = conv->cut.blocks, first, last;
     if (conv->shuffles) {
-        task_range(p->batch * conv->cut.blocks, plan->tasks[0], task, &first, &last);
+        task_range(p->batch * blocks, plan->tasks[0], task, &first, &last);
         for (int64_t i = first; i < last; i++)
-            run_shuffled(&walk, i / conv->cut.blocks, i % conv->cut.blocks);
+            run_shuffled(&walk, i / blocks, i % blocks);
         return;
     }
-    int64_t units = p->batch * p->groups * each / conv->task_panels;
+    /* Block after block, and in each the groups: the tasks of other steps go through an image in that direction too. */
+    int64_t units = p->batch * blocks * p->groups * conv->panels / conv->task_panels, at = -1;
     task_range(units, plan->tasks[0], task, &first, &last);
     for (int64_t i = first * conv->task_panels; i < last * conv->task_panels; i++) {
-        if (i / each != image) {
-            image = i / each;
-            block = -1;
-            begin_image(&walk, image / p->groups, image % p->groups);
+        int64_t place = i / conv->panels, group = place % p->groups;
+        if (place != at) {
+            begin_image(&walk, place / p->groups / blocks, group);
+            begin_block(&walk, place / p->groups % blocks);
+            at = place;
         }
-        if (i % each / conv->panels != block) {
-            block = i % each / conv->panels;
-            begin_block(&walk, block);
-        }
-        multiply_panel(&walk, image % p->groups, i % conv->panels);
+        multiply_panel(&walk, group, i % conv->panels);
     }
 }
 

@@ -1,4 +1,4 @@
-"""Sweeps the operators of com.microsoft against ONNX Runtime: random shapes, types and options of each, from a seed.
+"""Sweeps the operators of com.microsoft and ai.onnx.ml against ONNX Runtime: random shapes, types and options of each, from a seed.
 
 A number may be off by 1e-4 of the largest of its output (5e-3 in half precision), one of 8 bits by 1 in a hundredth of
 the elements (a product half way between two integers is rounded to either), unless a case says otherwise. Products of
@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 import contrib_attention  # noqa: F401, each notes its cases
 import contrib_floats  # noqa: F401
 import contrib_integers  # noqa: F401
+import contrib_ml  # noqa: F401
 from contrib_draw import drawers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -53,7 +54,7 @@ def make_model(cases):
             helper.make_node(case.op, names, made, domain=case.domain, name=f"case{number}", **case.attributes)
         )
     graph = helper.make_graph(nodes, "cases", inputs, outputs, weights)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10), feed
 
 
@@ -112,7 +113,8 @@ def fault_of(case, outputs, expected):
         a, b = output.astype(np.float64), wanted.astype(np.float64)
         off, (allowed, most) = np.abs(a - b), allowed_error(case, wanted)
         if not np.max(off, initial=0) <= allowed or np.count_nonzero(off) > most:
-            return f"output {i}: {np.count_nonzero(off)} of {off.size} differ, by up to {np.max(off):.3g}; {allowed:.3g} is allowed"
+            wrong = f"{np.count_nonzero(off)} of {off.size} differ, by up to {np.max(off):.3g}"
+            return f"output {i}: {wrong}; {allowed:.3g} is allowed"
     return None
 
 

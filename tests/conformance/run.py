@@ -112,10 +112,9 @@ def _nodes_within(body):
 def _output_fault(case, inputs, expected, graph, folder):
     if any(reference is None for reference in expected):
         return "an absent optional came out as a tensor"
-    types = [
-        declared.type for declared, value in zip(graph.output, expected) for _ in (value if isinstance(value, list) else [value])
-    ]
-    expected = [array for value in expected for array in (value if isinstance(value, list) else [value])]
+    lists = [value if isinstance(value, list) else [value] for value in expected]
+    types = [declared.type for declared, arrays in zip(graph.output, lists) for _ in arrays]
+    expected = [array for arrays in lists for array in arrays]
     outputs = []
     for i in range(len(list(folder.glob("output_*.npy")))):
         try:

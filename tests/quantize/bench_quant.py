@@ -3,7 +3,7 @@
 accuracy   on real data that nobody calibrated with: handwritten digits, drawn lines and pages of text, sentences. `kept`
            is the score of the small model, `ort` that of ONNX Runtime's in its exact mode and `fast` in its fast one,
            whose sums may saturate on a CPU without VNNI. `error` is the relative error of the outputs
-size       of the file to the weights of float32, and of the arena of one run to that of float32
+size       of the file to that of float32, and of the arena of one run to that of float32
 arrived    models quantised by others: what a run keeps of their weights, to those in the file
 speed      one thread, medians of turns as in bench_peers.py. `ratio`: of infer's int8 to the fastest of ONNX Runtime (both
            modes) and OpenVINO on ONNX Runtime's model; below 1 infer is faster. `gain`: of infer's float32 to its int8, with
@@ -138,12 +138,15 @@ def measure_accuracy(case, folder, arguments):
         return case.judge(outputs, expected, data.truth, model)
 
     exact = score(expected)
+    peers = {}
     for form, bound in case.forms:
+        if form.peer not in peers:
+            peers[form.peer] = peer_scores(case, form, peer, model, data, expected, score)
         small = ours.quantized(model, form.options, data.calibration if form.calibrated else None)
         outputs = ours.outputs(small, data.samples, case.output)
         row = {"model": case.name, "form": form.name, "unit": case.unit, "float32": exact, "kept": score(outputs),
                "error": relative_error(outputs, expected), "bound": bound, "samples": len(data.samples),
-               **peer_scores(case, form, peer, model, data, expected, score)}
+               **peers[form.peer]}
         row["missed"] = missed_accuracy(case, row)
         print_accuracy(row)
         yield row
@@ -159,7 +162,8 @@ def peer_scores(case, form, peer, model, data, expected, score):
 
 def missed_accuracy(case, row):
     lost = row["float32"] - row["kept"]
-    bad = lost > row["bound"] + 1e-9 if case.loss else row["kept"] < row["bound"]
+    bound = row["bound"]
+    bad = bound is not None and (lost > bound + 1e-9 if case.loss else row["kept"] < bound)
     worse = row["ort"] is not None and row["kept"] < row["ort"] - case.slack
     return ["bound"] * bad + ["peer"] * worse
 
@@ -180,25 +184,26 @@ SIZES = "{:<14}{:>14}{:>9}{:>9}{:>9}{:>9} {:>14}{:>9}"
 
 
 def run_sizes(arguments):
-    print("\n" + SIZES.format("size", "weights", "int8", "dynamic", "fp16", "int4", "arena", "int8"))
+    print("\n" + SIZES.format("size", "float32", "int8", "dynamic", "fp16", "int4", "arena", "int8"))
     return over_cases([case for case in speed_cases() if case.quick or not arguments.quick], arguments, measure_sizes)
 
 
 def measure_sizes(case, folder, arguments):
     ours, model, samples = Ours(arguments.tools, folder), case.model(), case.samples()
-    exact = ours.facts(ours.converted(model), samples[0])
-    row = {"model": case.name, "weights": exact["weight_bytes"], "arena": exact["activation_bytes"], "files": {}}
+    converted = ours.converted(model)
+    exact = ours.facts(converted, samples[0])
+    row = {"model": case.name, "file": converted.stat().st_size, "arena": exact["activation_bytes"], "files": {}}
     for name, options, given in (("int8", STATIC, samples), ("dynamic", DYNAMIC, None), ("fp16", FP16, None),
                                  ("int4", INT4, None)):
         small = ours.quantized(model, options, given, name)
-        row["files"][name] = small.stat().st_size / row["weights"]
+        row["files"][name] = small.stat().st_size / row["file"]
     row["small_arena"] = ours.facts(folder / "int8.bin", samples[0])["activation_bytes"] / row["arena"]
     convolves = "MiniLM" not in case.name
     row["missed"] = [name for name, most in MOST_OF_FILE.items()
                      if row["files"][name] > most and not (name == "int4" and convolves)]
     row["missed"] += ["arena"] * (convolves and row["small_arena"] > MOST_OF_ARENA)
     cells = [marked(f"{row['files'][name]:.3f}", name in row["missed"]) for name in ("int8", "dynamic", "fp16", "int4")]
-    print(SIZES.format(case.name, row["weights"], *cells, row["arena"],
+    print(SIZES.format(case.name, row["file"], *cells, row["arena"],
                        marked(f"{row['small_arena']:.2f}", "arena" in row["missed"])), flush=True)
     yield row
 
