@@ -78,7 +78,9 @@ struct device_fault {
 #define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
-    uint32_t form; /* the kernel's number for this order; another one where the order changes */
+    uint32_t form; /* the kernel's number for this order; a new one where the order changes: files hold packs as well */
+    bool storable; /* a file may give it: it holds numbers, none of them an index, so whatever stands there does no harm
+                    */
     int tasks;     /* that it is made by */
     int64_t
         geometry[KERNEL_GEOMETRY]; /* what the order depends on beside the input: sizes, the strides it is read by */

@@ -316,6 +316,7 @@ int infer_session_threads(const infer_session *session); /* a run has; fewer tha
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
     size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
+    size_t stored_bytes;   /* of these: what infer-convert --pack stored, and a program of the model found of use */
     size_t constant_bytes; /* folded when the session was made and for these shapes */
     size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
                             * that need the same. Each session tells all that it uses, also what others use too */

@@ -130,6 +130,7 @@ infer_memory session_memory_of(const struct infer_session *session, const struct
 {
     return (infer_memory){
         .weight_bytes = session->model->weight_bytes,
+        .stored_bytes = stored_packs_used(&session->model->stored),
         .constant_bytes = session->constant_bytes + constants,
         .packed_bytes = packed,
         .table_bytes = session_table_bytes(session) + tables,

@@ -160,7 +160,8 @@ static void find_constants(struct infer_model *model)
     struct span span = {NULL, NULL};
     add_constants(&span, model->graph);
     model->constants = span.start;
-    model->weight_bytes = (size_t)(span.end - span.start);
+    model->constant_bytes = (size_t)(span.end - span.start);
+    model->weight_bytes = model->constant_bytes + stored_packs_bytes(&model->stored);
 }
 
 static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
@@ -169,6 +170,8 @@ static enum status model_load(struct infer_model *model, const char *name, const
     struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights,
                                       .section_limit = model->budget.limit};
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
+    if (!stored_packs_init(&model->stored, name, &model->metadata, read.skip_weight_checksum, &model->region))
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while opening a model");
     find_constants(model);
     return STATUS_OK;
 }

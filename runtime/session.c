@@ -192,8 +192,9 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     session->budget.user = session;
     session->account.budget = &session->budget;
     region_init(&session->region, &session->budget.allocator);
-    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->weight_bytes,
+    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->constant_bytes,
                  &session->region);
+    session->derived.stored = &model->stored;
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
     struct float_environment outside = float_environment_enter();

@@ -135,6 +135,35 @@ optimised=$work/optimised.bin
 done_with "--optimize" '' infer-convert "$onnx" "$optimised" --optimize
 infer-convert --optimize - - <"$onnx" >"$work/piped.bin" 2>"$work/err"
 same "--optimize through stdin and stdout, the same bytes each time" "$work/piped.bin" "$optimised"
+if grep -q avx2 /proc/cpuinfo; then
+    packed=$work/packed.bin
+    done_with "--pack" '' infer-convert "$onnx" "$packed" --optimize --pack avx2 --shape batch=1
+    infer-convert "$optimised" "$work/packed2.bin" --optimize --pack avx2 --shape image=1x1x8x8
+    same "a model.bin is packed as the ONNX model is" "$packed" "$work/packed2.bin"
+    done_with "infer-inspect of a packed file" 'packs +[0-9,]+ bytes  of these, packed for avx2.*stored +[1-9].*packed +0 bytes' \
+        infer-inspect "$packed" --isa avx2 --shape batch=1
+    done_with "infer-inspect of a packed file, other kernels" 'stored +0 bytes' infer-inspect "$packed" --isa reference --shape batch=1
+    done_with "infer-run of a packed file" 'weights packed in the file for avx2 output' infer-run "$packed" "$digit" --isa avx2
+    infer-run "$packed" "$digit" --isa avx2 -o "$work/of_packed" && infer-run "$optimised" "$digit" --isa avx2 -o "$work/of_optimised"
+    same "a packed file gives the same bits" "$work/of_packed/output_0.npy" "$work/of_optimised/output_0.npy"
+    python3 - "$packed" "$work/damaged_pack.bin" <<'PY'
+import sys
+bytes_ = bytearray(open(sys.argv[1], "rb").read())
+bytes_[-8] ^= 1
+open(sys.argv[2], "wb").write(bytes_)
+PY
+    refused 1 "damaged_pack\.bin: pack [0-9]+, made of '.*' for avx2, does not match its checksum" \
+        infer-run "$work/damaged_pack.bin" "$digit" --isa avx2
+    refused 1 "damaged_pack\.bin: pack [0-9]+ does not match its checksum" infer-inspect "$work/damaged_pack.bin"
+fi
+refused 1 "batch.*--shape" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2
+refused 1 "no input and no symbol" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --shape nosuch=1
+refused 1 "set-dim fixes dimensions of ONNX models" infer-convert "$optimised" "$work/x.bin" --set-dim batch=1
+refused 2 "--pack needs --optimize" infer-convert "$onnx" "$work/x.bin" --pack avx2
+refused 2 "--pack takes avx2 or avx512, not 'sse'" infer-convert "$onnx" "$work/x.bin" --optimize --pack sse
+refused 2 "--pack avx2 is given twice" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --pack avx2
+refused 2 "--shape is for --pack" infer-convert "$onnx" "$work/x.bin" --optimize --shape batch=1
+refused 2 "--shape takes NAME=1x3x224x224" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --shape batch
 done_with "--optimize --set-dim" '' infer-convert "$onnx" "$work/one_digit.bin" --optimize --set-dim batch=1
 done_with "--optimize --set-dim fixes the dimension" 'image +float32 1x1x8x8.*optimised ' infer-inspect "$work/one_digit.bin"
 refused 1 'cut\.onnx: ' infer-convert "$work/cut.onnx" "$work/x.bin" --optimize
@@ -219,7 +248,7 @@ report = json.loads(text)
 fields = {
     "model": str, "device": str, "isa": str, "threads": int, "threads_wanted": int, "precision": str, "load_ms": float, "first_run_ms": float,
     "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "constant_bytes": int,
-    "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
+    "stored_bytes": int, "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
     "activation_is_least": bool, "workspace_bytes": int, "result_bytes": int, "context_bytes": int,
     "peak_rss_bytes": int, "steps": int, "inputs": list, "outputs": list,
 }

@@ -2,6 +2,7 @@
 
 #include "formats/model_file.h"
 #include "formats/onnx/onnx_import.h"
+#include "runtime/model.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -213,6 +214,13 @@ static size_t peek(const char *path, char *bytes, size_t room)
     return count;
 }
 
+bool is_model_file(const char *path)
+{
+    char first[16];
+    size_t count = peek(path, first, sizeof first);
+    return count == sizeof first && model_begins(first, count);
+}
+
 static bool is_once(const char *path)
 {
     struct stat info;
@@ -284,6 +292,19 @@ infer_status open_model(const char *path, const infer_model_options *options, st
     if (storage->map.bytes)
         return infer_model_open_memory(storage->map.bytes, storage->map.size, name, options, model, error);
     return infer_model_open(path, options, model, error);
+}
+
+/* Those of one set need not stand together. */
+const char *packed_sets(const infer_model *model, char *buffer, size_t bytes)
+{
+    buffer[0] = '\0';
+    for (int i = 0; i < model->stored.count; i++) {
+        const char *set = legible(model->stored.packs[i].set).text;
+        size_t used = strlen(buffer);
+        if (!strstr(buffer, set))
+            snprintf(buffer + used, bytes - used, used ? ", %s" : "%s", set);
+    }
+    return buffer;
 }
 
 void model_storage_free(struct model_storage *storage)

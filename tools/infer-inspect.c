@@ -226,6 +226,15 @@ static enum status make_program(struct job *job, const struct request *request, 
                : error_set(error, (enum status)told.status, "%s", told.message);
 }
 
+/* Which those who run a model leave until they use one. */
+static int check_packs(const infer_model *model, const char *path)
+{
+    for (int i = 0; i < model->stored.count; i++)
+        if (!model_pack_is_whole(&model->stored.packs[i]))
+            return tool_failed(&tool, "%s: pack %d does not match its checksum: the file is damaged", path, i);
+    return EXIT_DONE;
+}
+
 static int open_all(struct job *job, const struct request *request)
 {
     infer_error error = {0};
@@ -233,6 +242,8 @@ static int open_all(struct job *job, const struct request *request)
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK)
         return tool_model_failed(&tool, request->path, &error);
     job->session->whole_programs = true;
+    if (!job->storage.used && check_packs(job->model, request->path) != EXIT_DONE)
+        return EXIT_FAILED;
     job->inspection = (struct inspection){
         .path = request->path,
         .file_bytes = job->storage.used ? job->storage.bytes : job->model->file.size,

@@ -338,7 +338,7 @@ static enum status work(const struct request *request, const infer_model *model,
     double relative = -1;
     enum status status = prepare(model, request->form, region, &graph, error);
     study->metadata = model->metadata;
-    study->metadata.pass_count = 0;
+    study->metadata.pass_count = study->metadata.pack_count = 0;
     study->plan = (struct quantize_plan){
         .graph = graph, .region = region, .form = request->form, .bits = request->bits, .block = request->block};
     if (status == STATUS_OK)

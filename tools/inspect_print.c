@@ -1,4 +1,5 @@
 #include "graph/op.h"
+#include "tools/common.h"
 #include "tools/inspect.h"
 
 #include <string.h>
@@ -79,6 +80,7 @@ static void print_passes(FILE *file, const struct model_metadata *metadata)
 static void print_model(FILE *file, const struct inspection *inspection)
 {
     const struct graph *graph = inspection->graph;
+    char sets[80], about[120];
     fprintf(file, "%-11s %s, %s bytes, %s\n", "model", legible(inspection->path).text,
             grouped(inspection->file_bytes).text, inspection->converted ? "converted in memory" : "checksums right");
     print_text(file, "name", infer_model_metadata(inspection->model, "name"));
@@ -94,6 +96,10 @@ static void print_model(FILE *file, const struct inspection *inspection)
     fprintf(file, "%-11s %s in %d tensors\n", "parameters", grouped((uint64_t)inspection->parameter_count).text,
             inspection->constant_count);
     print_bytes(file, "weights", infer_model_weight_bytes(inspection->model), "");
+    if (*packed_sets(inspection->model, sets, sizeof sets)) {
+        snprintf(about, sizeof about, "of these, packed for %s", sets);
+        print_bytes(file, "packs", stored_packs_bytes(&inspection->model->stored), about);
+    }
 }
 
 /* --- the program ----------------------------------------------------------------------------------------- */
@@ -179,6 +185,8 @@ static void print_program(FILE *file, const struct inspection *inspection)
     char about[80];
     const infer_memory *memory = &inspection->memory;
     print_bytes(file, "constants", memory->constant_bytes, "folded when the program is made");
+    if (inspection->model->stored.count)
+        print_bytes(file, "stored", memory->stored_bytes, "of the packs in the file, used by these kernels");
     print_bytes(file, "packed", memory->packed_bytes, "made of weights, once a model");
     print_bytes(file, "tables", memory->table_bytes, "graphs, steps, parameters, names");
     snprintf(about, sizeof about, "lower bound %s%s", grouped(memory->lower_bound_bytes).text,

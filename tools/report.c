@@ -166,8 +166,10 @@ enum status report_json(const struct report *report, const struct report_subject
             cuda ? "cuda" : "cpu", isa_text(memory.isa), infer_session_threads(subject->session),
             subject->threads_wanted);
     json_latency(file, report);
-    fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
-            memory.weight_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
+    fprintf(
+        file,
+        ",\"weight_bytes\":%zu,\"stored_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+        memory.weight_bytes, memory.stored_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             infer_context_arena_bytes(subject->context), memory.lower_bound_bytes,
             memory.arena_is_least ? "true" : "false");
@@ -341,6 +343,20 @@ static void show_device(const infer_session *session)
         printf("cuda (%s), ", info.name);
 }
 
+/* Whether what the file holds packed is of use here. */
+static void print_packs(const struct report_subject *subject)
+{
+    char sets[80];
+    infer_memory memory = memory_of_runs(subject);
+    if (!*packed_sets(subject->model, sets, sizeof sets))
+        return;
+    if (memory.stored_bytes && !memory.packed_bytes)
+        printf("weights packed in the file for %s\n", sets);
+    else if (memory.packed_bytes)
+        printf("weights packed in the file for %s; %s packed again for these kernels and shapes\n", sets,
+               memory.stored_bytes ? "some were" : "they were");
+}
+
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)
 {
     struct labels labels;
@@ -353,6 +369,7 @@ enum status report_text(const struct report *report, const struct report_subject
         if (threads < subject->threads_wanted)
             printf(" (%d were asked for; the system started no more)", subject->threads_wanted);
         putchar('\n');
+        print_packs(subject);
         for (size_t i = 0; i < infer_model_output_count(subject->model) && status == STATUS_OK; i++)
             status = show_output(subject, i, &labels, error);
         printf("latency  %.3f ms", latency.median);

@@ -37,11 +37,15 @@ static void append_shape(struct key *key, const struct value *value)
     append(key, value->dims, (size_t)value->rank * sizeof value->dims[0]);
 }
 
-static bool lasts(const struct derived *derived, const char *data, size_t bytes)
+static bool in_file(const struct derived *derived, const char *data, size_t bytes)
 {
     uintptr_t offset = (uintptr_t)data - (uintptr_t)derived->file;
-    bool in_file = offset <= derived->file_bytes && bytes <= derived->file_bytes - offset;
-    return in_file || region_holds(derived->session, data);
+    return offset <= derived->file_bytes && bytes <= derived->file_bytes - offset;
+}
+
+static bool lasts(const struct derived *derived, const char *data, size_t bytes)
+{
+    return in_file(derived, data, bytes) || region_holds(derived->session, data);
 }
 
 enum source { SOURCE_CONTENT, SOURCE_RESULT, SOURCE_ADDRESS };
@@ -246,16 +250,21 @@ static void append_pack(struct key *key, const void *what)
     append_content(key, input);
 }
 
+static const char *pack_source(const struct wanted_pack *wanted)
+{
+    size_t offset;
+    const struct value *root = value_root(wanted->step->inputs[pack_of(wanted)->input], &offset);
+    return (const char *)root->data + offset;
+}
+
 static enum status make_pack(void *user, void *data, struct error *error)
 {
     const struct wanted_pack *wanted = user;
     const struct step *step = wanted->step;
-    const struct kernel_pack *pack = pack_of(wanted);
-    size_t offset;
-    const struct value *root = value_root(step->inputs[pack->input], &offset);
+    const char *source = pack_source(wanted);
     (void)error;
-    for (int task = 0; task < pack->tasks; task++)
-        step->kernel->pack(step->plan, wanted->which, (const char *)root->data + offset, data, task);
+    for (int task = 0; task < pack_of(wanted)->tasks; task++)
+        step->kernel->pack(step->plan, wanted->which, source, data, task);
     return STATUS_OK;
 }
 
@@ -269,14 +278,30 @@ static enum status get_pack(struct derived *derived, const struct key *key, void
     return STATUS_OK;
 }
 
+/* Of what lies in the file as it is: *pack NULL: it does not, or no pack of it is stored. */
+static enum status find_stored(const struct derived *derived, const struct wanted_pack *wanted,
+                               struct stored_wanted *stored, const void **pack, struct error *error)
+{
+    const struct value *input = wanted->step->inputs[pack_of(wanted)->input];
+    *stored = (struct stored_wanted){wanted->step->family, pack_of(wanted), input, pack_source(wanted)};
+    if (input->strides || !in_file(derived, stored->source, value_bytes(input)))
+        stored->source = NULL;
+    return derived->stored && stored->source ? stored_packs_find(derived->stored, stored, pack, error) : STATUS_OK;
+}
+
 enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
                          struct region *region, size_t *own, const void **pack, struct error *error)
 {
     struct wanted_pack wanted = {step, which, limit, pack};
+    struct stored_wanted stored;
     struct use use = {append_pack, get_pack, &wanted, &wanted};
     size_t bytes = step->plan->packs[which].bytes;
     *pack = NULL;
-    TRY(with_key(derived, &use, error));
+    TRY(find_stored(derived, &wanted, &stored, pack, error));
+    if (!*pack)
+        TRY(with_key(derived, &use, error));
+    if (*pack && derived->observer && stored.source)
+        derived->observer->packed(derived->observer->user, &stored, *pack);
     if (*pack)
         return STATUS_OK;
     if (bytes > limit)
@@ -388,8 +413,7 @@ void derived_init(struct derived *derived, struct weights *weights, struct weigh
 
 void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region)
 {
-    *derived = (struct derived){
-        .store = outer->store, .file = outer->file, .file_bytes = outer->file_bytes, .session = outer->session};
+    *derived = *outer;
     weight_holder_init(&derived->holder, outer->holder.weights, &outer->holder, NULL, region);
 }
 
