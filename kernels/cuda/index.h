@@ -6,6 +6,8 @@
 
 #include "kernels/cuda/cuda.h"
 
+#include <cstring>
+
 /* a / b and its remainder, neither negative: most fit 32 bits, which divide several times as fast. */
 static __device__ __forceinline__ int64_t split_index(int64_t a, int64_t b, int64_t *rest)
 {
@@ -85,6 +87,17 @@ static __device__ __forceinline__ int team_number(teams t)
     return t.together ? (int)threadIdx.x % t.across : (int)threadIdx.x / team_size(t);
 }
 
+/* What the lane has that differs from this one in these bits, of any type. */
+template <typename A> static __device__ __forceinline__ A exchanged(A value, int lanes)
+{
+    int words[(sizeof(A) + 3) / 4] = {};
+    memcpy(words, &value, sizeof value);
+    for (int &word : words)
+        word = __shfl_xor_sync(ALL_LANES, word, lanes);
+    memcpy(&value, words, sizeof value);
+    return value;
+}
+
 /* Folds what a team has, in a tree; all of it get the result. All threads of the block call this, with TEAM_THREADS
  * values of shared memory. */
 template <typename A, typename F> static __device__ __forceinline__ A team_fold(teams t, A value, A *shared, F fold)
@@ -94,7 +107,7 @@ template <typename A, typename F> static __device__ __forceinline__ A team_fold(
         return value;
     if (!t.together && size <= WARP) {
         for (int lanes = size / 2; lanes > 0; lanes /= 2)
-            value = fold(value, __shfl_xor_sync(ALL_LANES, value, lanes));
+            value = fold(value, exchanged(value, lanes));
         return value;
     }
     __syncthreads();

@@ -3,7 +3,6 @@
 #include "kernels/cuda/program.h"
 #include "kernels/cuda/types.h"
 
-#include <cfloat>
 #include <limits>
 
 struct reduce_arguments {
@@ -72,18 +71,27 @@ template <> __device__ __forceinline__ uint64_t rounded<uint64_t>(double x)
     return f64_to_u64(x);
 }
 
+/* Of nothing, of a maximum and of a minimum. */
+template <typename T> static __device__ __forceinline__ typename accumulator<T>::type bound_of(bool lowest)
+{
+    if constexpr (std::is_floating_point<T>::value) {
+        return lowest ? -INFINITY : INFINITY;
+    } else {
+        constexpr T low = std::numeric_limits<T>::lowest(), high = std::numeric_limits<T>::max();
+        return lowest ? low : high;
+    }
+}
+
 template <typename T>
 static __device__ __forceinline__ typename accumulator<T>::type start_of(enum reduce_kind kind, bool is_bool)
 {
-    typedef typename accumulator<T>::type A;
-    bool floating = std::is_floating_point<T>::value;
     switch (kind) {
     case REDUCE_PROD:
         return 1;
     case REDUCE_MAX:
-        return floating ? (A)-INFINITY : (A)std::numeric_limits<T>::lowest();
+        return bound_of<T>(true);
     case REDUCE_MIN:
-        return is_bool ? (A)1 : floating ? (A)INFINITY : (A)std::numeric_limits<T>::max();
+        return is_bool ? 1 : bound_of<T>(false);
     default:
         return 0;
     }
