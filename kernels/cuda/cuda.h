@@ -101,6 +101,7 @@ template <typename A>
 static inline void cuda_launch(const struct kernel_call *call, void (*kernel)(A), dim3 grid, dim3 block, size_t shared,
                                const A &arguments)
 {
+    static_assert(sizeof(A) <= 4096, "arguments of a kernel are at most 4096 bytes");
     cudaStream_t stream = (cudaStream_t)call->stream;
     cudaError_t error = cudaSuccess;
 #ifdef __CUDACC__
