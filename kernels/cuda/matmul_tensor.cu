@@ -187,7 +187,9 @@ static void pack_kind(const struct kernel_plan *plan, int which, const void *fro
     l.b.from = from;
     l.b.to = to;
     memset(to, 0, l.b_bytes);
-    staging_pack(&l.b, tensor_sums<KIND>::IS_BYTES ? (int32_t *)((char *)to + l.b_rows) : nullptr);
+    staging_pack(&l.b);
+    if (tensor_sums<KIND>::IS_BYTES)
+        row_sums_pack(to, (int32_t *)((char *)to + l.b_rows), staging_rows(&l.b), staging_pitch(&l.b));
 }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------- */
