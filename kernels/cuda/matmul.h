@@ -13,16 +13,24 @@ template <typename T> struct matmul_finish {
     batch_strides c_batch, d_batch;
     int64_t c_row, c_column, d_row, d_column;
 
+    struct matrix {
+        T *c;
+        const T *d;
+        int64_t index;
+    };
     struct place {
         T *c;
         const T *d;
         int64_t matrix;
         int row;
     };
-    __device__ __forceinline__ place at(int64_t matrix, int row) const
+    __device__ __forceinline__ matrix enter(int64_t index) const
     {
-        return {c + batch_offset(c_batch, matrix) + row * c_row,
-                d ? d + batch_offset(d_batch, matrix) + row * d_row : nullptr, matrix, row};
+        return {c + batch_offset(c_batch, index), d ? d + batch_offset(d_batch, index) : nullptr, index};
+    }
+    __device__ __forceinline__ place at(const matrix &m, int row) const
+    {
+        return {m.c + row * c_row, m.d ? m.d + row * d_row : nullptr, m.index, row};
     }
     template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const

@@ -407,15 +407,22 @@ UNROLL
         }
         copy_async_wait<0>();
         __syncthreads();
-UNROLL
+        typename FINISH::matrix matrix = arguments.finish.enter(at.matrix);
+ROLLED
         for (int i = 0; i < SHAPE::TALL; i++) {
             int row = at.row + i / 4 * (SHAPE::ROWS / SHAPE::TALL * 4) + down * 4 + i % 4;
+            T line[SHAPE::WIDE];
+UNROLL
+            for (int k = 0; k < SHAPE::TALL; k++)
+UNROLL
+                for (int j = 0; j < SHAPE::WIDE && k == i; j++)
+                    line[j] = sums[k][j];
             if (row >= s.m)
                 continue;
-            typename FINISH::place place = arguments.finish.at(at.matrix, row);
+            typename FINISH::place place = arguments.finish.at(matrix, row);
 UNROLL
             for (int j = 0; j < SHAPE::WIDE; j += 4) {
-                const T four[4] = {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]};
+                const T four[4] = {line[j], line[j + 1], line[j + 2], line[j + 3]};
                 product_store(s, arguments.finish, arguments.partial, at, place, row,
                               at.column + j * (SHAPE::COLUMNS / SHAPE::WIDE) + across * 4, four);
             }
@@ -441,7 +448,7 @@ template <typename T, typename FINISH> static __global__ void add_slices(slices_
             sum += a.partial[slice * count + i];
         int64_t row = i / s.n;
         const T one[1] = {sum};
-        a.finish.store(a.finish.at(row / s.m, (int)(row % s.m)), (int)(i % s.n), 1, one);
+        a.finish.store(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
     }
 }
 

@@ -192,56 +192,85 @@ UNROLL
     }
 }
 
-/* Two neighbours of a row, as they are stored. */
-static __device__ __forceinline__ void correct_pair(const tensor_zeros &, const product_tile &, int, int, int,
-                                                    const float (&sums)[4], const int32_t (&)[4], int half,
-                                                    float (&pair)[2])
+/* Four neighbours of a row, less what zero points make of them. row_sum: of A. */
+static __device__ __forceinline__ void correct_four(const tensor_zeros &, const product_tile &, int, int, int, int32_t,
+                                                    float (&)[4])
 {
-    pair[0] = sums[2 * half];
-    pair[1] = sums[2 * half + 1];
 }
-static __device__ __forceinline__ void correct_pair(const tensor_zeros &z, const product_tile &at, int row, int column,
-                                                    int columns, const int32_t (&sums)[4], const int32_t (&rows)[4],
-                                                    int half, uint32_t (&pair)[2])
+static __device__ __forceinline__ void correct_four(const tensor_zeros &z, const product_tile &at, int row, int column,
+                                                    int columns, int32_t row_sum, uint32_t (&four)[4])
 {
     uint32_t a_zero = at.slice == 0 ? z.of_row(at.matrix, row) : 0;
 UNROLL
-    for (int i = 0; i < 2; i++) {
-        pair[i] = (uint32_t)sums[2 * half + i];
+    for (int i = 0; i < 4; i++) {
         if (column + i >= columns)
             continue;
         uint32_t b_zero = z.of_columns() ? z.of_column(at.matrix, column + i) : 0;
-        pair[i] -= b_zero * (uint32_t)rows[2 * half];
+        four[i] -= b_zero * (uint32_t)row_sum;
         if (a_zero)
-            pair[i] -= a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] -
+            four[i] -= a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] -
                                  (uint32_t)z.depth * b_zero);
     }
 }
 
+/* Sixteen rows of a warp's results in shared memory. */
+template <enum tensor_kind KIND, typename SHAPE> struct tensor_strip {
+    /* Eight more, so that the rows of a fragment lie in different banks. */
+    enum { PITCH = SHAPE::WIDE + 8 };
+    typename tensor_sums<KIND>::result results[16 * PITCH];
+    int32_t row_sums[16];
+};
+
+template <enum tensor_kind KIND, typename SHAPE>
+static __device__ __forceinline__ void write_strip(tensor_strip<KIND, SHAPE> *strip,
+                                                   const tensor_results<KIND, SHAPE> &sums, int i)
+{
+    int lane = threadIdx.x % WARP;
+UNROLL
+    for (int half = 0; half < 2; half++) {
+        int row = half * 8 + lane / 4;
+UNROLL
+        for (int j = 0; j < SHAPE::WIDE / 8; j++)
+UNROLL
+            for (int k = 0; k < 2; k++)
+                strip->results[row * strip->PITCH + j * 8 + lane % 4 * 2 + k] =
+                    (typename tensor_sums<KIND>::result)sums.products[i][j][2 * half + k];
+        if (lane % 4 == 0)
+            strip->row_sums[row] = sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0][2 * half];
+    }
+}
+
+/* Results go by way of shared memory, strip by strip, so that threads have four neighbours each, and that the code of
+ * an epilogue is there once. */
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
 static __device__ __forceinline__ void store_results(const tensor_arguments<KIND, A, FINISH> &arguments,
                                                      const product_tile &at, int high, int wide,
-                                                     const tensor_results<KIND, SHAPE> &sums)
+                                                     const tensor_results<KIND, SHAPE> &sums,
+                                                     tensor_strip<KIND, SHAPE> *strip)
 {
     const product_sizes &s = arguments.sizes;
-    int lane = threadIdx.x % WARP;
+    typename FINISH::matrix matrix = arguments.finish.enter(at.matrix);
+ROLLED
+    for (int i = 0; i < SHAPE::HIGH / 16; i++) {
+        __syncwarp();
 UNROLL
-    for (int i = 0; i < SHAPE::HIGH / 16; i++)
-UNROLL
-        for (int half = 0; half < 2; half++) {
-            int row = at.row + high + i * 16 + half * 8 + lane / 4;
-            if (row >= s.m)
+        for (int k = 0; k < SHAPE::HIGH / 16; k++)
+            if (k == i)
+                write_strip(strip, sums, k);
+        __syncwarp();
+ROLLED
+        for (int four = threadIdx.x % WARP; four < 16 * (SHAPE::WIDE / 4); four += WARP) {
+            int r = four / (SHAPE::WIDE / 4), c = four % (SHAPE::WIDE / 4) * 4;
+            int row = at.row + high + i * 16 + r, column = at.column + wide + c;
+            if (row >= s.m || column >= s.n)
                 continue;
-            typename FINISH::place place = arguments.finish.at(at.matrix, row);
-UNROLL
-            for (int j = 0; j < SHAPE::WIDE / 8; j++) {
-                int column = at.column + wide + j * 8 + lane % 4 * 2;
-                typename tensor_sums<KIND>::result pair[2];
-                correct_pair(arguments.zeros, at, row, column, s.n, sums.products[i][j],
-                             sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0], half, pair);
-                product_store(s, arguments.finish, arguments.partial, at, place, row, column, pair);
-            }
+            typename tensor_sums<KIND>::result values[4];
+            read_four(values, strip->results + r * strip->PITCH + c);
+            correct_four(arguments.zeros, at, row, column, s.n, strip->row_sums[r], values);
+            product_store(s, arguments.finish, arguments.partial, at, arguments.finish.at(matrix, row), row, column,
+                          values);
         }
+    }
 }
 
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
@@ -303,7 +332,8 @@ UNROLL
         }
         copy_async_wait<0>();
         __syncthreads();
-        store_results(arguments, at, high, wide, sums);
+        store_results(arguments, at, high, wide, sums, (tensor_strip<KIND, SHAPE> *)stages + warp);
+        __syncthreads();
     }
 }
 
