@@ -169,6 +169,7 @@ unsigned isa_bits(enum isa isa)
 enum isa isa_of(unsigned cpu)
 {
     enum isa isa = ISA_REFERENCE;
+    cpu &= DEVICE_CUDA - 1; /* a device has none */
     while (isa < ISA_AVX512 && (cpu & ~isa_bits(isa)))
         isa++;
     return isa;

@@ -35,6 +35,13 @@ enum cpu_bit {
     CUDA_HALF = 1 << 19,
 };
 
+/* Whether this build has kernels for a device. A constant, so that what asks for it first is left out elsewhere. */
+#ifdef INFER_CUDA
+enum { DEVICE_BUILT = 1 };
+#else
+enum { DEVICE_BUILT = 0 };
+#endif
+
 /* Names for sets of bits, as users give and read them. */
 enum isa { ISA_REFERENCE = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
 

@@ -5,6 +5,10 @@
 
 #include "kernels/kernel.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define POINTWISE_MAX_OPERANDS 12     /* inputs + outputs of one program */
 #define POINTWISE_MAX_REGISTERS 24    /* inputs occupy the first ones */
 #define POINTWISE_MAX_INSTRUCTIONS 48 /* plenty for the longest chain seen in real models */
@@ -87,5 +91,9 @@ void pointwise_merge_axes(struct pointwise_params *params);
 /* Cuts axes in two until each begins where one of those given does, both counted in C order over as many elements.
  * False, with some cut, where an axis cannot be cut so or there would be too many. */
 bool pointwise_split_axes(struct pointwise_params *params, int rank, const int64_t *dims);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

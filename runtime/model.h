@@ -21,6 +21,7 @@ struct infer_model {
     const void *constants; /* where those of the graph lie, in the file, and how many bytes */
     size_t weight_bytes;
     struct weights weights; /* what its sessions derive from them */
+    _Atomic(struct weights *) device_weights; /* the same in memory of a device; NULL: no session needs any */
 };
 
 /* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */

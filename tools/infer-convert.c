@@ -16,6 +16,11 @@ static const char help[] =
     "name of every one of them and of its nodes.\n"
     "\n"
     "  --set-dim NAME=N   fix the symbolic dimension NAME; may be given more than once\n"
+    "  --elements NAME=N  a sequence that the model takes or gives has N tensors, which become inputs or outputs of "
+    "their\n"
+    "                     own, NAME[0], NAME[1], ...; NAME=none: an optional input is not there. May be given more "
+    "than\n"
+    "                     once\n"
     "  --optimize         run the passes that need no shapes now and write folded weights: opening the file then "
     "costs\n"
     "                     little more than reading it. Nodes and intermediates that are merged away have no name any\n"
@@ -27,6 +32,7 @@ static const char help[] =
     "Exit codes: 0 done, 1 the model could not be converted, 2 wrong usage.\n";
 
 static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'},
+                                        {"elements", required_argument, NULL, 'e'},
                                         {"optimize", no_argument, NULL, 'O'},
                                         {"memory-limit", required_argument, NULL, 'm'},
                                         {"help", no_argument, NULL, 'h'},
@@ -36,9 +42,11 @@ static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'
 static const struct tool tool = {.name = "infer-convert", .help = help, .options = options, .short_options = ":hV"};
 
 #define MOST_DIMENSIONS 64
+#define MOST_SEQUENCES 64
 
 struct request {
     struct onnx_dimension dimensions[MOST_DIMENSIONS];
+    struct onnx_elements elements[MOST_SEQUENCES];
     struct onnx_import_options import;
     bool optimize;
     size_t memory_limit; /* 0: none */
@@ -57,6 +65,19 @@ static void add_dimension(struct request *request, char *text)
     request->dimensions[request->import.dimension_count++] = (struct onnx_dimension){text, size};
 }
 
+static void add_elements(struct request *request, char *text)
+{
+    char *equals = strrchr(text, '=');
+    int64_t count = ONNX_ABSENT;
+    if (!equals || equals == text ||
+        (strcmp(equals + 1, "none") != 0 && !parse_integer(equals + 1, 0, ANY_COUNT, &count)))
+        exit(tool_usage(&tool, "--elements takes NAME=N or NAME=none, not '%s'", text));
+    if (request->import.element_count == MOST_SEQUENCES)
+        exit(tool_usage(&tool, "--elements can be given at most %d times", MOST_SEQUENCES));
+    *equals = '\0';
+    request->elements[request->import.element_count++] = (struct onnx_elements){text, (int)count};
+}
+
 static void report_unsupported(void *user, const char *operator_name, const char *node_name)
 {
     (void)user;
@@ -69,6 +90,8 @@ static void parse(struct request *request, int argc, char **argv)
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         if (found == 'd')
             add_dimension(request, optarg);
+        else if (found == 'e')
+            add_elements(request, optarg);
         else if (found == 'O')
             request->optimize = true;
         else if (!parse_bytes(optarg, &request->memory_limit) || request->memory_limit == 0)
@@ -78,6 +101,7 @@ static void parse(struct request *request, int argc, char **argv)
     request->from = argv[optind];
     request->to = argv[optind + 1];
     request->import.dimensions = request->dimensions;
+    request->import.elements = request->elements;
     request->import.unsupported = report_unsupported;
     request->import.external_limit = request->memory_limit;
 }

@@ -61,20 +61,36 @@ template <typename T, typename F> static __device__ __forceinline__ T block_fold
     return value;
 }
 
-/* Notes a fault, if it is of the first step that has one and has the least key of its faults. */
+/* A number of the record of faults, which other blocks may change at any time. */
+static __device__ __forceinline__ uint64_t fault_number(uint64_t *at)
+{
+    return (uint64_t)atomicOr((unsigned long long *)at, 0ull);
+}
+static __device__ __forceinline__ void set_fault_number(void *at, uint64_t number)
+{
+    atomicExch((unsigned long long *)at, (unsigned long long)number);
+}
+
+/* Notes a fault, if it is of the first step that has one and has the least key of its faults. The key is written before
+ * the step, so that whoever finds the step finds a key that no later one exceeds: all but a few of many faults are done
+ * with the first look. */
 static __device__ __forceinline__ void note_fault(struct device_fault *record, uint32_t step, uint64_t key, int64_t a,
                                                   int64_t b, int64_t c)
 {
+    uint32_t first = atomicOr(&record->step, 0u);
+    __threadfence();
+    if (first != 0 && (first != step + 1 || fault_number(&record->key) <= key))
+        return;
     while (atomicCAS(&record->lock, 0u, 1u) != 0)
         ;
     __threadfence();
-    volatile struct device_fault *r = record;
-    if (r->step == 0 || (r->step == step + 1 && key < r->key)) {
-        r->step = step + 1;
-        r->key = key;
-        r->details[0] = a;
-        r->details[1] = b;
-        r->details[2] = c;
+    if (atomicOr(&record->step, 0u) == 0 || key < fault_number(&record->key)) {
+        set_fault_number(&record->key, key);
+        set_fault_number(&record->details[0], (uint64_t)a);
+        set_fault_number(&record->details[1], (uint64_t)b);
+        set_fault_number(&record->details[2], (uint64_t)c);
+        __threadfence();
+        atomicExch(&record->step, step + 1);
     }
     __threadfence();
     atomicExch(&record->lock, 0u);

@@ -63,6 +63,20 @@ typedef void instruction_function(void *target, const void *a, const void *b, co
         }                                                                                      \
     }
 
+/* x is I64 whatever the class. */
+#define SELECTION(name)                                                                        \
+    static void SUFFIX(name)(void *target, const void *a, const void *b, const void *c, int n, \
+                             const double *immediate)                                          \
+    {                                                                                          \
+        (void)immediate;                                                                       \
+        T *out = target;                                                                       \
+        const int64_t *choose = a;                                                             \
+        const T *ys = b, *zs = c;                                                              \
+        for (int i = 0; i < n; i++)                                                            \
+            out[i] = choose[i] ? ys[i] : zs[i];                                                \
+    }
+#define HELPER static
+
 #define NEGATIVE(x) (IS_SIGNED && (int64_t)(x) < 0)
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)

@@ -14,6 +14,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
+#define __grid_constant__
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
 /* Of a constant table: `__constant__ const float table[]`. */
