@@ -223,7 +223,7 @@ static bool conv_supports(const void *params)
     const struct conv_params *p = (const struct conv_params *)params;
     bool same = p->x_dtype == p->dtype && p->w_dtype == p->dtype;
     bool known = p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 || p->dtype == DTYPE_I32;
-    return conv_fits(p) && ((same && known) || conv_is_narrow(p)) && !p->epilogue;
+    return conv_fits(p) && ((same && known) || conv_is_narrow(p));
 }
 
 extern "C" const struct kernel conv_cuda = {
@@ -234,4 +234,5 @@ extern "C" const struct kernel conv_cuda = {
     .plan = conv_plan,
     .pack = conv_pack,
     .run = conv_run,
+    .explain = cuda_program_explain,
 };

@@ -253,7 +253,7 @@ static void pack_kind(const struct kernel_plan *plan, int which, const void *fro
 static bool is_worth_it(const struct conv_params *p)
 {
     bool deep = p->input_channels >= 8 || p->groups == 1;
-    return deep && p->output_channels >= 8 && conv_taps(p) * p->input_channels >= 8 && conv_fits(p) && !p->epilogue;
+    return deep && p->output_channels >= 8 && conv_taps(p) * p->input_channels >= 8 && conv_fits(p);
 }
 
 static bool supports_floats(const void *params)
@@ -276,6 +276,7 @@ extern "C" const struct kernel conv_f16_cuda = {
     .plan = plan_kind<TENSOR_F16>,
     .pack = pack_kind<TENSOR_F16>,
     .run = run_kind<TENSOR_F16>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel conv_tf32_cuda = {
     .name = "conv_tf32_cuda",
@@ -285,6 +286,7 @@ extern "C" const struct kernel conv_tf32_cuda = {
     .plan = plan_kind<TENSOR_TF32>,
     .pack = pack_kind<TENSOR_TF32>,
     .run = run_kind<TENSOR_TF32>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel conv_i8_cuda = {
     .name = "conv_i8_cuda",
@@ -294,4 +296,5 @@ extern "C" const struct kernel conv_i8_cuda = {
     .plan = plan_kind<TENSOR_I8>,
     .pack = pack_kind<TENSOR_I8>,
     .run = run_bytes,
+    .explain = cuda_program_explain,
 };

@@ -12,6 +12,8 @@ template <typename T> struct matmul_finish {
     const T *d; /* NULL: none */
     batch_strides c_batch, d_batch;
     int64_t c_row, c_column, d_row, d_column;
+    bool rides;
+    cuda_epilogue epilogue;
 
     struct matrix {
         T *c;
@@ -35,10 +37,14 @@ template <typename T> struct matmul_finish {
     template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
+        T sums[N];
 UNROLL
         for (int i = 0; i < N; i++)
-            if (i < count)
-                p.c[(column + i) * c_column] = p.d ? values[i] + p.d[(column + i) * d_column] : values[i];
+            sums[i] = p.d && i < count ? values[i] + p.d[(column + i) * d_column] : values[i];
+        if (rides)
+            product_ride<false>(epilogue, p.matrix, p.row, column, count, sums);
+        else
+            store_line(p.c + column * c_column, c_column, count, sums);
     }
 };
 
@@ -55,6 +61,7 @@ static inline batch_strides matmul_batch(const struct matmul_params *p, const in
 template <typename T>
 static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const struct kernel_call *call)
 {
+    struct epilogue epilogue = matmul_epilogue(p);
     return {
         (T *)call->outputs[0],
         (const T *)call->inputs[2],
@@ -64,6 +71,8 @@ static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const st
         p->c.column,
         p->d.row,
         p->d.column,
+        p->epilogue != nullptr,
+        p->epilogue ? cuda_epilogue_make(&epilogue, call, p->dtype, nullptr) : cuda_epilogue{},
     };
 }
 
@@ -72,10 +81,12 @@ static inline int64_t matmul_matrices(const struct matmul_params *p)
     return elements(p->batch_rank, p->batch);
 }
 
-/* Whether indices fit what the kernels count with. */
+/* Whether indices fit what the kernels count with, and the epilogue is one that they take. */
 static inline bool matmul_fits(const struct matmul_params *p)
 {
-    return p->m < PRODUCT_LONGEST && p->n < PRODUCT_LONGEST && p->k < PRODUCT_LONGEST;
+    struct epilogue epilogue = matmul_epilogue(p);
+    return p->m < PRODUCT_LONGEST && p->n < PRODUCT_LONGEST && p->k < PRODUCT_LONGEST &&
+           product_rides(&epilogue, p->dtype);
 }
 
 static inline product_sizes matmul_sizes(const struct matmul_params *p, int64_t multiple)

@@ -197,7 +197,7 @@ static void pack_kind(const struct kernel_plan *plan, int which, const void *fro
 /* Products of a vector are as fast as memory by whatever means. */
 static bool is_worth_it(const struct matmul_params *p)
 {
-    return p->m >= 8 && p->n >= 8 && p->k >= 8 && p->k < PRODUCT_LONGEST / 4 && matmul_fits(p) && !p->epilogue;
+    return p->m >= 8 && p->n >= 8 && p->k >= 8 && p->k < PRODUCT_LONGEST / 4 && matmul_fits(p);
 }
 
 static bool supports_floats(const void *params)
@@ -220,6 +220,7 @@ extern "C" const struct kernel matmul_f16_cuda = {
     .plan = plan_kind<TENSOR_F16>,
     .pack = pack_kind<TENSOR_F16>,
     .run = run_kind<TENSOR_F16>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel matmul_tf32_cuda = {
     .name = "matmul_tf32_cuda",
@@ -229,6 +230,7 @@ extern "C" const struct kernel matmul_tf32_cuda = {
     .plan = plan_kind<TENSOR_TF32>,
     .pack = pack_kind<TENSOR_TF32>,
     .run = run_kind<TENSOR_TF32>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel matmul_i8_cuda = {
     .name = "matmul_i8_cuda",
@@ -238,4 +240,5 @@ extern "C" const struct kernel matmul_i8_cuda = {
     .plan = plan_kind<TENSOR_I8>,
     .pack = pack_kind<TENSOR_I8>,
     .run = run_bytes,
+    .explain = cuda_program_explain,
 };

@@ -10,7 +10,7 @@
 #ifndef INFER_KERNELS_CUDA_PRODUCT_H
 #define INFER_KERNELS_CUDA_PRODUCT_H
 
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/program.h"
 #include "kernels/walk.h"
 
 #define DEPTH 8
@@ -236,6 +236,38 @@ template <typename T, typename M> static __device__ __forceinline__ void copy_fo
 {
 }
 
+/* --- epilogues --------------------------------------------------------------------------------------------------- */
+
+/* What a program takes for results of a type: integers are signed then (product_rides). */
+template <typename T> struct ridden {
+    typedef T type;
+};
+template <> struct ridden<uint32_t> {
+    typedef int32_t type;
+};
+template <> struct ridden<uint64_t> {
+    typedef int64_t type;
+};
+
+/* Stores neighbours along the rows of an epilogue's space (DOWN) or its columns. */
+template <bool DOWN, typename T, int N>
+static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int64_t batch, int64_t row, int64_t column,
+                                                    int count, const T (&values)[N])
+{
+    typename ridden<T>::type results[N];
+UNROLL
+    for (int i = 0; i < N; i++)
+        results[i] = (typename ridden<T>::type)values[i];
+    cuda_epilogue_store_line<DOWN>(e, batch, row, column, count, results);
+}
+
+/* Whether a kernel takes the epilogue of results of that type. */
+static inline bool product_rides(const struct epilogue *epilogue, enum dtype dtype)
+{
+    bool is_unsigned = dtype == DTYPE_U32 || dtype == DTYPE_U64;
+    return !epilogue->program || (!is_unsigned && cuda_epilogue_supports(epilogue));
+}
+
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* ROWS x COLUMNS of C, of which a thread has TALL x WIDE: fours of rows and of columns, spread over the tile so that
@@ -364,7 +396,7 @@ UNROLL
 }
 
 template <typename SHAPE, typename A, typename B, typename FINISH>
-static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) product_kernel(product_arguments<A, B, FINISH> arguments)
+static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) product_kernel(const __grid_constant__ product_arguments<A, B, FINISH> arguments)
 {
     typedef typename A::element T;
     const product_sizes &s = arguments.sizes;
@@ -438,7 +470,7 @@ template <typename T, typename FINISH> struct slices_arguments {
     const T *partial;
 };
 
-template <typename T, typename FINISH> static __global__ void add_slices(slices_arguments<T, FINISH> a)
+template <typename T, typename FINISH> static __global__ void add_slices(const __grid_constant__ slices_arguments<T, FINISH> a)
 {
     const product_sizes &s = a.sizes;
     int64_t count = s.matrices * s.m * s.n, threads = (int64_t)gridDim.x * blockDim.x;

@@ -120,6 +120,7 @@ template <int ROWS_, int COLUMNS_, int HIGH_, int WIDE_> struct tensor_shape {
         WIDE = WIDE_,
         WARPS_ACROSS = COLUMNS / WIDE,
         THREADS = WARP * (ROWS / HIGH) * WARPS_ACROSS,
+        BLOCKS = 256 / THREADS, /* on a multiprocessor, at least: each thread may have 255 registers */
         STAGE = (ROWS + COLUMNS) * STAGE_BYTES
     };
 };
@@ -149,19 +150,20 @@ template <typename SHAPE> struct tensor_fragments {
     uint32_t a[SHAPE::HIGH / 16][4], b[SHAPE::WIDE / 8][2];
 };
 
+/* a and b: what of the stage is the lane's, in the first half. In the second it is two chunks on, which the exchange of
+ * chunks makes one bit of the address; rows a multiple of eight away have their chunks exchanged alike. */
 template <typename SHAPE>
-static __device__ __forceinline__ void load_fragments(tensor_fragments<SHAPE> &f, const unsigned char *stage, int high,
-                                                      int wide, int half)
+static __device__ __forceinline__ void load_fragments(tensor_fragments<SHAPE> &f, const unsigned char *stage, int a,
+                                                      int b, int half)
 {
-    int lane = threadIdx.x % WARP;
+    const unsigned char *a_row = stage + (a ^ half * 2 * CHUNK), *b_row = stage + (b ^ half * 2 * CHUNK);
 UNROLL
     for (int i = 0; i < SHAPE::HIGH / 16; i++)
-        load_matrix_x4(f.a[i], stage + place_of_chunk(high + i * 16 + lane % 16, 2 * half + lane / 16));
+        load_matrix_x4(f.a[i], a_row + i * 16 * STAGE_BYTES);
 UNROLL
     for (int j = 0; j < SHAPE::WIDE / 16; j++) {
         uint32_t four[4];
-        int row = SHAPE::ROWS + wide + j * 16 + lane / 16 * 8 + lane % 8;
-        load_matrix_x4(four, stage + place_of_chunk(row, 2 * half + lane / 8 % 2));
+        load_matrix_x4(four, b_row + j * 16 * STAGE_BYTES);
         f.b[2 * j][0] = four[0];
         f.b[2 * j][1] = four[1];
         f.b[2 * j + 1][0] = four[2];
@@ -274,7 +276,7 @@ ROLLED
 }
 
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
-static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor_arguments<KIND, A, FINISH> arguments)
+static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) tensor_kernel(const __grid_constant__ tensor_arguments<KIND, A, FINISH> arguments)
 {
     const int rows_at_once = SHAPE::THREADS / STAGE_CHUNKS;
     const product_sizes &s = arguments.sizes;
@@ -282,7 +284,10 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor
     void *table = stages + TENSOR_STAGES * SHAPE::STAGE;
     int warp = threadIdx.x / WARP;
     int high = warp / SHAPE::WARPS_ACROSS * SHAPE::HIGH, wide = warp % SHAPE::WARPS_ACROSS * SHAPE::WIDE;
-    int chunk = threadIdx.x % STAGE_CHUNKS, line = threadIdx.x / STAGE_CHUNKS;
+    int chunk = threadIdx.x % STAGE_CHUNKS, line = threadIdx.x / STAGE_CHUNKS, lane = threadIdx.x % WARP;
+    int mine = place_of_chunk(line, chunk);
+    int a_lane = place_of_chunk(high + lane % 16, lane / 16);
+    int b_lane = place_of_chunk(SHAPE::ROWS + wide + lane / 16 * 8 + lane % 8, lane / 8 % 2);
     bool sums_rows = tensor_sums<KIND>::IS_BYTES && arguments.zeros.of_columns();
     int64_t blocks = s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) *
                      ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
@@ -301,13 +306,12 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor
             if (step < steps) {
 UNROLL
                 for (int r = 0; r < SHAPE::ROWS; r += rows_at_once)
-                    copy_async_16(stage + place_of_chunk(r + line, chunk), arguments.a.chunk(rows, r + line, tap),
-                                  k < to);
+                    copy_async_16(stage + mine + r * STAGE_BYTES, arguments.a.chunk(rows, r + line, tap), k < to);
 UNROLL
                 for (int r = 0; r < SHAPE::COLUMNS; r += rows_at_once) {
                     int row = r + line < last ? r + line : last;
-                    copy_async_16(stage + place_of_chunk(SHAPE::ROWS + r + line, chunk),
-                                  b + row * arguments.b_pitch + k, k < to);
+                    copy_async_16(stage + mine + (SHAPE::ROWS + r) * STAGE_BYTES, b + row * arguments.b_pitch + k,
+                                  k < to);
                 }
             }
             copy_async_commit();
@@ -319,15 +323,15 @@ UNROLL
         copy_async_wait<TENSOR_STAGES - 2>();
         __syncthreads();
         if (steps > 0)
-            load_fragments(fragments[0], stages, high, wide, 0);
+            load_fragments(fragments[0], stages, a_lane, b_lane, 0);
         for (int step = 0; step < steps; step++) {
-            load_fragments(fragments[1], stages + step % TENSOR_STAGES * SHAPE::STAGE, high, wide, 1);
+            load_fragments(fragments[1], stages + step % TENSOR_STAGES * SHAPE::STAGE, a_lane, b_lane, 1);
             load(step + TENSOR_STAGES - 1);
             multiply_half(sums, fragments[0], sums_rows);
             copy_async_wait<TENSOR_STAGES - 2>();
             __syncthreads();
             if (step + 1 < steps)
-                load_fragments(fragments[0], stages + (step + 1) % TENSOR_STAGES * SHAPE::STAGE, high, wide, 0);
+                load_fragments(fragments[0], stages + (step + 1) % TENSOR_STAGES * SHAPE::STAGE, a_lane, b_lane, 0);
             multiply_half(sums, fragments[1], sums_rows);
         }
         copy_async_wait<0>();
@@ -350,8 +354,9 @@ static void tensor_launch(const struct kernel_call *call, const tensor_arguments
 template <enum tensor_kind KIND, typename A, typename FINISH>
 static void tensor_enqueue(const struct kernel_call *call, const tensor_arguments<KIND, A, FINISH> &a)
 {
+    /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
     if (product_blocks(&a.sizes, 128, 128) >= 128)
-        tensor_launch<tensor_shape<128, 128, 64, 64>>(call, a);
+        tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
     else
         tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
     product_add_slices(call, a.sizes, a.finish, a.partial);
