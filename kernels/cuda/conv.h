@@ -52,8 +52,8 @@ static inline bool conv_fits(const struct conv_params *p)
     const struct window *w = &p->window;
     const int64_t most = 1 << 28;
     struct epilogue epilogue = conv_epilogue(p);
-    bool fits = product_rides(&epilogue, p->dtype) && p->batch * conv_positions(p) < PRODUCT_LONGEST && p->output_channels < PRODUCT_LONGEST &&
-                conv_taps(p) * (p->input_channels + 64) < most;
+    bool fits = product_rides(&epilogue, p->dtype) && p->batch * conv_positions(p) < PRODUCT_LONGEST &&
+                p->output_channels < PRODUCT_LONGEST && conv_taps(p) * (p->input_channels + 64) < most;
     for (int i = 0; i < SPATIAL_AXES; i++)
         fits = fits && w->input[i] * w->spread[i] < most && w->output[i] * w->stride[i] < most &&
                w->kernel[i] * w->dilation[i] < most && w->pad[i] < most && -w->pad[i] < most;
@@ -144,7 +144,7 @@ template <typename T> struct conv_finish {
     {
         int64_t first = p.channel + column;
         T sums[N];
-UNROLL
+        UNROLL
         for (int i = 0; i < N; i++)
             sums[i] = bias && i < count ? values[i] + bias[first + i] : values[i];
         if (rides)
@@ -154,8 +154,7 @@ UNROLL
     }
 };
 
-template <typename T>
-static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct kernel_call *call)
+template <typename T> static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct kernel_call *call)
 {
     const int64_t *output = p->window.output;
     struct epilogue epilogue = conv_epilogue(p);

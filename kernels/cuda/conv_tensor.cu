@@ -15,7 +15,7 @@ struct tensor_window {
     };
     enum { TABLE_ROWS = sizeof(row) };
     const unsigned char *data, *padding;
-    conv_window window; /* whose channels are bytes of a tap */
+    conv_window window;                          /* whose channels are bytes of a tap */
     int64_t batch, group, spatial[SPATIAL_AXES]; /* in bytes */
 
     struct rows {
@@ -23,8 +23,7 @@ struct tensor_window {
         const row *table;
     };
     typedef conv_tap tap;
-    template <int ROWS>
-    __device__ __forceinline__ rows enter(int64_t matrix, int first, int count, void *shared) const
+    template <int ROWS> __device__ __forceinline__ rows enter(int64_t matrix, int first, int count, void *shared) const
     {
         row *table = (row *)shared;
         for (int r = threadIdx.x; r < ROWS; r += blockDim.x) {
@@ -199,7 +198,7 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         conv_finish_of<result>(p, call),
         l.sizes.slices > 1 ? (result *)(room + l.padding_bytes + l.x_bytes) : nullptr,
     };
-    tensor_enqueue(call, a);
+    tensor_enqueue<false>(call, a);
 }
 
 static void run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)

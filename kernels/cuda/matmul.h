@@ -38,7 +38,7 @@ template <typename T> struct matmul_finish {
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
         T sums[N];
-UNROLL
+        UNROLL
         for (int i = 0; i < N; i++)
             sums[i] = p.d && i < count ? values[i] + p.d[(column + i) * d_column] : values[i];
         if (rides)

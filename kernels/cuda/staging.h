@@ -77,9 +77,7 @@ static __device__ __forceinline__ int64_t staging_offset(const staging &s, int64
 
 static __device__ __forceinline__ uint32_t staged_word(const staging &s, int64_t offset, int64_t element)
 {
-    auto number = [&](int64_t d) {
-        return d < s.depth ? ((const float *)s.from)[offset + d * s.depth_stride] : 0;
-    };
+    auto number = [&](int64_t d) { return d < s.depth ? ((const float *)s.from)[offset + d * s.depth_stride] : 0; };
     if (s.form == STAGING_F16)
         return pack_f16(number(element), number(element + 1));
     if (s.form == STAGING_TF32)

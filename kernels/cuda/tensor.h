@@ -157,10 +157,10 @@ static __device__ __forceinline__ void load_fragments(tensor_fragments<SHAPE> &f
                                                       int b, int half)
 {
     const unsigned char *a_row = stage + (a ^ half * 2 * CHUNK), *b_row = stage + (b ^ half * 2 * CHUNK);
-UNROLL
+    UNROLL
     for (int i = 0; i < SHAPE::HIGH / 16; i++)
         load_matrix_x4(f.a[i], a_row + i * 16 * STAGE_BYTES);
-UNROLL
+    UNROLL
     for (int j = 0; j < SHAPE::WIDE / 16; j++) {
         uint32_t four[4];
         load_matrix_x4(four, b_row + j * 16 * STAGE_BYTES);
@@ -181,14 +181,14 @@ template <enum tensor_kind KIND, typename SHAPE>
 static __device__ __forceinline__ void multiply_half(tensor_results<KIND, SHAPE> &sums,
                                                      const tensor_fragments<SHAPE> &f, bool sums_rows)
 {
-UNROLL
+    UNROLL
     for (int i = 0; i < SHAPE::HIGH / 16; i++)
-UNROLL
-        for (int j = 0; j < SHAPE::WIDE / 8; j++)
-            multiply_fragments<KIND>(sums.products[i][j], f.a[i], f.b[j]);
+        UNROLL
+    for (int j = 0; j < SHAPE::WIDE / 8; j++)
+        multiply_fragments<KIND>(sums.products[i][j], f.a[i], f.b[j]);
     if (tensor_sums<KIND>::IS_BYTES && sums_rows) {
         const uint32_t ones[2] = {0x01010101, 0x01010101};
-UNROLL
+        UNROLL
         for (int i = 0; i < SHAPE::HIGH / 16; i++)
             multiply_i8<KIND == TENSOR_I8, true>(sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0], f.a[i], ones);
     }
@@ -203,15 +203,15 @@ static __device__ __forceinline__ void correct_four(const tensor_zeros &z, const
                                                     int columns, int32_t row_sum, uint32_t (&four)[4])
 {
     uint32_t a_zero = at.slice == 0 ? z.of_row(at.matrix, row) : 0;
-UNROLL
+    UNROLL
     for (int i = 0; i < 4; i++) {
         if (column + i >= columns)
             continue;
         uint32_t b_zero = z.of_columns() ? z.of_column(at.matrix, column + i) : 0;
         four[i] -= b_zero * (uint32_t)row_sum;
         if (a_zero)
-            four[i] -= a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] -
-                                 (uint32_t)z.depth * b_zero);
+            four[i] -=
+                a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] - (uint32_t)z.depth * b_zero);
     }
 }
 
@@ -228,15 +228,15 @@ static __device__ __forceinline__ void write_strip(tensor_strip<KIND, SHAPE> *st
                                                    const tensor_results<KIND, SHAPE> &sums, int i)
 {
     int lane = threadIdx.x % WARP;
-UNROLL
+    UNROLL
     for (int half = 0; half < 2; half++) {
         int row = half * 8 + lane / 4;
-UNROLL
+        UNROLL
         for (int j = 0; j < SHAPE::WIDE / 8; j++)
-UNROLL
-            for (int k = 0; k < 2; k++)
-                strip->results[row * strip->PITCH + j * 8 + lane % 4 * 2 + k] =
-                    (typename tensor_sums<KIND>::result)sums.products[i][j][2 * half + k];
+            UNROLL
+        for (int k = 0; k < 2; k++)
+            strip->results[row * strip->PITCH + j * 8 + lane % 4 * 2 + k] =
+                (typename tensor_sums<KIND>::result)sums.products[i][j][2 * half + k];
         if (lane % 4 == 0)
             strip->row_sums[row] = sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0][2 * half];
     }
@@ -245,22 +245,21 @@ UNROLL
 /* Results go by way of shared memory, strip by strip, so that threads have four neighbours each, and that the code of
  * an epilogue is there once. */
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
-static __device__ __forceinline__ void store_results(const tensor_arguments<KIND, A, FINISH> &arguments,
-                                                     const product_tile &at, int high, int wide,
-                                                     const tensor_results<KIND, SHAPE> &sums,
-                                                     tensor_strip<KIND, SHAPE> *strip)
+static __device__ __forceinline__ void
+store_results(const tensor_arguments<KIND, A, FINISH> &arguments, const product_tile &at, int high, int wide,
+              const tensor_results<KIND, SHAPE> &sums, tensor_strip<KIND, SHAPE> *strip)
 {
     const product_sizes &s = arguments.sizes;
     typename FINISH::matrix matrix = arguments.finish.enter(at.matrix);
-ROLLED
+    ROLLED
     for (int i = 0; i < SHAPE::HIGH / 16; i++) {
         __syncwarp();
-UNROLL
+        UNROLL
         for (int k = 0; k < SHAPE::HIGH / 16; k++)
             if (k == i)
                 write_strip(strip, sums, k);
         __syncwarp();
-ROLLED
+        ROLLED
         for (int four = threadIdx.x % WARP; four < 16 * (SHAPE::WIDE / 4); four += WARP) {
             int r = four / (SHAPE::WIDE / 4), c = four % (SHAPE::WIDE / 4) * 4;
             int row = at.row + high + i * 16 + r, column = at.column + wide + c;
@@ -276,7 +275,8 @@ ROLLED
 }
 
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
-static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) tensor_kernel(const __grid_constant__ tensor_arguments<KIND, A, FINISH> arguments)
+static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
+    tensor_kernel(const __grid_constant__ tensor_arguments<KIND, A, FINISH> arguments)
 {
     const int rows_at_once = SHAPE::THREADS / STAGE_CHUNKS;
     const product_sizes &s = arguments.sizes;
@@ -289,8 +289,8 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) tensor_k
     int a_lane = place_of_chunk(high + lane % 16, lane / 16);
     int b_lane = place_of_chunk(SHAPE::ROWS + wide + lane / 16 * 8 + lane % 8, lane / 8 % 2);
     bool sums_rows = tensor_sums<KIND>::IS_BYTES && arguments.zeros.of_columns();
-    int64_t blocks = s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) *
-                     ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
+    int64_t blocks =
+        s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) * ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
     for (int64_t index = blockIdx.x; index < blocks; index += gridDim.x) {
         product_tile at = product_tile_at<SHAPE::ROWS, SHAPE::COLUMNS>(s, index);
         int from = at.slice * s.slice, to = s.k - from < s.slice ? s.k : from + s.slice;
@@ -304,10 +304,10 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) tensor_k
             int k = from + step * STAGE_BYTES + chunk * CHUNK;
             auto tap = arguments.a.tap_at(k < to ? k : from);
             if (step < steps) {
-UNROLL
+                UNROLL
                 for (int r = 0; r < SHAPE::ROWS; r += rows_at_once)
                     copy_async_16(stage + mine + r * STAGE_BYTES, arguments.a.chunk(rows, r + line, tap), k < to);
-UNROLL
+                UNROLL
                 for (int r = 0; r < SHAPE::COLUMNS; r += rows_at_once) {
                     int row = r + line < last ? r + line : last;
                     copy_async_16(stage + mine + (SHAPE::ROWS + r) * STAGE_BYTES, b + row * arguments.b_pitch + k,
@@ -351,14 +351,19 @@ static void tensor_launch(const struct kernel_call *call, const tensor_arguments
                 tensor_shared<SHAPE, A>(), a);
 }
 
-template <enum tensor_kind KIND, typename A, typename FINISH>
+/* LARGER: with tiles whose stages take more shared memory than a multiprocessor before sm_80 has. A tile of 256 x 128
+ * brings a quarter less to shared memory than two of 128 x 128, which is more than L2 delivers while they multiply. */
+template <bool LARGER, enum tensor_kind KIND, typename A, typename FINISH>
 static void tensor_enqueue(const struct kernel_call *call, const tensor_arguments<KIND, A, FINISH> &a)
 {
-    /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
-    if (product_blocks(&a.sizes, 128, 128) >= 128)
-        tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
+    if (LARGER && a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= 128)
+        tensor_launch<tensor_shape<LARGER ? 256 : 128, 128, 64, 64>>(call, a);
     else
-        tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
+        /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
+        if (product_blocks(&a.sizes, 128, 128) >= 128)
+            tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
+        else
+            tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
     product_add_slices(call, a.sizes, a.finish, a.partial);
 }
 
