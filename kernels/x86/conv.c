@@ -388,6 +388,7 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+        tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
         tile_move(&ends, rows);
     }
