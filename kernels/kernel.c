@@ -11,9 +11,19 @@
 #include "kernels/vector_kernels.def"
 #undef KERNEL
 #undef VECTOR_KERNEL
+#ifdef INFER_CUDA
+#define CUDA_KERNEL(name) extern const struct kernel name##_cuda;
+#include "kernels/cuda/kernels.def"
+#undef CUDA_KERNEL
+#endif
 
 /* Best ISA first; within an ISA, family by family in ascending order, the most special kernel of each first. */
 static const struct kernel *const kernels[] = {
+#ifdef INFER_CUDA
+#define CUDA_KERNEL(name) &name##_cuda,
+#include "kernels/cuda/kernels.def"
+#undef CUDA_KERNEL
+#endif
 #define VECTOR_KERNEL(name) &name##_avx512,
 #include "kernels/vector_kernels.def"
 #undef VECTOR_KERNEL
@@ -188,6 +198,7 @@ unsigned isa_bits(enum isa isa)
 enum isa isa_of(unsigned cpu)
 {
     enum isa isa = ISA_REFERENCE;
+    cpu &= DEVICE_CUDA - 1; /* a device has none */
     while (isa < ISA_AVX512 && (cpu & ~isa_bits(isa)))
         isa++;
     return isa;

@@ -24,6 +24,7 @@ struct infer_model {
     struct stored_packs stored; /* made of them, in the file as well */
     size_t weight_bytes;        /* both */
     struct weights weights;     /* what its sessions derive from them */
+    _Atomic(struct weights *) device_weights; /* the same in memory of a device; NULL: no session needs any */
 };
 
 /* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */

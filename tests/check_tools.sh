@@ -92,6 +92,7 @@ npy("rank.npy", "<f4", (1, 64), ones)
 npy("cut.npy", "<f4", (1, 1, 8, 8), ones, cut=5)
 open(os.path.join(work, "text.npy"), "w").write("not an array\n")
 open(os.path.join(work, "empty.npy"), "w").close()
+npy("infinite.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 5, float("-inf"), *[1.0] * 58))
 npy("not_a_number.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 63, float("nan")))
 npy("batch_of_ones.npy", "<f4", (2, 1, 8, 8), ones + ones)
 npy("none.npy", "<f4", (0, 1, 8, 8), b"")
@@ -173,6 +174,12 @@ refused 1 "nosuch/x\.bin" infer-convert "$onnx" "$work/nosuch/x.bin"
 refused 1 "/dev/full: .*No space" infer-convert "$onnx" /dev/full
 refused 1 "nosuch" infer-convert "$onnx" "$work/x.bin" --set-dim nosuch=1
 refused 2 "set-dim takes NAME=N" infer-convert "$onnx" "$work/x.bin" --set-dim 3
+border=tests/data/onnx/border.onnx
+done_with "--elements" '' infer-convert "$border" "$work/border.bin" --elements xs=1 --elements ys=2 --elements bias=none
+done_with "--elements makes inputs" 'xs\[0\] +float32 .*ys\[1\] +float32 ' infer-inspect "$work/border.bin"
+refused 1 "input 'xs' is a sequence, which is not supported" infer-convert "$border" "$work/x.bin"
+refused 1 "no input or output 'nosuch'" infer-convert "$onnx" "$work/x.bin" --elements nosuch=1
+refused 2 "elements takes NAME=N or NAME=none" infer-convert "$onnx" "$work/x.bin" --elements image=some
 refused 2 "two file names" infer-convert "$onnx"
 refused 2 "two file names" infer-convert "$onnx" "$work/x.bin" "$work/y.bin"
 verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"
@@ -703,8 +710,8 @@ infer-quantize "$onnx" - --precision int8 --calibrate tests/demo/digit_?.npy >"$
 same "the same bytes of an .onnx, of files one by one, and through stdout" "$work/piped.bin" "$quantised"
 done_with "its nodes" 'operators +DequantizeLinear 8, QuantizeLinear 4,' infer-inspect "$quantised"
 done_with "its digit" 'output.*scores' infer-run "$quantised" "$digit"
-for method in minmax percentile entropy mse; do
-    done_with "--method $method" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 \
+for method in auto minmax percentile entropy mse; do
+    done_with "--method $method" "layers +4 of 4 .*ranges +by ${method/auto/[a-z]+}" infer-quantize "$model" "$work/x.bin" --precision int8 \
         --calibrate tests/demo/held_out_images.npy --method "$method"
 done
 done_with "--report" 'layers +3 of 4 .*error +[0-9.e-]+, .*time ' infer-quantize "$model" "$work/x.bin" --precision int8 \
@@ -736,7 +743,26 @@ refused 1 'double\.npy: its type is float64' \
 refused 1 'nosuch\.npy: cannot open' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/nosuch.npy"
 refused 1 "--keep 'nosuch': no layer" \
     infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" --keep nosuch
+refused 1 'cut\.npy: ' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" "$work/cut.npy"
+refused 1 'infinite\.npy: element 5 of input .image. is infinite' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/infinite.npy"
 verdict "nothing is left of what was refused" "$(ls "$work"/x.bin* 2>/dev/null)"
+cp "$quantised" "$work/x.bin"
+mkfifo "$work/stalled.npy"
+for signal in INT TERM KILL; do
+    run timeout --signal=$signal 0.5 infer-quantize "$model" "$work/x.bin" --precision int8 \
+        --calibrate "$work/samples" "$work/stalled.npy" 2>/dev/null
+    verdict "a calibration that SIG$signal ends leaves the old file as it was" "$(
+        [ "$status" -eq 124 ] || [ "$status" -eq 137 ] || echo "exit code $status"
+        cmp "$quantised" "$work/x.bin" 2>&1
+        ls "$work"/x.bin?* 2>/dev/null)"
+done
+run bash -c "ulimit -f 8; exec infer-quantize '$model' '$work/x.bin' --precision int8 --calibrate '$work/samples'" 2>/dev/null
+verdict "so does a disk that is full" "$(
+    [ "$status" -ne 0 ] || echo "exit code 0"
+    cmp "$quantised" "$work/x.bin" 2>&1
+    ls "$work"/x.bin?* 2>/dev/null)"
+rm "$work/x.bin"
 refused 1 'cut\.bin: ' infer-quantize "$work/cut.bin" "$work/x.bin" --precision fp16
 refused 1 'nosuch/x\.bin' infer-quantize "$model" "$work/nosuch/x.bin" --precision fp16
 for usage in "" "--precision int4" "--precision int8" "--precision fp16 --dynamic" "--precision int8 --calibrate a.npy --method max" \

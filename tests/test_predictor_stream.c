@@ -7,20 +7,7 @@
 
 #define STREAMS 6
 #define CHUNKS 30
-#define COUNT 4
-
-/* x [N, 4], h [N, 4] -> y = tanh(x + h), next = tanh(x - h y): what comes depends on all that was, and on its order. */
-static infer_model *state_model(struct maker *maker, const infer_model_options *options)
-{
-    struct graph *graph = maker->graph = graph_create(&maker->region, "state");
-    int64_t n = graph_symbol(graph, "N");
-    struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){n, COUNT}),
-                          graph_add_value(graph, "h", DTYPE_F32, 2, (int64_t[]){n, COUNT})};
-    struct value *y = make_node1(graph, "Tanh", "y", make_node2(graph, "Add", "sum", in[0], in[1]));
-    struct value *product = make_node2(graph, "Mul", "product", in[1], y);
-    struct value *next = make_node1(graph, "Tanh", "next", make_node2(graph, "Sub", "difference", in[0], product));
-    return maker_finish(maker, 2, in, 2, (struct value *[]){y, next}, options);
-}
+#define COUNT STATE_WIDTH
 
 static struct rig rig_make(infer_predictor_options options)
 {

@@ -142,6 +142,19 @@ static enum status cannot_write(const char *path, struct error *error)
                      strerror(errno));
 }
 
+infer_device parse_device(const struct tool *tool, const char *text)
+{
+    infer_device_info info;
+    infer_error error = {0};
+    if (strcmp(text, "cpu") == 0)
+        return INFER_DEVICE_CPU;
+    if (strcmp(text, "cuda") != 0)
+        exit(tool_usage(tool, "--device takes cpu or cuda, not '%s'", text));
+    if (infer_device_query(INFER_DEVICE_CUDA, &info, &error) != INFER_OK)
+        exit(tool_failed(tool, "--device cuda: %s", error.message));
+    return INFER_DEVICE_CUDA;
+}
+
 FILE *text_open(const char *path, struct error *error)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");

@@ -35,6 +35,9 @@ bool parse_bytes(const char *text, size_t *bytes);
 bool parse_isa(const char *text, infer_isa *isa);
 const char *isa_text(infer_isa isa);
 
+/* The device of an option's text, cpu or cuda. Ends the tool with a sentence where there is no such device. */
+infer_device parse_device(const struct tool *tool, const char *text);
+
 /* A file for text, "-" being stdout. NULL, and the error set, where it cannot be written. */
 FILE *text_open(const char *path, struct error *error);
 /* Says whether all of it has arrived. */

@@ -19,6 +19,11 @@ static const char help[] =
     "name of every one of them and of its nodes.\n"
     "\n"
     "  --set-dim NAME=N   fix the symbolic dimension NAME; may be given more than once\n"
+    "  --elements NAME=N  a sequence that the model takes or gives has N tensors, which become inputs or outputs of "
+    "their\n"
+    "                     own, NAME[0], NAME[1], ...; NAME=none: an optional input is not there. May be given more "
+    "than\n"
+    "                     once\n"
     "  --optimize         run the passes that need no shapes now and write folded weights: opening the file then "
     "costs\n"
     "                     little more than reading it. Nodes and intermediates that are merged away have no name any\n"
@@ -35,6 +40,7 @@ static const char help[] =
     "Exit codes: 0 done, 1 the model could not be converted, 2 wrong usage.\n";
 
 static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'},
+                                        {"elements", required_argument, NULL, 'e'},
                                         {"optimize", no_argument, NULL, 'O'},
                                         {"pack", required_argument, NULL, 'p'},
                                         {"shape", required_argument, NULL, 's'},
@@ -46,9 +52,11 @@ static const struct option options[] = {{"set-dim", required_argument, NULL, 'd'
 static const struct tool tool = {.name = "infer-convert", .help = help, .options = options, .short_options = ":hV"};
 
 #define MOST_DIMENSIONS 64
+#define MOST_SEQUENCES 64
 
 struct request {
     struct onnx_dimension dimensions[MOST_DIMENSIONS];
+    struct onnx_elements elements[MOST_SEQUENCES];
     struct onnx_import_options import;
     bool optimize;
     struct pack_order pack;
@@ -87,6 +95,19 @@ static void add_shape(struct shape_list *shapes, const char *text)
         exit(tool_usage(&tool, "--shape can be given at most %d times", MOST_SHAPES));
 }
 
+static void add_elements(struct request *request, char *text)
+{
+    char *equals = strrchr(text, '=');
+    int64_t count = ONNX_ABSENT;
+    if (!equals || equals == text ||
+        (strcmp(equals + 1, "none") != 0 && !parse_integer(equals + 1, 0, ANY_COUNT, &count)))
+        exit(tool_usage(&tool, "--elements takes NAME=N or NAME=none, not '%s'", text));
+    if (request->import.element_count == MOST_SEQUENCES)
+        exit(tool_usage(&tool, "--elements can be given at most %d times", MOST_SEQUENCES));
+    *equals = '\0';
+    request->elements[request->import.element_count++] = (struct onnx_elements){text, (int)count};
+}
+
 static void report_unsupported(void *user, const char *operator_name, const char *node_name)
 {
     (void)user;
@@ -99,6 +120,8 @@ static void parse(struct request *request, int argc, char **argv)
     for (int found; (found = tool_option(&tool, argc, argv)) != -1;)
         if (found == 'd')
             add_dimension(request, optarg);
+        else if (found == 'e')
+            add_elements(request, optarg);
         else if (found == 'O')
             request->optimize = true;
         else if (found == 'p')
@@ -116,6 +139,7 @@ static void parse(struct request *request, int argc, char **argv)
     request->from = argv[optind];
     request->to = argv[optind + 1];
     request->import.dimensions = request->dimensions;
+    request->import.elements = request->elements;
     request->import.unsupported = report_unsupported;
     request->import.external_limit = request->pack.memory_limit = request->memory_limit;
 }

@@ -107,8 +107,10 @@ static void print_model(FILE *file, const struct inspection *inspection)
 /* Where a value lies: its offset in the arena, or what else it is. */
 static const char *place_text(struct operand place, char *buffer, size_t bytes)
 {
-    static const char *const names[] = {"-", "", "constant", "input", "output", "sized at run"};
-    if (place.space == SPACE_ARENA)
+    static const char *const names[] = {"-", "", "constant", "input", "output", "sized at run", ""};
+    if (place.space == SPACE_DEVICE)
+        snprintf(buffer, bytes, "device %s", grouped(place.offset).text);
+    else if (place.space == SPACE_ARENA)
         snprintf(buffer, bytes, "%s", grouped(place.offset).text);
     else if (place.space == SPACE_INPUT || place.space == SPACE_OUTPUT)
         snprintf(buffer, bytes, "%s %u", names[place.space], place.index);
@@ -160,6 +162,23 @@ static void print_steps(FILE *file, const struct program *program)
         print_step(file, program, i, width);
 }
 
+/* Of a program on two sides, how many steps go where. */
+static void print_device(FILE *file, const struct program *program, const infer_memory *memory)
+{
+    int on_device = 0, copies = 0;
+    size_t copied = 0;
+    for (int i = 0; i < program->step_count; i++) {
+        const struct device_step *step = &program->device->steps[i];
+        copies += step->transfer;
+        on_device += step->on_stream && !step->transfer;
+        copied += step->transfer ? value_bytes(program->steps[i].step->outputs[0]) : 0;
+    }
+    print_bytes(file, "on device", memory->device_arena_bytes, "arena");
+    print_bytes(file, "", memory->device_weight_bytes, "constants");
+    fprintf(file, "%-11s %d steps on the device, %d on the host, %d copies of %s bytes between them\n", "", on_device,
+            program->step_count - on_device - copies, copies, grouped(copied).text);
+}
+
 static void print_program(FILE *file, const struct inspection *inspection)
 {
     const struct program *program = inspection->program;
@@ -175,6 +194,8 @@ static void print_program(FILE *file, const struct inspection *inspection)
     print_bytes(file, "arena", memory->arena_bytes, about);
     print_bytes(file, "workspace", memory->workspace_bytes, "the most a step uses, within the arena");
     print_bytes(file, "results", memory->result_bytes, "where the caller gives no room for the outputs");
+    if (program->device)
+        print_device(file, program, memory);
     print_bytes(file, "context", memory->context_bytes, "each context, beside its arena and its results");
     fprintf(file, "%-11s %s\n", "isa", isa_name(program_isa(program)));
     fprintf(file, "%-11s %d\n", "steps", program->step_count);

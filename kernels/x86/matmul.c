@@ -155,7 +155,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     int64_t items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items * product->abreast < COPY_PANELS)
         items = COPY_PANELS / product->abreast;
-    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->groups, items);
+    bool alone = each * product->groups * product->cut.blocks * product->matrices < TILE_ALONE;
+    plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED) {

@@ -2,6 +2,7 @@
 
 #include "kernels/x86/transpose.h"
 
+#include <math.h>
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
@@ -37,6 +38,12 @@ INLINE vf load(const struct shape shape, int j, const float *from)
     return is_half(shape, j) ? vf_load_half(from + j * LANES) : vf_load(from + j * LANES);
 }
 
+/* An element of a row, for as many lanes as the vectors of the shape have. */
+INLINE vf spread(const struct shape shape, float x)
+{
+    return shape.half && shape.vectors == 1 ? vf_set_half(x) : vf_set(x);
+}
+
 INLINE void begin(const struct shape shape, sums s)
 {
     UNROLL
@@ -65,7 +72,7 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int t = 0; t < count; t++) {
-            vf a = vf_set(end[i][k + t]);
+            vf a = spread(shape, end[i][k + t]);
             UNROLL
             for (int j = 0; j < shape.vectors; j++)
                 s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
@@ -136,18 +143,34 @@ INLINE void scale(const struct shape shape, const struct tile_ends *ends, sums s
     }
 }
 
-INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+/* Most sums have no bound, or a lower one alone. */
+INLINE void bound(const struct shape shape, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
+    if (ends->low > -INFINITY) {
+        UNROLL
+        for (int i = 0; i < shape.rows; i++) {
+            UNROLL
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = vf_max(low, s[i][j]);
+        }
+    }
+    if (ends->high < INFINITY) {
+        UNROLL
+        for (int i = 0; i < shape.rows; i++) {
+            UNROLL
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = vf_min(high, s[i][j]);
+        }
+    }
+}
+
+INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
     add_operands(shape, last, ends, s);
     if (ends->swish)
         swish(shape, s);
-    UNROLL
-    for (int i = 0; i < shape.rows; i++) {
-        UNROLL
-        for (int j = 0; j < shape.vectors; j++)
-            s[i][j] = vf_min(high, vf_max(low, s[i][j]));
-    }
+    bound(shape, ends, s);
     if (ends->scaled)
         scale(shape, ends, s);
     UNROLL

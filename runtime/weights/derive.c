@@ -142,7 +142,7 @@ static void append_step(struct key *key, const struct step *step)
 
 /* --- the store ------------------------------------------------------------------------------------------- */
 
-enum key_kind { KEY_NODE, KEY_STEP, KEY_PACK };
+enum key_kind { KEY_NODE, KEY_STEP, KEY_PACK, KEY_CONSTANT, KEY_OWN };
 
 /* Calls `use` with the key that `name` appends, in memory for as long as that lasts; not at all, where the key would be
  * too long, or holds what no name lasts for. */
@@ -333,6 +333,91 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
     *own += bytes;
     *pack = memory;
     return make_pack(&wanted, memory, error);
+}
+
+/* --- on a device ----------------------------------------------------------------------------------------- */
+
+struct wanted_upload {
+    struct derived *derived;
+    struct upload *upload;
+    struct wanted_pack pack;      /* step NULL: the constant as it is */
+    const struct value *constant;
+    size_t bytes;
+    const void **address;
+};
+
+static void append_upload(struct key *key, const void *what)
+{
+    const struct wanted_upload *wanted = what;
+    if (wanted->pack.step) {
+        append_pack(key, &wanted->pack);
+        return;
+    }
+    append_number(key, KEY_CONSTANT);
+    append_number(key, wanted->bytes);
+    append_content(key, wanted->constant);
+}
+
+static enum status make_upload(void *user, void *data, struct error *error)
+{
+    const struct wanted_upload *wanted = user;
+    const struct upload *upload = wanted->upload;
+    if (!wanted->pack.step)
+        return upload->copy(upload->user, data, wanted->constant->data, wanted->bytes, error);
+    const struct allocator *allocator = wanted->derived->holder.region->allocator;
+    void *packed = allocate(allocator, wanted->bytes, ALIGNMENT);
+    if (!packed)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for packing a constant");
+    enum status status = make_pack((void *)(uintptr_t)&wanted->pack, packed, error);
+    if (status == STATUS_OK)
+        status = upload->copy(upload->user, data, packed, wanted->bytes, error);
+    release(allocator, packed, wanted->bytes);
+    return status;
+}
+
+static enum status get_upload(struct derived *derived, const struct key *key, void *user, struct error *error)
+{
+    const struct wanted_upload *wanted = user;
+    const struct weight *entry;
+    (void)derived;
+    TRY(weights_get(wanted->upload->holder, key->bytes, key->used, wanted->bytes, SIZE_MAX, make_upload, user, &entry,
+                    error));
+    *wanted->address = entry->data;
+    return STATUS_OK;
+}
+
+static enum status upload(struct wanted_upload *wanted, struct error *error)
+{
+    struct use use = {append_upload, get_upload, wanted, wanted};
+    *wanted->address = NULL;
+    TRY(with_key(wanted->derived, &use, error));
+    if (*wanted->address)
+        return STATUS_OK;
+    uint64_t own[] = {KEY_OWN, (uintptr_t)wanted->upload->owner, (*wanted->upload->unnamed)++};
+    const struct key key = {.bytes = (char *)own, .used = sizeof own};
+    return get_upload(wanted->derived, &key, wanted, error);
+}
+
+enum status derived_upload_pack(struct derived *derived, struct upload *into, const struct step *step, int which,
+                                const void **address, struct error *error)
+{
+    struct wanted_upload wanted = {.derived = derived,
+                                   .upload = into,
+                                   .pack = {.threads = &derived->threads, .step = step, .which = which},
+                                   .bytes = step->plan->packs[which].bytes,
+                                   .address = address};
+    return upload(&wanted, error);
+}
+
+enum status derived_upload(struct derived *derived, struct upload *into, const struct value *constant,
+                           const void **address, struct error *error)
+{
+    struct wanted_upload wanted = {.derived = derived,
+                                   .upload = into,
+                                   .constant = constant,
+                                   .bytes = value_bytes(constant),
+                                   .address = address};
+    return upload(&wanted, error);
 }
 
 /* --- holders --------------------------------------------------------------------------------------------- */

@@ -48,6 +48,22 @@ void derived_init_within(struct derived *derived, const struct derived *outer, s
 enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
                          struct region *region, size_t *own, const void **pack, struct error *error);
 
+/* Where constants of steps on a device go: a store whose entries lie in its memory. */
+struct upload {
+    struct weight_holder *holder;
+    enum status (*copy)(void *user, void *to, const void *from, size_t bytes, struct error *error); /* done on return */
+    void *user;
+    const void *owner;  /* of the holder: what no name lasts for is named by its address, and a number */
+    uint64_t *unnamed; /* how many there are of those */
+};
+
+/* The same pack as derived_pack makes, on the device; it passes through memory of the region's allocator. */
+enum status derived_upload_pack(struct derived *derived, struct upload *upload, const struct step *step, int which,
+                                const void **address, struct error *error);
+/* A constant as it is: a root, of at least one byte. */
+enum status derived_upload(struct derived *derived, struct upload *upload, const struct value *constant,
+                           const void **address, struct error *error);
+
 /* For those of its own results that are read: one mark each, in the region; NULL: no memory. */
 unsigned char *derived_marks(const struct derived *derived, struct region *region);
 void derived_mark(const struct derived *derived, unsigned char *marks, const struct value *value); /* NULL is fine */

@@ -37,9 +37,11 @@ static struct matrix_strides make_matrix(struct maker *maker, enum layout_choice
 static void add_operands(struct maker *maker, const struct matmul_params *p, bool has_d)
 {
     bool narrow = matmul_is_narrow(p);
-    place(&add_input(maker, "A", p->a_dtype)->at, p, &p->a, p->m, p->k);
+    struct operand *a = add_input(maker, "A", p->a_dtype);
+    place(&a->at, p, &p->a, p->m, p->k);
     struct operand *b = add_input(maker, "B", p->b_dtype);
     b->constant = true;
+    a->factor = b->factor = true;
     if (narrow)
         make_bytes(maker, b);
     place(&b->at, p, &p->b, p->k, p->n);
