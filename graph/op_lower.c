@@ -124,10 +124,10 @@ enum status op_cast_rounding(struct op_context *c, struct value *input, struct v
     params.operands[1].rounding = (uint8_t)rounding;
     if (output->dtype == DTYPE_BOOL && input->dtype != DTYPE_BOOL)
         params.code[params.instruction_count++] =
-            (struct pointwise_instruction){.opcode = POINTWISE_TO_BOOL, .class = (uint8_t)from, .target = 1};
+            (struct pointwise_instruction){.opcode = POINTWISE_TO_BOOL, .register_class = (uint8_t)from, .target = 1};
     else if (from != to)
         params.code[params.instruction_count++] =
-            (struct pointwise_instruction){.opcode = conversions[to], .class = (uint8_t)from, .target = 1};
+            (struct pointwise_instruction){.opcode = conversions[to], .register_class = (uint8_t)from, .target = 1};
     params.operands[1].reg = (uint8_t)params.instruction_count;
     return op_pointwise(c, &params, &input, &output);
 }

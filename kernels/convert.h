@@ -8,26 +8,26 @@
 #include <math.h>
 #include <string.h>
 
-static inline float bits_to_f32(uint32_t bits)
+static inline ANYWHERE float bits_to_f32(uint32_t bits)
 {
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static inline uint32_t f32_to_bits(float value)
+static inline ANYWHERE uint32_t f32_to_bits(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
-static inline float bf16_to_f32(uint16_t half)
+static inline ANYWHERE float bf16_to_f32(uint16_t half)
 {
     return bits_to_f32((uint32_t)half << 16);
 }
 
-static inline uint16_t f32_to_bf16(float value)
+static inline ANYWHERE uint16_t f32_to_bf16(float value)
 {
     uint32_t bits = f32_to_bits(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u)
@@ -35,7 +35,7 @@ static inline uint16_t f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-static inline float f16_to_f32(uint16_t half)
+static inline ANYWHERE float f16_to_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = half & 0x7fffu;
     if (rest >= 0x7c00u) /* inf, NaN */
@@ -46,7 +46,7 @@ static inline float f16_to_f32(uint16_t half)
     return bits_to_f32(sign | f32_to_bits(magnitude));
 }
 
-static inline uint16_t f32_to_f16(float value)
+static inline ANYWHERE uint16_t f32_to_f16(float value)
 {
     uint32_t bits = f32_to_bits(value), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
     if (rest > 0x7f800000u)
@@ -62,7 +62,7 @@ static inline uint16_t f32_to_f16(float value)
 
 /* Rounds to odd: what is rounded again to a type of at most 22 bits becomes what rounding the double itself gives
  * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
-static inline float f64_to_f32_odd(double x)
+static inline ANYWHERE float f64_to_f32_odd(double x)
 {
     float nearest = (float)x;
     if ((double)nearest == x || isnan(x))
@@ -74,23 +74,31 @@ static inline float f64_to_f32_odd(double x)
 }
 
 /* Casts out of range are undefined in C; these clamp, and send NaN to 0. */
-static inline int64_t f64_to_i64(double x)
+static inline ANYWHERE int64_t f64_to_i64(double x)
 {
     return isnan(x) ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x;
 }
 
-static inline uint64_t f64_to_u64(double x)
+static inline ANYWHERE uint64_t f64_to_u64(double x)
 {
     return isnan(x) ? 0 : x >= 0x1p64 ? UINT64_MAX : x < 0 ? (uint64_t)f64_to_i64(x) : (uint64_t)x;
 }
 
-/* The 8- and 4-bit formats but F8E8M0 (OCP MX and ONNX "Float stored in 8 bits"); in kernels/convert.c. `bits` holds
- * one element in its low bits. Overflow saturates, or becomes infinity (NaN where the format has none). */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The 8- and 4-bit formats but F8E8M0 (OCP MX and ONNX "Float stored in 8 bits"); in kernels/small_float.h. `bits`
+ * holds one element in its low bits. Overflow saturates, or becomes infinity (NaN where the format has none). */
 float small_float_to_f32(enum dtype dtype, uint8_t bits);
 uint8_t f32_to_small_float(enum dtype dtype, float value, bool saturate);
 
 /* Powers of two have a choice of their own: ONNX's Cast rounds F8E8M0 up unless it is told otherwise. */
 enum e8m0_rounding { E8M0_UP, E8M0_DOWN, E8M0_NEAREST };
 uint8_t f32_to_e8m0(float value, bool saturate, enum e8m0_rounding rounding);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -168,7 +168,7 @@ static bool read_operation(struct recognition *r, const struct pointwise_instruc
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
     bool alone = pointwise_arity(opcode) == 1;
     struct content a = r->registers[code->a], b = alone ? a : r->registers[code->b];
-    if (code->class != CLASS_F32 || !occurs[opcode])
+    if (code->register_class != CLASS_F32 || !occurs[opcode])
         return false;
     if (opcode == POINTWISE_CLAMP && (isnan(code->immediate[0]) || isnan(code->immediate[1])))
         return false; /* no bound, which instructions do not know */
@@ -220,7 +220,7 @@ static bool read_instruction(struct recognition *r, const struct pointwise_instr
         r->registers[code->target] = (struct content){.known = true, .f32 = true, .input = a.input, .age = a.age};
         return a.known;
     case POINTWISE_TO_I64:
-        if (code->class != CLASS_F32 || !is_x(r, &a) || !is_clamped(r->form, to))
+        if (code->register_class != CLASS_F32 || !is_x(r, &a) || !is_clamped(r->form, to))
             return false;
         r->registers[code->target] = a;
         r->stored_whole = true;

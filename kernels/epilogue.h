@@ -23,6 +23,10 @@
 
 #include "kernels/pointwise.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum epilogue_axis { EPILOGUE_BATCH, EPILOGUE_ROWS, EPILOGUE_COLUMNS, EPILOGUE_AXES };
 
 struct epilogue {
@@ -107,5 +111,9 @@ int64_t epilogue_offset(const struct epilogue *epilogue, int operand, int64_t ba
 /* Stores the tile by the form, element by element. */
 void epilogue_apply_form(const struct epilogue *epilogue, const struct epilogue_form *form,
                          const struct kernel_call *call, const struct epilogue_tile *tile);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "kernels/base.h"
 
+#ifdef __cplusplus
+extern "C" { /* kernels for CUDA are written in C++ */
+#endif
+
 /* A family is a problem with one parameter struct (kernels/NAME.h) and any number of kernels that solve it. */
 enum kernel_family {
 #define FAMILY(name) FAMILY_##name,
@@ -22,7 +26,21 @@ enum cpu_bit {
     CPU_AVX_VNNI = 16,
     CPU_AVX512_VNNI = 32,
     CPU_AVX512_BF16 = 64,
+    /* A graphics processor that CUDA drives: its kernels work on memory of their own (struct kernel_call, `stream`).
+     * CUDA_SM80: it has bfloat16, TF32 and asynchronous copies to shared memory. The last two are leave, not ability:
+     * products of float32 may round their operands to TF32, or to half precision. */
+    DEVICE_CUDA = 1 << 16,
+    CUDA_SM80 = 1 << 17,
+    CUDA_TF32 = 1 << 18,
+    CUDA_HALF = 1 << 19,
 };
+
+/* Whether this build has kernels for a device. A constant, so that what asks for it first is left out elsewhere. */
+#ifdef INFER_CUDA
+enum { DEVICE_BUILT = 1 };
+#else
+enum { DEVICE_BUILT = 0 };
+#endif
 
 /* Names for sets of bits, as users give and read them. */
 enum isa { ISA_REFERENCE = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
@@ -41,6 +59,16 @@ struct fault {
     char text[160];
 };
 
+/* A fault met on a device, which has no text: of the step that met one first, the one with the least key. The kernel
+ * that met it says what it means (`explain`). Lies in memory of the device; all zero before a run. */
+#define DEVICE_FAULT_DETAILS 4
+struct device_fault {
+    uint32_t lock;
+    uint32_t step; /* kernel_call.step + 1; 0: no fault */
+    uint64_t key;  /* the kernel's: it orders faults, so that the one told does not depend on the order of threads */
+    int64_t details[DEVICE_FAULT_DETAILS];
+};
+
 #define KERNEL_PHASES 3
 #define KERNEL_PACKS 2
 
@@ -50,7 +78,9 @@ struct fault {
 #define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
-    uint32_t form; /* the kernel's number for this order; another one where the order changes */
+    uint32_t form; /* the kernel's number for this order; a new one where the order changes: files hold packs as well */
+    bool storable; /* a file may give it: it holds numbers, none of them an index, so whatever stands there does no harm
+                    */
     int tasks;     /* that it is made by */
     int64_t
         geometry[KERNEL_GEOMETRY]; /* what the order depends on beside the input: sizes, the strides it is read by */
@@ -84,6 +114,12 @@ struct kernel_call {
      * asks through kernel_ended every now and then, and returns. */
     bool (*ended)(void *user);
     void *ended_user;
+    /* Of a device's kernel alone. run() enqueues its work on the stream (a cudaStream_t) and returns: it is to wait for
+     * nothing and may touch no operand. Inputs, outputs, packs and workspaces are addresses of the device, as is the
+     * record of faults. `fault` is for what goes wrong with enqueueing. */
+    void *stream;
+    struct device_fault *device_fault;
+    uint32_t step; /* number of the step in its program */
 };
 
 static inline bool kernel_ended(const struct kernel_call *call)
@@ -109,10 +145,19 @@ struct kernel {
     bool (*plan)(const void *params, const struct kernel_facts *facts, struct region *region, struct kernel_plan *plan);
     int (*tasks)(const void *params);              /* NULL: 1 */
     size_t (*workspace_bytes)(const void *params); /* of one task; NULL: none */
-    /* Writes the part of pack `which` that belongs to `task`; from: the input. NULL: it packs nothing. */
+    /* Writes the part of pack `which` that belongs to `task`; from: the input. NULL: it packs nothing. Of a device's
+     * kernel too it reads and writes the host's memory: the runtime takes the pack to the device. */
     void (*pack)(const struct kernel_plan *plan, int which, const void *from, void *to, int task);
     void (*run)(const struct kernel_plan *plan, const struct kernel_call *call, int task);
+    /* Of a device's kernel that may meet faults: the sentence for a record of its own, as the reference kernel says it.
+     */
+    void (*explain)(const struct kernel_plan *plan, const struct device_fault *record, struct fault *fault);
 };
+
+static inline bool kernel_is_of_device(const struct kernel *kernel)
+{
+    return (kernel->requires & DEVICE_CUDA) != 0;
+}
 
 /* Parameters are trusted: `lower` has proven ranks, sizes, types and overflow. The one thing left is a fault. */
 void kernel_fault(const struct kernel_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -156,5 +201,9 @@ bool isa_from_name(const char *name, enum isa *isa);
 int task_count(int64_t total, int64_t grain);
 /* Items [*first, *last) of a task. */
 void task_range(int64_t total, int tasks, int task, int64_t *first, int64_t *last);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

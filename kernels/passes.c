@@ -30,8 +30,8 @@ bool passes_support(const struct pointwise_params *program)
             return false;
     for (int i = 0; i < program->instruction_count; i++) {
         const struct pointwise_instruction *code = &pointwise_code(program)[i];
-        if (code->class == CLASS_F64 || code->class == CLASS_U64 || code->opcode == POINTWISE_TO_F64 ||
-            code->opcode == POINTWISE_TO_U64)
+        if (code->register_class == CLASS_F64 || code->register_class == CLASS_U64 ||
+            code->opcode == POINTWISE_TO_F64 || code->opcode == POINTWISE_TO_U64)
             return false;
     }
     return true;
@@ -288,8 +288,8 @@ static int16_t lower_as_reference(struct lowering *l, const struct pointwise_ins
                                   int arity, bool scalar)
 {
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
-    bool truth = is_truth(opcode),
-         integer = truth || opcode == POINTWISE_TO_I64 || (code->class == CLASS_I64 && opcode != POINTWISE_TO_F32);
+    bool truth = is_truth(opcode), integer = truth || opcode == POINTWISE_TO_I64 ||
+                                             (code->register_class == CLASS_I64 && opcode != POINTWISE_TO_F32);
     for (int i = 0; i < arity; i++) {
         operands[i] = widened(l, operands[i]);
         operands[i] = scalar ? operands[i] : expanded(l, operands[i]);
@@ -368,13 +368,13 @@ static int16_t lower_instruction(struct lowering *l, const struct pointwise_inst
     int16_t operands[] = {arity > 0 ? l->held[code->a] : 0, arity > 1 ? l->held[code->b] : 0,
                           arity > 2 ? l->held[code->c] : 0};
     bool same = code->opcode == POINTWISE_MOVE ||
-                code->opcode == (code->class == CLASS_F32 ? POINTWISE_TO_F32 : POINTWISE_TO_I64);
+                code->opcode == (code->register_class == CLASS_F32 ? POINTWISE_TO_F32 : POINTWISE_TO_I64);
     bool scalar = true;
     for (int i = 0; i < arity; i++)
         scalar = scalar && l->values[operands[i]].scalar;
     if (same)
         return operands[0];
-    return (code->class == CLASS_F32 ? lower_float : lower_integer)(l, code, operands, arity, scalar);
+    return (code->register_class == CLASS_F32 ? lower_float : lower_integer)(l, code, operands, arity, scalar);
 }
 
 /* --- operands ------------------------------------------------------------------------------------------------- */
@@ -518,7 +518,11 @@ struct passes *passes_make(const struct pointwise_params *program, struct region
         return NULL;
     passes->program = memcpy(kept, ordered, pointwise_bytes(ordered));
     cut_blocks(passes);
-    struct lowering l = {.passes = passes, .program = passes->program};
+    struct lowering l; /* its tables are large: of them only what has been filled in is read, and the first value */
+    l.passes = passes;
+    l.program = passes->program;
+    l.values[0] = (struct pass_value){0};
+    memset(l.held, 0, sizeof l.held);
     lower_program(&l);
     passes->values = region_array(region, (size_t)passes->value_count + 1, sizeof *passes->values);
     passes->passes = region_array(region, (size_t)passes->pass_count + 1, sizeof *passes->passes);

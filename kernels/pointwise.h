@@ -5,6 +5,10 @@
 
 #include "kernels/kernel.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define POINTWISE_MAX_OPERANDS 12     /* inputs + outputs of one program */
 #define POINTWISE_MAX_REGISTERS 24    /* inputs occupy the first ones */
 #define POINTWISE_MAX_INSTRUCTIONS 48 /* plenty for the longest chain seen in real models */
@@ -24,8 +28,8 @@ int pointwise_arity(enum pointwise_opcode opcode);
 const char *pointwise_name(enum pointwise_opcode opcode);
 
 struct pointwise_instruction {
-    uint8_t opcode; /* enum pointwise_opcode */
-    uint8_t class;  /* of the operands; comparisons and predicates write I64 0 or 1 whatever this is */
+    uint8_t opcode;         /* enum pointwise_opcode */
+    uint8_t register_class; /* of the operands; comparisons and predicates write I64 0 or 1 whatever this is */
     uint8_t target, a, b, c;
     double immediate[2]; /* alpha, beta, bounds: see pointwise.def */
 };
@@ -53,7 +57,7 @@ static inline int pointwise_operand_count(const struct pointwise_params *params)
 }
 static inline const struct pointwise_instruction *pointwise_code(const struct pointwise_params *params)
 {
-    return (const void *)(params->operands + pointwise_operand_count(params));
+    return (const struct pointwise_instruction *)(const void *)(params->operands + pointwise_operand_count(params));
 }
 static inline size_t pointwise_bytes(const struct pointwise_params *params)
 {
@@ -87,5 +91,9 @@ void pointwise_merge_axes(struct pointwise_params *params);
 /* Cuts axes in two until each begins where one of those given does, both counted in C order over as many elements.
  * False, with some cut, where an axis cannot be cut so or there would be too many. */
 bool pointwise_split_axes(struct pointwise_params *params, int rank, const int64_t *dims);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

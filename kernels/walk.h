@@ -2,9 +2,9 @@
 #ifndef INFER_KERNELS_WALK_H
 #define INFER_KERNELS_WALK_H
 
-#include <stdint.h>
+#include "kernels/base.h"
 
-static inline int64_t elements(int rank, const int64_t *dims)
+static inline ANYWHERE int64_t elements(int rank, const int64_t *dims)
 {
     int64_t product = 1;
     for (int i = 0; i < rank; i++)
@@ -13,7 +13,7 @@ static inline int64_t elements(int rank, const int64_t *dims)
 }
 
 /* Where element `index` (counted in C order) of a strided tensor lies. */
-static inline int64_t offset_at(int rank, const int64_t *dims, const int64_t *strides, int64_t index)
+static inline ANYWHERE int64_t offset_at(int rank, const int64_t *dims, const int64_t *strides, int64_t index)
 {
     int64_t offset = 0;
     for (int i = rank - 1; i >= 0; i--) {
@@ -24,12 +24,12 @@ static inline int64_t offset_at(int rank, const int64_t *dims, const int64_t *st
 }
 
 /* a / b rounded up, at least 0; b > 0. */
-static inline int64_t divide_up(int64_t a, int64_t b)
+static inline ANYWHERE int64_t divide_up(int64_t a, int64_t b)
 {
     return a <= 0 ? 0 : (a - 1) / b + 1;
 }
 
-static inline int64_t least(int64_t a, int64_t b)
+static inline ANYWHERE int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }

@@ -3,7 +3,7 @@
 #ifndef INFER_KERNELS_WINDOW_H
 #define INFER_KERNELS_WINDOW_H
 
-#include <stdint.h>
+#include "kernels/base.h"
 
 #define SPATIAL_AXES 3
 
@@ -22,7 +22,7 @@ struct image_strides {
 };
 
 /* Where the tap sees the input, -1 for padding. */
-static inline int64_t window_source(const struct window *w, int axis, int64_t position, int64_t tap)
+static inline ANYWHERE int64_t window_source(const struct window *w, int axis, int64_t position, int64_t tap)
 {
     int64_t source = position * w->stride[axis] + tap * w->dilation[axis] - w->pad[axis];
     if (source < 0 || source % w->spread[axis] != 0)

@@ -112,7 +112,7 @@ static uint8_t add_operand(struct rider *r, uint64_t *state, uint8_t *input)
 static void emit(struct rider *r, uint8_t opcode, uint8_t class, uint8_t target, uint8_t a, uint8_t b)
 {
     r->builder.code[r->builder.instruction_count++] =
-        (struct pointwise_instruction){.opcode = opcode, .class = class, .target = target, .a = a, .b = b};
+        (struct pointwise_instruction){.opcode = opcode, .register_class = class, .target = target, .a = a, .b = b};
 }
 
 static double *immediates(struct rider *r)

@@ -16,7 +16,7 @@ struct chain {
 static void emit(struct chain *c, uint8_t opcode, uint8_t class, uint8_t target, uint8_t a, uint8_t b)
 {
     c->builder.code[c->builder.instruction_count++] =
-        (struct pointwise_instruction){.opcode = opcode, .class = class, .target = target, .a = a, .b = b};
+        (struct pointwise_instruction){.opcode = opcode, .register_class = class, .target = target, .a = a, .b = b};
 }
 
 /* --- what is no form ------------------------------------------------------------------------------------- */

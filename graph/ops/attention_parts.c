@@ -142,9 +142,9 @@ static enum status lower_swiglu(struct op_context *c)
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
     double alpha = (double)op_float(c, "alpha");
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SWISH, .class = class, .target = 2, .a = 0, .immediate = {alpha}));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 2, .a = 2, .b = 1));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SWISH, .register_class = class, .target = 2, .a = 0,
+                                        .immediate = {alpha}));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = class, .target = 2, .a = 2, .b = 1));
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, c->node->inputs, &output);
 }

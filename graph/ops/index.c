@@ -309,9 +309,11 @@ static enum status lower_tensor_scatter(struct op_context *c)
     if (!steps || !size || !places || !first)
         return op_no_memory(c);
     struct pointwise_builder params = {.input_count = 3, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 3, .a = 0, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = CLASS_I64, .target = 3, .a = 0, .b = 1));
     if (circular)
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MOD, .class = CLASS_I64, .target = 3, .a = 3, .b = 2));
+        op_instruction(&params,
+                       INSTRUCTION(.opcode = POINTWISE_MOD, .register_class = CLASS_I64, .target = 3, .a = 3, .b = 2));
     params.operands[3].reg = 3;
     if (value_elements(update) > 0)
         TRY(op_pointwise(c, &params, (struct value *[]){steps, first, size}, &places));
@@ -362,11 +364,14 @@ static enum status lower_reverse_sequence(struct op_context *c)
     if (!steps || !one || !lengths || !places)
         return op_no_memory(c);
     struct pointwise_builder params = {.input_count = 3, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = CLASS_I64, .target = 3, .a = 0, .b = 1));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 4, .a = 1, .b = 2));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 4, .a = 4, .b = 0));
     op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SELECT, .class = CLASS_I64, .target = 5, .a = 3, .b = 4, .c = 0));
+                   INSTRUCTION(.opcode = POINTWISE_LESS, .register_class = CLASS_I64, .target = 3, .a = 0, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = CLASS_I64, .target = 4, .a = 1, .b = 2));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = CLASS_I64, .target = 4, .a = 4, .b = 0));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = CLASS_I64, .target = 5, .a = 3,
+                                        .b = 4, .c = 0));
     params.operands[3].reg = 5;
     if (value_elements(output) > 0)
         TRY(op_pointwise(c, &params, (struct value *[]){steps, lengths, one}, &places));

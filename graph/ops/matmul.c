@@ -147,18 +147,19 @@ static enum status lower_scaling(struct op_context *c, struct value *product, do
     for (uint8_t i = 0; i < params.input_count; i++) {
         uint8_t x = (uint8_t)(2 + i), factor = (uint8_t)(4 + i);
         params.code[n++] = (struct pointwise_instruction){.opcode = class == inner ? POINTWISE_MOVE : POINTWISE_TO_F64,
-                                                          .class = (uint8_t) class,
+                                                          .register_class = (uint8_t) class,
                                                           .target = x,
                                                           .a = i};
         params.code[n++] = (struct pointwise_instruction){
-            .opcode = POINTWISE_CONSTANT, .class = inner, .target = factor, .immediate = {factors[i]}};
-        params.code[n++] =
-            (struct pointwise_instruction){.opcode = POINTWISE_MUL, .class = inner, .target = x, .a = x, .b = factor};
+            .opcode = POINTWISE_CONSTANT, .register_class = inner, .target = factor, .immediate = {factors[i]}};
+        params.code[n++] = (struct pointwise_instruction){
+            .opcode = POINTWISE_MUL, .register_class = inner, .target = x, .a = x, .b = factor};
     }
     if (addend)
-        params.code[n++] =
-            (struct pointwise_instruction){.opcode = POINTWISE_ADD, .class = inner, .target = 2, .a = 2, .b = 3};
-    params.code[n++] = (struct pointwise_instruction){.opcode = back[class], .class = inner, .target = 2, .a = 2};
+        params.code[n++] = (struct pointwise_instruction){
+            .opcode = POINTWISE_ADD, .register_class = inner, .target = 2, .a = 2, .b = 3};
+    params.code[n++] =
+        (struct pointwise_instruction){.opcode = back[class], .register_class = inner, .target = 2, .a = 2};
     params.instruction_count = n;
     params.operands[params.input_count].reg = 2;
     return op_pointwise(c, &params, (struct value *[]){product, addend}, &output);

@@ -31,10 +31,12 @@ static enum status lower_gelu(struct op_context *c)
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype), x = 0;
     struct pointwise_builder params = {.input_count = inputs[1] ? 2 : 1, .output_count = 1};
     if (inputs[1]) {
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = class, .target = 2, .a = 0, .b = 1));
+        op_instruction(&params,
+                       INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = class, .target = 2, .a = 0, .b = 1));
         x = 2;
     }
-    op_instruction(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .class = class, .target = 2, .a = x));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .register_class = class, .target = 2, .a = x));
     params.operands[params.input_count].reg = 2;
     return op_pointwise(c, &params, inputs, &output);
 }
@@ -87,7 +89,7 @@ static enum status lower_quick_gelu(struct op_context *c)
     struct pointwise_builder params = {.input_count = 1, .output_count = 1, .instruction_count = 1};
     params.code[0] = (struct pointwise_instruction){
         .opcode = POINTWISE_SWISH,
-        .class = (uint8_t)pointwise_class_of(input->dtype),
+        .register_class = (uint8_t)pointwise_class_of(input->dtype),
         .target = 1,
         .immediate = {(double)op_float(c, "alpha")},
     };

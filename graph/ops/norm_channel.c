@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* Appends POINTWISE_operation to a program; `class` is that of the node's numbers. */
-#define APPEND(params, operation, class_of_operands, ...)                                                        \
-    op_instruction((params), INSTRUCTION(.opcode = POINTWISE_##operation, .class = (uint8_t)(class_of_operands), \
-                                         .target = __VA_ARGS__))
+#define APPEND(params, operation, class_of_operands, ...)                 \
+    op_instruction((params), INSTRUCTION(.opcode = POINTWISE_##operation, \
+                                         .register_class = (uint8_t)(class_of_operands), .target = __VA_ARGS__))
 
 /* --- BatchNormalization ----------------------------------------------------------------------------------- */
 

@@ -21,7 +21,7 @@ static enum status lower_unary(struct op_context *c, double p, double q)
 {
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     struct pointwise_builder params = {.input_count = 1, .output_count = 1};
-    append(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .class = class_of(input), .target = 1,
+    append(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .register_class = class_of(input), .target = 1,
                                 .immediate = {p, q}));
     params.operands[1].reg = 1;
     return op_pointwise(c, &params, &input, &output);
@@ -132,8 +132,8 @@ static enum status lower_gelu(struct op_context *c)
     bool tanh_form = approximate[0] == 't';
     struct value *input = op_input(c, 0), *output = op_output(c, 0);
     struct pointwise_builder params = {.input_count = 1, .output_count = 1};
-    append(&params, INSTRUCTION(.opcode = tanh_form ? POINTWISE_GELU_TANH : POINTWISE_GELU, .class = class_of(input),
-                                .target = 1));
+    append(&params, INSTRUCTION(.opcode = tanh_form ? POINTWISE_GELU_TANH : POINTWISE_GELU,
+                                .register_class = class_of(input), .target = 1));
     params.operands[1].reg = 1;
     return op_pointwise(c, &params, &input, &output);
 }
@@ -158,12 +158,12 @@ static enum status lower_shrink(struct op_context *c)
     bool integer = class >= CLASS_I64;
     uint8_t inner = integer ? CLASS_F64 : class;
     if (integer)
-        append(&params, INSTRUCTION(.opcode = POINTWISE_TO_F64, .class = class, .target = 1));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_SHRINK, .class = inner, .target = 1, .a = integer ? 1 : 0,
+        append(&params, INSTRUCTION(.opcode = POINTWISE_TO_F64, .register_class = class, .target = 1));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_SHRINK, .register_class = inner, .target = 1, .a = integer ? 1 : 0,
                                 .immediate = {lambda, bias}));
     if (integer)
         append(&params, INSTRUCTION(.opcode = class == CLASS_I64 ? POINTWISE_TO_I64 : POINTWISE_TO_U64,
-                                    .class = CLASS_F64, .target = 1, .a = 1));
+                                    .register_class = CLASS_F64, .target = 1, .a = 1));
     params.operands[1].reg = 1;
     return op_pointwise(c, &params, &input, &output);
 }
@@ -230,8 +230,8 @@ static enum status lower_pair(struct op_context *c, uint8_t opcode, bool exchang
 {
     struct value *output = op_output(c, 0);
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(.opcode = opcode, .class = class_of(op_input(c, 0)), .target = 2, .a = exchange ? 1 : 0,
-                                .b = exchange ? 0 : 1));
+    append(&params, INSTRUCTION(.opcode = opcode, .register_class = class_of(op_input(c, 0)), .target = 2,
+                                .a = exchange ? 1 : 0, .b = exchange ? 0 : 1));
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, c->node->inputs, &output);
 }
@@ -295,10 +295,11 @@ static enum status lower_prelu(struct op_context *c)
     struct value *output = op_output(c, 0);
     uint8_t class = class_of(output);
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = class, .target = 3, .a = 0, .b = 2));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 2, .a = 0, .b = 1));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class, .target = 4, .a = 3, .b = 2, .c = 0));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 2));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .register_class = class, .target = 3, .a = 0, .b = 2));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = class, .target = 2, .a = 0, .b = 1));
+    append(&params,
+           INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class, .target = 4, .a = 3, .b = 2, .c = 0));
     params.operands[2].reg = 4;
     return op_pointwise(c, &params, c->node->inputs, &output);
 }
@@ -323,7 +324,7 @@ static void append_conversion(struct pointwise_builder *params, uint8_t from, ui
     static const uint8_t opcodes[CLASS_COUNT] = {POINTWISE_TO_F32, POINTWISE_TO_F64, POINTWISE_TO_I64,
                                                  POINTWISE_TO_U64};
     uint8_t opcode = from == to ? POINTWISE_MOVE : opcodes[to];
-    append(params, INSTRUCTION(.opcode = opcode, .class = from, .target = target, .a = source));
+    append(params, INSTRUCTION(.opcode = opcode, .register_class = from, .target = target, .a = source));
 }
 
 static enum status lower_pow(struct op_context *c)
@@ -335,7 +336,7 @@ static enum status lower_pow(struct op_context *c)
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     append_conversion(&params, base, inner, 2, 0);
     append_conversion(&params, exponent, inner, 3, 1);
-    append(&params, INSTRUCTION(.opcode = POINTWISE_POW, .class = inner, .target = 2, .a = 2, .b = 3));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_POW, .register_class = inner, .target = 2, .a = 2, .b = 3));
     append_conversion(&params, inner, base, 2, 2);
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, c->node->inputs, &output);
@@ -369,14 +370,15 @@ static enum status lower_fold(struct op_context *c, int count, struct value *con
     uint8_t class = class_of(output);
     struct pointwise_builder params = {.input_count = count, .output_count = 1};
     uint8_t sum = (uint8_t)count, other = (uint8_t)(count + 1);
-    append(&params, INSTRUCTION(.opcode = POINTWISE_MOVE, .class = class, .target = sum, .a = 0));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_MOVE, .register_class = class, .target = sum, .a = 0));
     for (int i = 1; i < count; i++)
-        append(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .class = class, .target = sum, .a = sum,
-                                    .b = (uint8_t)i));
+        append(&params, INSTRUCTION(.opcode = (uint8_t)c->node->op->detail, .register_class = class, .target = sum,
+                                    .a = sum, .b = (uint8_t)i));
     if (divisor != 0) {
+        append(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = other,
+                                    .immediate = {divisor, 0}));
         append(&params,
-               INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = other, .immediate = {divisor, 0}));
-        append(&params, INSTRUCTION(.opcode = POINTWISE_DIV, .class = class, .target = sum, .a = sum, .b = other));
+               INSTRUCTION(.opcode = POINTWISE_DIV, .register_class = class, .target = sum, .a = sum, .b = other));
     }
     params.operands[count].reg = sum;
     return op_pointwise(c, &params, operands, &output);
@@ -438,8 +440,8 @@ static enum status lower_where(struct op_context *c)
 {
     struct value *output = op_output(c, 0);
     struct pointwise_builder params = {.input_count = 3, .output_count = 1};
-    append(&params,
-           INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class_of(output), .target = 3, .a = 0, .b = 1, .c = 2));
+    append(&params, INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class_of(output), .target = 3, .a = 0,
+                                .b = 1, .c = 2));
     params.operands[3].reg = 3;
     return op_pointwise(c, &params, c->node->inputs, &output);
 }
@@ -471,12 +473,14 @@ static enum status lower_clip(struct op_context *c)
     for (uint8_t i = 1, operand = 1; i <= 2; i++) {
         if (!op_input(c, i))
             continue;
-        append(&params, INSTRUCTION(.opcode = opcodes[i], .class = class, .target = 3, .a = reg, .b = operand++));
+        append(&params,
+               INSTRUCTION(.opcode = opcodes[i], .register_class = class, .target = 3, .a = reg, .b = operand++));
         reg = 3;
     }
     if (c->node->version < 11) {
         double low = (double)op_float_or(c, "min", -INFINITY), high = (double)op_float_or(c, "max", INFINITY);
-        append(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = class, .target = 3, .immediate = {low, high}));
+        append(&params,
+               INSTRUCTION(.opcode = POINTWISE_CLAMP, .register_class = class, .target = 3, .immediate = {low, high}));
         reg = 3;
     }
     params.input_count = count;

@@ -143,7 +143,7 @@ static uint8_t as_float(struct pointwise_builder *params, const struct value *va
     if (from == class)
         return i;
     op_instruction(params, INSTRUCTION(.opcode = class == CLASS_F64 ? POINTWISE_TO_F64 : POINTWISE_TO_F32,
-                                       .class = from, .target = target, .a = i));
+                                       .register_class = from, .target = target, .a = i));
     return target;
 }
 
@@ -170,9 +170,9 @@ static void append_saturation(struct pointwise_builder *params, enum dtype dtype
 {
     double low, high;
     op_integer_range(dtype, &low, &high);
-    op_instruction(params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = class, .target = sum, .a = sum,
+    op_instruction(params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .register_class = class, .target = sum, .a = sum,
                                        .immediate = {low, high}));
-    op_instruction(params, INSTRUCTION(.opcode = POINTWISE_TO_I64, .class = class, .target = 6, .a = sum));
+    op_instruction(params, INSTRUCTION(.opcode = POINTWISE_TO_I64, .register_class = class, .target = 6, .a = sum));
 }
 
 /* saturate(x / scale + zero), the quotient rounded to even before an integer zero point is added. */
@@ -187,8 +187,8 @@ static enum status lower_quantize(struct op_context *c)
     uint8_t class = precision == DTYPE_F64 || integers ? CLASS_F64 : CLASS_F32, quotient = 4;
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     uint8_t dividend = as_float(&params, x, 0, class, 4), divisor = as_float(&params, scale, 1, class, 5);
-    op_instruction(
-        &params, INSTRUCTION(.opcode = POINTWISE_DIV, .class = class, .target = quotient, .a = dividend, .b = divisor));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_DIV, .register_class = class, .target = quotient,
+                                        .a = dividend, .b = divisor));
     if (precision == DTYPE_F16 || precision == DTYPE_BF16) { /* a step of its own rounds the quotient to that type */
         struct value *rounded = op_temporary(c, precision, x->rank, x->dims);
         if (!rounded)
@@ -201,11 +201,13 @@ static enum status lower_quantize(struct op_context *c)
     }
     params.input_count = zero ? 3 : 2;
     if (to_integer)
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ROUND, .class = class, .target = 4, .a = quotient));
+        op_instruction(&params,
+                       INSTRUCTION(.opcode = POINTWISE_ROUND, .register_class = class, .target = 4, .a = quotient));
     else
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MOVE, .class = class, .target = 4, .a = quotient));
+        op_instruction(&params,
+                       INSTRUCTION(.opcode = POINTWISE_MOVE, .register_class = class, .target = 4, .a = quotient));
     if (zero)
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = class, .target = 4, .a = 4,
+        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = class, .target = 4, .a = 4,
                                             .b = as_float(&params, zero, 2, class, 5)));
     if (to_integer)
         append_saturation(&params, output->dtype, class, 4);
@@ -241,11 +243,13 @@ static enum status lower_dequantize(struct op_context *c)
     struct pointwise_builder params = {.input_count = zero ? 3 : 2, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(x->dtype), difference = 0;
     if (zero) {
-        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = class, .target = 4, .a = 0, .b = 2));
+        op_instruction(&params,
+                       INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = class, .target = 4, .a = 0, .b = 2));
         difference = 4;
     }
     uint8_t number = as_float(&params, x, difference, CLASS_F32, 5);
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = CLASS_F32, .target = 6, .a = number, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = CLASS_F32, .target = 6, .a = number, .b = 1));
     params.operands[params.input_count].reg = 6;
     return emit(c, &layout, &params, x, output);
 }

@@ -107,7 +107,7 @@ static enum status lower_bernoulli(struct op_context *c)
         return op_no_memory(c);
     TRY(draw(c, numbers, false, 0, 1));
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = (uint8_t)pointwise_class_of(dtype),
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .register_class = (uint8_t)pointwise_class_of(dtype),
                                         .target = 2, .a = 0, .b = 1));
     params.operands[2].reg = 2;
     TRY(op_pointwise(c, &params, (struct value *[]){numbers, input}, &hits));
@@ -201,15 +201,16 @@ static enum status lower_dropout(struct op_context *c)
         return op_no_memory(c);
     TRY(draw(c, numbers, false, 0, 1));
     struct pointwise_builder params = {.input_count = 2, .output_count = outputs[1] ? 2 : 1};
+    op_instruction(
+        &params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 2, .immediate = {ratio}));
     op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2, .immediate = {ratio}));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS_EQUAL, .class = class, .target = 3, .a = 2, .b = 1));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2,
+                   INSTRUCTION(.opcode = POINTWISE_LESS_EQUAL, .register_class = class, .target = 3, .a = 2, .b = 1));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 2,
                                         .immediate = {1 / (1 - ratio)}));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 4, .a = 0, .b = 2));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 2));
-    op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class, .target = 5, .a = 3, .b = 4, .c = 2));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = class, .target = 4, .a = 0, .b = 2));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 2));
+    op_instruction(
+        &params, INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class, .target = 5, .a = 3, .b = 4, .c = 2));
     params.operands[2].reg = 5;
     params.operands[3].reg = 3;
     return op_pointwise(c, &params, (struct value *[]){input, numbers}, outputs);

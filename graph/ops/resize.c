@@ -414,11 +414,11 @@ static enum status round_to_integers(struct op_context *c, struct value *input, 
     struct pointwise_builder params = {.input_count = 1, .output_count = 1};
     double low, high;
     op_integer_range(output->dtype, &low, &high);
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ROUND, .class = from, .target = 1, .a = 0));
-    op_instruction(
-        &params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = from, .target = 1, .a = 1, .immediate = {low, high}));
-    op_instruction(&params, INSTRUCTION(.opcode = to == CLASS_U64 ? POINTWISE_TO_U64 : POINTWISE_TO_I64, .class = from,
-                                        .target = 2, .a = 1));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ROUND, .register_class = from, .target = 1, .a = 0));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .register_class = from, .target = 1, .a = 1,
+                                        .immediate = {low, high}));
+    op_instruction(&params, INSTRUCTION(.opcode = to == CLASS_U64 ? POINTWISE_TO_U64 : POINTWISE_TO_I64,
+                                        .register_class = from, .target = 2, .a = 1));
     params.operands[1].reg = 2;
     return op_pointwise(c, &params, &input, &output);
 }

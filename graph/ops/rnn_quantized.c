@@ -106,7 +106,8 @@ static enum status shapes_centred(struct op_context *c)
 static enum status lower_centred(struct op_context *c)
 {
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .class = CLASS_I64, .target = 2, .a = 0, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = CLASS_I64, .target = 2, .a = 0, .b = 1));
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, c->node->inputs, c->node->outputs);
 }

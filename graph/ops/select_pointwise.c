@@ -52,17 +52,22 @@ static enum status lower_one_hot(struct op_context *c)
     TRY(op_part(c, values, 1, on));
     struct pointwise_builder params = {.input_count = 4, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(values->dtype);
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_TO_I64,
-                                        .class = (uint8_t)pointwise_class_of(indices->dtype), .target = 4, .a = 0));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = CLASS_I64, .target = 5));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .class = CLASS_I64, .target = 6, .a = 4, .b = 5));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = CLASS_I64, .target = 5,
-                                        .immediate = {(double)depth}));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = CLASS_I64, .target = 6, .a = 6, .b = 5));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 4, .a = 4, .b = 6));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_EQUAL, .class = CLASS_I64, .target = 4, .a = 4, .b = 1));
     op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class, .target = 7, .a = 4, .b = 3, .c = 2));
+                   INSTRUCTION(.opcode = POINTWISE_TO_I64,
+                               .register_class = (uint8_t)pointwise_class_of(indices->dtype), .target = 4, .a = 0));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = CLASS_I64, .target = 5));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_LESS, .register_class = CLASS_I64, .target = 6, .a = 4, .b = 5));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = CLASS_I64, .target = 5,
+                                        .immediate = {(double)depth}));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = CLASS_I64, .target = 6, .a = 6, .b = 5));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = CLASS_I64, .target = 4, .a = 4, .b = 6));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_EQUAL, .register_class = CLASS_I64, .target = 4, .a = 4, .b = 1));
+    op_instruction(
+        &params, INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class, .target = 7, .a = 4, .b = 3, .c = 2));
     params.operands[4].reg = 7;
     return op_pointwise(c, &params, (struct value *[]){view, places, off, on}, &output);
 }
@@ -94,14 +99,15 @@ static enum status lower_trilu(struct op_context *c)
     struct pointwise_builder params = {.input_count = 4, .output_count = 1};
     uint8_t class = (uint8_t)pointwise_class_of(input->dtype);
     /* Clamped so that adding a row cannot wrap. */
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .class = CLASS_I64, .target = 4, .a = 3,
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CLAMP, .register_class = CLASS_I64, .target = 4, .a = 3,
                                         .immediate = {-0x1p61, 0x1p61}));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 4, .a = 4, .b = 1));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS_EQUAL, .class = CLASS_I64, .target = 4,
-                                        .a = upper ? 4 : 2, .b = upper ? 2 : 4));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .class = class, .target = 5));
     op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SELECT, .class = class, .target = 6, .a = 4, .b = 0, .c = 5));
+                   INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = CLASS_I64, .target = 4, .a = 4, .b = 1));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_LESS_EQUAL, .register_class = CLASS_I64, .target = 4,
+                                        .a = upper ? 4 : 2, .b = upper ? 2 : 4));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 5));
+    op_instruction(
+        &params, INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class, .target = 6, .a = 4, .b = 0, .c = 5));
     params.operands[4].reg = 6;
     return op_pointwise(c, &params, (struct value *[]){input, rows, columns, k}, &output);
 }

@@ -91,8 +91,10 @@ static enum status lower_eye_like(struct op_context *c)
     if (!rows || !columns || !offset || !equal)
         return op_no_memory(c);
     struct pointwise_builder params = {.input_count = 3, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = CLASS_I64, .target = 3, .a = 0, .b = 2));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_EQUAL, .class = CLASS_I64, .target = 3, .a = 3, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = CLASS_I64, .target = 3, .a = 0, .b = 2));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_EQUAL, .register_class = CLASS_I64, .target = 3, .a = 3, .b = 1));
     params.operands[3].reg = 3;
     TRY(op_pointwise(c, &params, (struct value *[]){rows, columns, offset}, &equal));
     return op_cast(c, equal, output, true);
@@ -321,9 +323,10 @@ static enum status lower_range(struct op_context *c)
                                                      POINTWISE_TO_U64};
     uint8_t class = (uint8_t)pointwise_class_of(output->dtype);
     struct pointwise_builder params = {.input_count = 3, .output_count = 1};
-    op_instruction(&params, INSTRUCTION(.opcode = conversions[class], .class = CLASS_I64, .target = 3, .a = 0));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = class, .target = 3, .a = 3, .b = 2));
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .class = class, .target = 3, .a = 3, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = conversions[class], .register_class = CLASS_I64, .target = 3, .a = 0));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = class, .target = 3, .a = 3, .b = 2));
+    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_ADD, .register_class = class, .target = 3, .a = 3, .b = 1));
     params.operands[3].reg = 3;
     return op_pointwise(c, &params, (struct value *[]){iota, op_input(c, 0), op_input(c, 2)}, &output);
 }

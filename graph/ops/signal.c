@@ -156,8 +156,9 @@ static enum status multiply_window(struct op_context *c, struct value *framed, s
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     if (!column)
         return op_no_memory(c);
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .class = (uint8_t)pointwise_class_of(framed->dtype),
-                                        .target = 2, .a = 0, .b = 1));
+    op_instruction(&params,
+                   INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = (uint8_t)pointwise_class_of(framed->dtype),
+                               .target = 2, .a = 0, .b = 1));
     params.operands[2].reg = 2;
     return op_pointwise(c, &params, (struct value *[]){framed, column}, &weighted);
 }

@@ -63,6 +63,20 @@ typedef void instruction_function(void *target, const void *a, const void *b, co
         }                                                                                      \
     }
 
+/* x is I64 whatever the class. */
+#define SELECTION(name)                                                                        \
+    static void SUFFIX(name)(void *target, const void *a, const void *b, const void *c, int n, \
+                             const double *immediate)                                          \
+    {                                                                                          \
+        (void)immediate;                                                                       \
+        T *out = target;                                                                       \
+        const int64_t *choose = a;                                                             \
+        const T *ys = b, *zs = c;                                                              \
+        for (int i = 0; i < n; i++)                                                            \
+            out[i] = choose[i] ? ys[i] : zs[i];                                                \
+    }
+#define HELPER static
+
 #define NEGATIVE(x) (IS_SIGNED && (int64_t)(x) < 0)
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -259,7 +273,7 @@ static bool is_divide(const struct pointwise_instruction *instruction)
 {
     return (instruction->opcode == POINTWISE_DIV || instruction->opcode == POINTWISE_MOD ||
             instruction->opcode == POINTWISE_FMOD) &&
-           instruction->class >= CLASS_I64;
+           instruction->register_class >= CLASS_I64;
 }
 
 static bool has_zero(const uint64_t *divisors, int n)
@@ -285,7 +299,7 @@ static bool leaves_f32(const struct pointwise_instruction *code)
     case POINTWISE_IS_INF:
         return true;
     default:
-        return code->class != CLASS_F32;
+        return code->register_class != CLASS_F32;
     }
 }
 
@@ -325,7 +339,7 @@ bool interpreter_supports(const struct pointwise_params *p)
             return false;
     }
     for (int i = 0; i < p->instruction_count; i++)
-        if (!functions[pointwise_code(p)[i].opcode][pointwise_code(p)[i].class])
+        if (!functions[pointwise_code(p)[i].opcode][pointwise_code(p)[i].register_class])
             return false;
     return true;
 }
@@ -335,7 +349,7 @@ bool interpreter_instruct(const struct pointwise_instruction *instruction, void 
 {
     if (is_divide(instruction) && has_zero(b, n))
         return false;
-    functions[instruction->opcode][instruction->class](target, a, b, c, n, instruction->immediate);
+    functions[instruction->opcode][instruction->register_class](target, a, b, c, n, instruction->immediate);
     return true;
 }
 

@@ -440,6 +440,7 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     plan->packs[0] = (struct kernel_pack){
         .input = 1,
         .form = CONV_FORM_CHANNELS_FIRST,
+        .storable = true,
         .tasks = 1,
         .geometry = {p->groups, p->output_channels, w->kernel[0], w->kernel[1], w->kernel[2], p->weight_offset,
                      p->weight_group, p->weight_output, p->weight_spatial[0], p->weight_spatial[1],

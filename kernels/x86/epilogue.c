@@ -565,7 +565,7 @@ static void store_form(const struct epilogue *epilogue, const struct epilogue_fo
 static bool instruct(const struct pointwise_instruction *code, void *target, const void *a, const void *b,
                      const void *c, int n)
 {
-    enum pass_code pass = code->class == CLASS_F32 ? passes_float_code(code) : PASS_REFERENCE;
+    enum pass_code pass = code->register_class == CLASS_F32 ? passes_float_code(code) : PASS_REFERENCE;
     const struct pass of = {.code = (uint8_t)pass, .instruction = code};
     const struct pass_places at = {.target = target, .a = a, .b = b, .c = c};
     /* Truths have 64 bits here, and a constant all places. */

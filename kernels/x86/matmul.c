@@ -106,6 +106,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     int64_t panels = packed_matrices(batch) * product->panels;
     *pack = (struct kernel_pack){.input = product->right.input,
                                  .form = MATMUL_FORM_PANELS,
+                                 .storable = true,
                                  .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
                                               product->right.strides.column, batch->dims[0], batch->strides[0],
                                               batch->dims[1], batch->strides[1]},

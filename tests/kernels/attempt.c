@@ -68,6 +68,19 @@ static const char *add_plan(const struct kernel *kernel, const struct problem *p
     return wrong;
 }
 
+/* With and without the constants; the device's abilities are those that the kernel asks for. */
+static const char *make_device_plans(const struct kernel *kernel, const struct problem *problem, struct region *region,
+                                     struct plans *plans)
+{
+    const char *wrong = NULL;
+    for (int i = 0; i < 2 && !wrong; i++) {
+        struct kernel_facts facts = {
+            .cpu = kernel->requires, .threads = 1, .constant_inputs = i ? problem_constants(problem) : 0};
+        wrong = add_plan(kernel, problem, &facts, region, plans);
+    }
+    return wrong;
+}
+
 /* Every plan that differs, of all that sets of CPU bits, numbers of threads and constants lead to. */
 static const char *make_plans(const struct kernel *kernel, const struct problem *problem, struct region *region,
                               struct plans *plans)
@@ -75,6 +88,8 @@ static const char *make_plans(const struct kernel *kernel, const struct problem 
     static const int threads[] = {1, 2, 3, 7};
     unsigned before = ~0u;
     plans->count = 0;
+    if (kernel_is_of_device(kernel))
+        return make_device_plans(kernel, problem, region, plans);
     for (int isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {
         unsigned cpu = cpu_detect() & isa_bits((enum isa)isa);
         if (cpu == before)

@@ -8,6 +8,7 @@
 struct harness {
     const struct kernel *const *kernels; /* those to try, ended by NULL */
     const struct fences *fences;
+    unsigned cpu;       /* CPU_... bits that kernels may ask for */
     const char *filter; /* of kernels, by a part of their name; NULL: all */
     uint64_t seed;
     int64_t only; /* the one problem to try; -1: all */

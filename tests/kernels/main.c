@@ -60,7 +60,8 @@ static const struct kernel *const *all_kernels(void)
 
 int main(int argc, char **argv)
 {
-    struct harness harness = {.kernels = all_kernels(), .fences = &page_fences, .seed = 1, .only = -1, .problems = 24};
+    struct harness harness = {
+        .kernels = all_kernels(), .fences = &page_fences, .cpu = cpu_detect(), .seed = 1, .only = -1, .problems = 24};
     bool planted_only = false;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {

@@ -228,6 +228,8 @@ static void end(struct trial *trial)
 
 /* --- tasks --------------------------------------------------------------------------------------------------- */
 
+void (*trial_run_on_device)(const struct trial *trial, const struct kernel_call *call);
+
 /* The tasks of one phase that one thread runs, in turn. */
 struct lane {
     struct trial *trial;
@@ -258,7 +260,10 @@ static void run_lane(void *user)
         call.fault = &fault;
         lane->task = lane->order[i];
         memset(call.workspace, trial->setting->rubbish, trial->plan->task_bytes);
-        trial->kernel->run(trial->plan, &call, lane->task);
+        if (kernel_is_of_device(trial->kernel))
+            trial_run_on_device(trial, &call);
+        else
+            trial->kernel->run(trial->plan, &call, lane->task);
         if (fault.set && (lane->fault_task < 0 || lane->task < lane->fault_task)) {
             lane->fault = fault;
             lane->fault_task = lane->task;

@@ -44,6 +44,11 @@ struct trial {
     int fault_phase, fault_task; /* of outcome->fault */
 };
 
+/* How a device's kernel is run: inputs, outputs, packs and workspaces of the call are the host's, and what comes of the
+ * run is to lie there. Whoever tests such kernels sets it. */
+struct trial;
+extern void (*trial_run_on_device)(const struct trial *trial, const struct kernel_call *call);
+
 /* Signals that a kernel's wrong accesses raise are caught from here on. */
 void trial_watch(void);
 

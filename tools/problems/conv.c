@@ -137,6 +137,7 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     strided_image(&x->at, p->batch, p->groups * p->input_channels, w->input, &p->x);
     struct operand *weights = add_input(maker, "weights", p->w_dtype);
     weights->constant = true;
+    x->factor = weights->factor = true;
     if (conv_is_narrow(p))
         make_bytes(maker, weights);
     weights->at.offset = p->weight_offset;

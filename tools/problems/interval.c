@@ -418,7 +418,7 @@ static struct interval run_float(const struct pointwise_instruction *code, const
                                  const struct interval *y, const struct interval *z)
 {
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
-    enum pointwise_class class = (enum pointwise_class)code->class;
+    enum pointwise_class class = (enum pointwise_class)code->register_class;
     number p = rounded_to(class, (number)code->immediate[0]), q = rounded_to(class, (number)code->immediate[1]);
     if (opcode == POINTWISE_CONSTANT)
         return interval_of(p);
@@ -438,7 +438,7 @@ static struct interval run_float(const struct pointwise_instruction *code, const
 
 static bool divides(const struct pointwise_instruction *code)
 {
-    return code->class >= CLASS_I64 &&
+    return code->register_class >= CLASS_I64 &&
            (code->opcode == POINTWISE_DIV || code->opcode == POINTWISE_MOD || code->opcode == POINTWISE_FMOD);
 }
 
@@ -461,7 +461,7 @@ enum run interval_run(const struct pointwise_params *program, struct interval *r
         if (open)
             registers[code->target] = interval_open;
         else
-            registers[code->target] = (code->class <= CLASS_F64 ? run_float : interval_run_integer)(
+            registers[code->target] = (code->register_class <= CLASS_F64 ? run_float : interval_run_integer)(
                 code, operands[0], operands[1], operands[2]);
     }
     return outcome;

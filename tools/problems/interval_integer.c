@@ -129,7 +129,7 @@ static struct interval integer_range(const struct pointwise_instruction *code, c
                                      const struct interval *y)
 {
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
-    bool is_signed = code->class == CLASS_I64;
+    bool is_signed = code->register_class == CLASS_I64;
     number p = interval_truncated((number)code->immediate[0], is_signed);
     number q = interval_truncated((number)code->immediate[1], is_signed);
     struct interval result = interval_open;
@@ -153,7 +153,7 @@ struct interval interval_run_integer(const struct pointwise_instruction *code, c
                                      const struct interval *y, const struct interval *z)
 {
     enum pointwise_opcode opcode = (enum pointwise_opcode)code->opcode;
-    bool is_signed = code->class == CLASS_I64;
+    bool is_signed = code->register_class == CLASS_I64;
     int arity = pointwise_arity(opcode);
     if (opcode == POINTWISE_TO_F32 || opcode == POINTWISE_TO_F64) {
         enum dtype dtype = opcode == POINTWISE_TO_F32 ? DTYPE_F32 : DTYPE_F64;

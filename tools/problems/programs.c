@@ -59,7 +59,7 @@ int program_code(struct program *program, enum pointwise_opcode opcode, enum poi
     int target = add_register(program, class_made(opcode, class));
     program->params->code[program->params->instruction_count++] =
         (struct pointwise_instruction){.opcode = (uint8_t)opcode,
-                                       .class = (uint8_t) class,
+                                       .register_class = (uint8_t) class,
                                        .target = (uint8_t)target,
                                        .a = (uint8_t)a,
                                        .b = (uint8_t)b,
@@ -86,7 +86,7 @@ bool opcode_takes(enum pointwise_opcode opcode, enum pointwise_class class)
 
 bool instruction_divides(const struct pointwise_instruction *code)
 {
-    return code->class >= CLASS_I64 &&
+    return code->register_class >= CLASS_I64 &&
            (code->opcode == POINTWISE_DIV || code->opcode == POINTWISE_MOD || code->opcode == POINTWISE_FMOD);
 }
 
@@ -122,7 +122,7 @@ int program_code_on(struct program *program, enum pointwise_opcode opcode, enum 
                     const int *operands)
 {
     struct random *random = &program->maker->random;
-    const struct pointwise_instruction divides = {.opcode = (uint8_t)opcode, .class = (uint8_t) class};
+    const struct pointwise_instruction divides = {.opcode = (uint8_t)opcode, .register_class = (uint8_t) class};
     double p, q;
     int b = operands[1];
     choose_immediates(random, opcode, &p, &q);
@@ -197,7 +197,7 @@ void describe_program(struct maker *maker, const struct pointwise_params *p)
         const struct pointwise_instruction *code = &pointwise_code(p)[i];
         const int operands[] = {code->a, code->b, code->c};
         describe(maker, "; r%d = %s.%s", code->target, pointwise_name((enum pointwise_opcode)code->opcode),
-                 classes[code->class]);
+                 classes[code->register_class]);
         for (int j = 0; j < pointwise_arity((enum pointwise_opcode)code->opcode); j++)
             describe(maker, " r%d", operands[j]);
         if (code->immediate[0] != 0 || code->immediate[1] != 0)

@@ -29,7 +29,7 @@ static void make_softmax(struct maker *maker)
     *p = (struct softmax_params){.dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64)),
                                  .kind = (enum softmax_kind)random_below(&maker->random, 3),
                                  .outer = make_size(maker, 20),
-                                 .axis = make_size(maker, 300),
+                                 .axis = make_size(maker, random_once_in(&maker->random, 4) ? 3000 : 300),
                                  .inner = random_once_in(&maker->random, 2) ? 1 : make_size(maker, 20)};
     make_fit_tasks(maker, 3, (int64_t *const[]){&p->outer, &p->axis, &p->inner}, 1, 2 * WORK);
     add_operands(maker, p);

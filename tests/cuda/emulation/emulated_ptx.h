@@ -1,0 +1,159 @@
+/* The functions of kernels/cuda/ptx.h in plain C++, by the PTX ISA's words and drawings. What a warp does together is
+ * an exchange of what its lanes hold. */
+#ifndef INFER_TESTS_CUDA_EMULATED_PTX_H
+#define INFER_TESTS_CUDA_EMULATED_PTX_H
+
+EMULATION_PLAIN static inline void copy_async_16(void *shared, const void *global, bool valid)
+{
+    emulation::copy_async(shared, global, 16, !valid);
+}
+EMULATION_PLAIN static inline void copy_async_4(void *shared, const void *global, bool valid)
+{
+    emulation::copy_async(shared, global, 4, !valid);
+}
+static inline void copy_async_commit()
+{
+    emulation::copy_async_commit();
+}
+template <int GROUPS_LEFT> static inline void copy_async_wait()
+{
+    emulation::copy_async_wait(GROUPS_LEFT);
+}
+
+/* Lane l gets elements 2 (l % 4) and the next of row l / 4 of each matrix; transposed: of column l / 4. */
+template <bool TRANSPOSED> EMULATION_PLAIN static inline void load_matrices(uint32_t (&to)[4], const void *row)
+{
+    emulation::check_read(row, 16);
+    const emulation::given *rows = emulation::exchange(ALL_LANES, row, 16);
+    unsigned lane = emulation::self->lane;
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned half = 0; half < 2; half++) {
+            unsigned r = lane / 4, c = 2 * (lane % 4) + half;
+            uint16_t element;
+            memcpy(&element, rows[8 * i + (TRANSPOSED ? c : r)].bytes + 2 * (TRANSPOSED ? r : c), 2);
+            to[i] = half ? to[i] | (uint32_t)element << 16 : element;
+        }
+}
+static inline void load_matrix_x4(uint32_t (&to)[4], const void *row)
+{
+    load_matrices<false>(to, row);
+}
+static inline void load_matrix_x4_transposed(uint32_t (&to)[4], const void *row)
+{
+    load_matrices<true>(to, row);
+}
+
+static inline float from_f16(uint16_t bits)
+{
+    _Float16 x;
+    memcpy(&x, &bits, sizeof x);
+    return (float)x;
+}
+static inline uint16_t to_f16(float x)
+{
+    _Float16 rounded = (_Float16)x;
+    uint16_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return bits;
+}
+static inline uint32_t pack_f16(float low, float high)
+{
+    return to_f16(low) | (uint32_t)to_f16(high) << 16;
+}
+static inline uint16_t round_to_bf16(float x)
+{
+    unsigned bits = __float_as_uint(x);
+    if (x != x)
+        return 0x7fff;
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+static inline uint32_t pack_bf16(float low, float high)
+{
+    return round_to_bf16(low) | (uint32_t)round_to_bf16(high) << 16;
+}
+static inline uint32_t to_tf32(float x)
+{
+    unsigned bits = __float_as_uint(x);
+    return (bits & 0x7f800000) == 0x7f800000 ? bits : (bits + 0x1000) & ~0x1fffu;
+}
+
+/* What lanes hold of A [16, K] and B [K, 8], in 32-bit registers of K / 4 ... elements each. */
+struct fragments {
+    uint32_t a[4], b[2];
+};
+
+/* Element (row, k) of A, of `each` elements in a register: register (row >= 8) + 2 (k >= half of K) of lane
+ * 4 (row % 8) + k % half / each. Of B: register k / half of lane 4 n + k % half / each. */
+struct fragment_view {
+    const emulation::given *lanes;
+    unsigned each;
+    EMULATION_PLAIN uint32_t a(unsigned row, unsigned k) const
+    {
+        unsigned half = 4 * each, lane = 4 * (row % 8) + k % half / each;
+        fragments f;
+        memcpy(&f, lanes[lane].bytes, sizeof f);
+        return f.a[row / 8 + 2 * (k / half)] >> (32 / each * (k % each));
+    }
+    EMULATION_PLAIN uint32_t b(unsigned k, unsigned n) const
+    {
+        unsigned half = 4 * each, lane = 4 * n + k % half / each;
+        fragments f;
+        memcpy(&f, lanes[lane].bytes, sizeof f);
+        return f.b[k / half] >> (32 / each * (k % each));
+    }
+};
+
+/* Lane l has elements (l / 4, 2 (l % 4)), the next one, and the same of row l / 4 + 8. Tensor cores add products in an
+ * order and with a precision of their own; here it is one sum in double, so comparisons need bounds on both. */
+template <typename D, typename S, typename F>
+EMULATION_PLAIN static inline void multiply(D (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], unsigned each,
+                                            F number)
+{
+    fragments mine;
+    memcpy(mine.a, a, sizeof a);
+    memcpy(mine.b, b, sizeof b);
+    fragment_view view = {emulation::exchange(ALL_LANES, &mine, sizeof mine), each};
+    unsigned lane = emulation::self->lane;
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
+        S sum = (S)d[i];
+        for (unsigned k = 0; k < 8 * each; k++)
+            sum += (S)number(view.a(row, k), true) * (S)number(view.b(k, column), false);
+        d[i] = (D)sum;
+    }
+    emulation::count_matrix_product();
+}
+static inline void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    multiply<float, double>(d, a, b, 2, [](uint32_t bits, bool) { return from_f16((uint16_t)bits); });
+}
+static inline void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    multiply<float, double>(d, a, b, 2, [](uint32_t bits, bool) { return __uint_as_float(bits << 16); });
+}
+static inline void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    multiply<float, double>(d, a, b, 1, [](uint32_t bits, bool) { return __uint_as_float(bits & ~0x1fffu); });
+}
+template <bool A_SIGNED, bool B_SIGNED>
+static inline void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
+{
+    multiply<int32_t, uint32_t>(d, a, b, 4, [](uint32_t bits, bool is_a) {
+        return (is_a ? A_SIGNED : B_SIGNED) ? (int)(int8_t)bits : (int)(uint8_t)bits;
+    });
+}
+
+template <typename T> EMULATION_PLAIN static inline uint4 load_16(const T *from)
+{
+    uint4 value;
+    emulation::check_read(from, 16);
+    memcpy(&value, (const void *)from, sizeof value);
+    return value;
+}
+template <typename T> EMULATION_PLAIN static inline void store_16(T *to, uint4 value)
+{
+    emulation::check_write(to, 16);
+    memcpy((void *)to, &value, sizeof value);
+}
+
+#endif
