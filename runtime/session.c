@@ -166,6 +166,13 @@ static enum status check_model(const struct infer_model *model, size_t limit, si
                      model->weight_bytes, tables, limit);
 }
 
+/* Programs are made by threads that run no task. */
+static void pack_with_threads(void *user, int tasks, executor_work *work, void *work_user)
+{
+    const struct infer_session *session = user;
+    executor_run(session->executor, session->threads, tasks, work, work_user);
+}
+
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **result,
                                   infer_error *error)
 {
@@ -195,6 +202,7 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     derived_init(&session->derived, &model->weights, &session->account, model->constants, model->constant_bytes,
                  &session->region);
     session->derived.stored = &model->stored;
+    session->derived.threads = (struct pack_threads){pack_with_threads, session};
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
     struct float_environment outside = float_environment_enter();

@@ -164,10 +164,25 @@ START_TEST(nothing_counts_as_one)
 }
 END_TEST
 
+/* So that those of a family are found without a look at all: in each of three parts, one an ISA. */
+START_TEST(kernels_stand_by_family)
+{
+    int descents = 0;
+    for (size_t i = 1; kernel_at(i); i++)
+        if (kernel_at(i)->family < kernel_at(i - 1)->family) {
+            ck_assert_msg(kernel_at(i)->requires != kernel_at(i - 1)->requires, "'%s' stands after '%s'",
+                          kernel_at(i)->name, kernel_at(i - 1)->name);
+            descents++;
+        }
+    ck_assert_int_eq(descents, 2);
+}
+END_TEST
+
 Suite *kernel_work_suite(void)
 {
     Suite *suite = suite_create("kernel_work");
     TCase *tests = tcase_create("kernel_work");
+    tcase_add_test(tests, kernels_stand_by_family);
     tcase_add_test(tests, products_count_their_multiplications);
     tcase_add_test(tests, samples_count);
     tcase_add_test(tests, elements_count);

@@ -225,6 +225,7 @@ static enum status obtain(struct result_store *store, const struct derivation *d
 /* --- packs ----------------------------------------------------------------------------------------------- */
 
 struct wanted_pack {
+    const struct pack_threads *threads;
     const struct step *step;
     int which;
     size_t limit;
@@ -257,14 +258,31 @@ static const char *pack_source(const struct wanted_pack *wanted)
     return (const char *)root->data + offset;
 }
 
+struct packing {
+    const struct wanted_pack *wanted;
+    const char *source;
+    void *data;
+};
+
+static void pack_tasks(void *user, int first, int last, int lane)
+{
+    const struct packing *packing = user;
+    const struct step *step = packing->wanted->step;
+    (void)lane;
+    for (int task = first; task < last; task++)
+        step->kernel->pack(step->plan, packing->wanted->which, packing->source, packing->data, task);
+}
+
 static enum status make_pack(void *user, void *data, struct error *error)
 {
     const struct wanted_pack *wanted = user;
-    const struct step *step = wanted->step;
-    const char *source = pack_source(wanted);
+    struct packing packing = {wanted, pack_source(wanted), data};
+    int tasks = pack_of(wanted)->tasks;
     (void)error;
-    for (int task = 0; task < pack_of(wanted)->tasks; task++)
-        step->kernel->pack(step->plan, wanted->which, source, data, task);
+    if (tasks > 1 && wanted->threads->run)
+        wanted->threads->run(wanted->threads->user, tasks, pack_tasks, &packing);
+    else
+        pack_tasks(&packing, 0, tasks, 0);
     return STATUS_OK;
 }
 
@@ -292,7 +310,7 @@ static enum status find_stored(const struct derived *derived, const struct wante
 enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
                          struct region *region, size_t *own, const void **pack, struct error *error)
 {
-    struct wanted_pack wanted = {step, which, limit, pack};
+    struct wanted_pack wanted = {&derived->threads, step, which, limit, pack};
     struct stored_wanted stored;
     struct use use = {append_pack, get_pack, &wanted, &wanted};
     size_t bytes = step->plan->packs[which].bytes;
@@ -385,7 +403,7 @@ enum status derived_upload_pack(struct derived *derived, struct upload *into, co
 {
     struct wanted_upload wanted = {.derived = derived,
                                    .upload = into,
-                                   .pack = {.step = step, .which = which},
+                                   .pack = {.threads = &derived->threads, .step = step, .which = which},
                                    .bytes = step->plan->packs[which].bytes,
                                    .address = address};
     return upload(&wanted, error);

@@ -15,6 +15,12 @@ struct pack_observer {
     void *user;
 };
 
+/* Who shares out the tasks of a pack: calls `work` for all of them, and returns when they are done. */
+struct pack_threads {
+    void (*run)(void *user, int tasks, void (*work)(void *work_user, int first, int last, int lane), void *work_user);
+    void *user;
+};
+
 /* The results that a session, or a program, uses. A result is named by the operator, its attributes and its operands
  * (of a step: by family, parameters and operands), and an operand by what it is: small content itself, another result
  * by its own name, and what lasts as long as the session by its address. */
@@ -26,6 +32,7 @@ struct derived {
     size_t file_bytes;
     const struct region *session;
     const struct stored_packs *stored;    /* in that file; NULL: none */
+    struct pack_threads threads;          /* run NULL: the calling thread does all */
     const struct pack_observer *observer; /* NULL: nobody looks. Set before the first program */
 };
 
