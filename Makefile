@@ -3,7 +3,9 @@
 # make install    PREFIX=/usr/local, DESTDIR           make format   clang-format
 # make install-library: no tools, and nothing of what they need (protobuf-c, zlib)
 # make bench-compile, bench-memory: instructions to make programs, memory to run them; bench-executor: to share out a step
+# make bench-predictor: what a request costs, and what batches gain
 # make bench-peers, bench-plot: speed against other runtimes, and drawings of it
+# make bench-quant: accuracy, size and speed of quantised models beside ONNX Runtime's quantiser
 # make bench-shapes, bench-choice: kernels over kinds of shape, and where another kernel than the chosen one is faster
 # make CUDA=1: with kernels for GPUs, which needs nvcc; check-cuda-emulation: these kernels, run on the CPU
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
@@ -34,6 +36,10 @@ IMPORT_SOURCES := $(wildcard formats/onnx/*.c) $(wildcard formats/npz.c)
 LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels/reference/*.c graph/*.c graph/ops/*.c \
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
                    formats/*.c))
+# What only a build with a device has.
+DEVICE_SOURCES := graph/steps/sides.c runtime/compile/on_device.c runtime/session_device.c runtime/device_run.c
+LIBRARY_SOURCES := $(if $(CUDA),$(LIBRARY_SOURCES),$(filter-out $(DEVICE_SOURCES),$(LIBRARY_SOURCES))) \
+                   runtime/device/$(if $(CUDA),device_cuda,device_none).c
 # What makes models smaller is the tools' business, not the library's.
 QUANTIZE_SOURCES := $(wildcard graph/quantize/*.c)
 TOOL_SOURCES := $(wildcard tools/infer-*.c)
@@ -62,7 +68,7 @@ include kernels/cuda/build.mk
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
-        bench-peers bench-plot bench-shapes bench-choice check-bill install install-library format format-check clean
+        bench-peers bench-plot bench-quant bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -132,7 +138,9 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+$(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
@@ -154,8 +162,8 @@ unit-clang:
 unit-asan:
 	$(MAKE) BUILD=build-asan OPT=-O1 WERROR= SANITIZE=address,undefined unit
 unit-tsan:
-	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_async \
-	    predictor_cache predictor_metrics predictor_stream; do \
+	for suite in executor weights runtime runtime_threads runtime_executor runtime_stop runtime_calls runtime_weights runtime_packs predictor predictor_allocations predictor_async \
+	    predictor_cache predictor_metrics predictor_pad predictor_stream; do \
 	    $(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread unit SUITE=$$suite || exit 1; done
 
 # libFuzzer on each reader of bytes, for so many seconds each, from a copy of its corpus: nothing is written here.
@@ -183,6 +191,12 @@ compare-outputs: $(TOOLS) $(BUILD)/hash_graphs
 	$(PYTHON) -W ignore tests/output_hashes.py --tools $(BUILD) --compare $(AGAINST)
 check-hashes: $(TOOLS) $(BUILD)/hash_graphs
 	PYTHON=$(PYTHON) tests/check_hashes.sh $(BUILD)
+# That the bits of random graphs are those committed, with every set of instructions and on an emulated Haswell.
+.PHONY: check-bits record-bits
+check-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD)
+record-bits: $(BUILD)/hash_graphs
+	$(PYTHON) tests/hashes/check_bits.py --build $(BUILD) --record
 $(BUILD)/hash_graphs: $(BUILD)/obj/tests/hashes/hash_graphs.o $(RANDOM_GRAPHS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
@@ -222,7 +236,7 @@ $(BUILD)/list-operators: $(call object,tests/conformance/list_operators.c) $(BUI
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 check-conformance: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/run.py --tools $(BUILD)
-# The operators of com.microsoft against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
+# The operators of com.microsoft and ai.onnx.ml against ONNX Runtime, on random cases; options in CONTRIB, such as "--filter qgemm
 # --cases 400 --seed 2".
 check-contrib: $(TOOLS)
 	$(PYTHON) -W ignore tests/conformance/contrib_sweep.py --tools $(BUILD) $(CONTRIB)
@@ -265,19 +279,30 @@ bench-executor: $(BUILD)/bench-executor
 $(BUILD)/bench-executor: $(call object,tests/executor/bench_executor.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
-# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs.
+# Clients that ask a predictor for all they can, for SOAK_SECONDS; and what a request costs, and batches gain. Options of
+# the latter in PREDICTOR, such as "--quick --models minilm --json FILE".
 SOAK_SECONDS ?= 10
 .PHONY: check-soak check-soak-tsan bench-predictor
 check-soak: $(BUILD)/soak
 	$< $(SOAK_SECONDS)
 check-soak-tsan:
 	$(MAKE) BUILD=build-tsan OPT=-O1 WERROR= SANITIZE=thread SOAK_SECONDS=5 check-soak
-bench-predictor: $(BUILD)/bench-predictor
-	$<
+bench-predictor: $(BUILD)/bench-predictor $(BUILD)/infer-bench
+	$(PYTHON) tests/predictor/bench_batching.py --tools $(BUILD) $(PREDICTOR)
+# The drawing in the guide: from docs/pipeline.json, which must have the parts that the code has.
+.PHONY: diagram check-diagram
+diagram:
+	python3 tests/predictor/diagram.py --draw
+check-diagram:
+	python3 tests/predictor/diagram.py
 # Metrics as Prometheus' own client reads them.
 .PHONY: check-metrics
-check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin
+check-metrics: $(BUILD)/print-metrics $(BUILD)/digits.bin $(BUILD)/fake/libnvidia-ml.so.1
 	$(PYTHON) tests/predictor/check_metrics.py --build $(BUILD)
+$(BUILD)/fake/libnvidia-ml.so.1: tests/predictor/fake_nvml.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -shared -fPIC -o $@ $<
 $(BUILD)/print-metrics: $(call object,tests/predictor/print_metrics.c) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
@@ -299,6 +324,10 @@ bench-plot:
 $(BUILD)/bench_worker: $(call object,tests/models/bench_worker.c $(patsubst %,tools/%.c,arrays common json report run_profile)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) -lm
+# Accuracy on real data, sizes and speed of quantised models, beside ONNX Runtime's quantiser: QUANT="--quick --parts
+# accuracy --models det"; needs ./setup bench-quant.
+bench-quant: $(TOOLS) $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/quantize/bench_quant.py --tools $(BUILD) --json $(BUILD)/quant.json $(QUANT)
 # Kernels over kinds of shape, and where another kernel than the one chosen would have been faster; options in SHAPES and
 # CHOICE, such as "--filter conv --isa avx2".
 bench-shapes: $(BUILD)/infer-bench

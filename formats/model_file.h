@@ -4,6 +4,25 @@
 
 #include "formats/file.h"
 #include "graph/graph.h"
+#include "kernels/kernel.h"
+
+/* A constant in the order in which a kernel reads it, stored beside it. It may be read in the place of what the kernel
+ * would make where all of this agrees: see struct kernel_pack. */
+struct model_pack {
+    const char *set;    /* the instruction set that it was made for, for people to read */
+    const char *family; /* of the kernel: kernel_family_name */
+    uint32_t form;
+    const void *source; /* in a constant of the graph */
+    enum dtype dtype;   /* of the kernel's input that begins there, as are rank and dims */
+    int rank;
+    int64_t dims[MAX_RANK];
+    int64_t geometry[KERNEL_GEOMETRY];
+    const void *data; /* aligned to ALIGNMENT */
+    size_t bytes;
+    /* Of a pack that was read: of its data, and how many zeros stand before them. See model_pack_is_whole. */
+    uint64_t checksum;
+    unsigned padding;
+};
 
 struct model_metadata {
     const char *name, *producer, *description; /* never NULL */
@@ -11,6 +30,8 @@ struct model_metadata {
     const char *const *keys, *const *values;
     int pass_count; /* of the passes that the graph has been through, by name in their order */
     const char *const *passes;
+    int pack_count;
+    const struct model_pack *packs; /* in ascending order of their sources, where they were read */
 };
 
 struct model_read_options {
@@ -28,9 +49,13 @@ enum status model_read(const char *name, const void *bytes, size_t size, const s
                        struct region *region, struct graph **graph, struct model_metadata *metadata,
                        struct error *error);
 
+/* Whether the bytes of a pack that was read are those that were written. model_read leaves this to whoever uses it: the
+ * packs of a file are large, and may be of no use to the machine at hand. */
+bool model_pack_is_whole(const struct model_pack *pack);
+
 /* The other way: the same graph and metadata (NULL: none) give the same bytes each time. Constants of equal content are
- * stored once. `*bytes` (aligned to ALIGNMENT) is allocated in `region`. The graph is checked first: what this writes,
- * model_read reads. */
+ * stored once; packs of what is no constant of the graph are left out. `*bytes` (aligned to ALIGNMENT) is allocated in
+ * `region`. The graph is checked first: what this writes, model_read reads. */
 enum status model_write(const struct graph *graph, const struct model_metadata *metadata, struct region *region,
                         void **bytes, size_t *size, struct error *error);
 

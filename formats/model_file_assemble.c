@@ -157,6 +157,31 @@ static enum status number_tensors(struct model_writer *w)
     return status;
 }
 
+uint32_t model_tensor_around(const struct model_writer *w, const void *data, size_t bytes, uint64_t *offset)
+{
+    const struct tensor_use *uses = (const void *)w->tensor_uses.items;
+    for (size_t i = 0; i < w->tensor_uses.bytes / sizeof *uses; i++) {
+        *offset = (uintptr_t)data - (uintptr_t)uses[i].data;
+        if (*offset <= uses[i].bytes && bytes <= uses[i].bytes - *offset)
+            return uses[i].index;
+    }
+    return MODEL_NONE;
+}
+
+void model_append_pack(struct model_writer *w, struct pack_record *record, const void *data, size_t bytes)
+{
+    struct model_list *packed = &w->sections[SECTION_PACKED];
+    if (w->collecting)
+        return;
+    record->offset = align_up(packed->bytes, ALIGNMENT);
+    record->bytes = bytes;
+    record->checksum = xxh3(data, bytes);
+    model_append(w, &w->sections[SECTION_PACKS], record, sizeof *record);
+    model_append(w, &w->packs, &data, sizeof data);
+    if (!add_size((size_t)record->offset, bytes, &packed->bytes))
+        w->out_of_memory = true;
+}
+
 enum status model_number(struct model_writer *w)
 {
     if (w->out_of_memory)
@@ -174,7 +199,8 @@ enum status model_number(struct model_writer *w)
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-/* Fills in the table; sections without content are left out. Returns where the last but the weights ends. */
+/* Fills in the table; sections without content are left out. Returns where the last ends of those
+ * before the weights and the zeros behind it, which the weights begin after. */
 static size_t place_sections(const struct model_writer *w, uint32_t count, struct section_record *table)
 {
     size_t end = sizeof(struct model_header) + count * sizeof *table, head = 0;
@@ -188,7 +214,8 @@ static size_t place_sections(const struct model_writer *w, uint32_t count, struc
         memcpy(table->type, type->type, sizeof table->type);
         if (!(type->flags & SECTION_IN_PARTS))
             table->checksum = file_checksum(w->sections[i].items, w->sections[i].bytes);
-        head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
+        if (i <= SECTION_WEIGHTS)
+            head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
         end = offset + w->sections[i].bytes;
         table++;
     }
@@ -212,31 +239,42 @@ static void fill_head(const struct model_writer *w, uint32_t count, const struct
             memcpy(head + table++->offset, w->sections[i].items, w->sections[i].bytes);
 }
 
-enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count)
+/* What stands at an offset, after the zeros that lead there from *end. */
+static struct file_part *place_part(struct file_part *next, size_t *end, uint64_t offset, const void *data,
+                                    uint64_t bytes)
 {
     static const char zeros[ALIGNMENT];
+    *next++ = (struct file_part){zeros, (size_t)offset - *end};
+    *next++ = (struct file_part){data, (size_t)bytes};
+    *end = (size_t)(offset + bytes);
+    return next;
+}
+
+enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count)
+{
     uint32_t section_total = 0;
     for (int i = 0; i < SECTION_COUNT; i++)
         if (w->sections[i].bytes)
             section_total++;
     struct section_record table[SECTION_COUNT];
     size_t head_bytes = place_sections(w, section_total, table);
-    size_t tensor_count = w->tensors.bytes / sizeof(void *);
+    size_t tensor_count = w->tensors.bytes / sizeof(void *), pack_count = w->packs.bytes / sizeof(void *);
     char *head = region_allocate(w->scratch, head_bytes);
-    *parts = region_array(w->scratch, 1 + 2 * tensor_count, sizeof **parts);
+    *parts = region_array(w->scratch, 1 + 2 * (tensor_count + pack_count), sizeof **parts);
     if (w->out_of_memory || !head || !*parts)
         return no_memory(w);
     fill_head(w, section_total, table, head);
     struct file_part *next = *parts;
     *next++ = (struct file_part){head, head_bytes};
-    const struct tensor_record *records = (const void *)w->sections[SECTION_TENSORS].items;
-    const void *const *data = (const void *)w->tensors.items;
+    const struct tensor_record *tensors = (const void *)w->sections[SECTION_TENSORS].items;
+    const struct pack_record *packs = (const void *)w->sections[SECTION_PACKS].items;
+    const void *const *tensor_data = (const void *)w->tensors.items, *const *pack_data = (const void *)w->packs.items;
     size_t end = 0;
-    for (size_t i = 0; i < tensor_count; i++) {
-        *next++ = (struct file_part){zeros, (size_t)records[i].offset - end};
-        *next++ = (struct file_part){data[i], (size_t)records[i].bytes};
-        end = (size_t)(records[i].offset + records[i].bytes);
-    }
+    for (size_t i = 0; i < tensor_count; i++)
+        next = place_part(next, &end, tensors[i].offset, tensor_data[i], tensors[i].bytes);
+    end -= align_up(end, ALIGNMENT); /* the packs' section begins at the next multiple, and they count from there */
+    for (size_t i = 0; i < pack_count; i++)
+        next = place_part(next, &end, packs[i].offset, pack_data[i], packs[i].bytes);
     *part_count = (size_t)(next - *parts);
     return STATUS_OK;
 }

@@ -32,7 +32,9 @@ enum model_section {
     SECTION_INTS,
     SECTION_FLOATS,
     SECTION_DEFAULTS,
+    SECTION_PACKS,
     SECTION_WEIGHTS,
+    SECTION_PACKED,
     SECTION_COUNT,
 };
 
@@ -115,11 +117,26 @@ struct attribute_record {
     uint64_t content; /* by kind: the number, a string, a value, a graph, or a count */
 };
 
+/* The checksum is XXH3 in files of any version: none of version 1 has packs. */
+struct pack_record {
+    uint32_t set, family;
+    uint32_t form;
+    uint32_t tensor;
+    uint32_t dtype;
+    int32_t rank;
+    uint64_t source_offset; /* in the tensor */
+    int64_t dims[MAX_RANK]; /* zero past the rank */
+    int64_t geometry[KERNEL_GEOMETRY];
+    uint64_t offset; /* in the packed bytes: the first multiple of ALIGNMENT behind the pack before */
+    uint64_t bytes;
+    uint64_t checksum;
+};
+
 _Static_assert(sizeof(struct model_header) == 64 && sizeof(struct section_record) == 40 &&
                    sizeof(struct metadata_record) == 12 && sizeof(struct operator_record) == 12 &&
                    sizeof(struct graph_record) == 24 && sizeof(struct value_record) == 16 &&
                    sizeof(struct tensor_record) == 24 && sizeof(struct node_record) == 24 &&
-                   sizeof(struct attribute_record) == 16,
+                   sizeof(struct attribute_record) == 16 && sizeof(struct pack_record) == 312,
                "records are what the file holds, without padding");
 
 /* Tells whether a string was used before in the same scope: names that must be unique. */

@@ -562,6 +562,7 @@ static enum status read_file(struct model_reader *r, struct graph **graph, struc
     if (read_passes(r, metadata) != STATUS_OK)
         return error_prefix(r->error, "passes");
     TRY(check_tensors(r));
+    TRY(model_read_packs(r, metadata));
     return read_graphs(r, graph);
 }
 

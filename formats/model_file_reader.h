@@ -54,6 +54,8 @@ enum status model_take(struct model_reader *r, enum model_section kind, uint64_t
 enum status model_string(const struct model_reader *r, uint64_t index, const char **text, size_t *length);
 /* The same for one without zeros in it. */
 enum status model_name(const struct model_reader *r, uint64_t index, const char **text);
+/* After the tensors have been checked. */
+enum status model_read_packs(struct model_reader *r, struct model_metadata *metadata);
 bool model_all_zero(const uint8_t *bytes, size_t size);
 
 static inline uint32_t load_u32(const uint8_t *bytes)

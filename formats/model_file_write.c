@@ -1,5 +1,6 @@
 #include "formats/model_file_writer.h"
 #include "graph/op.h"
+#include "kernels/sort.h"
 
 #include <string.h>
 
@@ -236,6 +237,61 @@ static void write_passes(struct model_writer *w, const struct model_metadata *me
     }
 }
 
+struct sorted_pack {
+    const struct model_pack *pack;
+    uint32_t tensor;
+    uint64_t offset;
+};
+
+static int compare_packs(const void *a_pointer, const void *b_pointer)
+{
+    const struct sorted_pack *a = a_pointer, *b = b_pointer;
+    if (a->tensor != b->tensor)
+        return a->tensor < b->tensor ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+static void write_pack(struct model_writer *w, const struct sorted_pack *sorted)
+{
+    const struct model_pack *pack = sorted->pack;
+    struct pack_record record = {
+        .set = string_index(w, pack->set),
+        .family = string_index(w, pack->family),
+        .form = pack->form,
+        .tensor = sorted->tensor,
+        .dtype = (uint32_t)pack->dtype,
+        .rank = pack->rank,
+        .source_offset = sorted->offset,
+    };
+    memcpy(record.dims, pack->dims, (size_t)pack->rank * sizeof record.dims[0]);
+    memcpy(record.geometry, pack->geometry, sizeof record.geometry);
+    model_append_pack(w, &record, pack->data, pack->bytes);
+}
+
+/* After all tensors. */
+static enum status write_packs(struct model_writer *w, const struct model_metadata *metadata)
+{
+    struct sorted_pack *sorted = region_array(w->scratch, (size_t)metadata->pack_count, sizeof *sorted);
+    size_t count = 0;
+    if (!sorted)
+        return error_set(w->error, STATUS_OUT_OF_MEMORY, "out of memory while writing the model");
+    for (int i = 0; i < metadata->pack_count; i++) {
+        const struct model_pack *pack = &metadata->packs[i];
+        int64_t elements;
+        struct sorted_pack *next = &sorted[count];
+        next->pack = pack;
+        if (shape_elements(pack->rank, pack->dims, &elements) &&
+            (next->tensor = model_tensor_around(w, pack->source, dtype_bytes(pack->dtype, elements), &next->offset)) !=
+                MODEL_NONE)
+            count++;
+    }
+    if (count)
+        sort_items(sorted, count, sizeof *sorted, compare_packs);
+    for (size_t i = 0; i < count; i++)
+        write_pack(w, &sorted[i]);
+    return STATUS_OK;
+}
+
 static const struct graph *graph_at(const struct graph_writer *g, size_t index)
 {
     return ((const struct graph *const *)(const void *)g->graphs.items)[index];
@@ -277,7 +333,7 @@ static enum status walk(struct graph_writer *g, const struct model_metadata *met
         w->names.scope++; /* they may share names */
         TRY(write_value(w, tensors[i], 0));
     }
-    return STATUS_OK;
+    return metadata->pack_count ? write_packs(w, metadata) : STATUS_OK;
 }
 
 static enum status make_parts(const struct graph *graph, const struct model_metadata *metadata, struct region *scratch,

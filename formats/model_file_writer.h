@@ -36,6 +36,7 @@ struct model_writer {
     struct model_list tensor_uses; /* struct tensor_use */
     uint32_t next_use;             /* in the second walk */
     struct model_list tensors;     /* const void *: the bytes of each tensor of the file */
+    struct model_list packs;       /* const void *: the bytes of each pack */
     struct name_scope names;
 };
 
@@ -47,9 +48,15 @@ void model_append(struct model_writer *w, struct model_list *list, const void *i
 /* The string's index; 0 while collecting. */
 uint32_t model_string_index(struct model_writer *w, const char *text, size_t length);
 uint32_t model_tensor_index(struct model_writer *w, const void *data, size_t bytes);
+/* After all tensors: the one that these bytes lie in, and where; MODEL_NONE: none. While collecting, it has no number
+ * yet: 0. */
+uint32_t model_tensor_around(const struct model_writer *w, const void *data, size_t bytes, uint64_t *offset);
+/* A record that is complete but for the place of its data, and the data. Nothing while collecting. */
+void model_append_pack(struct model_writer *w, struct pack_record *record, const void *data, size_t bytes);
 /* Between the walks: numbers what was collected, empties the sections, and fills those of strings and tensors. */
 enum status model_number(struct model_writer *w);
-/* After the walks: the file, in parts. The first is header, table and all sections but the weights. */
+/* After the walks: the file, in parts. The first is header, table and all sections but the weights
+ * and the packs. */
 enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count);
 
 #endif

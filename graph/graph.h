@@ -39,6 +39,8 @@ struct value {
     /* Set by passes along with an alias: the elements do not lie one after the other; only the step that has this value
      * as an operand knows how. */
     bool strided;
+    /* Set by placement: its memory is the device's (graph/steps/sides.h). Of a view its root tells. */
+    bool on_device;
     /* Set by a pass: strides in elements of a value that does not lie in C order; NULL: it does. */
     const int64_t *strides;
 };

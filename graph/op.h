@@ -107,7 +107,8 @@ const struct op *op_find(const char *domain, const char *name);
 /* The node (NULL: none) is this operator of the default domain. */
 static inline bool is_op(const struct node *node, const char *name)
 {
-    return node && node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
+    /* Most have another first letter, which tells without a call. */
+    return node && node->op->name[0] == name[0] && node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
 }
 /* All operators, by index, for listings; NULL past the last. */
 const struct op *op_at(size_t index);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* --- text ------------------------------------------------------------------------------------------------ */
 
@@ -205,12 +206,21 @@ size_t dtype_bytes(enum dtype dtype, int64_t elements)
     return ((size_t)elements * dtype_bits(dtype) + 7) / 8;
 }
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
+/* What fills large pages, as arenas and packed weights may, is put in them where the system has some: walks through it
+ * then wait for fewer look-ups of addresses. What is left over stays in small ones, so no memory is added. */
 static void *default_allocate(void *user, size_t bytes, size_t alignment)
 {
     (void)user;
     void *memory = NULL;
-    size_t least = alignment < sizeof(void *) ? sizeof(void *) : alignment;
-    return posix_memalign(&memory, least, bytes ? bytes : 1) == 0 ? memory : NULL;
+    bool large = bytes >= LARGE_PAGE && alignment <= LARGE_PAGE;
+    size_t least = large ? LARGE_PAGE : alignment < sizeof(void *) ? sizeof(void *) : alignment;
+    if (posix_memalign(&memory, least, bytes ? bytes : 1) != 0)
+        return NULL;
+    if (large)
+        madvise(memory, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+    return memory;
 }
 
 static void default_release(void *user, void *memory, size_t bytes)
@@ -239,6 +249,24 @@ struct region_block {
     size_t used;
 };
 
+/* AddressSanitizer knows blocks of the allocator alone. It is told which bytes of them have been given out, and between
+ * two of those there are always some that have not. */
+#if defined __has_feature
+#define HAS_FEATURE(name) __has_feature(name)
+#else
+#define HAS_FEATURE(name) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || HAS_FEATURE(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#define REGION_GAP 16
+#define REGION_FORBID(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
+#define REGION_PERMIT(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+#else
+#define REGION_GAP 0
+#define REGION_FORBID(memory, bytes) ((void)(memory), (void)(bytes))
+#define REGION_PERMIT(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
 #define BLOCK_BYTES ((size_t)16 * 1024)
 #define REGION_HEADER (align_up(sizeof(struct region_block), ALIGNMENT))
 
@@ -251,6 +279,7 @@ void region_free(struct region *region)
 {
     while (region->newest) {
         struct region_block *older = region->newest->older;
+        REGION_PERMIT(region->newest, region->newest->bytes);
         release(region->allocator, region->newest, region->newest->bytes);
         region->newest = older;
     }
@@ -275,7 +304,16 @@ static struct region_block *region_grow(struct region *region, size_t bytes)
         region->newest = block;
     }
     region->total += whole;
+    REGION_FORBID((char *)block + REGION_HEADER, whole - REGION_HEADER);
     return block;
+}
+
+/* Bytes from `start` of the block on. */
+static void *give_out(struct region_block *block, size_t start, size_t bytes)
+{
+    block->used = start + bytes;
+    REGION_PERMIT((char *)block + start, bytes);
+    return (char *)block + start;
 }
 
 void *region_buffer(struct region *region, size_t bytes)
@@ -283,17 +321,12 @@ void *region_buffer(struct region *region, size_t bytes)
     size_t alignment = bytes >= ALIGNMENT ? ALIGNMENT : 16;
     struct region_block *block = region->newest;
     if (block) {
-        size_t start = align_up(block->used, alignment), end;
-        if (add_size(start, bytes, &end) && end <= block->bytes) {
-            block->used = end;
-            return (char *)block + start;
-        }
+        size_t start = align_up(block->used + REGION_GAP, alignment), end;
+        if (add_size(start, bytes, &end) && end <= block->bytes)
+            return give_out(block, start, bytes);
     }
     block = region_grow(region, bytes);
-    if (!block)
-        return NULL;
-    block->used = REGION_HEADER + bytes;
-    return (char *)block + REGION_HEADER;
+    return block ? give_out(block, REGION_HEADER, bytes) : NULL;
 }
 
 void *region_allocate(struct region *region, size_t bytes)

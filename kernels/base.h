@@ -33,6 +33,7 @@ enum status {
     STATUS_DEADLINE = 9,     /* the run took longer than the caller gives it */
     STATUS_WORK_LIMIT = 10,  /* the run would do more than the caller allows */
     STATUS_BUSY = 11,        /* a queue is full, or closed */
+    STATUS_DEVICE = 12,      /* the device or its driver failed */
     STATUS_NEEDS_VALUE = 99, /* internal: a shape depends on a tensor whose content is not known yet */
 };
 

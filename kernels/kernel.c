@@ -17,7 +17,7 @@
 #undef CUDA_KERNEL
 #endif
 
-/* Best ISA first; within an ISA, the most special kernel first. */
+/* Best ISA first; within an ISA, family by family in ascending order, the most special kernel of each first. */
 static const struct kernel *const kernels[] = {
 #ifdef INFER_CUDA
 #define CUDA_KERNEL(name) &name##_cuda,
@@ -34,6 +34,19 @@ static const struct kernel *const kernels[] = {
 #include "kernels/kernels.def"
 #undef KERNEL
 };
+
+enum {
+#define VECTOR_KERNEL(name) +1
+    VECTOR_KERNELS = 0
+#include "kernels/vector_kernels.def"
+#undef VECTOR_KERNEL
+};
+
+#define KERNELS (sizeof kernels / sizeof kernels[0])
+
+/* Where those of each ISA begin. */
+static const size_t isa_starts[] = {0, VECTOR_KERNELS, (size_t)2 * VECTOR_KERNELS, KERNELS};
+#define ISA_COUNT (sizeof isa_starts / sizeof isa_starts[0] - 1)
 
 static const char *const family_names[FAMILY_COUNT] = {
 #define FAMILY(name) #name,
@@ -68,7 +81,7 @@ void kernel_fault(const struct kernel_call *call, const char *format, ...)
 
 const struct kernel *kernel_at(size_t index)
 {
-    return index < sizeof kernels / sizeof kernels[0] ? kernels[index] : NULL;
+    return index < KERNELS ? kernels[index] : NULL;
 }
 
 bool kernel_fits(const struct kernel *kernel, enum kernel_family family, const void *params,
@@ -78,12 +91,28 @@ bool kernel_fits(const struct kernel *kernel, enum kernel_family family, const v
            !(kernel->constant_inputs & ~facts->constant_inputs) && (!kernel->supports || kernel->supports(params));
 }
 
+static size_t first_of_family(size_t isa, enum kernel_family family)
+{
+    size_t low = isa_starts[isa], high = isa_starts[isa + 1];
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (kernels[middle]->family < family)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 const struct kernel *kernel_select(enum kernel_family family, const void *params, const struct kernel_facts *facts)
 {
-    const struct kernel *kernel;
-    for (size_t i = 0; (kernel = facts->kernels ? facts->kernels[i] : kernel_at(i)); i++)
-        if (kernel_fits(kernel, family, params, facts))
-            return kernel;
+    for (size_t i = 0; facts->kernels && facts->kernels[i]; i++)
+        if (kernel_fits(facts->kernels[i], family, params, facts))
+            return facts->kernels[i];
+    for (size_t isa = 0; !facts->kernels && isa < ISA_COUNT; isa++)
+        for (size_t i = first_of_family(isa, family); i < isa_starts[isa + 1] && kernels[i]->family == family; i++)
+            if (kernel_fits(kernels[i], family, params, facts))
+                return kernels[i];
     return NULL;
 }
 
@@ -169,6 +198,7 @@ unsigned isa_bits(enum isa isa)
 enum isa isa_of(unsigned cpu)
 {
     enum isa isa = ISA_REFERENCE;
+    cpu &= DEVICE_CUDA - 1; /* a device has none */
     while (isa < ISA_AVX512 && (cpu & ~isa_bits(isa)))
         isa++;
     return isa;

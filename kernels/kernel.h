@@ -35,6 +35,13 @@ enum cpu_bit {
     CUDA_HALF = 1 << 19,
 };
 
+/* Whether this build has kernels for a device. A constant, so that what asks for it first is left out elsewhere. */
+#ifdef INFER_CUDA
+enum { DEVICE_BUILT = 1 };
+#else
+enum { DEVICE_BUILT = 0 };
+#endif
+
 /* Names for sets of bits, as users give and read them. */
 enum isa { ISA_REFERENCE = 0, ISA_AVX2 = 1, ISA_AVX512 = 2 };
 
@@ -71,7 +78,9 @@ struct device_fault {
 #define KERNEL_GEOMETRY 24
 struct kernel_pack {
     int input;
-    uint32_t form; /* the kernel's number for this order; another one where the order changes */
+    uint32_t form; /* the kernel's number for this order; a new one where the order changes: files hold packs as well */
+    bool storable; /* a file may give it: it holds numbers, none of them an index, so whatever stands there does no harm
+                    */
     int tasks;     /* that it is made by */
     int64_t
         geometry[KERNEL_GEOMETRY]; /* what the order depends on beside the input: sizes, the strides it is read by */

@@ -518,7 +518,11 @@ struct passes *passes_make(const struct pointwise_params *program, struct region
         return NULL;
     passes->program = memcpy(kept, ordered, pointwise_bytes(ordered));
     cut_blocks(passes);
-    struct lowering l = {.passes = passes, .program = passes->program};
+    struct lowering l; /* its tables are large: of them only what has been filled in is read, and the first value */
+    l.passes = passes;
+    l.program = passes->program;
+    l.values[0] = (struct pass_value){0};
+    memset(l.held, 0, sizeof l.held);
     lower_program(&l);
     passes->values = region_array(region, (size_t)passes->value_count + 1, sizeof *passes->values);
     passes->passes = region_array(region, (size_t)passes->pass_count + 1, sizeof *passes->passes);

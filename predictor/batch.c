@@ -1,4 +1,5 @@
-/* Requests that share a run: their inputs one after another along the first dimension, and their results cut apart. */
+/* Requests that share a run: their inputs, padded to one size, one after another along the first dimension, and their
+ * results cut apart. */
 #include "predictor/predictor.h"
 
 #include "formats/hash.h"
@@ -54,16 +55,17 @@ static size_t row_bytes(const infer_tensor *tensor)
 void batch_describe(infer_prediction *prediction)
 {
     const struct infer_predictor *predictor = prediction->predictor;
+    pad_describe(prediction);
     prediction->rows = 0;
     if (!predictor->batches)
         return;
     uint64_t shape = 0;
     for (size_t i = 0; i < predictor->input_count; i++) {
-        const infer_tensor *input = &prediction->inputs[i];
-        if (row_bytes(input) == 0 || input->dims[0] != prediction->inputs[0].dims[0])
+        const infer_tensor input = pad_input(prediction, i);
+        if (row_bytes(&input) == 0 || input.dims[0] != prediction->inputs[0].dims[0])
             return;
-        shape = xxh64(input->dims + 1, (size_t)(input->rank - 1) * sizeof *input->dims,
-                      shape ^ ((uint64_t)input->dtype << 8 | (uint64_t)input->rank));
+        shape = xxh64(input.dims + 1, (size_t)(input.rank - 1) * sizeof *input.dims,
+                      shape ^ ((uint64_t)input.dtype << 8 | (uint64_t)input.rank));
     }
     prediction->shape = shape;
     prediction->rows = prediction->inputs[0].dims[0];
@@ -74,9 +76,9 @@ static bool goes_with(const infer_prediction *a, const infer_prediction *b)
     if (a->rows == 0 || b->rows == 0 || a->shape != b->shape)
         return false;
     for (size_t i = 0; i < a->predictor->input_count; i++) {
-        const infer_tensor *x = &a->inputs[i], *y = &b->inputs[i];
-        if (x->dtype != y->dtype || x->rank != y->rank ||
-            memcmp(x->dims + 1, y->dims + 1, (size_t)(x->rank - 1) * sizeof *x->dims) != 0)
+        const infer_tensor x = pad_input(a, i), y = pad_input(b, i);
+        if (x.dtype != y.dtype || x.rank != y.rank ||
+            memcmp(x.dims + 1, y.dims + 1, (size_t)(x.rank - 1) * sizeof *x.dims) != 0)
             return false;
     }
     return true;
@@ -141,7 +143,7 @@ static infer_run_limits limits_of(const struct infer_predictor *predictor, infer
     infer_run_limits limits = predictor->run_limits;
     int64_t latest = 0;
     for (size_t i = 0; i < count; i++)
-        latest = members[i]->deadline > latest ? members[i]->deadline : latest;
+        latest = members[i]->deadline.time > latest ? members[i]->deadline.time : latest;
     if (latest != NEVER) {
         double left = (double)(latest - now) * 1e-9;
         left = left > 1e-9 ? left : 1e-9;
@@ -200,23 +202,23 @@ static infer_status run_alone(struct infer_predictor *predictor, struct lane *la
     return status;
 }
 
+/* The members' inputs one after another, each padded. */
 static bool gather(struct infer_predictor *predictor, struct lane *lane)
 {
     for (size_t i = 0; i < predictor->input_count; i++) {
         infer_tensor *all = &lane->inputs[i];
-        *all = lane->batch[0]->inputs[i];
+        *all = pad_input(lane->batch[0], i);
+        if (all->dtype == INFER_NONE)
+            continue;
         for (size_t k = 1; k < lane->batch_count; k++)
             all->dims[0] += lane->batch[k]->rows;
-        size_t row = row_bytes(&lane->batch[0]->inputs[i]), at = 0;
-        if (!multiply_size(row, (size_t)all->dims[0], &all->bytes) ||
-            !buffer_reserve(&lane->gathered[i], &predictor->budget.allocator, all->bytes))
+        all->bytes = infer_tensor_bytes(all->dtype, all->rank, all->dims);
+        if (all->bytes == SIZE_MAX || !buffer_reserve(&lane->gathered[i], &predictor->budget.allocator, all->bytes))
             return false;
         all->data = lane->gathered[i].data;
-        for (size_t k = 0; k < lane->batch_count; k++) {
-            size_t bytes = row * (size_t)lane->batch[k]->rows;
-            memcpy((char *)all->data + at, lane->batch[k]->inputs[i].data, bytes);
-            at += bytes;
-        }
+        char *at = all->data;
+        for (size_t k = 0; k < lane->batch_count; k++)
+            at += pad_copy(lane->batch[k], i, at);
     }
     return true;
 }
@@ -227,11 +229,15 @@ static infer_status scatter_one(struct lane *lane, infer_prediction *prediction,
         if (!output_is_wanted(prediction, i))
             continue;
         infer_tensor part = lane->outputs[i];
-        size_t row = row_bytes(&part);
-        part.dims[0] = prediction->rows;
-        part.bytes = row * (size_t)prediction->rows;
-        part.data = (char *)part.data + row * (size_t)first_row;
-        infer_status status = output_deliver(prediction, i, &part);
+        if (lane->batch_count > 1) {
+            size_t row = row_bytes(&part);
+            part.dims[0] = prediction->rows;
+            part.bytes = row * (size_t)prediction->rows;
+            part.data = (char *)part.data + row * (size_t)first_row;
+        }
+        infer_status status = pad_cut(prediction, i, &lane->cut, &part);
+        if (status == INFER_OK)
+            status = output_deliver(prediction, i, &part);
         if (status != INFER_OK)
             return status;
     }
@@ -261,7 +267,7 @@ static bool run_together(struct infer_predictor *predictor, struct lane *lane)
         lane->outputs[i] = infer_output(NULL, wanted ? 0 : INFER_LEFT_OUT);
     }
     if (run_members(predictor, lane, lane->batch, lane->batch_count, lane->inputs, lane->outputs, NULL) != INFER_OK ||
-        !can_be_cut(predictor, lane))
+        (lane->batch_count > 1 && !can_be_cut(predictor, lane)))
         return false;
     int64_t row = 0;
     for (size_t k = 0; k < lane->batch_count; k++) {
@@ -272,10 +278,10 @@ static bool run_together(struct infer_predictor *predictor, struct lane *lane)
     return true;
 }
 
-/* What fails together may succeed alone: one bad item is nothing to the others. */
+/* What fails together may succeed alone, and as it is: one bad item is nothing to the others. */
 void batch_run(struct infer_predictor *predictor, struct lane *lane)
 {
-    if (lane->batch_count > 1 && run_together(predictor, lane))
+    if ((lane->batch_count > 1 || lane->batch[0]->pads) && run_together(predictor, lane))
         return;
     for (size_t k = 0; k < lane->batch_count; k++)
         lane->batch[k]->status = run_alone(predictor, lane, &lane->batch[k]);

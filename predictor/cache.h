@@ -15,6 +15,7 @@ struct cache_entry {
     struct hash_128 key;
     int references;
     size_t bytes;
+    infer_status status; /* other than OK: there are no results, and it is never in the cache */
     size_t given_count;
     infer_tensor tensors[]; /* given, then results */
 };

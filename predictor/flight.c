@@ -35,32 +35,26 @@ bool flight_lands(infer_prediction *prediction)
     cache_use(&predictor->cache, entry);
     cache_note(&predictor->cache, true);
     cache_drop(&predictor->cache, entry);
-    predictor->timed += prediction->deadline != NEVER; /* which its end takes back */
     prediction_end(prediction, prediction->status);
     predictor_unlock(predictor);
     return true;
 }
 
+/* By the key alone: whether the content is the same is looked at without the mutex, by flight_copy. */
 static infer_prediction *leader_of(const infer_prediction *prediction)
 {
     if (!prediction->keyed)
         return NULL;
     infer_prediction *leader = *bucket_of(prediction->predictor, prediction->key);
-    while (leader && !(leader->key.low == prediction->key.low && leader->key.high == prediction->key.high &&
-                       cache_same(leader->given, prediction->given, prediction->given_count)))
+    while (leader && !(leader->key.low == prediction->key.low && leader->key.high == prediction->key.high))
         leader = leader->flight;
     return leader;
 }
 
-/* What was kept since flight_lands looked: with a reference. */
+/* What was kept since flight_lands looked: with a reference, and by the key alone. */
 static struct cache_entry *kept_meanwhile(const infer_prediction *prediction)
 {
-    struct cache *cache = &prediction->predictor->cache;
-    struct cache_entry *entry = prediction->keyed ? cache_find(cache, prediction->key) : NULL;
-    if (!entry || cache_same(entry->tensors, prediction->given, prediction->given_count))
-        return entry;
-    cache_drop(cache, entry);
-    return NULL;
+    return prediction->keyed ? cache_find(&prediction->predictor->cache, prediction->key) : NULL;
 }
 
 bool flight_is_known(const infer_prediction *prediction)
@@ -111,12 +105,23 @@ void flight_leads(infer_prediction *prediction)
 
 /* --- at the end --------------------------------------------------------------------------------------------------- */
 
+/* What may turn out otherwise for an equal request, which may have more room for its results. */
+static bool is_its_own(infer_status status)
+{
+    return status == INFER_CANCELLED || status == INFER_DEADLINE || status == INFER_BUSY ||
+           status == INFER_OUT_OF_MEMORY || status == INFER_MEMORY_LIMIT || status == INFER_INVALID_ARGUMENT;
+}
+
 void flight_keep(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
-    if (prediction->leads)
-        prediction->entry = cache_make(&predictor->cache, prediction->key, prediction->given, prediction->given_count,
-                                       prediction->results, predictor->result_count);
+    infer_status status = prediction->status;
+    if (!prediction->leads || is_its_own(status))
+        return;
+    prediction->entry = cache_make(&predictor->cache, prediction->key, prediction->given, prediction->given_count,
+                                   prediction->results, status == INFER_OK ? predictor->result_count : 0);
+    if (prediction->entry)
+        prediction->entry->status = status;
 }
 
 static infer_prediction *next_follower(struct infer_predictor *predictor, const infer_prediction *leader)
@@ -125,13 +130,6 @@ static infer_prediction *next_follower(struct infer_predictor *predictor, const 
         if (prediction_of(link)->leader == leader)
             return prediction_of(link);
     return NULL;
-}
-
-/* What may turn out otherwise for an equal request. */
-static bool is_its_own(infer_status status)
-{
-    return status == INFER_CANCELLED || status == INFER_DEADLINE || status == INFER_BUSY ||
-           status == INFER_OUT_OF_MEMORY || status == INFER_MEMORY_LIMIT;
 }
 
 static void leave_table(infer_prediction *prediction)
@@ -147,7 +145,7 @@ static void leave_table(infer_prediction *prediction)
 static void follower_leads(infer_prediction *follower, const infer_prediction *before)
 {
     struct infer_predictor *predictor = follower->predictor;
-    queue_remove(&follower->link);
+    queue_exit(follower);
     follower->leader = NULL;
     enter_table(follower);
     for (infer_prediction *other; (other = next_follower(predictor, before)) != NULL;)
@@ -156,48 +154,50 @@ static void follower_leads(infer_prediction *follower, const infer_prediction *b
 }
 
 /* The results are there, or there will never be any. */
-static void followers_end(infer_prediction *leader, infer_status status)
+static void followers_land(infer_prediction *leader)
 {
     struct infer_predictor *predictor = leader->predictor;
     for (infer_prediction *follower; (follower = next_follower(predictor, leader)) != NULL;) {
-        if (status == INFER_OK) {
-            queue_remove(&follower->link);
-            follower->leader = NULL;
-            follower->entry = leader->entry;
-            leader->entry->references++;
-            queue_enter(follower, QUEUE_COPIES);
-        } else {
-            leave_queue(follower);
-            follower->error = leader->error;
-            prediction_end(follower, status);
-        }
+        queue_exit(follower);
+        follower->leader = NULL;
+        follower->entry = leader->entry;
+        follower->entry->references++;
+        follower->error = leader->error;
+        queue_enter(follower, QUEUE_COPIES);
     }
 }
 
-void flight_ends(infer_prediction *prediction, infer_status status)
+void flight_ends(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
     if (prediction->leads) {
+        infer_prediction *follower = next_follower(predictor, prediction);
         leave_table(prediction);
-        if (is_its_own(status) || (status == INFER_OK && !prediction->entry)) {
-            infer_prediction *follower = next_follower(predictor, prediction);
-            if (follower)
-                follower_leads(follower, prediction);
-        } else {
-            followers_end(prediction, status);
-        }
         if (prediction->entry)
+            followers_land(prediction);
+        else if (follower)
+            follower_leads(follower, prediction);
+        if (prediction->entry && prediction->entry->status == INFER_OK)
             cache_insert(&predictor->cache, prediction->entry);
     }
+    flight_forget(prediction);
+}
+
+void flight_forget(infer_prediction *prediction)
+{
     if (prediction->entry)
-        cache_drop(&predictor->cache, prediction->entry);
+        cache_drop(&prediction->predictor->cache, prediction->entry);
     prediction->entry = NULL;
 }
 
-infer_status flight_copy(infer_prediction *prediction)
+bool flight_copy(infer_prediction *prediction)
 {
     const struct cache_entry *entry = prediction->entry;
-    return results_copy(prediction, entry->tensors + entry->given_count);
+    if (!cache_same(entry->tensors, prediction->given, prediction->given_count))
+        return false;
+    prediction->status =
+        entry->status == INFER_OK ? results_copy(prediction, entry->tensors + entry->given_count) : entry->status;
+    return true;
 }
 
 void infer_predictor_clear_cache(infer_predictor *predictor)

@@ -119,6 +119,7 @@ infer_status infer_metrics_snapshot(infer_predictor *predictor, infer_metrics *m
     for (int i = 0; i < METERS; i++)
         *places[i] = histogram_latency(&predictor->meters.histograms[i]);
     predictor_unlock(predictor);
+    now.gpu_count = nvml_read(&predictor->nvml, now.gpus);
     now.overdue_hooks = overdue_hooks(predictor, time);
     now.seconds = (double)(time - predictor->made) * 1e-9;
     now.throughput = now.seconds > 0 ? (double)now.by_status[INFER_OK] / now.seconds : 0;

@@ -136,7 +136,11 @@ size_t infer_metrics_json(const infer_metrics *metrics, char *buffer, size_t cap
     }
     say(&text, ",\"memory\":{");
     say_numbers(&text, metrics, memory_numbers, COUNT(memory_numbers));
-    say(&text, "}}");
+    say(&text, "}");
+    for (size_t i = 0; i < metrics->gpu_count; i++)
+        say(&text, "%s{\"utilization\":%.9g,\"memory_used\":%zu,\"memory_total\":%zu}", i ? "," : ",\"gpus\":[",
+            metrics->gpus[i].utilization, metrics->gpus[i].memory_used, metrics->gpus[i].memory_total);
+    say(&text, metrics->gpu_count ? "]}" : "}");
     return text.length;
 }
 
@@ -209,6 +213,23 @@ static void say_batches(struct text *text, const infer_metrics *metrics)
     say(text, "%llu\n", (unsigned long long)runs);
 }
 
+static void say_gpus(struct text *text, const infer_metrics *metrics)
+{
+    static const char *const names[] = {"gpu_utilization", "gpu_memory_used", "gpu_memory_total"};
+    static const char *const helps[] = {"Part of the time in which the GPU computed", "Bytes of the GPU in use",
+                                        "Bytes of the GPU"};
+    char number[24];
+    for (size_t k = 0; k < COUNT(names) && metrics->gpu_count; k++) {
+        say_head(text, names[k], "gauge", helps[k]);
+        for (size_t i = 0; i < metrics->gpu_count; i++) {
+            const infer_gpu *gpu = &metrics->gpus[i];
+            snprintf(number, sizeof number, "%zu", i);
+            say_name(text, names[k], "gpu", number);
+            say(text, "%.17g\n", k == 0 ? gpu->utilization : (double)(k == 1 ? gpu->memory_used : gpu->memory_total));
+        }
+    }
+}
+
 size_t infer_metrics_prometheus(const infer_metrics *metrics, const char *labels, char *buffer, size_t capacity)
 {
     struct text text = {.to = buffer, .room = buffer ? capacity : 0, .labels = labels};
@@ -227,5 +248,6 @@ size_t infer_metrics_prometheus(const infer_metrics *metrics, const char *labels
     for (int i = 0; i < METERS; i++)
         say_summary(&text, latencies[i].name, latency_at(metrics, i));
     say_batches(&text, metrics);
+    say_gpus(&text, metrics);
     return text.length;
 }

@@ -141,15 +141,13 @@ void prediction_end(infer_prediction *prediction, infer_status status)
     struct infer_predictor *predictor = prediction->predictor;
     prediction->state = PREDICTION_ENDED;
     prediction->status = status;
-    flight_ends(prediction, status);
+    flight_ends(prediction);
     stream_leave(prediction);
     meter_end(prediction);
     if (status == INFER_OK)
         prediction->error = (infer_error){.status = INFER_OK};
     else
         fail_prediction(&prediction->error, status);
-    if (prediction->deadline != NEVER)
-        predictor->timed--;
     pthread_cond_broadcast(&prediction->has_ended);
     if (prediction->callback) {
         prediction->next = predictor->due;
@@ -162,7 +160,7 @@ void prediction_end(infer_prediction *prediction, infer_status status)
 bool prediction_ends_early(infer_prediction *prediction, int64_t now)
 {
     bool cancelled = prediction->cancelled || prediction->predictor->cancelling;
-    if (!cancelled && now < prediction->deadline)
+    if (!cancelled && now < prediction->deadline.time)
         return false;
     infer_status status = cancelled ? INFER_CANCELLED : INFER_DEADLINE;
     if (status == INFER_CANCELLED)
@@ -170,7 +168,7 @@ bool prediction_ends_early(infer_prediction *prediction, int64_t now)
     else
         fail(&prediction->error, status, "the request has taken %.3g s, and was to end after %.3g s",
              (double)(now - prediction->submitted) * 1e-9,
-             (double)(prediction->deadline - prediction->submitted) * 1e-9);
+             (double)(prediction->deadline.time - prediction->submitted) * 1e-9);
     prediction_end(prediction, status);
     return true;
 }
@@ -188,14 +186,14 @@ static bool wait_locked(infer_prediction *prediction, int64_t until)
 {
     while (prediction->state != PREDICTION_ENDED) {
         int64_t now = clock_now();
-        if (prediction->state == PREDICTION_WAITING && now >= prediction->deadline) {
+        if (prediction->state == PREDICTION_WAITING && now >= prediction->deadline.time) {
             end_in_queue(prediction, now);
             break;
         }
         if (now >= until)
             return false;
-        bool waits = prediction->state == PREDICTION_WAITING && prediction->deadline < until;
-        predictor_wait(prediction->predictor, &prediction->has_ended, waits ? prediction->deadline : until);
+        bool waits = prediction->state == PREDICTION_WAITING && prediction->deadline.time < until;
+        predictor_wait(prediction->predictor, &prediction->has_ended, waits ? prediction->deadline.time : until);
     }
     return true;
 }

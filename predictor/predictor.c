@@ -47,9 +47,7 @@ static infer_status check_options(const infer_predictor_options *options, infer_
         return fail(error, INFER_INVALID_ARGUMENT, "a predictor is made of a path or of a model, one of them");
     if (options->session && !options->model)
         return fail(error, INFER_INVALID_ARGUMENT, "a session goes with its model");
-    if (options->device == INFER_DEVICE_CUDA)
-        return fail(error, INFER_UNSUPPORTED, "this build has no CUDA backend");
-    if (options->device != INFER_DEVICE_CPU)
+    if (options->device != INFER_DEVICE_CPU && options->device != INFER_DEVICE_CUDA)
         return fail(error, INFER_INVALID_ARGUMENT, "device is %d; it is none of infer_device", (int)options->device);
     if (options->precision == INFER_PRECISION_FP16 || options->precision == INFER_PRECISION_INT8)
         return fail(error, INFER_UNSUPPORTED, "this build runs models in the precision they were written in");
@@ -61,7 +59,7 @@ static infer_status check_options(const infer_predictor_options *options, infer_
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
 
-static void *take(struct infer_predictor *predictor, size_t count, size_t bytes, infer_error *error)
+void *predictor_take(struct infer_predictor *predictor, size_t count, size_t bytes, infer_error *error)
 {
     size_t all;
     void *memory =
@@ -73,7 +71,7 @@ static void *take(struct infer_predictor *predictor, size_t count, size_t bytes,
     return memory;
 }
 
-static void give(struct infer_predictor *predictor, void *memory, size_t count, size_t bytes)
+void predictor_give(struct infer_predictor *predictor, void *memory, size_t count, size_t bytes)
 {
     if (memory)
         release(&predictor->budget.allocator, memory, (count ? count : 1) * bytes);
@@ -89,10 +87,13 @@ static infer_status open_session(struct infer_predictor *predictor, const infer_
         predictor->model = infer_model_retain(options->model);
     if (status != INFER_OK)
         return status;
+    infer_session_options chosen = options->session_options;
+    if (options->device != INFER_DEVICE_CPU)
+        chosen.device = options->device;
     if (options->session)
         predictor->session = infer_session_retain(options->session);
     else
-        status = infer_session_create(predictor->model, &options->session_options, &predictor->session, error);
+        status = infer_session_create(predictor->model, &chosen, &predictor->session, error);
     return status;
 }
 
@@ -107,7 +108,7 @@ static infer_status describe_model(struct infer_predictor *predictor, infer_erro
     predictor->result_count = made ? hooks->result_count : predictor->output_count;
     if (predictor->given_count > 65536 || predictor->result_count > 65536)
         return fail(error, INFER_INVALID_ARGUMENT, "a request can have up to 65,536 tensors");
-    predictor->input_values = take(predictor, predictor->input_count, sizeof *predictor->input_values, error);
+    predictor->input_values = predictor_take(predictor, predictor->input_count, sizeof *predictor->input_values, error);
     if (!predictor->input_values)
         return INFER_OUT_OF_MEMORY;
     for (size_t i = 0; i < predictor->input_count; i++)
@@ -129,7 +130,7 @@ static infer_status take_checks(struct infer_predictor *predictor, const infer_p
             return fail(error, INFER_INVALID_ARGUMENT, "check %zu has a range from %g to %g", i, check->least,
                         check->most);
     }
-    predictor->checks = take(predictor, options->check_count, sizeof *predictor->checks, error);
+    predictor->checks = predictor_take(predictor, options->check_count, sizeof *predictor->checks, error);
     if (!predictor->checks)
         return INFER_OUT_OF_MEMORY;
     predictor->check_count = options->check_count;
@@ -143,7 +144,7 @@ static infer_status take_states(struct infer_predictor *predictor, const infer_p
 {
     if (options->state_count && !options->states)
         return fail_missing(error, "states");
-    predictor->states = take(predictor, options->state_count, sizeof *predictor->states, error);
+    predictor->states = predictor_take(predictor, options->state_count, sizeof *predictor->states, error);
     if (!predictor->states)
         return INFER_OUT_OF_MEMORY;
     predictor->state_count = options->state_count;
@@ -155,10 +156,10 @@ static infer_status take_states(struct infer_predictor *predictor, const infer_p
 
 static infer_status make_lane(struct infer_predictor *predictor, struct lane *lane, infer_error *error)
 {
-    lane->batch = take(predictor, (size_t)predictor->batch_size, sizeof(infer_prediction *), error);
-    lane->inputs = take(predictor, predictor->input_count, sizeof *lane->inputs, error);
-    lane->outputs = take(predictor, predictor->output_count, sizeof *lane->outputs, error);
-    lane->gathered = take(predictor, predictor->input_count, sizeof *lane->gathered, error);
+    lane->batch = predictor_take(predictor, (size_t)predictor->batch_size, sizeof(infer_prediction *), error);
+    lane->inputs = predictor_take(predictor, predictor->input_count, sizeof *lane->inputs, error);
+    lane->outputs = predictor_take(predictor, predictor->output_count, sizeof *lane->outputs, error);
+    lane->gathered = predictor_take(predictor, predictor->input_count, sizeof *lane->gathered, error);
     if (!lane->batch || !lane->inputs || !lane->outputs || !lane->gathered)
         return INFER_OUT_OF_MEMORY;
     lane->row = predictor->worker_room + (size_t)(lane - predictor->lanes);
@@ -167,7 +168,7 @@ static infer_status make_lane(struct infer_predictor *predictor, struct lane *la
 
 static infer_status make_lanes(struct infer_predictor *predictor, size_t count, infer_error *error)
 {
-    predictor->lanes = take(predictor, count, sizeof *predictor->lanes, error);
+    predictor->lanes = predictor_take(predictor, count, sizeof *predictor->lanes, error);
     if (!predictor->lanes)
         return INFER_OUT_OF_MEMORY;
     predictor->lane_room = count;
@@ -182,7 +183,7 @@ static infer_status make_lanes(struct infer_predictor *predictor, size_t count, 
 
 static infer_status start_workers(struct infer_predictor *predictor, infer_error *error)
 {
-    predictor->workers = take(predictor, predictor->worker_room, sizeof *predictor->workers, error);
+    predictor->workers = predictor_take(predictor, predictor->worker_room, sizeof *predictor->workers, error);
     if (!predictor->workers)
         return INFER_OUT_OF_MEMORY;
     while (predictor->worker_count < predictor->worker_room) {
@@ -211,11 +212,13 @@ static infer_status make_meters(struct infer_predictor *predictor, const infer_p
                                 infer_error *error)
 {
     struct meters *meters = &predictor->meters;
+    if (options->gpu_metrics)
+        predictor->nvml = nvml_open();
     meters->row_count = predictor->worker_room + predictor->lane_count;
-    meters->hook_began = take(predictor, meters->row_count, sizeof *meters->hook_began, error);
+    meters->hook_began = predictor_take(predictor, meters->row_count, sizeof *meters->hook_began, error);
     meters->event_room = options->trace_events;
     if (options->trace_events)
-        meters->events = take(predictor, options->trace_events, sizeof *meters->events, error);
+        meters->events = predictor_take(predictor, options->trace_events, sizeof *meters->events, error);
     return meters->hook_began && (meters->events || !options->trace_events) ? INFER_OK : INFER_OUT_OF_MEMORY;
 }
 
@@ -230,6 +233,8 @@ static infer_status build(struct infer_predictor *predictor, const infer_predict
         status = take_states(predictor, options, error);
     if (status == INFER_OK && predictor->batches)
         status = batch_check(predictor, error);
+    if (status == INFER_OK)
+        status = padding_take(predictor, options, error);
     if (status == INFER_OK)
         status = make_lanes(predictor, options->contexts ? (size_t)options->contexts : 1, error);
     if (status == INFER_OK)
@@ -313,10 +318,11 @@ static void free_lane(struct infer_predictor *predictor, struct lane *lane)
     infer_context_release(lane->context);
     for (size_t i = 0; lane->gathered && i < predictor->input_count; i++)
         buffer_free(&lane->gathered[i], &predictor->budget.allocator);
-    give(predictor, lane->gathered, predictor->input_count, sizeof *lane->gathered);
-    give(predictor, lane->outputs, predictor->output_count, sizeof *lane->outputs);
-    give(predictor, lane->inputs, predictor->input_count, sizeof *lane->inputs);
-    give(predictor, lane->batch, (size_t)predictor->batch_size, sizeof(infer_prediction *));
+    buffer_free(&lane->cut, &predictor->budget.allocator);
+    predictor_give(predictor, lane->gathered, predictor->input_count, sizeof *lane->gathered);
+    predictor_give(predictor, lane->outputs, predictor->output_count, sizeof *lane->outputs);
+    predictor_give(predictor, lane->inputs, predictor->input_count, sizeof *lane->inputs);
+    predictor_give(predictor, lane->batch, (size_t)predictor->batch_size, sizeof(infer_prediction *));
 }
 
 /* Not what predictions look at that are still the caller's. */
@@ -324,15 +330,19 @@ static void free_parts(struct infer_predictor *predictor)
 {
     for (size_t i = 0; i < predictor->lane_count; i++)
         free_lane(predictor, &predictor->lanes[i]);
-    give(predictor, predictor->lanes, predictor->lane_room, sizeof *predictor->lanes);
+    predictor_give(predictor, predictor->lanes, predictor->lane_room, sizeof *predictor->lanes);
+    if (!predictor->foreign) /* the other process closes its own */
+        nvml_close(&predictor->nvml);
     streams_free(predictor);
-    give(predictor, predictor->states, predictor->state_count, sizeof *predictor->states);
+    padding_free(predictor);
+    predictor_give(predictor, predictor->states, predictor->state_count, sizeof *predictor->states);
     cache_free(&predictor->cache);
-    give(predictor, predictor->meters.events, predictor->meters.event_room, sizeof *predictor->meters.events);
-    give(predictor, predictor->meters.hook_began, predictor->meters.row_count, sizeof *predictor->meters.hook_began);
-    give(predictor, predictor->workers, predictor->worker_room, sizeof *predictor->workers);
-    give(predictor, predictor->checks, predictor->check_count, sizeof *predictor->checks);
-    give(predictor, predictor->input_values, predictor->input_count, sizeof *predictor->input_values);
+    predictor_give(predictor, predictor->meters.events, predictor->meters.event_room, sizeof *predictor->meters.events);
+    predictor_give(predictor, predictor->meters.hook_began, predictor->meters.row_count,
+                   sizeof *predictor->meters.hook_began);
+    predictor_give(predictor, predictor->workers, predictor->worker_room, sizeof *predictor->workers);
+    predictor_give(predictor, predictor->checks, predictor->check_count, sizeof *predictor->checks);
+    predictor_give(predictor, predictor->input_values, predictor->input_count, sizeof *predictor->input_values);
     infer_session_release(predictor->session);
     infer_model_release(predictor->model);
 }

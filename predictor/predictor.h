@@ -7,8 +7,10 @@
 
 #include "kernels/budget.h"
 #include "predictor/cache.h"
+#include "predictor/deadline.h"
 #include "predictor/fail.h"
 #include "predictor/metrics.h"
+#include "predictor/nvml.h"
 #include "predictor/queue.h"
 #include "predictor/scratch.h"
 #include "runtime/clock.h"
@@ -24,6 +26,8 @@ enum stage { STAGE_PREPARE, STAGE_MODEL, STAGE_FINISH, STAGES };
  * those that wait for the one before in their stream. */
 enum { QUEUE_FOLLOWERS = STAGES, QUEUE_COPIES, QUEUE_STREAMS, QUEUES };
 
+#define MOST_BUCKETS 8
+
 enum prediction_state {
     PREDICTION_IDLE,    /* in the pool, or being filled in by who makes it */
     PREDICTION_WAITING, /* in a queue */
@@ -32,7 +36,8 @@ enum prediction_state {
 };
 
 struct infer_prediction {
-    struct queue_link link; /* first: a link is its prediction */
+    struct queue_link link;   /* first: a link is its prediction */
+    struct deadline deadline; /* while it waits, among those of others */
     struct infer_predictor *predictor;
     struct infer_prediction *next; /* in the pool, or among those whose callbacks are due */
     int references;                /* of who asked, and of the pipeline */
@@ -46,7 +51,7 @@ struct infer_prediction {
     infer_status status;
     infer_error error;
 
-    int64_t submitted, queued, deadline;
+    int64_t submitted, queued;
     int64_t started; /* the first stage; 0: none yet */
     size_t row;      /* of the trace, where it is */
     int64_t began[STAGES];
@@ -76,6 +81,28 @@ struct infer_prediction {
     struct scratch scratch;
     int64_t rows;   /* of its inputs along the first dimension; 0: it shares no batch */
     uint64_t shape; /* a hash of what a batch's inputs must have in common */
+    /* Of each bucket's dimension, where its inputs have it: what they have, and what the model is given. */
+    bool pads; /* these differ */
+    int64_t sizes[MOST_BUCKETS], padded[MOST_BUCKETS];
+};
+
+struct bucket {
+    const int64_t *sizes;
+    size_t size_count;
+};
+
+/* Of a value: the bucket of each dimension, from 1 on; 0: none. */
+struct axes {
+    unsigned char bucket[INFER_MAX_RANK];
+};
+
+struct padding {
+    struct bucket buckets[MOST_BUCKETS];
+    size_t count; /* 0: there is none, and nothing below */
+    int64_t *sizes;
+    size_t size_count;
+    struct axes *inputs, *outputs;
+    struct pad_value *values; /* an input each */
 };
 
 struct worker {
@@ -96,6 +123,7 @@ struct lane {
     size_t batch_count;
     infer_tensor *inputs, *outputs;
     struct buffer *gathered; /* an input each */
+    struct buffer cut;       /* an output, without what padding has added */
 };
 
 #define FLIGHT_BUCKETS 256
@@ -120,6 +148,8 @@ struct infer_predictor {
     size_t check_count;
     infer_state *states;
     size_t state_count;
+    struct padding padding;
+    struct nvml nvml;
     infer_hooks hooks;
     infer_run_limits run_limits;
     bool batches;       /* requests share runs */
@@ -138,10 +168,10 @@ struct infer_predictor {
     infer_prediction *flights[FLIGHT_BUCKETS]; /* leaders, by their keys */
     struct meters meters;
     struct streams streams;
-    size_t waiting;   /* requests that have not begun */
-    size_t preparing; /* in STAGE_PREPARE */
-    size_t timed;     /* requests under way that have a deadline */
-    size_t live;      /* requests under way */
+    size_t waiting;             /* requests that have not begun */
+    size_t preparing;           /* in STAGE_PREPARE */
+    struct deadline *deadlines; /* of requests that wait */
+    size_t live;                /* requests under way */
     struct lane *lanes;
     size_t lane_count, lane_room, idle_lanes;
     struct worker *workers;
@@ -157,6 +187,17 @@ static inline infer_prediction *prediction_of(struct queue_link *link)
 {
     return (infer_prediction *)link;
 }
+
+static inline infer_prediction *prediction_of_deadline(struct deadline *deadline)
+{
+    return (infer_prediction *)(void *)((char *)deadline - offsetof(struct infer_prediction, deadline));
+}
+
+/* --- predictor.c -------------------------------------------------------------------------------------------------- */
+
+/* Zeroed memory of a predictor in the making; NULL: there is none, and the error says so. */
+void *predictor_take(struct infer_predictor *predictor, size_t count, size_t bytes, infer_error *error);
+void predictor_give(struct infer_predictor *predictor, void *memory, size_t count, size_t bytes); /* NULL is fine */
 
 /* --- prediction.c: the life of a request ------------------------------------------------------------------------- */
 
@@ -199,18 +240,21 @@ infer_status results_copy(infer_prediction *prediction, const infer_tensor *resu
 
 /* Without the mutex: whether the request has been given results that were kept, and has ended. */
 bool flight_lands(infer_prediction *prediction);
-/* With the mutex held: whether an equal one is under way, or has ended since; whether its results are there by now, to
- * be copied; whether it waits from now on for one under way; or equal ones may wait for it from now on. */
+/* With the mutex held: whether one of the same key is under way, or has ended since; whether its results are there by
+ * now, to be compared and copied; whether it waits from now on for one under way; or equal ones may wait for it from
+ * now on. */
 bool flight_is_known(const infer_prediction *prediction);
 bool flight_lands_now(infer_prediction *prediction);
 bool flight_follows(infer_prediction *prediction);
 void flight_leads(infer_prediction *prediction);
-/* Without the mutex, once the results are there: keeps a copy of them. */
+/* Without the mutex, once the results are there, or there will be none: keeps a copy of them, for those that follow. */
 void flight_keep(infer_prediction *prediction);
 /* With the mutex held, at its end: what becomes of the cache and of those that wait for it. */
-void flight_ends(infer_prediction *prediction, infer_status status);
-/* Without the mutex: copies what was kept of an equal one into its results. */
-infer_status flight_copy(infer_prediction *prediction);
+void flight_ends(infer_prediction *prediction);
+/* With the mutex held: it has no use for what was kept of another one. */
+void flight_forget(infer_prediction *prediction);
+/* Without the mutex: ends as the one did whose results were kept. False: that one only has the same key. */
+bool flight_copy(infer_prediction *prediction);
 
 /* --- stream.c: states from one request to the next ---------------------------------------------------------------- */
 
@@ -244,6 +288,20 @@ size_t batch_take(struct infer_predictor *predictor, struct lane *lane, int64_t 
 /* Runs lane->batch; statuses go into the requests. */
 void batch_run(struct infer_predictor *predictor, struct lane *lane);
 
+/* --- pad.c: sizes that a dimension is padded to ------------------------------------------------------------------- */
+
+infer_status padding_take(struct infer_predictor *predictor, const infer_predictor_options *options,
+                          infer_error *error);
+void padding_free(struct infer_predictor *predictor);
+/* Finds out what a request is padded to whose inputs are known. */
+void pad_describe(infer_prediction *prediction);
+/* Input `index` as the model is given it, but for its data. */
+infer_tensor pad_input(const infer_prediction *prediction, size_t index);
+/* Writes the padded input. Returns its bytes. */
+size_t pad_copy(const infer_prediction *prediction, size_t index, void *to);
+/* Makes of an output of the padded request's one of its own size; with data in `memory`, where that differs. */
+infer_status pad_cut(infer_prediction *prediction, size_t index, struct buffer *memory, infer_tensor *output);
+
 /* --- stages.c: workers -------------------------------------------------------------------------------------------- */
 
 void *worker_main(void *worker);
@@ -257,5 +315,6 @@ void leave_queue(infer_prediction *prediction);
 /* With the mutex held: into the queue of its first stage. */
 void pipeline_enter(infer_prediction *prediction);
 void queue_enter(infer_prediction *prediction, int queue);
+void queue_exit(infer_prediction *prediction); /* the queue that it waits in, for another one */
 
 #endif

@@ -59,7 +59,7 @@ static void fill(infer_prediction *prediction, const struct asked *asked, int64_
     prediction->lane = NULL;
     prediction->priority = 1 - options->priority;
     prediction->submitted = now;
-    prediction->deadline = options->seconds > 0 ? clock_after(now, options->seconds) : NEVER;
+    prediction->deadline.time = options->seconds > 0 ? clock_after(now, options->seconds) : NEVER;
     prediction->started = 0;
     prediction->keyed = prediction->keyed && !options->uncached && !options->stream;
     prediction->leads = false;
@@ -166,9 +166,9 @@ static infer_status make_room(infer_prediction *prediction, infer_when_full when
             continue;
         if (when_full != INFER_FULL_BLOCK)
             return fail(error, INFER_BUSY, "the queue is full: %zu requests wait", predictor->waiting);
-        if (clock_now() >= prediction->deadline)
+        if (clock_now() >= prediction->deadline.time)
             return fail(error, INFER_DEADLINE, "the queue was full all the time");
-        predictor_wait(predictor, &predictor->room, prediction->deadline);
+        predictor_wait(predictor, &predictor->room, prediction->deadline.time);
     }
     if (predictor->closed)
         return fail(error, INFER_BUSY, "the predictor takes no more requests");
@@ -185,8 +185,6 @@ static infer_status enter(infer_prediction *prediction, infer_when_full when_ful
     predictor->waiting++;
     if (predictor->waiting > predictor->meters.most_waiting)
         predictor->meters.most_waiting = predictor->waiting;
-    if (prediction->deadline != NEVER)
-        predictor->timed++;
     if (!stream_takes_turn(prediction)) {
         queue_enter(prediction, QUEUE_STREAMS);
     } else if (flight_lands_now(prediction)) {
@@ -253,7 +251,6 @@ static struct lane *idle_lane(infer_prediction *prediction)
     prediction->lane = lane;
     lane->batch[0] = prediction;
     lane->batch_count = 1;
-    predictor->timed += prediction->deadline != NEVER;
     return lane;
 }
 
@@ -346,10 +343,8 @@ static void begin_items(struct flock *flock, size_t count)
         infer_status status = prediction->state == PREDICTION_ENDED
                                   ? INFER_OK /* the cache knew it */
                                   : enter(prediction, INFER_FULL_BLOCK, &prediction->error);
-        if (status != INFER_OK) {
-            flock->predictor->timed += prediction->deadline != NEVER; /* which its end takes back */
+        if (status != INFER_OK)
             prediction_end(prediction, status);
-        }
     }
     predictor_unlock(flock->predictor);
 }

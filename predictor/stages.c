@@ -127,12 +127,11 @@ static void stage_begins(infer_prediction *prediction, enum stage stage, size_t 
 
 static void stage_ends(infer_prediction *prediction, enum stage stage)
 {
-    if (stage + 1 == STAGES || (stage == STAGE_MODEL && !has_stage(prediction->predictor, STAGE_FINISH))) {
-        if (prediction->status == INFER_OK) {
-            flight_keep(prediction);
-            prediction->status = results_deliver(prediction);
-        }
-    }
+    bool last = stage + 1 == STAGES || (stage == STAGE_MODEL && !has_stage(prediction->predictor, STAGE_FINISH));
+    if (last || prediction->status != INFER_OK)
+        flight_keep(prediction);
+    if (last && prediction->status == INFER_OK)
+        prediction->status = results_deliver(prediction);
     prediction->spent[stage] = clock_now() - prediction->began[stage];
 }
 
@@ -176,9 +175,11 @@ void queue_enter(infer_prediction *prediction, int queue)
     prediction->state = PREDICTION_WAITING;
     prediction->queued = clock_now();
     queue_push(&predictor->queues[queue], &prediction->link, prediction->priority);
+    if (prediction->deadline.time != NEVER)
+        deadline_add(&predictor->deadlines, &prediction->deadline);
     /* A deadline is for the worker that waits longest for something to do; it may not be the one that a signal wakes.
      */
-    if (prediction->deadline != NEVER)
+    if (prediction->deadline.time != NEVER)
         pthread_cond_broadcast(&predictor->work);
     else
         pthread_cond_signal(&predictor->work);
@@ -208,10 +209,17 @@ static void leave_stage(infer_prediction *prediction)
         enter_stage(prediction, next);
 }
 
+void queue_exit(infer_prediction *prediction)
+{
+    if (prediction->link.queue && prediction->deadline.time != NEVER)
+        deadline_remove(&prediction->predictor->deadlines, &prediction->deadline);
+    queue_remove(&prediction->link);
+}
+
 void leave_queue(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
-    queue_remove(&prediction->link);
+    queue_exit(prediction);
     prediction->leader = NULL;
     prediction->state = PREDICTION_RUNNING;
     if (!prediction->started) {
@@ -261,9 +269,17 @@ static bool work_copy(struct infer_predictor *predictor)
     if (!prediction)
         return false;
     predictor_unlock(predictor);
-    prediction->status = flight_copy(prediction);
+    bool same = flight_copy(prediction);
     predictor_lock(predictor);
-    prediction_end(prediction, prediction->status);
+    if (same) {
+        prediction_end(prediction, prediction->status);
+    } else {
+        prediction->keyed = false; /* it goes its way as if there were no cache */
+        prediction->started = clock_now();
+        flight_forget(prediction);
+        if (!prediction_ends_early(prediction, prediction->started))
+            pipeline_enter(prediction);
+    }
     return true;
 }
 
@@ -331,24 +347,17 @@ static bool work(struct infer_predictor *predictor, size_t row, int64_t now, int
 }
 
 /* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. Returns whether it
- * has ended any: others may have moved to another queue by that, and *until is not theirs then. */
+ * has ended any. */
 static bool end_late(struct infer_predictor *predictor, int64_t now, int64_t *until)
 {
     bool ended = false;
-    if (predictor->timed == 0)
-        return false;
-    for (int queue = 0; queue < QUEUES; queue++)
-        for (struct queue_link *link = queue_first(&predictor->queues[queue]), *next; link; link = next) {
-            infer_prediction *prediction = prediction_of(link);
-            next = queue_next(link);
-            if (prediction->deadline <= now) {
-                leave_queue(prediction);
-                prediction_ends_early(prediction, now);
-                ended = true;
-            } else if (prediction->deadline < *until) {
-                *until = prediction->deadline;
-            }
-        }
+    for (; predictor->deadlines && predictor->deadlines->time <= now; ended = true) {
+        infer_prediction *prediction = prediction_of_deadline(predictor->deadlines);
+        leave_queue(prediction);
+        prediction_ends_early(prediction, now);
+    }
+    if (predictor->deadlines && predictor->deadlines->time < *until)
+        *until = predictor->deadlines->time;
     return ended;
 }
 

@@ -214,7 +214,7 @@ void stream_leave(infer_prediction *prediction)
         while (link && prediction_of(link)->stream != stream)
             link = queue_next(link);
         if (link) {
-            queue_remove(link);
+            queue_exit(prediction_of(link));
             take_turn(prediction_of(link));
             pipeline_enter(prediction_of(link));
         }

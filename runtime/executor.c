@@ -24,12 +24,22 @@
 /* Chunks for each lane of a phase: so few that taking them costs nothing, so many that the lanes end together. */
 #define CHUNKS_A_LANE 8
 
+/* Neighbouring tasks, which a lane takes before it helps others with theirs. What it wrote in one step is mostly what
+ * it reads in the next one, since tasks of both go through an image in the same direction: it finds that in its own
+ * cache.
+ */
+struct stretch {
+    _Alignas(ALIGNMENT) _Atomic int next; /* the first task that nobody has taken */
+    int end;
+};
+#define MOST_STRETCHES 16 /* where there are more lanes, several have one in common */
+
 /* A phase under way. It lies on the stack of the thread that runs it, which waits for every worker that has begun. */
 struct job {
     executor_work *work;
     void *user;
-    int tasks, chunk;
-    _Alignas(ALIGNMENT) _Atomic int next;         /* the first task that nobody has taken */
+    int chunk, stretch_count;
+    struct stretch stretches[MOST_STRETCHES];
     _Alignas(ALIGNMENT) _Atomic uint32_t working; /* workers hired and not done; JOB_SLEEPS: the caller sleeps on it */
 };
 #define JOB_SLEEPS UINT32_C(0x80000000)
@@ -107,14 +117,20 @@ static bool spin(struct spin *spin)
 
 /* --- workers ------------------------------------------------------------------------------------------------------ */
 
+static void take_stretch(struct job *job, struct stretch *stretch, int lane)
+{
+    while (atomic_load_explicit(&stretch->next, memory_order_relaxed) < stretch->end) {
+        int first = atomic_fetch_add_explicit(&stretch->next, job->chunk, memory_order_relaxed), end = stretch->end;
+        if (first >= end)
+            return;
+        job->work(job->user, first, end - first < job->chunk ? end : first + job->chunk, lane);
+    }
+}
+
 static void take_chunks(struct job *job, int lane)
 {
-    for (;;) {
-        int first = atomic_fetch_add_explicit(&job->next, job->chunk, memory_order_relaxed);
-        if (first >= job->tasks)
-            return;
-        job->work(job->user, first, job->tasks - first < job->chunk ? job->tasks : first + job->chunk, lane);
-    }
+    for (int i = 0; i < job->stretch_count; i++)
+        take_stretch(job, &job->stretches[(lane + i) % job->stretch_count], lane);
 }
 
 /* The word once it says HIRED or STOP. A worker that finds itself awake and ASLEEP was woken and taken back: it says
@@ -240,13 +256,28 @@ static void run_with_pool(const struct infer_executor *executor, struct job *job
     take_chunks(job, 0);
 }
 
+/* Where stretch i of so many begins. */
+static int part_of(int tasks, int i, int count)
+{
+    return (int)((int64_t)tasks * i / count);
+}
+
 void executor_run(struct infer_executor *executor, int lanes, int tasks, executor_work *work, void *user)
 {
     lanes = lanes < tasks ? lanes : tasks;
     lanes = lanes < executor->threads ? lanes : executor->threads;
     lanes = lanes < 1 ? 1 : lanes;
     int chunk = tasks / (lanes * CHUNKS_A_LANE);
-    struct job job = {.work = work, .user = user, .tasks = tasks, .chunk = chunk ? chunk : 1};
+    struct job job;
+    job.work = work;
+    job.user = user;
+    job.chunk = chunk ? chunk : 1;
+    job.stretch_count = lanes < MOST_STRETCHES ? lanes : MOST_STRETCHES;
+    for (int i = 0; i < job.stretch_count; i++) {
+        atomic_init(&job.stretches[i].next, part_of(tasks, i, job.stretch_count));
+        job.stretches[i].end = part_of(tasks, i + 1, job.stretch_count);
+    }
+    atomic_init(&job.working, 0);
     if (lanes == 1)
         take_chunks(&job, 0);
     else if (executor->pool.run)

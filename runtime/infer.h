@@ -1,4 +1,4 @@
-/* infer: runs neural networks on the CPU.
+/* infer: runs neural networks on the CPU, or on the CPU and a GPU.
  *
  *     infer_model   *model;   a file, opened: immutable, shared by reference count
  *     infer_session *session; a model with options: prepares programs for input shapes, shared by any threads
@@ -47,7 +47,8 @@ typedef enum infer_status {
     INFER_CANCELLED = 8,    /* infer_context_cancel */
     INFER_DEADLINE = 9,     /* the run took longer than infer_run_limits give it */
     INFER_WORK_LIMIT = 10,  /* the run would do more than infer_run_limits allow */
-    INFER_BUSY = 11         /* infer_predictor.h: the queue is full, or no requests are taken any more */
+    INFER_BUSY = 11,        /* infer_predictor.h: the queue is full, or no requests are taken any more */
+    INFER_DEVICE_ERROR = 12 /* the GPU or its driver failed */
 } infer_status;
 
 /* Short name of a status: "invalid model". Never NULL. */
@@ -255,6 +256,21 @@ typedef enum infer_isa {
     INFER_ISA_AVX512 = 3
 } infer_isa;
 
+/* Where steps run. On INFER_DEVICE_CUDA those that have a kernel for the GPU run there, on the first one that the driver
+ * shows (CUDA_VISIBLE_DEVICES chooses), and the others on the CPU; values are copied between as needed, and
+ * infer-inspect --device cuda shows which. Numbers differ from the CPU's by rounding; the same inputs give the same
+ * bits on the same GPU. Bodies of Loop and Scan run on the CPU. */
+typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
+
+typedef struct infer_device_info {
+    char name[256];
+    size_t memory_bytes, free_bytes; /* of its own memory, free at this moment */
+} infer_device_info;
+
+/* What a device is. UNSUPPORTED, with a sentence that says what is missing, where this library, this machine or its
+ * driver has none of the kind. The CPU has no memory of its own: its numbers are 0. */
+infer_status infer_device_query(infer_device device, infer_device_info *info, infer_error *error);
+
 /* All zero: the defaults. */
 typedef struct infer_session_options {
     /* The most threads that a run uses; 0: all of the executor's. Without an executor the session makes one of so many
@@ -273,6 +289,9 @@ typedef struct infer_session_options {
     int cached_programs;         /* programs kept for shapes seen; 0: 64 */
     infer_executor *executor;    /* retained; NULL: the session has its own */
     infer_run_limits run_limits; /* that its contexts begin with */
+    infer_device device;         /* UNSUPPORTED where it cannot be used; memory_saving is of no effect on a GPU */
+    size_t device_memory_limit;  /* a bound on the memory of the device for this session's weights and its contexts'
+                                  * arenas; 0: none. memory_limit counts the host's alone. */
 } infer_session_options;
 
 /* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12
@@ -284,6 +303,7 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
 infer_session *infer_session_retain(infer_session *session);
 void infer_session_release(infer_session *session); /* contexts keep their session alive */
 infer_isa infer_session_isa(const infer_session *session);
+infer_device infer_session_device(const infer_session *session);
 int infer_session_threads(const infer_session *session); /* a run has; fewer than asked for where no more could start */
 
 /* What one program, or all of a session's, need: known before a run, in the bytes that the allocator is asked for.
@@ -296,6 +316,7 @@ int infer_session_threads(const infer_session *session); /* a run has; fewer tha
  * Opening a model and making a program take more for as long as that lasts. */
 typedef struct infer_memory {
     size_t weight_bytes;   /* in the model: allocated only for a pipe, a copy, or memory not aligned */
+    size_t stored_bytes;   /* of these: what infer-convert --pack stored, and a program of the model found of use */
     size_t constant_bytes; /* folded when the session was made and for these shapes */
     size_t packed_bytes;   /* made of weights, for kernels to read: in the model, once for all shapes and all sessions
                             * that need the same. Each session tells all that it uses, also what others use too */
@@ -309,6 +330,9 @@ typedef struct infer_memory {
     size_t context_bytes;     /* of a context: its tables. The stacks of threads come from the system */
     size_t steps;             /* of the program that has the most */
     infer_isa isa;            /* the highest that a kernel of these steps is made for; AUTO never */
+    /* On a GPU: its memory, which the sum above leaves out. */
+    size_t device_weight_bytes; /* constants and what is made of them, as packed_bytes has it, with their tables */
+    size_t device_arena_bytes;  /* of a context */
     size_t held_bytes;        /* all that the model, this session and its contexts hold at this moment, weights too,
                                * in the limit's way of counting: what memory_limit is compared with */
     bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or

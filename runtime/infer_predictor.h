@@ -57,7 +57,6 @@ typedef struct infer_hooks {
 
 /* --- predictors ------------------------------------------------------------------------------------------ */
 
-typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
 typedef enum infer_precision {
     INFER_PRECISION_MODEL = 0, /* as the file says */
     INFER_PRECISION_FP32 = 1,
@@ -85,6 +84,21 @@ typedef struct infer_state {
     size_t output, input; /* indices */
 } infer_state;
 
+/* Sizes that a dimension is padded to, so that requests of different lengths share runs, and as few programs as there
+ * are sizes: each runs with the least size that is not less than its own, and as it is where all are. Behind what it
+ * gives, the input `mask` has 0, and the others `pad`. With a model that does not look at what its mask leaves out,
+ * results are those of a run alone but for rounding, where sums have other lengths; with any other model, what padding
+ * does to them is the model's matter. Outputs with a dimension of the same name are cut back to the request's own size;
+ * others are as the model made them. A run that fails with padding is tried without it. */
+typedef struct infer_bucket {
+    const char *dimension; /* its name: infer_value.dim_names of one input or more, in which it is as long in all */
+    const int64_t *sizes;  /* copied; the least first */
+    size_t size_count;
+    const char *mask; /* an input's name; NULL: there is none */
+    double pad; /* rounded to the type of each input, which has 8 bits or more; 0 where it is of some other kind than
+                 * integers and floating types of 16 bits and more */
+} infer_bucket;
+
 /* All zero: the defaults. */
 typedef struct infer_predictor_options {
     /* What runs: a file; or a model, retained; or a model and a session of it, both retained, so that several
@@ -97,7 +111,7 @@ typedef struct infer_predictor_options {
     infer_run_limits run_limits;           /* of a run, beside the request's deadline; all zero: the session's */
 
     const infer_allocator *allocator; /* copied; NULL: the C library's. For all but model and session */
-    infer_device device;              /* UNSUPPORTED where this build or machine has none */
+    infer_device device;              /* of the session, as its options have it; that of `session` is its own */
     infer_precision precision;        /* MODEL and FP32 run the file as it is; others are UNSUPPORTED: infer-quantize
                                        * writes such a file */
 
@@ -110,6 +124,8 @@ typedef struct infer_predictor_options {
      * they are of the whole batch.) 0 and 1: one request a run. */
     int batch_size;
     double max_delay; /* that a request waits for others to fill its batch; 0: it takes those that wait already */
+    const infer_bucket *buckets; /* copied; of different dimensions, with batch_size of none that is an input's first */
+    size_t bucket_count;         /* up to 8 */
 
     int queue_length; /* requests that wait, 1 to 2^20; 0: 256 */
     infer_when_full when_full;
@@ -127,8 +143,11 @@ typedef struct infer_predictor_options {
     /* Results are kept, and a request of the same types, shapes and bytes is given them without a run; equal requests
      * under way share one. Only for models and hooks whose results depend on nothing but what they are given. Compared
      * is every byte. Where hardly any request is found, most are not looked for until that changes. */
-    size_t cache_bytes;  /* at most, of what was given and of results; 0: no cache */
-    size_t cache_count;  /* entries at most; 0: 65,536 */
+    size_t cache_bytes; /* at most, of what was given and of results; 0: no cache */
+    size_t cache_count; /* entries at most; 0: 65,536 */
+    /* Metrics have what NVML tells of the machine's GPUs, where there is a libnvidia-ml.so.1 that can be loaded. A
+     * snapshot then takes as long as its answers. */
+    bool gpu_metrics;
     size_t trace_events; /* the latest so many are kept for infer_predictor_trace, 40 bytes each; 0: none */
 } infer_predictor_options;
 
@@ -175,7 +194,8 @@ typedef struct infer_request_options {
 
 /* One request, from beginning to end.
  *
- * inputs   what `preprocess` takes; without it the model's inputs, as infer_run has them. Read until the request ends.
+ * inputs   what `preprocess` takes; without it the model's inputs, as infer_run has them. Their data is read until the
+ *          request ends.
  * results  what `postprocess` makes; without it the model's outputs, as infer_run has them, but that data must be the
  *          caller's, with room for the result, or be left out: infer_session_outputs tells sizes. result_count may be
  *          less than there are.
@@ -197,15 +217,16 @@ typedef struct infer_item {
 } infer_item;
 
 /* Any number of requests, each as infer_predict: the i-th result is in the i-th item, whatever order they run in.
- * Items of the same shapes share runs; the last batch runs with as many as are left. Waits where the queue is full.
- * OK where all items ended so; otherwise the status of the first that did not, and a sentence that counts them. */
+ * Items of the same shapes, once padded to buckets, share runs; the last batch runs with as many as are left. Waits
+ * where the queue is full. OK where all items ended so; otherwise the status of the first that did not, and a sentence
+ * that counts them. */
 infer_status infer_predict_batch(infer_predictor *predictor, infer_item *items, size_t item_count,
                                  const infer_request_options *options, infer_error *error);
 
-/* Begins a request. `inputs`, what they point to, and `results`, stay as they are until it has ended. A result whose
- * data is NULL lies in memory of the prediction, until that is released; `results` NULL: all do. The prediction is the
- * caller's, to be released. Errors: those that can be told at once, and then there is no prediction: INVALID_ARGUMENT,
- * BUSY, OUT_OF_MEMORY. */
+/* Begins a request. `inputs` are copied; what their data points to, and `results`, stay as they are until it has
+ * ended. A result whose data is NULL lies in memory of the prediction, until that is released; `results` NULL: all do.
+ * The prediction is the caller's, to be released. Errors: those that can be told at once, and then there is no
+ * prediction: INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY. */
 infer_status infer_predict_async(infer_predictor *predictor, const infer_tensor *inputs, size_t input_count,
                                  infer_tensor *results, size_t result_count, const infer_request_options *options,
                                  infer_prediction **prediction, infer_error *error);
@@ -241,6 +262,14 @@ typedef struct infer_latency {
 #define INFER_STATUS_COUNT 12
 #define INFER_BATCH_SIZES 17
 
+#define INFER_MOST_GPUS 16
+
+/* Now, of a GPU as a whole, whoever uses it. */
+typedef struct infer_gpu {
+    double utilization; /* of the time of late in which it computed, 0 to 1 */
+    size_t memory_used, memory_total;
+} infer_gpu;
+
 /* Since the predictor was made, but where it says "now". */
 typedef struct infer_metrics {
     double seconds;
@@ -262,6 +291,8 @@ typedef struct infer_metrics {
     bool cache_backs_off;              /* now: hits are rare, so few requests are looked for */
     size_t predictor_bytes;            /* now: what the predictor holds beside model and session, its cache included */
     infer_memory memory;               /* of the session */
+    size_t gpu_count;                  /* in NVML's order; 0: none is there, or options.gpu_metrics was not set */
+    infer_gpu gpus[INFER_MOST_GPUS];
 } infer_metrics;
 
 /* At any time, from any thread; takes microseconds. Errors as infer_session_memory. */

@@ -3,6 +3,7 @@
 
 #include "graph/op.h"
 #include "runtime/float_environment.h"
+#include "runtime/session_device.h"
 
 #include <string.h>
 
@@ -41,6 +42,9 @@ struct needs program_needs(const struct program *program)
         .lower_bound_bytes = program->lower_bound_bytes,
         .workspace_bytes = program->workspace_bytes,
         .key_bytes = program->key.count,
+        .device_arena_bytes = program->device ? program->device->arena_bytes : 0,
+        .staging_bytes = program->device ? program->device->staging_bytes : 0,
+        .events = program->device ? program->device->event_count : 0,
         .steps = program->step_count,
         .operands = program_most_operands(program),
         .slots = program->slot_count,
@@ -64,6 +68,9 @@ void needs_add(struct needs *all, const struct needs *one)
     all->lower_bound_bytes = larger(all->lower_bound_bytes, one->lower_bound_bytes);
     all->workspace_bytes = larger(all->workspace_bytes, one->workspace_bytes);
     all->key_bytes = larger(all->key_bytes, one->key_bytes);
+    all->device_arena_bytes = larger(all->device_arena_bytes, one->device_arena_bytes);
+    all->staging_bytes = larger(all->staging_bytes, one->staging_bytes);
+    all->events = one->events > all->events ? one->events : all->events;
     all->steps = one->steps > all->steps ? one->steps : all->steps;
     all->operands = one->operands > all->operands ? one->operands : all->operands;
     all->slots = one->slots > all->slots ? one->slots : all->slots;
@@ -107,7 +114,8 @@ size_t session_result_bytes(struct infer_session *session, int output)
 size_t model_table_bytes(const struct infer_model *model)
 {
     size_t file = model->copy_bytes + model->file.allocated;
-    return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0);
+    size_t device = DEVICE_BUILT && atomic_load(&model->device_weights) ? sizeof(struct weights) : 0;
+    return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0) + device;
 }
 
 size_t session_table_bytes(const struct infer_session *session)
@@ -122,6 +130,7 @@ infer_memory session_memory_of(const struct infer_session *session, const struct
 {
     return (infer_memory){
         .weight_bytes = session->model->weight_bytes,
+        .stored_bytes = stored_packs_used(&session->model->stored),
         .constant_bytes = session->constant_bytes + constants,
         .packed_bytes = packed,
         .table_bytes = session_table_bytes(session) + tables,
@@ -131,6 +140,8 @@ infer_memory session_memory_of(const struct infer_session *session, const struct
         .workspace_bytes = needs->workspace_bytes,
         .result_bytes = needs->result_bytes,
         .context_bytes = context_table_bytes(session, needs),
+        .device_arena_bytes = needs->device_arena_bytes,
+        .device_weight_bytes = DEVICE_BUILT && session->device ? atomic_load(&session->device->account.bytes) : 0,
         .steps = (size_t)needs->steps,
         .isa = (infer_isa)((int)needs->isa + INFER_ISA_REFERENCE),
         .held_bytes = atomic_load(&session->budget.held),

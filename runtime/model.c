@@ -1,6 +1,7 @@
 #include "runtime/model.h"
 
 #include "graph/op.h"
+#include "runtime/session_device.h"
 
 #include <string.h>
 
@@ -11,7 +12,8 @@ _Static_assert((int)INFER_OK == (int)STATUS_OK && (int)INFER_FAULT == (int)STATU
                    (int)INFER_OUT_OF_MEMORY == (int)STATUS_OUT_OF_MEMORY &&
                    (int)INFER_MEMORY_LIMIT == (int)STATUS_MEMORY_LIMIT && (int)INFER_IO == (int)STATUS_IO &&
                    (int)INFER_CANCELLED == (int)STATUS_CANCELLED && (int)INFER_DEADLINE == (int)STATUS_DEADLINE &&
-                   (int)INFER_WORK_LIMIT == (int)STATUS_WORK_LIMIT && (int)INFER_BUSY == (int)STATUS_BUSY,
+                   (int)INFER_WORK_LIMIT == (int)STATUS_WORK_LIMIT && (int)INFER_BUSY == (int)STATUS_BUSY &&
+                   (int)INFER_DEVICE_ERROR == (int)STATUS_DEVICE,
                "infer_status mirrors enum status");
 _Static_assert((int)INFER_INT2 == (int)DTYPE_I2 && (int)INFER_BFLOAT16 == (int)DTYPE_BF16 &&
                    INFER_MAX_RANK == MAX_RANK && sizeof((infer_error){0}.message) == sizeof((struct error){0}.text),
@@ -37,7 +39,8 @@ const char *infer_status_name(infer_status status)
 {
     static const char *const names[] = {
         "ok",    "invalid argument", "invalid model", "unsupported", "out of memory", "memory limit", "input/output",
-        "fault", "cancelled",        "deadline",      "work limit",  "busy"};
+        "fault", "cancelled",        "deadline",      "work limit",  "busy",
+        "device"};
     return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
 }
 
@@ -117,7 +120,7 @@ static struct infer_model *model_create(const void *given, const char *what, con
     size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
     budget_init(&model->budget, NULL, &model->allocator, limit);
     region_init(&model->region, &model->budget.allocator);
-    weights_init(&model->weights, &model->allocator);
+    weights_init(&model->weights, &model->allocator, NULL);
     return model;
 }
 
@@ -157,7 +160,8 @@ static void find_constants(struct infer_model *model)
     struct span span = {NULL, NULL};
     add_constants(&span, model->graph);
     model->constants = span.start;
-    model->weight_bytes = (size_t)(span.end - span.start);
+    model->constant_bytes = (size_t)(span.end - span.start);
+    model->weight_bytes = model->constant_bytes + stored_packs_bytes(&model->stored);
 }
 
 static enum status model_load(struct infer_model *model, const char *name, const void *bytes, size_t size,
@@ -166,6 +170,8 @@ static enum status model_load(struct infer_model *model, const char *name, const
     struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights,
                                       .section_limit = model->budget.limit};
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
+    if (!stored_packs_init(&model->stored, name, &model->metadata, read.skip_weight_checksum, &model->region))
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while opening a model");
     find_constants(model);
     return STATUS_OK;
 }
@@ -243,6 +249,8 @@ void infer_model_release(infer_model *model)
     if (!model || atomic_fetch_sub(&model->references, 1) != 1)
         return;
     weights_free(&model->weights);
+    if (DEVICE_BUILT)
+        model_free_device(model);
     region_free(&model->region);
     file_unmap(&model->file);
     release(&model->budget.allocator, model->copy, model->copy_bytes);

@@ -4,6 +4,7 @@
 #include "formats/file.h"
 #include "formats/model_file.h"
 #include "runtime/infer.h"
+#include "runtime/weights/stored.h"
 #include "runtime/weights/weights.h"
 
 #include <stdatomic.h>
@@ -19,8 +20,11 @@ struct infer_model {
     struct graph *graph;
     struct model_metadata metadata;
     const void *constants; /* where those of the graph lie, in the file, and how many bytes */
-    size_t weight_bytes;
-    struct weights weights; /* what its sessions derive from them */
+    size_t constant_bytes;
+    struct stored_packs stored;               /* made of them, in the file as well */
+    size_t weight_bytes;                      /* both */
+    struct weights weights;                   /* what its sessions derive from them */
+    _Atomic(struct weights *) device_weights; /* the same in memory of a device; NULL: no session needs any */
 };
 
 /* All that a model holds but its weights. A file that is mapped, or the caller's, is not the library's memory. */

@@ -35,7 +35,7 @@ static bool is_needed(const struct foresight *f, const struct value *value)
 static void find_needed(struct foresight *f)
 {
     const struct program *last = f->programs[f->count - 1];
-    need(f, last->segment.needed);
+    need(f, last->segment.needed_copy);
     for (int i = 0; i < last->awaited_count; i++)
         need(f, last->awaited[i]);
     for (int p = f->count - 1; p >= 0; p--)
@@ -67,10 +67,7 @@ static enum status run_needed(struct foresight *f, int p, struct error *error)
     for (int i = 0; i < program->output_count; i++)
         if (is_needed(f, program->outputs[i].value))
             TRY(runner_bind_output(f->runner, &program->outputs[i], error));
-    for (int s = 0; s < program->step_count; s++)
-        if (f->steps[p][s])
-            TRY(runner_step(f->runner, program, (size_t)s, error));
-    return STATUS_OK;
+    return runner_run_some(f->runner, program, f->steps[p], error);
 }
 
 static enum status no_memory(struct error *error)

@@ -3,6 +3,7 @@
 #include "formats/hash.h"
 #include "graph/op.h"
 #include "runtime/clock.h"
+#include "runtime/device_run.h"
 
 #include <string.h>
 
@@ -65,6 +66,7 @@ static enum status obtain(struct runner *runner, program_maker *make, void *user
         .make = make,
         .user = user,
         .interrupt = runner->control ? &interrupt : NULL,
+        .on_host = !runner_is_outermost(runner),
     };
     *program = find_held(runner, &wanted.key);
     if (!*program)
@@ -118,7 +120,7 @@ enum status runner_next_program(struct runner *runner, struct program *parent, s
     struct next_request request = {.parent = parent};
     runner->key_bytes = 0;
     TRY(key_append(runner, head, sizeof head, error));
-    struct value *needed = parent->segment.needed;
+    struct value *needed = parent->segment.needed_copy;
     if (needed) {
         request.content = runner_pointer(runner, parent, program_place(parent, needed));
         TRY(key_append(runner, request.content, value_bytes(needed), error));
@@ -156,6 +158,8 @@ void *runner_pointer(struct runner *runner, const struct program *program, struc
         return memory_at(runner->outputs[operand.index].data, operand.offset);
     case SPACE_SLOT:
         return memory_at(runner->slots[operand.index].data, operand.offset);
+    case SPACE_DEVICE:
+        return DEVICE_BUILT ? device_run_pointer(runner, operand.offset) : NULL;
     default:
         return NULL;
     }
@@ -171,7 +175,8 @@ struct step_run {
     struct run_control *control;
 };
 
-/* A lane that has met a fault runs no further task: they all come after it. */
+/* The least task with a fault is the one that is reported, whoever takes which: a lane that has met one still runs the
+ * tasks below it. */
 static void run_tasks(void *user, int first, int last, int lane)
 {
     const struct step_run *run = user;
@@ -180,10 +185,12 @@ static void run_tasks(void *user, int first, int last, int lane)
     struct lane_fault *met = &run->faults[lane];
     struct kernel_call call = run->call;
     call.workspace = memory_at(run->workspace, (size_t)lane * run->step->plan->task_bytes);
-    call.fault = &met->fault;
-    for (int task = first; task < last && !met->fault.set; task++) {
-        met->task = task;
+    struct fault fault = {.set = false};
+    call.fault = &fault;
+    for (int task = first; task < last && !fault.set && !(met->fault.set && met->task < task); task++) {
         run->step->kernel->run(run->step->plan, &call, task);
+        if (fault.set)
+            *met = (struct lane_fault){fault, task};
     }
 }
 
@@ -274,7 +281,8 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
     return tensor;
 }
 
-enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
+enum status runner_step_on_host(struct runner *runner, const struct program *program, size_t index,
+                                struct error *error)
 {
     const struct program_step *step = &program->steps[index];
     TRY(run_control_before(runner->control, step->step, error));
@@ -282,6 +290,12 @@ enum status runner_step(struct runner *runner, const struct program *program, si
     TRY(step->step->control ? runner_loop(runner, program, step, error) : run_kernel(runner, program, step, error));
     runner_show_after(runner, program, index);
     return STATUS_OK;
+}
+
+enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
+{
+    return DEVICE_BUILT && program->device ? device_run_step(runner, program, index, error)
+                                           : runner_step_on_host(runner, program, index, error);
 }
 
 static enum status run_timed(struct runner *runner, struct program *program, struct error *error)
@@ -297,17 +311,44 @@ static enum status run_timed(struct runner *runner, struct program *program, str
     return STATUS_OK;
 }
 
+enum status runner_run_steps(struct runner *runner, struct program *program, struct error *error)
+{
+    if (runner->times && runner->times->on)
+        return run_timed(runner, program, error);
+    for (int i = 0; i < program->step_count; i++)
+        TRY(runner_step(runner, program, (size_t)i, error));
+    return STATUS_OK;
+}
+
+static enum status run_marked(struct runner *runner, const struct program *program, const bool *marked,
+                              struct error *error)
+{
+    for (int i = 0; i < program->step_count; i++)
+        if (marked[i])
+            TRY(runner_step(runner, program, (size_t)i, error));
+    return STATUS_OK;
+}
+
+enum status runner_run_some(struct runner *runner, const struct program *program, const bool *marked,
+                            struct error *error)
+{
+    if (!DEVICE_BUILT || !program->device)
+        return run_marked(runner, program, marked, error);
+    struct error met = {0};
+    enum status status = device_run_begin(runner, &met);
+    if (status == STATUS_OK)
+        status = run_marked(runner, program, marked, &met);
+    return device_run_end(runner, program, status, &met, error);
+}
+
 static enum status run_program(struct runner *runner, struct program *program, struct error *error)
 {
     TRY(runner_reserve(runner, program, error));
     for (int i = 0; i < program->output_count; i++)
         TRY(runner_bind_output(runner, &program->outputs[i], error));
     runner_show_given(runner, program);
-    if (runner->times && runner->times->on)
-        return run_timed(runner, program, error);
-    for (int i = 0; i < program->step_count; i++)
-        TRY(runner_step(runner, program, (size_t)i, error));
-    return STATUS_OK;
+    return DEVICE_BUILT && program->device ? device_run_program(runner, program, error)
+                                           : runner_run_steps(runner, program, error);
 }
 
 static enum status run_programs(struct runner *runner, struct error *error)

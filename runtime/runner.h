@@ -34,6 +34,7 @@ struct runner {
     struct program_memory recent;
     struct program *held; /* the program under way, or the last one found; NULL: none */
     char *arena;
+    struct device_run *device; /* NULL: it runs on the host alone */
     size_t arena_bytes;
     infer_tensor *inputs, *outputs; /* of the run under way; the graph's counts */
     struct slot *results;           /* memory of outputs whose data the caller left NULL */
@@ -81,7 +82,14 @@ enum status runner_next_program(struct runner *runner, struct program *parent, s
 enum status runner_reserve_key(struct runner *runner, size_t bytes, struct error *error);
 /* Room for all that a program writes but its outputs. What its parent has left in the arena stays. */
 enum status runner_reserve(struct runner *runner, const struct program *program, struct error *error);
+/* A step, done on return. */
 enum status runner_step(struct runner *runner, const struct program *program, size_t index, struct error *error);
+enum status runner_step_on_host(struct runner *runner, const struct program *program, size_t index,
+                                struct error *error);
+/* All steps of a program, one after another, timed where that is wanted; those that are marked. */
+enum status runner_run_steps(struct runner *runner, struct program *program, struct error *error);
+enum status runner_run_some(struct runner *runner, const struct program *program, const bool *marked,
+                            struct error *error);
 /* Runs. outputs as in infer_run; NULL entries of data are given memory of the runner. */
 enum status runner_run(struct runner *runner, infer_tensor *outputs, size_t count, struct error *error);
 

@@ -1,4 +1,5 @@
 /* The memory of a runner: what it has from the beginning, and what grows with the programs that it runs. */
+#include "runtime/device_run.h"
 #include "runtime/runner.h"
 
 #include <string.h>
@@ -68,7 +69,8 @@ enum status runner_init(struct runner *runner, struct infer_session *session, co
     runner->faults = zeroed(runner, (size_t)session->threads, sizeof *runner->faults);
     bool done =
         runner->inputs && runner->outputs && runner->results && runner->known && runner->symbols && runner->faults;
-    return done ? STATUS_OK : no_memory(error);
+    TRY(done ? STATUS_OK : no_memory(error));
+    return DEVICE_BUILT && session->device && runner_is_outermost(runner) ? device_run_create(runner, error) : STATUS_OK;
 }
 
 static void free_operands(struct runner *runner)
@@ -83,6 +85,24 @@ static void free_operands(struct runner *runner)
     runner->operand_tensors = NULL;
     runner->operand_names = NULL;
     runner->operand_capacity = 0;
+}
+
+static void *take_arena(struct runner *runner, size_t bytes, struct error *error)
+{
+    if (DEVICE_BUILT && runner->device)
+        return device_run_take_host(runner, bytes, error);
+    void *memory = allocate(runner->allocator, bytes, ALIGNMENT);
+    if (!memory)
+        error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", bytes);
+    return memory;
+}
+
+static void give_back_arena(struct runner *runner, void *memory, size_t bytes)
+{
+    if (DEVICE_BUILT && runner->device)
+        device_run_give_back_host(runner, memory, bytes);
+    else
+        release(runner->allocator, memory, bytes);
 }
 
 static void free_slots(struct runner *runner, struct slot *slots, int count)
@@ -110,7 +130,9 @@ void runner_free(struct runner *runner)
     discard(runner, runner->faults, (size_t)runner->session->threads, sizeof *runner->faults);
     free_slots(runner, runner->awaited, runner->awaited_count);
     release(runner->allocator, runner->key, runner->key_capacity);
-    release(runner->allocator, runner->arena, runner->arena_bytes);
+    give_back_arena(runner, runner->arena, runner->arena_bytes);
+    if (DEVICE_BUILT)
+        device_run_free(runner);
     *runner = (struct runner){0};
 }
 
@@ -130,6 +152,8 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
     bytes += table_bytes(operands, sizeof *runner->operand_pointers + sizeof *runner->dims_pointers +
                                        sizeof *runner->operand_tensors + sizeof *runner->operand_names);
     bytes += slots * sizeof *runner->slots;
+    if (DEVICE_BUILT && session->device)
+        bytes += device_run_table_bytes(session, graph, needs);
     return bytes + awaited * (sizeof *runner->awaited + sizeof *runner->learned);
 }
 
@@ -153,7 +177,7 @@ enum status runner_reserve_key(struct runner *runner, size_t bytes, struct error
 
 static void release_arena(struct runner *runner)
 {
-    release(runner->allocator, runner->arena, runner->arena_bytes);
+    give_back_arena(runner, runner->arena, runner->arena_bytes);
     runner->arena = NULL;
     runner->arena_bytes = 0;
 }
@@ -167,9 +191,10 @@ static enum status reserve_arena(struct runner *runner, size_t bytes, bool keep,
     bytes = bytes ? bytes : 1;
     if (!keep)
         release_arena(runner);
-    char *larger = allocate(runner->allocator, bytes, ALIGNMENT);
+    struct error from = {0};
+    char *larger = take_arena(runner, bytes, &from);
     if (!larger)
-        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for an arena of %zu bytes", bytes);
+        return error_set(error, from.status, "%s", from.text);
     if (runner->arena)
         memcpy(larger, runner->arena, runner->arena_bytes);
     release_arena(runner);
@@ -235,7 +260,8 @@ static bool has_room(const struct runner *runner, const struct program *program)
 {
     return runner->arena && program->arena_bytes <= runner->arena_bytes && runner->operand_pointers &&
            program_most_operands(program) <= runner->operand_capacity && program->slot_count <= runner->slot_count &&
-           program->awaited_count <= runner->awaited_count;
+           program->awaited_count <= runner->awaited_count &&
+           (!DEVICE_BUILT || !program->device || device_run_has_room(runner, program));
 }
 
 /* The arena last: where there is no room for it, the tables have grown by little. */
@@ -244,7 +270,8 @@ static enum status reserve(struct runner *runner, const struct needs *needs, boo
     TRY(reserve_slots(runner, &runner->slots, &runner->slot_count, needs->slots, error));
     TRY(reserve_awaited(runner, needs->awaited, error));
     TRY(reserve_operands(runner, needs->operands, error));
-    return reserve_arena(runner, needs->arena_bytes, keep, error);
+    TRY(reserve_arena(runner, needs->arena_bytes, keep, error));
+    return DEVICE_BUILT && runner->device ? device_run_reserve(runner, needs, keep, error) : STATUS_OK;
 }
 
 /* What has to grow grows at once to what the session's programs need, so that shapes prepared before cost no further

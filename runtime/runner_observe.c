@@ -1,20 +1,29 @@
 /* What an observer sees of a run. */
+#include "runtime/device_run.h"
 #include "runtime/runner.h"
 
 #include "graph/op.h"
 
 #include <string.h>
 
+/* Constants say so themselves. */
+static bool is_on_device(const struct value *value, struct operand operand)
+{
+    return DEVICE_BUILT && (operand.space == SPACE_DEVICE || (operand.space == SPACE_CONSTANT && value->on_device));
+}
+
 /* Of a strided operand only the tensor it is a part of can be shown. */
 static infer_tensor describe_operand(struct runner *runner, const struct program *program, struct value *value,
                                      struct operand operand)
 {
     size_t offset;
-    if (!value->strided)
-        return runner_tensor(runner, program, value, operand);
-    struct value *root = value_root(value, &offset);
-    operand.offset -= offset;
-    return runner_tensor(runner, program, root, operand);
+    struct value *root = value->strided ? value_root(value, &offset) : value;
+    if (value->strided)
+        operand.offset -= offset;
+    infer_tensor tensor = runner_tensor(runner, program, root, operand);
+    if (is_on_device(value, operand))
+        tensor.data = NULL;
+    return tensor;
 }
 
 static infer_step describe(struct runner *runner, const struct program *program, size_t index)
@@ -71,10 +80,18 @@ static void show_values(struct runner *runner, const struct program *program, in
         if (shown->step != index)
             continue;
         infer_tensor tensor = runner_tensor(runner, program, shown->value, shown->place);
+        void *fetched = NULL;
+        if (is_on_device(shown->value, shown->place)) {
+            if (!tensor.data || !(fetched = device_run_fetch(runner, tensor.data, tensor.bytes)))
+                continue;
+            tensor.data = fetched;
+        }
         if (shown->value->strides)
             show_in_order(runner, shown->value, tensor);
         else
             observer->value(observer->user, shown->value->name, &tensor);
+        if (DEVICE_BUILT)
+            release(runner->allocator, fetched, tensor.bytes);
     }
 }
 

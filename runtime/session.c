@@ -3,6 +3,7 @@
 #include "graph/op.h"
 #include "runtime/float_environment.h"
 #include "runtime/run_control.h"
+#include "runtime/session_device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,20 @@ static enum status choose_executor(struct infer_session *session, const infer_se
     return STATUS_OK;
 }
 
+static enum status choose_device(struct infer_session *session, const infer_session_options *options,
+                                 struct error *error)
+{
+    struct device *none;
+    if (options->device == INFER_DEVICE_CPU)
+        return STATUS_OK;
+    if (options->device != INFER_DEVICE_CUDA)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "device number %d does not exist", (int)options->device);
+    if (DEVICE_BUILT)
+        return session_open_device(session, options->device_memory_limit, error);
+    device_open(&none, error);
+    return error_prefix(error, "device cuda");
+}
+
 static enum status read_options(struct infer_session *session, const infer_session_options *options,
                                 struct error *error)
 {
@@ -65,7 +80,7 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     TRY(choose_isa(chosen->isa, &session->isa, error));
     TRY(choose_executor(session, chosen, error));
     session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
-    return STATUS_OK;
+    return choose_device(session, chosen, error);
 }
 
 /* What the limit leaves beside the weights and the constants that the session has folded already. */
@@ -151,6 +166,13 @@ static enum status check_model(const struct infer_model *model, size_t limit, si
                      model->weight_bytes, tables, limit);
 }
 
+/* Programs are made by threads that run no task. */
+static void pack_with_threads(void *user, int tasks, executor_work *work, void *work_user)
+{
+    const struct infer_session *session = user;
+    executor_run(session->executor, session->threads, tasks, work, work_user);
+}
+
 infer_status infer_session_create(infer_model *model, const infer_session_options *options, infer_session **result,
                                   infer_error *error)
 {
@@ -177,8 +199,10 @@ infer_status infer_session_create(infer_model *model, const infer_session_option
     session->budget.user = session;
     session->account.budget = &session->budget;
     region_init(&session->region, &session->budget.allocator);
-    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->weight_bytes,
+    derived_init(&session->derived, &model->weights, &session->account, model->constants, model->constant_bytes,
                  &session->region);
+    session->derived.stored = &model->stored;
+    session->derived.threads = (struct pack_threads){pack_with_threads, session};
     pthread_mutex_init(&session->mutex, NULL);
     pthread_cond_init(&session->made, NULL);
     struct float_environment outside = float_environment_enter();
@@ -227,6 +251,11 @@ void infer_session_release(infer_session *session)
 infer_isa infer_session_isa(const infer_session *session)
 {
     return session ? (infer_isa)((int)session->isa + INFER_ISA_REFERENCE) : INFER_ISA_AUTO;
+}
+
+infer_device infer_session_device(const infer_session *session)
+{
+    return session && session->device ? INFER_DEVICE_CUDA : INFER_DEVICE_CPU;
 }
 
 int infer_session_threads(const infer_session *session)
@@ -298,6 +327,7 @@ static enum status make_program(struct infer_session *session, uint64_t id, cons
         .weight_bytes = session->model->weight_bytes + session->constant_bytes,
         .table_bytes = session_table_bytes(session),
         .id = id,
+        .device = DEVICE_BUILT && session->device && !wanted->on_host ? &session->device->program : NULL,
         .whole = session->whole_programs,
     };
     TRY(wanted->make(wanted->user, &options, program, error));

@@ -10,6 +10,8 @@
 /* What a context comes to take that runs some programs of the model's graph: the largest of each. */
 struct needs {
     size_t arena_bytes, lower_bound_bytes, workspace_bytes, result_bytes, key_bytes;
+    size_t device_arena_bytes, staging_bytes; /* where there is a device; as are the events of its stream */
+    int events;
     int steps, operands, slots, awaited;
     enum isa isa;
     bool arena_is_least; /* proven, of the program that has the largest */
@@ -28,6 +30,7 @@ struct infer_session {
     size_t constant_bytes;         /* in the region */
     struct derived derived;        /* constants beyond these: in the model's store */
     struct weight_account account; /* of the session and of its programs */
+    struct session_device *device; /* NULL: it runs on the host alone */
     enum isa isa;
     struct kernel_facts facts;       /* of this CPU and the options */
     struct infer_executor *executor; /* a reference */
@@ -56,6 +59,7 @@ struct program_wanted {
     program_maker *make;
     void *user;
     const struct interrupt *interrupt; /* of making it; NULL: nothing interrupts */
+    bool on_host;                      /* whatever device the session has */
 };
 
 /* Finds or makes a program by key; the result carries a reference for the caller. `make` is called without the lock,

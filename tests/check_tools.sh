@@ -92,6 +92,7 @@ npy("rank.npy", "<f4", (1, 64), ones)
 npy("cut.npy", "<f4", (1, 1, 8, 8), ones, cut=5)
 open(os.path.join(work, "text.npy"), "w").write("not an array\n")
 open(os.path.join(work, "empty.npy"), "w").close()
+npy("infinite.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 5, float("-inf"), *[1.0] * 58))
 npy("not_a_number.npy", "<f4", (1, 1, 8, 8), struct.pack("<64f", *[1.0] * 63, float("nan")))
 npy("batch_of_ones.npy", "<f4", (2, 1, 8, 8), ones + ones)
 npy("none.npy", "<f4", (0, 1, 8, 8), b"")
@@ -134,6 +135,35 @@ optimised=$work/optimised.bin
 done_with "--optimize" '' infer-convert "$onnx" "$optimised" --optimize
 infer-convert --optimize - - <"$onnx" >"$work/piped.bin" 2>"$work/err"
 same "--optimize through stdin and stdout, the same bytes each time" "$work/piped.bin" "$optimised"
+if grep -q avx2 /proc/cpuinfo; then
+    packed=$work/packed.bin
+    done_with "--pack" '' infer-convert "$onnx" "$packed" --optimize --pack avx2 --shape batch=1
+    infer-convert "$optimised" "$work/packed2.bin" --optimize --pack avx2 --shape image=1x1x8x8
+    same "a model.bin is packed as the ONNX model is" "$packed" "$work/packed2.bin"
+    done_with "infer-inspect of a packed file" 'packs +[0-9,]+ bytes  of these, packed for avx2.*stored +[1-9].*packed +0 bytes' \
+        infer-inspect "$packed" --isa avx2 --shape batch=1
+    done_with "infer-inspect of a packed file, other kernels" 'stored +0 bytes' infer-inspect "$packed" --isa reference --shape batch=1
+    done_with "infer-run of a packed file" 'weights packed in the file for avx2 output' infer-run "$packed" "$digit" --isa avx2
+    infer-run "$packed" "$digit" --isa avx2 -o "$work/of_packed" && infer-run "$optimised" "$digit" --isa avx2 -o "$work/of_optimised"
+    same "a packed file gives the same bits" "$work/of_packed/output_0.npy" "$work/of_optimised/output_0.npy"
+    python3 - "$packed" "$work/damaged_pack.bin" <<'PY'
+import sys
+bytes_ = bytearray(open(sys.argv[1], "rb").read())
+bytes_[-8] ^= 1
+open(sys.argv[2], "wb").write(bytes_)
+PY
+    refused 1 "damaged_pack\.bin: pack [0-9]+, made of '.*' for avx2, does not match its checksum" \
+        infer-run "$work/damaged_pack.bin" "$digit" --isa avx2
+    refused 1 "damaged_pack\.bin: pack [0-9]+ does not match its checksum" infer-inspect "$work/damaged_pack.bin"
+fi
+refused 1 "batch.*--shape" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2
+refused 1 "no input and no symbol" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --shape nosuch=1
+refused 1 "set-dim fixes dimensions of ONNX models" infer-convert "$optimised" "$work/x.bin" --set-dim batch=1
+refused 2 "--pack needs --optimize" infer-convert "$onnx" "$work/x.bin" --pack avx2
+refused 2 "--pack takes avx2 or avx512, not 'sse'" infer-convert "$onnx" "$work/x.bin" --optimize --pack sse
+refused 2 "--pack avx2 is given twice" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --pack avx2
+refused 2 "--shape is for --pack" infer-convert "$onnx" "$work/x.bin" --optimize --shape batch=1
+refused 2 "--shape takes NAME=1x3x224x224" infer-convert "$onnx" "$work/x.bin" --optimize --pack avx2 --shape batch
 done_with "--optimize --set-dim" '' infer-convert "$onnx" "$work/one_digit.bin" --optimize --set-dim batch=1
 done_with "--optimize --set-dim fixes the dimension" 'image +float32 1x1x8x8.*optimised ' infer-inspect "$work/one_digit.bin"
 refused 1 'cut\.onnx: ' infer-convert "$work/cut.onnx" "$work/x.bin" --optimize
@@ -144,6 +174,12 @@ refused 1 "nosuch/x\.bin" infer-convert "$onnx" "$work/nosuch/x.bin"
 refused 1 "/dev/full: .*No space" infer-convert "$onnx" /dev/full
 refused 1 "nosuch" infer-convert "$onnx" "$work/x.bin" --set-dim nosuch=1
 refused 2 "set-dim takes NAME=N" infer-convert "$onnx" "$work/x.bin" --set-dim 3
+border=tests/data/onnx/border.onnx
+done_with "--elements" '' infer-convert "$border" "$work/border.bin" --elements xs=1 --elements ys=2 --elements bias=none
+done_with "--elements makes inputs" 'xs\[0\] +float32 .*ys\[1\] +float32 ' infer-inspect "$work/border.bin"
+refused 1 "input 'xs' is a sequence, which is not supported" infer-convert "$border" "$work/x.bin"
+refused 1 "no input or output 'nosuch'" infer-convert "$onnx" "$work/x.bin" --elements nosuch=1
+refused 2 "elements takes NAME=N or NAME=none" infer-convert "$onnx" "$work/x.bin" --elements image=some
 refused 2 "two file names" infer-convert "$onnx"
 refused 2 "two file names" infer-convert "$onnx" "$work/x.bin" "$work/y.bin"
 verdict "a failed conversion leaves no file" "$(ls "$work/x.bin" 2>/dev/null)"
@@ -212,7 +248,7 @@ report = json.loads(text)
 fields = {
     "model": str, "device": str, "isa": str, "threads": int, "threads_wanted": int, "precision": str, "load_ms": float, "first_run_ms": float,
     "latency_ms": dict, "runs": int, "throughput_per_s": float, "weight_bytes": int, "constant_bytes": int,
-    "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
+    "stored_bytes": int, "packed_bytes": int, "table_bytes": int, "activation_bytes": int, "activation_lower_bound_bytes": int,
     "activation_is_least": bool, "workspace_bytes": int, "result_bytes": int, "context_bytes": int,
     "peak_rss_bytes": int, "steps": int, "inputs": list, "outputs": list,
 }
@@ -674,8 +710,8 @@ infer-quantize "$onnx" - --precision int8 --calibrate tests/demo/digit_?.npy >"$
 same "the same bytes of an .onnx, of files one by one, and through stdout" "$work/piped.bin" "$quantised"
 done_with "its nodes" 'operators +DequantizeLinear 8, QuantizeLinear 4,' infer-inspect "$quantised"
 done_with "its digit" 'output.*scores' infer-run "$quantised" "$digit"
-for method in minmax percentile entropy mse; do
-    done_with "--method $method" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 \
+for method in auto minmax percentile entropy mse; do
+    done_with "--method $method" "layers +4 of 4 .*ranges +by ${method/auto/[a-z]+}" infer-quantize "$model" "$work/x.bin" --precision int8 \
         --calibrate tests/demo/held_out_images.npy --method "$method"
 done
 done_with "--report" 'layers +3 of 4 .*error +[0-9.e-]+, .*time ' infer-quantize "$model" "$work/x.bin" --precision int8 \
@@ -707,7 +743,26 @@ refused 1 'double\.npy: its type is float64' \
 refused 1 'nosuch\.npy: cannot open' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/nosuch.npy"
 refused 1 "--keep 'nosuch': no layer" \
     infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" --keep nosuch
+refused 1 'cut\.npy: ' infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/samples" "$work/cut.npy"
+refused 1 'infinite\.npy: element 5 of input .image. is infinite' \
+    infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate "$work/infinite.npy"
 verdict "nothing is left of what was refused" "$(ls "$work"/x.bin* 2>/dev/null)"
+cp "$quantised" "$work/x.bin"
+mkfifo "$work/stalled.npy"
+for signal in INT TERM KILL; do
+    run timeout --signal=$signal 0.5 infer-quantize "$model" "$work/x.bin" --precision int8 \
+        --calibrate "$work/samples" "$work/stalled.npy" 2>/dev/null
+    verdict "a calibration that SIG$signal ends leaves the old file as it was" "$(
+        [ "$status" -eq 124 ] || [ "$status" -eq 137 ] || echo "exit code $status"
+        cmp "$quantised" "$work/x.bin" 2>&1
+        ls "$work"/x.bin?* 2>/dev/null)"
+done
+run bash -c "ulimit -f 8; exec infer-quantize '$model' '$work/x.bin' --precision int8 --calibrate '$work/samples'" 2>/dev/null
+verdict "so does a disk that is full" "$(
+    [ "$status" -ne 0 ] || echo "exit code 0"
+    cmp "$quantised" "$work/x.bin" 2>&1
+    ls "$work"/x.bin?* 2>/dev/null)"
+rm "$work/x.bin"
 refused 1 'cut\.bin: ' infer-quantize "$work/cut.bin" "$work/x.bin" --precision fp16
 refused 1 'nosuch/x\.bin' infer-quantize "$model" "$work/nosuch/x.bin" --precision fp16
 for usage in "" "--precision int4" "--precision int8" "--precision fp16 --dynamic" "--precision int8 --calibrate a.npy --method max" \

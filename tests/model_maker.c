@@ -32,6 +32,14 @@ struct value *make_node2(struct graph *graph, const char *op, const char *output
     return make_node(graph, op, output, 2, (struct value *[]){a, b}, 0, NULL);
 }
 
+struct value *make_declared(struct value *value, int rank, const int64_t *dims)
+{
+    value->dtype = DTYPE_F32;
+    value->rank = rank;
+    memcpy(value->dims, dims, (size_t)rank * sizeof *dims);
+    return value;
+}
+
 struct value *make_ints(struct graph *graph, const char *name, int count, const int64_t *ints)
 {
     size_t bytes = (size_t)count * sizeof *ints;

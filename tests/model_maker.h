@@ -17,6 +17,8 @@ struct value *make_node(struct graph *graph, const char *op, const char *output,
                         struct value *const *inputs, int attribute_count, const struct attribute *attributes);
 struct value *make_node1(struct graph *graph, const char *op, const char *output, struct value *a);
 struct value *make_node2(struct graph *graph, const char *op, const char *output, struct value *a, struct value *b);
+/* A float32 output of the model, whose dimensions the file tells. */
+struct value *make_declared(struct value *value, int rank, const int64_t *dims);
 struct value *make_ints(struct graph *graph, const char *name, int count, const int64_t *ints); /* a constant list */
 /* The model file of the graph, opened; NULL only where its allocator fails. */
 infer_model *maker_finish(struct maker *maker, int input_count, struct value *const *inputs, int output_count,

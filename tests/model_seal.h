@@ -27,6 +27,20 @@ static inline void model_seal_tensors(uint8_t *bytes, size_t size, uint32_t vers
     }
 }
 
+static inline void model_seal_packs(uint8_t *bytes, size_t size, const struct section_record *packs,
+                                    const struct section_record *packed)
+{
+    struct pack_record pack;
+    for (uint64_t at = 0; packs->bytes - at >= sizeof pack; at += sizeof pack) {
+        uint8_t *place = bytes + packs->offset + at;
+        memcpy(&pack, place, sizeof pack);
+        if (!model_inside(pack.offset, pack.bytes, packed->bytes) || !model_inside(packed->offset, packed->bytes, size))
+            continue;
+        pack.checksum = xxh3(bytes + packed->offset + pack.offset, pack.bytes);
+        memcpy(place, &pack, sizeof pack);
+    }
+}
+
 /* The record of a section that lies inside the file. */
 static inline bool model_find_section(const uint8_t *bytes, size_t size, uint32_t count, enum model_section kind,
                                       struct section_record *record)
@@ -55,6 +69,9 @@ static inline void model_seal(uint8_t *bytes, size_t size)
     if (model_find_section(bytes, size, count, SECTION_TENSORS, &record) &&
         model_find_section(bytes, size, count, SECTION_WEIGHTS, &weights))
         model_seal_tensors(bytes, size, version, &record, &weights);
+    if (model_find_section(bytes, size, count, SECTION_PACKS, &record) &&
+        model_find_section(bytes, size, count, SECTION_PACKED, &weights))
+        model_seal_packs(bytes, size, &record, &weights);
     for (uint32_t i = 0; i < count; i++) {
         uint8_t *place = bytes + sizeof header + i * sizeof record;
         memcpy(&record, place, sizeof record);

@@ -1,6 +1,7 @@
 #include "tests/op_test.h"
 
 #include "formats/model_file.h"
+#include "kernels/convert.h"
 #include "runtime/infer.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 /* Outputs handed to tests stay reachable here, for as long as the process lives: no test has to free them. */
-static void *kept[4096];
+static void *kept[8192];
 static size_t kept_count;
 
 static void *keep_copy(const void *data, size_t bytes)
@@ -59,8 +60,10 @@ static struct graph *make_graph(const struct op_call *call, struct region *regio
     return graph;
 }
 
-static infer_status run_model(const struct op_call *call, const void *bytes, size_t size, infer_error *error)
+static infer_status run_model(const struct op_call *call, infer_isa isa, const void *bytes, size_t size,
+                              infer_error *error)
 {
+    const infer_session_options options = {.isa = isa};
     infer_tensor inputs[64], outputs[64];
     memset(outputs, 0, sizeof outputs);
     size_t count = 0;
@@ -77,7 +80,7 @@ static infer_status run_model(const struct op_call *call, const void *bytes, siz
     }
     infer_status status = infer_model_open_memory(bytes, size, "test", NULL, &model, error);
     if (status == INFER_OK)
-        status = infer_session_create(model, NULL, &session, error);
+        status = infer_session_create(model, &options, &session, error);
     if (status == INFER_OK)
         status = infer_context_create(session, &context, error);
     if (status == INFER_OK)
@@ -94,7 +97,7 @@ static infer_status run_model(const struct op_call *call, const void *bytes, siz
     return status;
 }
 
-enum status run_op_status(const struct op_call *call, struct error *error)
+static enum status run_on(const struct op_call *call, infer_isa isa, struct error *error)
 {
     struct region region;
     struct model_metadata metadata = {.name = "test", .producer = "", .description = ""};
@@ -104,28 +107,75 @@ enum status run_op_status(const struct op_call *call, struct error *error)
     region_init(&region, &default_allocator);
     struct graph *graph = make_graph(call, &region);
     if (model_write(graph, &metadata, &region, &bytes, &size, error) == STATUS_OK) {
-        error->status = (enum status)run_model(call, bytes, size, &public);
+        error->status = (enum status)run_model(call, isa, bytes, size, &public);
         memcpy(error->text, public.message, sizeof error->text);
     }
     region_free(&region);
     return error->status;
 }
 
+enum status run_op_status(const struct op_call *call, struct error *error)
+{
+    return run_on(call, INFER_ISA_AUTO, error);
+}
+
+static double float_at(const struct test_tensor *tensor, size_t i)
+{
+    const uint16_t *halves = tensor->data;
+    switch (tensor->dtype) {
+    case DTYPE_F64:
+        return ((const double *)tensor->data)[i];
+    case DTYPE_F16:
+        return (double)f16_to_f32(halves[i]);
+    case DTYPE_BF16:
+        return (double)bf16_to_f32(halves[i]);
+    default:
+        return (double)((const float *)tensor->data)[i];
+    }
+}
+
+/* Floats may be rounded elsewhere, and bytes by one step where they are made of floats. */
+static void expect_near(const struct test_tensor *a, const struct test_tensor *b, int output)
+{
+    size_t bytes = bytes_of(a);
+    ck_assert_int_eq(a->dtype, b->dtype);
+    ck_assert_uint_eq(bytes, bytes_of(b));
+    if (memcmp(a->data, b->data, bytes) == 0)
+        return;
+    if (dtype_bits(a->dtype) <= 8) {
+        for (size_t i = 0; i < bytes; i++) {
+            int step = abs(((const uint8_t *)a->data)[i] - ((const uint8_t *)b->data)[i]);
+            ck_assert_msg(step <= 1 || step == 255, "output %d differs on the reference kernels", output);
+        }
+        return;
+    }
+    ck_assert_msg(dtype_is_float(a->dtype), "output %d differs on the reference kernels", output);
+    double tolerance = a->dtype == DTYPE_BF16 ? 0x1p-7 : a->dtype == DTYPE_F16 ? 0x1p-9 : 1e-5;
+    for (size_t i = 0; i < bytes * 8 / dtype_bits(a->dtype); i++) {
+        double x = float_at(a, i), y = float_at(b, i);
+        bool near = x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= tolerance * fmax(1, fabs(y));
+        ck_assert_msg(near, "output %d, element %zu is %.9g, and %.9g on the reference kernels", output, i, x, y);
+    }
+}
+
 void run_op(const struct op_call *call)
 {
     struct error error = {0};
-    struct test_tensor folded[64] = {{.dtype = DTYPE_NONE}};
-    struct op_call constant = *call;
+    struct test_tensor folded[64] = {{.dtype = DTYPE_NONE}}, plain[64] = {{.dtype = DTYPE_NONE}};
+    struct op_call constant = *call, reference = *call;
+    reference.outputs = plain;
     constant.constants = ~UINT64_C(0);
     constant.outputs = folded;
     ck_assert_msg(run_op_status(call, &error) == STATUS_OK, "%s", error.text);
     ck_assert_msg(run_op_status(&constant, &error) == STATUS_OK, "folded: %s", error.text);
+    ck_assert_msg(run_on(&reference, INFER_ISA_REFERENCE, &error) == STATUS_OK, "reference: %s", error.text);
     for (int i = 0; i < call->output_count; i++) {
         const struct test_tensor *a = &call->outputs[i], *b = &folded[i];
         ck_assert_int_eq(a->dtype, b->dtype);
         ck_assert_int_eq(a->rank, b->rank);
         ck_assert_mem_eq(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]);
         ck_assert_msg(memcmp(a->data, b->data, bytes_of(a)) == 0, "output %d differs when it is folded", i);
+        expect_near(a, &plain[i], i);
     }
 }
 

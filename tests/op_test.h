@@ -39,8 +39,9 @@ struct op_call {
 /* The status and, on failure, the sentence of whatever failed first. */
 enum status run_op_status(const struct op_call *call, struct error *error);
 
-/* Runs it twice, with every input given at run time (but for `constants`) and with every input constant, so that it is
- * folded; both must succeed and agree in every bit of every output. */
+/* Runs it with every input given at run time (but for `constants`), and with every input constant, so that it is
+ * folded: both must succeed and agree in every bit of every output. Then on the reference kernels, which must be near.
+ */
 void run_op(const struct op_call *call);
 
 /* The same for an operator of the newest opset with one output, which it returns. */

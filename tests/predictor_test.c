@@ -17,9 +17,22 @@ infer_model *rows_model(struct maker *maker, const infer_model_options *options)
                           graph_add_value(graph, "i", DTYPE_I64, 1, (int64_t[]){n})};
     struct value *w = graph_add_constant(graph, "w", DTYPE_F32, 2, (int64_t[]){WIDTH, WIDTH}, weights);
     struct value *t = graph_add_constant(graph, "t", DTYPE_F32, 2, (int64_t[]){ENTRIES, WIDTH}, table);
-    struct value *out[] = {make_node1(graph, "Tanh", "y", make_node2(graph, "MatMul", "xw", in[0], w)),
-                           make_node2(graph, "Gather", "g", t, in[1])};
+    struct value *y = make_node1(graph, "Tanh", "y", make_node2(graph, "MatMul", "xw", in[0], w));
+    struct value *out[] = {make_declared(y, 3, (int64_t[]){n, s, WIDTH}),
+                           make_declared(make_node2(graph, "Gather", "g", t, in[1]), 2, (int64_t[]){n, WIDTH})};
     return maker_finish(maker, 2, in, 2, out, options);
+}
+
+infer_model *state_model(struct maker *maker, const infer_model_options *options)
+{
+    struct graph *graph = maker->graph = graph_create(&maker->region, "state");
+    int64_t n = graph_symbol(graph, "N");
+    struct value *in[] = {graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){n, STATE_WIDTH}),
+                          graph_add_value(graph, "h", DTYPE_F32, 2, (int64_t[]){n, STATE_WIDTH})};
+    struct value *y = make_node1(graph, "Tanh", "y", make_node2(graph, "Add", "sum", in[0], in[1]));
+    struct value *product = make_node2(graph, "Mul", "product", in[1], y);
+    struct value *next = make_node1(graph, "Tanh", "next", make_node2(graph, "Sub", "difference", in[0], product));
+    return maker_finish(maker, 2, in, 2, (struct value *[]){y, next}, options);
 }
 
 infer_model *endless_model(struct maker *maker, const infer_model_options *options)

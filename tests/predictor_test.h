@@ -15,6 +15,9 @@
 /* x [N, S, 8] float32 and i [N] int64 -> y = tanh(x W) [N, S, 8] and g = table[i] [N, 8], where N and S are free. An
  * index outside the table's ENTRIES is a fault of the run. */
 infer_model *rows_model(struct maker *maker, const infer_model_options *options);
+#define STATE_WIDTH 4
+/* x [N, 4], h [N, 4] -> y = tanh(x + h), next = tanh(x - h y): what comes depends on all that was, and on its order. */
+infer_model *state_model(struct maker *maker, const infer_model_options *options);
 /* trip [] int64 and x [4] float32 -> x doubled `trip` times: as long a run as one likes. */
 infer_model *endless_model(struct maker *maker, const infer_model_options *options);
 

@@ -24,7 +24,7 @@ static float room[FILE_FLOATS + 32], *const file = room + 16; /* what lies there
 static void begin(struct rig *rig)
 {
     rig->made = 0;
-    weights_init(&rig->weights, &default_allocator);
+    weights_init(&rig->weights, &default_allocator, NULL);
     region_init(&rig->session, &default_allocator);
     region_init(&rig->program, &default_allocator);
     derived_init(&rig->outer, &rig->weights, NULL, file, FILE_FLOATS * sizeof *file, &rig->session);

@@ -1,15 +1,31 @@
 /* What problems are said to take, for limits on the work of a run. */
+#include "kernels/argmax.h"
+#include "kernels/col2im.h"
 #include "kernels/conv.h"
 #include "kernels/copy.h"
+#include "kernels/cumulative.h"
+#include "kernels/deform.h"
+#include "kernels/det.h"
 #include "kernels/dft.h"
+#include "kernels/grid_sample.h"
+#include "kernels/linear_attention.h"
+#include "kernels/lookup.h"
 #include "kernels/matmul.h"
+#include "kernels/ngrams.h"
 #include "kernels/nms.h"
+#include "kernels/nonzero.h"
 #include "kernels/normalize.h"
 #include "kernels/pool.h"
+#include "kernels/random.h"
+#include "kernels/recurrent.h"
+#include "kernels/reduce.h"
 #include "kernels/resample.h"
 #include "kernels/roi.h"
 #include "kernels/scatter.h"
+#include "kernels/softmax.h"
 #include "kernels/topk.h"
+#include "kernels/trees.h"
+#include "kernels/unique.h"
 #include "tests/suites.h"
 
 #include <check.h>
@@ -78,6 +94,68 @@ START_TEST(transforms_count_their_factors)
 }
 END_TEST
 
+START_TEST(lines_count)
+{
+    const struct argmax_params argmax = {.outer = 2, .axis = 3, .inner = 5};
+    ck_assert(kernel_work(FAMILY_argmax, &argmax) == 30);
+    const struct cumulative_params cumulative = {.outer = 2, .count = 3, .inner = 7};
+    ck_assert(kernel_work(FAMILY_cumulative, &cumulative) == 42);
+    const struct softmax_params softmax = {.outer = 2, .axis = 3, .inner = 11};
+    ck_assert(kernel_work(FAMILY_softmax, &softmax) == 3 * 66);
+    const struct reduce_params reduce = {.kept_rank = 2, .kept = {2, 3}, .folded_rank = 1, .folded = {13}};
+    ck_assert(kernel_work(FAMILY_reduce, &reduce) == 78);
+    const struct unique_params unique = {.outer = 2, .count = 62, .inner = 3};
+    ck_assert(kernel_work(FAMILY_unique, &unique) == 2 * 3 * 62 * 6);
+    const struct nonzero_params nonzero = {.rank = 2, .dims = {4, 9}};
+    ck_assert(kernel_work(FAMILY_nonzero, &nonzero) == 36);
+    const struct random_params random = {.count = 17};
+    ck_assert(kernel_work(FAMILY_random, &random) == 17);
+}
+END_TEST
+
+START_TEST(tables_count_what_is_looked_up)
+{
+    const struct gather_params gather = {.rank = 2, .dims = {5, 7}, .components = 3};
+    ck_assert(kernel_work(FAMILY_gather, &gather) == 35 * 4);
+    const struct lookup_params lookup = {.count = 10, .keys = 30};
+    ck_assert(kernel_work(FAMILY_lookup, &lookup) == 50);
+    const struct ngrams_params ngrams = {
+        .rows = 2, .length = 10, .columns = 7, .skips = 1, .counts = {99, 14, 30}, .shortest = 2, .longest = 3};
+    ck_assert(kernel_work(FAMILY_ngrams, &ngrams) == 40 * (2 * 4 + 3 * 5) + 14);
+    const struct trees_params trees = {.rows = 3, .targets = 2, .most_work = 40};
+    ck_assert(kernel_work(FAMILY_trees, &trees) == 3 * 42);
+}
+END_TEST
+
+START_TEST(neighbours_count)
+{
+    const struct col2im_params col2im = {.planes = 3, .window = {.output = {1, 4, 5}, .kernel = {1, 2, 3}}};
+    ck_assert(kernel_work(FAMILY_col2im, &col2im) == 3 * 20 * 6);
+    const struct deform_params deform = {
+        .batch = 2, .channels = 3, .axes = 2, .window = {.output = {1, 4, 5}, .kernel = {1, 2, 3}}};
+    ck_assert(kernel_work(FAMILY_deform, &deform) == 2 * 3 * 20 * 6 * 4);
+    struct grid_sample_params grid = {.batch = 2, .channels = 3, .points = 5, .rank = 2, .mode = GRID_NEAREST};
+    ck_assert(kernel_work(FAMILY_grid_sample, &grid) == 30);
+    grid.mode = GRID_LINEAR;
+    ck_assert(kernel_work(FAMILY_grid_sample, &grid) == 30 * 4);
+    grid.mode = GRID_CUBIC;
+    ck_assert(kernel_work(FAMILY_grid_sample, &grid) == 30 * 16);
+}
+END_TEST
+
+START_TEST(states_and_scores_count)
+{
+    struct recurrent_params recurrent = {.directions = 2, .steps = 3, .batch = 5, .hidden = 7, .cell = RECURRENT_LSTM};
+    ck_assert(kernel_work(FAMILY_recurrent, &recurrent) == 2 * 3 * 5 * 4 * 49);
+    recurrent.cell = RECURRENT_GRU;
+    ck_assert(kernel_work(FAMILY_recurrent, &recurrent) == 2 * 3 * 5 * 3 * 49);
+    const struct linear_attention_params linear = {.batch = 2, .steps = 3, .heads = 5, .head = 7, .v_head = 11};
+    ck_assert(kernel_work(FAMILY_linear_attention, &linear) == 3 * 30 * 77);
+    const struct det_params det = {.batch = 2, .n = 5};
+    ck_assert(kernel_work(FAMILY_det, &det) == 250);
+}
+END_TEST
+
 /* So that no number of steps is for free. */
 START_TEST(nothing_counts_as_one)
 {
@@ -86,14 +164,33 @@ START_TEST(nothing_counts_as_one)
 }
 END_TEST
 
+/* So that those of a family are found without a look at all: in each of three parts, one an ISA. */
+START_TEST(kernels_stand_by_family)
+{
+    int descents = 0;
+    for (size_t i = 1; kernel_at(i); i++)
+        if (kernel_at(i)->family < kernel_at(i - 1)->family) {
+            ck_assert_msg(kernel_at(i)->requires != kernel_at(i - 1)->requires, "'%s' stands after '%s'",
+                          kernel_at(i)->name, kernel_at(i - 1)->name);
+            descents++;
+        }
+    ck_assert_int_eq(descents, 2);
+}
+END_TEST
+
 Suite *kernel_work_suite(void)
 {
     Suite *suite = suite_create("kernel_work");
     TCase *tests = tcase_create("kernel_work");
+    tcase_add_test(tests, kernels_stand_by_family);
     tcase_add_test(tests, products_count_their_multiplications);
     tcase_add_test(tests, samples_count);
     tcase_add_test(tests, elements_count);
     tcase_add_test(tests, transforms_count_their_factors);
+    tcase_add_test(tests, lines_count);
+    tcase_add_test(tests, tables_count_what_is_looked_up);
+    tcase_add_test(tests, neighbours_count);
+    tcase_add_test(tests, states_and_scores_count);
     tcase_add_test(tests, nothing_counts_as_one);
     suite_add_tcase(suite, tests);
     return suite;

@@ -180,7 +180,7 @@ static void assert_round_trip(const struct graph *graph)
 {
     static const char *const keys[] = {"license", "author", "license"}, *const values[] = {"", "the same", "MIT"};
     static const char *const passes[] = {"first", "of a build to come", "first"};
-    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values, 3, passes}, read;
+    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values, 3, passes, 0, NULL}, read;
     struct image first = write_model(graph, &metadata);
     struct graph *copy = read_model(first, &read);
     assert_same_graph(graph, copy);
@@ -406,6 +406,9 @@ static enum status try_read(const void *bytes, size_t size, const struct model_r
     *error = (struct error){0};
     region_init(&own, &default_allocator);
     enum status status = model_read("model.bin", bytes, size, options, &own, &graph, &metadata, error);
+    for (int i = 0; status == STATUS_OK && i < metadata.pack_count; i++)
+        if (!model_pack_is_whole(&metadata.packs[i]))
+            status = error_set(error, STATUS_INVALID_MODEL, "model.bin: pack %d is damaged", i);
     region_free(&own);
     return status;
 }
@@ -419,13 +422,86 @@ static void assert_refused(const void *bytes, size_t size)
     ck_assert_msg(strncmp(error.text, "model.bin: ", 11) == 0 && strlen(error.text) > 20, "%s", error.text);
 }
 
-/* Two small models, to have every section. */
+/* Packs of two constants of a graph, in the wrong order for the graphs here, and one of what is no constant of it. */
+#define PACKS 3
+static const struct model_pack *some_packs(const struct graph *graph)
+{
+    static const char text[150] = "packed as a kernel likes it";
+    struct model_pack *packs = region_array(&region, PACKS, sizeof *packs);
+    const struct value *first = NULL, *last = NULL;
+    for (int i = 0; i < graph->value_count; i++) {
+        const struct value *value = graph->values[i];
+        first = !first && value->bytes ? value : first;
+        last = first && value->bytes > first->bytes ? value : last;
+    }
+    ck_assert(packs && first && last);
+    packs[0] = (struct model_pack){.set = "avx2",
+                                   .family = "conv",
+                                   .form = 7,
+                                   .source = last->data,
+                                   .dtype = last->dtype,
+                                   .rank = last->rank,
+                                   .geometry = {-1, 5},
+                                   .data = text,
+                                   .bytes = 149};
+    memcpy(packs[0].dims, last->dims, (size_t)last->rank * sizeof last->dims[0]);
+    packs[1] = packs[2] = (struct model_pack){.set = "avx512",
+                                              .family = "matmul",
+                                              .source = (const char *)first->data,
+                                              .dtype = DTYPE_U8,
+                                              .rank = 1,
+                                              .dims = {1},
+                                              .data = text,
+                                              .bytes = 1};
+    packs[2].source = text;
+    return packs;
+}
+
+/* Two small models, to have every section, and one with packs. */
+#define SAMPLES 3
 static struct image damage_sample(int number)
 {
     static const char *const key = "key";
-    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key, 1, &key};
-    return write_model(number ? dtypes_graph(&region) : attributes_graph(&region), &metadata);
+    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key, 1, &key, 0, NULL};
+    struct graph *graph = number ? dtypes_graph(&region) : attributes_graph(&region);
+    metadata.packs = number == 2 ? some_packs(graph) : NULL;
+    metadata.pack_count = number == 2 ? PACKS : 0;
+    return write_model(graph, &metadata);
 }
+
+START_TEST(packs_stand_in_the_order_of_what_they_are_made_of)
+{
+    struct graph *graph = dtypes_graph(&region);
+    const struct model_pack *packs = some_packs(graph);
+    struct model_metadata metadata = {
+        .name = "", .producer = "", .description = "", .pack_count = PACKS, .packs = packs};
+    struct model_metadata read;
+    struct image image = write_model(graph, &metadata);
+    struct graph *copy = read_model(image, &read);
+    ck_assert_int_eq(read.pack_count, PACKS - 1);
+    for (int i = 0; i < read.pack_count; i++) {
+        const struct model_pack *pack = &read.packs[i], *from = &packs[1 - i];
+        ck_assert_str_eq(pack->set, from->set);
+        ck_assert_str_eq(pack->family, from->family);
+        ck_assert_uint_eq(pack->form, from->form);
+        ck_assert_int_eq(pack->dtype, from->dtype);
+        ck_assert_int_eq(pack->rank, from->rank);
+        ck_assert_mem_eq(pack->dims, from->dims, sizeof pack->dims);
+        ck_assert_mem_eq(pack->geometry, from->geometry, sizeof pack->geometry);
+        ck_assert_uint_eq(pack->bytes, from->bytes);
+        ck_assert_mem_eq(pack->data, from->data, pack->bytes);
+        ck_assert_mem_eq(pack->source, from->source, 1);
+        ck_assert_uint_eq((uintptr_t)pack->data % ALIGNMENT, 0);
+        ck_assert(model_pack_is_whole(pack));
+    }
+    struct image again = write_model(copy, &read);
+    ck_assert_uint_eq(again.size, image.size);
+    ck_assert_mem_eq(again.bytes, image.bytes, image.size);
+    ((char *)again.bytes)[again.size - 1] ^= 1;
+    read_model(again, &read);
+    ck_assert(model_pack_is_whole(&read.packs[0]) && !model_pack_is_whole(&read.packs[1]));
+}
+END_TEST
 
 START_TEST(every_changed_byte_is_refused)
 {
@@ -580,8 +656,9 @@ Suite *model_file_suite(void)
     tcase_add_test(tests, weights_lie_aligned_in_the_file_and_equal_ones_once);
     tcase_add_test(tests, a_saved_model_is_the_written_one);
     tcase_add_test(tests, the_file_of_the_document_is_still_read_and_written);
-    tcase_add_loop_test(tests, every_changed_byte_is_refused, 0, 2);
-    tcase_add_loop_test(tests, every_cut_is_refused, 0, 2);
+    tcase_add_loop_test(tests, every_changed_byte_is_refused, 0, SAMPLES);
+    tcase_add_loop_test(tests, every_cut_is_refused, 0, SAMPLES);
+    tcase_add_test(tests, packs_stand_in_the_order_of_what_they_are_made_of);
     tcase_add_test(tests, trusted_weights_are_not_read);
     tcase_add_test(tests, what_no_file_can_hold_is_not_written);
     tcase_add_loop_test(tests, no_memory_is_an_error_wherever_it_happens, 0, 2);

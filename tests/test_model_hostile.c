@@ -37,6 +37,14 @@ static void take_apart(void)
         memcpy(draft.bytes[i], (const uint8_t *)map.bytes + record.offset, record.bytes);
     }
     draft.size[SECTION_PASSES] = sizeof(uint32_t); /* one, whose name is string 0 */
+    /* Of the two elements of w: of both 70 bytes, and 8 of the second. */
+    struct pack_record packs[2] = {
+        {.set = 9, .family = 6, .form = 1, .dtype = DTYPE_F32, .rank = 1, .dims = {2}, .bytes = 70},
+        {.set = 9, .family = 6, .dtype = DTYPE_F32, .source_offset = 4, .offset = 128, .bytes = 8},
+    };
+    draft.size[SECTION_PACKS] = sizeof packs;
+    memcpy(draft.bytes[SECTION_PACKS], packs, sizeof packs);
+    draft.size[SECTION_PACKED] = 136;
     file_unmap(&map);
     file = allocate(&default_allocator, (size_t)MOST_BYTES * 2, ALIGNMENT);
     ck_assert_ptr_nonnull(file);
@@ -177,6 +185,33 @@ static const struct edit edits[] = {
     {FIELD(TENSORS, tensor_record, 0, bytes), 9,
      "tensor 0 'w' of 9 bytes at byte 0 of the weights goes past their end"},
     {FIELD(TENSORS, tensor_record, 0, bytes), 4, "section 'wgts' has 8 bytes; its tensors end at 4"},
+    {FIELD(PACKS, pack_record, 0, set), 14, "pack 0: refers to string 14 of 14"},
+    {FIELD(PACKS, pack_record, 1, family), 14, "pack 1: refers to string 14 of 14"},
+    {FIELD(PACKS, pack_record, 0, tensor), 1, "pack 0: is made of tensor 1 of 1"},
+    {FIELD(PACKS, pack_record, 0, tensor), UINT32_MAX, "pack 0: is made of tensor 4,294,967,295 of 1"},
+    {FIELD(PACKS, pack_record, 0, dtype), 0, "pack 0: has type 0, which no constant has"},
+    {FIELD(PACKS, pack_record, 0, dtype), DTYPE_COUNT, "pack 0: has type 27, which no constant has"},
+    {FIELD(PACKS, pack_record, 0, dtype), DTYPE_F64, "pack 0: is made of what goes past the end of tensor 0"},
+    {FIELD(PACKS, pack_record, 0, dtype), DTYPE_STRING, "pack 0: has type 8, which no constant has"},
+    {FIELD(PACKS, pack_record, 0, rank), 9, "pack 0: has rank 9"},
+    {FIELD(PACKS, pack_record, 0, rank), (uint32_t)-1, "pack 0: has rank -1"},
+    {FIELD(PACKS, pack_record, 0, rank), 0, "pack 0: has dimension 2 at place 0, with rank 0"},
+    {SECTION_PACKS, offsetof(struct pack_record, dims), sizeof(int64_t), 3,
+     "pack 0: is made of what goes past the end of tensor 0"},
+    {SECTION_PACKS, offsetof(struct pack_record, dims), sizeof(int64_t), (uint64_t)-1,
+     "pack 0: has dimension -1 at place 0"},
+    {SECTION_PACKS, offsetof(struct pack_record, dims), sizeof(int64_t), INT64_MAX,
+     "pack 0: has a shape of too many elements"},
+    {FIELD(PACKS, pack_record, 0, source_offset), 4, "pack 0: is made of what goes past the end of tensor 0"},
+    {FIELD(PACKS, pack_record, 0, source_offset), UINT64_MAX, "pack 0: is made of what goes past the end of tensor 0"},
+    {FIELD(PACKS, pack_record, 0, offset), 64, "pack 0: begins at byte 64 of section 'pckd', not at 0"},
+    {FIELD(PACKS, pack_record, 1, offset), 0, "pack 1: begins at byte 0 of section 'pckd', not at 128"},
+    {FIELD(PACKS, pack_record, 1, offset), (uint64_t)-64, "pack 1: begins at byte 18,446,744,073,709,551,552 of"},
+    {FIELD(PACKS, pack_record, 0, bytes), 0, "pack 0: has 0 bytes at byte 0 of section 'pckd'"},
+    {FIELD(PACKS, pack_record, 0, bytes), UINT64_MAX, "pack 0: has 18,446,744,073,709,551,615 bytes at byte 0"},
+    {FIELD(PACKS, pack_record, 0, bytes), 60, "pack 1: begins at byte 128 of section 'pckd', not at 64"},
+    {FIELD(PACKS, pack_record, 1, bytes), 9, "pack 1: has 9 bytes at byte 128 of section 'pckd', which has 136"},
+    {FIELD(PACKS, pack_record, 1, bytes), 7, "section 'pckd' has 136 bytes; its packs end at 135"},
     {FIELD(NODES, node_record, 0, op), 2, "node 0 'add': refers to operator 2 of 2"},
     {FIELD(NODES, node_record, 0, name), 77, "node 0 '': refers to string 77 of 14"},
     {FIELD(NODES, node_record, 0, inputs), 1, "graph 0 'main': node 1 'relu': refers to value 4; its graph has 4"},
@@ -247,6 +282,12 @@ static const struct {
     {SECTION_DEFAULTS, 0, 4, "input 0 'x' is float32 [N, 2], and its default float32 [N, 2]"},
     {SECTION_DEFAULTS, 0, 8, "has defaults for 2 inputs of 1"},
     {SECTION_WEIGHTS, 8, 0, "tensor 0 'w' of 8 bytes at byte 0 of the weights goes past their end (0)"},
+    {SECTION_PACKS, sizeof(struct pack_record), 0, "section 'pckd' has 136 bytes; its packs end at 70"},
+    {SECTION_PACKS, 0, sizeof(struct pack_record), "pack 2: has type 0, which no constant has"},
+    {SECTION_PACKS, 1, 0, "section 'pack' has 623 bytes, not a multiple of its records' 312"},
+    {SECTION_PACKED, 1, 0, "pack 1: has 8 bytes at byte 128 of section 'pckd', which has 135"},
+    {SECTION_PACKED, 136, 0, "pack 0: has 70 bytes at byte 0 of section 'pckd', which has 0"},
+    {SECTION_PACKED, 0, 1, "section 'pckd' has 137 bytes; its packs end at 136"},
     {SECTION_WEIGHTS, 0, 1, "section 'wgts' has 9 bytes; its tensors end at 8"},
 };
 
@@ -296,6 +337,19 @@ START_TEST(a_wrong_place_in_the_table_is_named)
 }
 END_TEST
 
+/* Packs in the wrong order are of no harm but to those who look for them. */
+START_TEST(packs_out_of_order_are_named)
+{
+    struct pack_record *packs = (struct pack_record *)(void *)draft.bytes[SECTION_PACKS];
+    packs[0].source_offset = 4;
+    packs[0].rank = 0;
+    packs[0].dims[0] = 0;
+    packs[1].source_offset = 0;
+    put_together();
+    assert_error("pack 1: is not after the one before it in order");
+}
+END_TEST
+
 START_TEST(an_unknown_section_that_is_optional_is_skipped)
 {
     put_together();
@@ -326,7 +380,9 @@ START_TEST(a_version_has_its_own_checksums)
     assert_error("its table of sections does not match its checksum");
     model_seal(file, file_size);
     assert_fine();
-    file[file_size - 1] ^= 1;
+    struct section_record weights;
+    ck_assert(model_find_section(file, file_size, SECTION_COUNT, SECTION_WEIGHTS, &weights));
+    file[weights.offset + weights.bytes - 1] ^= 1;
     assert_error("tensor 0 'w' (bytes");
 }
 END_TEST
@@ -338,7 +394,7 @@ START_TEST(an_unknown_section_in_parts_is_skipped_unread)
     uint8_t *entry = file + sizeof(struct model_header) + SECTION_METADATA * sizeof(struct section_record);
     struct section_record record;
     memcpy(&record, entry, sizeof record);
-    memcpy(record.type, "pack", 4);
+    memcpy(record.type, "huge", 4);
     record.flags = SECTION_IN_PARTS;
     memcpy(entry, &record, sizeof record);
     model_seal(file, file_size);
@@ -348,7 +404,7 @@ START_TEST(an_unknown_section_in_parts_is_skipped_unread)
     record.flags |= SECTION_REQUIRED;
     memcpy(entry, &record, sizeof record);
     model_seal(file, file_size);
-    assert_error("needs section 'pack' version 1, which this build does not know");
+    assert_error("needs section 'huge' version 1, which this build does not know");
 }
 END_TEST
 
@@ -553,6 +609,7 @@ Suite *model_hostile_suite(void)
     tcase_add_loop_test(tests, a_wrong_place_in_the_table_is_named, 0,
                         count_of(sizeof table_edits, sizeof table_edits[0]));
     tcase_add_test(tests, an_unknown_section_that_is_optional_is_skipped);
+    tcase_add_test(tests, packs_out_of_order_are_named);
     tcase_add_test(tests, an_unknown_section_in_parts_is_skipped_unread);
     tcase_add_test(tests, a_version_has_its_own_checksums);
     tcase_add_test(tests, a_wrong_header_is_named);

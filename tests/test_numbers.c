@@ -45,6 +45,28 @@ START_TEST(largest_of_the_finite)
 }
 END_TEST
 
+/* Each row's sum in the order of its elements, whatever rows stand beside it. */
+START_TEST(dots_of_rows)
+{
+    double room[MOST_ELEMENTS], t[9], sums[11], expected[11];
+    struct value value = fill(DTYPE_F32, room, MOST_ELEMENTS, 3);
+    for (int i = 0; i < 9; i++)
+        t[i] = 1 / (i - 3.7);
+    for (int64_t rows = 0; rows <= 11; rows++)
+        for (int64_t length = 1; length <= 9; length++) {
+            for (int64_t a = 0; a < rows; a++) {
+                sums[a] = expected[a] = (double)a / 3;
+                for (int64_t i = 0; i < length; i++)
+                    expected[a] += (double)((const float *)value.data)[a * length + i] * t[i];
+            }
+            ck_assert(numbers_dots(&value, rows, length, t, sums));
+            ck_assert(same_elements(DTYPE_F64, sums, expected, rows));
+        }
+    value.dtype = DTYPE_F64;
+    ck_assert(!numbers_dots(&value, 1, 1, t, sums));
+}
+END_TEST
+
 START_TEST(scaled_and_rounded_once)
 {
     double room[MOST_ELEMENTS], expected[MOST_ELEMENTS], scaled[MOST_ELEMENTS], number;
@@ -72,6 +94,7 @@ Suite *numbers_suite(void)
     TCase *tests = tcase_create("each type");
     tcase_add_loop_test(tests, elements_are_read, 0, TYPES_COUNT);
     tcase_add_loop_test(tests, largest_of_the_finite, 0, TYPES_COUNT);
+    tcase_add_test(tests, dots_of_rows);
     tcase_add_loop_test(tests, scaled_and_rounded_once, 0, TYPES_COUNT);
     suite_add_tcase(suite, tests);
     return suite;

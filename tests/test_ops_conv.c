@@ -73,6 +73,8 @@ static const struct problem problems[] = {
     {2, 3, 2, 4, 9, 11, 3, 2, 2, 2, 1},    /* groups, stride and dilation */
     {1, 1, 4, 4, 2, 2, 5, 1, 1, 2, 1},     /* a kernel larger than the input */
     {1, 1, 1, 2, 3, 3, 2, 3, 1, 4, 1},     /* windows in the padding alone */
+    {3, 1, 4, 6, 1, 2, 3, 1, 1, 1, 1},     /* some places of the window in the padding alone */
+    {1, 1, 3, 2, 2, 1, 3, 1, 3, 3, 1},     /* the same, further apart */
 };
 
 static struct conv_params params_of(const struct problem *p)

@@ -271,7 +271,7 @@ END_TEST
 
 START_TEST(what_attention_refuses)
 {
-    const float x[32] = {0};
+    const float x[36] = {0};
     const int32_t ints[4] = {0};
     const struct attribute none[] = {ATTRIBUTE_I("num_heads", 0)}, heads[] = {ATTRIBUTE_I("num_heads", 2)};
     const struct attribute rotary[] = {ATTRIBUTE_I("num_heads", 2), ATTRIBUTE_I("do_rotary", 1)};
@@ -279,6 +279,15 @@ START_TEST(what_attention_refuses)
     REFUSED(STATUS_INVALID_MODEL, "into 0 heads", in, MICROSOFT, .op = "Attention", ATTRIBUTES(none));
     REFUSED(STATUS_UNSUPPORTED, "do_rotary", in, MICROSOFT, .op = "Attention", ATTRIBUTES(rotary));
     REFUSED(STATUS_UNSUPPORTED, "a mask of shape 4", in, MICROSOFT, .op = "Attention", ATTRIBUTES(heads));
+    in[3] = ABSENT;
+    const struct test_tensor biases[] = {F32(x, 1, 11), F32(x, 1, 1), F32(x, 2, 1, 12)};
+    for (int i = 0; i < 3; i++) {
+        in[2] = biases[i];
+        REFUSED(STATUS_INVALID_MODEL, "bias do not fit", in, MICROSOFT, .op = "Attention", ATTRIBUTES(heads));
+    }
+    in[2] = ABSENT;
+    in[1] = F32(x, 2, 3, 12);
+    REFUSED(STATUS_INVALID_MODEL, "weights and bias do not fit", in, MICROSOFT, .op = "Attention", ATTRIBUTES(heads));
     in[1] = F32(x, 2, 2, 14);
     REFUSED(STATUS_INVALID_MODEL, "14 columns", in, MICROSOFT, .op = "Attention", ATTRIBUTES(heads));
     const struct test_tensor multi[] = {F32(x, 3, 1, 2, 4), F32(x, 3, 1, 3, 4), F32(x, 3, 1, 2, 4)};

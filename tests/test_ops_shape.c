@@ -156,6 +156,32 @@ START_TEST(constants_of_a_shape)
 }
 END_TEST
 
+/* The importer leaves none, but a graph may hold one. */
+START_TEST(constants_in_every_form)
+{
+    static const int64_t whole[] = {7, -2, 5};
+    static const float parts[] = {1.5f, -2};
+    struct value tensor = {.name = "", .dtype = DTYPE_I64, .rank = 2, .dims = {3, 1}, .data = whole, .bytes = 24};
+    const struct attribute forms[] = {{.name = "value", .kind = ATTRIBUTE_TENSOR, .tensor = &tensor},
+                                      ATTRIBUTE_I("value_int", 9),
+                                      ATTRIBUTE_F("value_float", 0.25f),
+                                      ATTRIBUTE_LIST("value_ints", 3, whole),
+                                      {.name = "value_floats", .kind = ATTRIBUTE_FLOATS, .count = 2, .floats = parts}};
+    struct test_tensor out = run_simple("Constant", 0, NULL, 1, &forms[0]);
+    expect_i64(&out, whole, 2, 3, 1);
+    out = run_simple("Constant", 0, NULL, 1, &forms[1]);
+    expect_i64(&out, (int64_t[]){9}, 0);
+    out = run_simple("Constant", 0, NULL, 1, &forms[2]);
+    expect_f32(&out, (float[]){0.25f}, 0, 0);
+    out = run_simple("Constant", 0, NULL, 1, &forms[3]);
+    expect_i64(&out, whole, 1, 3);
+    out = run_simple("Constant", 0, NULL, 1, &forms[4]);
+    expect_f32(&out, parts, 0, 1, 2);
+    expect_refusal(STATUS_INVALID_MODEL, "", "Constant", 0, NULL, 0, NULL);
+    expect_refusal(STATUS_INVALID_MODEL, "", "Constant", 0, NULL, 2, forms);
+}
+END_TEST
+
 START_TEST(eye_like_shifts_its_diagonal)
 {
     const int64_t eye[] = {0, 1, 0, 0, 0, 1};
@@ -195,6 +221,7 @@ Suite *ops_shape_suite(void)
     tcase_add_test(tests, flatten_takes_any_axis);
     tcase_add_test(tests, ranges_are_exact_and_may_be_empty);
     tcase_add_test(tests, constants_of_a_shape);
+    tcase_add_test(tests, constants_in_every_form);
     tcase_add_test(tests, eye_like_shifts_its_diagonal);
     tcase_add_test(tests, bit_cast_keeps_the_bits);
     suite_add_tcase(suite, tests);

@@ -1,5 +1,7 @@
 /* Copies that other steps do without: read through strides, or written where they belong. */
 #include "graph/passes/passes.h"
+#include "graph/steps/passes.h"
+#include "kernels/conv.h"
 #include "tests/step_test.h"
 #include "tests/suites.h"
 
@@ -208,6 +210,30 @@ START_TEST(a_channel_shuffle_moves_nothing)
     y = rig_transpose(&rig, reshape(&rig, conv(&rig, x, 6, 6), DIMS(2, 2, 3, 3, 5)), DIMS(0, 2, 1, 3, 4));
     y = reshape(&rig, y, DIMS(2, 6, 3, 5));
     expect(&rig, conv(&rig, y, 6, 4), "conv copy conv", "conv copy conv");
+}
+END_TEST
+
+/* Whether images lie channels last once groups of their channels have been shuffled: step 1 finds them side by side. */
+START_TEST(a_channel_shuffle_is_one_of_channels_last)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DTYPE_F32, DIMS(2, 6, 3, 5)), *y = rig_op1(&rig, "Relu", conv(&rig, x, 6, 6));
+    y = rig_transpose(&rig, reshape(&rig, y, DIMS(2, 2, 3, 3, 5)), DIMS(0, 2, 1, 3, 4));
+    rig_output(&rig, conv(&rig, reshape(&rig, y, DIMS(2, 6, 3, 5)), 6, 4));
+    struct segment before = rig_lower(&rig, FUSE_AND_ABSORB), after = rig_lower(&rig, FUSE_AND_ABSORB);
+    struct error error = {0};
+    const struct step_pass_options options = {.facts = &plain_facts, .channels_last = true};
+    ck_assert_int_eq(choose_layouts(&after, &options, &error), STATUS_OK);
+    const struct conv_params *p = after.steps.steps[1]->params;
+    ck_assert_int_eq(p->x.channel, 1);
+    ck_assert_int_eq(p->x.spatial[2], 6);
+    float input[2 * 6 * 3 * 5], results[2][2 * 4 * 3 * 5];
+    uint64_t state = 1;
+    fill_random(DTYPE_F32, input, 2 * 6 * 3 * 5, false, &state);
+    run_steps(&before, (const void *[]){input}, (void *[]){results[0]});
+    run_steps(&after, (const void *[]){input}, (void *[]){results[1]});
+    ck_assert(same_elements(DTYPE_F32, results[0], results[1], 2 * 4 * 3 * 5));
+    rig_end(&rig);
 }
 END_TEST
 
@@ -528,6 +554,7 @@ Suite *passes_copies_suite(void)
     TCase *reading = tcase_create("reading");
     tcase_add_test(reading, attention_moves_nothing);
     tcase_add_test(reading, a_channel_shuffle_moves_nothing);
+    tcase_add_test(reading, a_channel_shuffle_is_one_of_channels_last);
     tcase_add_test(reading, nearest_neighbours_are_read_where_they_are);
     tcase_add_test(reading, repeated_elements_are_read_again);
     tcase_add_test(reading, flips_are_read_backwards);

@@ -86,6 +86,26 @@ START_TEST(a_convolution_between_both)
 }
 END_TEST
 
+/* A list of scales in float16, for numbers of float32; a single one, which moves might pass on, is left alone. */
+START_TEST(scales_in_float16)
+{
+    for (int64_t channels = 1; channels <= 4; channels += 3) {
+        struct rig rig;
+        rig_begin(&rig);
+        const struct attribute attributes[] = {ATTRIBUTE_I("axis", 0), ATTRIBUTE_I("output_dtype", DTYPE_F32)};
+        struct value *x = rounded(&rig, rig_open_input(&rig, DIMS(2, 3, 5, 6)), 0.008, 131);
+        struct value *integers = typed(&rig, DTYPE_I8, DIMS(channels, 3, 3, 3), NULL);
+        rig.dtype = DTYPE_F16;
+        struct value *scales = rig_weights(&rig, DIMS(channels));
+        rig.dtype = DTYPE_F32;
+        struct value *w = rig_node(&rig, "DequantizeLinear", 2, (struct value *[]){integers, scales}, 2, attributes);
+        rig_output(&rig, rig_op2(&rig, "Conv", x, w));
+        rig_expect(&rig, channels > 1 ? "QuantizeLinear ConvInteger Cast Mul" : "QuantizeLinear DequantizeLinear Conv",
+                   NULL, NEAR);
+    }
+}
+END_TEST
+
 START_TEST(a_product_by_columns)
 {
     for (int axis = -1; axis < 2; axis++) {
@@ -455,6 +475,7 @@ Suite *passes_qdq_suite(void)
     Suite *suite = suite_create("passes_qdq");
     TCase *products = tcase_create("products");
     tcase_add_test(products, a_convolution_between_both);
+    tcase_add_test(products, scales_in_float16);
     tcase_add_test(products, a_product_by_columns);
     tcase_add_test(products, weights_on_the_left_by_rows);
     tcase_add_test(products, transposed_weights);

@@ -294,6 +294,27 @@ START_TEST(folding_stays_within_the_limit_on_constants)
 }
 END_TEST
 
+START_TEST(weights_of_no_elements_or_no_floats_stay)
+{
+    static const struct {
+        const char *op;
+        enum dtype dtype;
+        int64_t depth, columns;
+    } cases[] = {{"MatMul", DTYPE_F32, 0, 3}, {"MatMul", DTYPE_F32, 3, 0}, {"Gemm", DTYPE_F32, 0, 3},
+                 {"Gemm", DTYPE_F32, 3, 0},   {"MatMul", DTYPE_I32, 4, 3}, {"Gemm", DTYPE_I32, 4, 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        rig.dtype = cases[i].dtype;
+        struct value *x = rig_input(&rig, DIMS(2, cases[i].depth));
+        struct value *w = rig_weights(&rig, DIMS(cases[i].depth, cases[i].columns));
+        x = rig_with(&rig, "Mul", rig_op2(&rig, cases[i].op, rig_with(&rig, "Mul", x, 3), w), 2);
+        rig_output(&rig, rig_op1(&rig, "Neg", x));
+        rig_expect(&rig, NULL, NULL, 0);
+    }
+}
+END_TEST
+
 START_TEST(large_weights_that_others_read_are_not_doubled)
 {
     for (int large = 0; large < 2; large++) {
@@ -360,6 +381,40 @@ START_TEST(what_differs_is_computed_apart)
     rig_output(&rig, rig_op1(&rig, "Neg", parts[1]));
     rig_output(&rig, rig_op1(&rig, "Neg", parts[5]));
     rig_expect(&rig, "Elu Elu Max Max Max Sub Sub Sub Sub Split Split Split Neg Neg Neg", NULL, 0);
+}
+END_TEST
+
+/* Attributes that are lists or tensors are compared by what they hold, not by where that is. */
+START_TEST(lists_and_tensors_are_compared)
+{
+    static const char *const names[][1] = {{"LeakyRelu"}, {"LeakyRelu"}, {"LeakyRelu"}, {"Elu"}, {"Elu"}};
+    static const float slopes[][1] = {{0.25f}, {0.25f}, {0.5f}, {0.5f}, {0.5f}}, filled[] = {1, 1, 2};
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *inputs[] = {rig_input(&rig, DIMS(2, 1, 3)), rig_weights(&rig, DIMS(1, 2, 3)),
+                              rig_weights(&rig, DIMS(1, 2, 2))};
+    struct value *sum = NULL, *shape = rig_op1(&rig, "Shape", rig_open_input(&rig, DIMS(1, 2)));
+    for (int i = 0; i < 5; i++) {
+        const struct attribute attributes[] = {
+            ATTRIBUTE_I("hidden_size", 2),
+            {.name = "activations", .kind = ATTRIBUTE_STRINGS, .count = 1, .strings = names[i]},
+            {.name = "activation_alpha", .kind = ATTRIBUTE_FLOATS, .count = 1, .floats = slopes[i]}};
+        struct value *y = rig_node(&rig, "RNN", 3, inputs, 3, attributes);
+        sum = sum ? rig_op2(&rig, "Sub", rig_op1(&rig, "Sin", sum), y) : y;
+    }
+    rig_output(&rig, sum);
+    sum = NULL;
+    for (int i = 0; i < 3; i++) {
+        struct value *tensor = graph_add_constant(rig.graph, region_format(&rig.maker.region, "fill%d", i), DTYPE_F32,
+                                                  1, (int64_t[]){1}, &filled[i]);
+        const struct attribute fill = {.name = "value", .kind = ATTRIBUTE_TENSOR, .tensor = tensor};
+        struct value *y = rig_node(&rig, "ConstantOfShape", 1, &shape, 1, &fill);
+        sum = sum ? rig_op2(&rig, "Sub", rig_op1(&rig, "Sin", sum), y) : y;
+    }
+    rig_output(&rig, sum);
+    rig_expect(&rig,
+               "Shape RNN Sin Sub RNN Sin Sub RNN Sin Sub Sin Sub ConstantOfShape Sin Sub ConstantOfShape Sin Sub",
+               NULL, 1e-6);
 }
 END_TEST
 
@@ -543,12 +598,14 @@ Suite *passes_simplify_suite(void)
     tcase_add_test(weights, folding_keeps_the_range_of_the_type);
     tcase_add_test(weights, factors_by_channel_keep_the_range_of_the_type);
     tcase_add_test(weights, folding_stays_within_the_limit_on_constants);
+    tcase_add_test(weights, weights_of_no_elements_or_no_floats_stay);
     tcase_add_test(weights, large_weights_that_others_read_are_not_doubled);
     suite_add_tcase(suite, weights);
     TCase *common = tcase_create("common-subexpressions");
     tcase_add_test(common, what_is_computed_twice_is_computed_once);
     tcase_add_test(common, merged_nodes_keep_all_sources);
     tcase_add_test(common, what_differs_is_computed_apart);
+    tcase_add_test(common, lists_and_tensors_are_compared);
     tcase_add_test(common, all_outputs_of_a_node_are_merged);
     tcase_add_test(common, an_output_of_the_model_stays);
     tcase_add_test(common, random_numbers_are_not_merged);

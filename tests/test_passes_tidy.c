@@ -371,7 +371,13 @@ START_TEST(casts_of_casts_are_one_where_nothing_is_lost)
                  {DTYPE_U8, DTYPE_BF16, DTYPE_F32, "Cast Abs"},
                  {DTYPE_F16, DTYPE_BF16, DTYPE_F32, "Cast Cast Abs"},
                  {DTYPE_U8, DTYPE_I32, DTYPE_I8, "Cast Abs"},
-                 {DTYPE_F32, DTYPE_I32, DTYPE_F32, "Cast Cast Abs"}};
+                 {DTYPE_F32, DTYPE_I32, DTYPE_F32, "Cast Cast Abs"},
+                 {DTYPE_F32, DTYPE_F64, DTYPE_F32, "Abs"},
+                 {DTYPE_F64, DTYPE_F32, DTYPE_F64, "Cast Cast Abs"},
+                 {DTYPE_I32, DTYPE_F64, DTYPE_I32, "Abs"},
+                 {DTYPE_U32, DTYPE_F64, DTYPE_I64, "Cast Abs"},
+                 {DTYPE_I64, DTYPE_F64, DTYPE_I64, "Cast Cast Abs"},
+                 {DTYPE_U8, DTYPE_BOOL, DTYPE_U8, "Cast Cast Abs"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig rig;
         rig_begin(&rig);

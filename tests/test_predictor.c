@@ -381,7 +381,14 @@ START_TEST(wrong_options)
          INFER_INVALID_ARGUMENT,
          "a predictor is made of a path or of a model, one of them"},
         {{.path = "/nowhere/x.bin"}, INFER_IO, NULL},
-        {{.model = model, .device = INFER_DEVICE_CUDA}, INFER_UNSUPPORTED, "this build has no CUDA backend"},
+#ifndef INFER_CUDA
+        {{.model = model, .device = INFER_DEVICE_CUDA},
+         INFER_UNSUPPORTED,
+         "device cuda: this build has no CUDA backend: build it with `make CUDA=1`, where nvcc is installed"},
+#endif
+        {{.model = model, .device = (infer_device)2},
+         INFER_INVALID_ARGUMENT,
+         "device is 2; it is none of infer_device"},
         {{.model = model, .precision = INFER_PRECISION_INT8},
          INFER_UNSUPPORTED,
          "this build runs models in the precision they were written in"},

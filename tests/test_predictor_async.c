@@ -2,6 +2,8 @@
 #include "tests/predictor_test.h"
 #include "tests/suites.h"
 
+#include "predictor/deadline.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -312,6 +314,58 @@ START_TEST(release_calls_callbacks)
 }
 END_TEST
 
+/* Deadlines that come and go at random: the next one is always the least of those that are in. */
+START_TEST(the_next_deadline_is_the_least)
+{
+    enum { COUNT = 200, TURNS = 20000 };
+    static struct deadline deadlines[COUNT];
+    static bool in[COUNT];
+    struct deadline *next = NULL;
+    uint32_t state = (uint32_t)_i + 1;
+    for (int turn = 0; turn < TURNS; turn++) {
+        state = state * 1664525u + 1013904223u;
+        int k = (int)(state >> 8) % COUNT;
+        if (turn % 3 == 2 && next)
+            k = (int)(next - deadlines); /* what end_late does */
+        if (in[k]) {
+            deadline_remove(&next, &deadlines[k]);
+        } else {
+            deadlines[k].time = state >> 20;
+            deadline_add(&next, &deadlines[k]);
+        }
+        in[k] = !in[k];
+        int64_t least = INT64_MAX;
+        for (int i = 0; i < COUNT; i++)
+            if (in[i] && deadlines[i].time < least)
+                least = deadlines[i].time;
+        ck_assert_int_eq(next ? next->time : INT64_MAX, least);
+    }
+}
+END_TEST
+
+/* A thousand deadlines, the latest first, and one worker that is busy: all of them end on time. */
+START_TEST(many_deadlines_end_on_time)
+{
+    enum { COUNT = 1000 };
+    static infer_prediction *waiting[COUNT];
+    struct rig rig = rig_make((infer_predictor_options){.queue_length = COUNT + 1});
+    infer_prediction *running = occupy(&rig);
+    double began = seconds_now();
+    for (int k = 0; k < COUNT; k++) {
+        infer_request_options options = {.seconds = 0.3 - 0.0002 * k, .priority = k % 3 - 1};
+        waiting[k] = must_begin(&rig, &once, &options);
+    }
+    for (int k = COUNT - 1; k >= 0; k--) {
+        ck_assert(infer_prediction_wait(waiting[k], SOON));
+        ck_assert_int_eq(infer_prediction_status(waiting[k], NULL), INFER_DEADLINE);
+        infer_prediction_release(waiting[k]);
+    }
+    ck_assert_double_ge(seconds_now() - began, 0.3);
+    infer_prediction_release(running);
+    rig_free(&rig);
+}
+END_TEST
+
 Suite *predictor_async_suite(void)
 {
     Suite *suite = suite_create("predictor_async");
@@ -329,6 +383,8 @@ Suite *predictor_async_suite(void)
     tcase_add_test(tests, drain_finishes_what_waits);
     tcase_add_test(tests, drain_cancels_what_takes_too_long);
     tcase_add_test(tests, release_calls_callbacks);
+    tcase_add_loop_test(tests, the_next_deadline_is_the_least, 0, 4);
+    tcase_add_test(tests, many_deadlines_end_on_time);
     suite_add_tcase(suite, tests);
     return suite;
 }

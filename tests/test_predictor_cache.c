@@ -1,8 +1,8 @@
 /* The predictor's output cache, and equal requests that share a run. */
+#include "predictor/predictor.h" /* before Check, which has a macro of the name of a function */
+
 #include "tests/predictor_test.h"
 #include "tests/suites.h"
-
-#include "predictor/cache.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -271,6 +271,96 @@ START_TEST(a_failure_is_shared_and_forgotten)
 END_TEST
 
 /* Two keys that are equal are not two requests that are equal: the content is compared. */
+/* Results under the key of a request that has other content: nobody is given them. */
+START_TEST(a_key_alone_gives_nothing)
+{
+    struct rig rig = rig_make((infer_predictor_options){.cache_bytes = 1 << 20, .batch_size = _i ? 4 : 1});
+    struct infer_predictor *predictor = rig.predictor;
+    predict_right(&rig, 1, 1, 3);
+    rows_fill(&requests[1], 1, 1, 3);
+    rows_fill(&requests[2], 2, 1, 3);
+    predictor_lock(predictor);
+    struct cache_entry *entry =
+        cache_make(&predictor->cache, cache_key(requests[2].inputs, 2), requests[1].inputs, 2, requests[0].results, 2);
+    cache_insert(&predictor->cache, entry);
+    cache_drop(&predictor->cache, entry);
+    predictor_unlock(predictor);
+    for (int k = 0; k < 3; k++) {
+        infer_request_options options = {.seconds = k == 2 ? 1000 : 0};
+        rows_fill(&requests[2], 2, 1, 3);
+        ck_assert_int_eq(infer_predict(predictor, requests[2].inputs, 2, requests[2].results, 2, &options, NULL),
+                         INFER_OK);
+        ck_assert(rows_are_right(rig.context, &requests[2], requests[2].results));
+    }
+    infer_metrics metrics = metrics_of(predictor);
+    ck_assert_uint_eq(metrics.runs, 4);
+    ck_assert_uint_eq(metrics.waiting, 0);
+    ck_assert_uint_eq(metrics.under_way, 0);
+    rig_free(&rig);
+}
+END_TEST
+
+/* A request whose key is that of another one under way, well or not so well: it comes to its own end. */
+START_TEST(who_follows_by_the_key_alone_runs)
+{
+    struct gate gate = {.open = false, .fail = _i ? INFER_FAULT : INFER_OK};
+    struct rig rig =
+        rig_make((infer_predictor_options){.cache_bytes = 1 << 20, .hooks = {.validate = wait_at_gate, .user = &gate}});
+    infer_prediction *first, *second;
+    rows_fill(&requests[1], 1, 1, 3);
+    rows_fill(&requests[0], 2, 1, 3);
+    ck_assert_int_eq(infer_predict_async(rig.predictor, requests[1].inputs, 2, NULL, 0, NULL, &first, NULL), INFER_OK);
+    while (atomic_load(&gate.calls) == 0)
+        usleep(200);
+    predictor_lock(rig.predictor);
+    struct hash_128 key = cache_key(requests[0].inputs, 2);
+    rig.predictor->flights[first->key.high % FLIGHT_BUCKETS] = NULL;
+    rig.predictor->flights[key.high % FLIGHT_BUCKETS] = first;
+    first->key = key;
+    predictor_unlock(rig.predictor);
+    ck_assert_int_eq(infer_predict_async(rig.predictor, requests[0].inputs, 2, NULL, 0, NULL, &second, NULL), INFER_OK);
+    ck_assert_uint_eq(metrics_of(rig.predictor).cache_shared, 1);
+    atomic_store(&gate.open, true);
+    ck_assert(infer_prediction_wait(first, -1));
+    ck_assert_int_eq(infer_prediction_status(first, NULL), _i ? INFER_FAULT : INFER_OK);
+    if (_i) {
+        ck_assert(infer_prediction_wait(second, -1));
+        ck_assert_int_eq(infer_prediction_status(second, NULL), INFER_FAULT); /* by its own call of the hook */
+        infer_prediction_release(second);
+    } else {
+        expect_right(&rig, second);
+    }
+    ck_assert_int_eq(atomic_load(&gate.calls), 2);
+    infer_prediction_release(first);
+    ck_assert_uint_eq(metrics_of(rig.predictor).waiting, 0);
+    rig_free(&rig);
+}
+END_TEST
+
+/* Memory that the leader was given too little of is nothing to those that follow it. */
+START_TEST(a_leader_without_room_serves_the_others)
+{
+    struct gate gate = {.open = false};
+    struct rig rig =
+        rig_make((infer_predictor_options){.cache_bytes = 1 << 20, .hooks = {.validate = wait_at_gate, .user = &gate}});
+    infer_prediction *first, *second;
+    rows_fill(&requests[0], 5, 1, 3);
+    infer_tensor small = infer_output(requests[1].y, 3);
+    ck_assert_int_eq(infer_predict_async(rig.predictor, requests[0].inputs, 2, &small, 1, NULL, &first, NULL),
+                     INFER_OK);
+    while (atomic_load(&gate.calls) == 0)
+        usleep(200);
+    ck_assert_int_eq(infer_predict_async(rig.predictor, requests[0].inputs, 2, NULL, 0, NULL, &second, NULL), INFER_OK);
+    atomic_store(&gate.open, true);
+    ck_assert(infer_prediction_wait(first, -1));
+    ck_assert_int_eq(infer_prediction_status(first, NULL), INFER_INVALID_ARGUMENT);
+    infer_prediction_release(first);
+    expect_right(&rig, second);
+    ck_assert_uint_eq(metrics_of(rig.predictor).cache_entries, 1);
+    rig_free(&rig);
+}
+END_TEST
+
 START_TEST(content_is_compared)
 {
     struct cache cache;
@@ -307,6 +397,9 @@ Suite *predictor_cache_suite(void)
     tcase_add_test(tests, unique_requests_go_past_it);
     tcase_add_test(tests, equal_requests_share_a_run);
     tcase_add_test(tests, a_follower_leads);
+    tcase_add_loop_test(tests, a_key_alone_gives_nothing, 0, 2);
+    tcase_add_loop_test(tests, who_follows_by_the_key_alone_runs, 0, 2);
+    tcase_add_test(tests, a_leader_without_room_serves_the_others);
     tcase_add_test(tests, who_leads_now_ends_on_time);
     tcase_add_test(tests, a_failure_is_shared_and_forgotten);
     tcase_add_test(tests, content_is_compared);

@@ -233,6 +233,124 @@ START_TEST(weights_by_channel_and_by_block)
 }
 END_TEST
 
+/* Where float16 has room for the scales: rounded up by no more than a part of 1024. */
+START_TEST(scales_in_two_bytes)
+{
+    for (int small = 0; small < 2; small++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *w = rig_weights(&rig, DIMS(5, 3, 3, 3));
+        for (int i = 0; small && i < 27; i++)
+            ((float *)w->data)[i] *= 1e-3F;
+        rig_output(&rig, rig_op2(&rig, "Conv", rig_input(&rig, DIMS(1, 3, 6, 6)), w));
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 1);
+        struct region region;
+        const struct graph *graph = applied(&plan, &region);
+        const struct value *scales = graph->nodes[2]->inputs[1];
+        ck_assert_int_eq(scales->dtype, small ? DTYPE_F32 : DTYPE_F16);
+        for (int o = 0; o < 5; o++) {
+            float largest = 0, scale = plan.layers[0].scales[o];
+            for (int i = 0; i < 27; i++)
+                largest = fmaxf(largest, fabsf(((const float *)w->data)[o * 27 + i]));
+            ck_assert_float_ge(scale * 127.001F, largest);
+            ck_assert_float_le(scale * 127, largest * (small ? 1.00001F : 1 + 1.F / 1024));
+            if (!small)
+                ck_assert_float_eq(f16_to_f32(((const uint16_t *)scales->data)[o]), scale);
+        }
+        region_free(&region);
+        expect(&rig, &plan, "QuantizeLinear DequantizeLinear DequantizeLinear Conv", 0.05);
+        finish(&rig);
+    }
+}
+END_TEST
+
+/* Its weights alone; a layer without an activation. */
+START_TEST(a_transposed_convolution)
+{
+    for (int form = QUANTIZE_STATIC; form <= QUANTIZE_WEIGHTS; form++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 4, 5, 5));
+        const struct attribute group = ATTRIBUTE_I("group", 2);
+        rig_output(&rig, rig_node(&rig, "ConvTranspose", 2, (struct value *[]){x, rig_weights(&rig, DIMS(4, 3, 2, 2))},
+                                  1, &group));
+        struct quantize_plan plan = plan_of(&rig, (enum quantize_form)form, 8, form == QUANTIZE_DYNAMIC ? 0 : 1);
+        if (plan.count > 0)
+            expect(&rig, &plan, "DequantizeLinear ConvTranspose", 0.02);
+        finish(&rig);
+    }
+}
+END_TEST
+
+/* What windows are without saying so is left out, and nothing else. */
+START_TEST(attributes_that_say_nothing)
+{
+    static const int64_t ones[] = {1, 1}, zeros[4], twos[] = {2, 2}, window[] = {3, 3};
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute plain[] = {ATTRIBUTE_LIST("kernel_shape", 2, window), ATTRIBUTE_LIST("strides", 2, ones),
+                                      ATTRIBUTE_LIST("dilations", 2, ones), ATTRIBUTE_LIST("pads", 4, zeros),
+                                      ATTRIBUTE_I("group", 1)};
+    const struct attribute strided[] = {ATTRIBUTE_LIST("kernel_shape", 2, window), ATTRIBUTE_LIST("strides", 2, twos),
+                                        ATTRIBUTE_LIST("pads", 4, zeros)};
+    struct value *x = rig_input(&rig, DIMS(1, 2, 9, 9));
+    struct value *y = rig_node(&rig, "Conv", 2, (struct value *[]){x, rig_weights(&rig, DIMS(3, 2, 3, 3))}, 5, plain);
+    rig_output(&rig, rig_node(&rig, "MaxPool", 1, &y, 3, strided));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_WEIGHTS, 8, 1);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    ck_assert_int_eq(graph->nodes[1]->attribute_count, 0);
+    ck_assert_int_eq(graph->nodes[2]->attribute_count, 2);
+    region_free(&region);
+    expect(&rig, &plan, "DequantizeLinear Conv MaxPool", 0.02);
+    finish(&rig);
+}
+END_TEST
+
+/* A BatchNormalization behind a pool, whose rank the pool does not declare, with a Mul and an Add behind it. */
+static struct value *normalised(struct rig *rig, struct value *x)
+{
+    struct value *inputs[5] = {x};
+    for (int i = 1; i < 4; i++)
+        inputs[i] = rig_weights(rig, DIMS(4));
+    inputs[4] = rig_number(rig, DIMS(4), 0.5);
+    return rig_node(rig, "BatchNormalization", 5, inputs, 0, NULL);
+}
+
+START_TEST(numbers_of_channels_become_two)
+{
+    static const char *const expected[] = {"MaxPool Mul Add", "MaxPool Mul Add Relu Mul Add"};
+    for (int twice = 0; twice < 2; twice++) {
+        static const int64_t window[] = {2, 2};
+        const struct attribute kernel = ATTRIBUTE_LIST("kernel_shape", 2, window);
+        struct rig rig;
+        struct running running;
+        struct error error = {0};
+        rig_begin(&rig);
+        struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
+        struct value *y = normalised(&rig, rig_node(&rig, "MaxPool", 1, &x, 1, &kernel));
+        if (twice) /* what is read before the end is made too */
+            rig_output(&rig, rig_op1(&rig, "Relu", y));
+        y = rig_op2(&rig, "Mul", y, rig_weights(&rig, DIMS(4, 1, 1)));
+        rig_output(&rig, rig_op2(&rig, "Add", rig_weights(&rig, DIMS(1, 4, 1, 1)), y));
+        graph_set_inputs(rig.graph, rig.input_count, rig.inputs);
+        graph_set_outputs(rig.graph, 1, &rig.outputs[twice]);
+        if (twice)
+            graph_set_outputs(rig.graph, 2, rig.outputs);
+        const infer_tensor *before = run_graph(&rig, rig.graph, &running);
+        struct graph *merged = graph_clone(rig.graph, rig.graph->region);
+        ck_assert_ptr_nonnull(merged);
+        ck_assert(run_pass_alone(merge_affine, merged, evaluator_of(&plain_evaluation), &error) == STATUS_OK);
+        expect_nodes(merged, expected[twice]);
+        const infer_tensor *after = run_graph(&rig, merged, &running);
+        ck_assert_uint_eq(before->bytes, after->bytes);
+        for (size_t i = 0; i < before->bytes / sizeof(float); i++)
+            ck_assert_float_eq_tol(((const float *)before->data)[i], ((const float *)after->data)[i], 1e-5F);
+        finish(&rig);
+    }
+}
+END_TEST
+
 /* A branch with weights of its own. */
 START_TEST(graphs_inside)
 {
@@ -339,6 +457,10 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, scales_in_two_bytes);
+    tcase_add_test(graphs, a_transposed_convolution);
+    tcase_add_test(graphs, attributes_that_say_nothing);
+    tcase_add_test(graphs, numbers_of_channels_become_two);
     tcase_add_test(graphs, graphs_inside);
     tcase_add_test(graphs, rounding_shifts_no_mean);
     tcase_add_test(graphs, products_without_a_bias_get_one);

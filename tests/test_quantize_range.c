@@ -133,6 +133,8 @@ START_TEST(methods_by_name)
     ck_assert(range_method_from_name("entropy", &method) && method == RANGE_ENTROPY);
     ck_assert(range_method_from_name("mse", &method) && method == RANGE_MSE);
     ck_assert(!range_method_from_name("max", &method));
+    for (int i = 0; i < RANGE_METHODS; i++)
+        ck_assert(range_method_from_name(range_method_name((enum range_method)i), &method) && (int)method == i);
 }
 END_TEST
 

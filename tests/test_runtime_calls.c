@@ -574,7 +574,7 @@ START_TEST(the_version_is_said_in_two_ways)
     ck_assert_str_eq(infer_status_name(INFER_DEADLINE), "deadline");
     ck_assert_str_eq(infer_status_name(INFER_WORK_LIMIT), "work limit");
     ck_assert_str_eq(infer_status_name(INFER_BUSY), "busy");
-    ck_assert_str_eq(infer_status_name((infer_status)(INFER_BUSY + 1)), "unknown");
+    ck_assert_str_eq(infer_status_name((infer_status)(INFER_DEVICE_ERROR + 1)), "unknown");
 }
 END_TEST
 

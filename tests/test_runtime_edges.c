@@ -287,6 +287,79 @@ START_TEST(an_observer_sees_a_view_once)
 }
 END_TEST
 
+/* What an observer sees of each value, whose names are single letters. */
+struct album {
+    float *data[26];
+    size_t elements[26];
+    int seen;
+};
+
+static void keep_view(void *user, const char *name, const infer_tensor *tensor)
+{
+    struct album *album = user;
+    int at = name[0] - 'a';
+    ck_assert(at >= 0 && at < 26 && !name[1]);
+    ck_assert_ptr_null(album->data[at]);
+    album->elements[at] = tensor->bytes / sizeof(float);
+    album->data[at] = malloc(tensor->bytes);
+    memcpy(album->data[at], tensor->data, tensor->bytes);
+    album->seen++;
+}
+
+/* Convolutions, between which passes may choose another order of axes, and a transposition that they may absorb. */
+static infer_model *images_model(struct maker *maker)
+{
+    static float weights[2][16 * 16 * 9];
+    struct graph *graph = maker->graph = graph_create(&maker->region, "images");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 4, (int64_t[]){1, 16, 12, 12}), *w[2];
+    const struct attribute padded[] = {ATTRIBUTE_LIST("pads", 4, ((int64_t[]){1, 1, 1, 1}))};
+    const struct attribute pool[] = {ATTRIBUTE_LIST("kernel_shape", 2, ((int64_t[]){2, 2}))};
+    const struct attribute turn[] = {ATTRIBUTE_LIST("perm", 4, ((int64_t[]){0, 2, 3, 1}))};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 16 * 16 * 9; k++)
+            weights[i][k] = (float)((k * 37 + i) % 23 - 11) / 64;
+        w[i] = graph_add_constant(graph, i ? "v" : "w", DTYPE_F32, 4, (int64_t[]){16, 16, 3, 3}, weights[i]);
+    }
+    struct value *a = make_node(graph, "Conv", "a", 2, (struct value *[]){x, w[0]}, 1, padded);
+    struct value *b = make_node(graph, "MaxPool", "b", 1, &a, 1, pool);
+    struct value *c = make_node(graph, "Conv", "c", 2, (struct value *[]){b, w[1]}, 1, padded);
+    struct value *d = make_node(graph, "Transpose", "d", 1, &c, 1, turn);
+    struct value *e = make_node1(graph, "Softmax", "e", d);
+    return maker_finish(maker, 1, &x, 1, &e, NULL);
+}
+
+static struct album look(bool no_optimize, const infer_tensor *in)
+{
+    struct maker maker = maker_start();
+    struct running r =
+        running_begin(images_model(&maker), &(infer_session_options){.threads = 1, .no_optimize = no_optimize});
+    struct album album = {.seen = 0};
+    infer_tensor out = {0};
+    infer_context_observe(r.context, &(infer_observer){.value = keep_view, .user = &album});
+    run_well(r.context, in, 1, &out, 1);
+    running_end(&r, &maker);
+    return album;
+}
+
+/* Whatever order the kernels have it in, what is seen of a value is in the model's. */
+START_TEST(an_observer_sees_values_in_the_order_of_the_model)
+{
+    static float x[16 * 12 * 12];
+    for (int i = 0; i < 16 * 12 * 12; i++)
+        x[i] = (float)(i * 29 % 31 - 15) / 16;
+    infer_tensor in = {.data = x, .bytes = sizeof x, .dtype = INFER_FLOAT32, .rank = 4, .dims = {1, 16, 12, 12}};
+    struct album plain = look(true, &in), passed = look(false, &in);
+    ck_assert_int_eq(plain.seen, 5);
+    ck_assert_int_ge(passed.seen, 3);
+    for (int i = 0; i < 26; i++) {
+        for (size_t k = 0; passed.data[i] && k < passed.elements[i]; k++)
+            ck_assert_float_eq_tol(passed.data[i][k], plain.data[i][k], 1e-4f);
+        free(plain.data[i]);
+        free(passed.data[i]);
+    }
+}
+END_TEST
+
 /* --- failures that pass ---------------------------------------------------------------------------------- */
 
 struct failing {
@@ -352,6 +425,7 @@ Suite *runtime_edges_suite(void)
     tcase_add_loop_test(tests, an_empty_list_decides_a_shape, 0, WAYS);
     tcase_add_loop_test(tests, values_live_across_segments, 0, WAYS);
     tcase_add_loop_test(tests, an_observer_sees_a_view_once, 0, WAYS);
+    tcase_add_test(tests, an_observer_sees_values_in_the_order_of_the_model);
     tcase_add_test(tests, a_context_runs_on_after_memory_was_short);
     suite_add_tcase(suite, tests);
     return suite;

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define CONTEXTS 64
-#define SIDE 96 /* of a square product: of so many rows that it is cut into tasks */
+#define SIDE 128 /* of a square product: of so many rows that it is cut into tasks */
 
 /* relu(x x) + tanh(x) */
 static infer_model *square_model(struct maker *maker, const infer_model_options *options)

@@ -7,6 +7,7 @@
 #include "formats/model_file.h"
 #include "runtime/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* --- what a model tells ------------------------------------------------------------------------------------- */
@@ -46,6 +47,66 @@ START_TEST(values_tell_their_scale_and_zero_point)
     ck_assert(x.quantized && x.scale == 0.5f && x.zero_point == 128);
     ck_assert(y.quantized && y.scale == 0.25f && y.zero_point == -3);
     ck_assert(!z.quantized);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
+/* A zero point of each type, as a model's only node has it. */
+START_TEST(zero_points_have_any_type)
+{
+    static const int8_t i8 = -5;
+    static const uint16_t u16 = 40000;
+    static const int16_t i16 = -300;
+    static const int32_t i32 = -70000;
+    static const float scale = 2;
+    static const struct {
+        enum dtype dtype;
+        const void *zero;
+        int32_t expected;
+    } cases[] = {{DTYPE_I8, &i8, -5}, {DTYPE_U16, &u16, 40000}, {DTYPE_I16, &i16, -300}, {DTYPE_I32, &i32, -70000}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct maker maker = maker_start();
+        struct graph *graph = maker.graph = graph_create(&maker.region, "zero");
+        struct value *x = graph_add_value(graph, "x", cases[i].dtype, 1, (int64_t[]){4});
+        struct value *read[] = {x, f32_constant(graph, "s", &scale, 0),
+                                graph_add_constant(graph, "z", cases[i].dtype, 0, NULL, cases[i].zero)};
+        struct value *y = make_node(graph, "DequantizeLinear", "y", 3, read, 0, NULL);
+        infer_model *model = maker_finish(&maker, 1, &x, 1, &y, NULL);
+        infer_value told;
+        ck_assert_int_eq(infer_model_input(model, 0, &told), INFER_OK);
+        ck_assert(told.quantized && told.scale == 2);
+        ck_assert_int_eq(told.zero_point, cases[i].expected);
+        infer_model_release(model);
+        region_free(&maker.region);
+    }
+}
+END_TEST
+
+/* The environment lowers what AUTO chooses, and nothing else. */
+START_TEST(the_environment_lowers_the_kernels)
+{
+    struct maker maker = maker_start();
+    infer_model *model = quantised(&maker);
+    infer_session *session;
+    infer_error error = {0};
+    setenv("INFER_ISA", "reference", 1);
+    ck_assert_int_eq(infer_session_create(model, NULL, &session, &error), INFER_OK);
+    ck_assert_int_eq(infer_session_isa(session), INFER_ISA_REFERENCE);
+    infer_session_release(session);
+    setenv("INFER_ISA", "auto", 1);
+    ck_assert_int_eq(infer_session_create(model, NULL, &session, &error), INFER_OK);
+    infer_isa best = infer_session_isa(session);
+    infer_session_release(session);
+    setenv("INFER_ISA", "mmx", 1);
+    ck_assert_int_eq(infer_session_create(model, NULL, &session, &error), INFER_INVALID_ARGUMENT);
+    ck_assert_str_eq(error.message, "INFER_ISA is 'mmx'; it must be auto, reference, avx2 or avx512");
+    const infer_session_options chosen = {.isa = best}, none = {.isa = (infer_isa)(INFER_ISA_AVX512 + 1)};
+    ck_assert_int_eq(infer_session_create(model, &chosen, &session, &error), INFER_OK);
+    ck_assert_int_eq(infer_session_isa(session), best);
+    infer_session_release(session);
+    ck_assert_int_eq(infer_session_create(model, &none, &session, &error), INFER_INVALID_ARGUMENT);
+    ck_assert_str_eq(error.message, "ISA number 4 does not exist");
     infer_model_release(model);
     region_free(&maker.region);
 }
@@ -262,6 +323,8 @@ Suite *runtime_interface_suite(void)
     Suite *suite = suite_create("runtime_interface");
     TCase *tests = tcase_create("runtime_interface");
     tcase_add_test(tests, values_tell_their_scale_and_zero_point);
+    tcase_add_test(tests, zero_points_have_any_type);
+    tcase_add_test(tests, the_environment_lowers_the_kernels);
     tcase_add_test(tests, values_are_found_by_name);
     tcase_add_test(tests, metadata_keys_can_be_listed);
     tcase_add_test(tests, tensors_are_made_of_what_the_caller_has);

@@ -14,6 +14,7 @@
 
 #define DEPTH 40
 #define COLUMNS 24
+#define FORM 4000
 #define PACK_MARK 7.5f /* stands before the packed matrix: only what `pack` wrote is read */
 
 static bool packing_supports(const void *params)
@@ -34,7 +35,8 @@ static bool packing_plan(const void *params, const struct kernel_facts *facts, s
     plan->pack_count = 1;
     plan->packs[0] = (struct kernel_pack){
         .input = 1,
-        .form = 1,
+        .form = FORM,
+        .storable = true,
         .tasks = (int)p->k,
         .geometry = {p->n, p->b.row, p->b.column},
         .bytes = (size_t)(p->k * p->n + 1) * sizeof(float),
@@ -233,6 +235,143 @@ START_TEST(a_pack_past_the_limit_is_refused_before_it_is_made)
 }
 END_TEST
 
+/* --- packs that lie in the file ---------------------------------------------------------------------------- */
+
+static struct model_pack seen;
+
+static void see(void *user, const struct stored_wanted *wanted, const void *data)
+{
+    (*(int *)user)++;
+    seen = stored_pack_of(wanted, "test", data);
+}
+
+/* The model again, with the pack that its kernel made. */
+static infer_model *packed(struct maker *maker, const infer_model_options *options, void (*change)(struct model_pack *))
+{
+    float got[COLUMNS];
+    int count = 0;
+    struct error error = {0};
+    infer_error failure = {0};
+    infer_model *model = product(maker, true, NULL), *result = NULL;
+    infer_session *session = open_session(model, true, NULL);
+    const struct pack_observer observer = {see, &count};
+    struct model_metadata metadata = {.name = "", .producer = "", .description = "", .pack_count = 1, .packs = &seen};
+    void *bytes;
+    size_t size;
+    session->derived.observer = &observer;
+    run(session, 1, got);
+    ck_assert_int_eq(count, 1);
+    if (change)
+        change(&seen);
+    ck_assert_msg(model_write(model->graph, &metadata, &maker->region, &bytes, &size, &error) == STATUS_OK, "%s",
+                  error.text);
+    infer_session_release(session);
+    infer_model_release(model);
+    ck_assert_msg(infer_model_open_memory(bytes, size, "packed", options, &result, &failure) == INFER_OK, "%s",
+                  failure.message);
+    return result;
+}
+
+static void expect_used(infer_model *model, bool used)
+{
+    float expected[5 * COLUMNS], got[5 * COLUMNS];
+    const size_t pack = (DEPTH * COLUMNS + 1) * sizeof(float);
+    infer_session *session = open_session(model, true, NULL);
+    struct maker maker = maker_start();
+    infer_model *other = product(&maker, true, NULL);
+    infer_session *plain = open_session(other, true, NULL);
+    run(session, 5, got);
+    run(plain, 5, expected);
+    ck_assert_mem_eq(got, expected, sizeof got);
+    infer_memory memory = ask(session);
+    ck_assert_uint_eq(memory.stored_bytes, used ? pack : 0);
+    ck_assert_uint_eq(memory.packed_bytes == 0, used);
+    ck_assert_uint_eq(memory.weight_bytes, DEPTH * COLUMNS * sizeof(float) + model->stored.packs[0].bytes);
+    ck_assert_uint_eq(atomic_load(&model->weights.bytes) == 0, used);
+    infer_session_release(plain);
+    infer_session_release(session);
+    infer_model_release(other);
+    region_free(&maker.region);
+}
+
+static void another_form(struct model_pack *pack)
+{
+    pack->form++;
+}
+static void another_geometry(struct model_pack *pack)
+{
+    pack->geometry[KERNEL_GEOMETRY - 1]++;
+}
+static void another_size(struct model_pack *pack)
+{
+    pack->bytes--;
+}
+static void another_family(struct model_pack *pack)
+{
+    pack->family = "conv";
+}
+static void another_shape(struct model_pack *pack)
+{
+    pack->dims[0]--;
+}
+static void another_type(struct model_pack *pack)
+{
+    pack->dtype = DTYPE_I32;
+}
+static void another_source(struct model_pack *pack)
+{
+    pack->source = (const char *)pack->source + sizeof(float);
+    pack->dims[0]--;
+}
+
+START_TEST(a_stored_pack_is_read_where_it_lies)
+{
+    struct maker maker = maker_start();
+    infer_model *model = packed(&maker, NULL, NULL);
+    expect_used(model, true);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
+START_TEST(a_stored_pack_of_another_kind_is_made_again)
+{
+    static void (*const changes[])(struct model_pack *) = {
+        another_form, another_geometry, another_size, another_family, another_shape, another_type, another_source};
+    struct maker maker = maker_start();
+    infer_model *model = packed(&maker, NULL, changes[_i]);
+    ck_assert_int_eq(model->stored.count, 1);
+    expect_used(model, false);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
+/* Found when it is used, unless the model is trusted; what does not use it does not mind. */
+START_TEST(a_damaged_pack_is_refused)
+{
+    struct maker maker = maker_start();
+    const infer_model_options trusting = {.trust_weights = _i};
+    infer_model *model = packed(&maker, &trusting, NULL);
+    infer_tensor in = {.dtype = INFER_FLOAT32, .rank = 2, .dims = {2, DEPTH}};
+    infer_error error = {0};
+    infer_session *plain = open_session(model, false, &(infer_session_options){.isa = INFER_ISA_REFERENCE});
+    infer_session *session = open_session(model, true, NULL);
+    ((unsigned char *)(uintptr_t)model->stored.packs[0].data)[100] ^= 1;
+    ck_assert_int_eq(infer_session_prepare(plain, &in, 1, NULL, &error), INFER_OK);
+    infer_status status = infer_session_prepare(session, &in, 1, NULL, &error);
+    ck_assert_int_eq(status, _i ? INFER_OK : INFER_INVALID_MODEL);
+    if (!_i)
+        ck_assert_str_eq(error.message,
+                         "packed: pack 0, made of 'b' for test, does not match its checksum: the file is "
+                         "damaged");
+    infer_session_release(plain);
+    infer_session_release(session);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(each_allocation_fails_once)
 {
     float got[12 * COLUMNS];
@@ -267,6 +406,9 @@ Suite *runtime_packs_suite(void)
     tcase_add_loop_test(tests, phases_packs_and_shared_workspace_give_the_same_product, 0, 8);
     tcase_add_test(tests, a_pack_exists_once_a_model);
     tcase_add_test(tests, a_pack_past_the_limit_is_refused_before_it_is_made);
+    tcase_add_test(tests, a_stored_pack_is_read_where_it_lies);
+    tcase_add_loop_test(tests, a_stored_pack_of_another_kind_is_made_again, 0, 7);
+    tcase_add_loop_test(tests, a_damaged_pack_is_refused, 0, 2);
     tcase_add_test(tests, each_allocation_fails_once);
     suite_add_tcase(suite, tests);
     return suite;

@@ -278,7 +278,7 @@ static void fill_randomly(struct toy *toy, uint64_t *state, int steps)
         outputs[i] = any_value(toy, state);
     graph_set_outputs(toy->graph, 1 + (int)draw(state, 3), outputs);
     if (draw(state, 2))
-        toy->segment.needed = any_value(toy, state);
+        toy->segment.needed_copy = toy->segment.needed = any_value(toy, state);
 }
 
 START_TEST(small_segments_get_the_least_peak)

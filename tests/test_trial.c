@@ -1,6 +1,7 @@
 #include "runtime/compile/trial.h"
 
 #include "graph/op.h"
+#include "tests/failing_allocator.h"
 #include "tests/suites.h"
 
 #include <check.h>
@@ -88,6 +89,23 @@ START_TEST(what_nobody_reads_may_be_wrong)
 }
 END_TEST
 
+/* A machine with more memory may run it: that there was too little here proves nothing. */
+START_TEST(memory_that_ends_proves_nothing)
+{
+    struct value *x[] = {input("x", DTYPE_F32, 2, 2, 3), input("w", DTYPE_F32, 2, 3, 4)};
+    ck_assert_int_eq(try_it(2, x, node("MatMul", "y", x[0], x[1])), STATUS_OK);
+    bool ended = true;
+    for (int allowed = 0; ended; allowed++) {
+        struct failing failing = {.allowed = allowed};
+        const struct allocator allocator = failing_allocator(&failing);
+        ck_assert_msg(try_graph(graph, &allocator, &error) == STATUS_OK, "%s", error.text);
+        ck_assert_int_eq(failing.held, 0);
+        ended = failing.allowed < 0;
+        ck_assert(ended || allowed > 0);
+    }
+}
+END_TEST
+
 START_TEST(the_graph_stays_as_it_is)
 {
     struct value *x[] = {input("x", DTYPE_F32, 2, graph_symbol(graph, "N"), 3)};
@@ -108,6 +126,7 @@ Suite *trial_suite(void)
     tcase_add_test(tests, types_must_go_together_whatever_the_shapes);
     tcase_add_test(tests, sizes_of_ours_prove_nothing);
     tcase_add_test(tests, what_nobody_reads_may_be_wrong);
+    tcase_add_test(tests, memory_that_ends_proves_nothing);
     tcase_add_test(tests, the_graph_stays_as_it_is);
     suite_add_tcase(suite, tests);
     return suite;

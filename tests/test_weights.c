@@ -22,7 +22,7 @@ static void begin(struct bench *bench)
 {
     bench->counting = (struct counting){.fail_at = -1};
     bench->allocator = (struct allocator){counting_allocate, counting_release, &bench->counting};
-    weights_init(&bench->weights, &bench->allocator);
+    weights_init(&bench->weights, &bench->allocator, NULL);
     region_init(&bench->region, &default_allocator);
 }
 

@@ -2,6 +2,7 @@
 
 #include "formats/model_file.h"
 #include "formats/onnx/onnx_import.h"
+#include "runtime/model.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -141,6 +142,19 @@ static enum status cannot_write(const char *path, struct error *error)
                      strerror(errno));
 }
 
+infer_device parse_device(const struct tool *tool, const char *text)
+{
+    infer_device_info info;
+    infer_error error = {0};
+    if (strcmp(text, "cpu") == 0)
+        return INFER_DEVICE_CPU;
+    if (strcmp(text, "cuda") != 0)
+        exit(tool_usage(tool, "--device takes cpu or cuda, not '%s'", text));
+    if (infer_device_query(INFER_DEVICE_CUDA, &info, &error) != INFER_OK)
+        exit(tool_failed(tool, "--device cuda: %s", error.message));
+    return INFER_DEVICE_CUDA;
+}
+
 FILE *text_open(const char *path, struct error *error)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
@@ -198,6 +212,13 @@ static size_t peek(const char *path, char *bytes, size_t room)
     if (file)
         fclose(file);
     return count;
+}
+
+bool is_model_file(const char *path)
+{
+    char first[16];
+    size_t count = peek(path, first, sizeof first);
+    return count == sizeof first && model_begins(first, count);
 }
 
 static bool is_once(const char *path)
@@ -271,6 +292,19 @@ infer_status open_model(const char *path, const infer_model_options *options, st
     if (storage->map.bytes)
         return infer_model_open_memory(storage->map.bytes, storage->map.size, name, options, model, error);
     return infer_model_open(path, options, model, error);
+}
+
+/* Those of one set need not stand together. */
+const char *packed_sets(const infer_model *model, char *buffer, size_t bytes)
+{
+    buffer[0] = '\0';
+    for (int i = 0; i < model->stored.count; i++) {
+        const char *set = legible(model->stored.packs[i].set).text;
+        size_t used = strlen(buffer);
+        if (!strstr(buffer, set))
+            snprintf(buffer + used, bytes - used, used ? ", %s" : "%s", set);
+    }
+    return buffer;
 }
 
 void model_storage_free(struct model_storage *storage)

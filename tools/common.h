@@ -35,6 +35,9 @@ bool parse_bytes(const char *text, size_t *bytes);
 bool parse_isa(const char *text, infer_isa *isa);
 const char *isa_text(infer_isa isa);
 
+/* The device of an option's text, cpu or cuda. Ends the tool with a sentence where there is no such device. */
+infer_device parse_device(const struct tool *tool, const char *text);
+
 /* A file for text, "-" being stdout. NULL, and the error set, where it cannot be written. */
 FILE *text_open(const char *path, struct error *error);
 /* Says whether all of it has arrived. */
@@ -42,6 +45,9 @@ enum status text_close(FILE *file, const char *path, struct error *error);
 
 /* Text as a drawing may hold it, up to `most` bytes of it. */
 void xml_text(FILE *file, const char *text, size_t most);
+
+/* Whether it is a regular file, and begins as a model.bin does. */
+bool is_model_file(const char *path);
 
 /* A model.bin, or an ONNX file, by its content: that is converted in memory. "-" is stdin. *storage then holds what the
  * model lies in; release it after the model by model_storage_free. Errors name the file. */
@@ -54,6 +60,8 @@ struct model_storage {
 };
 infer_status open_model(const char *path, const infer_model_options *options, struct model_storage *storage,
                         infer_model **model, infer_error *error);
+/* The sets that the model's file holds packs for, "avx2, avx512"; "": it holds none. */
+const char *packed_sets(const infer_model *model, char *buffer, size_t bytes);
 void model_storage_free(struct model_storage *storage);
 /* Prints the error after the model's path, unless it names it already; returns EXIT_FAILED. */
 int tool_model_failed(const struct tool *tool, const char *path, const infer_error *error);

@@ -28,7 +28,9 @@ static const char help[] =
     "and 16 where only the first dimension of its inputs is free.\n"
     "  --shape NAME=1x3x224x224   shape of an input, or NAME=3, a symbol of their shapes\n"
     "  --threads N           the most to try (the cores this process may use)\n"
-    "serve: MODEL, with --shape and --threads as above, in a predictor that requests come to whether or not the ones\n"
+    "  --device cpu|cuda     where to run (cpu)\n"
+    "serve: MODEL, with --shape, --threads and --device as above, in a predictor that requests come to whether or not "
+    "the ones\n"
     "before have ended (Poisson arrivals): latency, from when a request was due, against the rate of arrivals.\n"
     "  --rate R[,R...]       requests a second, one measurement each\n"
     "  --seconds S           of each (5)\n"
@@ -43,15 +45,23 @@ static const char help[] =
     "Example: infer-bench kernels --filter matmul\n"
     "Exit codes: 0 done, 1 a kernel is wrong or the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"filter", required_argument, NULL, 'f'},  {"check-only", no_argument, NULL, 'c'},
-    {"random", required_argument, NULL, 'r'},  {"shape", required_argument, NULL, 's'},
-    {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
-    {"json", required_argument, NULL, 'j'},    {"rate", required_argument, NULL, 'R'},
-    {"seconds", required_argument, NULL, 'S'}, {"batch", required_argument, NULL, 'B'},
-    {"delay", required_argument, NULL, 'D'},   {"contexts", required_argument, NULL, 'C'},
-    {"svg", required_argument, NULL, 'v'},     {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
+                                        {"check-only", no_argument, NULL, 'c'},
+                                        {"random", required_argument, NULL, 'r'},
+                                        {"shape", required_argument, NULL, 's'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"json", required_argument, NULL, 'j'},
+                                        {"rate", required_argument, NULL, 'R'},
+                                        {"seconds", required_argument, NULL, 'S'},
+                                        {"batch", required_argument, NULL, 'B'},
+                                        {"delay", required_argument, NULL, 'D'},
+                                        {"contexts", required_argument, NULL, 'C'},
+                                        {"device", required_argument, NULL, 'd'},
+                                        {"svg", required_argument, NULL, 'v'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-bench", .help = help, .options = options, .short_options = ":hV"};
 
@@ -141,6 +151,9 @@ static void take_option(struct request *request, int found)
             exit(tool_usage(&tool, "--threads takes a number from 1 to 1024, not '%s'", optarg));
         request->model.session.threads = (int)number;
         break;
+    case 'd':
+        request->model.session.device = parse_device(&tool, optarg);
+        break;
     case 'i':
         if (!parse_isa(optarg, &request->kernels.isa))
             exit(tool_usage(&tool, "--isa takes auto, reference, avx2 or avx512, not '%s'", optarg));
@@ -162,8 +175,9 @@ static const struct kernel_bench {
 static int run_kernel_bench(const struct kernel_bench *bench, struct request *request, int count)
 {
     struct kernels_request *kernels = &request->kernels;
-    if (count != 1 || request->model.shapes.count > 0 || request->model.session.threads > 0)
-        return tool_usage(&tool, "%s takes no model, --shape or --threads", bench->name);
+    if (count != 1 || request->model.shapes.count > 0 || request->model.session.threads > 0 ||
+        request->model.session.device != INFER_DEVICE_CPU)
+        return tool_usage(&tool, "%s takes no model, --shape, --threads or --device", bench->name);
     if (kernels->check_only && !bench->checks_only)
         return tool_usage(&tool, "%s takes no --check-only", bench->name);
     if (kernels->random_problems != NOT_GIVEN && !bench->draws)

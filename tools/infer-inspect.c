@@ -24,19 +24,26 @@ static const char help[] =
     "  --json[=FILE]      everything as JSON, on stdout or to a file\n"
     "  --dump-after PASS  the graph after a pass, or after 'import'; with --shape again when a pass runs with shapes "
     "known\n"
-    "  --isa auto|reference|avx2|avx512, --threads N, --no-optimize, --memory-saving   as infer-run has them\n"
+    "  --device cpu|cuda, --isa auto|reference|avx2|avx512, --threads N, --no-optimize, --memory-saving\n"
+    "                     as infer-run has them\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-inspect digits.bin --shape image=1x1x8x8\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"shape", required_argument, NULL, 's'},      {"dot", required_argument, NULL, 'd'},
-    {"memory", required_argument, NULL, 'm'},     {"json", optional_argument, NULL, 'j'},
-    {"dump-after", required_argument, NULL, 'a'}, {"isa", required_argument, NULL, 'i'},
-    {"threads", required_argument, NULL, 't'},    {"no-optimize", no_argument, NULL, 'n'},
-    {"memory-saving", no_argument, NULL, 'S'},    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"shape", required_argument, NULL, 's'},
+                                        {"dot", required_argument, NULL, 'd'},
+                                        {"memory", required_argument, NULL, 'm'},
+                                        {"json", optional_argument, NULL, 'j'},
+                                        {"dump-after", required_argument, NULL, 'a'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-saving", no_argument, NULL, 'S'},
+                                        {"device", required_argument, NULL, 'D'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-inspect", .help = help, .options = options, .short_options = ":hV"};
 
@@ -76,6 +83,9 @@ static void take_option(struct request *request, int found)
         if (!parse_integer(optarg, 1, 1024, &number))
             exit(tool_usage(&tool, "--threads takes a number from 1 to 1024, not '%s'", optarg));
         request->session.threads = (int)number;
+        break;
+    case 'D':
+        request->session.device = parse_device(&tool, optarg);
         break;
     case 'n':
         request->session.no_optimize = true;
@@ -216,6 +226,15 @@ static enum status make_program(struct job *job, const struct request *request, 
                : error_set(error, (enum status)told.status, "%s", told.message);
 }
 
+/* Which those who run a model leave until they use one. */
+static int check_packs(const infer_model *model, const char *path)
+{
+    for (int i = 0; i < model->stored.count; i++)
+        if (!model_pack_is_whole(&model->stored.packs[i]))
+            return tool_failed(&tool, "%s: pack %d does not match its checksum: the file is damaged", path, i);
+    return EXIT_DONE;
+}
+
 static int open_all(struct job *job, const struct request *request)
 {
     infer_error error = {0};
@@ -223,6 +242,8 @@ static int open_all(struct job *job, const struct request *request)
         infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK)
         return tool_model_failed(&tool, request->path, &error);
     job->session->whole_programs = true;
+    if (!job->storage.used && check_packs(job->model, request->path) != EXIT_DONE)
+        return EXIT_FAILED;
     job->inspection = (struct inspection){
         .path = request->path,
         .file_bytes = job->storage.used ? job->storage.bytes : job->model->file.size,

@@ -22,8 +22,8 @@ static const char help[] =
     "a\n"
     "                          folder of such; several may follow, and the option may be given more than once. Arrays\n"
     "                          may hold many samples along a first axis\n"
-    "  --method minmax|percentile|entropy|mse   how the range of an activation follows from what was seen; default\n"
-    "                          mse\n"
+    "  --method auto|minmax|percentile|entropy|mse   how the range of an activation follows from what was seen; auto\n"
+    "                          tries all and takes what is nearest float32 on the samples\n"
     "  --dynamic               int8 without samples: the scales of activations are found in each run, of products "
     "alone\n"
     "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (32)\n"
@@ -56,7 +56,7 @@ static const struct tool tool = {.name = "infer-quantize", .help = help, .option
 struct request {
     const char *from, *to, *report, *precision;
     enum quantize_form form;
-    bool dynamic, weights_only, has_block;
+    bool dynamic, weights_only, has_block, any_method;
     int bits;
     int64_t block;
     enum range_method method;
@@ -88,8 +88,9 @@ static void parse_word(struct request *request, int found, const char *text)
         if (strcmp(text, "int8") != 0 && strcmp(text, "fp16") != 0)
             exit(tool_usage(&tool, "--precision takes int8 or fp16, not '%s'", text));
     } else if (found == 'M') {
-        if (!range_method_from_name(text, &request->method))
-            exit(tool_usage(&tool, "--method takes minmax, percentile, entropy or mse, not '%s'", text));
+        request->any_method = strcmp(text, "auto") == 0;
+        if (!request->any_method && !range_method_from_name(text, &request->method))
+            exit(tool_usage(&tool, "--method takes auto, minmax, percentile, entropy or mse, not '%s'", text));
     } else {
         request->weights_only = true;
         request->bits = strcmp(text, "int4") == 0 ? 4 : 8;
@@ -122,7 +123,7 @@ static void check_request(struct request *request)
 
 static void parse(struct request *request, int argc, char **argv)
 {
-    *request = (struct request){.bits = 8, .block = 32, .method = RANGE_MSE, .most_error = -1};
+    *request = (struct request){.bits = 8, .block = 32, .any_method = true, .most_error = -1};
     request->calibrate = calloc((size_t)argc + 1, sizeof *request->calibrate);
     request->keep = calloc((size_t)argc + 1, sizeof *request->keep);
     if (!request->calibrate || !request->keep)
@@ -186,8 +187,9 @@ static void print_summary(FILE *file, const struct study *study, double relative
 {
     int chosen = 0, weights_only = 0;
     for (int i = 0; i < study->plan.count; i++) {
-        chosen += study->plan.layers[i].chosen;
-        weights_only += study->plan.layers[i].chosen && study->plan.layers[i].weights_only;
+        const struct layer *layer = &study->plan.layers[i];
+        chosen += layer->chosen;
+        weights_only += layer->chosen && layer->weights_only && layer->input;
     }
     fprintf(file, "layers      %d of %d are made small", chosen, study->plan.count);
     fprintf(file, weights_only ? ", %d of them only their weights: integers would be slower here\n" : "\n",
@@ -195,6 +197,8 @@ static void print_summary(FILE *file, const struct study *study, double relative
     if (before > 0 && after > 0)
         fprintf(file, "file        %zu bytes, %.1f %% of the weights' %zu\n", after,
                 100.0 * (double)after / (double)before, before);
+    if (study->plan.form == QUANTIZE_STATIC)
+        fprintf(file, "ranges      by %s\n", range_method_name(study->method));
     if (relative >= 0)
         fprintf(file, "error       %.3g, relative to float32's outputs\n", relative);
     if (study->seconds_after > 0)
@@ -204,8 +208,19 @@ static void print_summary(FILE *file, const struct study *study, double relative
 
 /* --- the graph ------------------------------------------------------------------------------------------- */
 
-/* Passes that need no shapes have run, and every value has a name, by which a run is observed. */
-static enum status prepare(const infer_model *model, struct region *region, struct graph **graph, struct error *error)
+/* Passes that need no shapes have run, and every value has a name, by which a run is observed; names that were made up
+ * for that begin so. */
+#define MADE_UP "value:"
+
+static void drop_made_up_names(struct graph *graph)
+{
+    for (int i = 0; i < graph->value_count; i++)
+        if (strncmp(graph->values[i]->name, MADE_UP, sizeof MADE_UP - 1) == 0)
+            graph->values[i]->name = "";
+}
+
+static enum status prepare(const infer_model *model, enum quantize_form form, struct region *region,
+                           struct graph **graph, struct error *error)
 {
     const struct kernel_facts facts = {.threads = 1};
     const struct evaluation plain = {.facts = &facts};
@@ -215,10 +230,12 @@ static enum status prepare(const infer_model *model, struct region *region, stru
     if (!*graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
+    if (status == STATUS_OK && form != QUANTIZE_HALF)
+        status = run_pass_alone(merge_affine, *graph, evaluator_of(&plain), error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {
         struct value *value = (*graph)->values[i];
         if (!*value->name && !value->data)
-            value->name = region_format(region, "value:%d", i);
+            value->name = region_format(region, MADE_UP "%d", i);
         if (!value->name)
             return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     }
@@ -290,6 +307,8 @@ static enum status save(const struct request *request, struct study *study, doub
     region_init(&region, &default_allocator);
     enum status status = quantize_apply(&study->plan, &region, &graph, error);
     if (status == STATUS_OK)
+        drop_made_up_names(graph);
+    if (status == STATUS_OK)
         status = model_save(request->to, graph, &study->metadata, &default_allocator, error);
     struct stat info;
     if (status == STATUS_OK && strcmp(request->to, "-") != 0 && stat(request->to, &info) == 0)
@@ -303,14 +322,23 @@ static enum status save(const struct request *request, struct study *study, doub
     return status;
 }
 
+static enum status choose_ranges(const struct request *request, struct study *study, struct error *error)
+{
+    study->method = request->method;
+    if (request->any_method)
+        return study_choose_best(study, &study->method, error);
+    study_choose(study, study->method);
+    return STATUS_OK;
+}
+
 static enum status work(const struct request *request, const infer_model *model, struct region *region,
                         struct study *study, struct error *error)
 {
     struct graph *graph;
     double relative = -1;
-    enum status status = prepare(model, region, &graph, error);
+    enum status status = prepare(model, request->form, region, &graph, error);
     study->metadata = model->metadata;
-    study->metadata.pass_count = 0;
+    study->metadata.pass_count = study->metadata.pack_count = 0;
     study->plan = (struct quantize_plan){
         .graph = graph, .region = region, .form = request->form, .bits = request->bits, .block = request->block};
     if (status == STATUS_OK)
@@ -324,7 +352,9 @@ static enum status work(const struct request *request, const infer_model *model,
     bool measured = study->samples && (request->most_error >= 0 || request->report);
     study->held = measured && study->samples->count >= HELD_OUT ? HELD_OUT : 0;
     warn_of_samples(request, study);
-    status = study_calibrate(study, request->method, error);
+    status = study_calibrate(study, error);
+    if (status == STATUS_OK && request->form == QUANTIZE_STATIC)
+        status = choose_ranges(request, study, error);
     if (status == STATUS_OK)
         status = decide(request, study, &relative, error);
     return status == STATUS_OK ? save(request, study, relative, infer_model_weight_bytes(model), error) : status;

@@ -125,14 +125,6 @@ static double deadline_option(const char *text)
     return value;
 }
 
-static void device_option(const char *text)
-{
-    if (strcmp(text, "cuda") == 0)
-        exit(tool_failed(&tool, "--device cuda: this build has no CUDA backend"));
-    if (strcmp(text, "cpu") != 0)
-        exit(tool_usage(&tool, "--device takes cpu or cuda, not '%s'", text));
-}
-
 static void precision_option(const char *text)
 {
     if (strcmp(text, "fp16") == 0 || strcmp(text, "int8") == 0)
@@ -151,7 +143,7 @@ static void take_option(struct request *request, int found)
         request->labels = optarg;
         break;
     case 'd':
-        device_option(optarg);
+        request->session.device = parse_device(&tool, optarg);
         break;
     case 'p':
         precision_option(optarg);

@@ -1,4 +1,5 @@
 #include "graph/op.h"
+#include "tools/common.h"
 #include "tools/inspect.h"
 #include "tools/json.h"
 
@@ -38,7 +39,7 @@ static void json_values(FILE *file, const struct graph *graph, const char *key, 
 static void json_operands(FILE *file, const char *key, const struct graph *graph, int count,
                           struct value *const *values, const struct operand *operands)
 {
-    static const char *const spaces[] = {"none", "arena", "constant", "input", "output", "slot"};
+    static const char *const spaces[] = {"none", "arena", "constant", "input", "output", "slot", "device"};
     json_key(file, key);
     fputc('[', file);
     for (int i = 0; i < count; i++) {
@@ -88,10 +89,15 @@ static void json_program(FILE *file, const struct inspection *inspection)
         return;
     }
     const infer_memory *memory = &inspection->memory;
-    fprintf(file, "{\"isa\":\"%s\",\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
-            isa_name(program_isa(program)), memory->constant_bytes, memory->packed_bytes, memory->table_bytes);
+    fprintf(file,
+            "{\"isa\":\"%s\",\"stored_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+            isa_name(program_isa(program)), memory->stored_bytes, memory->constant_bytes, memory->packed_bytes,
+            memory->table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             memory->arena_bytes, memory->lower_bound_bytes, memory->arena_is_least ? "true" : "false");
+    if (program->device)
+        fprintf(file, ",\"device_arena_bytes\":%zu,\"device_weight_bytes\":%zu", memory->device_arena_bytes,
+                memory->device_weight_bytes);
     fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu,\"complete\":%s,\"steps\":[",
             memory->workspace_bytes, memory->result_bytes, memory->context_bytes, memory->complete ? "true" : "false");
     for (int i = 0; i < program->step_count; i++) {
@@ -148,8 +154,11 @@ void inspect_json(FILE *file, const struct inspection *inspection)
     fprintf(file, ",\"nodes\":%d,\"operators\":{", inspection->node_count);
     for (int i = 0; i < inspection->operator_count; i++)
         fprintf(file, "%s\"%s\":%d", i ? "," : "", inspection->operators[i].op->name, inspection->operators[i].count);
-    fprintf(file, "},\"parameters\":%lld,\"weight_bytes\":%zu", (long long)inspection->parameter_count,
-            infer_model_weight_bytes(inspection->model));
+    char sets[80];
+    fprintf(file, "},\"parameters\":%lld,\"weight_bytes\":%zu,\"pack_bytes\":%zu,\"packed_for\":",
+            (long long)inspection->parameter_count, infer_model_weight_bytes(inspection->model),
+            stored_packs_bytes(&inspection->model->stored));
+    json_text(file, packed_sets(inspection->model, sets, sizeof sets));
     json_program(file, inspection);
     fputs("}\n", file);
 }

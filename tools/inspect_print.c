@@ -1,4 +1,5 @@
 #include "graph/op.h"
+#include "tools/common.h"
 #include "tools/inspect.h"
 
 #include <string.h>
@@ -79,6 +80,7 @@ static void print_passes(FILE *file, const struct model_metadata *metadata)
 static void print_model(FILE *file, const struct inspection *inspection)
 {
     const struct graph *graph = inspection->graph;
+    char sets[80], about[120];
     fprintf(file, "%-11s %s, %s bytes, %s\n", "model", legible(inspection->path).text,
             grouped(inspection->file_bytes).text, inspection->converted ? "converted in memory" : "checksums right");
     print_text(file, "name", infer_model_metadata(inspection->model, "name"));
@@ -94,6 +96,10 @@ static void print_model(FILE *file, const struct inspection *inspection)
     fprintf(file, "%-11s %s in %d tensors\n", "parameters", grouped((uint64_t)inspection->parameter_count).text,
             inspection->constant_count);
     print_bytes(file, "weights", infer_model_weight_bytes(inspection->model), "");
+    if (*packed_sets(inspection->model, sets, sizeof sets)) {
+        snprintf(about, sizeof about, "of these, packed for %s", sets);
+        print_bytes(file, "packs", stored_packs_bytes(&inspection->model->stored), about);
+    }
 }
 
 /* --- the program ----------------------------------------------------------------------------------------- */
@@ -101,8 +107,10 @@ static void print_model(FILE *file, const struct inspection *inspection)
 /* Where a value lies: its offset in the arena, or what else it is. */
 static const char *place_text(struct operand place, char *buffer, size_t bytes)
 {
-    static const char *const names[] = {"-", "", "constant", "input", "output", "sized at run"};
-    if (place.space == SPACE_ARENA)
+    static const char *const names[] = {"-", "", "constant", "input", "output", "sized at run", ""};
+    if (place.space == SPACE_DEVICE)
+        snprintf(buffer, bytes, "device %s", grouped(place.offset).text);
+    else if (place.space == SPACE_ARENA)
         snprintf(buffer, bytes, "%s", grouped(place.offset).text);
     else if (place.space == SPACE_INPUT || place.space == SPACE_OUTPUT)
         snprintf(buffer, bytes, "%s %u", names[place.space], place.index);
@@ -154,12 +162,31 @@ static void print_steps(FILE *file, const struct program *program)
         print_step(file, program, i, width);
 }
 
+/* Of a program on two sides, how many steps go where. */
+static void print_device(FILE *file, const struct program *program, const infer_memory *memory)
+{
+    int on_device = 0, copies = 0;
+    size_t copied = 0;
+    for (int i = 0; i < program->step_count; i++) {
+        const struct device_step *step = &program->device->steps[i];
+        copies += step->transfer;
+        on_device += step->on_stream && !step->transfer;
+        copied += step->transfer ? value_bytes(program->steps[i].step->outputs[0]) : 0;
+    }
+    print_bytes(file, "on device", memory->device_arena_bytes, "arena");
+    print_bytes(file, "", memory->device_weight_bytes, "constants");
+    fprintf(file, "%-11s %d steps on the device, %d on the host, %d copies of %s bytes between them\n", "", on_device,
+            program->step_count - on_device - copies, copies, grouped(copied).text);
+}
+
 static void print_program(FILE *file, const struct inspection *inspection)
 {
     const struct program *program = inspection->program;
     char about[80];
     const infer_memory *memory = &inspection->memory;
     print_bytes(file, "constants", memory->constant_bytes, "folded when the program is made");
+    if (inspection->model->stored.count)
+        print_bytes(file, "stored", memory->stored_bytes, "of the packs in the file, used by these kernels");
     print_bytes(file, "packed", memory->packed_bytes, "made of weights, once a model");
     print_bytes(file, "tables", memory->table_bytes, "graphs, steps, parameters, names");
     snprintf(about, sizeof about, "lower bound %s%s", grouped(memory->lower_bound_bytes).text,
@@ -167,6 +194,8 @@ static void print_program(FILE *file, const struct inspection *inspection)
     print_bytes(file, "arena", memory->arena_bytes, about);
     print_bytes(file, "workspace", memory->workspace_bytes, "the most a step uses, within the arena");
     print_bytes(file, "results", memory->result_bytes, "where the caller gives no room for the outputs");
+    if (program->device)
+        print_device(file, program, memory);
     print_bytes(file, "context", memory->context_bytes, "each context, beside its arena and its results");
     fprintf(file, "%-11s %s\n", "isa", isa_name(program_isa(program)));
     fprintf(file, "%-11s %d\n", "steps", program->step_count);

@@ -96,7 +96,7 @@ static enum status make_facts(struct study *study, struct error *error)
     return STATUS_OK;
 }
 
-static void choose(struct study *study, enum range_method method)
+void study_choose(struct study *study, enum range_method method)
 {
     for (int i = 0; i < study->plan.count; i++) {
         struct layer *layer = &study->plan.layers[i];
@@ -131,7 +131,7 @@ static enum status take_means(struct study *study, struct error *error)
     return STATUS_OK;
 }
 
-enum status study_calibrate(struct study *study, enum range_method method, struct error *error)
+enum status study_calibrate(struct study *study, struct error *error)
 {
     struct running running;
     const infer_tensor *inputs;
@@ -150,12 +150,10 @@ enum status study_calibrate(struct study *study, enum range_method method, struc
         for (int k = 0; k < study->plan.graph->input_count && status == STATUS_OK; k++)
             if (inputs[k].dtype != INFER_NONE)
                 see(study, study->plan.graph->inputs[k]->name, &inputs[k]);
-        if (status == STATUS_OK)
-            status = study_run(&running, inputs, error);
+        if (status == STATUS_OK && (status = study_run(&running, inputs, error)) != STATUS_OK)
+            error_prefix(error, "%s", samples_path(study->samples, i));
     }
     study_close(&running);
-    if (status == STATUS_OK && study->plan.form == QUANTIZE_STATIC)
-        choose(study, method);
     return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;
 }
 
@@ -278,6 +276,22 @@ enum status study_error(struct study *study, double *relative, struct error *err
     free(sums);
     study_close(&running);
     return status;
+}
+
+enum status study_choose_best(struct study *study, enum range_method *method, struct error *error)
+{
+    double least = INFINITY, found;
+    *method = RANGE_MSE;
+    for (int i = 0; i < RANGE_METHODS; i++) {
+        study_choose(study, (enum range_method)i);
+        TRY(study_error(study, &found, error));
+        if (found < least) {
+            least = found;
+            *method = (enum range_method)i;
+        }
+    }
+    study_choose(study, *method);
+    return STATUS_OK;
 }
 
 /* --- layer by layer -------------------------------------------------------------------------------------- */

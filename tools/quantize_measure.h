@@ -28,6 +28,7 @@ struct study {
     struct quantize_plan plan;
     struct model_metadata metadata; /* of the model: what is written has it too */
     struct samples *samples;        /* NULL: none were given */
+    enum range_method method;       /* that chose the ranges; QUANTIZE_STATIC */
     int64_t held;                   /* every so many samples one is held out; 0: none, all serve both ends */
     struct layer_facts *facts;      /* by layer */
     /* Outputs of float32 for samples that are held out, one after another. */
@@ -51,9 +52,13 @@ void study_close(struct running *running);
 /* The outputs lie in the context until the next run. */
 enum status study_run(struct running *running, const infer_tensor *inputs, struct error *error);
 
-/* Runs the graph on the calibration samples and chooses the quantum of each layer. Layers whose input was never seen,
- * or held NaN or infinity, stay. */
-enum status study_calibrate(struct study *study, enum range_method method, struct error *error);
+/* Runs the graph on the calibration samples and notes what each layer's input holds. */
+enum status study_calibrate(struct study *study, struct error *error);
+/* Chooses the quantum of each layer from what was noted. Layers whose input was never seen, or held NaN or infinity,
+ * stay. May be called again with another method. */
+void study_choose(struct study *study, enum range_method method);
+/* The same by the method with the least study_error; *method: which. */
+enum status study_choose_best(struct study *study, enum range_method *method, struct error *error);
 /* The relative error of the plan as it is: the root of the sum of the squared differences over that of the squares, of
  * the output where it is the largest, over the samples held out. */
 enum status study_error(struct study *study, double *relative, struct error *error);

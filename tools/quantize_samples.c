@@ -276,11 +276,23 @@ static infer_tensor row_of(const struct npy_array *array, const infer_value *val
     return tensor;
 }
 
-enum status samples_get(struct samples *samples, int64_t i, const infer_tensor **tensors, struct error *error)
+/* The file with sample *i, which becomes its row there. */
+static int find_file(const struct samples *samples, int64_t *i)
 {
     int file = 0;
-    for (; i >= samples->files[file].count; file++)
-        i -= samples->files[file].count;
+    for (; *i >= samples->files[file].count; file++)
+        *i -= samples->files[file].count;
+    return file;
+}
+
+const char *samples_path(const struct samples *samples, int64_t i)
+{
+    return samples->files[find_file(samples, &i)].path;
+}
+
+enum status samples_get(struct samples *samples, int64_t i, const infer_tensor **tensors, struct error *error)
+{
+    int file = find_file(samples, &i);
     enum status status = load(samples, file, error);
     if (status != STATUS_OK)
         return status;

@@ -30,5 +30,7 @@ enum status samples_open(struct samples *samples, const infer_model *model, int 
 void samples_close(struct samples *samples);
 /* The model's inputs of sample i, until the next call. */
 enum status samples_get(struct samples *samples, int64_t i, const infer_tensor **tensors, struct error *error);
+/* The file that sample i is in. */
+const char *samples_path(const struct samples *samples, int64_t i);
 
 #endif

@@ -161,16 +161,23 @@ enum status report_json(const struct report *report, const struct report_subject
         return error->status;
     fputs("{\"model\":", file);
     json_text(file, report->model_path);
-    fprintf(file, ",\"device\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"threads_wanted\":%d,\"precision\":\"fp32\"",
-            isa_text(memory.isa), infer_session_threads(subject->session), subject->threads_wanted);
+    bool cuda = infer_session_device(subject->session) == INFER_DEVICE_CUDA;
+    fprintf(file, ",\"device\":\"%s\",\"isa\":\"%s\",\"threads\":%d,\"threads_wanted\":%d,\"precision\":\"fp32\"",
+            cuda ? "cuda" : "cpu", isa_text(memory.isa), infer_session_threads(subject->session),
+            subject->threads_wanted);
     json_latency(file, report);
-    fprintf(file, ",\"weight_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
-            memory.weight_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
+    fprintf(
+        file,
+        ",\"weight_bytes\":%zu,\"stored_bytes\":%zu,\"constant_bytes\":%zu,\"packed_bytes\":%zu,\"table_bytes\":%zu",
+        memory.weight_bytes, memory.stored_bytes, memory.constant_bytes, memory.packed_bytes, memory.table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             infer_context_arena_bytes(subject->context), memory.lower_bound_bytes,
             memory.arena_is_least ? "true" : "false");
     fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu", memory.workspace_bytes,
             memory.result_bytes, memory.context_bytes);
+    if (cuda)
+        fprintf(file, ",\"device_weight_bytes\":%zu,\"device_arena_bytes\":%zu", memory.device_weight_bytes,
+                memory.device_arena_bytes);
     fprintf(file, ",\"peak_rss_bytes\":%zu,\"steps\":%zu", peak_rss_bytes() - report->start_rss_bytes, memory.steps);
     json_tensors(file, subject, true);
     json_tensors(file, subject, false);
@@ -327,6 +334,29 @@ static enum status show_output(const struct report_subject *subject, size_t inde
     return status;
 }
 
+/* Of a GPU, its name too. */
+static void show_device(const infer_session *session)
+{
+    infer_device_info info;
+    if (infer_session_device(session) == INFER_DEVICE_CUDA &&
+        infer_device_query(INFER_DEVICE_CUDA, &info, NULL) == INFER_OK)
+        printf("cuda (%s), ", info.name);
+}
+
+/* Whether what the file holds packed is of use here. */
+static void print_packs(const struct report_subject *subject)
+{
+    char sets[80];
+    infer_memory memory = memory_of_runs(subject);
+    if (!*packed_sets(subject->model, sets, sizeof sets))
+        return;
+    if (memory.stored_bytes && !memory.packed_bytes)
+        printf("weights packed in the file for %s\n", sets);
+    else if (memory.packed_bytes)
+        printf("weights packed in the file for %s; %s packed again for these kernels and shapes\n", sets,
+               memory.stored_bytes ? "some were" : "they were");
+}
+
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)
 {
     struct labels labels;
@@ -334,10 +364,12 @@ enum status report_text(const struct report *report, const struct report_subject
     if (status == STATUS_OK) {
         struct latency latency = summarise(report);
         int threads = infer_session_threads(subject->session);
+        show_device(subject->session);
         printf("cpu, %s kernels, %d thread%s", isa_text(memory_of_runs(subject).isa), threads, threads == 1 ? "" : "s");
         if (threads < subject->threads_wanted)
             printf(" (%d were asked for; the system started no more)", subject->threads_wanted);
         putchar('\n');
+        print_packs(subject);
         for (size_t i = 0; i < infer_model_output_count(subject->model) && status == STATUS_OK; i++)
             status = show_output(subject, i, &labels, error);
         printf("latency  %.3f ms", latency.median);

@@ -111,6 +111,11 @@ static enum status add_inputs(struct scope *s, const Onnx__Graph *message, const
         void **initialiser = name_map_find(initialised, input->name);
         if (initialiser && !defaults)
             continue;
+        const struct onnx_elements *elements = s->depth == 0 ? onnx_elements_of(s->import, input->name) : NULL;
+        if (elements && !initialiser) {
+            TRY(onnx_join_input(s, input, elements, inputs));
+            continue;
+        }
         if (s->depth == 0)
             TRY(check_input(s->import, message, input));
         TRY(onnx_read_type(s->import, s->place->graph, s->depth == 0 ? onnx_given_type(input->type) : input->type,
@@ -168,21 +173,29 @@ static enum status note_initializers(struct scope *s, const Onnx__Graph *message
 static enum status add_outputs(struct scope *s, const Onnx__Graph *message)
 {
     struct import *im = s->import;
-    struct value **outputs = region_array(&im->scratch, message->n_outputs, sizeof *outputs);
-    if (!outputs)
+    struct operands outputs = {
+        .values = region_array(&im->scratch, message->n_outputs + onnx_element_count(im), sizeof(struct value *))};
+    if (!outputs.values)
         return onnx_no_memory(im);
     if (s->depth == 0)
         TRY(onnx_find_labels(im, s->place->graph));
     for (size_t i = 0; i < message->n_outputs; i++) {
         const Onnx__Variable *output = message->outputs[i];
-        if (!onnx_lookup(s, text(output->name), &outputs[i]) || !outputs[i])
+        struct value *value;
+        if (!onnx_lookup(s, text(output->name), &value) || !value)
             return error_set(im->error, STATUS_INVALID_MODEL, "nothing makes output '%s' of graph '%s'",
                              text(output->name), s->place->graph->name);
+        const struct onnx_elements *elements = s->depth == 0 ? onnx_elements_of(im, text(output->name)) : NULL;
         const char *what = onnx_not_a_tensor(output->type);
-        if (s->depth == 0 && what && !im->labels[outputs[i]->id])
+        if (elements) {
+            TRY(onnx_part_output(s, output, value, elements, &outputs));
+            continue;
+        }
+        if (s->depth == 0 && what && !im->labels[value->id])
             onnx_refuse(im, "output '%s' is %s, which is not supported", output->name, what);
+        outputs.values[outputs.count++] = value;
     }
-    return graph_set_outputs(s->place->graph, (int)message->n_outputs, outputs) ? STATUS_OK : onnx_no_memory(im);
+    return graph_set_outputs(s->place->graph, outputs.count, outputs.values) ? STATUS_OK : onnx_no_memory(im);
 }
 
 /* See onnx_charge. */
@@ -199,8 +212,8 @@ enum status onnx_build_graph(struct scope *s, const Onnx__Graph *message, size_t
 {
     struct import *im = s->import;
     struct name_map initialised = {.region = &im->scratch};
-    struct operands inputs = {
-        .values = region_array(&im->scratch, message->n_inputs + capture_count, sizeof(struct value *))};
+    size_t most_inputs = message->n_inputs + capture_count + onnx_element_count(im);
+    struct operands inputs = {.values = region_array(&im->scratch, most_inputs, sizeof(struct value *))};
     if (!inputs.values)
         return onnx_no_memory(im);
     if (s->inlined)
@@ -210,7 +223,7 @@ enum status onnx_build_graph(struct scope *s, const Onnx__Graph *message, size_t
     TRY(note_types(s, message->n_outputs, message->outputs));
     TRY(note_initializers(s, message, &initialised));
     bool optional = has_defaults(s, message, &initialised);
-    struct value **defaults = optional ? region_array(&im->scratch, message->n_inputs, sizeof *defaults) : NULL, *known;
+    struct value **defaults = optional ? region_array(&im->scratch, most_inputs, sizeof *defaults) : NULL, *known;
     if (optional && !defaults)
         return onnx_no_memory(im);
     TRY(add_inputs(s, message, &initialised, &inputs, defaults));

@@ -82,8 +82,13 @@ static enum status check_options(struct import *im)
         if (im->options->dimensions[i].size <= 0)
             return error_set(im->error, STATUS_INVALID_ARGUMENT, "dimension '%s' cannot be fixed to %lld",
                              im->options->dimensions[i].name, (long long)im->options->dimensions[i].size);
+    for (int i = 0; i < im->options->element_count; i++)
+        if (im->options->elements[i].count < ONNX_ABSENT || im->options->elements[i].count > ANY_COUNT)
+            return error_set(im->error, STATUS_INVALID_ARGUMENT, "'%s' cannot be %d tensors",
+                             im->options->elements[i].name, im->options->elements[i].count);
     im->dimension_met = region_array(&im->scratch, (size_t)im->options->dimension_count, sizeof(bool));
-    return im->dimension_met ? STATUS_OK : onnx_no_memory(im);
+    im->elements_met = region_array(&im->scratch, (size_t)im->options->element_count, sizeof(bool));
+    return im->dimension_met && im->elements_met ? STATUS_OK : onnx_no_memory(im);
 }
 
 /* A dimension to fix that the model does not have is a slip of the pen: what it does have helps to mend it. */
@@ -144,6 +149,7 @@ static enum status import(struct import *im, const void *bytes, struct onnx_mode
     if (im->refusal.status != STATUS_OK)
         return error_set(im->error, im->refusal.status, "%s", im->refusal.text);
     TRY(check_dimensions_met(im, model->graph));
+    TRY(onnx_check_elements_met(im));
     return graph_validate(model->graph, im->error);
 }
 

@@ -5,6 +5,7 @@
  *   build.c    a message becomes a graph: names (scope.c), types (type.c), order (order.c), nodes (node.c), their
  *              attributes (attribute.c, list.c), their subgraphs (body.c), calls of functions (function.c), and what
  *              MaxUnpool's indices are (positions.c); old opsets in today's words (old_opsets.c)
+ *   border.c   inputs and outputs that are sequences or optionals, as tensors
  *   labels.c   outputs that stand for labels of classes
  * Whatever the graph keeps lives in `region`: the messages do too, so that weights are copied once. */
 #ifndef INFER_FORMATS_ONNX_IMPORT_H
@@ -31,6 +32,7 @@ struct import {
     struct region scratch; /* what only the import needs; freed at its end */
     const struct onnx_import_options *options;
     bool *dimension_met; /* one for each of options->dimensions */
+    bool *elements_met;  /* one for each of options->elements */
     size_t file_size;
 
     const char *folder; /* where external data may lie; NULL: nowhere */
@@ -47,6 +49,7 @@ struct import {
     struct name_map node_names;        /* in use, in all graphs */
     struct name_map free_names;        /* a message's address -> struct name_list */
     const struct attribute **labels;   /* by value of the model's graph: see onnx_find_labels */
+    int labelled;                      /* how many values */
     struct name_map unsupported_names; /* operator -> struct unsupported */
     struct unsupported *unsupported, **unsupported_end;
     /* The first thing that is refused but does not keep us from reading on: unsupported operators say more. */
@@ -245,16 +248,35 @@ enum status onnx_floats_tensor(struct scope *s, const Onnx__Attribute *attribute
 enum status onnx_strings_tensor(struct scope *s, const Onnx__Attribute *attribute, struct attribute *to,
                                 struct attribute *words);
 
-/* --- old_opsets.c ------------------------------------------------------------------------------------------------- */
+/* --- border.c ----------------------------------------------------------------------------------------------------- */
 
 struct operands {
     struct value **values;
     int count;
 };
+/* How many tensors stand for the input or output of the model; NULL: the options do not say. */
+const struct onnx_elements *onnx_elements_of(struct import *im, const char *name);
+/* At least as many as the inputs and outputs that come in place of those that the options name. */
+size_t onnx_element_count(const struct import *im);
+/* Defines the name of an input that is a sequence or an optional, and appends what stands for it to the inputs, which
+ * have room. */
+enum status onnx_join_input(struct scope *s, const Onnx__Variable *input, const struct onnx_elements *elements,
+                            struct operands *inputs);
+/* Appends what stands for an output that is one; `whole` is its value. */
+enum status onnx_part_output(struct scope *s, const Onnx__Variable *output, struct value *whole,
+                             const struct onnx_elements *elements, struct operands *outputs);
+/* That the model has what the options name. */
+enum status onnx_check_elements_met(struct import *im);
+
+/* --- old_opsets.c ------------------------------------------------------------------------------------------------- */
+
 /* A node in the making, as read from an opset before 7, becomes the same of later ones. `list` has room for one more.
  */
 enum status onnx_translate_old(struct scope *s, const Onnx__Node *node, int version, struct operands *inputs,
                                struct attribute *list, int *count);
+/* The same for Scan of opset 8 once it has its body: one over the batch, of what is now one of opset 9. */
+enum status onnx_translate_batched_scan(struct scope *s, const Onnx__Node *node, int *version, struct operands *inputs,
+                                        struct attribute *list, int *count);
 
 /* --- body.c ------------------------------------------------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@ enum status onnx_find_labels(struct import *im, struct graph *graph)
     im->labels = region_array(&im->scratch, (size_t)graph->value_count + 1, sizeof(const struct attribute *));
     if (!im->labels)
         return onnx_no_memory(im);
+    im->labelled = graph->value_count; /* elements of sequences that leave the model come behind */
     memset(im->labels, 0, ((size_t)graph->value_count + 1) * sizeof(const struct attribute *));
     for (int i = 0; i < graph->node_count; i++) {
         const struct node *node = graph->nodes[i];
@@ -75,7 +76,8 @@ enum status onnx_add_labels(struct import *im, const struct graph *graph, struct
         values[i] = metadata->values[i];
     }
     for (int i = 0; i < graph->output_count; i++) {
-        const struct attribute *labels = im->labels[graph->outputs[i]->id];
+        const struct attribute *labels =
+            graph->outputs[i]->id < im->labelled ? im->labels[graph->outputs[i]->id] : NULL;
         if (!labels)
             continue;
         keys[metadata->count] = region_format(im->region, "labels:%s", graph->outputs[i]->name);

@@ -74,6 +74,8 @@ static enum status build_operator(struct scope *s, const Onnx__Node *node, struc
     if (op)
         TRY(onnx_translate_old(s, node, version, &inputs, attributes, &attribute_count));
     TRY(onnx_build_bodies(s, node, resolved, &inputs, attributes, &attribute_count));
+    if (op)
+        TRY(onnx_translate_batched_scan(s, node, &version, &inputs, attributes, &attribute_count));
     TRY(declare_outputs(s, node, output_count(node, attributes, attribute_count), &outputs));
     if (op)
         TRY(onnx_note_positions(s, op, &inputs, &outputs, attributes, &attribute_count));

@@ -175,3 +175,52 @@ enum status onnx_translate_old(struct scope *s, const Onnx__Node *node, int vers
             return translations[i].translate(&draft);
     return STATUS_OK;
 }
+
+/* --- Scan of opset 8 ---------------------------------------------------------------------------------------------- */
+
+/* The body of the Scan over the batch: one item's Scan of opset 9, which hands on what it is given. */
+static enum status make_item(const struct draft *d, const struct graph *body, struct graph **item)
+{
+    struct import *im = d->scope->import;
+    struct value **inputs = region_array(&im->scratch, (size_t)body->input_count, sizeof *inputs);
+    struct value **outputs = region_array(&im->scratch, (size_t)body->output_count, sizeof *outputs);
+    const char *name = onnx_unique_name(im, &im->node_names, onnx_node_label(d->node));
+    *item = graph_create(im->region, "item");
+    if (!*item || !inputs || !outputs || !name)
+        return onnx_no_memory(im);
+    for (int i = 0; i < body->input_count; i++)
+        if (!(inputs[i] = graph_add_value(*item, body->inputs[i]->name, body->inputs[i]->dtype, -1, NULL)))
+            return onnx_no_memory(im);
+    for (int i = 0; i < body->output_count; i++)
+        if (!(outputs[i] = graph_add_value(*item, "", body->outputs[i]->dtype, -1, NULL)))
+            return onnx_no_memory(im);
+    bool made = graph_set_inputs(*item, body->input_count, inputs) &&
+                graph_add_node(*item, op_find("", "Scan"), 9, name, body->input_count, inputs, body->output_count,
+                               outputs, *d->count, d->attributes) &&
+                graph_set_outputs(*item, body->output_count, outputs);
+    return made ? STATUS_OK : onnx_no_memory(im);
+}
+
+enum status onnx_translate_batched_scan(struct scope *s, const Onnx__Node *node, int *version, struct operands *inputs,
+                                        struct attribute *list, int *count)
+{
+    const struct draft d = {s, node, *version, inputs, list, count};
+    struct attribute *body = find(&d, "body"), *directions = find(&d, "directions");
+    struct graph *item;
+    if (*version >= 9 || *onnx_domain(node->domain) || strcmp(text(node->op_type), "Scan") != 0 || !body ||
+        inputs->count < 1)
+        return STATUS_OK;
+    if (inputs->values[0])
+        return onnx_node_error(s->import, node, STATUS_UNSUPPORTED, "sequences of different lengths are not supported");
+    if (directions)
+        directions->name = "scan_input_directions";
+    TRY(make_item(&d, body->graph, &item));
+    inputs->values++;
+    inputs->count--;
+    *version = 9;
+    body->graph = item;
+    find(&d, "num_scan_inputs")->i = inputs->count - (int)find(&d, ONNX_CAPTURES)->i;
+    if (directions)
+        *directions = list[--*count];
+    return STATUS_OK;
+}

@@ -9,9 +9,18 @@ struct onnx_dimension {
     int64_t size;     /* what it is fixed to */
 };
 
+/* A sequence, or an optional, that the model takes or gives: as so many tensors, NAME[0], NAME[1], ... */
+struct onnx_elements {
+    const char *name; /* of the input or output */
+    int count;        /* ONNX_ABSENT: an optional input that is not there */
+};
+#define ONNX_ABSENT (-1)
+
 struct onnx_import_options {
     const struct onnx_dimension *dimensions; /* from --set-dim; one that the model lacks is an error */
     int dimension_count;
+    const struct onnx_elements *elements; /* from --elements; of what the model lacks is an error */
+    int element_count;
     /* Most bytes of external data that tensors may have together, told before any of them is read; MEMORY_LIMIT beyond.
      * 0: no limit. What the region takes is its allocator's to limit. */
     size_t external_limit;

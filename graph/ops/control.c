@@ -143,7 +143,8 @@ struct scan_counts {
 static enum status scan_counts(struct op_context *c, struct scan_counts *counts)
 {
     if (c->node->version < 9)
-        return op_error(c, STATUS_UNSUPPORTED, "the batched Scan of opset 8 is not supported; opset 9 and later are");
+        return op_error(c, STATUS_UNSUPPORTED,
+                        "a Scan of opset 8 is for the importer, which makes two of opset 9 of it");
     counts->captures = loop_captures(c);
     int64_t scan_inputs = op_int(c, "num_scan_inputs");
     counts->scan_inputs = scan_inputs >= 0 && scan_inputs <= c->node->input_count ? (int)scan_inputs : 0;

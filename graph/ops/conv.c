@@ -76,6 +76,24 @@ static enum status emit_conv(struct op_context *c, struct conv_params *params, s
                    c->node->outputs, 0);
 }
 
+/* Places at the ends of the window that lie in the padding wherever it goes add nothing: it is the smaller one without
+ * them. A few frames of a signal at a time leave one place of three. */
+static void leave_out_padding(struct conv_params *p)
+{
+    struct window *w = &p->window;
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        int64_t first = 0, end = w->kernel[i], last_start = (w->output[i] - 1) * w->stride[i] - w->pad[i];
+        while (first + 1 < end && last_start + first * w->dilation[i] < 0)
+            first++;
+        while (first + 1 < end && (end - 1) * w->dilation[i] - w->pad[i] >= w->input[i])
+            end--;
+        p->weight_offset += first * p->weight_spatial[i];
+        w->pad[i] -= first * w->dilation[i];
+        w->pad_after[i] -= (w->kernel[i] - end) * w->dilation[i];
+        w->kernel[i] = end - first;
+    }
+}
+
 enum status op_lower_conv(struct op_context *c, struct value *const *others)
 {
     struct conv_params params = {0};
@@ -86,6 +104,7 @@ enum status op_lower_conv(struct op_context *c, struct value *const *others)
     params.weight_group = op_input(c, 1)->dims[0] / params.groups * weights.batch;
     for (int i = 0; i < SPATIAL_AXES; i++)
         params.weight_spatial[i] = weights.spatial[i];
+    leave_out_padding(&params);
     return emit_conv(c, &params, others);
 }
 

@@ -306,6 +306,39 @@ static enum status expand_concat_from(struct op_context *c)
 
 OPERATOR(ConcatFromSequence, 1, 1, 1, 1, shapes_concat_from, .flags = OP_TAKES_SEQUENCES, .expand = expand_concat_from)
 
+/* SequenceElements, of our own: a sequence that leaves a model as so many tensors. */
+static enum status shapes_elements(struct op_context *c)
+{
+    const struct value_list *list;
+    TRY(require_sequence(c, 0, &list));
+    if (list->count != c->node->output_count)
+        return op_error(c, STATUS_INVALID_ARGUMENT, "'%s' has %d tensors; it was said to have %d", op_input(c, 0)->name,
+                        list->count, c->node->output_count);
+    for (int i = 0; i < list->count; i++)
+        TRY(op_set_output(c, i, list->values[i]->dtype, list->values[i]->rank, list->values[i]->dims));
+    return STATUS_OK;
+}
+
+static enum status expand_elements(struct op_context *c)
+{
+    for (int i = 0; i < c->node->output_count; i++)
+        TRY(op_build_identity(c, op_input(c, 0)->list->values[i], op_output(c, i)));
+    return STATUS_OK;
+}
+
+const struct op op_infer_SequenceElements = {
+    .domain = OWN_DOMAIN,
+    .name = "SequenceElements",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = ANY_COUNT,
+    .flags = OP_TAKES_SEQUENCES,
+    .attributes = attributes_of_infer_SequenceElements,
+    .shapes = shapes_elements,
+    .expand = expand_elements,
+};
+
 /* --- SequenceMap -------------------------------------------------------------------------------------------------- */
 
 static enum status shapes_map(struct op_context *c)

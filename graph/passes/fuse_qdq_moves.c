@@ -40,9 +40,13 @@ static bool read_parameters(const struct node *node, struct quantised *q)
     q->scale = node->inputs[1];
     q->zero = node->input_count > 2 ? node->inputs[2] : NULL;
     q->axis = -1;
-    if (!q->scale->data || q->scale->dtype != DTYPE_F32 || node_int(node, "block_size") != 0)
+    if (!q->scale->data)
         return false;
     int64_t count = value_elements(q->scale);
+    /* A list that weights have may be stored in float16, as long as what comes of it is float32. */
+    bool half = q->scale->dtype == DTYPE_F16 && count > 1 && node_int(node, "output_dtype") == DTYPE_F32;
+    if ((q->scale->dtype != DTYPE_F32 && !half) || node_int(node, "block_size") != 0)
+        return false;
     if (q->zero && (!q->zero->data || value_elements(q->zero) != count))
         return false;
     for (int64_t i = 0; i < count; i++)

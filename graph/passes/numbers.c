@@ -64,14 +64,83 @@ static float largest_of_floats(const float *floats, int64_t count)
     return largest;
 }
 
+static void scale_floats(const float *from, int64_t count, double factor, float *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (float)((double)from[i] * factor);
+}
+
+/* With AVX2, whole steps of so many floats, in less than half of the instructions; the same bits, since each element is
+ * computed alone. */
+#define WIDE_STEP 16
+#ifdef __x86_64__
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2")))
+
+static bool has_avx2(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2");
+}
+
+AVX2 static inline __m256i magnitudes(const float *floats)
+{
+    return _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)floats), _mm256_set1_epi32(INT32_MAX));
+}
+
+/* Where all are finite, which it finds out by the largest. */
+AVX2 static float wide_largest(const float *floats, int64_t count)
+{
+    __m256i most[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int64_t i = 0; i < count; i += WIDE_STEP) {
+        most[0] = _mm256_max_epi32(most[0], magnitudes(floats + i));
+        most[1] = _mm256_max_epi32(most[1], magnitudes(floats + i + 8));
+    }
+    most[0] = _mm256_max_epi32(most[0], most[1]);
+    if (_mm256_movemask_epi8(_mm256_cmpgt_epi32(most[0], _mm256_set1_epi32(0x7f7fffff))))
+        return largest_of_floats(floats, count);
+    float lanes[8];
+    _mm256_storeu_si256((__m256i *)(void *)lanes, most[0]);
+    return largest_of_floats(lanes, 8);
+}
+
+AVX2 static inline void scale_four(const float *from, __m256d factors, float *to)
+{
+    _mm_storeu_ps(to, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(from)), factors)));
+}
+
+AVX2 static void wide_scale(const float *from, int64_t count, double factor, float *to)
+{
+    __m256d factors = _mm256_set1_pd(factor);
+    for (int64_t i = 0; i < count; i += WIDE_STEP) {
+        scale_four(from + i, factors, to + i);
+        scale_four(from + i + 4, factors, to + i + 4);
+        scale_four(from + i + 8, factors, to + i + 8);
+        scale_four(from + i + 12, factors, to + i + 12);
+    }
+}
+#else
+#define has_avx2() false
+#define wide_largest largest_of_floats
+#define wide_scale scale_floats
+#endif
+
 /* So many at a time are in hand where the elements are no f32. */
 #define AT_ONCE 64
+
+static double largest_float(const float *floats, int64_t count)
+{
+    int64_t wide = has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
+    float rest = largest_of_floats(floats + wide, count - wide), most = wide ? wide_largest(floats, wide) : 0;
+    return (double)(rest > most ? rest : most);
+}
 
 double numbers_largest(const struct value *value, int64_t first, int64_t count)
 {
     double numbers[AT_ONCE], most = 0;
+    const float *floats = (const float *)value->data + first;
     if (value->dtype == DTYPE_F32)
-        return (double)largest_of_floats((const float *)value->data + first, count);
+        return largest_float(floats, count);
     for (int64_t i = 0; i < count; i += AT_ONCE) {
         int64_t length = count - i < AT_ONCE ? count - i : AT_ONCE;
         numbers_read(value, first + i, length, numbers);
@@ -83,12 +152,14 @@ double numbers_largest(const struct value *value, int64_t first, int64_t count)
 
 void numbers_scale(const struct value *value, int64_t first, int64_t count, double factor, void *data)
 {
-    const float *from = value->data;
-    float *to = data;
+    const float *from = (const float *)value->data + first;
     double numbers[AT_ONCE];
     if (value->dtype == DTYPE_F32) {
-        for (int64_t i = first; i < first + count; i++)
-            to[i] = (float)((double)from[i] * factor);
+        float *to = (float *)data + first;
+        int64_t wide = has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
+        if (wide)
+            wide_scale(from, wide, factor, to);
+        scale_floats(from + wide, count - wide, factor, to + wide);
         return;
     }
     for (int64_t i = 0; i < count; i += AT_ONCE) {
@@ -98,6 +169,33 @@ void numbers_scale(const struct value *value, int64_t first, int64_t count, doub
             numbers[k] *= factor;
         numbers_write(value->dtype, data, first + i, length, numbers);
     }
+}
+
+/* Four rows at a time: each has a sum of its own, in the order of its elements. */
+static void dots_of_floats(const float *floats, int64_t rows, int64_t length, const double *t, double *sums)
+{
+    int64_t a = 0;
+    for (; a + 4 <= rows; a += 4) {
+        const float *row = floats + a * length;
+        double sum[4] = {sums[a], sums[a + 1], sums[a + 2], sums[a + 3]};
+        for (int64_t i = 0; i < length; i++, row++) {
+            sum[0] += (double)row[0] * t[i];
+            sum[1] += (double)row[length] * t[i];
+            sum[2] += (double)row[2 * length] * t[i];
+            sum[3] += (double)row[3 * length] * t[i];
+        }
+        memcpy(&sums[a], sum, sizeof sum);
+    }
+    for (; a < rows; a++)
+        for (int64_t i = 0; i < length; i++)
+            sums[a] += (double)floats[a * length + i] * t[i];
+}
+
+bool numbers_dots(const struct value *value, int64_t rows, int64_t length, const double *t, double *sums)
+{
+    if (value->dtype == DTYPE_F32)
+        dots_of_floats(value->data, rows, length, t, sums);
+    return value->dtype == DTYPE_F32;
 }
 
 double number_greatest(enum dtype dtype)

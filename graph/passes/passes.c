@@ -48,7 +48,7 @@ static bool is_done(const struct pass_context *context, const struct pass *pass)
     return false;
 }
 
-enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
+static enum status pin(const struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error)
 {
     unsigned char *pins = region_allocate(graph->region, (size_t)graph->value_count + 1);
@@ -60,6 +60,23 @@ enum status run_passes(struct graph *graph, struct pass_context *context, const 
         pins[graph->outputs[i]->id] = 1;
     context->pins = pins;
     context->pin_count = graph->value_count;
+    return STATUS_OK;
+}
+
+enum status run_pass_alone(pass_function *pass, struct graph *graph, struct evaluator evaluator, struct error *error)
+{
+    struct pass_context context = {.resolve = {.evaluator = evaluator, .constant_limit = SIZE_MAX},
+                                   .fold_all_weights = true};
+    TRY(pin(graph, &context, NULL, error));
+    TRY(run_pass(pass, graph, &context, error));
+    graph_drop_unused(graph);
+    return STATUS_OK;
+}
+
+enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
+                       struct error *error)
+{
+    TRY(pin(graph, context, needed, error));
     for (const struct pass *pass = passes; pass->name; pass++) {
         if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)) || is_done(context, pass))
             continue;

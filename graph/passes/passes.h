@@ -45,6 +45,9 @@ extern const struct pass passes[];
 
 /* One of them, whose scratch memory is freed at the end. */
 enum status run_pass(pass_function *pass, struct graph *graph, struct pass_context *context, struct error *error);
+/* The same for a function that is none of the list, over a graph whose shapes need not be known: weights of every size
+ * may be made anew. */
+enum status run_pass_alone(pass_function *pass, struct graph *graph, struct evaluator evaluator, struct error *error);
 /* Those of the context's time. `needed` (NULL: nothing) marks by value id what is read from outside, beside the
  * graph's outputs. */
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
@@ -73,6 +76,9 @@ enum status recognise_normalization(struct graph *graph, struct pass_context *co
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_reductions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);
+/* None of the list: results change by rounding. A BatchNormalization that fold_weights has left, and what multiplies and
+ * adds constants behind it, become one Mul and one Add. */
+enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);

@@ -164,7 +164,8 @@ static enum status survey(struct rewriter *r, const struct product *p, const dou
     bool even = rows_are_even(p, before);
     for (int64_t a = 0; even && a < p->rows; a++)
         largest[a] = fmax(0, numbers_largest(p->weights, a * length, length) * fabs(before[0]));
-    if (even && !t)
+    bool alone = p->outputs_first && p->inner == 1 && p->groups == 1; /* all rows take t as it is */
+    if (even && (!t || (alone && numbers_dots(p->weights, p->rows, length, t, sums))))
         return STATUS_OK;
     double *row = row_begin(allocator, p);
     if (!row)
@@ -201,12 +202,19 @@ static bool read_bias(struct product *p, const struct value *bias)
     return true;
 }
 
+/* What is filled in at once need not be zeroed first. */
+static double *uncleared(struct region *region, int64_t count)
+{
+    size_t bytes;
+    return multiply_size((size_t)count, sizeof(double), &bytes) ? region_buffer(region, bytes) : NULL;
+}
+
 static enum status read_numbers(struct rewriter *r, struct product *p, const struct value *bias, bool *known)
 {
     struct region *region = &r->context->scratch;
-    p->factor = region_array(region, (size_t)p->outputs, sizeof *p->factor);
+    p->factor = uncleared(region, p->outputs);
     p->shift = region_array(region, (size_t)p->outputs, sizeof *p->shift);
-    p->before = region_array(region, (size_t)p->inputs, sizeof *p->before);
+    p->before = uncleared(region, p->inputs);
     if (!p->factor || !p->shift || !p->before)
         return op_no_memory(&r->c);
     *known = read_bias(p, bias);
@@ -252,12 +260,21 @@ enum status product_open(struct rewriter *r, struct node *node, struct product *
 
 /* Weights and bias stay within the range of the type. Float16 has so little below 1 that a channel must also keep the
  * digits of its largest weight; what the others lose there is far below anything that is added to it. */
-static bool in_range(const struct product *p, double largest, double factor, double shift)
+struct range {
+    double least, greatest; /* least: of a channel's largest weight that is not 0 */
+};
+
+static struct range range_of(const struct product *p)
 {
     enum dtype dtype = p->weights->dtype;
-    double most = largest * fabs(factor), limit = number_greatest(dtype);
-    bool kept = dtype != DTYPE_F16 || most == 0 || most >= number_least_normal(dtype);
-    return isfinite(factor) && most <= limit && fabs(shift) <= limit && kept;
+    return (struct range){dtype == DTYPE_F16 ? number_least_normal(dtype) : 0, number_greatest(dtype)};
+}
+
+static inline bool in_range(const struct range *range, double largest, double factor, double shift)
+{
+    double most = largest * fabs(factor);
+    bool kept = most == 0 || most >= range->least;
+    return isfinite(factor) && most <= range->greatest && fabs(shift) <= range->greatest && kept;
 }
 
 /* New constants fit the limit, and few bytes are doubled. */
@@ -285,12 +302,13 @@ static enum status find_largest(struct rewriter *r, struct product *p)
 bool product_fold_after(struct rewriter *r, struct product *p, const struct affine *affine)
 {
     bool scales = !all_are(affine->factor, affine->count, 1);
+    const struct range range = range_of(p);
     if (!affordable(r, p, scales) || find_largest(r, p) != STATUS_OK)
         return false;
     for (int64_t o = 0; o < p->outputs; o++) {
         int64_t i = affine->count == 1 ? 0 : o;
         double factor = p->factor[o] * affine->factor[i], shift = p->shift[o] * affine->factor[i] + affine->shift[i];
-        if (!isfinite(affine->factor[i]) || !isfinite(shift) || !in_range(p, p->largest[o], factor, shift))
+        if (!isfinite(affine->factor[i]) || !isfinite(shift) || !in_range(&range, p->largest[o], factor, shift))
             return false;
     }
     for (int64_t o = 0; o < p->outputs; o++) {
@@ -332,9 +350,10 @@ bool product_fold_before(struct rewriter *r, struct product *p, const struct aff
     }
     if (!compose_before(p, affine, before, t) || survey(r, p, before, shifts ? t : NULL, largest, sums) != STATUS_OK)
         return false;
+    const struct range range = range_of(p);
     for (int64_t o = 0; o < p->outputs; o++) {
         sums[o] = p->shift[o] + p->factor[o] * sums[o];
-        if (!in_range(p, largest[o], p->factor[o], sums[o]))
+        if (!in_range(&range, largest[o], p->factor[o], sums[o]))
             return false;
     }
     p->before = before;

@@ -136,7 +136,7 @@ static bool reserve(struct rewriter *r)
     int needed = r->c.graph->value_count;
     if (needed <= r->capacity)
         return true;
-    size_t larger = (size_t)needed * 2, known = (size_t)r->capacity;
+    size_t larger = (size_t)needed + (size_t)(r->capacity ? needed : needed / 8) + 16, known = (size_t)r->capacity;
     struct region *region = &r->context->scratch;
     struct node **makers = region_array(region, larger, sizeof *makers);
     int *readers = region_array(region, larger, sizeof *readers);

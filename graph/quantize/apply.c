@@ -124,11 +124,10 @@ static struct quantised *there_and_back(struct application *a, struct value *val
     if (!made || !inputs[1] || !inputs[2])
         return NULL;
     made->quantum = *quantum;
-    made->nodes[0] = make(a, name_of(a, value->name, "quantize"), "QuantizeLinear", 3, inputs, 1, &integers, 0, NULL);
+    made->nodes[0] = make(a, value->name, "QuantizeLinear", 3, inputs, 1, &integers, 0, NULL);
     inputs[0] = integers;
     if (made->nodes[0])
-        made->nodes[1] =
-            make(a, name_of(a, value->name, "dequantize"), "DequantizeLinear", 3, inputs, 1, &made->numbers, 0, NULL);
+        made->nodes[1] = make(a, value->name, "DequantizeLinear", 3, inputs, 1, &made->numbers, 0, NULL);
     if (!made->nodes[1])
         return NULL;
     return *place = made;
@@ -225,7 +224,8 @@ static struct value *scales_of(struct application *a, const struct layer *layer)
 {
     int64_t dims[2] = {layer->weights->dims[layer->axis], 0};
     if (!quantize_in_blocks(a->plan, layer))
-        return graph_add_constant(a->graph, "", DTYPE_F32, 1, dims, layer->scales);
+        return layer->half_scales ? graph_add_constant(a->graph, "", DTYPE_F16, 1, dims, layer->half_scales)
+                                  : graph_add_constant(a->graph, "", DTYPE_F32, 1, dims, layer->scales);
     int64_t blocks = quantize_blocks(a->plan, layer);
     dims[layer->axis] = layer->weights->dims[layer->axis];
     dims[1 - layer->axis] = blocks;
@@ -240,10 +240,13 @@ static struct value *dequantised_weights(struct application *a, const struct lay
         return *known;
     bool blocks = quantize_in_blocks(a->plan, layer);
     const struct attribute attributes[3] = {ATTRIBUTE_I("axis", blocks ? 1 - layer->axis : layer->axis),
-                                            ATTRIBUTE_I("block_size", a->plan->block),
-                                            ATTRIBUTE_I("output_dtype", DTYPE_F32)};
+                                            ATTRIBUTE_I("output_dtype", DTYPE_F32),
+                                            ATTRIBUTE_I("block_size", a->plan->block)};
     struct value *inputs[2] = {narrow_constant(a, layer, blocks ? DTYPE_I4 : DTYPE_I8), scales_of(a, layer)};
-    return *known = build(a, name_of(a, layer->name, "weights"), "DequantizeLinear", 2, inputs, NULL, blocks ? 3 : 1,
+    return *known = build(a, layer->name, "DequantizeLinear", 2, inputs, NULL,
+                          blocks               ? 3
+                          : layer->half_scales ? 2
+                                               : 1,
                           attributes);
 }
 
@@ -279,9 +282,8 @@ static struct quantised *dynamic(struct application *a, struct value *value)
     if (*place)
         return *place;
     struct quantised *made = region_allocate(a->graph->region, sizeof *made);
-    struct node *node = made ? make(a, name_of(a, value->name, "quantize"), "DynamicQuantizeLinear", 1, &value, 3,
-                                    made->dynamic, 0, NULL)
-                             : NULL;
+    struct node *node =
+        made ? make(a, value->name, "DynamicQuantizeLinear", 1, &value, 3, made->dynamic, 0, NULL) : NULL;
     return node && append(a, node) ? (*place = made) : NULL;
 }
 
@@ -503,6 +505,8 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
     a.graph->node_count = a.count;
     a.graph->node_capacity = a.capacity;
     graph_drop_unused(a.graph);
+    if (!quantize_drop_attributes(a.graph))
+        return no_memory(&a);
     *graph = a.graph;
     return STATUS_OK;
 }

@@ -41,6 +41,17 @@ static bool read_conv(const struct node *node, struct layer *layer)
     return value_elements(w) / w->dims[0] <= DEEPEST;
 }
 
+/* Its arithmetic stays floating: the layer has no input. */
+static bool read_transposed_conv(const struct quantize_plan *plan, const struct node *node, struct layer *layer)
+{
+    if (!is_op(node, "ConvTranspose") || !is_weight(node->inputs[1]) || node->inputs[1]->rank < 3)
+        return false;
+    layer->kind = LAYER_CONV;
+    layer->axis = 1;
+    layer->weights_only = plan->form == QUANTIZE_STATIC;
+    return true;
+}
+
 static bool read_product(const struct node *node, struct layer *layer)
 {
     bool gemm = is_op(node, "Gemm"), turned = gemm && node_int(node, "transB") != 0;
@@ -139,11 +150,12 @@ static enum status find_nodes(struct quantize_plan *plan, int *capacity, struct 
     for (int i = 0; i < plan->graph->node_count; i++) {
         const struct node *node = plan->graph->nodes[i];
         struct layer layer = {.name = node->name, .op = node->op->name, .node = node, .node_index = i, .chosen = true};
-        bool found = read_conv(node, &layer) || read_product(node, &layer) || read_table(node, &layer);
+        bool found = read_conv(node, &layer) || read_transposed_conv(plan, node, &layer) ||
+                     read_product(node, &layer) || read_table(node, &layer);
         if (!found)
             continue;
         layer.weights = node->inputs[layer.kind == LAYER_TABLE ? 0 : 1];
-        layer.input = layer.kind == LAYER_TABLE ? NULL : node->inputs[0];
+        layer.input = layer.kind == LAYER_TABLE || is_op(node, "ConvTranspose") ? NULL : node->inputs[0];
         if (!suits(plan, &layer) || (layer.input && layer.input->data))
             continue;
         layer.why = fault_of(plan, &layer);

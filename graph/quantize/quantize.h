@@ -37,7 +37,7 @@ struct layer {
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
     void *narrow;
     float *scales;         /* a channel */
-    uint16_t *half_scales; /* float16, a block, instead */
+    uint16_t *half_scales; /* the same in float16, where they are stored so; of 4 bits: a block, and no other scales */
     /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
      * each output then goes into a bias. */
     const double *means;
@@ -73,6 +73,8 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
 
 /* The weights of a layer as the form stores them, in layer->narrow and layer->scales. */
 enum status quantize_weights(struct quantize_plan *plan, struct layer *layer, struct error *error);
+/* Leaves out attributes whose defaults say the same. False: no memory. */
+bool quantize_drop_attributes(struct graph *graph);
 /* Scales along the depth of weights in blocks. */
 int64_t quantize_blocks(const struct quantize_plan *plan, const struct layer *layer);
 /* The layer's weights are stored in 4 bits. */

@@ -60,11 +60,17 @@ void observe_numbers(struct observed *observed, const float *numbers, int64_t co
 
 /* --- choosing -------------------------------------------------------------------------------------------- */
 
+static const char *const method_names[RANGE_METHODS] = {"minmax", "percentile", "entropy", "mse"};
+
+const char *range_method_name(enum range_method method)
+{
+    return method_names[method];
+}
+
 bool range_method_from_name(const char *name, enum range_method *method)
 {
-    static const char *const names[] = {"minmax", "percentile", "entropy", "mse"};
-    for (int i = 0; i < 4; i++)
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; i < RANGE_METHODS; i++)
+        if (strcmp(name, method_names[i]) == 0) {
             *method = (enum range_method)i;
             return true;
         }

@@ -24,8 +24,10 @@ enum range_method {
     RANGE_ENTROPY,    /* what keeps most of the distribution (Kullback-Leibler divergence) */
     RANGE_MSE,        /* the least mean squared error */
 };
+#define RANGE_METHODS (RANGE_MSE + 1)
 /* "minmax", "percentile", "entropy", "mse". False: another word. */
 bool range_method_from_name(const char *name, enum range_method *method);
+const char *range_method_name(enum range_method method);
 
 /* A range with low <= 0 <= high, so that zero is exact. */
 struct range {

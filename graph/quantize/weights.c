@@ -32,6 +32,34 @@ static float number_to(float number, float scale, float most)
     return rounded > most ? most : rounded < -most ? -most : rounded;
 }
 
+/* The scale in float16, rounded up so that the largest weight still fits; 0: it has too few digits there. */
+static uint16_t half_scale(float scale)
+{
+    uint16_t half = f32_to_f16(scale);
+    if (f16_to_f32(half) < scale)
+        half++;
+    return scale >= 0x1p-14F && f16_to_f32(half) <= 65504 ? half : 0;
+}
+
+/* Scales that a DequantizeLinear reads are stored in two bytes, where float16 has room for all of them. Of a single one
+ * there is nothing to gain. */
+static enum status halve_scales(struct quantize_plan *plan, struct layer *layer, struct error *error)
+{
+    int64_t count = layer->weights->dims[layer->axis];
+    if (plan->form == QUANTIZE_DYNAMIC || layer->kind == LAYER_TABLE || count == 1)
+        return STATUS_OK;
+    uint16_t *halves = region_array(plan->region, (size_t)count + 1, sizeof *halves);
+    if (!halves)
+        return no_memory(error);
+    for (int64_t c = 0; c < count; c++)
+        if ((halves[c] = half_scale(layer->scales[c])) == 0)
+            return STATUS_OK;
+    for (int64_t c = 0; c < count; c++)
+        layer->scales[c] = f16_to_f32(halves[c]);
+    layer->half_scales = halves;
+    return STATUS_OK;
+}
+
 static enum status by_channel(struct quantize_plan *plan, struct layer *layer, struct error *error)
 {
     struct axis_span {
@@ -52,6 +80,7 @@ static enum status by_channel(struct quantize_plan *plan, struct layer *layer, s
                 layer->scales[c] = fmaxf(layer->scales[c], fabsf(x[(o * span.count + c) * span.inner + i]));
     for (int64_t c = 0; c < span.count; c++)
         layer->scales[c] = symmetric_scale((double)layer->scales[c]);
+    TRY(halve_scales(plan, layer, error));
     for (int64_t o = 0; o < span.outer; o++)
         for (int64_t c = 0; c < span.count; c++)
             for (int64_t i = 0; i < span.inner; i++) {

@@ -8,6 +8,7 @@
 
 #include "graph/op.h"
 #include "graph/steps/walk.h"
+#include "kernels/conv.h"
 
 struct layout {
     struct segment *segment;
@@ -24,6 +25,14 @@ static enum status no_memory(struct layout *l)
 {
     return error_set(l->error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'",
                      l->segment->graph->name);
+}
+
+static int64_t channels_of(const struct value *value, int axes)
+{
+    int64_t channels = 1;
+    for (int axis = 1; axis <= axes; axis++)
+        channels *= value->dims[axis];
+    return channels;
 }
 
 static bool is_image(const struct value *value)
@@ -62,9 +71,10 @@ static bool is_candidate(const struct layout *l, const struct value *value)
     return false;
 }
 
-static void relocation_of(const struct value *value, struct relocation *r)
+/* Axes 1 to `axes` are the channels. */
+static void relocation_of(const struct value *value, int axes, struct relocation *r)
 {
-    int64_t channels = value->dims[1], positions = value_elements(value) / value->dims[0] / channels;
+    int64_t channels = channels_of(value, axes), positions = value_elements(value) / value->dims[0] / channels;
     const int64_t dims[] = {value->dims[0], channels, positions}, strides[] = {channels * positions, 1, channels};
     *r = (struct relocation){.rank = 0};
     for (int i = value->dims[0] == 1; i < 3; i++) {
@@ -74,31 +84,47 @@ static void relocation_of(const struct value *value, struct relocation *r)
 }
 
 /* The relocated strides of the value's own axes. */
-static const int64_t *strides_of(const struct value *value, struct region *region)
+static const int64_t *strides_of(const struct value *value, int axes, struct region *region)
 {
     int64_t *strides = region_array(region, MAX_RANK, sizeof *strides);
     if (!strides)
         return NULL;
     contiguous_strides(value->rank, value->dims, strides);
-    for (int i = 2; i < value->rank; i++)
-        strides[i] *= value->dims[1];
-    strides[1] = 1;
+    for (int i = axes + 1; i < value->rank; i++)
+        strides[i] *= channels_of(value, axes);
+    strides[axes] = 1;
+    for (int i = axes; i > 1; i--)
+        strides[i - 1] = strides[i] * value->dims[i];
     return strides;
 }
 
+/* Whether a convolution finds channels of the value side by side. */
+static bool has_reader(const struct layout *l, const struct value *value, struct step *const *changed, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct step *step = changed[i];
+        if (is_family(step, FAMILY_conv) && prefers(l, step) && value_root(step->inputs[0], NULL) == value &&
+            ((const struct conv_params *)step->params)->x.channel == 1)
+            return true;
+    }
+    return false;
+}
+
 /* All steps that touch the value go through it as relocated, or none. `changed` has room for a step each. */
-static bool relocate_all(struct layout *l, struct value *value, struct step **changed)
+static bool relocate_all(struct layout *l, struct value *value, int axes, struct step **changed)
 {
     const struct step_list *steps = &l->segment->steps;
     const struct root_entry *entries = l->index.entries;
     int first = l->index.lists[value->id].first, views = l->segment->graph->value_count, count = 0;
     struct relocation relocation;
-    relocation_of(value, &relocation);
+    relocation_of(value, axes, &relocation);
     for (int e = first; e >= 0; e = entries[e].next) {
         changed[count] = step_redirected(steps->steps[entries[e].step], l->segment->graph, value, value, &relocation,
                                          l->facts, steps->region);
-        if (changed[count++])
-            continue;
+        if (!changed[count++])
+            break;
+    }
+    if (!changed[count - 1] || (axes > 1 && !has_reader(l, value, changed, count))) {
         l->segment->graph->value_count = views; /* forgets those made for nothing */
         return false;
     }
@@ -106,6 +132,17 @@ static bool relocate_all(struct layout *l, struct value *value, struct step **ch
     for (int e = first; e >= 0; e = entries[e].next)
         steps->steps[entries[e].step] = changed[count++];
     return true;
+}
+
+/* Where the first axis alone is not what steps take for the channels, as where groups of them have been shuffled, the
+ * first two may be. 0: the value stays as it is. */
+static int relocate(struct layout *l, struct value *value, struct step **changed)
+{
+    int64_t positions = value_elements(value) / value->dims[0];
+    for (int axes = 1; axes <= 2 && axes < value->rank && channels_of(value, axes) < positions; axes++)
+        if (relocate_all(l, value, axes, changed))
+            return axes;
+    return 0;
 }
 
 static bool find_outside(struct layout *l)
@@ -126,9 +163,10 @@ static enum status choose(struct layout *l)
         return no_memory(l);
     for (int i = 0; i < l->uses.value_count; i++) {
         struct value *value = segment->graph->values[i];
-        if (!is_candidate(l, value) || !relocate_all(l, value, changed))
+        int axes = is_candidate(l, value) ? relocate(l, value, changed) : 0;
+        if (axes == 0)
             continue;
-        value->strides = strides_of(value, segment->graph->region);
+        value->strides = strides_of(value, axes, segment->graph->region);
         if (!value->strides)
             return no_memory(l);
     }

@@ -38,7 +38,7 @@ static void carry_results(const struct segment *segment, struct life *lives)
             if (segment->rest[i]->inputs[k])
                 life_of(lives, segment->rest[i]->inputs[k])->carried = true;
     if (segment->needed)
-        life_of(lives, segment->needed)->carried = true;
+        life_of(lives, segment->needed)->carried = life_of(lives, segment->needed_copy)->carried = true;
     const struct node *last = segment_awaited(segment);
     for (int i = 0; last && i < last->output_count; i++)
         if (last->outputs[i] && last->outputs[i]->dims_at_run)
@@ -124,7 +124,8 @@ struct value *overwritten_root(const struct life *lives, const struct step *step
 bool step_workspaces(const struct step *step, int threads, size_t *bytes)
 {
     *bytes = 0;
-    return !step->plan || kernel_plan_workspace(step->plan, threads, bytes);
+    int lanes = step->kernel && kernel_is_of_device(step->kernel) ? 1 : threads; /* a stream has one */
+    return !step->plan || kernel_plan_workspace(step->plan, lanes, bytes);
 }
 
 /* Adds the roots of values to the touches of the step that is being listed. */

@@ -29,7 +29,7 @@ bool output_is_whole(struct value *output);
 /* The root that dies at step s and whose memory output 0 of the step takes over; NULL: there is none. */
 struct value *overwritten_root(const struct life *lives, const struct step *step, int s);
 
-/* Of as many tasks as run at once; false where it passes all memory. */
+/* Of as many tasks as run at once, on a device one after another; false where it passes all memory. */
 bool step_workspaces(const struct step *step, int threads, size_t *bytes);
 
 /* Bytes alive while a step runs, and after it. */

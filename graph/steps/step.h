@@ -42,6 +42,7 @@ struct segment {
     struct node **rest; /* nodes still to come; their inputs may be values of this segment */
     int rest_count;
     struct value *needed; /* see struct resolution */
+    struct value *needed_copy; /* where the host reads it: its twin where it lies on a device */
     struct node **kept;
     int kept_count;
     size_t constant_bytes; /* folded here */

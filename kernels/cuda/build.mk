@@ -29,6 +29,7 @@ else
 ALL_CFLAGS += -I$(CUDA_HOME)/include
 CUDA_LIBRARIES := -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lstdc++
 endif
+IMPORT_LIBRARIES += $(CUDA_LIBRARIES)
 endif
 
 ifeq ($(CUDA),emulated)
@@ -52,14 +53,59 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 	$(call say,CXX)
 	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 
+# What runs the kernels of tests: the emulation, every access looked at, or a GPU.
+DEVICE_OBJECTS := $(if $(filter emulated,$(CUDA)),$(WATCHED_OBJECTS),$(call object,tests/cuda/real_gpu.c))
+
 # Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
-.PHONY: check-cuda-emulation check-cuda-kernels
+.PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
-	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels check-cuda-runtime check-cuda-suites
+check-cuda-bugs:
+	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
 check-cuda-kernels: $(BUILD)/check-cuda-kernels
 	$< $(KERNELS)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \
-    $(WATCHED_OBJECTS) $(BUILD)/internal.a
+    $(DEVICE_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+
+# Sessions on a device, with reference kernels that stand in for those of CUDA; and the tests of the runtime that know
+# nothing of devices, with all of their sessions on one.
+SUITES_ON_DEVICE := runtime_control runtime_edges runtime_tensors runtime_threads runtime_stop sequences passes_dynamic \
+                    ops_conv ops_index ops_rnn ops_shape
+.PHONY: check-cuda-runtime check-cuda-suites
+check-cuda-runtime: $(BUILD)/check-cuda-runtime
+	CK_TIMEOUT_MULTIPLIER=15 $<
+check-cuda-suites: $(BUILD)/check-cuda-suites
+	for suite in $(SUITES_ON_DEVICE); do CK_TIMEOUT_MULTIPLIER=15 $< $$suite || exit 1; done
+STAND_INS := $(call object,tests/cuda/runtime/stand_ins.c)
+$(BUILD)/check-cuda-runtime: $(call object,tests/cuda/runtime/test_device.c tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
+$(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wrap.c) $(STAND_INS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=infer_session_create -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
+
+# Bugs of ten kinds, which the emulation must find.
+check-cuda-planted: $(BUILD)/check-cuda-planted
+	$<
+$(BUILD)/check-cuda-planted: $(BUILD)/obj/tests/cuda/planted.watched.o $(EMULATION_OBJECTS) $(call object,kernels/kernel.c) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CUDA_LIBRARIES) -lm
+
+# With nvcc, which needs no GPU: registers, spills and main loops against tests/cuda/budgets.tsv. CUDA_BUILD="--write" makes
+# budgets of what is.
+.PHONY: check-cuda-build
+check-cuda-build:
+	$(PYTHON) tests/cuda/check_build.py $(CUDA_BUILD)
+
+# On a GPU: the same random problems; kernels of real networks' problems beside cuBLAS. Both say so where there is none.
+.PHONY: check-cuda bench-cuda
+check-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py check
+bench-cuda:
+	$(PYTHON) tests/cuda/on_gpu.py all
+$(BUILD)/bench-cuda-kernels: $(call object,tests/cuda/bench_kernels.c $(PROBLEM_SOURCES)) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm

@@ -17,6 +17,14 @@
 
 #define WARP 32
 #define ALL_LANES 0xffffffffu
+/* Before a loop whose array is to be in registers; before one whose body is to be there once. */
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
+#else
+#define UNROLL
+#define ROLLED
+#endif
 
 /* --- on the device --------------------------------------------------------------------------------------------- */
 

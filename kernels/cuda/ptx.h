@@ -8,26 +8,45 @@
 
 #ifdef __CUDACC__
 
+/* Before sm_80 copies are plain ones, done at once. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define INFER_BEFORE_SM80 1
+#else
+#define INFER_BEFORE_SM80 0
+#endif
+
 /* Copies 16 bytes from device to shared memory; where `valid` is false it writes zeros, and reads nothing. */
 static __device__ __forceinline__ void copy_async_16(void *shared, const void *global, bool valid)
 {
+#if INFER_BEFORE_SM80
+    *(uint4 *)shared = valid ? *(const uint4 *)global : make_uint4(0, 0, 0, 0);
+#else
     unsigned to = (unsigned)__cvta_generic_to_shared(shared), bytes = valid ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+#endif
 }
 /* The same for 4 bytes. */
 static __device__ __forceinline__ void copy_async_4(void *shared, const void *global, bool valid)
 {
+#if INFER_BEFORE_SM80
+    *(uint32_t *)shared = valid ? *(const uint32_t *)global : 0;
+#else
     unsigned to = (unsigned)__cvta_generic_to_shared(shared), bytes = valid ? 4 : 0;
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
+#endif
 }
 /* Ends a group of copies; waits until at most so many of the thread's latest groups are under way. */
 static __device__ __forceinline__ void copy_async_commit()
 {
+#if !INFER_BEFORE_SM80
     asm volatile("cp.async.commit_group;\n" ::: "memory");
+#endif
 }
 template <int GROUPS_LEFT> static __device__ __forceinline__ void copy_async_wait()
 {
+#if !INFER_BEFORE_SM80
     asm volatile("cp.async.wait_group %0;\n" ::"n"(GROUPS_LEFT) : "memory");
+#endif
 }
 
 /* Four 8x8 matrices of 16-bit elements; lane 8 i + j gives the address of row j of matrix i. */
@@ -48,13 +67,21 @@ static __device__ __forceinline__ void load_matrix_x4_transposed(uint32_t (&to)[
                  : "memory");
 }
 
-/* d += a b: 16x16 times 16x8 of half precision, sums in f32. */
+/* d += a b: 16x16 times 16x8 of half precision, sums in f32. Before sm_80 it takes two halves of that depth. */
 static __device__ __forceinline__ void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
+#if INFER_BEFORE_SM80
+    for (int half = 0; half < 2; half++)
+        asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, "
+                     "{%0, %1, %2, %3};\n"
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                     : "r"(a[2 * half]), "r"(a[2 * half + 1]), "r"(b[half]));
+#else
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};\n"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
 }
 /* Of bfloat16; from sm_80, as the next two. */
 static __device__ __forceinline__ void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
@@ -72,15 +99,24 @@ static __device__ __forceinline__ void multiply_tf32(float (&d)[4], const uint32
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
-/* 16x32 times 32x8 of 8-bit integers, signed or not, sums in i32, which wrap. */
+/* 16x32 times 32x8 of 8-bit integers, signed or not, sums in i32, which wrap. Before sm_80 it takes four parts of 8
+ * rows and half the depth. */
 template <bool A_SIGNED, bool B_SIGNED>
 static __device__ __forceinline__ void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
+#if INFER_BEFORE_SM80
+#define INFER_MMA_I8(types)                                                                             \
+    for (int part = 0; part < 4; part++)                                                                \
+    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32." types ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};\n" \
+                 : "+r"(d[2 * (part % 2)]), "+r"(d[2 * (part % 2) + 1])                                 \
+                 : "r"(a[part]), "r"(b[part / 2]))
+#else
 #define INFER_MMA_I8(types)                                                                                 \
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." types ".s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, " \
                  "{%8, %9}, {%0, %1, %2, %3};\n"                                                            \
                  : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                                           \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
+#endif
     if (A_SIGNED && B_SIGNED)
         INFER_MMA_I8("s8.s8");
     else if (A_SIGNED)
@@ -95,7 +131,11 @@ static __device__ __forceinline__ void multiply_i8(int32_t (&d)[4], const uint32
 static __device__ __forceinline__ uint32_t to_tf32(float x)
 {
     uint32_t bits;
+#if INFER_BEFORE_SM80
+    bits = __float_as_uint(x);
+#else
     asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(bits) : "f"(x));
+#endif
     return bits;
 }
 /* Two numbers rounded to half precision (bfloat16), the first in the low half. */
@@ -110,7 +150,11 @@ static __device__ __forceinline__ uint32_t pack_f16(float low, float high)
 static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
 {
     uint32_t both;
+#if INFER_BEFORE_SM80
+    both = 0;
+#else
     asm("cvt.rn.bf16x2.f32 %0, %2, %1;\n" : "=r"(both) : "f"(low), "f"(high));
+#endif
     return both;
 }
 static __device__ __forceinline__ float from_f16(uint16_t bits)

@@ -18,7 +18,7 @@
 
 /* state of the plan */
 struct convolution {
-    const struct conv_params *params;
+    const struct conv_params *params;         /* several images may be joined in them */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     bool gathers;
     int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer: TILE_DEPTH, or near it */
@@ -30,8 +30,11 @@ struct convolution {
     const float *zeros;     /* as many as channels, what the window sees in the padding */
     const int64_t *offsets; /* of each place of the window from the first */
     bool points;            /* the window is one place, and never lies in the padding */
+    bool even;              /* and these places are all so far apart: */
+    int64_t point_step;
     struct results results;
-    size_t places_bytes, gathered_bytes, sums_bytes; /* of workspace, one after the other */
+    bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
+    size_t places_bytes, gathered_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -53,6 +56,8 @@ static void size_workspace(struct convolution *conv)
     bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
     if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
         conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
+    if (conv->shuffles)
+        conv->shuffled_bytes = align_up(rows * (size_t)conv->results.columns * sizeof(float), ALIGNMENT);
 }
 
 /* With one place or one channel both orders are the same. */
@@ -67,6 +72,7 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
     *pack = (struct kernel_pack){
         .input = 1,
         .form = CONV_FORM_PANELS,
+        .storable = true,
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
@@ -83,6 +89,21 @@ static bool is_point(const struct window *w)
     return true;
 }
 
+/* Whether what positions see, a place each, is the same way apart from one to the next. */
+static bool is_even(const struct conv_params *p, int64_t *step)
+{
+    int64_t passed = 1;
+    for (int axis = SPATIAL_AXES - 1; axis >= 0; axis--) {
+        int64_t apart = p->window.stride[axis] * p->x.spatial[axis], count = p->window.output[axis];
+        if (count > 1 && passed == 1)
+            *step = apart;
+        else if (count > 1 && apart != *step * passed)
+            return false;
+        passed *= count;
+    }
+    return true;
+}
+
 static bool find_offsets(struct convolution *conv, struct region *region)
 {
     const struct conv_params *p = conv->params;
@@ -90,6 +111,7 @@ static bool find_offsets(struct convolution *conv, struct region *region)
     conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
     conv->offsets = offsets;
     conv->points = is_point(&p->window);
+    conv->even = conv->points && is_even(p, &conv->point_step);
     for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
         int64_t place[SPATIAL_AXES];
         coordinates(p->window.kernel, tap, place);
@@ -99,25 +121,90 @@ static bool find_offsets(struct convolution *conv, struct region *region)
     return conv->offsets && conv->zeros;
 }
 
+#define SHUFFLED_BYTES (64 << 10) /* of a block's results, before they are shuffled */
+
+/* Blocks are then small enough for what is shuffled to be in a near cache, and for all threads to have some. */
+static void cut_for_shuffle(struct convolution *conv, int threads)
+{
+    int64_t row_bytes = conv->results.columns * (int64_t)sizeof(float);
+    int64_t tiles = least(SHUFFLED_BYTES / (TILE_ROWS * row_bytes), BLOCK_TILES);
+    if (threads > 1)
+        tiles = least(tiles, conv->params->batch * conv->cut.tiles / (4 * (int64_t)threads));
+    conv->cut = tile_cut_by(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1);
+}
+
 /* What is gathered serves all panels of a block: these stay together where that leaves enough tasks. */
 static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
+    int64_t work = p->batch * p->groups * conv->positions * conv->depth * conv->panels * TILE_COLUMNS;
+    bool alone = work < TILE_ALONE;
+    if (conv->shuffles) {
+        int64_t rows = least(conv->positions, tile_block_rows(&conv->cut));
+        int64_t block = rows * p->groups * conv->panels * TILE_COLUMNS * conv->depth;
+        return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
+    }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+    return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+}
+
+/* The program with the batch inside the channels, where the positions of a joined image have it. */
+static const struct pointwise_params *join_program(const struct epilogue *epilogue, struct region *region)
+{
+    const struct pointwise_params *from = epilogue->program;
+    struct pointwise_params *to = region_allocate(region, pointwise_bytes(from));
+    int first[EPILOGUE_AXES + 1];
+    if (!to)
+        return NULL;
+    memcpy(to, from, pointwise_bytes(from));
+    epilogue_axes(epilogue, first);
+    int batches = first[EPILOGUE_ROWS], rows = first[EPILOGUE_COLUMNS] - batches;
+    for (int axis = 0; axis < batches + rows; axis++) {
+        int source = axis < rows ? batches + axis : axis - rows;
+        to->dims[axis] = from->dims[source];
+        for (int i = 0; i < pointwise_operand_count(from); i++)
+            to->operands[i].strides[axis] = from->operands[i].strides[source];
+    }
+    pointwise_merge_axes(to);
+    return to;
+}
+
+/* Several images of few positions become one, along an axis that theirs do without: they share tiles, and weights are
+ * read once for all of them. NULL: no memory. */
+static const struct conv_params *join_images(const struct conv_params *p, struct region *region)
+{
+    const struct window *w = &p->window;
+    bool flat = w->input[0] == 1 && w->output[0] == 1 && w->kernel[0] == 1 && w->pad[0] == 0;
+    if (p->batch == 1 || !flat || w->output[1] * w->output[2] >= BLOCK_TILES * TILE_ROWS)
+        return p;
+    struct conv_params *joined = region_allocate(region, sizeof *joined);
+    if (!joined)
+        return NULL;
+    *joined = *p;
+    joined->batch = 1;
+    joined->window.input[0] = joined->window.output[0] = p->batch;
+    joined->window.stride[0] = 1;
+    joined->x.spatial[0] = p->x.batch;
+    joined->y.spatial[0] = p->y.batch;
+    if (!SET_NAME(results_image_fits)(joined))
+        return p;
+    struct epilogue epilogue = conv_epilogue(p);
+    if (p->epilogue && !(joined->epilogue = join_program(&epilogue, region)))
+        return NULL;
+    return joined;
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                       struct kernel_plan *plan)
 {
-    const struct conv_params *p = params;
-    const struct window *w = &p->window;
+    const struct conv_params *p = join_images(params, region);
     struct convolution *conv = region_allocate(region, sizeof *conv);
-    if (!conv)
+    if (!p || !conv)
         return false;
+    const struct window *w = &p->window;
     *conv = (struct convolution){.params = p,
                                  .taps = w->kernel[0] * w->kernel[1] * w->kernel[2],
                                  .channels = p->input_channels,
@@ -133,12 +220,15 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
+    conv->shuffles = conv->panels > 0 && SET_NAME(results_take_shuffle)(&conv->results);
+    if (conv->shuffles)
+        cut_for_shuffle(conv, facts->threads);
     size_workspace(conv);
     plan->state = conv;
     plan->phases = 1;
     plan->tasks[0] = cut_tasks(conv, facts->threads);
-    plan->task_bytes =
-        conv->places_bytes + conv->gathered_bytes + conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
+    plan->task_bytes = conv->places_bytes + conv->gathered_bytes + conv->sums_bytes + conv->shuffled_bytes +
+                       SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
     describe_pack(conv, &plan->packs[0]);
     return true;
@@ -195,6 +285,7 @@ struct walk {
     const float **places; /* of a block: [tile][tap][TILE_ROWS] */
     float *gathered;      /* of a block: [row][depth] */
     float *sums;
+    float *shuffled; /* of a block: all its results, before they are */
     void *epilogue_workspace;
     const float *image; /* of the group, in the input */
     struct results_target target;
@@ -235,6 +326,16 @@ static void place_points(const struct walk *walk, int64_t tile, const float **pl
     }
 }
 
+/* The same where these are evenly spaced. */
+static void place_evenly(const struct walk *walk, int64_t tile, const float **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    const float *from = walk->image + row * conv->point_step;
+    for (int64_t i = 0; i < rows; i++)
+        places[i] = from + i * conv->point_step;
+}
+
 /* --- run ----------------------------------------------------------------------------------------------------- */
 
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
@@ -255,10 +356,13 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     if (conv->gathers)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
-    else
-        for (int64_t i = 0; i < walk->tiles; i++)
-            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i,
-                                                       walk->places + i * conv->taps * TILE_ROWS);
+    for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
+        const float **places = walk->places + i * conv->taps * TILE_ROWS;
+        if (conv->even)
+            place_evenly(walk, walk->first_tile + i, places);
+        else
+            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i, places);
+    }
 }
 
 /* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
@@ -285,6 +389,7 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+        tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
         tile_move(&ends, rows);
     }
@@ -330,11 +435,30 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
-        multiply_tiles(walk, weights, &stretch,
-                       SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last));
+        struct tile_ends ends =
+            SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last);
+        if (conv->shuffles && walk->target.direct && stretch.last) {
+            ends.to = walk->shuffled + block.column;
+            ends.to_row = conv->results.columns;
+        }
+        multiply_tiles(walk, weights, &stretch, ends);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
+}
+
+/* A block of an image in all its groups and panels. */
+static void run_shuffled(struct walk *walk, int64_t image, int64_t block)
+{
+    const struct convolution *conv = walk->conv;
+    for (int64_t group = 0; group < conv->params->groups; group++) {
+        begin_image(walk, image, group);
+        begin_block(walk, block);
+        for (int64_t panel = 0; panel < conv->panels; panel++)
+            multiply_panel(walk, group, panel);
+    }
+    if (walk->target.direct)
+        SET_NAME(results_shuffle)(&walk->target, walk->first_row, walk->end_row - walk->first_row, walk->shuffled);
 }
 
 static void conv_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -347,21 +471,26 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .places = (const float **)(void *)places,
                         .gathered = (float *)(void *)gathered,
                         .sums = (float *)(void *)sums,
-                        .epilogue_workspace = sums + conv->sums_bytes};
-    int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
-    int64_t units = p->batch * p->groups * each / conv->task_panels;
+                        .shuffled = (float *)(void *)(sums + conv->sums_bytes),
+                        .epilogue_workspace = sums + conv->sums_bytes + conv->shuffled_bytes};
+    int64_t blocks = conv->cut.blocks, first, last;
+    if (conv->shuffles) {
+        task_range(p->batch * blocks, plan->tasks[0], task, &first, &last);
+        for (int64_t i = first; i < last; i++)
+            run_shuffled(&walk, i / blocks, i % blocks);
+        return;
+    }
+    /* Block after block, and in each the groups: the tasks of other steps go through an image in that direction too. */
+    int64_t units = p->batch * blocks * p->groups * conv->panels / conv->task_panels, at = -1;
     task_range(units, plan->tasks[0], task, &first, &last);
     for (int64_t i = first * conv->task_panels; i < last * conv->task_panels; i++) {
-        if (i / each != image) {
-            image = i / each;
-            block = -1;
-            begin_image(&walk, image / p->groups, image % p->groups);
+        int64_t place = i / conv->panels, group = place % p->groups;
+        if (place != at) {
+            begin_image(&walk, place / p->groups / blocks, group);
+            begin_block(&walk, place / p->groups % blocks);
+            at = place;
         }
-        if (i % each / conv->panels != block) {
-            block = i % each / conv->panels;
-            begin_block(&walk, block);
-        }
-        multiply_panel(&walk, image % p->groups, i % conv->panels);
+        multiply_panel(&walk, group, i % conv->panels);
     }
 }
 

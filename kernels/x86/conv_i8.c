@@ -74,6 +74,7 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
     *pack = (struct kernel_pack){
         .input = 1,
         .form = CONV_FORM_PANELS_I8,
+        .storable = true,
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->w_dtype, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,

@@ -13,10 +13,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define CHUNK 128          /* channels that go through a line before the next ones do */
-#define STAGED_CHUNK 32    /* where what the taps see is gathered */
-#define GRAIN 200000       /* multiplications that make a task */
-#define STAGED_GRAIN 50000 /* where what the taps see is gathered */
+#define CHUNK 128        /* channels that go through a line before the next ones do */
+#define STAGED_CHUNK 32  /* where what the taps see is gathered */
+#define GRAIN 100000     /* multiplications that make a task */
+#define ALONE 350000     /* so many are one thread's: others would have to fetch from it what they work on */
+#define FEW_POSITIONS 64 /* of an image, which is not cut into bands */
+#define BANDS_A_THREAD 8 /* at most */
 #define BAND_BYTES (128 << 10)
 #define MOST_MASKS (1 << 20) /* bytes, or near it */
 
@@ -33,6 +35,7 @@ struct depthwise {
     int64_t band_strides[SPATIAL_AXES];
     int64_t channels, columns, lines, taps, tiles;
     int64_t chunk, chunks;
+    int64_t bands; /* of lines, as evenly as can be: what tasks are made of, a chunk of channels in each */
     /* Which columns each tap along a line sees, a bit each; of the tiles where some tap sees no input in some column:
      * the first ones, and those from last_inner on. */
     const uint8_t *masks;
@@ -46,10 +49,9 @@ struct place {
     struct line_taps taps;
 };
 
-/* Lines of the output for which the input is in the workspace, from its line `first_seen` on; of a chunk of an image.
- */
+/* Lines of the output for which the input is in the workspace, up to `end`, from its line `first_seen` on. */
 struct band {
-    int64_t image, end, first_seen;
+    int64_t end, first_seen;
 };
 
 /* --- one line ---------------------------------------------------------------------------------------------------- */
@@ -360,7 +362,8 @@ static void describe(const struct conv_params *p, struct depthwise *d)
     d->taps = w->kernel[0] * w->kernel[1] * w->kernel[2];
     d->tiles = divide_up(d->columns, COLUMNS);
     int64_t most = d->staged ? STAGED_CHUNK : CHUNK;
-    d->chunk = least(most, divide_up(d->channels, WIDE) * WIDE);
+    d->chunks = divide_up(d->channels, most);
+    d->chunk = d->chunks > 0 ? divide_up(divide_up(d->channels, d->chunks), WIDE) * WIDE : WIDE;
     d->chunks = divide_up(d->channels, d->chunk);
     d->store = choose_store(p, d);
     find_inner(w, d);
@@ -384,6 +387,17 @@ static int64_t choose_band(const struct window *w, const struct depthwise *d)
     while (flat && lines < w->output[1] && band_floats(w, d->chunk, lines + 1) <= most)
         lines++;
     return lines;
+}
+
+/* Bands are for several threads: each then works on a part of the image as it does in the steps around this one. Of few
+ * positions other steps share out channels. */
+static int64_t choose_bands(const struct conv_params *p, const struct depthwise *d, int threads)
+{
+    int64_t work = d->lines * d->columns * d->taps * d->channels;
+    if (threads == 1 || work < ALONE || d->lines * d->columns < FEW_POSITIONS || d->chunks == 0)
+        return 1;
+    int64_t tasks = least(divide_up(work, GRAIN), BANDS_A_THREAD * (int64_t)threads);
+    return least(divide_up(tasks, d->chunks * p->batch), d->lines);
 }
 
 static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -411,13 +425,13 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
             d->band_lines > 0 ? (size_t)band_floats(w, d->chunk, d->band_lines) : staged_floats(w, COLUMNS, d->chunk);
         d->staged_bytes = align_up(floats * sizeof(float), ALIGNMENT);
     }
-    int64_t work = d->columns * d->taps * d->channels / d->chunks;
+    d->bands = choose_bands(p, d, facts->threads);
+    int64_t work = d->columns * d->lines * d->taps * d->chunk / d->bands, units = p->batch * d->bands * d->chunks;
     bool packs = facts->constant_inputs & 2;
     plan->state = d;
     plan->phases = packs ? 1 : 2;
     plan->tasks[0] = 1;
-    plan->tasks[plan->phases - 1] =
-        task_count(p->batch * d->chunks * d->lines, 1 + (d->staged ? STAGED_GRAIN : GRAIN) / (1 + work));
+    plan->tasks[plan->phases - 1] = work * units < ALONE ? 1 : task_count(units, 1 + GRAIN / (1 + work));
     plan->task_bytes = d->tile_bytes + d->staged_bytes;
     if (d->store == STORE_PROGRAM)
         plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);
@@ -426,6 +440,7 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
     plan->packs[0] = (struct kernel_pack){
         .input = 1,
         .form = CONV_FORM_CHANNELS_FIRST,
+        .storable = true,
         .tasks = 1,
         .geometry = {p->groups, p->output_channels, w->kernel[0], w->kernel[1], w->kernel[2], p->weight_offset,
                      p->weight_group, p->weight_output, p->weight_spatial[0], p->weight_spatial[1],
@@ -433,6 +448,25 @@ static bool depthwise_plan(const void *params, const struct kernel_facts *facts,
         .bytes = pack_bytes(d),
     };
     return true;
+}
+
+/* Some lines of an image in a chunk of its channels. */
+static void run_band(const struct kernel_plan *plan, const struct kernel_call *call, int64_t batch, int64_t first,
+                     int64_t end, int64_t chunk)
+{
+    const struct conv_params *p = plan->params;
+    const struct depthwise *d = plan->state;
+    struct band band = {.end = first};
+    for (int64_t line = first; line < end; line++) {
+        struct place place = {.batch = batch,
+                              .line = line,
+                              .channel = chunk * d->chunk,
+                              .channels = least(d->chunk, d->channels - chunk * d->chunk),
+                              .taps = line_taps_at(&p->window, line)};
+        if (d->band_lines > 0 && line >= band.end)
+            stage_band(d, p, call, &place, end, &band);
+        run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place, &band);
+    }
 }
 
 static void depthwise_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -444,20 +478,11 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
         return;
     }
     int64_t first, last;
-    task_range(p->batch * d->chunks * d->lines, plan->tasks[call->phase], task, &first, &last);
-    struct band band = {.image = -1};
+    task_range(p->batch * d->bands * d->chunks, plan->tasks[call->phase], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
-        int64_t line = i % d->lines, channel = i / d->lines % d->chunks * d->chunk;
-        struct place place = {.batch = i / d->lines / d->chunks,
-                              .line = line,
-                              .channel = channel,
-                              .channels = least(d->chunk, d->channels - channel),
-                              .taps = line_taps_at(&p->window, line)};
-        if (d->band_lines > 0 && (i / d->lines != band.image || line >= band.end)) {
-            stage_band(d, p, call, &place, least(d->lines, line + last - i), &band);
-            band.image = i / d->lines;
-        }
-        run_line(d, p, call, plan->pack_count ? call->packed[0] : call->shared, &place, &band);
+        int64_t band = i / d->chunks % d->bands;
+        run_band(plan, call, i / d->chunks / d->bands, d->lines * band / d->bands, d->lines * (band + 1) / d->bands,
+                 i % d->chunks);
     }
 }
 

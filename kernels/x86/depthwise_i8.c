@@ -101,6 +101,7 @@ static bool plan_depthwise(const struct conv_params *p, bool dot, struct region 
     plan->packs[0] = (struct kernel_pack){
         .input = 1,
         .form = CONV_FORM_DEPTHWISE_I8,
+        .storable = true,
         .tasks = 1,
         .geometry = {LANES, p->w_dtype, p->groups, w->kernel[0], w->kernel[1], w->kernel[2], p->weight_offset,
                      p->weight_group, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},

@@ -105,6 +105,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     int64_t panels = packed_matrices(batch) * product->panels;
     *pack = (struct kernel_pack){.input = product->right.input,
                                  .form = MATMUL_FORM_PANELS,
+                                 .storable = true,
                                  .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
                                               product->right.strides.column, batch->dims[0], batch->strides[0],
                                               batch->dims[1], batch->strides[1]},
@@ -154,7 +155,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     int64_t items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items * product->abreast < COPY_PANELS)
         items = COPY_PANELS / product->abreast;
-    plan->tasks[0] = task_count(product->matrices * product->cut.blocks * product->groups, items);
+    bool alone = each * product->groups * product->cut.blocks * product->matrices < TILE_ALONE;
+    plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED) {
@@ -277,17 +279,18 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
 {
     const struct product *product = walk->product;
     struct tile_panel right = panel_at(walk, panel, k, depth);
-    for (int64_t i = 0; i < walk->tiles; i++) {
-        struct results_block tile = *block;
-        tile.row = tile_first_row(&product->cut, walk->first_tile + i);
-        tile.rows = tile_first_row(&product->cut, walk->first_tile + i + 1) - tile.row;
-        const float *rows[TILE_ROWS];
-        for (int64_t r = 0; r < tile.rows; r++)
-            rows[r] = walk->rows + (tile.row - walk->first_row + r) * walk->row_stride;
-        struct tile_rows left = {rows, k, 1, depth};
-        SET_NAME(results_multiply)
-        (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &right, k == 0,
-         k + depth == product->k);
+    struct tile_ends ends =
+        SET_NAME(results_stretch)(&walk->target, block, walk->sums, k == 0, k + depth == product->k);
+    const float *rows[TILE_ROWS], *next = walk->rows;
+    struct tile_rows left = {rows, k, 1, depth};
+    for (int64_t i = 0, count; i < walk->tiles; i++, tile_move(&ends, count)) {
+        count = tile_first_row(&product->cut, walk->first_tile + i + 1) -
+                tile_first_row(&product->cut, walk->first_tile + i);
+        for (int64_t r = 0; r < count; r++, next += walk->row_stride)
+            rows[r] = next;
+        if (product->mode == RIGHT_PACKED)
+            tile_look_ahead(&ends, &right, depth, i, walk->tiles);
+        SET_NAME(tile_multiply)(count, &left, &right, &ends);
     }
 }
 

@@ -59,6 +59,7 @@ static bool dots_plan(const void *params, const struct kernel_facts *facts, stru
         plan->pack_count = 1;
         plan->packs[0] = (struct kernel_pack){.input = 1,
                                               .form = MATMUL_FORM_COLUMNS,
+                                              .storable = true,
                                               .tasks = 1,
                                               .geometry = {p->n, p->k, p->b.row, p->b.column},
                                               .bytes = (size_t)(p->n * p->k) * sizeof(float)};

@@ -41,6 +41,7 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
     const struct packed_batch *batch = &product->batch;
     *pack = (struct kernel_pack){.input = 1,
                                  .form = MATMUL_FORM_PANELS_I8,
+                                 .storable = true,
                                  .geometry = {TILE_COLUMNS, p->b_dtype, p->n, p->k, p->b.row, p->b.column,
                                               batch->dims[0], batch->strides[0], batch->dims[1], batch->strides[1]},
                                  .bytes = (size_t)(packed_matrices(batch) * i8_matrix_bytes(p->n, p->k))};

@@ -75,6 +75,7 @@ static bool recurrent_plan(const void *params, const struct kernel_facts *facts,
         plan->pack_count = 1;
         plan->packs[0] = (struct kernel_pack){.input = WEIGHTS,
                                               .form = p->quantized ? FORM_PAIRS : FORM_FLOATS,
+                                              .storable = true,
                                               .geometry = {TILE_COLUMNS, p->directions, recurrent_gates(p), p->hidden},
                                               .tasks = layer->pack_tasks,
                                               .bytes = bytes};

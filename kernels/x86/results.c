@@ -108,11 +108,29 @@ static bool take_operation(struct results *results, const struct epilogue_operat
     }
 }
 
+/* How many groups of channels the output takes in turns; other operands must not know of it. 0: it does not. */
+static int64_t shuffled_groups(const struct results *results)
+{
+    const struct pointwise_params *program = results->epilogue.program;
+    int first[EPILOGUE_AXES + 1];
+    epilogue_axes(&results->epilogue, first);
+    int group = first[EPILOGUE_ROWS], output = program->input_count;
+    if (!results->turned || first[EPILOGUE_ROWS + 1] - group != 2)
+        return 0;
+    int64_t groups = program->dims[group], channels = program->dims[group + 1];
+    for (int i = 1; i < output; i++)
+        if (program->operands[i].strides[group] != program->operands[i].strides[group + 1] * channels)
+            return 0;
+    const int64_t *strides = program->operands[output].strides;
+    return strides[group] == 1 && strides[group + 1] == groups ? groups : 0;
+}
+
 static bool take_form(struct results *results, const struct epilogue_form *form)
 {
     const int64_t *dims = results->epilogue.dims;
-    if (form->from != DTYPE_F32 || form->to != DTYPE_F32 || form->row_run < dims[EPILOGUE_ROWS] ||
-        form->column_run < dims[EPILOGUE_COLUMNS])
+    results->shuffle = form->row_run < dims[EPILOGUE_ROWS] ? shuffled_groups(results) : 0;
+    if (form->from != DTYPE_F32 || form->to != DTYPE_F32 ||
+        (form->row_run < dims[EPILOGUE_ROWS] && !results->shuffle) || form->column_run < dims[EPILOGUE_COLUMNS])
         return false;
     results->place = (struct results_place){.run = results->rows,
                                             .row_stride = results->turned ? form->column : form->row,
@@ -135,8 +153,16 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
                                 .low = -INFINITY,
                                 .high = INFINITY};
     results->has_form = epilogue->program && epilogue_recognise(epilogue, &results->form);
-    results->in_registers = (!epilogue->program || (results->has_form && take_form(results, &results->form))) &&
-                            results->place.run >= rows && (results->place.column_stride == 1 || columns == 1);
+    bool simple =
+        (!epilogue->program || (results->has_form && take_form(results, &results->form))) && results->place.run >= rows;
+    results->in_registers = simple && (results->place.column_stride == 1 || columns == 1);
+    results->shuffle = simple && !results->in_registers ? results->shuffle : 0;
+}
+
+bool SET_NAME(results_take_shuffle)(struct results *results)
+{
+    results->in_registers = results->in_registers || results->shuffle > 0;
+    return results->shuffle > 0;
 }
 
 bool SET_NAME(results_need_no_buffer)(const struct results *results, int64_t own_column)
@@ -249,6 +275,15 @@ void SET_NAME(results_multiply)(const struct results_target *target, const struc
 {
     struct tile_ends ends = SET_NAME(results_stretch)(target, tile, sums, first, last);
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
+}
+
+void SET_NAME(results_shuffle)(const struct results_target *target, int64_t row, int64_t rows, const float *from)
+{
+    const struct results *results = target->results;
+    const int64_t size = sizeof *from, groups = results->shuffle, each = results->columns / groups;
+    float *to = target->ends.to + row * target->ends.to_row;
+    for (int64_t i = 0; i < rows; i++, from += results->columns, to += target->ends.to_row)
+        SET_NAME(transpose)(size, from, each * size, to, groups * size, groups, each);
 }
 
 /* As wide as whole vectors in the sums, not so in the family's own addend. */

@@ -36,6 +36,9 @@ struct results {
     int64_t rows, columns; /* of one batch index */
     struct results_place place;
     bool in_registers; /* but where a bound is a NaN, which a call knows */
+    /* Columns are of so many groups, whose first ones are stored side by side, then their second ones, and so on; 0:
+     * they are stored in their order. Otherwise than by results_shuffle such results go through a buffer. */
+    int64_t shuffle;
     int addend_count;
     struct results_addend addends[TILE_ADDENDS - 1];
     float low, high;
@@ -52,6 +55,10 @@ void SET_NAME(results_plan)(const struct epilogue *epilogue, bool turned, int64_
 bool SET_NAME(results_need_no_buffer)(const struct results *results, int64_t own_column);
 /* Bytes of results_store's workspace, a multiple of ALIGNMENT. */
 size_t SET_NAME(results_workspace)(const struct results *results);
+
+/* Whether the caller may make results with all their columns, each tile as results_stretch says but for where it is
+ * stored, and have them shuffled when they are stored: from now on they count as stored from registers. */
+bool SET_NAME(results_take_shuffle)(struct results *results);
 
 /* Results of one batch index in one call. */
 struct results_target {
@@ -80,6 +87,8 @@ struct results_block {
  * results_multiply has made them; this changes and stores them. */
 void SET_NAME(results_store)(const struct results_target *target, const struct results_block *block, float *sums,
                              int64_t width, void *workspace);
+/* Stores rows that are made up but for their order; from: of the first, `columns` floats each. */
+void SET_NAME(results_shuffle)(const struct results_target *target, int64_t row, int64_t rows, const float *from);
 /* Adds terms to the sums of a tile. Between the first terms and the last, sums are in the buffer in any case;
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,

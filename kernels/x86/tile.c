@@ -2,10 +2,11 @@
 
 #include "kernels/x86/transpose.h"
 
+#include <math.h>
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
-#define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
+#define TERMS_AT_ONCE TILE_TERMS
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
  * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
@@ -37,6 +38,12 @@ INLINE vf load(const struct shape shape, int j, const float *from)
     return is_half(shape, j) ? vf_load_half(from + j * LANES) : vf_load(from + j * LANES);
 }
 
+/* An element of a row, for as many lanes as the vectors of the shape have. */
+INLINE vf spread(const struct shape shape, float x)
+{
+    return shape.half && shape.vectors == 1 ? vf_set_half(x) : vf_set(x);
+}
+
 INLINE void begin(const struct shape shape, sums s)
 {
     UNROLL
@@ -65,7 +72,7 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int t = 0; t < count; t++) {
-            vf a = vf_set(end[i][k + t]);
+            vf a = spread(shape, end[i][k + t]);
             UNROLL
             for (int j = 0; j < shape.vectors; j++)
                 s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
@@ -73,17 +80,28 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
     }
 }
 
+/* Weights to ask for. */
+struct ahead {
+    const char *at;
+    int64_t step;
+};
+
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
 INLINE void add_terms(const struct shape shape, int64_t last, const float *const *first, int64_t skip, int64_t depth,
-                      const float *panel, int64_t panel_row, sums s)
+                      const float *panel, int64_t panel_row, struct ahead *ahead, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
     for (int i = 0; i < shape.rows; i++)
         end[i] = first[row_of(shape, i, last)] + skip + depth;
     int64_t k = -depth;
-    for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
+    for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
         add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, s);
+        if (TILE_LOOKS_AHEAD) {
+            __builtin_prefetch(ahead->at, 0, 2);
+            ahead->at += ahead->step;
+        }
+    }
     for (; k < 0; k++, panel += panel_row)
         add_some(shape, 1, end, k, panel, panel_row, s);
 }
@@ -136,18 +154,34 @@ INLINE void scale(const struct shape shape, const struct tile_ends *ends, sums s
     }
 }
 
-INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+/* Most sums have no bound, or a lower one alone. */
+INLINE void bound(const struct shape shape, const struct tile_ends *ends, sums s)
 {
     vf low = vf_set(ends->low), high = vf_set(ends->high);
+    if (ends->low > -INFINITY) {
+        UNROLL
+        for (int i = 0; i < shape.rows; i++) {
+            UNROLL
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = vf_max(low, s[i][j]);
+        }
+    }
+    if (ends->high < INFINITY) {
+        UNROLL
+        for (int i = 0; i < shape.rows; i++) {
+            UNROLL
+            for (int j = 0; j < shape.vectors; j++)
+                s[i][j] = vf_min(high, s[i][j]);
+        }
+    }
+}
+
+INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
     add_operands(shape, last, ends, s);
     if (ends->swish)
         swish(shape, s);
-    UNROLL
-    for (int i = 0; i < shape.rows; i++) {
-        UNROLL
-        for (int j = 0; j < shape.vectors; j++)
-            s[i][j] = vf_min(high, vf_max(low, s[i][j]));
-    }
+    bound(shape, ends, s);
     if (ends->scaled)
         scale(shape, ends, s);
     UNROLL
@@ -179,10 +213,11 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
+    struct ahead ahead = {ends->ahead ? ends->ahead : (const char *)panel->first, ends->ahead_step};
     begin(shape, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
         add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
-                  panel->first + tap * left->depth * panel->row, panel->row, s);
+                  panel->first + tap * left->depth * panel->row, panel->row, &ahead, s);
     add_start(shape, last, ends, s);
     if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
         finish(shape, last, ends, s);

@@ -47,6 +47,10 @@ struct tile_panel {
  * hard-swish, the bounds, a factor and a shift, rounded as operations of their own. Columns are contiguous everywhere;
  * only the first `columns` are touched. */
 #define TILE_ADDENDS 3
+#define TILE_TERMS (LANES == 16 ? 2 : 1) /* that are added at once */
+/* With 8 lanes the next panel is asked for while one is multiplied; with 16, whose terms take longer, loads run far
+ * enough ahead by themselves. */
+#define TILE_LOOKS_AHEAD (LANES == 8)
 struct tile_ends {
     const float *start; /* tile_width columns; NULL: zeros */
     int64_t start_row;
@@ -62,6 +66,10 @@ struct tile_ends {
     float *to;
     int64_t to_row;
     int64_t columns;
+    /* Weights that are multiplied later, to be asked for meanwhile: from where on, and how many bytes for each
+     * TILE_TERMS terms. NULL: none. Only where TILE_LOOKS_AHEAD. */
+    const char *ahead;
+    int64_t ahead_step;
 };
 
 /* What becomes of a vector of sums, addends and all. */
@@ -97,6 +105,18 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
     ends->to += rows * ends->to_row;
 }
 
+/* Has tile `index` of `tiles`, which share stretches of `depth` terms of a panel, ask for its part of what follows them
+ * in memory: the next stretch, or the next panel. */
+static inline void tile_look_ahead(struct tile_ends *ends, const struct tile_panel *panel, int64_t depth, int64_t index,
+                                   int64_t tiles)
+{
+    if (!TILE_LOOKS_AHEAD)
+        return;
+    int64_t bytes = depth * panel->row * (int64_t)sizeof(float);
+    ends->ahead = (const char *)((uintptr_t)panel->first + (uintptr_t)(bytes + bytes * index / tiles));
+    ends->ahead_step = TILE_TERMS * panel->row * (int64_t)sizeof(float) / tiles + 1;
+}
+
 /* Goes on to columns further right. */
 static inline void tile_shift(struct tile_ends *ends, int64_t columns)
 {
@@ -106,6 +126,10 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
         ends->addends[i].from += columns;
     ends->to += columns;
 }
+
+/* Multiplications that are one thread's, though it takes it 20 us: others would have to fetch from it what they work
+ * on, and the next step from them what they have made, which between distant cores takes as long. */
+#define TILE_ALONE 1200000
 
 /* Rows cut into tiles as evenly as can be, in pairs, and tiles into blocks, whose rows stay in the second-level cache.
  */

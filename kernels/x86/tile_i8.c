@@ -155,12 +155,16 @@ void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, in
     int64_t depth = source->tap_count * source->depth;
     struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, columns, depth, index);
     uint8_t *to = (uint8_t *)matrix + index * i8_panel_bytes(TILE_COLUMNS, depth);
-    uint8_t *mark = (uint8_t *)matrix + (columns - 1) / TILE_COLUMNS * i8_panel_bytes(TILE_COLUMNS, depth) +
-                    i8_panel_bytes((columns - 1) % TILE_COLUMNS + 1, depth) + index;
+    uint8_t *marks = (uint8_t *)matrix + (columns - 1) / TILE_COLUMNS * i8_panel_bytes(TILE_COLUMNS, depth) +
+                     i8_panel_bytes((columns - 1) % TILE_COLUMNS + 1, depth);
+    uint8_t *end = (uint8_t *)matrix + i8_matrix_bytes(columns, depth),
+            *rest = marks + divide_up(columns, TILE_COLUMNS);
     struct i8_source part = *source;
     part.first += index * TILE_COLUMNS * source->column;
     SET_NAME(i8_pack)(&part, least(columns - index * TILE_COLUMNS, TILE_COLUMNS), to);
-    *mark = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
+    if (index == 0) /* a pack has no byte that nobody wrote: files hold packs */
+        memset(rest, 0, (size_t)(end - rest));
+    marks[index] = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
 }
 
 void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_about *about, int64_t columns,

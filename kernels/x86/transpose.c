@@ -9,6 +9,8 @@
 #define SQUARE_2 8
 #define SQUARE_4 8
 #define SQUARE_8 4
+/* Of elements of 4 bytes also in squares of so many rows, where no more are left: of 4 groups of channels, say. */
+#define QUAD 4
 
 #if KERNEL_SET == SET_PLAIN
 
@@ -24,6 +26,13 @@ TRANSPOSE_SQUARE(2)
 TRANSPOSE_SQUARE(4)
 TRANSPOSE_SQUARE(8)
 #undef TRANSPOSE_SQUARE
+
+static inline void transpose_quad(const char *from, int64_t from_step, char *to, int64_t to_step)
+{
+    for (int i = 0; i < QUAD; i++)
+        for (int j = 0; j < QUAD; j++)
+            memcpy(to + j * to_step + i * 4, from + i * from_step + j * 4, 4);
+}
 
 #else
 
@@ -93,6 +102,20 @@ static inline void transpose_4(const char *from, int64_t from_step, char *to, in
     }
 }
 
+static inline void transpose_quad(const char *from, int64_t from_step, char *to, int64_t to_step)
+{
+    __m128 r[4];
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm_loadu_ps((const float *)(const void *)(from + i * from_step));
+    __m128 a = _mm_unpacklo_ps(r[0], r[1]), b = _mm_unpackhi_ps(r[0], r[1]);
+    __m128 c = _mm_unpacklo_ps(r[2], r[3]), d = _mm_unpackhi_ps(r[2], r[3]);
+    _mm_storeu_ps((float *)(void *)to, _mm_movelh_ps(a, c));
+    _mm_storeu_ps((float *)(void *)(to + to_step), _mm_movehl_ps(c, a));
+    _mm_storeu_ps((float *)(void *)(to + 2 * to_step), _mm_movelh_ps(b, d));
+    _mm_storeu_ps((float *)(void *)(to + 3 * to_step), _mm_movehl_ps(d, b));
+}
+
 static inline void transpose_8(const char *from, int64_t from_step, char *to, int64_t to_step)
 {
     UNROLL
@@ -112,28 +135,41 @@ static inline void transpose_8(const char *from, int64_t from_step, char *to, in
 
 #endif
 
+/* Four rows. */
+static void transpose_quads(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t columns)
+{
+    int64_t j = 0;
+    for (; j + QUAD <= columns; j += QUAD)
+        transpose_quad(from + j * 4, from_step, to + j * to_step, to_step);
+    for (; j < columns; j++)
+        for (int i = 0; i < QUAD; i++)
+            memcpy(to + j * to_step + i * 4, from + i * from_step + j * 4, 4);
+}
+
 /* Rows and columns that make no square: element by element (masked stores are slower on AMD's CPUs). */
-#define TRANSPOSE(bytes)                                                                                               \
-    static void transpose_part_##bytes(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t rows,   \
-                                       int64_t columns)                                                                \
-    {                                                                                                                  \
-        for (int64_t i = 0; i < rows; i++)                                                                             \
-            for (int64_t j = 0; j < columns; j++)                                                                      \
-                memcpy(to + j * to_step + i * (bytes), from + i * from_step + j * (bytes), bytes);                     \
-    }                                                                                                                  \
-    static void transpose_rows_##bytes(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t rows,   \
-                                       int64_t columns)                                                                \
-    {                                                                                                                  \
-        const int64_t side = SQUARE_##bytes;                                                                           \
-        int64_t whole_rows = rows / side * side, whole_columns = columns / side * side;                                \
-        for (int64_t j = 0; j < whole_columns; j += side)                                                              \
-            for (int64_t i = 0; i < whole_rows; i += side)                                                             \
-                transpose_##bytes(from + i * from_step + j * (bytes), from_step, to + j * to_step + i * (bytes),       \
-                                  to_step);                                                                            \
-        transpose_part_##bytes(from + whole_rows * from_step, from_step, to + whole_rows * (bytes), to_step,           \
-                               rows - whole_rows, whole_columns);                                                      \
-        transpose_part_##bytes(from + whole_columns * (bytes), from_step, to + whole_columns * to_step, to_step, rows, \
-                               columns - whole_columns);                                                               \
+#define TRANSPOSE(bytes)                                                                                             \
+    static void transpose_part_##bytes(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t rows, \
+                                       int64_t columns)                                                              \
+    {                                                                                                                \
+        for (int64_t i = 0; i < rows; i++)                                                                           \
+            for (int64_t j = 0; j < columns; j++)                                                                    \
+                memcpy(to + j * to_step + i * (bytes), from + i * from_step + j * (bytes), bytes);                   \
+    }                                                                                                                \
+    static void transpose_rows_##bytes(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t rows, \
+                                       int64_t columns)                                                              \
+    {                                                                                                                \
+        const int64_t side = SQUARE_##bytes;                                                                         \
+        int64_t whole_rows = rows / side * side, whole_columns = columns / side * side;                              \
+        for (int64_t j = 0; j < whole_columns; j += side)                                                            \
+            for (int64_t i = 0; i < whole_rows; i += side)                                                           \
+                transpose_##bytes(from + i * from_step + j * (bytes), from_step, to + j * to_step + i * (bytes),     \
+                                  to_step);                                                                          \
+        transpose_part_##bytes(from + whole_columns * (bytes), from_step, to + whole_columns * to_step, to_step,     \
+                               whole_rows, columns - whole_columns);                                                 \
+        for (; (bytes) == 4 && whole_rows + QUAD <= rows; whole_rows += QUAD)                                        \
+            transpose_quads(from + whole_rows * from_step, from_step, to + whole_rows * 4, to_step, columns);        \
+        transpose_part_##bytes(from + whole_rows * from_step, from_step, to + whole_rows * (bytes), to_step,         \
+                               rows - whole_rows, columns);                                                          \
     }
 TRANSPOSE(1)
 TRANSPOSE(2)

@@ -94,6 +94,7 @@ static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
     *pack = (struct kernel_pack){
         .input = 1,
         .form = t->merged ? CONV_FORM_MERGED_REMAINDERS : CONV_FORM_REMAINDERS,
+        .storable = true,
         .tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels)),
         .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->weight_offset, p->weight_group,
                      p->weight_output, p->weight_input},

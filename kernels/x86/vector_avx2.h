@@ -48,6 +48,10 @@ static inline void vf_store(float *to, vf x)
     _mm256_storeu_ps(to, x);
 }
 /* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_set_half(float x)
+{
+    return _mm256_castps128_ps256(_mm_set1_ps(x));
+}
 static inline vf vf_load_half(const float *from)
 {
     return _mm256_castps128_ps256(_mm_loadu_ps(from));

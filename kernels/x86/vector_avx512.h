@@ -44,6 +44,10 @@ static inline void vf_store(float *to, vf x)
     _mm512_storeu_ps(to, x);
 }
 /* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_set_half(float x)
+{
+    return _mm512_castps256_ps512(_mm256_set1_ps(x));
+}
 static inline vf vf_load_half(const float *from)
 {
     return _mm512_castps256_ps512(_mm256_loadu_ps(from));

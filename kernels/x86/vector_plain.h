@@ -55,6 +55,10 @@ static inline void vf_store(float *to, vf x)
     memcpy(to, &x, sizeof x);
 }
 /* The lower half; what the upper one holds is anybody's guess. */
+static inline vf vf_set_half(float x)
+{
+    return vf_set(x);
+}
 static inline vf vf_load_half(const float *from)
 {
     vf x;

@@ -130,6 +130,7 @@ static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
     int64_t panel = POINTS * TILE_COLUMNS * w->channels;
     *pack = (struct kernel_pack){.input = 1,
                                  .form = CONV_FORM_WINOGRAD,
+                                 .storable = true,
                                  .tasks = task_count(w->panels, 1 + 65536 / (1 + panel)),
                                  .geometry = {TILE_COLUMNS, p->input_channels, p->output_channels, p->weight_offset,
                                               p->weight_output, p->weight_input, p->weight_spatial[1],

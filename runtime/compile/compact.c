@@ -368,6 +368,20 @@ static struct shown *keep_shown(struct compaction *c)
     return shown;
 }
 
+static struct device_program *keep_device(struct compaction *c)
+{
+    const struct device_program *from = c->program->device;
+    size_t count = (size_t)c->program->step_count;
+    struct device_program *device = room(c, c->region, 0, sizeof *device);
+    struct device_step *steps = room(c, c->region, count, sizeof *steps);
+    if (c->failed)
+        return NULL;
+    *device = *from;
+    device->steps = memcpy(steps, from->steps, count * sizeof *steps);
+    c->failed = !weight_holder_move(&device->holder, c->region);
+    return device;
+}
+
 static enum status compact(struct compaction *c, struct error *error)
 {
     struct program *program = c->program;
@@ -380,9 +394,11 @@ static enum status compact(struct compaction *c, struct error *error)
         keep_steps(c);
     struct output_binding *outputs = c->failed ? NULL : keep_outputs(c);
     struct shown *shown = c->failed ? NULL : keep_shown(c);
+    struct device_program *device = DEVICE_BUILT && program->device && !c->failed ? keep_device(c) : NULL;
     if (c->failed || !weight_holder_move(&program->derived.holder, c->region))
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'",
                          program->segment.graph->name);
+    program->device = device;
     program->steps = c->steps;
     program->constants = constants;
     program->outputs = outputs;

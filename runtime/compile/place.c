@@ -174,12 +174,17 @@ static void overwrite_inputs(struct placing *p)
 
 /* --- the arena ------------------------------------------------------------------------------------------- */
 
+static enum space arena_of(bool on_device)
+{
+    return DEVICE_BUILT && on_device ? SPACE_DEVICE : SPACE_ARENA;
+}
+
 static bool needs_arena(const struct placing *p, const struct value *value)
 {
     enum space space = p->program->places[value->id].space;
     if (value->alias || value->data)
         return false;
-    if (space == SPACE_ARENA)
+    if (space == SPACE_ARENA || space == SPACE_DEVICE)
         return p->lives[value->id].last >= 0 || p->lives[value->id].carried;
     return space == SPACE_NONE && is_made_here(p, value);
 }
@@ -188,7 +193,7 @@ static struct buffer value_buffer(const struct placing *p, const struct value *v
 {
     const struct life *life = &p->lives[value->id];
     struct operand place = p->program->places[value->id];
-    bool given = place.space == SPACE_ARENA;
+    bool given = place.space == SPACE_ARENA || place.space == SPACE_DEVICE;
     return (struct buffer){
         .lower = given ? 0 : life->first,
         .upper = life->carried ? end : life->last + 1,
@@ -198,18 +203,21 @@ static struct buffer value_buffer(const struct placing *p, const struct value *v
     };
 }
 
-static enum status collect(struct placing *p, struct arena_plan *arena)
+/* What lies on one side. *workspace_bytes becomes the largest. */
+static enum status collect(struct placing *p, bool on_device, struct arena_plan *arena, size_t *workspace_bytes)
 {
     const struct step_list *steps = &p->program->segment.steps;
     int end = steps->count + 1;
     for (int i = 0; i < p->graph->value_count; i++) {
-        if (!needs_arena(p, p->graph->values[i]))
+        if (!needs_arena(p, p->graph->values[i]) || p->graph->values[i]->on_device != on_device)
             continue;
         arena->owners[arena->count] = i;
         arena->buffers[arena->count++] = value_buffer(p, p->graph->values[i], end);
     }
     for (int s = 0; s < steps->count; s++) {
         size_t bytes;
+        if (step_is_on_device(steps->steps[s]) != on_device)
+            continue;
         if (!step_workspaces(steps->steps[s], p->options->specialise.facts.threads, &bytes))
             return error_set(p->error, STATUS_OUT_OF_MEMORY, "node '%s' (%s) needs a workspace beyond all memory",
                              steps->steps[s]->node->name, steps->steps[s]->node->op->name);
@@ -218,7 +226,7 @@ static enum status collect(struct placing *p, struct arena_plan *arena)
         arena->owners[arena->count] = -1 - s;
         arena->buffers[arena->count++] =
             (struct buffer){.lower = s, .upper = s + 1, .bytes = bytes, .alignment = ALIGNMENT, .fixed = PLANNER_FREE};
-        p->program->workspace_bytes = bytes > p->program->workspace_bytes ? bytes : p->program->workspace_bytes;
+        *workspace_bytes = bytes > *workspace_bytes ? bytes : *workspace_bytes;
     }
     return STATUS_OK;
 }
@@ -226,7 +234,9 @@ static enum status collect(struct placing *p, struct arena_plan *arena)
 /* Search nodes the planner may spend on one program: a few milliseconds. */
 #define PLAN_SEARCH_NODES 20000
 
-static enum status plan_arena(struct placing *p)
+/* Offsets for all that lies on one side. */
+static enum status plan_side(struct placing *p, bool on_device, struct arena_plan *result, struct plan *plan,
+                             size_t *workspace_bytes)
 {
     struct program *program = p->program;
     struct region *region = &program->region;
@@ -238,19 +248,34 @@ static enum status plan_arena(struct placing *p)
     };
     if (!arena.buffers || !arena.owners || !arena.offsets)
         return no_memory(p);
-    TRY(collect(p, &arena));
-    struct plan plan;
-    TRY(plan_memory(region->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, &plan, p->error));
-    program->plan = arena;
-    program->arena_bytes = plan.height;
-    program->lower_bound_bytes = plan.lower_bound;
-    program->arena_is_least = plan.optimal;
+    TRY(collect(p, on_device, &arena, workspace_bytes));
+    TRY(plan_memory(region->allocator, arena.count, arena.buffers, PLAN_SEARCH_NODES, arena.offsets, plan, p->error));
+    *result = arena;
     for (size_t i = 0; i < arena.count; i++) {
         if (arena.owners[i] >= 0)
-            program->places[arena.owners[i]] = (struct operand){.space = SPACE_ARENA, .offset = arena.offsets[i]};
+            program->places[arena.owners[i]] =
+                (struct operand){.space = arena_of(on_device), .offset = arena.offsets[i]};
         else
             program->steps[-1 - arena.owners[i]].workspace_offset = arena.offsets[i];
     }
+    return STATUS_OK;
+}
+
+/* One arena a side, in the order of the steps that both have. */
+static enum status plan_arenas(struct placing *p)
+{
+    struct program *program = p->program;
+    struct plan plan;
+    TRY(plan_side(p, false, &program->plan, &plan, &program->workspace_bytes));
+    program->arena_bytes = plan.height;
+    program->lower_bound_bytes = plan.lower_bound;
+    program->arena_is_least = plan.optimal;
+    if (!DEVICE_BUILT || !program->device)
+        return STATUS_OK;
+    struct arena_plan arena;
+    TRY(plan_side(p, true, &arena, &plan, &program->device->workspace_bytes));
+    program->device->arena_bytes = plan.height;
+    program->device->lower_bound_bytes = plan.lower_bound;
     return STATUS_OK;
 }
 
@@ -265,7 +290,7 @@ static enum status place_operand(struct placing *p, struct value *value, struct 
         TRY(place_constant(p, root));
     *operand = program_place(p->program, value);
     if (operand->space == SPACE_NONE) /* an empty tensor, which no step makes: any address will do */
-        *operand = (struct operand){.space = SPACE_ARENA};
+        *operand = (struct operand){.space = arena_of(root->on_device)};
     return STATUS_OK;
 }
 
@@ -289,7 +314,7 @@ static enum status place_operands(struct placing *p)
     }
     /* The runner reads this one even where no step does. */
     struct operand needed;
-    return place_operand(p, program->segment.needed, &needed);
+    return place_operand(p, program->segment.needed_copy, &needed);
 }
 
 /* --- what an observer sees ------------------------------------------------------------------------------- */
@@ -366,7 +391,7 @@ enum status place_values(struct program *program, const struct program_options *
     find_makers(&p);                           /* as long as a view is a view, and no result lies over an input */
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
-    TRY(plan_arena(&p));
+    TRY(plan_arenas(&p));
     TRY(place_operands(&p));
     return find_shown(&p);
 }

@@ -2,6 +2,7 @@
 
 #include "graph/op.h"
 #include "runtime/compile/compact.h"
+#include "runtime/compile/on_device.h"
 #include "runtime/compile/place.h"
 
 #include <string.h>
@@ -82,6 +83,10 @@ static struct program *program_allocate(const struct program_options *options, s
     program->parent = parent;
     if (parent)
         program_retain(parent);
+    if (DEVICE_BUILT && options->device && !program_begin_device(program, options->device, error)) {
+        program_release(program);
+        return NULL;
+    }
     return program;
 }
 
@@ -139,6 +144,8 @@ void program_release(struct program *program)
         struct budget *budget = program->budget.outer;
         unregister(program);
         weight_holder_free(&program->derived.holder);
+        if (DEVICE_BUILT && program->device)
+            weight_holder_free(&program->device->holder);
         region_free(&program->region);
         program_handle_release(program->handle);
         release(&budget->allocator, program, sizeof *program);
@@ -212,7 +219,7 @@ static enum status drop_unread(struct program *program, struct error *error)
         return no_memory(segment->graph, error);
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
-        for (int i = 0; i < step->input_count; i++)
+        for (int i = 0; i < step->input_count; i++) /* those of a step on the device lie there by now */
             derived_mark(derived, marks, step->inputs[i]);
         for (int i = 0; step->plan && i < step->plan->pack_count; i++)
             derived_mark_pack(derived, marks, step->packed[i]);
@@ -247,12 +254,14 @@ static enum status pack_step(struct program *program, struct step *step, size_t 
     return STATUS_OK;
 }
 
-static enum status pack_steps(struct program *program, const struct interrupt *interrupt, size_t limit,
+static enum status pack_steps(struct program *program, const struct program_options *options, size_t limit,
                               struct error *error)
 {
     for (int s = 0; s < program->segment.steps.count; s++) {
-        TRY(interrupt_check(interrupt, error));
-        TRY(pack_step(program, program->segment.steps.steps[s], limit, error));
+        struct step *step = program->segment.steps.steps[s];
+        TRY(interrupt_check(options->specialise.interrupt, error));
+        TRY(DEVICE_BUILT && step_is_on_device(step) ? program_upload_step(program, step, options->device, error)
+                                                    : pack_step(program, step, limit, error));
     }
     return STATUS_OK;
 }
@@ -264,12 +273,13 @@ static enum status specialise_graph(struct program *program, const struct progra
     const struct program *parent = program->parent;
     size_t before = program->derived.holder.bytes;
     chosen.derived = &program->derived;
+    chosen.sides = DEVICE_BUILT && options->device ? &options->device->sides : NULL;
     TRY(specialise(graph, &chosen, &program->segment, error));
     program->segment.constant_bytes -= program->derived.holder.bytes - before;
     size_t limit = SIZE_MAX;
     if (!add_size(chosen.constant_limit, before, &limit))
         limit = SIZE_MAX;
-    TRY(pack_steps(program, chosen.interrupt, limit, error));
+    TRY(pack_steps(program, options, limit, error));
     program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }
@@ -299,6 +309,8 @@ static enum status build(struct program *program, const struct program_options *
     TRY(specialise_graph(program, options, graph, error));
     TRY(find_awaited(program, error));
     TRY(place_values(program, options, error));
+    if (DEVICE_BUILT && options->device)
+        TRY(program_plan_stream(program, options, error));
     if (program->complete && !options->whole)
         TRY(program_compact(program, &options->specialise.facts, error));
     return check_limit(program, options, error);
@@ -355,6 +367,7 @@ static bool learn(struct program *program, struct graph *own, const void *conten
         if (bytes) /* an empty input may have no memory */
             memcpy(copy, content, bytes);
         value->alias = NULL;
+        value->on_device = false;
         value->data = copy;
         value->bytes = bytes;
     }

@@ -4,6 +4,7 @@
 #define INFER_RUNTIME_COMPILE_PROGRAM_H
 
 #include "graph/planner/planner.h"
+#include "graph/steps/sides.h"
 #include "runtime/compile/specialise.h"
 
 #include <stdatomic.h>
@@ -16,6 +17,7 @@ enum space {
     SPACE_INPUT,    /* the caller's input */
     SPACE_OUTPUT,   /* the caller's, or the context's, output */
     SPACE_SLOT,     /* a buffer of the context whose size only the run tells (outputs of Loop and Scan) */
+    SPACE_DEVICE,   /* offset in the context's arena on the device */
 };
 
 struct operand {
@@ -28,6 +30,26 @@ struct program_step {
     const struct step *step;
     const struct operand *operands; /* inputs, then outputs */
     size_t workspace_offset; /* in the arena: what the step shares, then a part for each task that runs at once */
+};
+
+/* What the runner of a program on two sides knows of a step. */
+struct device_step {
+    bool on_stream; /* its work is enqueued: it runs on the device, or copies */
+    bool transfer;  /* it copies from one side to the other */
+    bool captures;  /* it has the same addresses in each run, so it may be part of a graph */
+    int waits;      /* a step of the host: the last step of the stream that it must wait for; -1: none */
+    int event;      /* number of the event behind a step that others wait for; -1: none does */
+    size_t staging; /* of a copy from or to the caller's memory: where its bytes lie in the staging buffer */
+};
+
+/* Of a program on two sides. */
+struct device_program {
+    struct device_step *steps;
+    int event_count;
+    size_t arena_bytes, lower_bound_bytes, workspace_bytes; /* on the device */
+    size_t staging_bytes;
+    struct weight_holder holder; /* constants on the device */
+    uint64_t unnamed;            /* of these, those that no name lasts for */
 };
 
 /* An output that this program is the first to write: the runner gives it memory before the first step. */
@@ -86,6 +108,7 @@ struct program {
     struct program *parent;     /* a continuation's; retained */
     const struct graph *source; /* what it was made of, value by value; outlives it */
     struct segment segment;     /* of a complete program, unless it is whole, only what its constants take */
+    struct device_program *device; /* NULL: all of it is the host's */
     struct derived derived;     /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
@@ -113,6 +136,18 @@ struct program {
     int awaited_count;
 };
 
+/* The device that programs may use. */
+struct program_device {
+    struct sides sides;
+    struct weights *weights;        /* the model's, in memory of the device */
+    struct weight_account *account; /* of the session, within its limit of that memory */
+    size_t limit;                   /* SIZE_MAX: none */
+    enum status (*copy)(void *user, void *to, const void *from, size_t bytes, struct error *error); /* to the device */
+    /* Says how much memory was asked for, and how much there is; returns OUT_OF_MEMORY. */
+    enum status (*no_memory)(void *user, size_t bytes, struct error *error);
+    void *user;
+};
+
 struct program_options {
     struct budget *budget; /* the session's */
     struct specialise_options specialise;
@@ -120,6 +155,7 @@ struct program_options {
     size_t weight_bytes;           /* and constants of the session, but for those in the store */
     size_t table_bytes;            /* of model and session */
     uint64_t id;
+    const struct program_device *device; /* NULL: all runs on the host */
     bool whole; /* keep the graph and the plan of the arena also where the program is complete: for tools */
 };
 

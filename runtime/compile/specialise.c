@@ -90,8 +90,17 @@ static enum status resolve_nodes(struct resolution *result, const struct special
 
 /* --- steps ----------------------------------------------------------------------------------------------- */
 
+/* Those of the session's graph. What is folded is computed on the host, by its facts. */
+static struct kernel_facts facts_of_steps(const struct specialise_options *options)
+{
+    struct kernel_facts facts = options->facts;
+    facts.cpu |= DEVICE_BUILT && options->sides ? options->sides->device : 0;
+    return facts;
+}
+
 static enum status make_steps(struct segment *segment, const struct specialise_options *options, struct error *error)
 {
+    const struct kernel_facts best = facts_of_steps(options);
     struct step_pass_options pass = {.facts = &options->facts,
                                      .store = evaluation_of(options).store,
                                      .work = options->work,
@@ -108,6 +117,7 @@ static enum status make_steps(struct segment *segment, const struct specialise_o
         TRY(interrupt_check(options->interrupt, error));
         TRY(absorb_copies(segment, &pass, error));
         TRY(interrupt_check(options->interrupt, error));
+        pass.facts = &best;
         TRY(choose_layouts(segment, &pass, error));
     }
     for (int i = 0; i < segment->steps.count; i++)
@@ -158,6 +168,7 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
         .rest = result.rest,
         .rest_count = result.rest_count,
         .needed = result.needed,
+        .needed_copy = result.needed,
         .kept = result.kept,
         .kept_count = result.kept_count,
         .constant_bytes = result.constant_bytes,
@@ -167,9 +178,14 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
         status = keep_steps(segment, error);
     region_free(&scratch);
     TRY(status);
-    TRY(select_kernels(segment, &options->facts, error));
+    const struct kernel_facts best = facts_of_steps(options);
+    TRY(select_kernels(segment, &best, error));
     TRY(interrupt_check(options->interrupt, error));
-    return options->fuse ? schedule_steps(segment, options->facts.threads, error) : STATUS_OK;
+    if (DEVICE_BUILT && options->sides)
+        TRY(choose_sides(segment, options->sides, &options->facts, error));
+    if (options->fuse)
+        TRY(schedule_steps(segment, options->facts.threads, error));
+    return DEVICE_BUILT && options->sides ? place_copies(segment, options->sides, error) : STATUS_OK;
 }
 
 /* The peak of a program that is thrown away. */
@@ -212,6 +228,8 @@ enum status specialise(struct graph *graph, const struct specialise_options *opt
                        struct error *error)
 {
     struct specialise_options chosen = *options;
+    if (DEVICE_BUILT && chosen.sides) /* it goes by the host's caches, and by one arena */
+        chosen.memory_saving = false;
     if (chosen.memory_saving && chosen.fuse)
         TRY(check_saving(graph, &chosen, error));
     return specialise_as_told(graph, &chosen, segment, error);

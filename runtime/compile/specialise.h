@@ -6,6 +6,7 @@
 
 #include "graph/passes/passes.h"
 #include "graph/steps/passes.h"
+#include "graph/steps/sides.h"
 #include "runtime/weights/derive.h"
 
 struct specialise_options {
@@ -17,6 +18,7 @@ struct specialise_options {
     bool memory_saving;    /* and cut what takes most memory into strips, where little more work saves much */
     size_t constant_limit; /* most bytes that folded constants may take together, or any one result of a node */
     const struct pass_observer *observer; /* NULL: nobody looks */
+    const struct sides *sides;            /* NULL: the host alone; facts are the host's either way */
     bool channels_last;                   /* images lie so wherever they can, whatever the kernels prefer */
 };
 

@@ -37,11 +37,15 @@ static void append_shape(struct key *key, const struct value *value)
     append(key, value->dims, (size_t)value->rank * sizeof value->dims[0]);
 }
 
-static bool lasts(const struct derived *derived, const char *data, size_t bytes)
+static bool in_file(const struct derived *derived, const char *data, size_t bytes)
 {
     uintptr_t offset = (uintptr_t)data - (uintptr_t)derived->file;
-    bool in_file = offset <= derived->file_bytes && bytes <= derived->file_bytes - offset;
-    return in_file || region_holds(derived->session, data);
+    return offset <= derived->file_bytes && bytes <= derived->file_bytes - offset;
+}
+
+static bool lasts(const struct derived *derived, const char *data, size_t bytes)
+{
+    return in_file(derived, data, bytes) || region_holds(derived->session, data);
 }
 
 enum source { SOURCE_CONTENT, SOURCE_RESULT, SOURCE_ADDRESS };
@@ -138,7 +142,7 @@ static void append_step(struct key *key, const struct step *step)
 
 /* --- the store ------------------------------------------------------------------------------------------- */
 
-enum key_kind { KEY_NODE, KEY_STEP, KEY_PACK };
+enum key_kind { KEY_NODE, KEY_STEP, KEY_PACK, KEY_CONSTANT, KEY_OWN };
 
 /* Calls `use` with the key that `name` appends, in memory for as long as that lasts; not at all, where the key would be
  * too long, or holds what no name lasts for. */
@@ -221,6 +225,7 @@ static enum status obtain(struct result_store *store, const struct derivation *d
 /* --- packs ----------------------------------------------------------------------------------------------- */
 
 struct wanted_pack {
+    const struct pack_threads *threads;
     const struct step *step;
     int which;
     size_t limit;
@@ -246,16 +251,38 @@ static void append_pack(struct key *key, const void *what)
     append_content(key, input);
 }
 
+static const char *pack_source(const struct wanted_pack *wanted)
+{
+    size_t offset;
+    const struct value *root = value_root(wanted->step->inputs[pack_of(wanted)->input], &offset);
+    return (const char *)root->data + offset;
+}
+
+struct packing {
+    const struct wanted_pack *wanted;
+    const char *source;
+    void *data;
+};
+
+static void pack_tasks(void *user, int first, int last, int lane)
+{
+    const struct packing *packing = user;
+    const struct step *step = packing->wanted->step;
+    (void)lane;
+    for (int task = first; task < last; task++)
+        step->kernel->pack(step->plan, packing->wanted->which, packing->source, packing->data, task);
+}
+
 static enum status make_pack(void *user, void *data, struct error *error)
 {
     const struct wanted_pack *wanted = user;
-    const struct step *step = wanted->step;
-    const struct kernel_pack *pack = pack_of(wanted);
-    size_t offset;
-    const struct value *root = value_root(step->inputs[pack->input], &offset);
+    struct packing packing = {wanted, pack_source(wanted), data};
+    int tasks = pack_of(wanted)->tasks;
     (void)error;
-    for (int task = 0; task < pack->tasks; task++)
-        step->kernel->pack(step->plan, wanted->which, (const char *)root->data + offset, data, task);
+    if (tasks > 1 && wanted->threads->run)
+        wanted->threads->run(wanted->threads->user, tasks, pack_tasks, &packing);
+    else
+        pack_tasks(&packing, 0, tasks, 0);
     return STATUS_OK;
 }
 
@@ -269,14 +296,30 @@ static enum status get_pack(struct derived *derived, const struct key *key, void
     return STATUS_OK;
 }
 
+/* Of what lies in the file as it is: *pack NULL: it does not, or no pack of it is stored. */
+static enum status find_stored(const struct derived *derived, const struct wanted_pack *wanted,
+                               struct stored_wanted *stored, const void **pack, struct error *error)
+{
+    const struct value *input = wanted->step->inputs[pack_of(wanted)->input];
+    *stored = (struct stored_wanted){wanted->step->family, pack_of(wanted), input, pack_source(wanted)};
+    if (input->strides || !in_file(derived, stored->source, value_bytes(input)))
+        stored->source = NULL;
+    return derived->stored && stored->source ? stored_packs_find(derived->stored, stored, pack, error) : STATUS_OK;
+}
+
 enum status derived_pack(struct derived *derived, const struct step *step, int which, size_t limit,
                          struct region *region, size_t *own, const void **pack, struct error *error)
 {
-    struct wanted_pack wanted = {step, which, limit, pack};
+    struct wanted_pack wanted = {&derived->threads, step, which, limit, pack};
+    struct stored_wanted stored;
     struct use use = {append_pack, get_pack, &wanted, &wanted};
     size_t bytes = step->plan->packs[which].bytes;
     *pack = NULL;
-    TRY(with_key(derived, &use, error));
+    TRY(find_stored(derived, &wanted, &stored, pack, error));
+    if (!*pack)
+        TRY(with_key(derived, &use, error));
+    if (*pack && derived->observer && stored.source)
+        derived->observer->packed(derived->observer->user, &stored, *pack);
     if (*pack)
         return STATUS_OK;
     if (bytes > limit)
@@ -292,6 +335,91 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
     return make_pack(&wanted, memory, error);
 }
 
+/* --- on a device ----------------------------------------------------------------------------------------- */
+
+struct wanted_upload {
+    struct derived *derived;
+    struct upload *upload;
+    struct wanted_pack pack;      /* step NULL: the constant as it is */
+    const struct value *constant;
+    size_t bytes;
+    const void **address;
+};
+
+static void append_upload(struct key *key, const void *what)
+{
+    const struct wanted_upload *wanted = what;
+    if (wanted->pack.step) {
+        append_pack(key, &wanted->pack);
+        return;
+    }
+    append_number(key, KEY_CONSTANT);
+    append_number(key, wanted->bytes);
+    append_content(key, wanted->constant);
+}
+
+static enum status make_upload(void *user, void *data, struct error *error)
+{
+    const struct wanted_upload *wanted = user;
+    const struct upload *upload = wanted->upload;
+    if (!wanted->pack.step)
+        return upload->copy(upload->user, data, wanted->constant->data, wanted->bytes, error);
+    const struct allocator *allocator = wanted->derived->holder.region->allocator;
+    void *packed = allocate(allocator, wanted->bytes, ALIGNMENT);
+    if (!packed)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for packing a constant");
+    enum status status = make_pack((void *)(uintptr_t)&wanted->pack, packed, error);
+    if (status == STATUS_OK)
+        status = upload->copy(upload->user, data, packed, wanted->bytes, error);
+    release(allocator, packed, wanted->bytes);
+    return status;
+}
+
+static enum status get_upload(struct derived *derived, const struct key *key, void *user, struct error *error)
+{
+    const struct wanted_upload *wanted = user;
+    const struct weight *entry;
+    (void)derived;
+    TRY(weights_get(wanted->upload->holder, key->bytes, key->used, wanted->bytes, SIZE_MAX, make_upload, user, &entry,
+                    error));
+    *wanted->address = entry->data;
+    return STATUS_OK;
+}
+
+static enum status upload(struct wanted_upload *wanted, struct error *error)
+{
+    struct use use = {append_upload, get_upload, wanted, wanted};
+    *wanted->address = NULL;
+    TRY(with_key(wanted->derived, &use, error));
+    if (*wanted->address)
+        return STATUS_OK;
+    uint64_t own[] = {KEY_OWN, (uintptr_t)wanted->upload->owner, (*wanted->upload->unnamed)++};
+    const struct key key = {.bytes = (char *)own, .used = sizeof own};
+    return get_upload(wanted->derived, &key, wanted, error);
+}
+
+enum status derived_upload_pack(struct derived *derived, struct upload *into, const struct step *step, int which,
+                                const void **address, struct error *error)
+{
+    struct wanted_upload wanted = {.derived = derived,
+                                   .upload = into,
+                                   .pack = {.threads = &derived->threads, .step = step, .which = which},
+                                   .bytes = step->plan->packs[which].bytes,
+                                   .address = address};
+    return upload(&wanted, error);
+}
+
+enum status derived_upload(struct derived *derived, struct upload *into, const struct value *constant,
+                           const void **address, struct error *error)
+{
+    struct wanted_upload wanted = {.derived = derived,
+                                   .upload = into,
+                                   .constant = constant,
+                                   .bytes = value_bytes(constant),
+                                   .address = address};
+    return upload(&wanted, error);
+}
+
 /* --- holders --------------------------------------------------------------------------------------------- */
 
 void derived_init(struct derived *derived, struct weights *weights, struct weight_account *account, const void *file,
@@ -303,8 +431,7 @@ void derived_init(struct derived *derived, struct weights *weights, struct weigh
 
 void derived_init_within(struct derived *derived, const struct derived *outer, struct region *region)
 {
-    *derived = (struct derived){
-        .store = outer->store, .file = outer->file, .file_bytes = outer->file_bytes, .session = outer->session};
+    *derived = *outer;
     weight_holder_init(&derived->holder, outer->holder.weights, &outer->holder, NULL, region);
 }
 

@@ -5,10 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-void weights_init(struct weights *weights, const struct allocator *allocator)
+void weights_init(struct weights *weights, const struct allocator *allocator, const struct allocator *memory)
 {
     memset(weights, 0, sizeof *weights);
     weights->allocator = allocator;
+    weights->memory = memory ? memory : allocator;
     weights->process = getpid();
     pthread_mutex_init(&weights->mutex, NULL);
     pthread_cond_init(&weights->made, NULL);
@@ -55,7 +56,7 @@ static void free_entry(struct weights *weights, struct weight *entry)
 {
     if (entry->data)
         atomic_fetch_sub(&weights->bytes, entry->size);
-    release(weights->allocator, entry->data, entry->bytes);
+    release(weights->memory, entry->data, entry->bytes);
     release(weights->allocator, entry, entry->size - entry->bytes);
 }
 
@@ -171,7 +172,7 @@ static enum status past_limit(size_t bytes, struct error *error)
 static enum status fill(struct weights *weights, struct weight *entry, weight_maker *make, void *user,
                         struct error *error)
 {
-    entry->data = allocate(weights->allocator, entry->bytes, ALIGNMENT);
+    entry->data = allocate(weights->memory, entry->bytes, ALIGNMENT);
     if (!entry->data)
         return no_memory(entry->bytes, error);
     atomic_fetch_add(&weights->bytes, entry->size);

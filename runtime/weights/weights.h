@@ -53,6 +53,7 @@ struct weight {
 
 struct weights {
     const struct allocator *allocator;
+    const struct allocator *memory; /* of the data: the same, or a device's, whose data the host cannot touch */
     pid_t process; /* that made it: where another one forked off, nobody waits any more for what was being made */
     pthread_mutex_t mutex; /* of all below and of the store's part of each entry; never held while one is made */
     pthread_cond_t made;   /* an entry is ready, or failed */
@@ -60,7 +61,8 @@ struct weights {
     atomic_size_t bytes; /* of all entries; see struct weight's size */
 };
 
-void weights_init(struct weights *weights, const struct allocator *allocator);
+/* `memory` is where the data lie: NULL: the allocator's. */
+void weights_init(struct weights *weights, const struct allocator *allocator, const struct allocator *memory);
 void weights_free(struct weights *weights); /* when nobody holds an entry any more */
 
 /* The entries that one program, or one session, uses: a reference to each, counted once. For one thread. */

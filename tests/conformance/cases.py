@@ -94,14 +94,18 @@ def _read_value(data, type_proto):
 
 
 def write_inputs(inputs, graph, folder):
-    """Writes each array and returns infer-run's arguments: by order, or by name where an input has no array to give."""
+    """Writes each array and returns infer-run's arguments: by order, or by name where an input is absent or a sequence,
+    whose tensors are inputs of their own."""
     by_name = not all(isinstance(value, np.ndarray) for value in inputs)
-    arguments = []
-    for i, value in enumerate(inputs):
-        if isinstance(value, np.ndarray):
-            np.save(folder / f"in{i}.npy", _as_stored(value))
-            arguments.append(f"{graph.input[i].name}=in{i}.npy" if by_name else f"in{i}.npy")
-    return arguments
+    arrays = []
+    for declared, value in zip(graph.input, inputs):
+        if isinstance(value, list):
+            arrays += [(f"{declared.name}[{i}]", element) for i, element in enumerate(value)]
+        elif value is not None:
+            arrays.append((declared.name, value))
+    for i, (_, array) in enumerate(arrays):
+        np.save(folder / f"in{i}.npy", _as_stored(array))
+    return [f"{name}=in{i}.npy" if by_name else f"in{i}.npy" for i, (name, _) in enumerate(arrays)]
 
 
 def _as_stored(array):

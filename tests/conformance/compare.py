@@ -22,7 +22,7 @@ def differences(case, inputs, expected, outputs):
         return f"{len(outputs)} outputs, expected {len(expected)}"
     for i, (output, reference) in enumerate(zip(outputs, expected)):
         fault = _form_fault(output, reference)
-        if fault is None and not _is_random(case):
+        if fault is None and not is_random(case):
             fault = _value_fault(output, reference, case.rtol, case.atol)
         if fault is not None:
             return f"output {i}: {fault}"
@@ -33,7 +33,7 @@ def differences(case, inputs, expected, outputs):
     return None
 
 
-def _is_random(case):
+def is_random(case):
     return BERNOULLI.match(case.name) or TRAINING_DROPOUT.match(case.name)
 
 

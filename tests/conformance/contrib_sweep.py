@@ -1,4 +1,4 @@
-"""Sweeps the operators of com.microsoft against ONNX Runtime: random shapes, types and options of each, from a seed.
+"""Sweeps the operators of com.microsoft and ai.onnx.ml against ONNX Runtime: random shapes, types and options of each, from a seed.
 
 A number may be off by 1e-4 of the largest of its output (5e-3 in half precision), one of 8 bits by 1 in a hundredth of
 the elements (a product half way between two integers is rounded to either), unless a case says otherwise. Products of
@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 import contrib_attention  # noqa: F401, each notes its cases
 import contrib_floats  # noqa: F401
 import contrib_integers  # noqa: F401
+import contrib_ml  # noqa: F401
 from contrib_draw import drawers
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -53,7 +54,7 @@ def make_model(cases):
             helper.make_node(case.op, names, made, domain=case.domain, name=f"case{number}", **case.attributes)
         )
     graph = helper.make_graph(nodes, "cases", inputs, outputs, weights)
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10), feed
 
 
@@ -97,20 +98,23 @@ def run_cases(cases, tools, folder):
     return [[next(arrays) for _ in case.outputs] for case in cases]
 
 
+def allowed_error(case, wanted):
+    """By how much a number of an output may be off, and how many of its numbers may."""
+    if wanted.dtype.kind != "f":
+        return float(case.steps), max(1, int(0.01 * wanted.size))
+    largest = float(np.max(np.abs(wanted.astype(np.float64)), initial=0))
+    return max(case.tolerance, 5e-3 if wanted.dtype == np.float16 else 0) * largest + 1e-6, wanted.size
+
+
 def fault_of(case, outputs, expected):
     for i, output, wanted in zip(case.outputs, outputs, expected, strict=True):
         if output.shape != wanted.shape or output.dtype != wanted.dtype:
             return f"output {i} is {output.dtype} {output.shape}, expected {wanted.dtype} {wanted.shape}"
         a, b = output.astype(np.float64), wanted.astype(np.float64)
-        if output.dtype.kind != "f":
-            off = np.abs(a - b)
-            if np.max(off, initial=0) > case.steps or np.count_nonzero(off) > max(1, 0.01 * off.size):
-                return f"output {i}: {np.count_nonzero(off)} of {off.size} differ, by up to {np.max(off):g}"
-            continue
-        error, largest = np.max(np.abs(a - b), initial=0), np.max(np.abs(b), initial=0)
-        allowed = max(case.tolerance, 5e-3 if output.dtype == np.float16 else 0) * largest + 1e-6
-        if not error <= allowed:
-            return f"output {i}: an error of {error:.3g}, {allowed:.3g} is allowed"
+        off, (allowed, most) = np.abs(a - b), allowed_error(case, wanted)
+        if not np.max(off, initial=0) <= allowed or np.count_nonzero(off) > most:
+            wrong = f"{np.count_nonzero(off)} of {off.size} differ, by up to {np.max(off):.3g}"
+            return f"output {i}: {wrong}; {allowed:.3g} is allowed"
     return None
 
 

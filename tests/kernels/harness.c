@@ -1,6 +1,7 @@
 /* All kernels on random problems of their families. */
 #include "tests/kernels/harness.h"
 
+#include "kernels/convert.h"
 #include "tests/kernels/trial.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct family_run {
     const struct family_problems *family;
     struct tally tallies[MOST_KERNELS];
     int count, wanted;
+    unsigned rounding; /* of the kernels whose turn it is: bits of CUDA_TF32 and CUDA_HALF */
     int64_t problems, runs, compared, open;
 };
 
@@ -43,11 +45,17 @@ static void no_memory(void)
     exit(1);
 }
 
+static unsigned rounding_of(const struct kernel *kernel)
+{
+    return kernel->requires & (CUDA_TF32 | CUDA_HALF);
+}
+
 static bool any_needs(const struct family_run *run, const struct problem *problem)
 {
     struct kernel_facts facts = {.cpu = run->harness->cpu, .threads = 1, .constant_inputs = problem_constants(problem)};
     for (int i = 0; i < run->count; i++)
         if (run->tallies[i].problems < run->wanted && !run->tallies[i].failed &&
+            rounding_of(run->tallies[i].kernel) == run->rounding &&
             kernel_fits(run->tallies[i].kernel, problem->family, problem->params, &facts))
             return true;
     return false;
@@ -87,7 +95,7 @@ static void try_kernels(struct family_run *run, const struct expectation *expect
     for (int i = 0; i < run->count; i++) {
         struct tally *tally = &run->tallies[i];
         struct finding *finding = &findings->list[findings->count];
-        if (tally->problems >= run->wanted || tally->failed ||
+        if (tally->problems >= run->wanted || tally->failed || rounding_of(tally->kernel) != run->rounding ||
             !kernel_fits(tally->kernel, problem->family, problem->params, &facts))
             continue;
         findings->kernels[findings->count++] = tally->kernel;
@@ -174,6 +182,50 @@ static bool oracle_is_right(struct family_run *run, const struct expectation *e,
     return !verdict.wrong;
 }
 
+/* --- rounded factors ----------------------------------------------------------------------------------------- */
+
+/* Half of the problems are given to kernels that round the factors of products with factors that are rounded already:
+ * what they make of them is as exact as anything. The other half shows that they round, and to nearest. */
+
+/* Allows for the rounding of both factors: by half of 2^-10 each. False: factors are to be rounded beforehand, as
+ * always where some are out of half precision's range. */
+static bool widen_bound(struct problem *problem, uint64_t index)
+{
+    const double both = 0x1p-10 + 0x1p-22;
+    for (int i = 0; i < problem->input_count; i++)
+        if (problem->inputs[i].factor && (problem->inputs[i].fill != FILL_NUMBERS || index % 2 == 0))
+            return false;
+    struct operand *sums = problem->epilogue ? &problem->results : &problem->outputs[0];
+    sums->bound.sum += both / 0x1p-23;
+    return true;
+}
+
+static float round_factor(float x, unsigned rounding)
+{
+    uint32_t bits;
+    if (rounding == CUDA_HALF)
+        return f16_to_f32(f32_to_f16(x));
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7f800000) != 0x7f800000)
+        bits = (bits + 0x1000) & ~0x1fffu;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void round_factors(const struct problem *problem, unsigned rounding, struct operands *operands)
+{
+    for (int i = 0; i < problem->input_count; i++) {
+        const struct operand *input = &problem->inputs[i];
+        float *numbers = operands->inputs[i];
+        if (!input->factor || input->dtype != DTYPE_F32)
+            continue;
+        for (size_t k = 0; k < operand_bytes(input) / sizeof(float); k++)
+            numbers[k] = round_factor(numbers[k], rounding);
+    }
+}
+
+/* --- one problem --------------------------------------------------------------------------------------------- */
+
 /* Whatever is expected is the oracle's work, so it goes behind the fences first. */
 static bool oracle_survives(struct family_run *run, const struct problem *problem, const struct operands *operands,
                             struct region *region, uint64_t index)
@@ -186,7 +238,7 @@ static bool oracle_survives(struct family_run *run, const struct problem *proble
     return false;
 }
 
-static void try_problem(struct family_run *run, uint64_t index)
+static void try_rounded(struct family_run *run, uint64_t index)
 {
     struct region region;
     struct problem problem, plain;
@@ -195,12 +247,15 @@ static void try_problem(struct family_run *run, uint64_t index)
     uint64_t seed = random_for(run->harness->seed, index).state;
     region_init(&region, &default_allocator);
     problem_make(run->family, run->harness->seed, index, &region, &problem);
+    bool rounds_here = run->rounding && !widen_bound(&problem, index);
     if (any_needs(run, &problem)) {
         run->problems++;
         trial_set_subject(problem.text);
         problem_without_epilogue(&problem, &plain);
         if (!operands_make(&problem, seed, &region, &operands))
             no_memory();
+        if (rounds_here)
+            round_factors(&problem, run->rounding, &operands);
         bool survives = oracle_survives(run, &plain, &operands, &region, index);
         if (survives && !expectation_make(&problem, &operands, &region, &expectation))
             no_memory();
@@ -208,6 +263,16 @@ static void try_problem(struct family_run *run, uint64_t index)
             try_kernels(run, &expectation, &region, index);
     }
     region_free(&region);
+}
+
+/* Kernels that round alike share operands and what is expected. */
+static void try_problem(struct family_run *run, uint64_t index)
+{
+    static const unsigned roundings[] = {0, CUDA_TF32, CUDA_HALF};
+    for (size_t i = 0; i < sizeof roundings / sizeof roundings[0]; i++) {
+        run->rounding = roundings[i];
+        try_rounded(run, index);
+    }
 }
 
 static bool all_done(const struct family_run *run)

@@ -2,7 +2,8 @@
 
 An output is right where max|a-b| <= 1e-4*max|b| + 1e-5 and shape, type and the places of NaN and infinity are the same.
 A model that quantises what it computes is compared node by node, by the same measure, and at its end by a wider one.
-Those of an optimised file must also be within 1e-5*max|b| of those b of the other file.
+Those of an optimised file must also be within 1e-5*max|b| of those b of the other file, and one that is packed as well
+must give the same bits on as many packed bytes of its own as are not in the file.
 """
 
 import argparse
@@ -88,6 +89,8 @@ def check(case, converter, run):
         references = reference_outputs(case.twin() if case.twin else model, case, steps)
         files = [converter.convert(model, conversion) for conversion in dict.fromkeys((case.conversion, ()))]
         compare_runs(files, run, case, steps, references, measured)
+        if case.conversion == ("--optimize",):
+            compare_packed(model, converter, run, case, steps)
         if case.by_node:
             compare_nodes(model, steps, (converter.tool, run))
     except (CheckFailed, FetchError) as error:
@@ -113,7 +116,7 @@ class Converter:
     def convert(self, model, options=()):
         if (model, options) not in self.converted:
             CONVERTED.mkdir(parents=True, exist_ok=True)
-            target = CONVERTED / f"{model.stem}{''.join(options)}.bin"
+            target = CONVERTED / f"{model.stem}{''.join(options).replace('/', '_')}.bin"
             self.converted[model, options] = target, run_tool([self.tool, model, target, *options], SECONDS_A_TOOL)
         target, done = self.converted[model, options]
         if done.outcome != "ok":
@@ -191,6 +194,43 @@ def compare_runs(files, run, case, steps, references, measured):
             if fault:
                 raise CheckFailed(f"run {step + 1}, output '{name}': {fault}")
         carried = {name: outputs[source] for name, source in case.carry.items()}
+
+
+def compare_packed(model, converter, run, case, steps):
+    """Of the first run: packed for each set that this CPU has, on kernels of each."""
+    optimised = converter.convert(model, case.conversion)
+    shapes = [word for name, array in steps[0].items() for word in ("--shape", f"{name}={'x'.join(map(str, array.shape))}")]
+    for isa in packable_sets():
+        packed = converter.convert(model, (*case.conversion, "--pack", isa, *shapes))
+        expected, without = run_for_bits(optimised, run, case, steps[0], isa)
+        outputs, report = run_for_bits(packed, run, case, steps[0], isa)
+        if any(a.tobytes() != b.tobytes() for a, b in zip(outputs, expected, strict=True)):
+            raise CheckFailed(f"packed for {isa}: other bits than without")
+        if case.packs and report["packed_bytes"] > without["packed_bytes"] / 2:
+            raise CheckFailed(f"packed for {isa}: {report['packed_bytes']:,} of {without['packed_bytes']:,} bytes are packed again")
+    for isa in packable_sets()[:-1]:
+        outputs, _ = run_for_bits(packed, run, case, steps[0], isa)
+        expected, _ = run_for_bits(optimised, run, case, steps[0], isa)
+        if any(a.tobytes() != b.tobytes() for a, b in zip(outputs, expected, strict=True)):
+            raise CheckFailed(f"packed for another set than {isa}: other bits than without")
+
+
+def packable_sets():
+    flags = Path("/proc/cpuinfo").read_text().split()
+    names = {"avx2": "avx2", "avx512": "avx512f"}
+    return [isa for isa, flag in names.items() if flag in flags]
+
+
+def run_for_bits(model, run, case, inputs, isa):
+    """The outputs in order, and the report."""
+    with tempfile.TemporaryDirectory(prefix="check-models-") as name:
+        folder = Path(name)
+        report = folder / "report.json"
+        words = [run, model, *save_inputs(inputs, folder), *case.options, "--threads", "2", "--isa", isa, "-o", folder, "--json", report]
+        done = run_tool(words, SECONDS_A_TOOL)
+        if done.outcome != "ok":
+            raise CheckFailed(f"infer-run: {done.outcome}: {done.message}")
+        return [np.load(file) for file in output_files(folder)], json.loads(report.read_text())
 
 
 def run_model(model, run, case, inputs, names, measured):

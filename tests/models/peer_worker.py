@@ -1,7 +1,8 @@
 """Usage: peer_worker.py ENGINE MODEL THREADS [NAME=FILE.npy]...
 
-Another runtime as one of the engines that bench_peers.py measures: what bench_worker.c is for ours, with the same lines
-on stdin and stdout. Every engine computes in float32; inputs and outputs are bound once, where the engine can.
+Another runtime as one of the engines that bench_peers.py and bench_quant.py measure: what bench_worker.c is for ours,
+with the same lines on stdin and stdout. Every engine computes floating models in float32; inputs and outputs are bound
+once, where the engine can.
 """
 
 import sys
@@ -14,6 +15,8 @@ import numpy as np
 class OnnxRuntime:
     """Knows all shapes beforehand, as OpenVINO does."""
 
+    precision = "0"
+
     def __init__(self, model, inputs, threads):
         import onnxruntime
 
@@ -23,6 +26,7 @@ class OnnxRuntime:
     def load(self):
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.x64quantprecision", self.precision)
         self.session = self.runtime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
         self.binding = self.session.io_binding()
         for name, array in self.inputs.items():
@@ -35,6 +39,12 @@ class OnnxRuntime:
 
     def outputs(self):
         return self.binding.copy_outputs_to_cpu()
+
+
+class ExactOnnxRuntime(OnnxRuntime):
+    """Sums of products of 8-bit integers do not saturate, whatever the CPU has."""
+
+    precision = "1"
 
 
 class OpenVino:
@@ -107,7 +117,7 @@ class Ncnn:
         return [np.array(mat) for mat in self.results]
 
 
-ENGINES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn}
+ENGINES = {"onnxruntime": OnnxRuntime, "onnxruntime-exact": ExactOnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn}
 
 
 def forget_peak():

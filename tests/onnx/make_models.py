@@ -439,6 +439,36 @@ def scans():
     write("scan", model(main))
 
 
+def batched_scans():
+    """Scan of opset 8: a batch in front, backwards; its first input is the lengths."""
+    nodes = [node("Add", "state item", "next"), node("Mul", "next h", "out")]
+    body = graph(nodes, [value("state", shape=()), value("item", shape=())],
+                 [value("next", shape=()), value("out", shape=())], "body")
+    for name, lengths in (("batched_scan", "-"), ("batched_scan_lengths", "lengths")):
+        scan = node("Scan", f"{lengths} x items", "last outs", "scan", body=body, num_scan_inputs=1, directions=[1])
+        inputs = [value("x"), value("items", FLOAT, (2, 3)), value("w", FLOAT, ()), value("lengths", INT64, (2,))]
+        main = graph([node("Abs", "w", "h"), scan], inputs[:3 if lengths == "-" else 4],
+                     [value("last"), value("outs", FLOAT, (2, 3))])
+        write(name, model(main, 8))
+
+
+def border():
+    """Sequences and optionals that come in and go out."""
+    tensor = helper.make_tensor_type_proto(FLOAT, ("n",))
+    sequence = helper.make_sequence_type_proto(tensor)
+    optional = helper.make_optional_type_proto(sequence)
+    strings = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.STRING, (1,)))
+    declare = helper.make_value_info
+    nodes = [node("SequenceInsert", "xs t", "ys", "insert"), node("OptionalHasElement", "bias", "has", "has")]
+    inputs = [declare("xs", sequence), declare("bias", helper.make_optional_type_proto(tensor)),
+              value("t", shape=("m",))]
+    write("border", model(graph(nodes, inputs, [declare("ys", sequence), value("has", BOOL, ())])))
+    main = graph([node("Identity", "os", "same", "n")], [declare("os", optional)], [declare("same", optional)])
+    write("border_optional", model(main))
+    main = graph([node("SequenceLength", "ss", "n", "n")], [declare("ss", strings)], [value("n", INT64, ())])
+    write("border_strings", model(main))
+
+
 def nested(depth):
     inner = graph([node("Identity", "x", "z0")], [], [value("z0")], "g0")
     for i in range(1, depth):
@@ -678,8 +708,8 @@ def main():
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     for make in (encodings, packing, lists, parts, sparse, constants, initialised_inputs, bad_tensors, external,
-                 functions, function_bodies, function_graphs, function_errors, branches, loops, scans, nesting,
-                 sequences, unpooling, labels, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
+                 functions, function_bodies, function_graphs, function_errors, branches, loops, scans,
+                 batched_scans, nesting, sequences, border, unpooling, labels, names, terminal_names, order, shapes, refusals, attributes, old_opsets):
         make()
 
 

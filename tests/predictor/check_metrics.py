@@ -1,6 +1,8 @@
 """The metrics of a predictor as Prometheus' own client reads them, against the same as JSON."""
 import argparse
+import ctypes
 import json
+import os
 import subprocess
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -52,5 +54,31 @@ totals = {s.name: s.value for s in batches.samples if not s.name.endswith("_buck
 expect("and whose sum is all requests in them", totals["infer_batch_size_sum"] == report["run_requests"])
 expect("39 requests ended well, one did not", report["by_status"]["ok"] == 39 and report["by_status"]["invalid argument"] == 1)
 expect("9 of them were known", report["cache_hits"] == 9 and report["runs"] == 30)
+
+
+def gpus(kind, *options, library=True):
+    """What JSON and Prometheus say of GPUs, with a management library of that kind."""
+    environment = os.environ | {"FAKE_NVML": kind} | ({"LD_LIBRARY_PATH": f"{build}/fake"} if library else {})
+    command = [f"{build}/print-metrics", f"{build}/digits.bin", *options]
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    first, text = output.split("\n", 1)
+    found = {f.name: f for f in text_string_to_metric_families(text) if f.name.startswith("infer_gpu")}
+    return json.loads(first).get("gpus"), found
+
+
+two = [{"utilization": 0.37, "memory_used": 3 << 30, "memory_total": 80 << 30},
+       {"utilization": 1, "memory_used": 123456789, "memory_total": 80 << 30}]
+told, found = gpus("", "--gpus")
+expect("GPUs as the library tells them", told == two)
+for key in two[0]:
+    values = {s.labels["gpu"]: s.value for s in found[f"infer_gpu_{key}"].samples}
+    expect(key, found[f"infer_gpu_{key}"].type == "gauge" and values == {str(i): gpu[key] for i, gpu in enumerate(two)})
+expect("no GPUs where nobody asked", gpus("") == (None, {}))
+expect("no GPUs where the library does not begin", gpus("broken", "--gpus") == (None, {}))
+expect("no GPUs where there are none", gpus("empty", "--gpus") == (None, {}))
+try:
+    ctypes.CDLL("libnvidia-ml.so.1")
+except OSError:
+    expect("no GPUs where there is no library", gpus("", "--gpus", library=False) == (None, {}))
 print(f"{passed} passed, {failed} failed")
 raise SystemExit(failed > 0)

@@ -1,5 +1,5 @@
-/* print-metrics MODEL.bin: forty requests through a predictor, some of them equal and one bad; then its metrics, as
- * JSON on the first line and as Prometheus reads them on the others. The model takes 1x1x8x8. */
+/* print-metrics MODEL.bin [--gpus]: forty requests through a predictor, some of them equal and one bad; then its
+ * metrics, as JSON on the first line and as Prometheus reads them on the others. The model takes 1x1x8x8. */
 #include "runtime/infer_predictor.h"
 
 #include <stdio.h>
@@ -11,7 +11,8 @@ int main(int argc, char **argv)
     infer_error error = {0};
     infer_predictor *predictor;
     infer_metrics metrics;
-    infer_predictor_options options = {.path = argc > 1 ? argv[1] : "", .batch_size = 4, .cache_bytes = 1 << 20};
+    infer_predictor_options options = {
+        .path = argc > 1 ? argv[1] : "", .batch_size = 4, .cache_bytes = 1 << 20, .gpu_metrics = argc > 2};
     if (infer_predictor_create(&options, &predictor, &error) != INFER_OK) {
         fprintf(stderr, "print-metrics: %s\n", error.message);
         return 1;

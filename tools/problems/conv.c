@@ -137,6 +137,7 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     strided_image(&x->at, p->batch, p->groups * p->input_channels, w->input, &p->x);
     struct operand *weights = add_input(maker, "weights", p->w_dtype);
     weights->constant = true;
+    x->factor = weights->factor = true;
     if (conv_is_narrow(p))
         make_bytes(maker, weights);
     weights->at.offset = p->weight_offset;
@@ -182,13 +183,17 @@ static void describe_params(struct maker *maker, const struct conv_params *p, bo
     describe(maker, maker->problem->inputs[4].absent ? " no w_zero" : " w_zero*%lld", (long long)p->w_zero);
 }
 
+#define SHUFFLED 8 /* one problem of so many stores groups of channels in turns */
+
 static void make_conv(struct maker *maker)
 {
     struct conv_params *p = make_params(maker, sizeof *p);
-    bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
-    p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
+    bool shuffles =
+        maker->index % SHUFFLED == SHUFFLED - 1; /* rare otherwise, and kernels have code of its own for it */
+    bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker) || shuffles;
+    p->dtype = shuffles ? DTYPE_F32 : make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
     p->x_dtype = p->w_dtype = p->dtype;
-    if (random_once_in(&maker->random, 3)) {
+    if (!shuffles && random_once_in(&maker->random, 3)) {
         p->dtype = DTYPE_I32;
         p->x_dtype = make_byte(maker);
         p->w_dtype = make_byte(maker);
@@ -214,8 +219,16 @@ static void make_conv(struct maker *maker)
     describe_params(maker, p, has_bias);
     if (rides) {
         const int64_t dims[] = {p->batch, outputs, w->output[0], w->output[1], w->output[2]};
+        int64_t groups = random_between(&maker->random, 2, 5);
+        while (groups > 1 && outputs % groups != 0)
+            groups--;
         maker->problem->plain_params = memcpy(make_room(maker, 1, sizeof *p), p, sizeof *p);
-        p->epilogue = make_epilogue(maker, 5, dims, 1, conv_epilogue(p).dims);
+        if (shuffles && groups > 1 && outputs > groups) {
+            const int64_t split[] = {p->batch, groups, outputs / groups, w->output[0], w->output[1], w->output[2]};
+            p->epilogue = make_shuffled_epilogue(maker, 6, split, conv_epilogue(p).dims);
+        } else {
+            p->epilogue = make_epilogue(maker, 5, dims, 1, conv_epilogue(p).dims);
+        }
     }
 }
 

@@ -77,6 +77,9 @@ void describe_numbers(struct maker *maker, const char *name, int count, const in
  * replaces output 0, and keeps the plain one beside it. The program then belongs in the parameters. */
 const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
                                              const int64_t *space);
+/* The same for results of images with groups of channels, axes 1 and 2, which are stored last and in turns. */
+const struct pointwise_params *make_shuffled_epilogue(struct maker *maker, int rank, const int64_t *dims,
+                                                      const int64_t *space);
 /* The one of a layer whose results are bytes: a scale for each channel, and a zero point. Output 0 of the problem says
  * how they lie. */
 const struct pointwise_params *make_requantisation(struct maker *maker, int rank, const int64_t *dims, int channel,

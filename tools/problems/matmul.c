@@ -37,9 +37,11 @@ static struct matrix_strides make_matrix(struct maker *maker, enum layout_choice
 static void add_operands(struct maker *maker, const struct matmul_params *p, bool has_d)
 {
     bool narrow = matmul_is_narrow(p);
-    place(&add_input(maker, "A", p->a_dtype)->at, p, &p->a, p->m, p->k);
+    struct operand *a = add_input(maker, "A", p->a_dtype);
+    place(&a->at, p, &p->a, p->m, p->k);
     struct operand *b = add_input(maker, "B", p->b_dtype);
     b->constant = true;
+    a->factor = b->factor = true;
     if (narrow)
         make_bytes(maker, b);
     place(&b->at, p, &p->b, p->k, p->n);
@@ -94,6 +96,14 @@ static void choose_sizes(struct maker *maker, struct matmul_params *p)
     if (random_once_in(&maker->random, 8)) { /* few columns, long sums */
         p->n = random_between(&maker->random, 1, 4);
         p->k = random_between(&maker->random, 60, 600);
+    }
+    if (random_once_in(&maker->random, 20)) { /* so many that tiles may be large */
+        p->batch_rank = 1;
+        p->batch[0] = random_between(&maker->random, 128, 132);
+        p->m = random_between(&maker->random, 65, 160);
+        p->n = random_between(&maker->random, 65, 100);
+        p->k = random_between(&maker->random, 8, 14);
+        return;
     }
     make_fit_tasks(maker, 3, (int64_t *const[]){&p->m, &p->n, &p->k}, matrices, WORK);
     if (random_once_in(&maker->random, 30))

@@ -245,7 +245,7 @@ static struct form choose_form(struct maker *maker)
     return form;
 }
 
-/* Strides of an operand that is repeated along all axes but some. */
+/* Strides of an operand that is repeated along all axes but some; channel: of the channels, or -1. */
 static void strides_along(struct maker *maker, int rank, const int64_t *dims, int channel, int64_t *strides)
 {
     make_strides(maker, LAYOUT_ANY, rank, dims, strides);
@@ -370,11 +370,25 @@ const struct pointwise_params *make_requantisation(struct maker *maker, int rank
     return params;
 }
 
-const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
-                                             const int64_t *space)
+/* Channels last, those of all groups in turns; of an image whose axes 1 and 2 are groups and their channels. */
+static void shuffled_strides(int rank, const int64_t *dims, int64_t *strides)
+{
+    strides[1] = 1;
+    strides[2] = dims[1];
+    int64_t next = dims[1] * dims[2];
+    for (int i = rank - 1; i > 2; next *= dims[i--])
+        strides[i] = next;
+    strides[0] = next;
+}
+
+/* shuffled: axis `channel` counts groups, the next one their channels. */
+static const struct pointwise_params *make_any_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                                        const int64_t *space, bool shuffled)
 {
     struct problem *problem = maker->problem;
     struct form form = choose_form(maker);
+    if (shuffled && !random_once_in(&maker->random, 4)) /* as real models have it */
+        form = (struct form){.bias = form.bias, .activation = form.activation};
     struct program program = program_begin(maker, rank, dims);
     enum dtype results = problem->outputs[0].dtype;
     int64_t strides[MAX_RANK], y[MAX_RANK];
@@ -384,12 +398,16 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     problem->output_count = 0;
     make_strides(maker, LAYOUT_C, rank, dims, strides);
     make_strides(maker, LAYOUT_ANY, rank, dims, y);
+    if (shuffled)
+        shuffled_strides(rank, dims, y);
     program_input(&program, results, strides);
     if (form.real && results == DTYPE_I32)
         results = DTYPE_F32;
     for (int i = 0; i < form.scale + form.bias + form.other; i++) {
         bool by_channel = i < form.scale + form.bias && !random_once_in(&maker->random, 4);
-        strides_along(maker, rank, dims, by_channel ? channel : -1, strides);
+        strides_along(maker, rank, dims, by_channel ? channel + shuffled : -1, strides);
+        if (by_channel && shuffled)
+            strides[channel] = strides[channel + 1] * dims[channel + 1];
         operands[count++] = program_input(&program, choose_type(maker, results), strides);
     }
     if (form.residual) {
@@ -421,4 +439,16 @@ const struct pointwise_params *make_epilogue(struct maker *maker, int rank, cons
     describe(maker, " | epilogue");
     describe_program(maker, params);
     return params;
+}
+
+const struct pointwise_params *make_epilogue(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                             const int64_t *space)
+{
+    return make_any_epilogue(maker, rank, dims, channel, space, false);
+}
+
+const struct pointwise_params *make_shuffled_epilogue(struct maker *maker, int rank, const int64_t *dims,
+                                                      const int64_t *space)
+{
+    return make_any_epilogue(maker, rank, dims, 1, space, true);
 }

@@ -113,6 +113,25 @@ static void set_numbers(uintptr_t start, size_t bytes, uint32_t number)
         numbers[page] = number;
 }
 
+static bool is_taken(size_t offset, size_t bytes)
+{
+    for (const allocation &a : allocations)
+        if (a.bytes && window + offset < a.start + whole_pages(a.bytes) + GAP &&
+            a.start < window + offset + bytes + GAP)
+            return true;
+    return false;
+}
+
+/* Sets next_free. Addresses are not used twice until they run out, so that what is freed is not met again. */
+static bool find_room(size_t bytes)
+{
+    for (int turn = 0; turn < 2; turn++, next_free = 0)
+        for (; next_free + whole_pages(bytes) + GAP <= WINDOW_BYTES; next_free += GAP)
+            if (!is_taken(next_free, whole_pages(bytes)))
+                return true;
+    return false;
+}
+
 static uint32_t free_number()
 {
     for (size_t i = 0; i < allocations.size(); i++)
@@ -155,8 +174,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     if (bytes == 0)
         return cudaSuccess;
     make_window();
-    /* Addresses are not used twice until they run out, so that what is freed is not met again. */
-    if (bytes > capacity || used > capacity - bytes || next_free + whole_pages(bytes) + GAP > WINDOW_BYTES)
+    if (bytes > capacity || used > capacity - bytes || !find_room(bytes))
         return cudaErrorMemoryAllocation;
     allocation made = {window + next_free, bytes};
     next_free += whole_pages(bytes) + GAP;

@@ -250,6 +250,16 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
                             nullptr, 0});
 }
 
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *user)
+{
+    guard hold(lock);
+    return enqueue(stream, {[=] {
+                                open_window();
+                                function(user);
+                            },
+                            nullptr, 0});
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
     guard hold(lock);

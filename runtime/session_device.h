@@ -1,0 +1,20 @@
+/* A session's part of a device. Of a build with one. */
+#ifndef INFER_RUNTIME_SESSION_DEVICE_H
+#define INFER_RUNTIME_SESSION_DEVICE_H
+
+#include "runtime/device/device.h"
+#include "runtime/session.h"
+
+struct session_device {
+    struct device *device;
+    struct budget budget;          /* of memory of the device: weights, and arenas of contexts */
+    struct weight_account account; /* of its constants */
+    struct program_device program; /* for making programs */
+};
+
+/* `limit` on the session's memory of the device; 0: none. UNSUPPORTED where no device can be used. */
+enum status session_open_device(struct infer_session *session, size_t limit, struct error *error);
+/* The device's weights of a model that is released. */
+void model_free_device(struct infer_model *model);
+
+#endif

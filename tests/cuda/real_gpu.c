@@ -1,0 +1,36 @@
+/* What tests of kernels ask of the emulation, where there is a real GPU instead. */
+#include "tests/cuda/emulation/emulation.h"
+
+#include <cuda_runtime_api.h>
+
+void emulation_seed(uint64_t seed)
+{
+    (void)seed;
+}
+
+const char *emulation_complaint(void)
+{
+    return NULL;
+}
+
+/* An error of a kernel stays until the device is begun anew. */
+void emulation_reset(void)
+{
+    if (cudaGetLastError() != cudaSuccess)
+        cudaDeviceReset();
+}
+
+void emulation_abort_on_complaint(bool abort)
+{
+    (void)abort;
+}
+
+void emulation_count(bool on)
+{
+    (void)on;
+}
+
+struct emulation_counters emulation_take_counters(void)
+{
+    return (struct emulation_counters){.launches = 0};
+}
