@@ -1,8 +1,7 @@
 #include "kernels/reference/pool_view.h"
 
 #include "kernels/cuda/program.h"
-
-#include <limits>
+#include "kernels/cuda/types.h"
 
 #define THREADS 256
 
@@ -42,9 +41,7 @@ template <typename T>
 static __device__ __forceinline__ T maximum(const pool_arguments &a, const struct view &view, const T *x,
                                             int64_t *index)
 {
-    constexpr bool floating = std::is_floating_point<T>::value;
-    constexpr T nothing = floating ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
-    T best = nothing;
+    T best = range_of<T>::least;
     for (int64_t i = view.first[0]; i < view.last[0]; i++)
         for (int64_t j = view.first[1]; j < view.last[1]; j++)
             for (int64_t k = view.first[2]; k < view.last[2]; k++) {

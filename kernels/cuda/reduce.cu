@@ -3,8 +3,6 @@
 #include "kernels/cuda/program.h"
 #include "kernels/cuda/types.h"
 
-#include <limits>
-
 struct reduce_arguments {
     struct reduce_params p; /* axes joined; no epilogue */
     const void *x;
@@ -71,17 +69,6 @@ template <> __device__ __forceinline__ uint64_t rounded<uint64_t>(double x)
     return f64_to_u64(x);
 }
 
-/* Of nothing, of a maximum and of a minimum. */
-template <typename T> static __device__ __forceinline__ typename accumulator<T>::type bound_of(bool lowest)
-{
-    if constexpr (std::is_floating_point<T>::value) {
-        return lowest ? -INFINITY : INFINITY;
-    } else {
-        constexpr T low = std::numeric_limits<T>::lowest(), high = std::numeric_limits<T>::max();
-        return lowest ? low : high;
-    }
-}
-
 template <typename T>
 static __device__ __forceinline__ typename accumulator<T>::type start_of(enum reduce_kind kind, bool is_bool)
 {
@@ -89,9 +76,9 @@ static __device__ __forceinline__ typename accumulator<T>::type start_of(enum re
     case REDUCE_PROD:
         return 1;
     case REDUCE_MAX:
-        return bound_of<T>(true);
+        return range_of<T>::least;
     case REDUCE_MIN:
-        return is_bool ? 1 : bound_of<T>(false);
+        return is_bool ? 1 : range_of<T>::most;
     default:
         return 0;
     }

@@ -7,6 +7,8 @@
 
 #include "kernels/cuda/ptx.h"
 
+#include <limits>
+
 template <typename TYPE, typename WRAPPING> struct numeric {
     typedef TYPE T;
     typedef TYPE V;
@@ -45,6 +47,14 @@ struct numeric_bf16 {
     {
         return f32_to_bf16(x);
     }
+};
+
+/* The least and the greatest value of a type, infinities where it has them. Constants, since functions of the standard
+ * library are not the device's. */
+template <typename T> struct range_of {
+    typedef std::numeric_limits<T> limits;
+    static constexpr T least = limits::has_infinity ? (T)-limits::infinity() : limits::lowest();
+    static constexpr T most = limits::has_infinity ? limits::infinity() : limits::max();
 };
 
 /* Calls `use` with a value of the type's struct. False: it is not numeric. */
