@@ -5,6 +5,10 @@
 
 #include "kernels/kernel.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* input 0 → output 0. Strides and offsets count elements; an input stride may be 0 (repeat) or negative (flip). */
 struct copy_params {
     int rank;
@@ -19,5 +23,9 @@ void copy_merge_axes(struct copy_params *params);
 
 /* A copy on the calling thread, outside any step. */
 void copy_now(const struct copy_params *params, const void *from, void *to);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

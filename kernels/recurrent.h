@@ -45,7 +45,7 @@ struct recurrent_params {
     int64_t state_direction, state_batch; /* of initial and last h and c */
 };
 
-static inline int64_t recurrent_gates(const struct recurrent_params *p)
+static inline ANYWHERE int64_t recurrent_gates(const struct recurrent_params *p)
 {
     return p->cell == RECURRENT_LSTM ? 4 : p->cell == RECURRENT_GRU ? 3 : 1;
 }

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define MOST_CAPTURED 32 /* programs of a context whose stretches are kept as graphs */
+#define NEVER_CAPTURES (-1) /* in place of a number of runs: CUDA would not make a graph of a stretch */
+#define MOST_CAPTURED 32    /* programs of a context whose stretches are kept as graphs */
 
 /* The stretches of a program as graphs. They hold addresses: they go where the memory of the context moves. */
 struct captured {
@@ -368,22 +369,19 @@ static enum status enqueue_all(struct runner *runner, const struct program *prog
     return STATUS_OK;
 }
 
-/* A capture that has begun is always ended, or the stream could not be used again. */
-static enum status capture(struct runner *runner, const struct program *program, int first, int end, void **graph,
-                           struct error *error)
+/* Nothing of it has been done: where it fails the stretch can be enqueued as it is, which tells what is wrong with it.
+ * A capture that has begun is always ended, or the stream could not be used again. */
+static bool capture(struct runner *runner, const struct program *program, int first, int end, void **graph)
 {
     struct device_run *d = runner->device;
-    struct error ending = {0};
-    TRY(device_capture_begin(d->stream, error));
-    enum status status = enqueue_all(runner, program, first, end, error);
-    enum status ended = device_capture_end(d->stream, graph, &ending);
-    if (status == STATUS_OK && ended != STATUS_OK)
-        return error_set(error, ended, "%s", ending.text);
-    if (status != STATUS_OK) {
-        device_graph_destroy(d->device, *graph);
-        *graph = NULL;
-    }
-    return status;
+    if (device_capture_begin(d->stream, NULL) != STATUS_OK)
+        return false;
+    bool done = enqueue_all(runner, program, first, end, NULL) == STATUS_OK;
+    if (device_capture_end(d->stream, graph, NULL) == STATUS_OK && done)
+        return true;
+    device_graph_destroy(d->device, *graph);
+    *graph = NULL;
+    return false;
 }
 
 static enum status run_stretch(struct runner *runner, const struct program *program, int first, int end,
@@ -396,8 +394,8 @@ static enum status run_stretch(struct runner *runner, const struct program *prog
         stage(runner, program, i);
     }
     void **graph = captured && steps[first].captures && end - first > 1 ? &captured->graphs[first] : NULL;
-    if (graph && !*graph && captured->runs > 0)
-        TRY(capture(runner, program, first, end, graph, error));
+    if (graph && !*graph && captured->runs > 0 && !capture(runner, program, first, end, graph))
+        captured->runs = NEVER_CAPTURES;
     if (graph && *graph)
         TRY(at_step(device_graph_launch(*graph, d->stream, error), program, first, error));
     else
@@ -519,7 +517,7 @@ enum status device_run_program(struct runner *runner, struct program *program, s
     if (status == STATUS_OK)
         status = watched ? runner_run_steps(runner, program, &met) : run_stretches(runner, program, captured, &met);
     status = device_run_end(runner, program, status, &met, error);
-    if (captured && status == STATUS_OK)
+    if (captured && status == STATUS_OK && captured->runs != NEVER_CAPTURES)
         captured->runs++;
     return status;
 }

@@ -114,7 +114,8 @@ size_t session_result_bytes(struct infer_session *session, int output)
 size_t model_table_bytes(const struct infer_model *model)
 {
     size_t file = model->copy_bytes + model->file.allocated;
-    return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0);
+    size_t device = DEVICE_BUILT && atomic_load(&model->device_weights) ? sizeof(struct weights) : 0;
+    return sizeof *model + model->region.total + (file ? file - model->weight_bytes : 0) + device;
 }
 
 size_t session_table_bytes(const struct infer_session *session)

@@ -21,9 +21,9 @@ struct infer_model {
     struct model_metadata metadata;
     const void *constants; /* where those of the graph lie, in the file, and how many bytes */
     size_t constant_bytes;
-    struct stored_packs stored; /* made of them, in the file as well */
-    size_t weight_bytes;        /* both */
-    struct weights weights;     /* what its sessions derive from them */
+    struct stored_packs stored;               /* made of them, in the file as well */
+    size_t weight_bytes;                      /* both */
+    struct weights weights;                   /* what its sessions derive from them */
     _Atomic(struct weights *) device_weights; /* the same in memory of a device; NULL: no session needs any */
 };
 

@@ -15,8 +15,9 @@ static enum status no_memory(void *user, size_t bytes, struct error *error)
 }
 
 /* Made by the first session on a device, for all of the model. NULL: no memory. */
-static struct weights *weights_on(struct infer_model *model, const struct device *device)
+static struct weights *weights_on(struct infer_session *session, const struct device *device)
 {
+    struct infer_model *model = session->model;
     struct weights *weights = atomic_load(&model->device_weights), *first = NULL;
     if (weights)
         return weights;
@@ -24,8 +25,10 @@ static struct weights *weights_on(struct infer_model *model, const struct device
     if (!weights)
         return NULL;
     weights_init(weights, &model->allocator, device_allocator(device));
-    if (atomic_compare_exchange_strong(&model->device_weights, &first, weights))
+    if (atomic_compare_exchange_strong(&model->device_weights, &first, weights)) {
+        budget_reserve(&session->budget, sizeof *weights); /* later sessions find it among the model's tables */
         return weights;
+    }
     weights_free(weights);
     release(&model->allocator, weights, sizeof *weights);
     return first;
@@ -46,7 +49,7 @@ enum status session_open_device(struct infer_session *session, size_t limit, str
     if (device_open(&device, error) != STATUS_OK)
         return error_prefix(error, "device cuda");
     struct session_device *own = region_allocate(&session->region, sizeof *own);
-    struct weights *weights = weights_on(session->model, device);
+    struct weights *weights = weights_on(session, device);
     if (!own || !weights)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     own->device = device;

@@ -77,7 +77,9 @@ START_TEST(streams_keep_their_order)
 {
     struct rig rig = rig_make((infer_predictor_options){.contexts = 2, .batch_size = 4});
     static infer_prediction *predictions[CHUNKS][STREAMS];
-    float want[CHUNKS][COUNT];
+    static float want[STREAMS][CHUNKS][COUNT];
+    for (int s = 0; s < STREAMS; s++)
+        expected(&rig, s, 0, want[s]); /* which writes the chunks, so before anybody reads them */
     for (int k = 0; k < CHUNKS; k++)
         for (int s = 0; s < STREAMS; s++) {
             infer_tensor in[2] = {f32_tensor(chunk(s, k), 2, 1, COUNT), {.dtype = INFER_NONE}};
@@ -85,14 +87,12 @@ START_TEST(streams_keep_their_order)
             ck_assert_int_eq(infer_predict_async(rig.predictor, in, 2, NULL, 0, &options, &predictions[k][s], NULL),
                              INFER_OK);
         }
-    for (int s = 0; s < STREAMS; s++) {
-        expected(&rig, s, 0, want);
+    for (int s = 0; s < STREAMS; s++)
         for (int k = 0; k < CHUNKS; k++) {
             ck_assert(infer_prediction_wait(predictions[k][s], -1));
-            ck_assert_mem_eq(infer_prediction_result(predictions[k][s], 0)->data, want[k], sizeof want[k]);
+            ck_assert_mem_eq(infer_prediction_result(predictions[k][s], 0)->data, want[s][k], sizeof want[s][k]);
             infer_prediction_release(predictions[k][s]);
         }
-    }
     rig_free(&rig);
 }
 END_TEST

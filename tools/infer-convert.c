@@ -76,6 +76,19 @@ static void add_dimension(struct request *request, char *text)
     request->dimensions[request->import.dimension_count++] = (struct onnx_dimension){text, size};
 }
 
+static void add_elements(struct request *request, char *text)
+{
+    char *equals = strrchr(text, '=');
+    int64_t count = ONNX_ABSENT;
+    if (!equals || equals == text ||
+        (strcmp(equals + 1, "none") != 0 && !parse_integer(equals + 1, 0, ANY_COUNT, &count)))
+        exit(tool_usage(&tool, "--elements takes NAME=N or NAME=none, not '%s'", text));
+    if (request->import.element_count == MOST_SEQUENCES)
+        exit(tool_usage(&tool, "--elements can be given at most %d times", MOST_SEQUENCES));
+    *equals = '\0';
+    request->elements[request->import.element_count++] = (struct onnx_elements){text, (int)count};
+}
+
 static void add_set(struct pack_order *order, const char *text)
 {
     infer_isa set;
@@ -93,19 +106,6 @@ static void add_shape(struct shape_list *shapes, const char *text)
         exit(tool_usage(&tool, "--shape takes NAME=1x3x224x224, not '%s'", text));
     if (!shape_list_add(shapes, text))
         exit(tool_usage(&tool, "--shape can be given at most %d times", MOST_SHAPES));
-}
-
-static void add_elements(struct request *request, char *text)
-{
-    char *equals = strrchr(text, '=');
-    int64_t count = ONNX_ABSENT;
-    if (!equals || equals == text ||
-        (strcmp(equals + 1, "none") != 0 && !parse_integer(equals + 1, 0, ANY_COUNT, &count)))
-        exit(tool_usage(&tool, "--elements takes NAME=N or NAME=none, not '%s'", text));
-    if (request->import.element_count == MOST_SEQUENCES)
-        exit(tool_usage(&tool, "--elements can be given at most %d times", MOST_SEQUENCES));
-    *equals = '\0';
-    request->elements[request->import.element_count++] = (struct onnx_elements){text, (int)count};
 }
 
 static void report_unsupported(void *user, const char *operator_name, const char *node_name)

@@ -39,7 +39,7 @@ static void json_values(FILE *file, const struct graph *graph, const char *key, 
 static void json_operands(FILE *file, const char *key, const struct graph *graph, int count,
                           struct value *const *values, const struct operand *operands)
 {
-    static const char *const spaces[] = {"none", "arena", "constant", "input", "output", "slot"};
+    static const char *const spaces[] = {"none", "arena", "constant", "input", "output", "slot", "device"};
     json_key(file, key);
     fputc('[', file);
     for (int i = 0; i < count; i++) {
@@ -95,6 +95,9 @@ static void json_program(FILE *file, const struct inspection *inspection)
             memory->table_bytes);
     fprintf(file, ",\"activation_bytes\":%zu,\"activation_lower_bound_bytes\":%zu,\"activation_is_least\":%s",
             memory->arena_bytes, memory->lower_bound_bytes, memory->arena_is_least ? "true" : "false");
+    if (program->device)
+        fprintf(file, ",\"device_arena_bytes\":%zu,\"device_weight_bytes\":%zu", memory->device_arena_bytes,
+                memory->device_weight_bytes);
     fprintf(file, ",\"workspace_bytes\":%zu,\"result_bytes\":%zu,\"context_bytes\":%zu,\"complete\":%s,\"steps\":[",
             memory->workspace_bytes, memory->result_bytes, memory->context_bytes, memory->complete ? "true" : "false");
     for (int i = 0; i < program->step_count; i++) {

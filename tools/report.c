@@ -334,6 +334,15 @@ static enum status show_output(const struct report_subject *subject, size_t inde
     return status;
 }
 
+/* Of a GPU, its name too. */
+static void show_device(const infer_session *session)
+{
+    infer_device_info info;
+    if (infer_session_device(session) == INFER_DEVICE_CUDA &&
+        infer_device_query(INFER_DEVICE_CUDA, &info, NULL) == INFER_OK)
+        printf("cuda (%s), ", info.name);
+}
+
 /* Whether what the file holds packed is of use here. */
 static void print_packs(const struct report_subject *subject)
 {
@@ -346,15 +355,6 @@ static void print_packs(const struct report_subject *subject)
     else if (memory.packed_bytes)
         printf("weights packed in the file for %s; %s packed again for these kernels and shapes\n", sets,
                memory.stored_bytes ? "some were" : "they were");
-}
-
-/* Of a GPU, its name too. */
-static void show_device(const infer_session *session)
-{
-    infer_device_info info;
-    if (infer_session_device(session) == INFER_DEVICE_CUDA &&
-        infer_device_query(INFER_DEVICE_CUDA, &info, NULL) == INFER_OK)
-        printf("cuda (%s), ", info.name);
 }
 
 enum status report_text(const struct report *report, const struct report_subject *subject, struct error *error)

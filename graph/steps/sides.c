@@ -241,16 +241,34 @@ static void look_around(struct copying *c)
     want(c, segment->needed);
 }
 
+/* For the copy of a value that no step here makes, and perhaps none reads. */
+static const struct node *node_for(const struct copying *c, const struct value *value)
+{
+    struct region *region = c->segment->graph->region;
+    struct node *node = region_allocate(region, sizeof *node);
+    const char **sources = region_array(region, 1, sizeof *sources);
+    if (!node || !sources)
+        return NULL;
+    sources[0] = value->name;
+    *node = (struct node){.op = op_find("", "Identity"),
+                          .version = NEWEST_OPSET,
+                          .name = value->name,
+                          .sources = sources,
+                          .source_count = 1};
+    return node;
+}
+
 /* What an earlier program left on the device is copied at once. */
 static bool copy_old_values(struct copying *c)
 {
-    const struct segment *segment = c->segment;
-    const struct node *node = segment->steps.count > 0  ? segment->steps.steps[0]->node
-                              : segment->rest_count > 0 ? segment->rest[0]
-                                                        : NULL;
-    for (int i = 0; i < c->value_count; i++)
-        if (c->wanted[i] && c->writes[i] == 0 && node && !copy_root(c, segment->graph->values[i], node))
+    for (int i = 0; i < c->value_count; i++) {
+        struct value *value = c->segment->graph->values[i];
+        if (!c->wanted[i] || c->writes[i] > 0)
+            continue;
+        const struct node *node = node_for(c, value);
+        if (!node || !copy_root(c, value, node))
             return false;
+    }
     return true;
 }
 

@@ -72,7 +72,8 @@ $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda
 
 # Sessions on a device, with reference kernels that stand in for those of CUDA; and the tests of the runtime that know
 # nothing of devices, with all of their sessions on one.
-SUITES_ON_DEVICE := runtime runtime_control runtime_edges sequences passes_dynamic passes_random
+SUITES_ON_DEVICE := runtime_control runtime_edges runtime_tensors runtime_threads runtime_stop sequences passes_dynamic \
+                    ops_conv ops_index ops_rnn ops_shape
 .PHONY: check-cuda-runtime check-cuda-suites
 check-cuda-runtime: $(BUILD)/check-cuda-runtime
 	CK_TIMEOUT_MULTIPLIER=15 $<

@@ -29,8 +29,7 @@ template <typename READER> struct seen_source {
     int64_t batch, group, channel, spatial[SPATIAL_AXES], depth;
     panel_way way;
 
-    template <int ROWS>
-    __device__ __forceinline__ rows enter(int64_t matrix, int first, int count, void *shared) const
+    template <int ROWS> __device__ __forceinline__ rows enter(int64_t matrix, int first, int count, void *shared) const
     {
         row *table = (row *)shared;
         for (int r = threadIdx.x; r < ROWS; r += blockDim.x) {
@@ -56,8 +55,7 @@ template <typename READER> struct seen_source {
     }
 };
 
-template <typename READER>
-static seen_source<READER> seen_source_of(const struct conv_params *p, const void *x)
+template <typename READER> static seen_source<READER> seen_source_of(const struct conv_params *p, const void *x)
 {
     seen_source<READER> source = {};
     source.data = (const typename READER::memory *)x;
@@ -123,8 +121,9 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
     size_t bytes = weight_bytes(p);
     (void)which, (void)task;
     for (int64_t i = 0; i < a.count; i++)
-        bytes == 1 ? order_weight<uint8_t>(a, i) : bytes == 4 ? order_weight<uint32_t>(a, i)
-                                                              : order_weight<uint64_t>(a, i);
+        bytes == 1   ? order_weight<uint8_t>(a, i)
+        : bytes == 4 ? order_weight<uint32_t>(a, i)
+                     : order_weight<uint64_t>(a, i);
 }
 
 /* The weights in their order, wherever they are. */
@@ -162,7 +161,10 @@ arguments_of(const struct kernel_plan *plan, const struct kernel_call *call)
 {
     const struct conv_params *p = (const struct conv_params *)plan->params;
     product_arguments<seen_source<READER>, matrix_source<READER>, conv_finish<typename READER::element>> a = {
-        sizes_of(p), seen_source_of<READER>(p, call->inputs[0]), {}, conv_finish_of<typename READER::element>(p, call),
+        sizes_of(p),
+        seen_source_of<READER>(p, call->inputs[0]),
+        {},
+        conv_finish_of<typename READER::element>(p, call),
         nullptr};
     a.b.data = (const typename READER::memory *)ordered_weights(plan, call);
     a.b.batch = {1, {p->groups}, {conv_taps(p) * p->input_channels * weights_pitch(p)}};
@@ -223,7 +225,7 @@ static bool conv_supports(const void *params)
     const struct conv_params *p = (const struct conv_params *)params;
     bool same = p->x_dtype == p->dtype && p->w_dtype == p->dtype;
     bool known = p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 || p->dtype == DTYPE_I32;
-    return conv_fits(p) && ((same && known) || conv_is_narrow(p)) && !p->epilogue;
+    return conv_fits(p) && ((same && known) || conv_is_narrow(p));
 }
 
 extern "C" const struct kernel conv_cuda = {
@@ -234,4 +236,5 @@ extern "C" const struct kernel conv_cuda = {
     .plan = conv_plan,
     .pack = conv_pack,
     .run = conv_run,
+    .explain = cuda_program_explain,
 };

@@ -46,13 +46,14 @@ static inline conv_window conv_window_of(const struct conv_params *p, int64_t ch
     return window;
 }
 
-/* Whether indices fit what the kernels count with. */
+/* Whether indices fit what the kernels count with, and the epilogue is one that they take. */
 static inline bool conv_fits(const struct conv_params *p)
 {
     const struct window *w = &p->window;
     const int64_t most = 1 << 28;
-    bool fits = p->batch * conv_positions(p) < PRODUCT_LONGEST && p->output_channels < PRODUCT_LONGEST &&
-                conv_taps(p) * (p->input_channels + 64) < most;
+    struct epilogue epilogue = conv_epilogue(p);
+    bool fits = product_rides(&epilogue, p->dtype) && p->batch * conv_positions(p) < PRODUCT_LONGEST &&
+                p->output_channels < PRODUCT_LONGEST && conv_taps(p) * (p->input_channels + 64) < most;
     for (int i = 0; i < SPATIAL_AXES; i++)
         fits = fits && w->input[i] * w->spread[i] < most && w->output[i] * w->stride[i] < most &&
                w->kernel[i] * w->dilation[i] < most && w->pad[i] < most && -w->pad[i] < most;
@@ -115,12 +116,19 @@ template <typename T> struct conv_finish {
     int64_t batch, channel, spatial[SPATIAL_AXES];
     int64_t channels; /* of a group */
     divider positions, plane, line;
+    bool rides;
+    cuda_epilogue epilogue;
 
     struct place {
         T *y;
         int64_t channel; /* the group's first */
         uint32_t image, position;
     };
+    typedef int64_t matrix; /* the group */
+    __device__ __forceinline__ int64_t enter(int64_t group) const
+    {
+        return group;
+    }
     __device__ __forceinline__ place at(int64_t group, int row) const
     {
         place p;
@@ -134,19 +142,22 @@ template <typename T> struct conv_finish {
     template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
-UNROLL
-        for (int i = 0; i < N; i++) {
-            int64_t c = p.channel + column + i;
-            if (i < count)
-                p.y[c * channel] = bias ? values[i] + bias[c] : values[i];
-        }
+        int64_t first = p.channel + column;
+        T sums[N];
+        UNROLL
+        for (int i = 0; i < N; i++)
+            sums[i] = bias && i < count ? values[i] + bias[first + i] : values[i];
+        if (rides)
+            product_ride<true>(epilogue, p.image, first, p.position, count, sums);
+        else
+            store_line(p.y + first * channel, channel, count, sums);
     }
 };
 
-template <typename T>
-static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct kernel_call *call)
+template <typename T> static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct kernel_call *call)
 {
     const int64_t *output = p->window.output;
+    struct epilogue epilogue = conv_epilogue(p);
     return {
         (T *)call->outputs[0],
         (const T *)call->inputs[2],
@@ -157,6 +168,8 @@ static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct k
         divider_of(conv_positions(p)),
         divider_of(output[1] * output[2]),
         divider_of(output[2]),
+        p->epilogue != nullptr,
+        p->epilogue ? cuda_epilogue_make(&epilogue, call, p->dtype, nullptr) : cuda_epilogue{},
     };
 }
 

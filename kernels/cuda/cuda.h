@@ -17,11 +17,13 @@
 
 #define WARP 32
 #define ALL_LANES 0xffffffffu
-/* Before a loop whose array is to be in registers. */
+/* Before a loop whose array is to be in registers; before one whose body is to be there once. */
 #ifdef __CUDACC__
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 #else
 #define UNROLL
+#define ROLLED
 #endif
 
 /* --- on the device --------------------------------------------------------------------------------------------- */
@@ -101,6 +103,7 @@ template <typename A>
 static inline void cuda_launch(const struct kernel_call *call, void (*kernel)(A), dim3 grid, dim3 block, size_t shared,
                                const A &arguments)
 {
+    static_assert(sizeof(A) <= 4096, "arguments of a kernel are at most 4096 bytes");
     cudaStream_t stream = (cudaStream_t)call->stream;
     cudaError_t error = cudaSuccess;
 #ifdef __CUDACC__

@@ -103,7 +103,7 @@ static bool matmul_supports(const void *params)
     bool same = p->a_dtype == p->dtype && p->b_dtype == p->dtype;
     bool known = p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 || p->dtype == DTYPE_I32 || p->dtype == DTYPE_U32 ||
                  p->dtype == DTYPE_I64 || p->dtype == DTYPE_U64;
-    return matmul_fits(p) && ((same && known) || matmul_is_narrow(p)) && !p->epilogue;
+    return matmul_fits(p) && ((same && known) || matmul_is_narrow(p));
 }
 
 extern "C" const struct kernel matmul_cuda = {
@@ -113,4 +113,5 @@ extern "C" const struct kernel matmul_cuda = {
     .supports = matmul_supports,
     .plan = matmul_plan,
     .run = matmul_run,
+    .explain = cuda_program_explain,
 };

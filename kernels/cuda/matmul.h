@@ -12,25 +12,39 @@ template <typename T> struct matmul_finish {
     const T *d; /* NULL: none */
     batch_strides c_batch, d_batch;
     int64_t c_row, c_column, d_row, d_column;
+    bool rides;
+    cuda_epilogue epilogue;
 
+    struct matrix {
+        T *c;
+        const T *d;
+        int64_t index;
+    };
     struct place {
         T *c;
         const T *d;
         int64_t matrix;
         int row;
     };
-    __device__ __forceinline__ place at(int64_t matrix, int row) const
+    __device__ __forceinline__ matrix enter(int64_t index) const
     {
-        return {c + batch_offset(c_batch, matrix) + row * c_row,
-                d ? d + batch_offset(d_batch, matrix) + row * d_row : nullptr, matrix, row};
+        return {c + batch_offset(c_batch, index), d ? d + batch_offset(d_batch, index) : nullptr, index};
+    }
+    __device__ __forceinline__ place at(const matrix &m, int row) const
+    {
+        return {m.c + row * c_row, m.d ? m.d + row * d_row : nullptr, m.index, row};
     }
     template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
-UNROLL
+        T sums[N];
+        UNROLL
         for (int i = 0; i < N; i++)
-            if (i < count)
-                p.c[(column + i) * c_column] = p.d ? values[i] + p.d[(column + i) * d_column] : values[i];
+            sums[i] = p.d && i < count ? values[i] + p.d[(column + i) * d_column] : values[i];
+        if (rides)
+            product_ride<false>(epilogue, p.matrix, p.row, column, count, sums);
+        else
+            store_line(p.c + column * c_column, c_column, count, sums);
     }
 };
 
@@ -47,6 +61,7 @@ static inline batch_strides matmul_batch(const struct matmul_params *p, const in
 template <typename T>
 static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const struct kernel_call *call)
 {
+    struct epilogue epilogue = matmul_epilogue(p);
     return {
         (T *)call->outputs[0],
         (const T *)call->inputs[2],
@@ -56,6 +71,8 @@ static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const st
         p->c.column,
         p->d.row,
         p->d.column,
+        p->epilogue != nullptr,
+        p->epilogue ? cuda_epilogue_make(&epilogue, call, p->dtype, nullptr) : cuda_epilogue{},
     };
 }
 
@@ -64,10 +81,12 @@ static inline int64_t matmul_matrices(const struct matmul_params *p)
     return elements(p->batch_rank, p->batch);
 }
 
-/* Whether indices fit what the kernels count with. */
+/* Whether indices fit what the kernels count with, and the epilogue is one that they take. */
 static inline bool matmul_fits(const struct matmul_params *p)
 {
-    return p->m < PRODUCT_LONGEST && p->n < PRODUCT_LONGEST && p->k < PRODUCT_LONGEST;
+    struct epilogue epilogue = matmul_epilogue(p);
+    return p->m < PRODUCT_LONGEST && p->n < PRODUCT_LONGEST && p->k < PRODUCT_LONGEST &&
+           product_rides(&epilogue, p->dtype);
 }
 
 static inline product_sizes matmul_sizes(const struct matmul_params *p, int64_t multiple)

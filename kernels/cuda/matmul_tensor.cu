@@ -1,5 +1,5 @@
-/* Family matmul by tensor cores: f32 rounded to half precision or to TF32 where that is allowed, and bytes. Operands are
- * staged first (kernels/cuda/staging.h), unless they are bytes that already lie as the product reads them. */
+/* Family matmul by tensor cores: f32 rounded to half precision or to TF32 where that is allowed, and bytes. Operands
+ * are staged first (kernels/cuda/staging.h), unless they are bytes that already lie as the product reads them. */
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/tensor.h"
 
@@ -120,7 +120,7 @@ static tensor_zeros zeros_of(const struct matmul_params *p, const struct kernel_
     };
 }
 
-template <enum tensor_kind KIND>
+template <enum tensor_kind KIND, bool LARGER>
 static void run_kind(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     typedef typename tensor_sums<KIND>::result result;
@@ -141,16 +141,16 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         matmul_finish_of<result>(p, call),
         l.sizes.slices > 1 ? (result *)(room + l.a_bytes) : nullptr,
     };
-    tensor_enqueue(call, a);
+    tensor_enqueue<LARGER>(call, a);
 }
 
 static void run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct matmul_params *p = (const struct matmul_params *)plan->params;
     if (p->a_dtype == DTYPE_U8)
-        run_kind<TENSOR_U8>(plan, call, task);
+        run_kind<TENSOR_U8, false>(plan, call, task);
     else
-        run_kind<TENSOR_I8>(plan, call, task);
+        run_kind<TENSOR_I8, false>(plan, call, task);
 }
 
 /* --- packs ------------------------------------------------------------------------------------------------------- */
@@ -187,7 +187,9 @@ static void pack_kind(const struct kernel_plan *plan, int which, const void *fro
     l.b.from = from;
     l.b.to = to;
     memset(to, 0, l.b_bytes);
-    staging_pack(&l.b, tensor_sums<KIND>::IS_BYTES ? (int32_t *)((char *)to + l.b_rows) : nullptr);
+    staging_pack(&l.b);
+    if (tensor_sums<KIND>::IS_BYTES)
+        row_sums_pack(to, (int32_t *)((char *)to + l.b_rows), staging_rows(&l.b), staging_pitch(&l.b));
 }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------- */
@@ -195,7 +197,7 @@ static void pack_kind(const struct kernel_plan *plan, int which, const void *fro
 /* Products of a vector are as fast as memory by whatever means. */
 static bool is_worth_it(const struct matmul_params *p)
 {
-    return p->m >= 8 && p->n >= 8 && p->k >= 8 && p->k < PRODUCT_LONGEST / 4 && matmul_fits(p) && !p->epilogue;
+    return p->m >= 8 && p->n >= 8 && p->k >= 8 && p->k < PRODUCT_LONGEST / 4 && matmul_fits(p);
 }
 
 static bool supports_floats(const void *params)
@@ -213,11 +215,22 @@ static bool supports_bytes(const void *params)
 extern "C" const struct kernel matmul_f16_cuda = {
     .name = "matmul_f16_cuda",
     .family = FAMILY_matmul,
+    .requires = DEVICE_CUDA | CUDA_SM80 | CUDA_HALF,
+    .supports = supports_floats,
+    .plan = plan_kind<TENSOR_F16>,
+    .pack = pack_kind<TENSOR_F16>,
+    .run = run_kind<TENSOR_F16, true>,
+    .explain = cuda_program_explain,
+};
+extern "C" const struct kernel matmul_f16_sm75_cuda = {
+    .name = "matmul_f16_sm75_cuda",
+    .family = FAMILY_matmul,
     .requires = DEVICE_CUDA | CUDA_HALF,
     .supports = supports_floats,
     .plan = plan_kind<TENSOR_F16>,
     .pack = pack_kind<TENSOR_F16>,
-    .run = run_kind<TENSOR_F16>,
+    .run = run_kind<TENSOR_F16, false>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel matmul_tf32_cuda = {
     .name = "matmul_tf32_cuda",
@@ -226,7 +239,8 @@ extern "C" const struct kernel matmul_tf32_cuda = {
     .supports = supports_floats,
     .plan = plan_kind<TENSOR_TF32>,
     .pack = pack_kind<TENSOR_TF32>,
-    .run = run_kind<TENSOR_TF32>,
+    .run = run_kind<TENSOR_TF32, true>,
+    .explain = cuda_program_explain,
 };
 extern "C" const struct kernel matmul_i8_cuda = {
     .name = "matmul_i8_cuda",
@@ -236,4 +250,5 @@ extern "C" const struct kernel matmul_i8_cuda = {
     .plan = plan_kind<TENSOR_I8>,
     .pack = pack_kind<TENSOR_I8>,
     .run = run_bytes,
+    .explain = cuda_program_explain,
 };

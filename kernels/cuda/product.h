@@ -10,7 +10,7 @@
 #ifndef INFER_KERNELS_CUDA_PRODUCT_H
 #define INFER_KERNELS_CUDA_PRODUCT_H
 
-#include "kernels/cuda/ptx.h"
+#include "kernels/cuda/program.h"
 #include "kernels/walk.h"
 
 #define DEPTH 8
@@ -236,6 +236,38 @@ template <typename T, typename M> static __device__ __forceinline__ void copy_fo
 {
 }
 
+/* --- epilogues --------------------------------------------------------------------------------------------------- */
+
+/* What a program takes for results of a type: integers are signed then (product_rides). */
+template <typename T> struct ridden {
+    typedef T type;
+};
+template <> struct ridden<uint32_t> {
+    typedef int32_t type;
+};
+template <> struct ridden<uint64_t> {
+    typedef int64_t type;
+};
+
+/* Stores neighbours along the rows of an epilogue's space (DOWN) or its columns. */
+template <bool DOWN, typename T, int N>
+static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int64_t batch, int64_t row, int64_t column,
+                                                    int count, const T (&values)[N])
+{
+    typename ridden<T>::type results[N];
+    UNROLL
+    for (int i = 0; i < N; i++)
+        results[i] = (typename ridden<T>::type)values[i];
+    cuda_epilogue_store_line<DOWN>(e, batch, row, column, count, results);
+}
+
+/* Whether a kernel takes the epilogue of results of that type. */
+static inline bool product_rides(const struct epilogue *epilogue, enum dtype dtype)
+{
+    bool is_unsigned = dtype == DTYPE_U32 || dtype == DTYPE_U64;
+    return !epilogue->program || (!is_unsigned && cuda_epilogue_supports(epilogue));
+}
+
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* ROWS x COLUMNS of C, of which a thread has TALL x WIDE: fours of rows and of columns, spread over the tile so that
@@ -272,7 +304,7 @@ static __device__ __forceinline__ void load_panel(const S &s, typename S::elemen
     if (s.way == WAY_ALONG_DEPTH) {
         int k = lane % DEPTH;
         typename S::tap tap = s.tap_at(from + k);
-UNROLL
+        UNROLL
         for (int i = 0; i < ROWS * DEPTH / WARP; i += WARPS) {
             int r = (warp + i) * (WARP / DEPTH) + lane / DEPTH;
             s.copy(panel + k * pitch + r, at, r, tap, from + k < to && r < count);
@@ -280,13 +312,13 @@ UNROLL
     } else if (s.way == WAY_ALONG_ROWS) {
         for (int k = warp; k < DEPTH; k += WARPS) {
             typename S::tap tap = s.tap_at(from + k);
-UNROLL
+            UNROLL
             for (int i = 0; i < ROWS; i += WARP)
                 if (ROWS % WARP == 0 || i + lane < ROWS)
                     s.copy(panel + k * pitch + i + lane, at, i + lane, tap, from + k < to && i + lane < count);
         }
     } else {
-UNROLL
+        UNROLL
         for (int i = 0; i < DEPTH * (ROWS / 4); i += WARPS * WARP) {
             int k = (i + threadIdx.x) / (ROWS / 4), r = (i + threadIdx.x) % (ROWS / 4) * 4;
             if (DEPTH * (ROWS / 4) % (WARPS * WARP) == 0 || k < DEPTH)
@@ -306,7 +338,7 @@ static __device__ __forceinline__ void read_four(float *to, const float *from)
 }
 template <typename T> static __device__ __forceinline__ void read_four(T *to, const T *from)
 {
-UNROLL
+    UNROLL
     for (int i = 0; i < 4; i += 16 / (int)sizeof(T)) {
         uint4 some = load_16(from + i);
         memcpy(to + i, &some, sizeof some);
@@ -317,22 +349,22 @@ template <typename T, typename SHAPE>
 static __device__ __forceinline__ void multiply_panels(T (&sums)[SHAPE::TALL][SHAPE::WIDE], const T *stage, int down,
                                                        int across)
 {
-UNROLL
+    UNROLL
     for (int k = 0; k < DEPTH; k++) {
         const T *a = stage + k * SHAPE::A_PITCH + down * 4;
         const T *b = stage + DEPTH * SHAPE::A_PITCH + k * SHAPE::B_PITCH + across * 4;
         T left[SHAPE::TALL], right[SHAPE::WIDE];
-UNROLL
+        UNROLL
         for (int i = 0; i < SHAPE::TALL; i += 4)
             read_four(left + i, a + i * (SHAPE::ROWS / SHAPE::TALL));
-UNROLL
+        UNROLL
         for (int j = 0; j < SHAPE::WIDE; j += 4)
             read_four(right + j, b + j * (SHAPE::COLUMNS / SHAPE::WIDE));
-UNROLL
+        UNROLL
         for (int i = 0; i < SHAPE::TALL; i++)
-UNROLL
-            for (int j = 0; j < SHAPE::WIDE; j++)
-                sums[i][j] = multiply_add(left[i], right[j], sums[i][j]);
+            UNROLL
+        for (int j = 0; j < SHAPE::WIDE; j++)
+            sums[i][j] = multiply_add(left[i], right[j], sums[i][j]);
     }
 }
 
@@ -357,14 +389,15 @@ static __device__ __forceinline__ void product_store(const product_sizes &s, con
         return;
     }
     T *to = partial + (((int64_t)at.slice * s.matrices + at.matrix) * s.m + row) * s.n + column;
-UNROLL
+    UNROLL
     for (int i = 0; i < N; i++)
         if (i < count)
             to[i] = values[i];
 }
 
 template <typename SHAPE, typename A, typename B, typename FINISH>
-static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) product_kernel(product_arguments<A, B, FINISH> arguments)
+static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
+    product_kernel(const __grid_constant__ product_arguments<A, B, FINISH> arguments)
 {
     typedef typename A::element T;
     const product_sizes &s = arguments.sizes;
@@ -372,8 +405,8 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) product_
     void *table = stages + STAGES * SHAPE::STAGE;
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     int down = warp / SHAPE::WARPS_ACROSS * 4 + lane / 8, across = warp % SHAPE::WARPS_ACROSS * 8 + lane % 8;
-    int64_t blocks = s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) *
-                     ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
+    int64_t blocks =
+        s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) * ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
     for (int64_t index = blockIdx.x; index < blocks; index += gridDim.x) {
         product_tile at = product_tile_at<SHAPE::ROWS, SHAPE::COLUMNS>(s, index);
         int from = at.slice * s.slice, to = s.k - from < s.slice ? s.k : from + s.slice;
@@ -392,11 +425,11 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS) product_
             copy_async_commit();
         };
         T sums[SHAPE::TALL][SHAPE::WIDE];
-UNROLL
+        UNROLL
         for (int i = 0; i < SHAPE::TALL; i++)
-UNROLL
-            for (int j = 0; j < SHAPE::WIDE; j++)
-                sums[i][j] = 0;
+            UNROLL
+        for (int j = 0; j < SHAPE::WIDE; j++)
+            sums[i][j] = 0;
         for (int step = 0; step < STAGES - 1; step++)
             load(step);
         for (int step = 0; step < steps; step++) {
@@ -407,15 +440,22 @@ UNROLL
         }
         copy_async_wait<0>();
         __syncthreads();
-UNROLL
+        typename FINISH::matrix matrix = arguments.finish.enter(at.matrix);
+        ROLLED
         for (int i = 0; i < SHAPE::TALL; i++) {
             int row = at.row + i / 4 * (SHAPE::ROWS / SHAPE::TALL * 4) + down * 4 + i % 4;
+            T line[SHAPE::WIDE];
+            UNROLL
+            for (int k = 0; k < SHAPE::TALL; k++)
+                UNROLL
+            for (int j = 0; j < SHAPE::WIDE && k == i; j++)
+                line[j] = sums[k][j];
             if (row >= s.m)
                 continue;
-            typename FINISH::place place = arguments.finish.at(at.matrix, row);
-UNROLL
+            typename FINISH::place place = arguments.finish.at(matrix, row);
+            UNROLL
             for (int j = 0; j < SHAPE::WIDE; j += 4) {
-                const T four[4] = {sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]};
+                const T four[4] = {line[j], line[j + 1], line[j + 2], line[j + 3]};
                 product_store(s, arguments.finish, arguments.partial, at, place, row,
                               at.column + j * (SHAPE::COLUMNS / SHAPE::WIDE) + across * 4, four);
             }
@@ -431,7 +471,8 @@ template <typename T, typename FINISH> struct slices_arguments {
     const T *partial;
 };
 
-template <typename T, typename FINISH> static __global__ void add_slices(slices_arguments<T, FINISH> a)
+template <typename T, typename FINISH>
+static __global__ void add_slices(const __grid_constant__ slices_arguments<T, FINISH> a)
 {
     const product_sizes &s = a.sizes;
     int64_t count = s.matrices * s.m * s.n, threads = (int64_t)gridDim.x * blockDim.x;
@@ -441,7 +482,7 @@ template <typename T, typename FINISH> static __global__ void add_slices(slices_
             sum += a.partial[slice * count + i];
         int64_t row = i / s.n;
         const T one[1] = {sum};
-        a.finish.store(a.finish.at(row / s.m, (int)(row % s.m)), (int)(i % s.n), 1, one);
+        a.finish.store(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
     }
 }
 

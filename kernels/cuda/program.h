@@ -9,7 +9,10 @@
 #include "kernels/epilogue.h"
 #include "kernels/small_float.h"
 
+#include "kernels/cuda/index.h"
 #include "kernels/cuda/ptx.h"
+
+#include <type_traits>
 
 /* --- instructions ------------------------------------------------------------------------------------------------ */
 
@@ -244,18 +247,6 @@ struct cuda_program {
     uint32_t step;
     int first_axis[EPILOGUE_AXES + 1]; /* of an epilogue: see epilogue_axes */
 };
-
-/* a / b and its remainder, neither negative: most fit 32 bits, which divide several times as fast. */
-static __device__ __forceinline__ int64_t split_index(int64_t a, int64_t b, int64_t *rest)
-{
-    if (((uint64_t)(a | b) >> 32) == 0) {
-        unsigned quotient = (unsigned)a / (unsigned)b;
-        *rest = (int64_t)((unsigned)a - quotient * (unsigned)b);
-        return (int64_t)quotient;
-    }
-    *rest = a % b;
-    return a / b;
-}
 
 /* Moves operands on by so many elements of axes [first, last), counted in C order. */
 static __device__ __forceinline__ void move_along(const struct pointwise_builder &code, int first, int last,
@@ -665,12 +656,14 @@ static __device__ __forceinline__ void cuda_epilogue_store_line(const struct cud
         stored_plainly<T>::store(e.output.memory, at, step, e.dtype, count, values);
         return;
     }
-    float x[N];
+    if constexpr (std::is_same<T, float>::value || std::is_same<T, int32_t>::value) { /* as forms begin */
+        float x[N];
 #pragma unroll
-    for (int i = 0; i < N; i++)
-        x[i] = (float)values[i];
-    form_run<N, DOWN>(e.form, batch, row, column, count, x);
-    store_floats(e.output.memory, at, step, e.dtype, count, x);
+        for (int i = 0; i < N; i++)
+            x[i] = (float)values[i];
+        form_run<N, DOWN>(e.form, batch, row, column, count, x);
+        store_floats(e.output.memory, at, step, e.dtype, count, x);
+    }
 }
 
 template <typename T>

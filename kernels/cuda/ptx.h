@@ -105,10 +105,10 @@ template <bool A_SIGNED, bool B_SIGNED>
 static __device__ __forceinline__ void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
 #if INFER_BEFORE_SM80
-#define INFER_MMA_I8(types)                                                                                      \
-    for (int part = 0; part < 4; part++)                                                                         \
-    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32." types ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};\n"          \
-                 : "+r"(d[2 * (part % 2)]), "+r"(d[2 * (part % 2) + 1])                                          \
+#define INFER_MMA_I8(types)                                                                             \
+    for (int part = 0; part < 4; part++)                                                                \
+    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32." types ".s32 {%0, %1}, {%2}, {%3}, {%0, %1};\n" \
+                 : "+r"(d[2 * (part % 2)]), "+r"(d[2 * (part % 2) + 1])                                 \
                  : "r"(a[part]), "r"(b[part / 2]))
 #else
 #define INFER_MMA_I8(types)                                                                                 \

@@ -77,9 +77,7 @@ static __device__ __forceinline__ int64_t staging_offset(const staging &s, int64
 
 static __device__ __forceinline__ uint32_t staged_word(const staging &s, int64_t offset, int64_t element)
 {
-    auto number = [&](int64_t d) {
-        return d < s.depth ? ((const float *)s.from)[offset + d * s.depth_stride] : 0;
-    };
+    auto number = [&](int64_t d) { return d < s.depth ? ((const float *)s.from)[offset + d * s.depth_stride] : 0; };
     if (s.form == STAGING_F16)
         return pack_f16(number(element), number(element + 1));
     if (s.form == STAGING_TF32)
@@ -161,8 +159,8 @@ static inline void pack_element(const struct staging *s, int64_t at, unsigned ch
         to[d] = (uint8_t)(((const uint8_t *)s->from)[at] ^ (s->form == STAGING_FLIPPED ? 0x80 : 0));
 }
 
-/* What stage_rows and, where `sums` is not NULL, sum_rows do. */
-static inline void staging_pack(const struct staging *s, int32_t *sums)
+/* What stage_rows does. */
+static inline void staging_pack(const struct staging *s)
 {
     int64_t rows = staging_rows(s);
     memset(s->to, 0, staging_bytes(s));
@@ -172,11 +170,16 @@ static inline void staging_pack(const struct staging *s, int32_t *sums)
         for (int64_t d = 0; d < s->depth; d++)
             pack_element(s, offset + d * s->depth_stride, to, d);
     }
-    for (int64_t row = 0; sums && row < rows; row++) {
-        const int8_t *bytes = (const int8_t *)s->to + row * staging_pitch(s);
+}
+
+/* What sum_rows does. */
+static inline void row_sums_pack(const void *rows, int32_t *sums, int64_t count, int64_t pitch)
+{
+    const int8_t *bytes = (const int8_t *)rows;
+    for (int64_t row = 0; row < count; row++) {
         int64_t sum = 0;
-        for (int64_t d = 0; d < s->depth; d++)
-            sum += bytes[d];
+        for (int64_t k = 0; k < pitch; k++)
+            sum += bytes[row * pitch + k];
         sums[row] = (int32_t)sum;
     }
 }

@@ -120,6 +120,7 @@ template <int ROWS_, int COLUMNS_, int HIGH_, int WIDE_> struct tensor_shape {
         WIDE = WIDE_,
         WARPS_ACROSS = COLUMNS / WIDE,
         THREADS = WARP * (ROWS / HIGH) * WARPS_ACROSS,
+        BLOCKS = 256 / THREADS, /* on a multiprocessor, at least: each thread may have 255 registers */
         STAGE = (ROWS + COLUMNS) * STAGE_BYTES
     };
 };
@@ -149,19 +150,20 @@ template <typename SHAPE> struct tensor_fragments {
     uint32_t a[SHAPE::HIGH / 16][4], b[SHAPE::WIDE / 8][2];
 };
 
+/* a and b: what of the stage is the lane's, in the first half. In the second it is two chunks on, which the exchange of
+ * chunks makes one bit of the address; rows a multiple of eight away have their chunks exchanged alike. */
 template <typename SHAPE>
-static __device__ __forceinline__ void load_fragments(tensor_fragments<SHAPE> &f, const unsigned char *stage, int high,
-                                                      int wide, int half)
+static __device__ __forceinline__ void load_fragments(tensor_fragments<SHAPE> &f, const unsigned char *stage, int a,
+                                                      int b, int half)
 {
-    int lane = threadIdx.x % WARP;
-UNROLL
+    const unsigned char *a_row = stage + (a ^ half * 2 * CHUNK), *b_row = stage + (b ^ half * 2 * CHUNK);
+    UNROLL
     for (int i = 0; i < SHAPE::HIGH / 16; i++)
-        load_matrix_x4(f.a[i], stage + place_of_chunk(high + i * 16 + lane % 16, 2 * half + lane / 16));
-UNROLL
+        load_matrix_x4(f.a[i], a_row + i * 16 * STAGE_BYTES);
+    UNROLL
     for (int j = 0; j < SHAPE::WIDE / 16; j++) {
         uint32_t four[4];
-        int row = SHAPE::ROWS + wide + j * 16 + lane / 16 * 8 + lane % 8;
-        load_matrix_x4(four, stage + place_of_chunk(row, 2 * half + lane / 8 % 2));
+        load_matrix_x4(four, b_row + j * 16 * STAGE_BYTES);
         f.b[2 * j][0] = four[0];
         f.b[2 * j][1] = four[1];
         f.b[2 * j + 1][0] = four[2];
@@ -179,73 +181,102 @@ template <enum tensor_kind KIND, typename SHAPE>
 static __device__ __forceinline__ void multiply_half(tensor_results<KIND, SHAPE> &sums,
                                                      const tensor_fragments<SHAPE> &f, bool sums_rows)
 {
-UNROLL
+    UNROLL
     for (int i = 0; i < SHAPE::HIGH / 16; i++)
-UNROLL
-        for (int j = 0; j < SHAPE::WIDE / 8; j++)
-            multiply_fragments<KIND>(sums.products[i][j], f.a[i], f.b[j]);
+        UNROLL
+    for (int j = 0; j < SHAPE::WIDE / 8; j++)
+        multiply_fragments<KIND>(sums.products[i][j], f.a[i], f.b[j]);
     if (tensor_sums<KIND>::IS_BYTES && sums_rows) {
         const uint32_t ones[2] = {0x01010101, 0x01010101};
-UNROLL
+        UNROLL
         for (int i = 0; i < SHAPE::HIGH / 16; i++)
             multiply_i8<KIND == TENSOR_I8, true>(sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0], f.a[i], ones);
     }
 }
 
-/* Two neighbours of a row, as they are stored. */
-static __device__ __forceinline__ void correct_pair(const tensor_zeros &, const product_tile &, int, int, int,
-                                                    const float (&sums)[4], const int32_t (&)[4], int half,
-                                                    float (&pair)[2])
+/* Four neighbours of a row, less what zero points make of them. row_sum: of A. */
+static __device__ __forceinline__ void correct_four(const tensor_zeros &, const product_tile &, int, int, int, int32_t,
+                                                    float (&)[4])
 {
-    pair[0] = sums[2 * half];
-    pair[1] = sums[2 * half + 1];
 }
-static __device__ __forceinline__ void correct_pair(const tensor_zeros &z, const product_tile &at, int row, int column,
-                                                    int columns, const int32_t (&sums)[4], const int32_t (&rows)[4],
-                                                    int half, uint32_t (&pair)[2])
+static __device__ __forceinline__ void correct_four(const tensor_zeros &z, const product_tile &at, int row, int column,
+                                                    int columns, int32_t row_sum, uint32_t (&four)[4])
 {
     uint32_t a_zero = at.slice == 0 ? z.of_row(at.matrix, row) : 0;
-UNROLL
-    for (int i = 0; i < 2; i++) {
-        pair[i] = (uint32_t)sums[2 * half + i];
+    UNROLL
+    for (int i = 0; i < 4; i++) {
         if (column + i >= columns)
             continue;
         uint32_t b_zero = z.of_columns() ? z.of_column(at.matrix, column + i) : 0;
-        pair[i] -= b_zero * (uint32_t)rows[2 * half];
+        four[i] -= b_zero * (uint32_t)row_sum;
         if (a_zero)
-            pair[i] -= a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] -
-                                 (uint32_t)z.depth * b_zero);
+            four[i] -=
+                a_zero * ((uint32_t)z.b_sums[at.matrix * z.b_sums_matrix + column + i] - (uint32_t)z.depth * b_zero);
+    }
+}
+
+/* Sixteen rows of a warp's results in shared memory. */
+template <enum tensor_kind KIND, typename SHAPE> struct tensor_strip {
+    /* Eight more, so that the rows of a fragment lie in different banks. */
+    enum { PITCH = SHAPE::WIDE + 8 };
+    typename tensor_sums<KIND>::result results[16 * PITCH];
+    int32_t row_sums[16];
+};
+
+template <enum tensor_kind KIND, typename SHAPE>
+static __device__ __forceinline__ void write_strip(tensor_strip<KIND, SHAPE> *strip,
+                                                   const tensor_results<KIND, SHAPE> &sums, int i)
+{
+    int lane = threadIdx.x % WARP;
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+        int row = half * 8 + lane / 4;
+        UNROLL
+        for (int j = 0; j < SHAPE::WIDE / 8; j++)
+            UNROLL
+        for (int k = 0; k < 2; k++)
+            strip->results[row * strip->PITCH + j * 8 + lane % 4 * 2 + k] =
+                (typename tensor_sums<KIND>::result)sums.products[i][j][2 * half + k];
+        if (lane % 4 == 0)
+            strip->row_sums[row] = sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0][2 * half];
+    }
+}
+
+/* Results go by way of shared memory, strip by strip, so that threads have four neighbours each, and that the code of
+ * an epilogue is there once. */
+template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
+static __device__ __forceinline__ void
+store_results(const tensor_arguments<KIND, A, FINISH> &arguments, const product_tile &at, int high, int wide,
+              const tensor_results<KIND, SHAPE> &sums, tensor_strip<KIND, SHAPE> *strip)
+{
+    const product_sizes &s = arguments.sizes;
+    typename FINISH::matrix matrix = arguments.finish.enter(at.matrix);
+    ROLLED
+    for (int i = 0; i < SHAPE::HIGH / 16; i++) {
+        __syncwarp();
+        UNROLL
+        for (int k = 0; k < SHAPE::HIGH / 16; k++)
+            if (k == i)
+                write_strip(strip, sums, k);
+        __syncwarp();
+        ROLLED
+        for (int four = threadIdx.x % WARP; four < 16 * (SHAPE::WIDE / 4); four += WARP) {
+            int r = four / (SHAPE::WIDE / 4), c = four % (SHAPE::WIDE / 4) * 4;
+            int row = at.row + high + i * 16 + r, column = at.column + wide + c;
+            if (row >= s.m || column >= s.n)
+                continue;
+            typename tensor_sums<KIND>::result values[4];
+            read_four(values, strip->results + r * strip->PITCH + c);
+            correct_four(arguments.zeros, at, row, column, s.n, strip->row_sums[r], values);
+            product_store(s, arguments.finish, arguments.partial, at, arguments.finish.at(matrix, row), row, column,
+                          values);
+        }
     }
 }
 
 template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
-static __device__ __forceinline__ void store_results(const tensor_arguments<KIND, A, FINISH> &arguments,
-                                                     const product_tile &at, int high, int wide,
-                                                     const tensor_results<KIND, SHAPE> &sums)
-{
-    const product_sizes &s = arguments.sizes;
-    int lane = threadIdx.x % WARP;
-UNROLL
-    for (int i = 0; i < SHAPE::HIGH / 16; i++)
-UNROLL
-        for (int half = 0; half < 2; half++) {
-            int row = at.row + high + i * 16 + half * 8 + lane / 4;
-            if (row >= s.m)
-                continue;
-            typename FINISH::place place = arguments.finish.at(at.matrix, row);
-UNROLL
-            for (int j = 0; j < SHAPE::WIDE / 8; j++) {
-                int column = at.column + wide + j * 8 + lane % 4 * 2;
-                typename tensor_sums<KIND>::result pair[2];
-                correct_pair(arguments.zeros, at, row, column, s.n, sums.products[i][j],
-                             sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0], half, pair);
-                product_store(s, arguments.finish, arguments.partial, at, place, row, column, pair);
-            }
-        }
-}
-
-template <enum tensor_kind KIND, typename SHAPE, typename A, typename FINISH>
-static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor_arguments<KIND, A, FINISH> arguments)
+static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
+    tensor_kernel(const __grid_constant__ tensor_arguments<KIND, A, FINISH> arguments)
 {
     const int rows_at_once = SHAPE::THREADS / STAGE_CHUNKS;
     const product_sizes &s = arguments.sizes;
@@ -253,10 +284,13 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor
     void *table = stages + TENSOR_STAGES * SHAPE::STAGE;
     int warp = threadIdx.x / WARP;
     int high = warp / SHAPE::WARPS_ACROSS * SHAPE::HIGH, wide = warp % SHAPE::WARPS_ACROSS * SHAPE::WIDE;
-    int chunk = threadIdx.x % STAGE_CHUNKS, line = threadIdx.x / STAGE_CHUNKS;
+    int chunk = threadIdx.x % STAGE_CHUNKS, line = threadIdx.x / STAGE_CHUNKS, lane = threadIdx.x % WARP;
+    int mine = place_of_chunk(line, chunk);
+    int a_lane = place_of_chunk(high + lane % 16, lane / 16);
+    int b_lane = place_of_chunk(SHAPE::ROWS + wide + lane / 16 * 8 + lane % 8, lane / 8 % 2);
     bool sums_rows = tensor_sums<KIND>::IS_BYTES && arguments.zeros.of_columns();
-    int64_t blocks = s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) *
-                     ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
+    int64_t blocks =
+        s.matrices * s.slices * ((s.m + SHAPE::ROWS - 1) / SHAPE::ROWS) * ((s.n + SHAPE::COLUMNS - 1) / SHAPE::COLUMNS);
     for (int64_t index = blockIdx.x; index < blocks; index += gridDim.x) {
         product_tile at = product_tile_at<SHAPE::ROWS, SHAPE::COLUMNS>(s, index);
         int from = at.slice * s.slice, to = s.k - from < s.slice ? s.k : from + s.slice;
@@ -270,15 +304,14 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, 2) tensor_kernel(tensor
             int k = from + step * STAGE_BYTES + chunk * CHUNK;
             auto tap = arguments.a.tap_at(k < to ? k : from);
             if (step < steps) {
-UNROLL
+                UNROLL
                 for (int r = 0; r < SHAPE::ROWS; r += rows_at_once)
-                    copy_async_16(stage + place_of_chunk(r + line, chunk), arguments.a.chunk(rows, r + line, tap),
-                                  k < to);
-UNROLL
+                    copy_async_16(stage + mine + r * STAGE_BYTES, arguments.a.chunk(rows, r + line, tap), k < to);
+                UNROLL
                 for (int r = 0; r < SHAPE::COLUMNS; r += rows_at_once) {
                     int row = r + line < last ? r + line : last;
-                    copy_async_16(stage + place_of_chunk(SHAPE::ROWS + r + line, chunk),
-                                  b + row * arguments.b_pitch + k, k < to);
+                    copy_async_16(stage + mine + (SHAPE::ROWS + r) * STAGE_BYTES, b + row * arguments.b_pitch + k,
+                                  k < to);
                 }
             }
             copy_async_commit();
@@ -290,20 +323,21 @@ UNROLL
         copy_async_wait<TENSOR_STAGES - 2>();
         __syncthreads();
         if (steps > 0)
-            load_fragments(fragments[0], stages, high, wide, 0);
+            load_fragments(fragments[0], stages, a_lane, b_lane, 0);
         for (int step = 0; step < steps; step++) {
-            load_fragments(fragments[1], stages + step % TENSOR_STAGES * SHAPE::STAGE, high, wide, 1);
+            load_fragments(fragments[1], stages + step % TENSOR_STAGES * SHAPE::STAGE, a_lane, b_lane, 1);
             load(step + TENSOR_STAGES - 1);
             multiply_half(sums, fragments[0], sums_rows);
             copy_async_wait<TENSOR_STAGES - 2>();
             __syncthreads();
             if (step + 1 < steps)
-                load_fragments(fragments[0], stages + (step + 1) % TENSOR_STAGES * SHAPE::STAGE, high, wide, 0);
+                load_fragments(fragments[0], stages + (step + 1) % TENSOR_STAGES * SHAPE::STAGE, a_lane, b_lane, 0);
             multiply_half(sums, fragments[1], sums_rows);
         }
         copy_async_wait<0>();
         __syncthreads();
-        store_results(arguments, at, high, wide, sums);
+        store_results(arguments, at, high, wide, sums, (tensor_strip<KIND, SHAPE> *)stages + warp);
+        __syncthreads();
     }
 }
 
@@ -317,13 +351,19 @@ static void tensor_launch(const struct kernel_call *call, const tensor_arguments
                 tensor_shared<SHAPE, A>(), a);
 }
 
-template <enum tensor_kind KIND, typename A, typename FINISH>
+/* LARGER: with tiles whose stages take more shared memory than a multiprocessor before sm_80 has. A tile of 256 x 128
+ * brings a quarter less to shared memory than two of 128 x 128, which is more than L2 delivers while they multiply. */
+template <bool LARGER, enum tensor_kind KIND, typename A, typename FINISH>
 static void tensor_enqueue(const struct kernel_call *call, const tensor_arguments<KIND, A, FINISH> &a)
 {
-    if (product_blocks(&a.sizes, 128, 128) >= 128)
-        tensor_launch<tensor_shape<128, 128, 64, 64>>(call, a);
+    if (LARGER && a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= 128)
+        tensor_launch<tensor_shape<LARGER ? 256 : 128, 128, 64, 64>>(call, a);
     else
-        tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
+        /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
+        if (product_blocks(&a.sizes, 128, 128) >= 128)
+            tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
+        else
+            tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
     product_add_slices(call, a.sizes, a.finish, a.partial);
 }
 

@@ -11,6 +11,7 @@ static int recurrent_tasks(const void *params)
     return task_count(p->directions * p->batch, 1);
 }
 
+#define HELPER static
 #define TYPE_NAME f32
 #define T float
 #define M(function) function##f

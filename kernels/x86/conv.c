@@ -30,6 +30,8 @@ struct convolution {
     const float *zeros;     /* as many as channels, what the window sees in the padding */
     const int64_t *offsets; /* of each place of the window from the first */
     bool points;            /* the window is one place, and never lies in the padding */
+    bool even;              /* and these places are all so far apart: */
+    int64_t point_step;
     struct results results;
     bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
     size_t places_bytes, gathered_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
@@ -87,6 +89,21 @@ static bool is_point(const struct window *w)
     return true;
 }
 
+/* Whether what positions see, a place each, is the same way apart from one to the next. */
+static bool is_even(const struct conv_params *p, int64_t *step)
+{
+    int64_t passed = 1;
+    for (int axis = SPATIAL_AXES - 1; axis >= 0; axis--) {
+        int64_t apart = p->window.stride[axis] * p->x.spatial[axis], count = p->window.output[axis];
+        if (count > 1 && passed == 1)
+            *step = apart;
+        else if (count > 1 && apart != *step * passed)
+            return false;
+        passed *= count;
+    }
+    return true;
+}
+
 static bool find_offsets(struct convolution *conv, struct region *region)
 {
     const struct conv_params *p = conv->params;
@@ -94,6 +111,7 @@ static bool find_offsets(struct convolution *conv, struct region *region)
     conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
     conv->offsets = offsets;
     conv->points = is_point(&p->window);
+    conv->even = conv->points && is_even(p, &conv->point_step);
     for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
         int64_t place[SPATIAL_AXES];
         coordinates(p->window.kernel, tap, place);
@@ -308,6 +326,16 @@ static void place_points(const struct walk *walk, int64_t tile, const float **pl
     }
 }
 
+/* The same where these are evenly spaced. */
+static void place_evenly(const struct walk *walk, int64_t tile, const float **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    const float *from = walk->image + row * conv->point_step;
+    for (int64_t i = 0; i < rows; i++)
+        places[i] = from + i * conv->point_step;
+}
+
 /* --- run ----------------------------------------------------------------------------------------------------- */
 
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
@@ -328,10 +356,13 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     if (conv->gathers)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
-    else
-        for (int64_t i = 0; i < walk->tiles; i++)
-            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i,
-                                                       walk->places + i * conv->taps * TILE_ROWS);
+    for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
+        const float **places = walk->places + i * conv->taps * TILE_ROWS;
+        if (conv->even)
+            place_evenly(walk, walk->first_tile + i, places);
+        else
+            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i, places);
+    }
 }
 
 /* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
@@ -358,6 +389,7 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+        tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
         tile_move(&ends, rows);
     }

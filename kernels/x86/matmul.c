@@ -279,17 +279,18 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
 {
     const struct product *product = walk->product;
     struct tile_panel right = panel_at(walk, panel, k, depth);
-    for (int64_t i = 0; i < walk->tiles; i++) {
-        struct results_block tile = *block;
-        tile.row = tile_first_row(&product->cut, walk->first_tile + i);
-        tile.rows = tile_first_row(&product->cut, walk->first_tile + i + 1) - tile.row;
-        const float *rows[TILE_ROWS];
-        for (int64_t r = 0; r < tile.rows; r++)
-            rows[r] = walk->rows + (tile.row - walk->first_row + r) * walk->row_stride;
-        struct tile_rows left = {rows, k, 1, depth};
-        SET_NAME(results_multiply)
-        (&walk->target, &tile, walk->sums + (tile.row - walk->first_row) * TILE_COLUMNS, &left, &right, k == 0,
-         k + depth == product->k);
+    struct tile_ends ends =
+        SET_NAME(results_stretch)(&walk->target, block, walk->sums, k == 0, k + depth == product->k);
+    const float *rows[TILE_ROWS], *next = walk->rows;
+    struct tile_rows left = {rows, k, 1, depth};
+    for (int64_t i = 0, count; i < walk->tiles; i++, tile_move(&ends, count)) {
+        count = tile_first_row(&product->cut, walk->first_tile + i + 1) -
+                tile_first_row(&product->cut, walk->first_tile + i);
+        for (int64_t r = 0; r < count; r++, next += walk->row_stride)
+            rows[r] = next;
+        if (product->mode == RIGHT_PACKED)
+            tile_look_ahead(&ends, &right, depth, i, walk->tiles);
+        SET_NAME(tile_multiply)(count, &left, &right, &ends);
     }
 }
 

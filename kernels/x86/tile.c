@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
-#define TERMS_AT_ONCE (LANES == 16 ? 2 : 1)
+#define TERMS_AT_ONCE TILE_TERMS
 
 /* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
  * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
@@ -80,17 +80,28 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
     }
 }
 
+/* Weights to ask for. */
+struct ahead {
+    const char *at;
+    int64_t step;
+};
+
 /* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
 INLINE void add_terms(const struct shape shape, int64_t last, const float *const *first, int64_t skip, int64_t depth,
-                      const float *panel, int64_t panel_row, sums s)
+                      const float *panel, int64_t panel_row, struct ahead *ahead, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
     for (int i = 0; i < shape.rows; i++)
         end[i] = first[row_of(shape, i, last)] + skip + depth;
     int64_t k = -depth;
-    for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row)
+    for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
         add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, s);
+        if (TILE_LOOKS_AHEAD) {
+            __builtin_prefetch(ahead->at, 0, 2);
+            ahead->at += ahead->step;
+        }
+    }
     for (; k < 0; k++, panel += panel_row)
         add_some(shape, 1, end, k, panel, panel_row, s);
 }
@@ -202,10 +213,11 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
+    struct ahead ahead = {ends->ahead ? ends->ahead : (const char *)panel->first, ends->ahead_step};
     begin(shape, s);
     for (int64_t tap = 0; tap < left->taps; tap++)
         add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
-                  panel->first + tap * left->depth * panel->row, panel->row, s);
+                  panel->first + tap * left->depth * panel->row, panel->row, &ahead, s);
     add_start(shape, last, ends, s);
     if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
         finish(shape, last, ends, s);

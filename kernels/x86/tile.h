@@ -47,6 +47,10 @@ struct tile_panel {
  * hard-swish, the bounds, a factor and a shift, rounded as operations of their own. Columns are contiguous everywhere;
  * only the first `columns` are touched. */
 #define TILE_ADDENDS 3
+#define TILE_TERMS (LANES == 16 ? 2 : 1) /* that are added at once */
+/* With 8 lanes the next panel is asked for while one is multiplied; with 16, whose terms take longer, loads run far
+ * enough ahead by themselves. */
+#define TILE_LOOKS_AHEAD (LANES == 8)
 struct tile_ends {
     const float *start; /* tile_width columns; NULL: zeros */
     int64_t start_row;
@@ -62,6 +66,10 @@ struct tile_ends {
     float *to;
     int64_t to_row;
     int64_t columns;
+    /* Weights that are multiplied later, to be asked for meanwhile: from where on, and how many bytes for each
+     * TILE_TERMS terms. NULL: none. Only where TILE_LOOKS_AHEAD. */
+    const char *ahead;
+    int64_t ahead_step;
 };
 
 /* What becomes of a vector of sums, addends and all. */
@@ -95,6 +103,18 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
     if (ends->start)
         ends->start += rows * ends->start_row;
     ends->to += rows * ends->to_row;
+}
+
+/* Has tile `index` of `tiles`, which share stretches of `depth` terms of a panel, ask for its part of what follows them
+ * in memory: the next stretch, or the next panel. */
+static inline void tile_look_ahead(struct tile_ends *ends, const struct tile_panel *panel, int64_t depth, int64_t index,
+                                   int64_t tiles)
+{
+    if (!TILE_LOOKS_AHEAD)
+        return;
+    int64_t bytes = depth * panel->row * (int64_t)sizeof(float);
+    ends->ahead = (const char *)((uintptr_t)panel->first + (uintptr_t)(bytes + bytes * index / tiles));
+    ends->ahead_step = TILE_TERMS * panel->row * (int64_t)sizeof(float) / tiles + 1;
 }
 
 /* Goes on to columns further right. */

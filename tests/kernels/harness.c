@@ -187,8 +187,8 @@ static bool oracle_is_right(struct family_run *run, const struct expectation *e,
 /* Half of the problems are given to kernels that round the factors of products with factors that are rounded already:
  * what they make of them is as exact as anything. The other half shows that they round, and to nearest. */
 
-/* Allows for the rounding of both factors: by half of 2^-10 each. False: factors are to be rounded beforehand, as always
- * where some are out of half precision's range. */
+/* Allows for the rounding of both factors: by half of 2^-10 each. False: factors are to be rounded beforehand, as
+ * always where some are out of half precision's range. */
 static bool widen_bound(struct problem *problem, uint64_t index)
 {
     const double both = 0x1p-10 + 0x1p-22;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define GRAPHS 150 /* a batch */
 #define BATCHES 4
@@ -200,6 +201,52 @@ START_TEST(a_fault_is_told_as_on_the_host)
 }
 END_TEST
 
+static double seconds_since(const struct timespec *from)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - from->tv_sec) + (double)(now.tv_nsec - from->tv_nsec) * 1e-9;
+}
+
+/* A shape whose stretches have been captured is right again after a larger one has moved the context's memory; so it is
+ * after a run that was cancelled, or had no time. */
+START_TEST(what_was_captured_goes_with_its_memory)
+{
+    struct gathering g;
+    make_gathering(&g);
+    infer_session *session = session_of(g.model, &(infer_session_options){.device = INFER_DEVICE_CUDA});
+    infer_context *context;
+    infer_error error = {0};
+    struct timespec begun;
+    float first[WIDTH], out[WIDTH];
+    emulation_abort_on_complaint(true);
+    ck_assert_int_eq(infer_context_create(session, &context, NULL), INFER_OK);
+    ck_assert_int_eq(run_gathering(context, 1, 0, first, NULL), INFER_OK);
+    for (int turn = 0; turn < 3; turn++)
+        ck_assert_int_eq(run_gathering(context, 1, 0, out, NULL), INFER_OK);
+    ck_assert_int_eq(run_gathering(context, 4, 3, out, NULL), INFER_OK);
+    for (int turn = 0; turn < 3; turn++) {
+        memset(out, 0, sizeof out);
+        ck_assert_int_eq(run_gathering(context, 1, 0, out, NULL), INFER_OK);
+        ck_assert(memcmp(out, first, sizeof out) == 0);
+    }
+    infer_context_cancel(context);
+    ck_assert_int_eq(run_gathering(context, 1, 0, out, &error), INFER_CANCELLED);
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    ck_assert_int_eq(infer_context_limit(context, &(infer_run_limits){.seconds = 1e-9}, NULL), INFER_OK);
+    ck_assert_int_eq(run_gathering(context, 1, 0, out, &error), INFER_DEADLINE);
+    ck_assert_double_le(seconds_since(&begun), 5);
+    ck_assert_int_eq(infer_context_limit(context, NULL, NULL), INFER_OK);
+    ck_assert_int_eq(run_gathering(context, 1, 0, out, NULL), INFER_OK);
+    ck_assert(memcmp(out, first, sizeof out) == 0);
+    infer_context_release(context);
+    infer_session_release(session);
+    infer_model_release(g.model);
+    region_free(&g.maker.region);
+    ck_assert_uint_eq(emulation_bytes(), 0);
+}
+END_TEST
+
 /* Whatever memory there is, a run succeeds or says that there is too little; and then there is enough again. */
 START_TEST(too_little_memory_is_survived)
 {
@@ -367,6 +414,7 @@ int main(void)
     tcase_set_timeout(random, 60);
     tcase_add_loop_test(random, random_graphs_give_the_bits_of_the_host, 0, BATCHES);
     tcase_add_test(tests, a_fault_is_told_as_on_the_host);
+    tcase_add_test(tests, what_was_captured_goes_with_its_memory);
     tcase_add_test(tests, too_little_memory_is_survived);
     tcase_add_test(tests, the_limit_is_of_the_devices_memory);
     tcase_add_test(tests, constants_are_uploaded_once);
