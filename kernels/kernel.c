@@ -13,7 +13,7 @@
 #undef VECTOR_KERNEL
 #ifdef INFER_CUDA
 #define CUDA_KERNEL(name) extern const struct kernel name##_cuda;
-#include "kernels/cuda/kernels.def"
+#include "kernels/cuda_kernels.def"
 #undef CUDA_KERNEL
 #endif
 
@@ -21,7 +21,7 @@
 static const struct kernel *const kernels[] = {
 #ifdef INFER_CUDA
 #define CUDA_KERNEL(name) &name##_cuda,
-#include "kernels/cuda/kernels.def"
+#include "kernels/cuda_kernels.def"
 #undef CUDA_KERNEL
 #endif
 #define VECTOR_KERNEL(name) &name##_avx512,

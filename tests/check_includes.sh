@@ -6,6 +6,7 @@ declare -A may=(
     [kernels]=""
     [kernels/reference]="kernels"
     [kernels/x86]="kernels kernels/reference"
+    [kernels/cuda]="kernels kernels/reference"
     [graph]="kernels"
     [graph/ops]="graph kernels"
     [graph/passes]="graph graph/ops kernels"

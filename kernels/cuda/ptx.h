@@ -179,7 +179,7 @@ template <typename T> static __device__ __forceinline__ void store_16(T *to, uin
 }
 
 #else
-#include "tests/cuda/emulation/emulated_ptx.h"
+#include <emulated_ptx.h> /* of tests/cuda/emulation, which stands in for the toolkit */
 #endif
 
 static __device__ __forceinline__ float from_bf16(uint16_t bits)
