@@ -159,8 +159,8 @@ static bool map_values(struct graph *copy, int count, struct value *const *from,
 
 static bool copy_values(const struct graph *graph, struct graph *copy)
 {
-    copy->values = region_array(copy->region, (size_t)graph->value_count + 1, sizeof *copy->values);
-    struct value *block = region_array(copy->region, (size_t)graph->value_count + 1, sizeof *block);
+    copy->values = region_items(copy->region, (size_t)graph->value_count + 1, sizeof *copy->values);
+    struct value *block = region_items(copy->region, (size_t)graph->value_count + 1, sizeof *block);
     if (!copy->values || !block)
         return false;
     for (int i = 0; i < graph->value_count; i++) {
@@ -184,8 +184,8 @@ struct graph *graph_clone(const struct graph *graph, struct region *region)
     copy->name = graph->name;
     copy->symbol_count = copy->symbol_capacity = graph->symbol_count;
     copy->symbols = copy_pointers(region, graph->symbol_count, graph->symbols);
-    copy->nodes = region_array(region, (size_t)graph->node_count + 1, sizeof *copy->nodes);
-    struct node *block = region_array(region, (size_t)graph->node_count + 1, sizeof *block);
+    copy->nodes = region_items(region, (size_t)graph->node_count + 1, sizeof *copy->nodes);
+    struct node *block = region_items(region, (size_t)graph->node_count + 1, sizeof *block);
     if (!copy->symbols || !copy->nodes || !block || !copy_values(graph, copy))
         return NULL;
     for (int i = 0; i < graph->node_count; i++) {

@@ -341,6 +341,12 @@ void *region_array(struct region *region, size_t count, size_t bytes_each)
     return multiply_size(count, bytes_each, &bytes) ? region_allocate(region, bytes) : NULL;
 }
 
+void *region_items(struct region *region, size_t count, size_t bytes_each)
+{
+    size_t bytes;
+    return multiply_size(count, bytes_each, &bytes) ? region_buffer(region, bytes) : NULL;
+}
+
 bool region_holds(const struct region *region, const void *pointer)
 {
     const struct region_block *block = region->newest;

@@ -154,6 +154,7 @@ void *region_allocate(struct region *region, size_t bytes);
 /* The same, not zeroed: for large buffers that are filled at once. */
 void *region_buffer(struct region *region, size_t bytes);
 void *region_array(struct region *region, size_t count, size_t bytes_each); /* NULL on overflow too */
+void *region_items(struct region *region, size_t count, size_t bytes_each); /* the same, holding anything */
 bool region_holds(const struct region *region, const void *pointer);        /* it lies in memory of the region */
 /* The same for many pointers: the blocks that a region has at this moment, in order. `where` is another region. */
 struct region_span {

@@ -145,8 +145,9 @@ struct kernel {
     bool (*plan)(const void *params, const struct kernel_facts *facts, struct region *region, struct kernel_plan *plan);
     int (*tasks)(const void *params);              /* NULL: 1 */
     size_t (*workspace_bytes)(const void *params); /* of one task; NULL: none */
-    /* Writes the part of pack `which` that belongs to `task`; from: the input. NULL: it packs nothing. Of a device's
-     * kernel too it reads and writes the host's memory: the runtime takes the pack to the device. */
+    /* Writes the part of pack `which` that belongs to `task`, all its bytes; from: the input. The tasks of a pack may
+     * run at once. NULL: it packs nothing. Of a device's kernel too it reads and writes the host's memory: the runtime
+     * takes the pack to the device. */
     void (*pack)(const struct kernel_plan *plan, int which, const void *from, void *to, int task);
     void (*run)(const struct kernel_plan *plan, const struct kernel_call *call, int task);
     /* Of a device's kernel that may meet faults: the sentence for a record of its own, as the reference kernel says it.

@@ -144,7 +144,9 @@ typedef struct infer_model_options {
     /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;
-    bool trust_weights; /* skip the checksum over the weights: opening then reads none of them */
+    /* Skip the checksums over the weights: opening then reads none of them. Those over packed weights (infer-convert
+     * --pack) are otherwise compared when a program first uses them: INVALID_MODEL where they differ. */
+    bool trust_weights;
     bool copy_file; /* read the file into memory of the allocator, where nobody can change it, instead of mapping it */
 } infer_model_options;
 
@@ -256,8 +258,8 @@ typedef enum infer_isa {
     INFER_ISA_AVX512 = 3
 } infer_isa;
 
-/* Where steps run. On INFER_DEVICE_CUDA those that have a kernel for the GPU run there, on the first one that the driver
- * shows (CUDA_VISIBLE_DEVICES chooses), and the others on the CPU; values are copied between as needed, and
+/* Where steps run. On INFER_DEVICE_CUDA those that have a kernel for the GPU run there, on the first one that the
+ * driver shows (CUDA_VISIBLE_DEVICES chooses), and the others on the CPU; values are copied between as needed, and
  * infer-inspect --device cuda shows which. Numbers differ from the CPU's by rounding; the same inputs give the same
  * bits on the same GPU. Bodies of Loop and Scan run on the CPU. */
 typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
@@ -333,10 +335,10 @@ typedef struct infer_memory {
     /* On a GPU: its memory, which the sum above leaves out. */
     size_t device_weight_bytes; /* constants and what is made of them, as packed_bytes has it, with their tables */
     size_t device_arena_bytes;  /* of a context */
-    size_t held_bytes;        /* all that the model, this session and its contexts hold at this moment, weights too,
-                               * in the limit's way of counting: what memory_limit is compared with */
-    bool complete;            /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
-                               * Scan has a body, and the numbers leave out what only a run can tell */
+    size_t held_bytes;          /* all that the model, this session and its contexts hold at this moment, weights too,
+                                 * in the limit's way of counting: what memory_limit is compared with */
+    bool complete; /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
+                    * Scan has a body, and the numbers leave out what only a run can tell */
 } infer_memory;
 
 /* Makes (or finds) the program for these inputs, without running it, and tells what that shape needs alone (memory

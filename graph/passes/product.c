@@ -202,19 +202,12 @@ static bool read_bias(struct product *p, const struct value *bias)
     return true;
 }
 
-/* What is filled in at once need not be zeroed first. */
-static double *uncleared(struct region *region, int64_t count)
-{
-    size_t bytes;
-    return multiply_size((size_t)count, sizeof(double), &bytes) ? region_buffer(region, bytes) : NULL;
-}
-
 static enum status read_numbers(struct rewriter *r, struct product *p, const struct value *bias, bool *known)
 {
     struct region *region = &r->context->scratch;
-    p->factor = uncleared(region, p->outputs);
+    p->factor = region_items(region, (size_t)p->outputs, sizeof *p->factor);
     p->shift = region_array(region, (size_t)p->outputs, sizeof *p->shift);
-    p->before = uncleared(region, p->inputs);
+    p->before = region_items(region, (size_t)p->inputs, sizeof *p->before);
     if (!p->factor || !p->shift || !p->before)
         return op_no_memory(&r->c);
     *known = read_bias(p, bias);

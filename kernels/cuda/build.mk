@@ -109,3 +109,9 @@ bench-cuda:
 $(BUILD)/bench-cuda-kernels: $(call object,tests/cuda/bench_kernels.c $(PROBLEM_SOURCES)) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(IMPORT_LIBRARIES) $(CUDA_LIBRARIES) -lm
+
+# Real models on the emulated GPU against ONNX Runtime; CUDA_MODELS names those, parts of names with commas between.
+.PHONY: check-cuda-models
+CUDA_MODELS ?= digits,vad,cls
+check-cuda-models: $(TOOLS)
+	$(PYTHON) tests/models/check_models.py --tools $(BUILD) --device cuda --filter $(CUDA_MODELS)

@@ -171,7 +171,7 @@ static bool plan_kind(const void *params, const struct kernel_facts *facts, stru
     }
     plan->pack_count = 1;
     struct kernel_pack *pack = &plan->packs[0];
-    *pack = {1, PANEL_FORM + (uint32_t)l.b.form, 1, {l.b.rank, l.b.depth, l.b.depth_stride}, l.b_bytes};
+    *pack = {1, PANEL_FORM + (uint32_t)l.b.form, false, 1, {l.b.rank, l.b.depth, l.b.depth_stride}, l.b_bytes};
     for (int i = 0; i < l.b.rank; i++) {
         pack->geometry[3 + 2 * i] = l.b.dims[i];
         pack->geometry[4 + 2 * i] = l.b.strides[i];

@@ -356,14 +356,17 @@ static void tensor_launch(const struct kernel_call *call, const tensor_arguments
 template <bool LARGER, enum tensor_kind KIND, typename A, typename FINISH>
 static void tensor_enqueue(const struct kernel_call *call, const tensor_arguments<KIND, A, FINISH> &a)
 {
-    if (LARGER && a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= 128)
-        tensor_launch<tensor_shape<LARGER ? 256 : 128, 128, 64, 64>>(call, a);
-    else
-        /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
-        if (product_blocks(&a.sizes, 128, 128) >= 128)
-            tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
-        else
-            tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
+    bool larger = false;
+    if constexpr (LARGER) {
+        larger = a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= 128;
+        if (larger)
+            tensor_launch<tensor_shape<256, 128, 64, 64>>(call, a);
+    }
+    /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
+    if (!larger && product_blocks(&a.sizes, 128, 128) >= 128)
+        tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
+    else if (!larger)
+        tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
     product_add_slices(call, a.sizes, a.finish, a.partial);
 }
 

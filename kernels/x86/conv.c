@@ -24,6 +24,7 @@ struct convolution {
     int64_t stretch_taps, stretch_channels; /* terms between two visits to the buffer: TILE_DEPTH, or near it */
     struct tile_cut cut;                    /* of the positions of an image */
     int64_t panels;                         /* of one group */
+    bool far;                               /* its weights are too many for a near cache */
     int64_t task_panels;                    /* of a block, that are not shared out */
     struct gathered gathered;               /* where rows are */
     /* Otherwise: */
@@ -211,6 +212,7 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
                                  .positions = w->output[0] * w->output[1] * w->output[2],
                                  .panels = divide_up(p->output_channels, TILE_COLUMNS)};
     conv->depth = conv->taps * conv->channels;
+    conv->far = conv->panels * conv->depth * TILE_COLUMNS * (int64_t)sizeof(float) >= TILE_FAR_BYTES;
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
     if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
@@ -389,7 +391,8 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
-        tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
+        if (conv->far)
+            tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
         tile_move(&ends, rows);
     }

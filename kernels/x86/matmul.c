@@ -33,6 +33,7 @@ struct product {
     bool copies_left;
     struct tile_cut cut; /* of the rows */
     int64_t panels, matrices;
+    bool far;                /* weights are too many for a near cache */
     int64_t abreast, groups; /* panels that rows take at once where they are few; groups of so many */
     struct results results;
     size_t left_bytes, right_bytes, sums_bytes; /* of workspace, one after the other */
@@ -144,6 +145,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     product->batch = packed_batch_of(p, &product->right.strides);
     product->mode = right_mode(product, facts->constant_inputs);
     product->cut = tile_cut(product->m);
+    product->far = product->mode == RIGHT_PACKED &&
+                   product->panels * TILE_COLUMNS * product->k * (int64_t)sizeof(float) >= TILE_FAR_BYTES;
     product->copies_left = copies_left(product);
     product->abreast = product->mode != RIGHT_COPIED && product->cut.tiles == 1 ? tile_abreast(product->m) : 1;
     product->groups = divide_up(product->panels, product->abreast);
@@ -288,7 +291,7 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
                 tile_first_row(&product->cut, walk->first_tile + i);
         for (int64_t r = 0; r < count; r++, next += walk->row_stride)
             rows[r] = next;
-        if (product->mode == RIGHT_PACKED)
+        if (product->far)
             tile_look_ahead(&ends, &right, depth, i, walk->tiles);
         SET_NAME(tile_multiply)(count, &left, &right, &ends);
     }

@@ -8,8 +8,9 @@
 /* With 32 registers two terms' columns fit beside the sums, and a row's pointer is used twice when it is at hand. */
 #define TERMS_AT_ONCE TILE_TERMS
 
-/* Bytes of the panel asked for ahead of use. Terms of 8 lanes are so short that loads do not run far enough ahead of
- * the arithmetic to bring weights from the third-level cache in time; with a row or two they do. */
+/* Bytes of the panel asked for ahead of use, where nothing further ahead is. Terms of 8 lanes are so short that loads
+ * do not run far enough ahead of the arithmetic to bring weights from the third-level cache in time; with a row or two
+ * they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
@@ -57,7 +58,7 @@ INLINE void begin(const struct shape shape, sums s)
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
 INLINE void add_some(const struct shape shape, const int count, const float *const *end, int64_t k, const float *panel,
-                     int64_t panel_row, sums s)
+                     int64_t panel_row, const int ahead, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
@@ -65,8 +66,8 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
             b[t][j] = load(shape, j, panel + t * panel_row);
-        if (AHEAD > 0 && shape.rows > 2)
-            __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + AHEAD));
+        if (ahead > 0 && shape.rows > 2)
+            __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + (uintptr_t)ahead));
     }
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
@@ -86,9 +87,10 @@ struct ahead {
     int64_t step;
 };
 
-/* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. */
+/* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. far:
+ * NULL where nothing but the panel is asked for. */
 INLINE void add_terms(const struct shape shape, int64_t last, const float *const *first, int64_t skip, int64_t depth,
-                      const float *panel, int64_t panel_row, struct ahead *ahead, sums s)
+                      const float *panel, int64_t panel_row, struct ahead *far, sums s)
 {
     const float *end[TILE_ROWS];
     UNROLL
@@ -96,14 +98,22 @@ INLINE void add_terms(const struct shape shape, int64_t last, const float *const
         end[i] = first[row_of(shape, i, last)] + skip + depth;
     int64_t k = -depth;
     for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
-        add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, s);
-        if (TILE_LOOKS_AHEAD) {
-            __builtin_prefetch(ahead->at, 0, 2);
-            ahead->at += ahead->step;
+        add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, far ? 0 : AHEAD, s);
+        if (far) {
+            __builtin_prefetch(far->at);
+            far->at += far->step;
         }
     }
     for (; k < 0; k++, panel += panel_row)
-        add_some(shape, 1, end, k, panel, panel_row, s);
+        add_some(shape, 1, end, k, panel, panel_row, 0, s);
+}
+
+INLINE void add_taps(const struct shape shape, int64_t last, const struct tile_rows *left,
+                     const struct tile_panel *panel, struct ahead *far, sums s)
+{
+    for (int64_t tap = 0; tap < left->taps; tap++)
+        add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
+                  panel->first + tap * left->depth * panel->row, panel->row, far, s);
 }
 
 INLINE void add_start(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
@@ -213,11 +223,13 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
 {
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
-    struct ahead ahead = {ends->ahead ? ends->ahead : (const char *)panel->first, ends->ahead_step};
     begin(shape, s);
-    for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
-                  panel->first + tap * left->depth * panel->row, panel->row, &ahead, s);
+    if (TILE_LOOKS_AHEAD && ends->ahead && shape.rows > 2) {
+        struct ahead far = {ends->ahead, ends->ahead_step};
+        add_taps(shape, last, left, panel, &far, s);
+    } else {
+        add_taps(shape, last, left, panel, NULL, s);
+    }
     add_start(shape, last, ends, s);
     if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
         finish(shape, last, ends, s);
@@ -252,7 +264,7 @@ INLINE void multiply_abreast(const int rows, const int count, const struct tile_
         for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
             UNROLL
             for (int i = 0; i < count; i++)
-                add_some(shape, 1, end, k, from + i * next, panel->row, s[i]);
+                add_some(shape, 1, end, k, from + i * next, panel->row, 0, s[i]);
         }
     }
     UNROLL

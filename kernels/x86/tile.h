@@ -67,7 +67,7 @@ struct tile_ends {
     int64_t to_row;
     int64_t columns;
     /* Weights that are multiplied later, to be asked for meanwhile: from where on, and how many bytes for each
-     * TILE_TERMS terms. NULL: none. Only where TILE_LOOKS_AHEAD. */
+     * TILE_TERMS terms. NULL: the panel itself, a little ahead. Only where TILE_LOOKS_AHEAD. */
     const char *ahead;
     int64_t ahead_step;
 };
@@ -104,6 +104,8 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
         ends->start += rows * ends->start_row;
     ends->to += rows * ends->to_row;
 }
+
+#define TILE_FAR_BYTES (128 << 10) /* weights that are worth it: as many as do not stay in a near cache */
 
 /* Has tile `index` of `tiles`, which share stretches of `depth` terms of a panel, ask for its part of what follows them
  * in memory: the next stretch, or the next panel. */

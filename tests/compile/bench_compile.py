@@ -5,6 +5,7 @@ open       reading the file
 session    the passes that need no shapes, of them
 weights    fold_weights
 program    making the program for the shapes, of it
+packs      what kernels make of weights, which grows with the weights; the rest of it is planning
 absorb     absorb_copies
 layouts    choose_layouts
 order      schedule_steps
@@ -57,6 +58,7 @@ COLUMNS = {
     "session": ("infer_session_create",),
     "weights": ("fold_weights",),
     "program": ("program_create",),
+    "packs": ("make_pack",),
     "absorb": ("absorb_copies",),
     "layouts": ("choose_layouts",),
     "order": ("schedule_steps",),

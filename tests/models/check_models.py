@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,7 +57,8 @@ class Measured:
 
 def main():
     arguments = parse_arguments()
-    cases = [case for case in all_cases() if arguments.filter.lower() in case.name.lower()]
+    filters = arguments.filter.lower().split(",")
+    cases = [case for case in all_cases() if any(part in case.name.lower() for part in filters)]
     if not cases:
         sys.exit(f"check_models.py: no model's name contains '{arguments.filter}'")
     if arguments.list:
@@ -67,15 +68,17 @@ def main():
     onnxruntime.set_default_logger_severity(3)
     converter = Converter(convert)
     print(ROW.format("model", "inputs", "error", "allowed", "first run, ms", "peak, MiB", "result"))
-    passed = sum([check(case, converter, run) for case in cases])
+    look = check if arguments.device == "cpu" else check_on_device
+    passed = sum([look(case, converter, run) for case in cases])
     print(f"{passed} passed, {len(cases) - passed} failed")
     return 0 if passed == len(cases) else 1
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--filter", metavar="NAME", default="", help="only the models whose names contain it")
+    parser.add_argument("--filter", metavar="NAME", default="", help="only the models whose names contain it, or one of several with commas between")
     parser.add_argument("--list", action="store_true", help="print the models' names")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to run; cuda: outputs alone are checked")
     parser.add_argument("--tools", default=ROOT / "build", metavar="DIR", help="the tools' folder; default: build")
     return parser.parse_args()
 
@@ -93,6 +96,21 @@ def check(case, converter, run):
             compare_packed(model, converter, run, case, steps)
         if case.by_node:
             compare_nodes(model, steps, (converter.tool, run))
+    except (CheckFailed, FetchError) as error:
+        result = f"FAILED: {error}"
+    print(ROW.format(case.name, shapes, *measured.columns(), result), flush=True)
+    return result == "ok"
+
+
+def check_on_device(case, converter, run):
+    """The same on a GPU, of the first runs."""
+    measured, shapes, result = Measured(), "", "ok"
+    case = replace(case, options=(*case.options, "--device", "cuda"), most_arena=np.inf, most_steps=np.inf)
+    try:
+        model, steps = case.model(), case.steps()[:2]
+        shapes = describe(steps)
+        references = reference_outputs(case.twin() if case.twin else model, case, case.steps())[:2]
+        compare_runs([converter.convert(model, case.conversion)], run, case, steps, references, measured)
     except (CheckFailed, FetchError) as error:
         result = f"FAILED: {error}"
     print(ROW.format(case.name, shapes, *measured.columns(), result), flush=True)

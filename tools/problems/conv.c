@@ -88,6 +88,19 @@ static void choose_upsampling(struct maker *maker, struct conv_params *p)
     settle(maker, p, 0, 0.1 * WORK);
 }
 
+/* So many positions that tiles of results may be large. */
+static void choose_positions(struct maker *maker, struct conv_params *p)
+{
+    p->batch = 2;
+    p->groups = 4;
+    p->input_channels = random_between(&maker->random, 8, 10);
+    p->output_channels = random_between(&maker->random, 65, 70);
+    p->window = (struct window){.kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
+    for (int i = 0; i < SPATIAL_AXES; i++)
+        p->window.input[i] = i == 0 ? 1 : random_between(&maker->random, 50, 52);
+    window_settle(&p->window);
+}
+
 /* The weights of a transposed convolution are turned round. */
 static void choose_weights(struct maker *maker, struct conv_params *p, bool turned)
 {
@@ -204,6 +217,8 @@ static void make_conv(struct maker *maker)
         choose_filter(maker, p);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
         choose_upsampling(maker, p);
+    } else if (random_once_in(&maker->random, 20)) {
+        choose_positions(maker, p);
     } else {
         p->window = make_window(maker, true);
         choose_channels(maker, p);
