@@ -24,7 +24,7 @@ static inline ANYWHERE double reflect(double x, double low, double high)
     if (!(beyond > 0))
         return x;
     double turns = floor(beyond / range), rest = beyond - turns * range;
-    bool back = fmod(turns, 2) != 0;
+    bool back = fmod(turns, 2.0) != 0;
     return (x < low) != back ? low + rest : high - rest;
 }
 
