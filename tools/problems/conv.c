@@ -217,7 +217,7 @@ static void make_conv(struct maker *maker)
         choose_filter(maker, p);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
         choose_upsampling(maker, p);
-    } else if (random_once_in(&maker->random, 20)) {
+    } else if (random_once_in(&maker->random, 60)) {
         choose_positions(maker, p);
     } else {
         p->window = make_window(maker, true);

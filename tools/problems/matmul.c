@@ -97,12 +97,12 @@ static void choose_sizes(struct maker *maker, struct matmul_params *p)
         p->n = random_between(&maker->random, 1, 4);
         p->k = random_between(&maker->random, 60, 600);
     }
-    if (random_once_in(&maker->random, 20)) { /* so many that tiles may be large */
+    if (random_once_in(&maker->random, 60)) { /* so many that tiles may be large */
         p->batch_rank = 1;
         p->batch[0] = random_between(&maker->random, 128, 132);
-        p->m = random_between(&maker->random, 65, 160);
+        p->m = random_between(&maker->random, 65, 140);
         p->n = random_between(&maker->random, 65, 100);
-        p->k = random_between(&maker->random, 8, 14);
+        p->k = random_between(&maker->random, 8, 9);
         return;
     }
     make_fit_tasks(maker, 3, (int64_t *const[]){&p->m, &p->n, &p->k}, matrices, WORK);
