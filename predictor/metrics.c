@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+_Static_assert(INFER_STATUS_COUNT == INFER_DEVICE_ERROR + 1, "each status is counted");
+
 /* --- counting, with the mutex held -------------------------------------------------------------------------------- */
 
 static void count_status(struct meters *meters, infer_status status)

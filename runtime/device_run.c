@@ -8,15 +8,16 @@
 
 #include <string.h>
 
-#define NEVER_CAPTURES (-1) /* in place of a number of runs: CUDA would not make a graph of a stretch */
-#define MOST_CAPTURED 32    /* programs of a context whose stretches are kept as graphs */
+#define MOST_CAPTURED 32 /* programs of a context whose stretches are kept as graphs */
 
-/* The stretches of a program as graphs. They hold addresses: they go where the memory of the context moves. */
+/* The stretches of a program as graphs. They hold addresses, also of the host's arena: they go where any memory of the
+ * context moves. */
 struct captured {
     struct captured *next;
     uint64_t program; /* by its number, which no other gets */
     size_t bytes;
-    int runs;
+    bool ran;     /* to its end, so that all is loaded that a capture could not load */
+    bool refused; /* CUDA would not make a graph of a stretch */
     int step_count;
     void *graphs[]; /* by the first step of the stretch */
 };
@@ -52,10 +53,22 @@ void *device_run_take_host(struct runner *runner, size_t bytes, struct error *er
     return memory;
 }
 
+static void forget_captured(struct runner *runner, struct captured **from)
+{
+    while (*from) {
+        struct captured *gone = *from;
+        *from = gone->next;
+        for (int i = 0; i < gone->step_count; i++)
+            device_graph_destroy(runner->device->device, gone->graphs[i]);
+        release(runner->allocator, gone, gone->bytes);
+    }
+}
+
 void device_run_give_back_host(struct runner *runner, void *memory, size_t bytes)
 {
     if (!memory)
         return;
+    forget_captured(runner, &runner->device->captured);
     device_give_back_host(runner->device->device, memory);
     budget_return(&runner->session->budget, bytes);
 }
@@ -100,17 +113,6 @@ enum status device_run_create(struct runner *runner, struct error *error)
     return STATUS_OK;
 }
 
-static void forget_captured(struct runner *runner, struct captured **from)
-{
-    while (*from) {
-        struct captured *gone = *from;
-        *from = gone->next;
-        for (int i = 0; i < gone->step_count; i++)
-            device_graph_destroy(runner->device->device, gone->graphs[i]);
-        release(runner->allocator, gone, gone->bytes);
-    }
-}
-
 static void free_events(struct runner *runner)
 {
     struct device_run *d = runner->device;
@@ -138,9 +140,8 @@ void device_run_free(struct runner *runner)
     runner->device = NULL;
 }
 
-size_t device_run_table_bytes(const struct infer_session *session, const struct graph *graph, const struct needs *needs)
+size_t device_run_table_bytes(const struct graph *graph, const struct needs *needs)
 {
-    (void)session;
     return sizeof(struct device_run) + given_bytes(graph) + sizeof(struct device_fault) + needs->staging_bytes +
            (size_t)needs->events * sizeof(void *) + sizeof(struct captured) + (size_t)needs->steps * sizeof(void *);
 }
@@ -167,7 +168,6 @@ static enum status reserve_events(struct runner *runner, int count, struct error
     struct device_run *d = runner->device;
     if (count <= d->event_count)
         return STATUS_OK;
-    forget_captured(runner, &d->captured);
     free_events(runner);
     d->events = allocate(runner->allocator, (size_t)count * sizeof *d->events, ALIGNMENT);
     if (!d->events)
@@ -187,7 +187,6 @@ static enum status reserve_staging(struct runner *runner, size_t bytes, struct e
     struct device_run *d = runner->device;
     if (bytes <= d->staging_bytes)
         return STATUS_OK;
-    forget_captured(runner, &d->captured);
     device_run_give_back_host(runner, d->staging, d->staging_bytes);
     d->staging_bytes = 0;
     d->staging = device_run_take_host(runner, bytes, error);
@@ -197,8 +196,10 @@ static enum status reserve_staging(struct runner *runner, size_t bytes, struct e
     return STATUS_OK;
 }
 
-static void release_arena(struct device_run *d)
+static void release_arena(struct runner *runner)
 {
+    struct device_run *d = runner->device;
+    forget_captured(runner, &d->captured);
     give_back_device(d, d->arena, d->arena_bytes);
     d->arena = NULL;
     d->arena_bytes = 0;
@@ -211,9 +212,8 @@ static enum status reserve_arena(struct runner *runner, size_t bytes, bool keep,
     void *larger;
     if (bytes <= d->arena_bytes)
         return STATUS_OK;
-    forget_captured(runner, &d->captured);
     if (!keep)
-        release_arena(d);
+        release_arena(runner);
     TRY(take_device(d, bytes, "an arena", &larger, error));
     enum status status = STATUS_OK;
     if (d->arena)
@@ -224,7 +224,7 @@ static enum status reserve_arena(struct runner *runner, size_t bytes, bool keep,
         give_back_device(d, larger, bytes);
         return status;
     }
-    release_arena(d);
+    release_arena(runner);
     d->arena = larger;
     d->arena_bytes = bytes;
     return STATUS_OK;
@@ -394,8 +394,8 @@ static enum status run_stretch(struct runner *runner, const struct program *prog
         stage(runner, program, i);
     }
     void **graph = captured && steps[first].captures && end - first > 1 ? &captured->graphs[first] : NULL;
-    if (graph && !*graph && captured->runs > 0 && !capture(runner, program, first, end, graph))
-        captured->runs = NEVER_CAPTURES;
+    if (graph && !*graph && captured->ran && !captured->refused)
+        captured->refused = !capture(runner, program, first, end, graph);
     if (graph && *graph)
         TRY(at_step(device_graph_launch(*graph, d->stream, error), program, first, error));
     else
@@ -517,8 +517,8 @@ enum status device_run_program(struct runner *runner, struct program *program, s
     if (status == STATUS_OK)
         status = watched ? runner_run_steps(runner, program, &met) : run_stretches(runner, program, captured, &met);
     status = device_run_end(runner, program, status, &met, error);
-    if (captured && status == STATUS_OK && captured->runs != NEVER_CAPTURES)
-        captured->runs++;
+    if (captured && status == STATUS_OK)
+        captured->ran = true;
     return status;
 }
 

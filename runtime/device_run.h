@@ -8,8 +8,7 @@
 enum status device_run_create(struct runner *runner, struct error *error);
 void device_run_free(struct runner *runner);
 /* What it comes to take of the host beside the arena. */
-size_t device_run_table_bytes(const struct infer_session *session, const struct graph *graph,
-                              const struct needs *needs);
+size_t device_run_table_bytes(const struct graph *graph, const struct needs *needs);
 
 /* The host's arena lies in memory that the device can copy from and to by itself. NULL: the error says why. */
 void *device_run_take_host(struct runner *runner, size_t bytes, struct error *error);

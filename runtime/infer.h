@@ -234,9 +234,10 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 /* --- limits of a run ------------------------------------------------------------------------------------- */
 
 /* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
- * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less. Making a program, which
- * the first run of a shape does, is part of that run and ends between two nodes; a run that waits for one that another
- * makes ends when that does. Making it before, as infer_session_prepare does, is not timed. */
+ * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less; on a GPU it is looked at
+ * when a step is handed to it, and what was handed over is done to its end. Making a program, which the first run of a
+ * shape does, is part of that run and ends between two nodes; a run that waits for one that another makes ends when
+ * that does. Making it before, as infer_session_prepare does, is not timed. */
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before

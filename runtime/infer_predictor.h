@@ -259,7 +259,7 @@ typedef struct infer_latency {
     double sum, p50, p90, p99, p999, max;
 } infer_latency;
 
-#define INFER_STATUS_COUNT 12
+#define INFER_STATUS_COUNT 13
 #define INFER_BATCH_SIZES 17
 
 #define INFER_MOST_GPUS 16

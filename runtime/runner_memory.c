@@ -70,7 +70,8 @@ enum status runner_init(struct runner *runner, struct infer_session *session, co
     bool done =
         runner->inputs && runner->outputs && runner->results && runner->known && runner->symbols && runner->faults;
     TRY(done ? STATUS_OK : no_memory(error));
-    return DEVICE_BUILT && session->device && runner_is_outermost(runner) ? device_run_create(runner, error) : STATUS_OK;
+    return DEVICE_BUILT && session->device && runner_is_outermost(runner) ? device_run_create(runner, error)
+                                                                          : STATUS_OK;
 }
 
 static void free_operands(struct runner *runner)
@@ -153,7 +154,7 @@ size_t runner_table_bytes(const struct infer_session *session, const struct grap
                                        sizeof *runner->operand_tensors + sizeof *runner->operand_names);
     bytes += slots * sizeof *runner->slots;
     if (DEVICE_BUILT && session->device)
-        bytes += device_run_table_bytes(session, graph, needs);
+        bytes += device_run_table_bytes(graph, needs);
     return bytes + awaited * (sizeof *runner->awaited + sizeof *runner->learned);
 }
 

@@ -9,7 +9,7 @@
 /* Constants say so themselves. */
 static bool is_on_device(const struct value *value, struct operand operand)
 {
-    return DEVICE_BUILT && (operand.space == SPACE_DEVICE || (operand.space == SPACE_CONSTANT && value->on_device));
+    return operand.space == SPACE_DEVICE || (operand.space == SPACE_CONSTANT && value->on_device);
 }
 
 /* Of a strided operand only the tensor it is a part of can be shown. */
@@ -21,7 +21,7 @@ static infer_tensor describe_operand(struct runner *runner, const struct program
     if (value->strided)
         operand.offset -= offset;
     infer_tensor tensor = runner_tensor(runner, program, root, operand);
-    if (is_on_device(value, operand))
+    if (DEVICE_BUILT && is_on_device(value, operand))
         tensor.data = NULL;
     return tensor;
 }
@@ -81,7 +81,7 @@ static void show_values(struct runner *runner, const struct program *program, in
             continue;
         infer_tensor tensor = runner_tensor(runner, program, shown->value, shown->place);
         void *fetched = NULL;
-        if (is_on_device(shown->value, shown->place)) {
+        if (DEVICE_BUILT && is_on_device(shown->value, shown->place)) {
             if (!tensor.data || !(fetched = device_run_fetch(runner, tensor.data, tensor.bytes)))
                 continue;
             tensor.data = fetched;

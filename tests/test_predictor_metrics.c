@@ -171,7 +171,7 @@ START_TEST(texts_hold_the_numbers)
     ck_assert_uint_eq(length, strlen(json));
     ck_assert_ptr_nonnull(strstr(json, "{\"seconds\":2.5,\"requests\":7,"));
     ck_assert_ptr_nonnull(strstr(json, "\"by_status\":{\"ok\":6,"));
-    ck_assert_ptr_nonnull(strstr(json, "\"busy\":1},\"runs_by_size\":[4,0,2,0,"));
+    ck_assert_ptr_nonnull(strstr(json, "\"busy\":1,\"device\":0},\"runs_by_size\":[4,0,2,0,"));
     ck_assert_ptr_nonnull(strstr(json, "\"total\":{\"count\":6,\"sum\":0.5,\"p50\":0.001,\"p90\":0,\"p99\":0.25,"));
     ck_assert_ptr_nonnull(strstr(json, "\"memory\":{\"weight_bytes\":12345,"));
     length = infer_metrics_prometheus(&metrics, "model=\"digits\"", prometheus, sizeof prometheus);

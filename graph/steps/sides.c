@@ -89,12 +89,10 @@ static enum status move_steps(const struct choosing *c, struct error *error)
     return STATUS_OK;
 }
 
-enum status choose_sides(struct segment *segment, const struct sides *sides, const struct kernel_facts *facts,
-                         struct error *error)
+enum status choose_sides(struct segment *segment, const struct kernel_facts *facts, struct error *error)
 {
     struct region scratch;
     size_t values = (size_t)segment->graph->value_count + 1;
-    (void)sides;
     region_init(&scratch, segment->graph->region->allocator);
     struct choosing c = {.segment = segment,
                          .facts = facts,
@@ -116,7 +114,6 @@ enum status choose_sides(struct segment *segment, const struct sides *sides, con
 struct copying {
     struct segment *segment;
     const struct sides *sides;
-    struct error *error;
     struct region scratch;
     int value_count;       /* before there are twins; what is by id is of so many */
     struct value **twins;  /* by id: on the other side; NULL: none yet */
@@ -334,7 +331,6 @@ enum status place_copies(struct segment *segment, const struct sides *sides, str
     size_t values = (size_t)segment->graph->value_count + 1;
     struct copying c = {.segment = segment,
                         .sides = sides,
-                        .error = error,
                         .value_count = segment->graph->value_count,
                         .list = step_list_in(segment->graph->region)};
     region_init(&c.scratch, segment->graph->region->allocator);

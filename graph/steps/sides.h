@@ -25,8 +25,7 @@ static inline bool step_is_transfer(const struct sides *sides, const struct step
  * (`facts` are the host's). What stays on the host: control steps and what has no kernel for the device; outputs whose
  * size the run tells; all writers of a value that one of these writes; and arithmetic on a few integers that comes from
  * the host, which is shapes as a rule. */
-enum status choose_sides(struct segment *segment, const struct sides *sides, const struct kernel_facts *facts,
-                         struct error *error);
+enum status choose_sides(struct segment *segment, const struct kernel_facts *facts, struct error *error);
 
 /* In the order that the steps have now: says which values lie on the device, and copies what is read on the other side,
  * once a value and direction: to the host right behind the last step that writes it, so that the copy is under way

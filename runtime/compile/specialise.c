@@ -182,7 +182,7 @@ static enum status specialise_as_told(struct graph *graph, const struct speciali
     TRY(select_kernels(segment, &best, error));
     TRY(interrupt_check(options->interrupt, error));
     if (DEVICE_BUILT && options->sides)
-        TRY(choose_sides(segment, options->sides, &options->facts, error));
+        TRY(choose_sides(segment, &options->facts, error));
     if (options->fuse)
         TRY(schedule_steps(segment, options->facts.threads, error));
     return DEVICE_BUILT && options->sides ? place_copies(segment, options->sides, error) : STATUS_OK;

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ struct work {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct work *made;
-static long ran;
+static atomic_long ran;
 static char texts[MOST_TEXTS][sizeof((struct fault){0}.text)];
 static int text_count;
 

@@ -247,6 +247,61 @@ START_TEST(what_was_captured_goes_with_its_memory)
 }
 END_TEST
 
+/* y = (-(x * w)) * w, of which the negation is the host's, so that copies to and from its arena are captured; z =
+ * relu(-q) takes as much of that arena as q is long, and nothing of the device. */
+static infer_model *make_mixed(struct maker *maker)
+{
+    static const float weights[WIDTH * WIDTH] = {1, 2, 3, 4, 5, 6, 7, 8, [20] = 1, [30] = -1, [63] = 2};
+    *maker = maker_start();
+    struct graph *graph = maker->graph = graph_create(&maker->region, "mixed");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){1, WIDTH});
+    struct value *q = graph_add_value(graph, "q", DTYPE_F32, 1, (int64_t[]){-1});
+    q->dims[0] = graph_symbol(graph, "m");
+    struct value *w = graph_add_constant(graph, "w", DTYPE_F32, 2, (int64_t[]){WIDTH, WIDTH}, weights);
+    struct value *n = make_node1(graph, "Neg", "n", make_node2(graph, "MatMul", "p", x, w));
+    struct value *y = make_node2(graph, "MatMul", "y", n, w);
+    struct value *z = make_node1(graph, "Relu", "z", make_node1(graph, "Neg", "s", q));
+    return maker_finish(maker, 2, (struct value *[]){x, q}, 2, (struct value *[]){y, z}, NULL);
+}
+
+#define LONG 100000
+
+static void run_mixed(infer_context *context, const float *x, int64_t m, float *y)
+{
+    static const float zeros[LONG];
+    infer_tensor inputs[] = {f32_tensor(x, 2, 1, WIDTH), f32_tensor(zeros, 1, m, 0)};
+    infer_tensor outputs[] = {infer_output(y, WIDTH * sizeof *y), {0}};
+    infer_error error = {0};
+    ck_assert_msg(infer_run(context, inputs, 2, outputs, 2, &error) == INFER_OK, "%s", error.message);
+}
+
+/* A stretch that was captured has addresses of the host's arena as well, which may move while nothing else does. */
+START_TEST(what_was_captured_goes_with_the_hosts_arena)
+{
+    struct maker maker;
+    infer_model *model = make_mixed(&maker);
+    infer_session *session = make_session(model, false, INFER_DEVICE_CUDA, ~(UINT64_C(1) << FAMILY_pointwise % 64));
+    infer_context *context;
+    float first[WIDTH], other[WIDTH], out[WIDTH];
+    emulation_abort_on_complaint(true);
+    ck_assert_int_eq(infer_context_create(session, &context, NULL), INFER_OK);
+    run_mixed(context, row + WIDTH, 1, other);
+    for (int turn = 0; turn < 3; turn++)
+        run_mixed(context, row, 1, first);
+    ck_assert(memcmp(first, other, sizeof first) != 0);
+    size_t before = infer_context_arena_bytes(context);
+    run_mixed(context, row, LONG, out);
+    ck_assert_uint_gt(infer_context_arena_bytes(context), before);
+    run_mixed(context, row + WIDTH, 1, out);
+    ck_assert(memcmp(out, other, sizeof out) == 0);
+    infer_context_release(context);
+    infer_session_release(session);
+    infer_model_release(model);
+    region_free(&maker.region);
+    ck_assert_uint_eq(emulation_bytes(), 0);
+}
+END_TEST
+
 /* Whatever memory there is, a run succeeds or says that there is too little; and then there is enough again. */
 START_TEST(too_little_memory_is_survived)
 {
@@ -415,6 +470,7 @@ int main(void)
     tcase_add_loop_test(random, random_graphs_give_the_bits_of_the_host, 0, BATCHES);
     tcase_add_test(tests, a_fault_is_told_as_on_the_host);
     tcase_add_test(tests, what_was_captured_goes_with_its_memory);
+    tcase_add_test(tests, what_was_captured_goes_with_the_hosts_arena);
     tcase_add_test(tests, too_little_memory_is_survived);
     tcase_add_test(tests, the_limit_is_of_the_devices_memory);
     tcase_add_test(tests, constants_are_uploaded_once);
