@@ -78,7 +78,7 @@ def read_by_rapidocr(page):
 
 
 def accuracy(read, printed):
-    """What part of the printed characters, is left of them after the fewest edits."""
+    """What part of the printed characters needs no edit, of the fewest that there can be."""
     a, b = "\n".join(read), "\n".join(printed)
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
