@@ -28,7 +28,7 @@ static struct pad_value encode(infer_dtype dtype, double number)
     struct pad_value value = {{0}};
     const float single = (float)number;
     const uint16_t half = dtype == INFER_FLOAT16 ? f32_to_f16(f64_to_f32_odd(number)) : f32_to_bf16(single);
-    const int64_t integer = f64_to_i64(nearbyint(number));
+    const int64_t integer = dtype == INFER_BOOL ? 1 : f64_to_i64(nearbyint(number)); /* 0 is not encoded */
     const void *from = dtype == INFER_FLOAT64                            ? (const void *)&number
                        : dtype == INFER_FLOAT32                          ? (const void *)&single
                        : infer_dtype_bits(dtype) == 16 && is_real(dtype) ? (const void *)&half
@@ -206,9 +206,9 @@ void pad_describe(infer_prediction *prediction)
     if (!padding->count || !find_sizes(prediction))
         return;
     for (size_t b = 0; b < padding->count; b++) {
-        prediction->padded[b] = size_of(&padding->buckets[b], prediction->sizes[b]);
-        prediction->pads =
-            prediction->pads || (prediction->sizes[b] >= 0 && prediction->padded[b] != prediction->sizes[b]);
+        int64_t size = prediction->sizes[b];
+        prediction->padded[b] = size < 0 ? size : size_of(&padding->buckets[b], size);
+        prediction->pads = prediction->pads || prediction->padded[b] != size;
     }
 }
 
@@ -280,7 +280,8 @@ size_t pad_copy(const infer_prediction *prediction, size_t index, void *to)
     const infer_tensor *input = &prediction->inputs[index], padded = pad_input(prediction, index);
     size_t bytes = infer_tensor_bytes(padded.dtype, padded.rank, padded.dims);
     if (memcmp(padded.dims, input->dims, (size_t)padded.rank * sizeof *padded.dims) == 0) {
-        memcpy(to, input->data, bytes);
+        if (bytes)
+            memcpy(to, input->data, bytes);
         return bytes;
     }
     struct corner corner = {.small = input->dims,

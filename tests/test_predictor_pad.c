@@ -234,6 +234,7 @@ static const struct padded_type {
     {INFER_UINT8, 200, 200},
     {INFER_INT8, -1, 0xFF},
     {INFER_BOOL, 1, 1},
+    {INFER_BOOL, 256, 1},
     {INFER_UINT32, 4e9, 4000000000},
     {INFER_FLOAT8E4M3FN, 0, 0},
 };
