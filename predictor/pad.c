@@ -37,7 +37,8 @@ static struct pad_value encode(infer_dtype dtype, double number)
     return value;
 }
 
-static infer_status set_value(struct infer_predictor *predictor, const infer_bucket *bucket, size_t input,
+/* Again: another bucket has padded the input. */
+static infer_status set_value(struct infer_predictor *predictor, const infer_bucket *bucket, size_t input, bool again,
                               infer_error *error)
 {
     const infer_value *value = &predictor->input_values[input];
@@ -45,8 +46,12 @@ static infer_status set_value(struct infer_predictor *predictor, const infer_buc
     if (infer_dtype_bits(value->dtype) < 8 || (pad != 0 && !is_real(value->dtype) && !is_integer(value->dtype)))
         return fail(error, INFER_UNSUPPORTED, "input '%s' is %s, which is not padded with %g",
                     legible(value->name).text, infer_dtype_name(value->dtype), pad);
-    if (pad != 0)
-        predictor->padding.values[input] = encode(value->dtype, pad);
+    const struct pad_value wanted = pad != 0 ? encode(value->dtype, pad) : (struct pad_value){{0}};
+    struct pad_value *known = &predictor->padding.values[input];
+    if (again && memcmp(known, &wanted, sizeof wanted) != 0)
+        return fail(error, INFER_INVALID_ARGUMENT, "buckets pad input '%s' with different numbers",
+                    legible(value->name).text);
+    *known = wanted;
     return INFER_OK;
 }
 
@@ -65,13 +70,15 @@ static size_t mark_axes(struct axes *axes, const infer_value *value, const char 
 static infer_status mark_inputs(struct infer_predictor *predictor, const infer_bucket *bucket, size_t index,
                                 infer_error *error)
 {
+    static const struct axes none;
     size_t count = 0;
     bool mask = !bucket->mask;
     for (size_t i = 0; i < predictor->input_count; i++) {
         const infer_value *value = &predictor->input_values[i];
         struct axes *axes = &predictor->padding.inputs[i];
+        bool again = memcmp(axes, &none, sizeof none) != 0;
         size_t here = mark_axes(axes, value, bucket->dimension, index);
-        infer_status status = here ? set_value(predictor, bucket, i, error) : INFER_OK;
+        infer_status status = here ? set_value(predictor, bucket, i, again, error) : INFER_OK;
         if (status != INFER_OK)
             return status;
         if (predictor->batches && value->rank > 0 && axes->bucket[0])
