@@ -243,10 +243,15 @@ struct corner {
     const unsigned char *pad; /* an element; NULL: the small one is taken out */
 };
 
+/* Copies of the element, and of what there is of them by then. */
 static void fill(char *to, size_t bytes, const unsigned char *element, size_t element_bytes)
 {
-    for (size_t at = 0; at < bytes; at += element_bytes)
-        memcpy(to + at, element, element_bytes);
+    if (bytes)
+        memcpy(to, element, element_bytes);
+    for (size_t done = element_bytes, more; done < bytes; done += more) {
+        more = done < bytes - done ? done : bytes - done;
+        memcpy(to + done, to, more);
+    }
 }
 
 static void move(struct corner *corner, int axis)
