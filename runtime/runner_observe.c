@@ -58,7 +58,7 @@ static void show_in_order(struct runner *runner, const struct value *value, infe
 {
     struct copy_params params = {.rank = value->rank, .element_bytes = dtype_bits(value->dtype) / 8};
     memcpy(params.dims, value->dims, sizeof params.dims);
-    memcpy(params.input_strides, value->strides, sizeof params.input_strides);
+    memcpy(params.input_strides, value->strides, (size_t)value->rank * sizeof *value->strides);
     contiguous_strides(value->rank, value->dims, params.output_strides);
     void *ordered = allocate(runner->allocator, tensor.bytes, ALIGNMENT);
     if (!ordered)

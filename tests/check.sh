@@ -3,6 +3,7 @@
 # the others. `tests/check.sh NAME...` runs only those.
 set -u
 cd "$(dirname "$0")/.."
+export MAKEFLAGS=${MAKEFLAGS:--j$(nproc)}
 
 checks=(
     "unit              unit tests, gcc"

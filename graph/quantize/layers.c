@@ -33,8 +33,10 @@ static struct layer *add(struct quantize_plan *plan, const struct layer *layer, 
 
 static bool read_conv(const struct node *node, struct layer *layer)
 {
+    if (!is_op(node, "Conv"))
+        return false;
     const struct value *w = node->inputs[1];
-    if (!is_op(node, "Conv") || !is_weight(w) || w->rank < 3)
+    if (!is_weight(w) || w->rank < 3)
         return false;
     layer->kind = LAYER_CONV;
     layer->axis = 0;

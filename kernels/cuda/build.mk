@@ -56,14 +56,15 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 # What runs the kernels of tests: the emulation, every access looked at, or a GPU.
 DEVICE_OBJECTS := $(if $(filter emulated,$(CUDA)),$(WATCHED_OBJECTS),$(call object,tests/cuda/real_gpu.c))
 
-# Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels.
+# Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels, such as
+# "--filter conv --problems 100 --seed 7": the default is what takes some minutes.
 .PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels check-cuda-runtime check-cuda-suites
 check-cuda-bugs:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
 check-cuda-kernels: $(BUILD)/check-cuda-kernels
-	$< $(KERNELS)
+	$< $(or $(KERNELS),--problems 6)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \
     $(DEVICE_OBJECTS) $(BUILD)/internal.a

@@ -240,10 +240,10 @@ const struct weight *weight_holder_find(const struct weight_holder *holder, cons
     return NULL;
 }
 
-/* Room for one more entry; false: no memory. */
+/* Room for one more entry, beside those that are being made; false: no memory. */
 static bool has_room(struct weight_holder *holder)
 {
-    if (holder->count < holder->capacity)
+    if (holder->count + holder->awaited < holder->capacity)
         return true;
     int capacity = holder->capacity ? holder->capacity * 2 : 16;
     struct weight **larger = region_array(holder->region, (size_t)capacity, sizeof *larger);
@@ -451,8 +451,10 @@ enum status weights_get(struct weight_holder *holder, const void *key, size_t ke
                          limit);
     if (!has_room(holder))
         return no_memory(bytes, error);
+    holder->awaited++;
     enum status status =
         obtain(holder->weights, holder->account, key, key_bytes, hash, bytes, make, user, &entry, error);
+    holder->awaited--;
     if (status != STATUS_OK)
         return status;
     add(holder, entry);
