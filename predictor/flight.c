@@ -171,11 +171,11 @@ void flight_ends(infer_prediction *prediction)
 {
     struct infer_predictor *predictor = prediction->predictor;
     if (prediction->leads) {
-        infer_prediction *follower = next_follower(predictor, prediction);
+        infer_prediction *follower;
         leave_table(prediction);
         if (prediction->entry)
             followers_land(prediction);
-        else if (follower)
+        else if ((follower = next_follower(predictor, prediction)) != NULL)
             follower_leads(follower, prediction);
         if (prediction->entry && prediction->entry->status == INFER_OK)
             cache_insert(&predictor->cache, prediction->entry);

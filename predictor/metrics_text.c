@@ -138,8 +138,9 @@ size_t infer_metrics_json(const infer_metrics *metrics, char *buffer, size_t cap
     say_numbers(&text, metrics, memory_numbers, COUNT(memory_numbers));
     say(&text, "}");
     for (size_t i = 0; i < metrics->gpu_count; i++)
-        say(&text, "%s{\"utilization\":%.9g,\"memory_used\":%zu,\"memory_total\":%zu}", i ? "," : ",\"gpus\":[",
-            metrics->gpus[i].utilization, metrics->gpus[i].memory_used, metrics->gpus[i].memory_total);
+        say(&text, "%s{\"index\":%u,\"utilization\":%.9g,\"memory_used\":%zu,\"memory_total\":%zu}",
+            i ? "," : ",\"gpus\":[", metrics->gpus[i].index, metrics->gpus[i].utilization, metrics->gpus[i].memory_used,
+            metrics->gpus[i].memory_total);
     say(&text, metrics->gpu_count ? "]}" : "}");
     return text.length;
 }
@@ -223,7 +224,7 @@ static void say_gpus(struct text *text, const infer_metrics *metrics)
         say_head(text, names[k], "gauge", helps[k]);
         for (size_t i = 0; i < metrics->gpu_count; i++) {
             const infer_gpu *gpu = &metrics->gpus[i];
-            snprintf(number, sizeof number, "%zu", i);
+            snprintf(number, sizeof number, "%u", gpu->index);
             say_name(text, names[k], "gpu", number);
             say(text, "%.17g\n", k == 0 ? gpu->utilization : (double)(k == 1 ? gpu->memory_used : gpu->memory_total));
         }

@@ -32,8 +32,10 @@ static bool find_devices(struct nvml *nvml)
         !find(nvml->library, "nvmlDeviceGetUtilizationRates", &nvml->utilization) ||
         !find(nvml->library, "nvmlDeviceGetMemoryInfo", &nvml->memory) || count(&there) != 0)
         return false;
-    for (unsigned i = 0; i < there && nvml->count < INFER_MOST_GPUS; i++)
+    for (unsigned i = 0; i < there && nvml->count < INFER_MOST_GPUS; i++) {
+        nvml->indices[nvml->count] = i;
         nvml->count += device(i, &nvml->devices[nvml->count]) == 0;
+    }
     return nvml->count > 0;
 }
 
@@ -70,7 +72,7 @@ size_t nvml_read(const struct nvml *nvml, infer_gpu gpus[INFER_MOST_GPUS])
         struct memory memory = {0, 0, 0};
         if (nvml->utilization(nvml->devices[i], &rates) != 0 || nvml->memory(nvml->devices[i], &memory) != 0)
             continue;
-        gpus[count++] = (infer_gpu){rates.gpu / 100.0, (size_t)memory.used, (size_t)memory.total};
+        gpus[count++] = (infer_gpu){nvml->indices[i], rates.gpu / 100.0, (size_t)memory.used, (size_t)memory.total};
     }
     return count;
 }

@@ -9,6 +9,7 @@ struct nvml {
     void *library;
     unsigned count;
     void *devices[INFER_MOST_GPUS];
+    unsigned indices[INFER_MOST_GPUS];
     int (*shutdown)(void);
     int (*utilization)(void *device, void *rates);
     int (*memory)(void *device, void *memory);

@@ -28,7 +28,7 @@ static struct pad_value encode(infer_dtype dtype, double number)
     struct pad_value value = {{0}};
     const float single = (float)number;
     const uint16_t half = dtype == INFER_FLOAT16 ? f32_to_f16(f64_to_f32_odd(number)) : f32_to_bf16(single);
-    const int64_t integer = f64_to_i64(nearbyint(number));
+    const int64_t integer = dtype == INFER_BOOL ? 1 : f64_to_i64(nearbyint(number)); /* 0 is not encoded */
     const void *from = dtype == INFER_FLOAT64                            ? (const void *)&number
                        : dtype == INFER_FLOAT32                          ? (const void *)&single
                        : infer_dtype_bits(dtype) == 16 && is_real(dtype) ? (const void *)&half
@@ -37,7 +37,8 @@ static struct pad_value encode(infer_dtype dtype, double number)
     return value;
 }
 
-static infer_status set_value(struct infer_predictor *predictor, const infer_bucket *bucket, size_t input,
+/* Again: another bucket has padded the input. */
+static infer_status set_value(struct infer_predictor *predictor, const infer_bucket *bucket, size_t input, bool again,
                               infer_error *error)
 {
     const infer_value *value = &predictor->input_values[input];
@@ -45,8 +46,12 @@ static infer_status set_value(struct infer_predictor *predictor, const infer_buc
     if (infer_dtype_bits(value->dtype) < 8 || (pad != 0 && !is_real(value->dtype) && !is_integer(value->dtype)))
         return fail(error, INFER_UNSUPPORTED, "input '%s' is %s, which is not padded with %g",
                     legible(value->name).text, infer_dtype_name(value->dtype), pad);
-    if (pad != 0)
-        predictor->padding.values[input] = encode(value->dtype, pad);
+    const struct pad_value wanted = pad != 0 ? encode(value->dtype, pad) : (struct pad_value){{0}};
+    struct pad_value *known = &predictor->padding.values[input];
+    if (again && memcmp(known, &wanted, sizeof wanted) != 0)
+        return fail(error, INFER_INVALID_ARGUMENT, "buckets pad input '%s' with different numbers",
+                    legible(value->name).text);
+    *known = wanted;
     return INFER_OK;
 }
 
@@ -65,13 +70,15 @@ static size_t mark_axes(struct axes *axes, const infer_value *value, const char 
 static infer_status mark_inputs(struct infer_predictor *predictor, const infer_bucket *bucket, size_t index,
                                 infer_error *error)
 {
+    static const struct axes none;
     size_t count = 0;
     bool mask = !bucket->mask;
     for (size_t i = 0; i < predictor->input_count; i++) {
         const infer_value *value = &predictor->input_values[i];
         struct axes *axes = &predictor->padding.inputs[i];
+        bool again = memcmp(axes, &none, sizeof none) != 0;
         size_t here = mark_axes(axes, value, bucket->dimension, index);
-        infer_status status = here ? set_value(predictor, bucket, i, error) : INFER_OK;
+        infer_status status = here ? set_value(predictor, bucket, i, again, error) : INFER_OK;
         if (status != INFER_OK)
             return status;
         if (predictor->batches && value->rank > 0 && axes->bucket[0])
@@ -206,9 +213,9 @@ void pad_describe(infer_prediction *prediction)
     if (!padding->count || !find_sizes(prediction))
         return;
     for (size_t b = 0; b < padding->count; b++) {
-        prediction->padded[b] = size_of(&padding->buckets[b], prediction->sizes[b]);
-        prediction->pads =
-            prediction->pads || (prediction->sizes[b] >= 0 && prediction->padded[b] != prediction->sizes[b]);
+        int64_t size = prediction->sizes[b];
+        prediction->padded[b] = size < 0 ? size : size_of(&padding->buckets[b], size);
+        prediction->pads = prediction->pads || prediction->padded[b] != size;
     }
 }
 
@@ -236,10 +243,15 @@ struct corner {
     const unsigned char *pad; /* an element; NULL: the small one is taken out */
 };
 
+/* Copies of the element, and of what there is of them by then. */
 static void fill(char *to, size_t bytes, const unsigned char *element, size_t element_bytes)
 {
-    for (size_t at = 0; at < bytes; at += element_bytes)
-        memcpy(to + at, element, element_bytes);
+    if (bytes)
+        memcpy(to, element, element_bytes);
+    for (size_t done = element_bytes, more; done < bytes; done += more) {
+        more = done < bytes - done ? done : bytes - done;
+        memcpy(to + done, to, more);
+    }
 }
 
 static void move(struct corner *corner, int axis)
@@ -280,7 +292,8 @@ size_t pad_copy(const infer_prediction *prediction, size_t index, void *to)
     const infer_tensor *input = &prediction->inputs[index], padded = pad_input(prediction, index);
     size_t bytes = infer_tensor_bytes(padded.dtype, padded.rank, padded.dims);
     if (memcmp(padded.dims, input->dims, (size_t)padded.rank * sizeof *padded.dims) == 0) {
-        memcpy(to, input->data, bytes);
+        if (bytes)
+            memcpy(to, input->data, bytes);
         return bytes;
     }
     struct corner corner = {.small = input->dims,

@@ -346,19 +346,16 @@ static bool work(struct infer_predictor *predictor, size_t row, int64_t now, int
            work_prepare(predictor, row);
 }
 
-/* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. Returns whether it
- * has ended any. */
-static bool end_late(struct infer_predictor *predictor, int64_t now, int64_t *until)
+/* Ends what has waited past its deadline; *until becomes the next deadline, where that is sooner. */
+static void end_late(struct infer_predictor *predictor, int64_t now, int64_t *until)
 {
-    bool ended = false;
-    for (; predictor->deadlines && predictor->deadlines->time <= now; ended = true) {
+    while (predictor->deadlines && predictor->deadlines->time <= now) {
         infer_prediction *prediction = prediction_of_deadline(predictor->deadlines);
         leave_queue(prediction);
         prediction_ends_early(prediction, now);
     }
     if (predictor->deadlines && predictor->deadlines->time < *until)
         *until = predictor->deadlines->time;
-    return ended;
 }
 
 void *worker_main(void *user)
@@ -369,8 +366,8 @@ void *worker_main(void *user)
     predictor_lock(predictor);
     while (!predictor->stopping) {
         int64_t now = clock_now(), until = NEVER;
-        bool ended = end_late(predictor, now, &until);
-        if (work(predictor, worker->row, now, &until) || ended || predictor->due) {
+        end_late(predictor, now, &until);
+        if (work(predictor, worker->row, now, &until) || predictor->due) {
             predictor_unlock(predictor); /* callbacks */
             predictor_lock(predictor);
             continue;

@@ -96,7 +96,7 @@ typedef struct infer_bucket {
     size_t size_count;
     const char *mask; /* an input's name; NULL: there is none */
     double pad; /* rounded to the type of each input, which has 8 bits or more; 0 where it is of some other kind than
-                 * integers and floating types of 16 bits and more */
+                 * integers and floating types of 16 bits and more. The same in all buckets that pad one input */
 } infer_bucket;
 
 /* All zero: the defaults. */
@@ -266,6 +266,7 @@ typedef struct infer_latency {
 
 /* Now, of a GPU as a whole, whoever uses it. */
 typedef struct infer_gpu {
+    unsigned index;     /* NVML's: those that do not answer are left out */
     double utilization; /* of the time of late in which it computed, 0 to 1 */
     size_t memory_used, memory_total;
 } infer_gpu;

@@ -270,7 +270,6 @@ START_TEST(a_failure_is_shared_and_forgotten)
 }
 END_TEST
 
-/* Two keys that are equal are not two requests that are equal: the content is compared. */
 /* Results under the key of a request that has other content: nobody is given them. */
 START_TEST(a_key_alone_gives_nothing)
 {
@@ -361,6 +360,7 @@ START_TEST(a_leader_without_room_serves_the_others)
 }
 END_TEST
 
+/* Two keys that are equal are not two requests that are equal: the content is compared. */
 START_TEST(content_is_compared)
 {
     struct cache cache;

@@ -234,6 +234,7 @@ static const struct padded_type {
     {INFER_UINT8, 200, 200},
     {INFER_INT8, -1, 0xFF},
     {INFER_BOOL, 1, 1},
+    {INFER_BOOL, 256, 1},
     {INFER_UINT32, 4e9, 4000000000},
     {INFER_FLOAT8E4M3FN, 0, 0},
 };
@@ -303,6 +304,22 @@ START_TEST(wrong_buckets_are_refused)
 }
 END_TEST
 
+/* An input has one number behind it, along whichever dimension. */
+START_TEST(different_numbers_are_refused)
+{
+    static const infer_bucket buckets[] = {{"W", sizes, 2, NULL, 7}, {"H", sizes, 2, "x", 7}};
+    struct maker maker = maker_start();
+    infer_model *model = image_model(&maker, NULL);
+    infer_predictor *predictor;
+    infer_error error;
+    infer_predictor_options options = {.model = model, .buckets = buckets, .bucket_count = 2};
+    ck_assert_int_eq(infer_predictor_create(&options, &predictor, &error), INFER_INVALID_ARGUMENT);
+    ck_assert_str_eq(error.message, "buckets pad input 'x' with different numbers");
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 Suite *predictor_pad_suite(void)
 {
     Suite *suite = suite_create("predictor_pad");
@@ -314,6 +331,7 @@ Suite *predictor_pad_suite(void)
     tcase_add_test(tests, two_dimensions);
     tcase_add_loop_test(tests, values_are_of_the_type, 0, sizeof padded_types / sizeof padded_types[0]);
     tcase_add_test(tests, wrong_buckets_are_refused);
+    tcase_add_test(tests, different_numbers_are_refused);
     suite_add_tcase(suite, tests);
     return suite;
 }

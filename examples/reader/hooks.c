@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHORTER_SIDE = 736 };
+enum { SHORTER_SIDE = 736, LONGER_SIDE = 32 * MOST_SIDE };
 
 static int sides_of_32(double side)
 {
@@ -14,10 +14,14 @@ static int sides_of_32(double side)
 infer_status page_to_image(void *user, infer_hook *hook, const infer_tensor *given, size_t given_count,
                            infer_tensor *inputs, size_t input_count, infer_error *error)
 {
-    (void)user, (void)given_count, (void)input_count, (void)error;
+    (void)user, (void)given_count, (void)input_count;
     struct image page = {(int)given[0].dims[1], (int)given[0].dims[0], given[0].data};
     double scale = fmax(1, SHORTER_SIDE / fmin(page.width, page.height));
     int width = sides_of_32(page.width * scale), height = sides_of_32(page.height * scale);
+    if (width > LONGER_SIDE || height > LONGER_SIDE) {
+        strcpy(error->message, "the page is too narrow for its length");
+        return INFER_INVALID_ARGUMENT;
+    }
     float *image = infer_hook_memory(hook, (size_t)width * (size_t)height * 3 * sizeof *image);
     if (!image)
         return INFER_OUT_OF_MEMORY;

@@ -8,8 +8,10 @@
 int read_page(const char *path, struct image *page)
 {
     FILE *file = fopen(path, "rb");
-    int good = file && fscanf(file, "P6 %d %d 255", &page->width, &page->height) == 2 && fgetc(file) != EOF &&
-               page->width > 0 && page->height > 0 && page->width <= MOST_SIDE && page->height <= MOST_SIDE;
+    int most = 0;
+    int good = file && fscanf(file, "P6 %d %d %d", &page->width, &page->height, &most) == 3 && most == 255 &&
+               fgetc(file) != EOF && page->width > 0 && page->height > 0 && page->width <= MOST_SIDE &&
+               page->height <= MOST_SIDE;
     size_t bytes = good ? (size_t)page->width * (size_t)page->height * 3 : 0;
     page->pixels = malloc(bytes ? bytes : 1);
     good = good && page->pixels && fread(page->pixels, bytes, 1, file) == 1;

@@ -105,10 +105,11 @@ static infer_status read_whole(infer_predictor *detector, infer_predictor *recog
 static void learn(struct alphabet *alphabet, const infer_predictor *recognizer)
 {
     const char *at = infer_model_metadata(infer_predictor_model(recognizer), "character");
-    for (; at && *at && alphabet->count + 1 < MOST_CHARACTERS; at = alphabet->from[alphabet->count]) {
-        const char *end = strchr(at, '\n');
+    while (at && *at && alphabet->count + 1 < MOST_CHARACTERS) {
+        const char *end = at + strcspn(at, "\n");
         alphabet->from[alphabet->count++] = at;
-        alphabet->from[alphabet->count] = end ? end + 1 : at + strlen(at);
+        alphabet->from[alphabet->count] = end + 1;
+        at = *end ? end + 1 : end;
     }
 }
 

@@ -44,7 +44,7 @@ struct vocabulary *vocabulary_read(const char *path)
         rewind(file);
         size_t got = fread(v->bytes, 1, (size_t)size, file), lines = 1;
         for (size_t i = 0; i < got; i++)
-            lines += v->bytes[i] == '\n';
+            lines += v->bytes[i] == '\n' || v->bytes[i] == '\0';
         v->entries = calloc(lines, sizeof *v->entries);
         for (char *at = v->bytes, *end; v->entries && *at; at = end + 1) {
             end = at + strcspn(at, "\n");

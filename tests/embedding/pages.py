@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from quant_scores import edit_distance
+
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 # Font, size of letters, what the page is turned by (degrees), and its lines.
 PAGES = (
@@ -78,11 +80,6 @@ def read_by_rapidocr(page):
 
 
 def accuracy(read, printed):
-    """What part of the printed characters, is left of them after the fewest edits."""
-    a, b = "\n".join(read), "\n".join(printed)
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for k, y in enumerate(b, 1):
-            before, row[k] = row[k], min(row[k] + 1, row[k - 1] + 1, before + (x != y))
-    return 1 - row[-1] / len(b)
+    """What part of the printed characters needs no edit, of the fewest that there can be."""
+    text = "\n".join(printed)
+    return 1 - edit_distance("\n".join(read), text) / len(text)

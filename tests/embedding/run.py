@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "models")]
+sys.path[:0] = [str(TESTS), str(TESTS / "models"), str(TESTS / "quantize")]
 import build_minilm
 import build_mobilenetv2
 import pages

@@ -66,13 +66,13 @@ def gpus(kind, *options, library=True):
     return json.loads(first).get("gpus"), found
 
 
-two = [{"utilization": 0.37, "memory_used": 3 << 30, "memory_total": 80 << 30},
-       {"utilization": 1, "memory_used": 123456789, "memory_total": 80 << 30}]
+two = [{"index": 0, "utilization": 0.37, "memory_used": 3 << 30, "memory_total": 80 << 30},
+       {"index": 2, "utilization": 1, "memory_used": 123456789, "memory_total": 80 << 30}]
 told, found = gpus("", "--gpus")
 expect("GPUs as the library tells them", told == two)
-for key in two[0]:
+for key in ("utilization", "memory_used", "memory_total"):
     values = {s.labels["gpu"]: s.value for s in found[f"infer_gpu_{key}"].samples}
-    expect(key, found[f"infer_gpu_{key}"].type == "gauge" and values == {str(i): gpu[key] for i, gpu in enumerate(two)})
+    expect(key, found[f"infer_gpu_{key}"].type == "gauge" and values == {str(gpu["index"]): gpu[key] for gpu in two})
 expect("no GPUs where nobody asked", gpus("") == (None, {}))
 expect("no GPUs where the library does not begin", gpus("broken", "--gpus") == (None, {}))
 expect("no GPUs where there are none", gpus("empty", "--gpus") == (None, {}))

@@ -463,7 +463,9 @@ START_TEST(soak)
     printf("  resident after a third of the time %zu KB, at the end %zu KB; of that, the allocator's grew by %ld KB\n",
            early / 1024, late / 1024, held / 1024);
     expect(held <= 131072, "more is allocated, by more than caches and pools come and go");
-/* A heap's gaps settle slowly. Sanitizers hold tables, and memory that was released, of their own. */
+/* A heap's gaps settle slowly: by about 180 KB, in 10 s as in 45, so it is not a leak that grows with requests; one of
+ * 32 bytes in every tenth of them passes the bound within 10 s. Sanitizers hold tables, and memory that was released,
+ * of their own. */
 #if !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
     expect((double)late <= (double)early * 1.01 + 262144, "memory has grown");
 #endif

@@ -13,20 +13,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from networks import mobile_network, text_network
+from quant_engines import Failed, Peer, Reader
+from quant_scores import relative_error
 from toolrun import ROOT, find_tools, run_tool
 
 DEMO = ROOT / "tests" / "demo"
 SECONDS_A_TOOL = 120
 ROW = "{:<44} {:>10} {:>10}  {}"
-
-
-class Failed(Exception):
-    pass
 
 
 class Bench:
@@ -67,11 +65,6 @@ class Bench:
         print(ROW.format(name, formatted.format(value), formatted.format(bound), "ok" if good else "FAILED"), flush=True)
 
 
-def relative_error(outputs, expected):
-    difference = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(outputs, expected))
-    return (difference / sum(float((b.astype(np.float64) ** 2).sum()) for b in expected)) ** 0.5
-
-
 # --- digits -------------------------------------------------------------------------------------------------------
 
 
@@ -98,14 +91,6 @@ def check_digits(bench):
 # --- beside ONNX Runtime ------------------------------------------------------------------------------------------
 
 
-class Reader(CalibrationDataReader):
-    def __init__(self, samples):
-        self.samples = iter(samples)
-
-    def get_next(self):
-        return next(self.samples, None)
-
-
 def session_outputs(path, samples, optimise=True):
     options = onnxruntime.SessionOptions()
     if not optimise:
@@ -116,13 +101,7 @@ def session_outputs(path, samples, optimise=True):
 
 
 def peer_error(bench, model, known, unknown, expected, dynamic):
-    prepared, small = bench.folder / "prepared.onnx", bench.folder / "peer.onnx"
-    quant_pre_process(model, prepared, skip_symbolic_shape=True)
-    if dynamic:
-        quantize_dynamic(prepared, small, per_channel=True, weight_type=QuantType.QInt8)
-    else:
-        quantize_static(prepared, small, Reader(known), quant_format=QuantFormat.QDQ, per_channel=True,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    small = Peer(bench.folder).quantized(model, known, dynamic)
     return relative_error(session_outputs(small, unknown), expected)
 
 
