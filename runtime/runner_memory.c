@@ -70,7 +70,8 @@ enum status runner_init(struct runner *runner, struct infer_session *session, co
     bool done =
         runner->inputs && runner->outputs && runner->results && runner->known && runner->symbols && runner->faults;
     TRY(done ? STATUS_OK : no_memory(error));
-    return DEVICE_BUILT && session->device && runner_is_outermost(runner) ? device_run_create(runner, error) : STATUS_OK;
+    return DEVICE_BUILT && session->device && runner_is_outermost(runner) ? device_run_create(runner, error)
+                                                                          : STATUS_OK;
 }
 
 static void free_operands(struct runner *runner)

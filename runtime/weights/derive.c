@@ -340,7 +340,7 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
 struct wanted_upload {
     struct derived *derived;
     struct upload *upload;
-    struct wanted_pack pack;      /* step NULL: the constant as it is */
+    struct wanted_pack pack; /* step NULL: the constant as it is */
     const struct value *constant;
     size_t bytes;
     const void **address;
@@ -412,11 +412,8 @@ enum status derived_upload_pack(struct derived *derived, struct upload *into, co
 enum status derived_upload(struct derived *derived, struct upload *into, const struct value *constant,
                            const void **address, struct error *error)
 {
-    struct wanted_upload wanted = {.derived = derived,
-                                   .upload = into,
-                                   .constant = constant,
-                                   .bytes = value_bytes(constant),
-                                   .address = address};
+    struct wanted_upload wanted = {
+        .derived = derived, .upload = into, .constant = constant, .bytes = value_bytes(constant), .address = address};
     return upload(&wanted, error);
 }
 

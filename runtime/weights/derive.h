@@ -53,7 +53,7 @@ struct upload {
     struct weight_holder *holder;
     enum status (*copy)(void *user, void *to, const void *from, size_t bytes, struct error *error); /* done on return */
     void *user;
-    const void *owner;  /* of the holder: what no name lasts for is named by its address, and a number */
+    const void *owner; /* of the holder: what no name lasts for is named by its address, and a number */
     uint64_t *unnamed; /* how many there are of those */
 };
 
