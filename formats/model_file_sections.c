@@ -93,7 +93,7 @@ static enum status check_size(const struct model_reader *r, const struct section
     size_t limit = r->options->section_limit;
     if (limit == 0 || record->bytes <= limit)
         return STATUS_OK;
-    bool weights = memcmp(record->type, model_section_types[SECTION_WEIGHTS].type, sizeof record->type) == 0;
+    bool weights = record->flags & SECTION_IN_PARTS;
     return error_set(r->error, STATUS_MEMORY_LIMIT, "%s '%.4s' take %s bytes, past the limit of %s",
                      weights ? "the weights of section" : "the tables of section", record->type,
                      grouped(record->bytes).text, grouped(limit).text);

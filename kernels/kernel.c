@@ -36,6 +36,13 @@ static const struct kernel *const kernels[] = {
 };
 
 enum {
+#define CUDA_KERNEL(name) +1
+    CUDA_KERNELS = 0
+#ifdef INFER_CUDA
+#include "kernels/cuda_kernels.def"
+#endif
+#undef CUDA_KERNEL
+    ,
 #define VECTOR_KERNEL(name) +1
     VECTOR_KERNELS = 0
 #include "kernels/vector_kernels.def"
@@ -44,8 +51,9 @@ enum {
 
 #define KERNELS (sizeof kernels / sizeof kernels[0])
 
-/* Where those of each ISA begin. */
-static const size_t isa_starts[] = {0, VECTOR_KERNELS, (size_t)2 * VECTOR_KERNELS, KERNELS};
+/* Where those of each ISA begin; the device's are the first. */
+static const size_t isa_starts[] = {0, CUDA_KERNELS, CUDA_KERNELS + VECTOR_KERNELS,
+                                    CUDA_KERNELS + (size_t)2 * VECTOR_KERNELS, KERNELS};
 #define ISA_COUNT (sizeof isa_starts / sizeof isa_starts[0] - 1)
 
 static const char *const family_names[FAMILY_COUNT] = {

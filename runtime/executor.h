@@ -22,11 +22,11 @@ typedef void executor_work(void *user, int first, int last, int lane);
 
 /* Has `work` called for each task in [0, tasks), in chunks, and returns when all are done. A lane is one thread for as
  * long as this call lasts, and lanes are numbered below min(lanes, tasks, threads of the executor), so memory of that
- * many is enough. The calling thread takes part; how many others do depends on who is idle. A lane begins with a stretch
- * of neighbouring tasks of its own, from the lowest on, and then helps with those of others: tasks of a stretch are
- * taken in their order, those of two in any. What a task writes is seen by the caller afterwards, and what the caller
- * wrote before by the tasks. Any number of threads may call at once; no task may. Nothing is allocated and no lock
- * taken. */
+ * many is enough. The calling thread takes part; how many others do depends on who is idle. A lane begins with a
+ * stretch of neighbouring tasks of its own, from the lowest on, and then helps with those of others: tasks of a stretch
+ * are taken in their order, those of two in any. What a task writes is seen by the caller afterwards, and what the
+ * caller wrote before by the tasks. Any number of threads may call at once; no task may. Nothing is allocated and no
+ * lock taken. */
 void executor_run(struct infer_executor *executor, int lanes, int tasks, executor_work *work, void *user);
 
 #endif

@@ -39,8 +39,7 @@ const char *infer_status_name(infer_status status)
 {
     static const char *const names[] = {
         "ok",    "invalid argument", "invalid model", "unsupported", "out of memory", "memory limit", "input/output",
-        "fault", "cancelled",        "deadline",      "work limit",  "busy",
-        "device"};
+        "fault", "cancelled",        "deadline",      "work limit",  "busy",          "device"};
     return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown";
 }
 

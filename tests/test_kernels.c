@@ -25,11 +25,32 @@ START_TEST(do_what_their_families_say)
 }
 END_TEST
 
+START_TEST(the_first_that_fits_is_selected)
+{
+    struct region region;
+    struct problem problem;
+    region_init(&region, &default_allocator);
+    for (size_t listed = 0; listed < listed_problem_count(); listed++) {
+        listed_problem_make(listed, &region, &problem);
+        for (enum isa isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {
+            const struct kernel_facts facts = {
+                .cpu = isa_bits(isa), .threads = 1, .constant_inputs = problem_constants(&problem)};
+            size_t first = 0;
+            while (kernel_at(first) && !kernel_fits(kernel_at(first), problem.family, problem.params, &facts))
+                first++;
+            ck_assert_ptr_eq(kernel_select(problem.family, problem.params, &facts), kernel_at(first));
+        }
+    }
+    region_free(&region);
+}
+END_TEST
+
 Suite *kernels_suite(void)
 {
     Suite *suite = suite_create("kernels");
     TCase *tests = tcase_create("kernels");
     tcase_set_timeout(tests, 30);
+    tcase_add_test(tests, the_first_that_fits_is_selected);
     tcase_add_loop_test(tests, do_what_their_families_say, 0, SHARES);
     suite_add_tcase(suite, tests);
     return suite;

@@ -299,10 +299,10 @@ const char *packed_sets(const infer_model *model, char *buffer, size_t bytes)
 {
     buffer[0] = '\0';
     for (int i = 0; i < model->stored.count; i++) {
-        const char *set = legible(model->stored.packs[i].set).text;
+        struct legible set = legible(model->stored.packs[i].set);
         size_t used = strlen(buffer);
-        if (!strstr(buffer, set))
-            snprintf(buffer + used, bytes - used, used ? ", %s" : "%s", set);
+        if (!strstr(buffer, set.text))
+            snprintf(buffer + used, bytes - used, used ? ", %s" : "%s", set.text);
     }
     return buffer;
 }

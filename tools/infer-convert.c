@@ -189,6 +189,9 @@ static enum status convert_model(const struct request *request, struct region *r
     if (request->import.dimension_count)
         return error_set(error, STATUS_INVALID_ARGUMENT,
                          "%s: --set-dim fixes dimensions of ONNX models; this is a model.bin", request->from);
+    if (request->import.element_count)
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "%s: --elements is for sequences of ONNX models; this is a model.bin", request->from);
     TRY(file_map_path(&map, request->from, SIZE_MAX, region->allocator, error));
     enum status status = model_read(request->from, map.bytes, map.size, NULL, region, &graph, &metadata, error);
     metadata.pack_count = 0;

@@ -13,8 +13,8 @@ double numbers_largest(const struct value *value, int64_t first, int64_t count);
 /* Writes these elements, times a number, to the same places of `data`, which is of the same type. */
 void numbers_scale(const struct value *value, int64_t first, int64_t count, double factor, void *data);
 
-/* Adds to each sum those of the products of a row with t, element after element, if the constant is of f32. False: it is
- * not, and nothing was done. */
+/* Adds to each sum those of the products of a row with t, element after element, if the constant is of f32. False: it
+ * is not, and nothing was done. */
 bool numbers_dots(const struct value *value, int64_t rows, int64_t length, const double *t, double *sums);
 
 /* The greatest finite number of the type, and the least with all of its digits. */
