@@ -281,8 +281,7 @@ infer_tensor runner_tensor(struct runner *runner, const struct program *program,
     return tensor;
 }
 
-enum status runner_step_on_host(struct runner *runner, const struct program *program, size_t index,
-                                struct error *error)
+enum status runner_step_on_host(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     const struct program_step *step = &program->steps[index];
     TRY(run_control_before(runner->control, step->step, error));

@@ -41,7 +41,7 @@ struct segment {
     struct step_list steps;
     struct node **rest; /* nodes still to come; their inputs may be values of this segment */
     int rest_count;
-    struct value *needed; /* see struct resolution */
+    struct value *needed;      /* see struct resolution */
     struct value *needed_copy; /* where the host reads it: its twin where it lies on a device */
     struct node **kept;
     int kept_count;

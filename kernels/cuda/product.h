@@ -279,7 +279,8 @@ template <int ROWS_, int COLUMNS_, int TALL_, int WIDE_> struct product_shape {
         TALL = TALL_,
         WIDE = WIDE_,
         THREADS = ROWS / TALL * (COLUMNS / WIDE),
-        /* On a multiprocessor: as many as leave a thread 128 registers; twice as many where its sums take half of these. */
+        /* On a multiprocessor: as many as leave a thread 128 registers; twice as many where its sums take half of
+           these. */
         BLOCKS = TALL * WIDE < 64 ? 512 / THREADS : 256 / THREADS,
         WARPS = THREADS / WARP,
         WARPS_ACROSS = COLUMNS / WIDE / 8,

@@ -102,14 +102,14 @@ struct program {
     struct program_handle *handle;
     struct budget budget; /* within the session's: of the region, and of what making it takes */
     struct region region;
-    struct program_key key;     /* its bytes in the region, as nothing changes once it is registered */
-    _Atomic uint64_t used;      /* when last, by the totals' clock */
-    uint64_t id;                /* unique in the session; names the program in the keys of its continuations */
-    struct program *parent;     /* a continuation's; retained */
-    const struct graph *source; /* what it was made of, value by value; outlives it */
-    struct segment segment;     /* of a complete program, unless it is whole, only what its constants take */
+    struct program_key key;        /* its bytes in the region, as nothing changes once it is registered */
+    _Atomic uint64_t used;         /* when last, by the totals' clock */
+    uint64_t id;                   /* unique in the session; names the program in the keys of its continuations */
+    struct program *parent;        /* a continuation's; retained */
+    const struct graph *source;    /* what it was made of, value by value; outlives it */
+    struct segment segment;        /* of a complete program, unless it is whole, only what its constants take */
     struct device_program *device; /* NULL: all of it is the host's */
-    struct derived derived;     /* constants in the model's store; those of its parent and its session not again */
+    struct derived derived;        /* constants in the model's store; those of its parent and its session not again */
     struct program_step *steps;
     int step_count;
     const void **constants;

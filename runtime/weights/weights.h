@@ -73,7 +73,7 @@ struct weight_holder {
     struct region *region;   /* of the list below */
     struct weight **entries; /* by the address of their data */
     int count, capacity;
-    int awaited; /* entries being made, which there is room for: a maker may ask for others */
+    int awaited;                    /* entries being made, which there is room for: a maker may ask for others */
     size_t bytes;                   /* of these, and of the outer ones */
     struct weight_account *account; /* what counts them; NULL: none does */
 };
