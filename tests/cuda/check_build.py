@@ -16,7 +16,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUDGETS = ROOT / "tests/cuda/budgets.tsv"
-ALL = "75,80,86,89,90,100,120"
+USUAL = "75,80,90"
 MULTIPLIES = re.compile(r"\b(HMMA|IMMA|FFMA|DFMA|IDP|HFMA2)\b")
 LOCAL = re.compile(r"\b(LDL|STL)\b")
 LOADS = re.compile(r"\b(LDG|LDGSTS)\b")
@@ -199,7 +199,7 @@ def occupancy(registers):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--architectures", default=ALL)
+    parser.add_argument("--architectures", default=USUAL)
     parser.add_argument("--files", default="", help="names, or beginnings of them, with commas between")
     parser.add_argument("--build", default=str(ROOT / "build-cuda/nvcc"))
     parser.add_argument("--write", action="store_true", help="make budgets of what is")
