@@ -64,6 +64,9 @@ IMPORT_OBJECTS := $(call object,$(IMPORT_SOURCES)) $(if $(wildcard formats/onnx/
 TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(TOOL_SOURCES))
 IMPORT_LIBRARIES := -lprotobuf-c -lz
 
+# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
+KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
+
 include kernels/cuda/build.mk
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
@@ -138,8 +141,6 @@ $(TOOLS): $(BUILD)/%: $(BUILD)/obj/tools/%.o $(call object,$(TOOL_SHARED) $(PROB
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--gc-sections -o $@ $^ $(IMPORT_LIBRARIES) -lm
 
-# All of check-kernels but its main: unit tests take the reference kernels to a few problems.
-KERNEL_HARNESS := $(call object,$(filter-out tests/kernels/main.c,$(KERNEL_TEST_SOURCES)) $(PROBLEM_SOURCES))
 $(BUILD)/check: $(call object,$(TEST_SOURCES)) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm

@@ -305,7 +305,10 @@ static bool hand_over(struct copying *c)
         struct value *twin = twin_of(c, output);
         if (!twin)
             return false;
-        twin->name = output->name;
+        if (!*twin->name) { /* who watches a run sees the output once */
+            twin->name = output->name;
+            output->name = "";
+        }
         graph->outputs[i] = twin;
     }
     segment->needed_copy = segment->needed;

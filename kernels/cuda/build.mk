@@ -84,7 +84,7 @@ STAND_INS := $(call object,tests/cuda/runtime/stand_ins.c)
 $(BUILD)/check-cuda-runtime: $(call object,tests/cuda/runtime/test_device.c tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
-$(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wrap.c) $(STAND_INS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
+$(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wrap.c) $(STAND_INS) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=infer_session_create -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
