@@ -151,7 +151,9 @@ static void finish(const struct kernel_plan *plan, const struct kernel_call *cal
     const void *inputs[MOST_INPUTS];
     struct kernel_call swapped = *call;
     memcpy(inputs, call->inputs, (size_t)(MATMUL_INPUTS + p->epilogue->input_count - 1) * sizeof *inputs);
-    if (has(plan, WRONG_EPILOGUE_OPERAND) && p->epilogue->input_count > 2) {
+    /* Of the same type: an address that is no multiple of the element's size would end a build with sanitizers. */
+    bool alike = p->epilogue->input_count > 2 && p->epilogue->operands[1].dtype == p->epilogue->operands[2].dtype;
+    if (has(plan, WRONG_EPILOGUE_OPERAND) && alike) {
         inputs[MATMUL_INPUTS] = call->inputs[MATMUL_INPUTS + 1];
         inputs[MATMUL_INPUTS + 1] = call->inputs[MATMUL_INPUTS];
     }
