@@ -1,6 +1,6 @@
 #include "kernels/normalize.h"
 
-#include "kernels/cuda/program.h"
+#include "kernels/cuda/epilogue.h"
 
 /* y without an epilogue lies as x does. */
 struct normalize_arguments {

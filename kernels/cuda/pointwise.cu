@@ -1,6 +1,6 @@
 #include "kernels/walk.h"
 
-#include "kernels/cuda/program.h"
+#include "kernels/cuda/epilogue.h"
 
 #define THREADS 256
 #define LINE 4 /* elements that a thread has at once */

@@ -1,6 +1,6 @@
 #include "kernels/reference/pool_view.h"
 
-#include "kernels/cuda/program.h"
+#include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/types.h"
 
 #define THREADS 256

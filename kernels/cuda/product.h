@@ -10,7 +10,7 @@
 #ifndef INFER_KERNELS_CUDA_PRODUCT_H
 #define INFER_KERNELS_CUDA_PRODUCT_H
 
-#include "kernels/cuda/program.h"
+#include "kernels/cuda/epilogue.h"
 #include "kernels/walk.h"
 
 #define DEPTH 8

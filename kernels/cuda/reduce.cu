@@ -1,6 +1,6 @@
 #include "kernels/reduce.h"
 
-#include "kernels/cuda/program.h"
+#include "kernels/cuda/epilogue.h"
 #include "kernels/cuda/types.h"
 
 struct reduce_arguments {

@@ -10,30 +10,11 @@
 
 static const char usage[] =
     "Usage: check-cuda-kernels [options]\n"
-    "Each kernel for CUDA on random problems against the reference kernel, in the emulation of a GPU.\n"
-    "  --filter SUBSTRING   only kernels whose name holds it\n"
-    "  --seed N             of the problems (1)\n"
-    "  --problems N         a kernel (24)\n"
-    "  --problem N          only that one, as a failure names it\n"
+    "Each kernel for CUDA on random problems against the reference kernel, in the emulation of a GPU.\n" HARNESS_HELP
     "  --counters           what kernels did: conflicts of banks, sectors of memory\n";
 
-static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
-                                        {"seed", required_argument, NULL, 's'},
-                                        {"problems", required_argument, NULL, 'n'},
-                                        {"problem", required_argument, NULL, 'o'},
-                                        {"counters", no_argument, NULL, 'c'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
-
-static int64_t number_of(const char *text)
-{
-    char *end;
-    long long value = strtoll(text, &end, 10);
-    if (*text && !*end && value >= 0)
-        return value;
-    fprintf(stderr, "check-cuda-kernels: '%s' is no number\n", text);
-    exit(2);
-}
+static const struct option options[] = {
+    HARNESS_OPTIONS, {"counters", no_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 static const struct kernel *const *device_kernels(void)
 {
@@ -64,23 +45,9 @@ int main(int argc, char **argv)
     bool counters = false;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (found) {
-        case 'f':
-            harness.filter = optarg;
-            break;
-        case 's':
-            harness.seed = (uint64_t)number_of(optarg);
-            break;
-        case 'n':
-            harness.problems = (int)number_of(optarg);
-            break;
-        case 'o':
-            harness.only = number_of(optarg);
-            break;
-        case 'c':
+        if (found == 'c') {
             counters = true;
-            break;
-        default:
+        } else if (!harness_option(&harness, found, optarg)) {
             fputs(usage, found == 'h' ? stdout : stderr);
             return found == 'h' ? 0 : 2;
         }
@@ -91,7 +58,5 @@ int main(int argc, char **argv)
     harness_run(&harness);
     if (counters)
         print_counters();
-    printf("seed %llu\n%lld passed, %lld failed\n", (unsigned long long)harness.seed, (long long)harness.passed,
-           (long long)harness.failed);
-    return harness.failed != 0;
+    return harness_finish(&harness);
 }

@@ -19,6 +19,23 @@ struct harness {
     char last[400]; /* what was last found wrong */
 };
 
+/* Options that programs around a harness share, as getopt_long knows them, and their lines of help. */
+#define HARNESS_OPTIONS                                                               \
+    {"filter", required_argument, NULL, 'f'}, {"seed", required_argument, NULL, 's'}, \
+        {"problems", required_argument, NULL, 'n'},                                   \
+    {                                                                                 \
+        "problem", required_argument, NULL, 'o'                                       \
+    }
+#define HARNESS_HELP                                            \
+    "  --filter SUBSTRING   only kernels whose name holds it\n" \
+    "  --seed N             of the problems (1)\n"              \
+    "  --problems N         a kernel (24)\n"                    \
+    "  --problem N          only that one, as a failure names it\n"
+/* False: it is none of them. Ends the program where a number is none. */
+bool harness_option(struct harness *harness, int option, const char *text);
+/* Prints the seed and the sums; the program's exit code. */
+int harness_finish(const struct harness *harness);
+
 /* A kernel on one problem: every plan that facts lead to, operands behind fences on either side, tasks in different
  * orders and threads, with different rubbish in the workspace, in place. All must give the same bits, and what
  * is expected. False: wrong, and the text says how. */

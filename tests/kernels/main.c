@@ -10,30 +10,11 @@ static const char usage[] =
     "Usage: check-kernels [options]\n"
     "Each kernel on random problems, against the reference kernel and the definition of its family, behind guard "
     "pages,\n"
-    "in every order of its tasks; and before that, kernels with a bug each, which must be found.\n"
-    "  --filter SUBSTRING   only kernels whose name holds it\n"
-    "  --seed N             of the problems (1)\n"
-    "  --problems N         a kernel (24)\n"
-    "  --problem N          only that one, as a failure names it\n"
+    "in every order of its tasks; and before that, kernels with a bug each, which must be found.\n" HARNESS_HELP
     "  --planted            only the kernels with bugs, and what is said of each\n";
 
-static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
-                                        {"seed", required_argument, NULL, 's'},
-                                        {"problems", required_argument, NULL, 'n'},
-                                        {"problem", required_argument, NULL, 'o'},
-                                        {"planted", no_argument, NULL, 'p'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {NULL, 0, NULL, 0}};
-
-static int64_t number_of(const char *text)
-{
-    char *end;
-    long long value = strtoll(text, &end, 10);
-    if (*text && !*end && value >= 0)
-        return value;
-    fprintf(stderr, "check-kernels: '%s' is no number\n", text);
-    exit(2);
-}
+static const struct option options[] = {
+    HARNESS_OPTIONS, {"planted", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 /* Vector code built for 16 lanes of plain C: what AVX-512 does, on any machine. */
 #define VECTOR_KERNEL(name) extern const struct kernel name##_plain;
@@ -65,23 +46,9 @@ int main(int argc, char **argv)
     bool planted_only = false;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (found) {
-        case 'f':
-            harness.filter = optarg;
-            break;
-        case 's':
-            harness.seed = (uint64_t)number_of(optarg);
-            break;
-        case 'n':
-            harness.problems = (int)number_of(optarg);
-            break;
-        case 'o':
-            harness.only = number_of(optarg);
-            break;
-        case 'p':
+        if (found == 'p') {
             planted_only = true;
-            break;
-        default:
+        } else if (!harness_option(&harness, found, optarg)) {
             fputs(usage, found == 'h' ? stdout : stderr);
             return found == 'h' ? 0 : 2;
         }
@@ -94,7 +61,5 @@ int main(int argc, char **argv)
         harness_run(&harness);
     if (!planted_only && !harness.filter && harness.only < 0)
         shapes_run(&harness);
-    printf("seed %llu\n%lld passed, %lld failed\n", (unsigned long long)harness.seed, (long long)harness.passed,
-           (long long)harness.failed);
-    return harness.failed != 0;
+    return harness_finish(&harness);
 }
