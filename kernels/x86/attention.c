@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BAND 48 /* queries */
+#define BAND 64 /* queries, at most */
 #define KEYS 256
 #define FEW_QUERIES 4
 #define TASK_WORK 400000 /* multiplications of a task */
@@ -24,7 +24,7 @@
 /* state of the plan */
 struct attention {
     const struct attention_params *p;
-    int64_t bands;
+    int64_t bands, band_rows;
     bool copies_values;
     int64_t score_row, mean_row;                            /* in elements */
     size_t score_bytes, mean_bytes, key_bytes, value_bytes; /* of workspace, one after the other */
@@ -44,9 +44,12 @@ static bool attention_plan(const void *params, const struct kernel_facts *facts,
     struct attention *attention = region_allocate(region, sizeof *attention);
     if (!attention)
         return false;
-    int64_t rows = least(p->queries, BAND), keys = least(p->keys, KEYS);
+    int64_t bands = divide_up(p->queries, BAND), rows = bands > 0 ? divide_up(p->queries, bands) : 0;
+    rows = least(divide_up(rows, 2) * 2, p->queries); /* tiles are of pairs */
+    int64_t keys = least(p->keys, KEYS);
     *attention = (struct attention){.p = p,
-                                    .bands = divide_up(p->queries, BAND),
+                                    .bands = bands,
+                                    .band_rows = rows,
                                     .copies_values = p->v_head % LANES != 0,
                                     .score_row = (int64_t)align_up((size_t)keys, TILE_COLUMNS),
                                     .mean_row = (int64_t)align_up((size_t)p->v_head, TILE_COLUMNS)};
@@ -87,11 +90,8 @@ static void multiply(int64_t rows, const float *left, int64_t left_row, int64_t 
                      const float *start, float *to, int64_t to_row, int64_t columns)
 {
     struct tile_cut cut = tile_cut(rows);
-    struct tile_ends ends = {.start_row = to_row,
-                             .low = -INFINITY,
-                             .high = INFINITY,
-                             .to_row = to_row,
-                             .columns = columns <= LANES ? LANES : TILE_COLUMNS};
+    struct tile_ends ends = {
+        .start_row = to_row, .low = -INFINITY, .high = INFINITY, .to_row = to_row, .columns = tile_width(columns)};
     for (int64_t i = 0; i < cut.tiles; i++) {
         int64_t row = tile_first_row(&cut, i), count = tile_first_row(&cut, i + 1) - row;
         const float *first[TILE_ROWS];
@@ -419,8 +419,8 @@ static void attention_run(const struct kernel_plan *plan, const struct kernel_ca
     task_range(attention->bands * p->heads * p->batch, plan->tasks[0], task, &first, &last);
     for (int64_t index = first; index < last; index++) {
         int64_t head = index / attention->bands % p->heads, batch = index / attention->bands / p->heads;
-        b.row = index % attention->bands * BAND;
-        b.rows = least(p->queries - b.row, BAND);
+        b.row = index % attention->bands * attention->band_rows;
+        b.rows = least(p->queries - b.row, attention->band_rows);
         b.q = (const float *)call->inputs[0] + offset_of(&p->q, batch, head, b.row);
         b.k = (const float *)call->inputs[1] + offset_of(&p->k, batch, head / p->group, 0);
         b.v = (const float *)call->inputs[2] + offset_of(&p->v, batch, head / p->group, 0);
