@@ -224,7 +224,8 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
     sums s;
     float spilled[TILE_ROWS * TILE_COLUMNS];
     begin(shape, s);
-    if (TILE_LOOKS_AHEAD && ends->ahead && shape.rows > 2) {
+    /* Code of its own, so only for tiles that there is work in. */
+    if (ends->ahead && shape.rows >= TILE_ROWS - 2 && shape.vectors == TILE_VECTORS && !shape.half) {
         struct ahead far = {ends->ahead, ends->ahead_step};
         add_taps(shape, last, left, panel, &far, s);
     } else {
