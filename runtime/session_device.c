@@ -2,7 +2,7 @@
 
 static enum status copy_to_device(void *user, void *to, const void *from, size_t bytes, struct error *error)
 {
-    return device_upload(user, to, from, bytes, error);
+    return device_copy_now(user, to, from, bytes, DEVICE_FROM_HOST, error);
 }
 
 static enum status no_memory(void *user, size_t bytes, struct error *error)
@@ -58,7 +58,8 @@ enum status session_open_device(struct infer_session *session, size_t limit, str
     own->program = (struct program_device){
         .sides = {.device = device_bits(device),
                   .to_device = device_transfer_kernel(DEVICE_FROM_HOST),
-                  .to_host = device_transfer_kernel(DEVICE_TO_HOST)},
+                  .to_host = device_transfer_kernel(DEVICE_TO_HOST),
+                  .within = device_transfer_kernel(DEVICE_WITHIN)},
         .weights = weights,
         .account = &own->account,
         .limit = own->budget.limit,

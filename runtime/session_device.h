@@ -7,7 +7,8 @@
 
 struct session_device {
     struct device *device;
-    struct budget budget;          /* of memory of the device: weights, and arenas of contexts */
+    struct budget budget;          /* of memory of the device: weights, tensors, and what contexts have there */
+    atomic_size_t tensor_bytes;    /* of infer_device_allocate */
     struct weight_account account; /* of its constants */
     struct program_device program; /* for making programs */
 };

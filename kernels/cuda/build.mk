@@ -81,7 +81,7 @@ check-cuda-runtime: $(BUILD)/check-cuda-runtime
 check-cuda-suites: $(BUILD)/check-cuda-suites
 	for suite in $(SUITES_ON_DEVICE); do CK_TIMEOUT_MULTIPLIER=15 $< $$suite || exit 1; done
 STAND_INS := $(call object,tests/cuda/runtime/stand_ins.c)
-$(BUILD)/check-cuda-runtime: $(call object,tests/cuda/runtime/test_device.c tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
+$(BUILD)/check-cuda-runtime: $(call object,tests/cuda/runtime/test_device.c tests/cuda/runtime/test_tensors.c tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 $(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wrap.c) $(STAND_INS) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
