@@ -150,7 +150,7 @@ typedef struct infer_model infer_model;
 
 /* All zero: the defaults. */
 typedef struct infer_model_options {
-    const infer_allocator *allocator; /* copied; NULL: the C library's. Also serves the model's sessions and contexts */
+    const infer_allocator *allocator; /* copied; NULL: one of large pages. Also serves the model's sessions and contexts */
     /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;

@@ -79,6 +79,7 @@ enum status recognise_attention(struct graph *graph, struct pass_context *contex
 /* None of the list: results change by rounding. A BatchNormalization that fold_weights has left, and what multiplies
  * and adds constants behind it, become one Mul and one Add. */
 enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error);
+enum status convolve_upsampling(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);

@@ -323,6 +323,16 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
     }
 }
 
+/* Lines of a matrix as they lie. */
+static void copy_lines(const float *from, int64_t row, int64_t depth, int64_t columns, float *to)
+{
+    for (int64_t k = 0; k < depth; k++, from += row, to += TILE_COLUMNS)
+        if (columns == TILE_COLUMNS)
+            memcpy(to, from, TILE_COLUMNS * sizeof *to);
+        else
+            memcpy(to, from, (size_t)columns * sizeof *to);
+}
+
 void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t depth, int64_t columns, float *to)
 {
     if (columns < TILE_COLUMNS)
@@ -330,6 +340,10 @@ void SET_NAME(tile_pack)(const float *from, int64_t row, int64_t column, int64_t
     if (row == 1) {
         SET_NAME(transpose)
         (sizeof *from, from, column * (int64_t)sizeof *from, to, TILE_COLUMNS * (int64_t)sizeof *to, columns, depth);
+        return;
+    }
+    if (column == 1) {
+        copy_lines(from, row, depth, columns, to);
         return;
     }
     for (int64_t k = 0; k < depth; k++)
