@@ -150,7 +150,8 @@ typedef struct infer_model infer_model;
 
 /* All zero: the defaults. */
 typedef struct infer_model_options {
-    const infer_allocator *allocator; /* copied; NULL: one of large pages. Also serves the model's sessions and contexts */
+    const infer_allocator
+        *allocator; /* copied; NULL: one of large pages. Also serves the model's sessions and contexts */
     /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;
@@ -269,6 +270,10 @@ typedef enum infer_isa {
     INFER_ISA_AVX512 = 3
 } infer_isa;
 
+/* Who computes large products of float32 on a GPU: the library's own kernels, or cuBLAS, which is opened at run time
+ * and adds in orders of its own. */
+typedef enum infer_gemm { INFER_GEMM_NATIVE = 0, INFER_GEMM_CUBLAS = 1 } infer_gemm;
+
 typedef struct infer_device_info {
     char name[256];
     size_t memory_bytes, free_bytes; /* of its own memory, free at this moment */
@@ -300,6 +305,7 @@ typedef struct infer_session_options {
     size_t device_memory_limit;  /* a bound on the memory of the device for this session's weights, its contexts'
                                   * arenas and results, and infer_device_allocate; 0: none. memory_limit counts the
                                   * host's alone. */
+    infer_gemm gemm;             /* UNSUPPORTED where cuBLAS cannot be opened, INVALID_ARGUMENT on the CPU */
 } infer_session_options;
 
 /* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12

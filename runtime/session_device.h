@@ -13,8 +13,9 @@ struct session_device {
     struct program_device program; /* for making programs */
 };
 
-/* `limit` on the session's memory of the device; 0: none. UNSUPPORTED where no device can be used. */
-enum status session_open_device(struct infer_session *session, size_t limit, struct error *error);
+/* UNSUPPORTED where no device can be used, or not as the options say. */
+enum status session_open_device(struct infer_session *session, const infer_session_options *options,
+                                struct error *error);
 /* The device's weights of a model that is released. */
 void model_free_device(struct infer_model *model);
 
