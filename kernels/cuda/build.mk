@@ -76,12 +76,19 @@ $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda
 SUITES_ON_DEVICE := runtime_control runtime_edges runtime_tensors runtime_threads runtime_stop sequences passes_dynamic \
                     ops_conv ops_index ops_rnn ops_shape
 .PHONY: check-cuda-runtime check-cuda-suites
-check-cuda-runtime: $(BUILD)/check-cuda-runtime
-	CK_TIMEOUT_MULTIPLIER=15 $<
+check-cuda-runtime: $(BUILD)/check-cuda-runtime $(BUILD)/fake/libcublas.so.13
+	CK_RUN_CASE=cuBLAS CK_TIMEOUT_MULTIPLIER=15 $<
+	FAKE_CUBLAS=well LD_LIBRARY_PATH=$(BUILD)/fake CK_TIMEOUT_MULTIPLIER=15 $<
 check-cuda-suites: $(BUILD)/check-cuda-suites
 	for suite in $(SUITES_ON_DEVICE); do CK_TIMEOUT_MULTIPLIER=15 $< $$suite || exit 1; done
 STAND_INS := $(call object,tests/cuda/runtime/stand_ins.c)
-$(BUILD)/check-cuda-runtime: $(call object,tests/cuda/runtime/test_device.c tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
+# What the fake library calls must be found in the program.
+$(BUILD)/fake/libcublas.so.13: tests/cuda/runtime/fake_cublas.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 $(WARNINGS) -I. -shared -fPIC -o $@ $<
+$(BUILD)/check-cuda-runtime: private ALL_LDFLAGS += -Wl,--export-dynamic-symbol=cudaLaunchHostFunc
+$(BUILD)/check-cuda-runtime: $(call object,$(wildcard tests/cuda/runtime/test_*.c) tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 $(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wrap.c) $(STAND_INS) $(KERNEL_HARNESS) $(PLAIN_OBJECTS) $(BUILD)/internal.a
