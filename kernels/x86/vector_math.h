@@ -7,6 +7,8 @@
 
 #include "kernels/x86/vector.h"
 
+#include <math.h>
+
 /* Coefficients are of the polynomial that is nearest in the relative error of the result (Remez), rounded to floats one
  * after the other from the lowest, the rest fitted anew each time. */
 
@@ -197,6 +199,50 @@ static inline vf vf_gelu_tanh(vf x)
 {
     vf cubic = vf_fma(vf_mul(vf_set(0.044715f), vf_mul(x, x)), x, x);
     return vf_mul_sigmoid(x, vf_mul(vf_set(2 * 0.79788456080286535588f), cubic));
+}
+
+/* --- sine, cosine --------------------------------------------------------------------------------------------------
+ */
+
+#define SINE_MOST 0x1p15f /* beyond it the C library is asked, element by element */
+
+/* sin(size - n pi) with the sign bit of `sign` turned over where `count` is odd; n is count, or a half more. pi is
+ * taken off in three parts, of which the first leaves no rounding. */
+static inline vf vf_sine_reduced(vf size, vf n, vi count, vi sign)
+{
+    vf r = vf_fnma(n, vf_set(0x1.921fb6p+1f), size);
+    r = vf_fnma(n, vf_set(-0x1.777a5cp-24f), r);
+    r = vf_fnma(n, vf_set(-0x1.ee59dap-49f), r);
+    vf s = vf_mul(r, r), p = vf_fma(vf_set(2.605784e-6f), s, vf_set(-1.9809666e-4f));
+    p = vf_fma(p, s, vf_set(8.333068e-3f));
+    p = vf_fma(p, s, vf_set(-1.666666e-1f));
+    vi bits = vf_bits(vf_fma(vf_mul(p, s), r, r));
+    return vi_as_floats(vi_add(bits, vi_add(vi_and(sign, vi_set(INT32_MIN)), vi_shift_left(count, 31))));
+}
+static inline vf vf_sine_far(vf x, vf y, double (*of)(double))
+{
+    float from[LANES], to[LANES];
+    vf_store(from, x);
+    vf_store(to, y);
+    for (int i = 0; i < LANES; i++)
+        to[i] = fabsf(from[i]) > SINE_MOST ? (float)of((double)from[i]) : to[i];
+    return vf_load(to);
+}
+static inline vf vf_sin(vf x)
+{
+    vf size = vf_abs(x), shift = vf_set(0x1.8p23f); /* adding it rounds to a whole number */
+    vf whole = vf_fma(size, vf_set(0.31830988618379067f), shift);
+    vf y = vf_sine_reduced(size, vf_sub(whole, shift), vf_bits(whole), vf_bits(x));
+    return vm_any(vf_less(vf_set(SINE_MOST), size)) ? vf_sine_far(x, y, sin) : y;
+}
+/* cos x = sin(x + pi/2) */
+static inline vf vf_cos(vf x)
+{
+    vf size = vf_abs(x), shift = vf_set(0x1.8p23f), half = vf_set(0.5f);
+    vf whole = vf_add(vf_fma(size, vf_set(0.31830988618379067f), vf_neg(half)), shift);
+    vf n = vf_add(vf_sub(whole, shift), half);
+    vf y = vf_sine_reduced(size, n, vf_bits(whole), vi_set(INT32_MIN));
+    return vm_any(vf_less(vf_set(SINE_MOST), size)) ? vf_sine_far(x, y, cos) : y;
 }
 
 /* --- piecewise --------------------------------------------------------------------------------------------------- */
