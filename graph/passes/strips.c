@@ -186,9 +186,13 @@ static enum status cut(struct graph *graph, const struct strip_plan *plan, struc
 {
     struct cutting c = {.plan = plan, .graph = graph, .error = error, .result = graph_create(graph->region, "")};
     c.made = region_array(plan->stages->region, (size_t)graph->value_count + 1, sizeof *c.made);
-    if (!c.result || !c.made || !sweep_create(&c.sweep, plan->stages, plan->order, LONGEST_REGION))
+    int position = 0, longest = 0;
+    for (int i = 0; i < plan->region_count; i++) {
+        int length = plan->regions[i].end - plan->regions[i].begin;
+        longest = length > longest ? length : longest;
+    }
+    if (!c.result || !c.made || !sweep_create(&c.sweep, plan->stages, plan->order, longest))
         return no_memory(&c);
-    int position = 0;
     for (int i = 0; i < plan->region_count; i++) {
         while (position < plan->regions[i].begin)
             TRY(copy_stage(&c, position++));

@@ -5,7 +5,8 @@
 
 #define NEAR_BYTES (2 << 20) /* of a strip */
 #define FAR_BYTES (3 << 20)  /* of an intermediate that is worth it */
-#define LONGEST_NEAR 16      /* stages of a region */
+#define LONGEST_NEAR 12      /* stages of a region */
+#define MOST_TIMES 4         /* strips: of as many as one far intermediate takes to be near */
 #define MOST_THREADS 4       /* more have too little to do in a strip, and caches enough */
 
 /* What is saved and what it costs. */
@@ -50,16 +51,17 @@ static bool stays_whole(const struct stage *stage)
     return weights->dims[1] > 1 && w->kernel[1] == 3 && w->kernel[2] == 3 && w->stride[1] == 1 && w->stride[2] == 1;
 }
 
-/* Bytes that come from a far cache, of what a stage reads. */
-static bool reads_far(const struct search *search, const struct stage *stage)
+/* The largest of what a stage reads; 0: nothing of it is far. */
+static size_t reads_far(const struct search *search, const struct stage *stage)
 {
+    size_t most = 0;
     for (int n = 0; n < stage->node_count; n++)
         for (int i = 0; i < stage->nodes[n]->input_count; i++) {
             const struct value *input = stage->nodes[n]->inputs[i];
-            if (input && search->stages->bytes[input->id] >= FAR_BYTES)
-                return true;
+            size_t bytes = input ? search->stages->bytes[input->id] : 0;
+            most = bytes > most ? bytes : most;
         }
-    return false;
+    return most >= FAR_BYTES ? most : 0;
 }
 
 /* Makes the stage at the beginning of the sweep a part of regions, the best of which ends at `end`. `bytes`: that its
@@ -123,10 +125,11 @@ bool strip_plan_make_near(const struct stages *stages, int threads, struct strip
         return false;
     for (int end = 1; end <= stages->count; end++) {
         search.saved[end] = search.saved[end - 1];
-        if (!reads_far(&search, &stages->list[search.order->stages[end - 1]]))
-            continue;
+        /* Fewer strips would be too large, and many more have too many rows twice. */
+        size_t least = reads_far(&search, &stages->list[search.order->stages[end - 1]]) / NEAR_BYTES;
         for (size_t k = 0; k < sizeof strip_counts / sizeof *strip_counts; k++)
-            find_regions(&search, end, strip_counts[k]);
+            if (least > 0 && (size_t)strip_counts[k] > least && (size_t)strip_counts[k] <= MOST_TIMES * least)
+                find_regions(&search, end, strip_counts[k]);
     }
     *plan = (struct strip_plan){.stages = stages, .order = search.order};
     return collect(&search, plan);
