@@ -42,7 +42,7 @@ static const bool occurs[POINTWISE_OPCODE_COUNT] = {
     [POINTWISE_CLAMP] = true,      [POINTWISE_ROUND] = true,        [POINTWISE_RELU] = true,
     [POINTWISE_LEAKY_RELU] = true, [POINTWISE_HARD_SIGMOID] = true, [POINTWISE_HARD_SWISH] = true,
     [POINTWISE_SIGMOID] = true,    [POINTWISE_SWISH] = true,        [POINTWISE_TANH] = true,
-    [POINTWISE_GELU] = true,       [POINTWISE_GELU_TANH] = true,
+    [POINTWISE_GELU] = true,       [POINTWISE_GELU_TANH] = true,    [POINTWISE_PRELU] = true,
 };
 
 /* What a register holds: input `input`, or x (input 0) or the value on the side (EPILOGUE_SIDE) after the operation

@@ -65,7 +65,7 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  * recognised once, in the kernel's plan(). The operations are those of kernels/pointwise.def in f32, each rounded; only
  * these occur:
  *
- *   with an operand  ADD SUB MUL DIV MIN MAX
+ *   with an operand  ADD SUB MUL DIV MIN MAX PRELU
  *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
  *
  * A bias is an ADD whose operand has a stride along the rows alone (of a convolution) or the columns alone (of a
@@ -82,7 +82,7 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
 struct epilogue_operation {
     uint8_t opcode; /* enum pointwise_opcode */
     bool on_side;   /* the value on the side takes the place of x; a MOVE begins it, with the operand or with x */
-    bool reversed;  /* the operand comes first: operand - x, operand / x */
+    bool reversed;  /* the operand comes first: operand - x, operand / x, PRELU of it */
     /* Of the program: the operand, made f32 whatever its type; 0: there is none, EPILOGUE_SIDE: the value on the side.
      */
     int8_t input;

@@ -192,7 +192,7 @@ static void add_unary(struct rider *r, uint8_t opcode, double p, double q)
 static void add_operation(struct rider *r, uint64_t *state)
 {
     static const uint8_t binary[] = {POINTWISE_ADD, POINTWISE_ADD, POINTWISE_MUL, POINTWISE_SUB,
-                                     POINTWISE_DIV, POINTWISE_MIN, POINTWISE_MAX};
+                                     POINTWISE_DIV, POINTWISE_MIN, POINTWISE_MAX, POINTWISE_PRELU};
     static const struct {
         uint8_t opcode;
         double p, q;

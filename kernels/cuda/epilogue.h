@@ -159,6 +159,8 @@ static __device__ __forceinline__ float form_operation(const struct cuda_operati
         return MIN_f32(a, b);
     case POINTWISE_MAX:
         return MAX_f32(a, b);
+    case POINTWISE_PRELU:
+        return PRELU_f32(a, b);
     case POINTWISE_CLAMP:
         return CLAMP_f32(x, operation.p, operation.q);
     case POINTWISE_ROUND:

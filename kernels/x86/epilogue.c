@@ -259,6 +259,8 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
         EACH(vf_smaller(a, b));
     case POINTWISE_MAX:
         EACH(vf_larger(a, b));
+    case POINTWISE_PRELU:
+        EACH(vf_select(vf_less(a, zero), vf_mul(a, b), a));
     case POINTWISE_CLAMP:
         EACH(vf_min(q, vf_max(p, a)));
     case POINTWISE_ROUND:

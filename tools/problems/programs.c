@@ -306,7 +306,8 @@ static int combine(struct program *program, enum pointwise_opcode opcode, int re
 /* The code of a form; the registers of its operands, in the order of their use. */
 static enum dtype write_form(struct program *program, const struct form *form, const int *operands, int *result)
 {
-    static const enum pointwise_opcode others[] = {POINTWISE_SUB, POINTWISE_MUL, POINTWISE_MAX, POINTWISE_MIN};
+    static const enum pointwise_opcode others[] = {POINTWISE_SUB, POINTWISE_MUL, POINTWISE_MAX, POINTWISE_MIN,
+                                                   POINTWISE_PRELU};
     enum dtype dtype = (enum dtype)program->params->operands[0].dtype;
     int reg = form->real && dtype == DTYPE_I32 ? program_convert(program, 0, CLASS_F32) : 0;
     if (form->real && dtype == DTYPE_I32)
@@ -316,7 +317,7 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     if (form->bias)
         reg = combine(program, POINTWISE_ADD, reg, *operands++);
     if (form->other)
-        reg = combine(program, others[random_below(&program->maker->random, 4)], reg, *operands++);
+        reg = combine(program, others[random_below(&program->maker->random, 5)], reg, *operands++);
     bool late = random_once_in(&program->maker->random, 2);
     if (form->activation && !late)
         reg = add_activation(program, reg);
