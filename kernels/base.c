@@ -206,8 +206,6 @@ size_t dtype_bytes(enum dtype dtype, int64_t elements)
     return ((size_t)elements * dtype_bits(dtype) + 7) / 8;
 }
 
-#define LARGE_PAGE ((size_t)2 << 20)
-
 /* What fills large pages, as arenas and packed weights may, is put in them where the system has some: walks through it
  * then wait for fewer look-ups of addresses. What is left over stays in small ones, so no memory is added. */
 static void *default_allocate(void *user, size_t bytes, size_t alignment)
@@ -251,12 +249,7 @@ struct region_block {
 
 /* AddressSanitizer knows blocks of the allocator alone. It is told which bytes of them have been given out, and between
  * two of those there are always some that have not. */
-#if defined __has_feature
-#define HAS_FEATURE(name) __has_feature(name)
-#else
-#define HAS_FEATURE(name) 0
-#endif
-#if defined __SANITIZE_ADDRESS__ || HAS_FEATURE(address_sanitizer)
+#ifdef ADDRESSES_CHECKED
 #include <sanitizer/asan_interface.h>
 #define REGION_GAP 16
 #define REGION_FORBID(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)

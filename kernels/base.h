@@ -130,6 +130,17 @@ static inline size_t align_up(size_t bytes, size_t alignment)
     return (bytes + alignment - 1) / alignment * alignment;
 }
 
+#define LARGE_PAGE ((size_t)2 << 20) /* bytes; the system's own may be of another size, or none */
+
+/* AddressSanitizer looks at every access. */
+#if defined __SANITIZE_ADDRESS__
+#define ADDRESSES_CHECKED
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define ADDRESSES_CHECKED
+#endif
+#endif
+
 /* All memory of the library comes through one of these; see infer_allocator in infer.h. */
 struct allocator {
     void *(*allocate)(void *user, size_t bytes, size_t alignment); /* NULL when there is none */

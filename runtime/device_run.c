@@ -11,15 +11,16 @@
 #define MOST_CAPTURED 32 /* programs of a context whose stretches are kept as graphs */
 
 /* The stretches of a program as graphs. They hold addresses, also of the host's arena: they go where any memory of the
- * context moves. */
+ * context moves, or the caller's on the device is another than in the run before. */
 struct captured {
     struct captured *next;
     uint64_t program; /* by its number, which no other gets */
     size_t bytes;
-    bool ran;     /* to its end, so that all is loaded that a capture could not load */
+    bool ran;     /* to its end, with these addresses, so that all is loaded that a capture could not load */
     bool refused; /* CUDA would not make a graph of a stretch */
     int step_count;
-    void *graphs[]; /* by the first step of the stretch */
+    const void **addresses; /* of the caller's tensors on the device, inputs and then outputs; NULL: it is not there */
+    void *graphs[];         /* by the first step of the stretch; behind them the addresses */
 };
 
 struct device_run {
@@ -35,6 +36,8 @@ struct device_run {
     void **events;
     int event_count;
     void **given; /* by output: the caller's memory, while the output lies in the staging buffer; NULL: it does not */
+    bool *wanted; /* by output: it is wanted on the device */
+    struct slot *results;      /* by output: memory of the device that the context lends */
     struct captured *captured; /* the latest first */
 };
 
@@ -53,13 +56,20 @@ void *device_run_take_host(struct runner *runner, size_t bytes, struct error *er
     return memory;
 }
 
+static void destroy_graphs(struct runner *runner, struct captured *captured)
+{
+    for (int i = 0; i < captured->step_count; i++) {
+        device_graph_destroy(runner->device->device, captured->graphs[i]);
+        captured->graphs[i] = NULL;
+    }
+}
+
 static void forget_captured(struct runner *runner, struct captured **from)
 {
     while (*from) {
         struct captured *gone = *from;
         *from = gone->next;
-        for (int i = 0; i < gone->step_count; i++)
-            device_graph_destroy(runner->device->device, gone->graphs[i]);
+        destroy_graphs(runner, gone);
         release(runner->allocator, gone, gone->bytes);
     }
 }
@@ -93,9 +103,17 @@ static void give_back_device(struct device_run *d, void *memory, size_t bytes)
     budget_return(d->budget, bytes);
 }
 
-static size_t given_bytes(const struct graph *graph)
+/* Of the tables by output. */
+static size_t table_bytes(const struct graph *graph, size_t bytes_each)
 {
-    return ((size_t)graph->output_count + 1) * sizeof(void *);
+    return ((size_t)graph->output_count + 1) * bytes_each;
+}
+
+static void *take_table(struct runner *runner, size_t bytes_each)
+{
+    size_t bytes = table_bytes(runner->graph, bytes_each);
+    void *table = allocate(runner->allocator, bytes, ALIGNMENT);
+    return table ? memset(table, 0, bytes) : NULL;
 }
 
 enum status device_run_create(struct runner *runner, struct error *error)
@@ -106,10 +124,11 @@ enum status device_run_create(struct runner *runner, struct error *error)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
     *d = (struct device_run){.device = from->device, .budget = &from->budget};
     runner->device = d;
-    d->given = allocate(runner->allocator, given_bytes(runner->graph), ALIGNMENT);
-    if (!d->given)
+    d->given = take_table(runner, sizeof *d->given);
+    d->wanted = take_table(runner, sizeof *d->wanted);
+    d->results = take_table(runner, sizeof *d->results);
+    if (!d->given || !d->wanted || !d->results)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
-    memset(d->given, 0, given_bytes(runner->graph));
     return STATUS_OK;
 }
 
@@ -135,15 +154,26 @@ void device_run_free(struct runner *runner)
     device_run_give_back_host(runner, d->staging, d->staging_bytes);
     device_run_give_back_host(runner, d->seen, sizeof *d->seen);
     device_stream_destroy(d->device, d->stream);
-    release(runner->allocator, d->given, given_bytes(runner->graph));
+    for (int i = 0; d->results && i < runner->graph->output_count; i++)
+        give_back_device(d, d->results[i].data, d->results[i].capacity);
+    release(runner->allocator, d->given, table_bytes(runner->graph, sizeof *d->given));
+    release(runner->allocator, d->wanted, table_bytes(runner->graph, sizeof *d->wanted));
+    release(runner->allocator, d->results, table_bytes(runner->graph, sizeof *d->results));
     release(runner->allocator, d, sizeof *d);
     runner->device = NULL;
 }
 
+static size_t captured_bytes(const struct graph *graph, int steps)
+{
+    size_t addresses = (size_t)graph->input_count + (size_t)graph->output_count;
+    return sizeof(struct captured) + ((size_t)steps + addresses) * sizeof(void *);
+}
+
 size_t device_run_table_bytes(const struct graph *graph, const struct needs *needs)
 {
-    return sizeof(struct device_run) + given_bytes(graph) + sizeof(struct device_fault) + needs->staging_bytes +
-           (size_t)needs->events * sizeof(void *) + sizeof(struct captured) + (size_t)needs->steps * sizeof(void *);
+    size_t tables = table_bytes(graph, sizeof(void *) + sizeof(bool) + sizeof(struct slot));
+    return sizeof(struct device_run) + tables + sizeof(struct device_fault) + needs->staging_bytes +
+           (size_t)needs->events * sizeof(void *) + captured_bytes(graph, needs->steps);
 }
 
 /* --- what grows ------------------------------------------------------------------------------------------ */
@@ -263,7 +293,7 @@ static void stage(struct runner *runner, const struct program *program, int inde
     if (staging == SIZE_MAX)
         return;
     const struct operand *from = &step->operands[0], *to = &step->operands[1];
-    if (to->space == SPACE_OUTPUT) {
+    if (step->step->kernel == device_transfer_kernel(DEVICE_TO_HOST)) {
         d->given[to->index] = runner->outputs[to->index].data;
         runner->outputs[to->index].data = d->staging + staging;
     } else {
@@ -290,7 +320,7 @@ static void point_operands(struct runner *runner, const struct program *program,
         runner->operand_pointers[i] = runner_pointer(runner, program, step->operands[i]);
     for (int i = 0; i < from->output_count; i++)
         runner->dims_pointers[i] = NULL;
-    if (staging != SIZE_MAX && step->operands[1].space != SPACE_OUTPUT)
+    if (staging != SIZE_MAX && from->kernel == device_transfer_kernel(DEVICE_FROM_HOST))
         runner->operand_pointers[0] = runner->device->staging + staging;
 }
 
@@ -437,7 +467,7 @@ static struct captured *captured_of(struct runner *runner, const struct program 
             forget_captured(runner, link);
     }
     struct captured *found = *link;
-    size_t bytes = sizeof *found + (size_t)program->step_count * sizeof *found->graphs;
+    size_t bytes = captured_bytes(runner->graph, program->step_count);
     if (found) {
         *link = found->next;
     } else {
@@ -448,10 +478,85 @@ static struct captured *captured_of(struct runner *runner, const struct program 
         found->program = program->id;
         found->bytes = bytes;
         found->step_count = program->step_count;
+        found->addresses = (const void **)(found->graphs + program->step_count);
     }
     found->next = d->captured;
     d->captured = found;
     return found;
+}
+
+static void note_address(const infer_tensor *tensor, const void **address, bool *same)
+{
+    const void *now = tensor->device == INFER_DEVICE_CPU ? NULL : tensor->data;
+    *same = *same && *address == now;
+    *address = now;
+}
+
+/* Whoever changes buffers from run to run pays for no graphs: one is made where the same come twice. */
+static void look_at_addresses(struct runner *runner, struct captured *captured)
+{
+    bool same = true;
+    int inputs = runner->graph->input_count;
+    for (int i = 0; i < inputs; i++)
+        note_address(&runner->inputs[i], &captured->addresses[i], &same);
+    for (int i = 0; i < runner->graph->output_count; i++)
+        note_address(&runner->outputs[i], &captured->addresses[inputs + i], &same);
+    if (same)
+        return;
+    destroy_graphs(runner, captured);
+    captured->ran = captured->refused = false;
+}
+
+/* --- the caller's tensors -------------------------------------------------------------------------------- */
+
+const bool *device_run_wanted(struct runner *runner)
+{
+    for (int i = 0; i < runner->graph->output_count; i++)
+        runner->device->wanted[i] = runner->outputs[i].device != INFER_DEVICE_CPU;
+    return runner->device->wanted;
+}
+
+enum status device_run_check_tensor(const struct runner *runner, const char *what, const char *name,
+                                    const infer_tensor *tensor, struct error *error)
+{
+    bool is_there = device_owns(runner->device->device, tensor->data);
+    if (tensor->device == INFER_DEVICE_CPU)
+        return !is_there ? STATUS_OK
+                         : error_set(error, STATUS_INVALID_ARGUMENT,
+                                     "%s '%s' lies on the GPU, at %p, and its `device` does not say so", what, name,
+                                     tensor->data);
+    if (!is_there)
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "%s '%s' is said to lie on the GPU; at %p is no memory of it, or none any more", what, name,
+                         tensor->data);
+    if ((uintptr_t)tensor->data % ALIGNMENT == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "%s '%s' lies at %p on the GPU, which is no multiple of %d as it must be there", what, name,
+                     tensor->data, ALIGNMENT);
+}
+
+struct slot *device_run_result(struct runner *runner, int output)
+{
+    return &runner->device->results[output];
+}
+
+enum status device_run_reserve_result(struct runner *runner, int output, size_t bytes, struct error *error)
+{
+    struct device_run *d = runner->device;
+    struct slot *result = &d->results[output];
+    size_t most = session_result_bytes(runner->session, output, true);
+    if (bytes <= result->capacity && result->data)
+        return STATUS_OK;
+    give_back_device(d, result->data, result->capacity);
+    *result = (struct slot){0};
+    size_t capacity = most > bytes ? most : bytes ? bytes : 1;
+    if (take_device(d, capacity, "a result", &result->data, NULL) != STATUS_OK) {
+        capacity = bytes ? bytes : 1;
+        TRY(take_device(d, capacity, "a result", &result->data, error));
+    }
+    result->capacity = capacity;
+    return STATUS_OK;
 }
 
 /* --- a program ------------------------------------------------------------------------------------------- */
@@ -513,6 +618,8 @@ enum status device_run_program(struct runner *runner, struct program *program, s
     struct error met = {0};
     bool watched = runner->observer || (runner->times && runner->times->on);
     struct captured *captured = watched ? NULL : captured_of(runner, program);
+    if (captured)
+        look_at_addresses(runner, captured);
     enum status status = device_run_begin(runner, &met);
     if (status == STATUS_OK)
         status = watched ? runner_run_steps(runner, program, &met) : run_stretches(runner, program, captured, &met);

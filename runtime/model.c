@@ -114,7 +114,9 @@ static struct infer_model *model_create(const void *given, const char *what, con
         return NULL;
     }
     memset(model, 0, sizeof *model);
-    model->allocator = allocator;
+    model->outer = allocator;
+    page_pool_init(&model->pool);
+    model->allocator = options && options->allocator ? allocator : model->pool.allocator;
     atomic_init(&model->references, 1);
     size_t limit = options && options->memory_limit ? options->memory_limit : SIZE_MAX;
     budget_init(&model->budget, NULL, &model->allocator, limit);
@@ -253,6 +255,7 @@ void infer_model_release(infer_model *model)
     region_free(&model->region);
     file_unmap(&model->file);
     release(&model->budget.allocator, model->copy, model->copy_bytes);
-    struct allocator allocator = model->allocator;
-    release(&allocator, model, sizeof *model);
+    page_pool_free(&model->pool);
+    struct allocator outer = model->outer;
+    release(&outer, model, sizeof *model);
 }

@@ -3,6 +3,7 @@
 
 #include "formats/file.h"
 #include "formats/model_file.h"
+#include "kernels/page_pool.h"
 #include "runtime/infer.h"
 #include "runtime/weights/stored.h"
 #include "runtime/weights/weights.h"
@@ -11,7 +12,9 @@
 
 struct infer_model {
     atomic_int references;
-    struct allocator allocator; /* the caller's */
+    struct allocator outer;     /* the caller's */
+    struct page_pool pool;      /* where the caller has no allocator */
+    struct allocator allocator; /* either of the two: all memory but this */
     struct budget budget;       /* of what opening it takes; its limit is the model's */
     struct region region;       /* the graph and its names */
     struct file_map file;       /* weights lie in here; zeroed for a model in the caller's memory */

@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-/* Constants say so themselves. */
+/* Constants, and what the caller gave, say so themselves. */
 static bool is_on_device(const struct value *value, struct operand operand)
 {
-    return operand.space == SPACE_DEVICE || (operand.space == SPACE_CONSTANT && value->on_device);
+    bool may = operand.space == SPACE_CONSTANT || operand.space == SPACE_INPUT || operand.space == SPACE_OUTPUT;
+    return operand.space == SPACE_DEVICE || (may && value_root((struct value *)(uintptr_t)value, NULL)->on_device);
 }
 
 /* Of a strided operand only the tensor it is a part of can be shown. */

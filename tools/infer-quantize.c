@@ -232,6 +232,8 @@ static enum status prepare(const infer_model *model, enum quantize_form form, st
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
     if (status == STATUS_OK && form != QUANTIZE_HALF)
         status = run_pass_alone(merge_affine, *graph, evaluator_of(&plain), error);
+    if (status == STATUS_OK && form == QUANTIZE_STATIC)
+        status = run_pass_alone(convolve_upsampling, *graph, evaluator_of(&plain), error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {
         struct value *value = (*graph)->values[i];
         if (!*value->name && !value->data)

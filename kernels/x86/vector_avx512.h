@@ -43,6 +43,16 @@ static inline void vf_store(float *to, vf x)
 {
     _mm512_storeu_ps(to, x);
 }
+/* Past the caches, to a multiple of a vector's bytes: for what nobody reads soon. Before another thread may see it,
+ * stream_end. */
+static inline void vf_stream(float *to, vf x)
+{
+    _mm512_stream_ps(to, x);
+}
+static inline void stream_end(void)
+{
+    _mm_sfence();
+}
 /* The lower half; what the upper one holds is anybody's guess. */
 static inline vf vf_set_half(float x)
 {

@@ -54,6 +54,15 @@ static inline void vf_store(float *to, vf x)
 {
     memcpy(to, &x, sizeof x);
 }
+/* Past the caches, to a multiple of a vector's bytes: for what nobody reads soon. Before another thread may see it,
+ * stream_end. */
+static inline void vf_stream(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x);
+}
+static inline void stream_end(void)
+{
+}
 /* The lower half; what the upper one holds is anybody's guess. */
 static inline vf vf_set_half(float x)
 {

@@ -14,6 +14,7 @@
 
 #include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
+#include "kernels/x86/winograd_weights.h"
 
 #include <math.h>
 
@@ -29,9 +30,6 @@
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
 #define LEAST_CHANNELS 8  /* for which it pays */
 #define LEAST_OUTPUTS 144 /* transformed weights are four times as many, and come from memory */
-
-#define ROOT_HALF 0.70710678118654752440
-#define ROOT_TWO 1.41421356237309504880
 
 /* state of the plan */
 struct winograd {
@@ -167,41 +165,6 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
 
 /* --- weights ------------------------------------------------------------------------------------------------- */
 
-typedef double column_weights[TILE_COLUMNS];
-
-/* Three weights, `step` apart, to the six points. */
-static void transform_weights(column_weights *from, int step, column_weights *to, int to_step)
-{
-    for (int j = 0; j < TILE_COLUMNS; j++) {
-        double a = from[0][j], b = from[step][j], c = from[2 * step][j];
-        double near_even = (a + c / 2) * (-2.0 / 3), near_odd = b * (-2.0 / 3 * ROOT_HALF);
-        double far_even = (a + 2 * c) / 6, far_odd = b * (ROOT_TWO / 6);
-        to[0][j] = a;
-        to[to_step][j] = near_even + near_odd;
-        to[2 * to_step][j] = near_even - near_odd;
-        to[3 * to_step][j] = far_even + far_odd;
-        to[4 * to_step][j] = far_even - far_odd;
-        to[5 * to_step][j] = c;
-    }
-}
-
-/* The weights of one input channel for `columns` output channels; `point`: floats from one point to the next. */
-static void pack_channel(const struct conv_params *p, const float *weights, int64_t columns, float *to, int64_t point)
-{
-    column_weights taps[TAPS * TAPS] = {{0}}, half[PATCH * TAPS], whole[POINTS];
-    for (int i = 0; i < TAPS * TAPS; i++)
-        for (int64_t j = 0; j < columns; j++)
-            taps[i][j] = (double)
-                weights[i / TAPS * p->weight_spatial[1] + i % TAPS * p->weight_spatial[2] + j * p->weight_output];
-    for (int i = 0; i < TAPS; i++)
-        transform_weights(taps + i, TAPS, half + i, TAPS);
-    for (int i = 0; i < PATCH; i++)
-        transform_weights(half + i * TAPS, 1, whole + i * PATCH, 1);
-    for (int i = 0; i < POINTS; i++)
-        for (int j = 0; j < TILE_COLUMNS; j++)
-            to[i * point + j] = (float)whole[i][j];
-}
-
 static void winograd_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct winograd *w = plan->state;
@@ -211,9 +174,8 @@ static void winograd_pack(const struct kernel_plan *plan, int which, const void 
     for (int64_t panel = first; panel < last; panel++) {
         int64_t column = panel * TILE_COLUMNS;
         const float *weights = (const float *)from + p->weight_offset + column * p->weight_output;
-        for (int64_t channel = 0; channel < w->channels; channel++)
-            pack_channel(p, weights + channel * p->weight_input, least(p->output_channels - column, TILE_COLUMNS),
-                         (float *)to + panel * POINTS * point + channel * TILE_COLUMNS, point);
+        SET_NAME(winograd_pack_panel)
+        (p, weights, least(p->output_channels - column, TILE_COLUMNS), (float *)to + panel * POINTS * point);
     }
 }
 

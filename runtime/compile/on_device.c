@@ -3,6 +3,8 @@
 #include "graph/op.h"
 #include "graph/steps/liveness.h"
 
+#include <string.h>
+
 static enum status no_memory(const struct program *program, struct error *error)
 {
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'",
@@ -17,9 +19,19 @@ bool program_begin_device(struct program *program, const struct program_device *
         error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a program");
         return false;
     }
+    program->device->sides = parent ? parent->device->sides : device->sides;
     weight_holder_init(&program->device->holder, device->weights, parent ? &parent->device->holder : NULL,
                        parent ? NULL : device->account, &program->region);
     return true;
+}
+
+bool program_want_outputs(struct program *program, const bool *there, int count)
+{
+    bool *copy = there ? region_array(&program->region, (size_t)count + 1, sizeof *copy) : NULL;
+    if (copy && count)
+        memcpy(copy, there, (size_t)count * sizeof *copy);
+    program->device->sides.outputs = copy;
+    return copy || !there;
 }
 
 /* --- constants ------------------------------------------------------------------------------------------- */
@@ -113,7 +125,7 @@ static struct extent extent_of(const struct program *program, struct value *valu
 {
     struct value *root = value_root(value, NULL);
     struct operand place = program_place(program, root);
-    return (struct extent){place.space, place.index, place.offset,
+    return (struct extent){root->on_device ? SPACE_DEVICE : place.space, place.index, place.offset,
                            place.offset + (root->rank >= 0 ? value_bytes(root) : 0)};
 }
 
@@ -163,10 +175,13 @@ static enum status stage(struct program *program, int s, struct error *error)
 {
     const struct program_step *step = &program->steps[s];
     struct device_step *state = &program->device->steps[s];
+    struct value *read = step->step->inputs[0], *written = step->step->outputs[0];
     enum space from = step->operands[0].space, to = step->operands[1].space;
-    size_t bytes = value_bytes(step->step->inputs[0]);
-    state->captures = from != SPACE_SLOT && to != SPACE_SLOT;
-    if (from != SPACE_INPUT && from != SPACE_OUTPUT && to != SPACE_OUTPUT)
+    size_t bytes = value_bytes(read);
+    bool reads_caller = !value_root(read, NULL)->on_device && (from == SPACE_INPUT || from == SPACE_OUTPUT);
+    bool writes_caller = !value_root(written, NULL)->on_device && to == SPACE_OUTPUT;
+    state->captures = from != SPACE_SLOT && to != SPACE_SLOT && from != SPACE_CONSTANT;
+    if (!reads_caller && !writes_caller)
         return STATUS_OK;
     state->staging = program->device->staging_bytes;
     if (bytes <= SIZE_MAX - ALIGNMENT &&
@@ -197,7 +212,7 @@ enum status program_plan_stream(struct program *program, const struct program_op
         const struct step *step = program->steps[s].step;
         struct device_step *state = &device->steps[s];
         *state = (struct device_step){.on_stream = step_is_on_device(step),
-                                      .transfer = step_is_transfer(&options->device->sides, step),
+                                      .transfer = step_is_transfer(&device->sides, step),
                                       .captures = true,
                                       .waits = -1,
                                       .event = -1,

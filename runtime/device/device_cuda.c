@@ -17,7 +17,7 @@ struct device {
     char name[256];
     unsigned bits;
     size_t bytes;
-    cudaStream_t uploads;
+    cudaStream_t copies; /* that somebody waits for */
     struct allocator allocator;
 };
 
@@ -68,7 +68,7 @@ static enum status describe(struct device *device, struct error *error)
     device->bits = DEVICE_CUDA | (properties.major >= 8 ? CUDA_SM80 : 0u);
     device->bytes = properties.totalGlobalMem;
     device->allocator = (struct allocator){allocate_memory, release_memory, device};
-    return checked(cudaStreamCreateWithFlags(&device->uploads, cudaStreamNonBlocking), "cudaStreamCreateWithFlags",
+    return checked(cudaStreamCreateWithFlags(&device->copies, cudaStreamNonBlocking), "cudaStreamCreateWithFlags",
                    error);
 }
 
@@ -159,6 +159,17 @@ void device_give_back(const struct device *device, void *memory)
         cudaFree(memory);
 }
 
+bool device_owns(const struct device *device, const void *memory)
+{
+    struct cudaPointerAttributes found;
+    (void)device;
+    if (cudaPointerGetAttributes(&found, memory) != cudaSuccess) {
+        cudaGetLastError();
+        return false;
+    }
+    return (found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged) && found.device == 0;
+}
+
 const struct allocator *device_allocator(const struct device *device)
 {
     return &device->allocator;
@@ -224,10 +235,11 @@ enum status device_clear(void *memory, size_t bytes, void *stream, struct error 
     return checked(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync", error);
 }
 
-enum status device_upload(const struct device *device, void *to, const void *from, size_t bytes, struct error *error)
+enum status device_copy_now(const struct device *device, void *to, const void *from, size_t bytes,
+                            enum device_direction direction, struct error *error)
 {
-    TRY(device_copy(to, from, bytes, DEVICE_FROM_HOST, device->uploads, error));
-    return device_stream_wait(device->uploads, error);
+    TRY(device_copy(to, from, bytes, direction, device->copies, error));
+    return device_stream_wait(device->copies, error);
 }
 
 /* --- events ---------------------------------------------------------------------------------------------- */
@@ -313,12 +325,22 @@ static void run_to_host(const struct kernel_plan *plan, const struct kernel_call
     enqueue(plan, call, DEVICE_TO_HOST);
 }
 
+static void run_within(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    (void)task;
+    enqueue(plan, call, DEVICE_WITHIN);
+}
+
 static const struct kernel to_device = {
     .name = "copy_to_device", .family = FAMILY_copy, .requires = DEVICE_CUDA, .run = run_to_device};
 static const struct kernel to_host = {
     .name = "copy_to_host", .family = FAMILY_copy, .requires = DEVICE_CUDA, .run = run_to_host};
 
+static const struct kernel within = {
+    .name = "copy_within_device", .family = FAMILY_copy, .requires = DEVICE_CUDA, .run = run_within};
+
 const struct kernel *device_transfer_kernel(enum device_direction direction)
 {
-    return direction == DEVICE_FROM_HOST ? &to_device : &to_host;
+    static const struct kernel *const kernels[] = {&to_device, &to_host, &within};
+    return kernels[direction];
 }
