@@ -190,15 +190,52 @@ static infer_status run_members(struct infer_predictor *predictor, struct lane *
     return status;
 }
 
+/* Bytes from which a copy takes longer than finding out where it can be spared. */
+#define WORTH_PLACING 65536
+
+static bool same_shapes(const infer_tensor *a, const infer_tensor *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (a[i].dtype != b[i].dtype || a[i].rank != b[i].rank ||
+            (a[i].rank > 0 && memcmp(a[i].dims, b[i].dims, (size_t)a[i].rank * sizeof *a[i].dims) != 0))
+            return false;
+    return true;
+}
+
+/* What the outputs will be, by the shapes of the inputs alone: nothing of a run is computed before. The lane remembers
+ * the shapes that it was last asked for. */
+static bool foresee_outputs(struct infer_predictor *predictor, struct lane *lane, const infer_tensor *inputs)
+{
+    if (lane->foreseen && same_shapes(lane->shapes, inputs, predictor->input_count))
+        return true;
+    memcpy(lane->shapes, inputs, predictor->input_count * sizeof *inputs);
+    for (size_t i = 0; i < predictor->input_count; i++)
+        lane->shapes[i].data = NULL;
+    lane->foreseen = infer_session_outputs(predictor->session, lane->shapes, predictor->input_count, lane->expected,
+                                           predictor->output_count, NULL) == INFER_OK;
+    return lane->foreseen;
+}
+
+/* Large outputs that the request keeps are written where they will lie: what a run lends is the context's, and would
+ * have to be copied. */
+static void place_outputs(struct infer_predictor *predictor, struct lane *lane, infer_prediction *prediction)
+{
+    bool foreseen = lane->kept_bytes >= WORTH_PLACING && foresee_outputs(predictor, lane, prediction->inputs);
+    for (size_t i = 0; i < predictor->output_count; i++)
+        lane->outputs[i] = output_place(prediction, i, foreseen ? lane->expected[i].bytes : 0);
+}
+
 static infer_status run_alone(struct infer_predictor *predictor, struct lane *lane, infer_prediction **member)
 {
     infer_prediction *prediction = *member;
-    for (size_t i = 0; i < predictor->output_count; i++)
-        lane->outputs[i] = output_place(prediction, i);
+    place_outputs(predictor, lane, prediction);
     infer_status status =
         run_members(predictor, lane, member, 1, prediction->inputs, lane->outputs, &prediction->error);
-    for (size_t i = 0; i < predictor->output_count && status == INFER_OK; i++)
+    lane->kept_bytes = 0;
+    for (size_t i = 0; i < predictor->output_count && status == INFER_OK; i++) {
+        lane->kept_bytes += output_is_own(prediction, i) ? lane->outputs[i].bytes : 0;
         status = output_deliver(prediction, i, &lane->outputs[i]);
+    }
     return status;
 }
 

@@ -119,6 +119,9 @@ infer_status inputs_check(const struct infer_predictor *predictor, const infer_t
         const infer_value *value = &predictor->input_values[i];
         if (inputs[i].dtype == INFER_NONE && (value->has_default || (streams && stream_makes_input(predictor, i))))
             continue;
+        if (inputs[i].device != INFER_DEVICE_CPU)
+            return fail(error, INFER_INVALID_ARGUMENT, "input '%s' lies on a GPU; predictors take tensors of the host",
+                        legible(value->name).text);
         infer_status status = check_shape(value, &inputs[i], error);
         if (status != INFER_OK)
             return status;

@@ -32,14 +32,22 @@ bool output_is_wanted(const infer_prediction *prediction, size_t index)
            !is_left_out(prediction, index);
 }
 
-infer_tensor output_place(const infer_prediction *prediction, size_t index)
+bool output_is_own(const infer_prediction *prediction, size_t index)
+{
+    return output_is_wanted(prediction, index) &&
+           (prediction->predictor->hooks.postprocess || !has_room(prediction, index));
+}
+
+infer_tensor output_place(infer_prediction *prediction, size_t index, size_t own_bytes)
 {
     if (!output_is_wanted(prediction, index))
         return infer_output(NULL, INFER_LEFT_OUT);
-    if (prediction->predictor->hooks.postprocess || !has_room(prediction, index))
-        return infer_output(NULL, 0);
-    const infer_tensor *wanted = &prediction->wanted[index];
-    return infer_output(wanted->data, room_of(wanted));
+    struct buffer *own = &prediction->own[index];
+    if (!output_is_own(prediction, index))
+        return infer_output(prediction->wanted[index].data, room_of(&prediction->wanted[index]));
+    if (own_bytes && buffer_reserve(own, &prediction->predictor->budget.allocator, own_bytes))
+        return infer_output(own->data, own->bytes);
+    return infer_output(NULL, 0);
 }
 
 /* `place` begins with no type, so what has been delivered has one. */
@@ -76,9 +84,9 @@ infer_status output_deliver(infer_prediction *prediction, size_t index, const in
     infer_status status = stream_keep(prediction, index, from);
     if (status != INFER_OK || !output_is_wanted(prediction, index))
         return status;
-    if (prediction->predictor->hooks.postprocess)
-        return deliver(prediction, index, false, from, &prediction->outputs[index]);
-    return deliver(prediction, index, has_room(prediction, index), from, &prediction->results[index]);
+    infer_tensor *place =
+        prediction->predictor->hooks.postprocess ? &prediction->outputs[index] : &prediction->results[index];
+    return deliver(prediction, index, !output_is_own(prediction, index), from, place);
 }
 
 infer_status results_deliver(infer_prediction *prediction)

@@ -160,7 +160,9 @@ static infer_status make_lane(struct infer_predictor *predictor, struct lane *la
     lane->inputs = predictor_take(predictor, predictor->input_count, sizeof *lane->inputs, error);
     lane->outputs = predictor_take(predictor, predictor->output_count, sizeof *lane->outputs, error);
     lane->gathered = predictor_take(predictor, predictor->input_count, sizeof *lane->gathered, error);
-    if (!lane->batch || !lane->inputs || !lane->outputs || !lane->gathered)
+    lane->shapes = predictor_take(predictor, predictor->input_count, sizeof *lane->shapes, error);
+    lane->expected = predictor_take(predictor, predictor->output_count, sizeof *lane->expected, error);
+    if (!lane->batch || !lane->inputs || !lane->outputs || !lane->gathered || !lane->shapes || !lane->expected)
         return INFER_OUT_OF_MEMORY;
     lane->row = predictor->worker_room + (size_t)(lane - predictor->lanes);
     return infer_context_create(predictor->session, &lane->context, error);
@@ -319,6 +321,8 @@ static void free_lane(struct infer_predictor *predictor, struct lane *lane)
     for (size_t i = 0; lane->gathered && i < predictor->input_count; i++)
         buffer_free(&lane->gathered[i], &predictor->budget.allocator);
     buffer_free(&lane->cut, &predictor->budget.allocator);
+    predictor_give(predictor, lane->expected, predictor->output_count, sizeof *lane->expected);
+    predictor_give(predictor, lane->shapes, predictor->input_count, sizeof *lane->shapes);
     predictor_give(predictor, lane->gathered, predictor->input_count, sizeof *lane->gathered);
     predictor_give(predictor, lane->outputs, predictor->output_count, sizeof *lane->outputs);
     predictor_give(predictor, lane->inputs, predictor->input_count, sizeof *lane->inputs);

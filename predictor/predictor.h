@@ -122,8 +122,11 @@ struct lane {
     infer_prediction **batch; /* taken from the queue */
     size_t batch_count;
     infer_tensor *inputs, *outputs;
-    struct buffer *gathered; /* an input each */
-    struct buffer cut;       /* an output, without what padding has added */
+    size_t kept_bytes;               /* of the last run alone: outputs in the request's own memory */
+    infer_tensor *shapes, *expected; /* inputs without contents, and what the outputs of such a run are */
+    bool foreseen;                   /* the two hold that */
+    struct buffer *gathered;         /* an input each */
+    struct buffer cut;               /* an output, without what padding has added */
 };
 
 #define FLIGHT_BUCKETS 256
@@ -226,8 +229,11 @@ pthread_cond_t make_condition(void);
 
 /* The output is the request's business: its caller, its hook or the cache sees it. */
 bool output_is_wanted(const infer_prediction *prediction, size_t index);
-/* Where the model may write output `index` of a request that runs alone. */
-infer_tensor output_place(const infer_prediction *prediction, size_t index);
+/* The output goes to the request's own memory, not to its caller's. */
+bool output_is_own(const infer_prediction *prediction, size_t index);
+/* Where the model may write output `index` of a request that runs alone: own_bytes is what its own memory needs, 0
+ * where that is not known. */
+infer_tensor output_place(infer_prediction *prediction, size_t index, size_t own_bytes);
 /* Copies a tensor to where result or output `index` belongs, unless it is there. Errors into prediction->error. */
 infer_status output_deliver(infer_prediction *prediction, size_t index, const infer_tensor *from);
 /* Puts the results into the caller's hands: all but a copy that output_deliver has made already. */

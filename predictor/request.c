@@ -22,6 +22,10 @@ static infer_status check_places(const struct infer_predictor *predictor, const 
     if (asked->result_count > predictor->result_count)
         return fail(error, INFER_INVALID_ARGUMENT, "%zu results were asked for; there are %zu", asked->result_count,
                     predictor->result_count);
+    for (size_t i = 0; asked->results && i < asked->result_count; i++)
+        if (asked->results[i].device != INFER_DEVICE_CPU)
+            return fail(error, INFER_INVALID_ARGUMENT, "result %zu lies on a GPU; predictors give tensors of the host",
+                        i);
     for (size_t i = 0; asked->has_place && i < asked->result_count; i++) {
         const infer_tensor *result = &asked->results[i];
         if ((!result->data || result->data == result->lent) && result->capacity != INFER_LEFT_OUT)

@@ -11,15 +11,16 @@
 #define MOST_CAPTURED 32 /* programs of a context whose stretches are kept as graphs */
 
 /* The stretches of a program as graphs. They hold addresses, also of the host's arena: they go where any memory of the
- * context moves. */
+ * context moves, or the caller's on the device is another than in the run before. */
 struct captured {
     struct captured *next;
     uint64_t program; /* by its number, which no other gets */
     size_t bytes;
-    bool ran;     /* to its end, so that all is loaded that a capture could not load */
+    bool ran;     /* to its end, with these addresses, so that all is loaded that a capture could not load */
     bool refused; /* CUDA would not make a graph of a stretch */
     int step_count;
-    void *graphs[]; /* by the first step of the stretch */
+    const void **addresses; /* of the caller's tensors on the device, inputs and then outputs; NULL: it is not there */
+    void *graphs[];         /* by the first step of the stretch; behind them the addresses */
 };
 
 struct device_run {
@@ -34,7 +35,10 @@ struct device_run {
     struct device_fault *seen;  /* as it was when the stream was last waited for */
     void **events;
     int event_count;
+    void *around[2]; /* events before and behind a step that is timed; NULL: none has been */
     void **given; /* by output: the caller's memory, while the output lies in the staging buffer; NULL: it does not */
+    bool *wanted; /* by output: it is wanted on the device */
+    struct slot *results;      /* by output: memory of the device that the context lends */
     struct captured *captured; /* the latest first */
 };
 
@@ -53,13 +57,20 @@ void *device_run_take_host(struct runner *runner, size_t bytes, struct error *er
     return memory;
 }
 
+static void destroy_graphs(struct runner *runner, struct captured *captured)
+{
+    for (int i = 0; i < captured->step_count; i++) {
+        device_graph_destroy(runner->device->device, captured->graphs[i]);
+        captured->graphs[i] = NULL;
+    }
+}
+
 static void forget_captured(struct runner *runner, struct captured **from)
 {
     while (*from) {
         struct captured *gone = *from;
         *from = gone->next;
-        for (int i = 0; i < gone->step_count; i++)
-            device_graph_destroy(runner->device->device, gone->graphs[i]);
+        destroy_graphs(runner, gone);
         release(runner->allocator, gone, gone->bytes);
     }
 }
@@ -79,10 +90,14 @@ static enum status take_device(struct device_run *d, size_t bytes, const char *w
     if (!budget_reserve(d->budget, bytes))
         return error_set(error, STATUS_MEMORY_LIMIT, "%s bytes for %s pass the limit of %s for memory of the device",
                          grouped(bytes).text, what, grouped(d->budget->limit).text);
-    enum status status = device_take(d->device, bytes, what, memory, error);
-    if (status != STATUS_OK)
-        budget_return(d->budget, bytes);
-    return status;
+    struct error from = {0};
+    while (device_take(d->device, bytes, what, memory, &from) == STATUS_OUT_OF_MEMORY &&
+           d->budget->reclaim(d->budget->user))
+        from = (struct error){0};
+    if (from.status == STATUS_OK)
+        return STATUS_OK;
+    budget_return(d->budget, bytes);
+    return error_set(error, from.status, "%s", from.text);
 }
 
 static void give_back_device(struct device_run *d, void *memory, size_t bytes)
@@ -93,9 +108,17 @@ static void give_back_device(struct device_run *d, void *memory, size_t bytes)
     budget_return(d->budget, bytes);
 }
 
-static size_t given_bytes(const struct graph *graph)
+/* Of the tables by output. */
+static size_t table_bytes(const struct graph *graph, size_t bytes_each)
 {
-    return ((size_t)graph->output_count + 1) * sizeof(void *);
+    return ((size_t)graph->output_count + 1) * bytes_each;
+}
+
+static void *take_table(struct runner *runner, size_t bytes_each)
+{
+    size_t bytes = table_bytes(runner->graph, bytes_each);
+    void *table = allocate(runner->allocator, bytes, ALIGNMENT);
+    return table ? memset(table, 0, bytes) : NULL;
 }
 
 enum status device_run_create(struct runner *runner, struct error *error)
@@ -106,10 +129,11 @@ enum status device_run_create(struct runner *runner, struct error *error)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
     *d = (struct device_run){.device = from->device, .budget = &from->budget};
     runner->device = d;
-    d->given = allocate(runner->allocator, given_bytes(runner->graph), ALIGNMENT);
-    if (!d->given)
+    d->given = take_table(runner, sizeof *d->given);
+    d->wanted = take_table(runner, sizeof *d->wanted);
+    d->results = take_table(runner, sizeof *d->results);
+    if (!d->given || !d->wanted || !d->results)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a run");
-    memset(d->given, 0, given_bytes(runner->graph));
     return STATUS_OK;
 }
 
@@ -130,20 +154,33 @@ void device_run_free(struct runner *runner)
         return;
     forget_captured(runner, &d->captured);
     free_events(runner);
+    for (int i = 0; i < 2; i++)
+        device_event_destroy(d->device, d->around[i]);
     give_back_device(d, d->arena, d->arena_bytes);
     give_back_device(d, d->fault, sizeof *d->fault);
     device_run_give_back_host(runner, d->staging, d->staging_bytes);
     device_run_give_back_host(runner, d->seen, sizeof *d->seen);
     device_stream_destroy(d->device, d->stream);
-    release(runner->allocator, d->given, given_bytes(runner->graph));
+    for (int i = 0; d->results && i < runner->graph->output_count; i++)
+        give_back_device(d, d->results[i].data, d->results[i].capacity);
+    release(runner->allocator, d->given, table_bytes(runner->graph, sizeof *d->given));
+    release(runner->allocator, d->wanted, table_bytes(runner->graph, sizeof *d->wanted));
+    release(runner->allocator, d->results, table_bytes(runner->graph, sizeof *d->results));
     release(runner->allocator, d, sizeof *d);
     runner->device = NULL;
 }
 
+static size_t captured_bytes(const struct graph *graph, int steps)
+{
+    size_t addresses = (size_t)graph->input_count + (size_t)graph->output_count;
+    return sizeof(struct captured) + ((size_t)steps + addresses) * sizeof(void *);
+}
+
 size_t device_run_table_bytes(const struct graph *graph, const struct needs *needs)
 {
-    return sizeof(struct device_run) + given_bytes(graph) + sizeof(struct device_fault) + needs->staging_bytes +
-           (size_t)needs->events * sizeof(void *) + sizeof(struct captured) + (size_t)needs->steps * sizeof(void *);
+    size_t tables = table_bytes(graph, sizeof(void *) + sizeof(bool) + sizeof(struct slot));
+    return sizeof(struct device_run) + tables + sizeof(struct device_fault) + needs->staging_bytes +
+           (size_t)needs->events * sizeof(void *) + captured_bytes(graph, needs->steps);
 }
 
 /* --- what grows ------------------------------------------------------------------------------------------ */
@@ -176,7 +213,7 @@ static enum status reserve_events(struct runner *runner, int count, struct error
     d->event_count = count;
     enum status status = STATUS_OK;
     for (int i = 0; i < count && status == STATUS_OK; i++)
-        status = device_event_create(&d->events[i], error);
+        status = device_event_create(false, &d->events[i], error);
     if (status != STATUS_OK)
         free_events(runner);
     return status;
@@ -263,7 +300,7 @@ static void stage(struct runner *runner, const struct program *program, int inde
     if (staging == SIZE_MAX)
         return;
     const struct operand *from = &step->operands[0], *to = &step->operands[1];
-    if (to->space == SPACE_OUTPUT) {
+    if (step->step->kernel == device_transfer_kernel(DEVICE_TO_HOST)) {
         d->given[to->index] = runner->outputs[to->index].data;
         runner->outputs[to->index].data = d->staging + staging;
     } else {
@@ -290,7 +327,7 @@ static void point_operands(struct runner *runner, const struct program *program,
         runner->operand_pointers[i] = runner_pointer(runner, program, step->operands[i]);
     for (int i = 0; i < from->output_count; i++)
         runner->dims_pointers[i] = NULL;
-    if (staging != SIZE_MAX && step->operands[1].space != SPACE_OUTPUT)
+    if (staging != SIZE_MAX && from->kernel == device_transfer_kernel(DEVICE_FROM_HOST))
         runner->operand_pointers[0] = runner->device->staging + staging;
 }
 
@@ -333,17 +370,34 @@ static enum status check_step(struct runner *runner, const struct program *progr
     return run_control_before(runner->control, program->steps[index].step, error);
 }
 
+/* A step between two events, and what it has taken. */
+static enum status enqueue_timed(struct runner *runner, const struct program *program, int index, struct error *error)
+{
+    struct device_run *d = runner->device;
+    double seconds;
+    for (int i = 0; i < 2; i++)
+        if (!d->around[i])
+            TRY(device_event_create(true, &d->around[i], error));
+    TRY(device_event_record(d->around[0], d->stream, error));
+    TRY(enqueue(runner, program, index, error));
+    TRY(device_event_record(d->around[1], d->stream, error));
+    TRY(at_step(device_stream_wait(d->stream, error), program, index, error));
+    TRY(device_event_seconds(d->around[0], d->around[1], &seconds, error));
+    runner->device_nanoseconds = (uint64_t)(seconds * 1e9);
+    return STATUS_OK;
+}
+
 enum status device_run_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     struct device_run *d = runner->device;
+    runner->device_nanoseconds = 0;
     TRY(device_stream_wait(d->stream, error));
     if (!program->device->steps[index].on_stream)
         return runner_step_on_host(runner, program, index, error);
     TRY(check_step(runner, program, (int)index, error));
     stage(runner, program, (int)index);
     runner_show_before(runner, program, index);
-    TRY(enqueue(runner, program, (int)index, error));
-    TRY(at_step(device_stream_wait(d->stream, error), program, (int)index, error));
+    TRY(enqueue_timed(runner, program, (int)index, error));
     runner_show_after(runner, program, index);
     return STATUS_OK;
 }
@@ -437,7 +491,7 @@ static struct captured *captured_of(struct runner *runner, const struct program 
             forget_captured(runner, link);
     }
     struct captured *found = *link;
-    size_t bytes = sizeof *found + (size_t)program->step_count * sizeof *found->graphs;
+    size_t bytes = captured_bytes(runner->graph, program->step_count);
     if (found) {
         *link = found->next;
     } else {
@@ -448,10 +502,85 @@ static struct captured *captured_of(struct runner *runner, const struct program 
         found->program = program->id;
         found->bytes = bytes;
         found->step_count = program->step_count;
+        found->addresses = (const void **)(found->graphs + program->step_count);
     }
     found->next = d->captured;
     d->captured = found;
     return found;
+}
+
+static void note_address(const infer_tensor *tensor, const void **address, bool *same)
+{
+    const void *now = tensor->device == INFER_DEVICE_CPU ? NULL : tensor->data;
+    *same = *same && *address == now;
+    *address = now;
+}
+
+/* Whoever changes buffers from run to run pays for no graphs: one is made where the same come twice. */
+static void look_at_addresses(struct runner *runner, struct captured *captured)
+{
+    bool same = true;
+    int inputs = runner->graph->input_count;
+    for (int i = 0; i < inputs; i++)
+        note_address(&runner->inputs[i], &captured->addresses[i], &same);
+    for (int i = 0; i < runner->graph->output_count; i++)
+        note_address(&runner->outputs[i], &captured->addresses[inputs + i], &same);
+    if (same)
+        return;
+    destroy_graphs(runner, captured);
+    captured->ran = captured->refused = false;
+}
+
+/* --- the caller's tensors -------------------------------------------------------------------------------- */
+
+const bool *device_run_wanted(struct runner *runner)
+{
+    for (int i = 0; i < runner->graph->output_count; i++)
+        runner->device->wanted[i] = runner->outputs[i].device != INFER_DEVICE_CPU;
+    return runner->device->wanted;
+}
+
+enum status device_run_check_tensor(const struct runner *runner, const char *what, const char *name,
+                                    const infer_tensor *tensor, struct error *error)
+{
+    bool is_there = device_owns(runner->device->device, tensor->data);
+    if (tensor->device == INFER_DEVICE_CPU)
+        return !is_there ? STATUS_OK
+                         : error_set(error, STATUS_INVALID_ARGUMENT,
+                                     "%s '%s' lies on the GPU, at %p, and its `device` does not say so", what, name,
+                                     tensor->data);
+    if (!is_there)
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "%s '%s' is said to lie on the GPU; at %p is no memory of it, or none any more", what, name,
+                         tensor->data);
+    if ((uintptr_t)tensor->data % ALIGNMENT == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT,
+                     "%s '%s' lies at %p on the GPU, which is no multiple of %d as it must be there", what, name,
+                     tensor->data, ALIGNMENT);
+}
+
+struct slot *device_run_result(struct runner *runner, int output)
+{
+    return &runner->device->results[output];
+}
+
+enum status device_run_reserve_result(struct runner *runner, int output, size_t bytes, struct error *error)
+{
+    struct device_run *d = runner->device;
+    struct slot *result = &d->results[output];
+    size_t most = session_result_bytes(runner->session, output, true);
+    if (bytes <= result->capacity && result->data)
+        return STATUS_OK;
+    give_back_device(d, result->data, result->capacity);
+    *result = (struct slot){0};
+    size_t capacity = most > bytes ? most : bytes ? bytes : 1;
+    if (take_device(d, capacity, "a result", &result->data, NULL) != STATUS_OK) {
+        capacity = bytes ? bytes : 1;
+        TRY(take_device(d, capacity, "a result", &result->data, error));
+    }
+    result->capacity = capacity;
+    return STATUS_OK;
 }
 
 /* --- a program ------------------------------------------------------------------------------------------- */
@@ -513,13 +642,17 @@ enum status device_run_program(struct runner *runner, struct program *program, s
     struct error met = {0};
     bool watched = runner->observer || (runner->times && runner->times->on);
     struct captured *captured = watched ? NULL : captured_of(runner, program);
+    if (captured)
+        look_at_addresses(runner, captured);
     enum status status = device_run_begin(runner, &met);
     if (status == STATUS_OK)
         status = watched ? runner_run_steps(runner, program, &met) : run_stretches(runner, program, captured, &met);
-    status = device_run_end(runner, program, status, &met, error);
-    if (captured && status == STATUS_OK)
+    TRY(device_run_end(runner, program, status, &met, error));
+    if (captured)
         captured->ran = true;
-    return status;
+    if (program->step_count == 0)
+        return STATUS_OK;
+    return run_control_caught_up(runner->control, program->steps[program->step_count - 1].step, error);
 }
 
 void *device_run_fetch(struct runner *runner, const void *from, size_t bytes)

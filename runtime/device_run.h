@@ -14,6 +14,16 @@ size_t device_run_table_bytes(const struct graph *graph, const struct needs *nee
 void *device_run_take_host(struct runner *runner, size_t bytes, struct error *error);
 void device_run_give_back_host(struct runner *runner, void *memory, size_t bytes);
 
+/* By output of the run under way: whether it is wanted on the device. */
+const bool *device_run_wanted(struct runner *runner);
+/* INVALID_ARGUMENT where a tensor with data is not where its `device` says, or lies at no multiple of ALIGNMENT on the
+ * device; `what` it is: "input". */
+enum status device_run_check_tensor(const struct runner *runner, const char *what, const char *name,
+                                    const infer_tensor *tensor, struct error *error);
+/* Memory on the device of outputs whose data the caller left NULL; as slot_reserve, but its content goes. */
+struct slot *device_run_result(struct runner *runner, int output);
+enum status device_run_reserve_result(struct runner *runner, int output, size_t bytes, struct error *error);
+
 /* In the arena on the device. */
 void *device_run_pointer(const struct runner *runner, size_t offset);
 

@@ -102,6 +102,12 @@ typedef enum infer_dtype {
 const char *infer_dtype_name(infer_dtype dtype);
 unsigned infer_dtype_bits(infer_dtype dtype); /* 0 for STRING and unknown */
 
+/* Where steps run, and tensors lie. On INFER_DEVICE_CUDA those that have a kernel for the GPU run there, on the first
+ * one that the driver shows (CUDA_VISIBLE_DEVICES chooses), and the others on the CPU; values are copied between as
+ * needed, and infer-inspect --device cuda shows which. Numbers differ from the CPU's by rounding; the same inputs give
+ * the same bits on the same GPU. Bodies of Loop and Scan run on the CPU. */
+typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
+
 /* A tensor in the caller's or a context's memory: elements in C order without gaps, the first at a multiple of their
  * size. Whoever sets `data` of an output anew sets `capacity` with it. */
 typedef struct infer_tensor {
@@ -112,6 +118,10 @@ typedef struct infer_tensor {
     int64_t dims[INFER_MAX_RANK];
     size_t capacity;  /* of an output: bytes that data, the caller's memory, has room for; 0: `bytes` tells */
     const void *lent; /* the library's, 0 at first: data, where a run has lent memory of its context */
+    /* Whose memory data is. Of INFER_DEVICE_CUDA, which sessions on that device take: the GPU's, as
+     * infer_device_allocate or cudaMalloc give it, at a multiple of 64. What one model leaves there another reads with
+     * no copy. infer_run alone takes such tensors; predictors do not. */
+    infer_device device;
 } infer_tensor;
 
 /* As the capacity of an output without data: it is left out. */
@@ -140,7 +150,8 @@ typedef struct infer_model infer_model;
 
 /* All zero: the defaults. */
 typedef struct infer_model_options {
-    const infer_allocator *allocator; /* copied; NULL: one of large pages. Also serves the model's sessions and contexts */
+    const infer_allocator
+        *allocator; /* copied; NULL: one of large pages. Also serves the model's sessions and contexts */
     /* Refuse a file whose weights need more bytes, before they are read; and, before it is allocated, more than as
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;
@@ -235,9 +246,9 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 
 /* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
  * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less; on a GPU it is looked at
- * when a step is handed to it, and what was handed over is done to its end. Making a program, which the first run of a
- * shape does, is part of that run and ends between two nodes; a run that waits for one that another makes ends when
- * that does. Making it before, as infer_session_prepare does, is not timed. */
+ * when a step is handed to it and when all are done, and what was handed over is done to its end. Making a program,
+ * which the first run of a shape does, is part of that run and ends between two nodes; a run that waits for one that
+ * another makes ends when that does. Making it before, as infer_session_prepare does, is not timed. */
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
@@ -259,11 +270,9 @@ typedef enum infer_isa {
     INFER_ISA_AVX512 = 3
 } infer_isa;
 
-/* Where steps run. On INFER_DEVICE_CUDA those that have a kernel for the GPU run there, on the first one that the
- * driver shows (CUDA_VISIBLE_DEVICES chooses), and the others on the CPU; values are copied between as needed, and
- * infer-inspect --device cuda shows which. Numbers differ from the CPU's by rounding; the same inputs give the same
- * bits on the same GPU. Bodies of Loop and Scan run on the CPU. */
-typedef enum infer_device { INFER_DEVICE_CPU = 0, INFER_DEVICE_CUDA = 1 } infer_device;
+/* Who computes large products of float32 on a GPU: the library's own kernels, or cuBLAS, which is opened at run time
+ * and adds in orders of its own. */
+typedef enum infer_gemm { INFER_GEMM_NATIVE = 0, INFER_GEMM_CUBLAS = 1 } infer_gemm;
 
 typedef struct infer_device_info {
     char name[256];
@@ -293,8 +302,10 @@ typedef struct infer_session_options {
     infer_executor *executor;    /* retained; NULL: the session has its own */
     infer_run_limits run_limits; /* that its contexts begin with */
     infer_device device;         /* UNSUPPORTED where it cannot be used; memory_saving is of no effect on a GPU */
-    size_t device_memory_limit;  /* a bound on the memory of the device for this session's weights and its contexts'
-                                  * arenas; 0: none. memory_limit counts the host's alone. */
+    size_t device_memory_limit;  /* a bound on the memory of the device for this session's weights, its contexts'
+                                  * arenas and results, and infer_device_allocate; 0: none. memory_limit counts the
+                                  * host's alone. */
+    infer_gemm gemm;             /* UNSUPPORTED where cuBLAS cannot be opened, INVALID_ARGUMENT on the CPU */
 } infer_session_options;
 
 /* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12
@@ -308,6 +319,20 @@ void infer_session_release(infer_session *session); /* contexts keep their sessi
 infer_isa infer_session_isa(const infer_session *session);
 infer_device infer_session_device(const infer_session *session);
 int infer_session_threads(const infer_session *session); /* a run has; fewer than asked for where no more could start */
+
+/* --- memory of the device ---------------------------------------------------------------------------------- */
+
+/* Memory on the session's device for tensors, its content anything, for any session on that device; within
+ * device_memory_limit. It keeps the session alive until it is freed. Errors: INVALID_ARGUMENT where the session runs on
+ * the CPU alone, OUT_OF_MEMORY, MEMORY_LIMIT, DEVICE_ERROR. */
+infer_status infer_device_allocate(infer_session *session, size_t bytes, void **memory, infer_error *error);
+/* What infer_device_allocate gave for this session and so many bytes. Waits for all that the device does. NULL is fine.
+ */
+void infer_device_free(infer_session *session, void *memory, size_t bytes);
+/* Copies between memory of the device and of the host, either way, or within the device; done when it returns. Memory
+ * that is the device's is recognised. Errors: INVALID_ARGUMENT where neither is the device's, or the session runs on
+ * the CPU alone; DEVICE_ERROR. */
+infer_status infer_device_copy(infer_session *session, void *to, const void *from, size_t bytes, infer_error *error);
 
 /* What one program, or all of a session's, need: known before a run, in the bytes that the allocator is asked for.
  *
@@ -336,6 +361,8 @@ typedef struct infer_memory {
     /* On a GPU: its memory, which the sum above leaves out. */
     size_t device_weight_bytes; /* constants and what is made of them, as packed_bytes has it, with their tables */
     size_t device_arena_bytes;  /* of a context */
+    size_t device_result_bytes; /* of a context, for outputs on the device whose data is NULL, in runs so far */
+    size_t device_tensor_bytes; /* of infer_device_allocate, at this moment */
     size_t held_bytes;          /* all that the model, this session and its contexts hold at this moment, weights too,
                                  * in the limit's way of counting: what memory_limit is compared with */
     bool complete; /* false: no shape is known yet; or shapes depend on data from some step on, or a Loop or
@@ -352,7 +379,8 @@ infer_status infer_session_prepare(infer_session *session, const infer_tensor *i
                                    infer_memory *memory, infer_error *error);
 
 /* Prepares as infer_session_prepare does, and fills in what the outputs of such a run are: dtype, rank, dims and bytes;
- * the rest is left alone. Of what only a run can tell: dtype NONE, rank -1, dims -1, and bytes 0. */
+ * the rest is left alone, and `device` says where each is wanted. Of what only a run can tell: dtype NONE, rank -1,
+ * dims -1, and bytes 0. */
 infer_status infer_session_outputs(infer_session *session, const infer_tensor *inputs, size_t input_count,
                                    infer_tensor *outputs, size_t output_count, infer_error *error);
 
@@ -381,12 +409,16 @@ void infer_context_release(infer_context *context);
  *          bytes, and capacity where it was 0. A tensor that a run has filled in may be given again as it is, to any
  *          context: what a context lent counts as NULL, and the caller's memory keeps its room.
  *          Neither may lie on an input: a state that goes in again with the next run needs memory of the caller's.
+ * device   of an input says where it lies, of an output where it is wanted; with data NULL as well, which is then the
+ *          context's memory on the device. A run with other devices than before has a program of its own, as one with
+ *          another shape; and one with other addresses on the device than the run before is enqueued step by step.
  *
  * A shape that this context has run lately allocates nothing and takes no lock that another context could hold, as long
  * as the session keeps its program: it keeps the cached_programs that its contexts ran last, fewer where memory_limit
  * is met. The same inputs give the same bits for any number of threads. `inputs` and `outputs` may be NULL where there
  * are none.
- * Errors: INVALID_ARGUMENT (inputs and outputs; two outputs in the same memory; a context that another thread runs),
+ * Errors: INVALID_ARGUMENT (inputs and outputs; two outputs in the same memory; memory that is not where `device` says,
+ * or that has been freed; a device that the session does not run on; a context that another thread runs),
  * UNSUPPORTED, OUT_OF_MEMORY, MEMORY_LIMIT, FAULT, CANCELLED, DEADLINE, WORK_LIMIT. After an error the context can run
  * again, and outputs in the caller's memory may hold anything. */
 infer_status infer_run(infer_context *context, const infer_tensor *inputs, size_t input_count, infer_tensor *outputs,
@@ -421,6 +453,8 @@ typedef struct infer_step {
     const char *const *output_names; /* ONNX names; "" for a value between two steps of one node */
     int tasks;
     double flops; /* multiplications and additions; 0 where they are not counted */
+    uint64_t
+        device_nanoseconds; /* `after` a step on a GPU: what it took there, between two events of its stream; else 0 */
 } infer_step;
 
 /* Called on the thread that runs; each may be NULL. Nothing is paid for where no observer is set.
@@ -440,11 +474,12 @@ void infer_context_observe(infer_context *context, const infer_observer *observe
 /* What a step has taken. Strings are the context's until its next run or release. */
 typedef struct infer_step_time {
     const char *kernel, *node, *op; /* as in infer_step */
-    uint64_t nanoseconds;           /* of all the runs counted */
+    uint64_t nanoseconds;           /* of all the runs counted; on a GPU between events of its stream */
     uint64_t runs;
 } infer_step_time;
 
-/* Whether the runs that follow are timed, step by step: the price is a look at the clock for each. A Loop or Scan is
+/* Whether the runs that follow are timed, step by step: the price is a look at the clock for each, and on a GPU that
+ * each step is waited for. A Loop or Scan is
  * one step. Times add up over runs with the same steps; a run of other shapes, or of another branch of an If, begins
  * anew where it differs, and so does switching on. */
 void infer_context_time_steps(infer_context *context, bool on);

@@ -210,7 +210,7 @@ static enum status give(const struct iteration *it, int output, const infer_tens
     TRY(slot_reserve(it->outer, slot, tensor->bytes, it->error));
     if (tensor->bytes)
         memcpy(slot->data, tensor->data, tensor->bytes);
-    slot->shape = (struct known_input){(enum dtype)tensor->dtype, tensor->rank, slot->dims};
+    slot->shape = (struct known_input){.dtype = (enum dtype)tensor->dtype, .rank = tensor->rank, .dims = slot->dims};
     memcpy(slot->dims, tensor->dims, sizeof slot->dims);
     return STATUS_OK;
 }
@@ -263,7 +263,7 @@ static enum status give_stacked(const struct iteration *it, int k, int axis)
     params.input_strides[axis] = stride;
     TRY(slot_reserve(it->outer, result, tensor.bytes, it->error));
     copy_now(&params, slot->data, result->data);
-    result->shape = (struct known_input){slot->shape.dtype, rank, result->dims};
+    result->shape = (struct known_input){.dtype = slot->shape.dtype, .rank = rank, .dims = result->dims};
     memcpy(result->dims, tensor.dims, sizeof result->dims);
     return STATUS_OK;
 }

@@ -53,8 +53,11 @@ struct needs program_needs(const struct program *program)
         .arena_is_least = program->arena_is_least,
         .complete = program->complete && !has_loop(program),
     };
-    for (int i = 0; i < program->output_count; i++)
-        needs.result_bytes = sum(needs.result_bytes, result_room(&program->outputs[i]));
+    for (int i = 0; i < program->output_count; i++) {
+        const struct output_binding *output = &program->outputs[i];
+        size_t *bytes = output->value->on_device ? &needs.device_result_bytes : &needs.result_bytes;
+        *bytes = sum(*bytes, result_room(output));
+    }
     return needs;
 }
 
@@ -78,18 +81,26 @@ void needs_add(struct needs *all, const struct needs *one)
     all->isa = one->isa > all->isa ? one->isa : all->isa;
 }
 
+static size_t *result_entry(struct infer_session *session, int output, bool on_device)
+{
+    return &session->result_bytes[output + (on_device ? session->graph->output_count : 0)];
+}
+
 void session_note(struct infer_session *session, const struct program *program)
 {
     struct needs one = program_needs(program);
     pthread_mutex_lock(&session->mutex);
     needs_add(&session->needs, &one);
-    session->needs.result_bytes = 0;
+    session->needs.result_bytes = session->needs.device_result_bytes = 0;
     for (int i = 0; i < program->output_count; i++) {
-        size_t *bytes = &session->result_bytes[program->outputs[i].index];
-        *bytes = larger(*bytes, result_room(&program->outputs[i]));
+        const struct output_binding *output = &program->outputs[i];
+        size_t *bytes = result_entry(session, output->index, output->value->on_device);
+        *bytes = larger(*bytes, result_room(output));
     }
-    for (int i = 0; i < session->graph->output_count; i++)
-        session->needs.result_bytes = sum(session->needs.result_bytes, session->result_bytes[i]);
+    for (int i = 0; i < session->graph->output_count; i++) {
+        session->needs.result_bytes = sum(session->needs.result_bytes, *result_entry(session, i, false));
+        session->needs.device_result_bytes = sum(session->needs.device_result_bytes, *result_entry(session, i, true));
+    }
     pthread_mutex_unlock(&session->mutex);
 }
 
@@ -101,10 +112,10 @@ struct needs session_needs(struct infer_session *session)
     return needs;
 }
 
-size_t session_result_bytes(struct infer_session *session, int output)
+size_t session_result_bytes(struct infer_session *session, int output, bool on_device)
 {
     pthread_mutex_lock(&session->mutex);
-    size_t bytes = session->result_bytes[output];
+    size_t bytes = *result_entry(session, output, on_device);
     pthread_mutex_unlock(&session->mutex);
     return bytes;
 }
@@ -141,7 +152,9 @@ infer_memory session_memory_of(const struct infer_session *session, const struct
         .result_bytes = needs->result_bytes,
         .context_bytes = context_table_bytes(session, needs),
         .device_arena_bytes = needs->device_arena_bytes,
+        .device_result_bytes = needs->device_result_bytes,
         .device_weight_bytes = DEVICE_BUILT && session->device ? atomic_load(&session->device->account.bytes) : 0,
+        .device_tensor_bytes = DEVICE_BUILT && session->device ? atomic_load(&session->device->tensor_bytes) : 0,
         .steps = (size_t)needs->steps,
         .isa = (infer_isa)((int)needs->isa + INFER_ISA_REFERENCE),
         .held_bytes = atomic_load(&session->budget.held),

@@ -147,16 +147,18 @@ static infer_memory tell_memory(const struct foresight *f)
     const struct infer_session *session = f->runner->session;
     const struct program *last = f->programs[f->count - 1];
     struct needs needs = {0};
-    size_t tables = 0, results = 0;
+    size_t tables = 0, results = 0, device_results = 0;
     bool loops = false;
     for (int p = 0; p < f->count; p++) {
         struct needs one = program_needs(f->programs[p]);
         loops = loops || (f->programs[p]->complete && !one.complete);
         results += one.result_bytes;
+        device_results += one.device_result_bytes;
         tables += program_table_bytes(f->programs[p]);
         needs_add(&needs, &one);
     }
     needs.result_bytes = results;
+    needs.device_result_bytes = device_results;
     needs.complete = last->complete && !loops;
     infer_memory memory = session_memory_of(session, &needs, tables, last->constant_bytes, last->derived.holder.bytes);
     return memory;
@@ -196,6 +198,8 @@ static enum status prepare_runner(struct runner *runner, const struct request *r
     struct run_control control = {.limits = runner->session->run_limits, .prepares = true};
     TRY(runner_check_outputs(runner, request->output_count, error));
     TRY(runner_bind_inputs(runner, request->inputs, request->input_count, false, error));
+    for (size_t i = 0; request->outputs && i < request->output_count; i++)
+        runner->outputs[i].device = request->outputs[i].device;
     runner->control = &control;
     run_control_begin(&control);
     enum status status = foresee(&f, error);

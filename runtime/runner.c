@@ -29,13 +29,16 @@ static enum status key_append_shape(struct runner *runner, enum dtype dtype, int
 struct first_request {
     const struct graph *graph;
     const struct known_input *inputs;
+    const bool *outputs_there; /* NULL: on the host, all of them */
 };
 
 static enum status make_first(void *user, const struct program_options *options, struct program **program,
                               struct error *error)
 {
     const struct first_request *request = user;
-    return program_create(options, request->graph, request->inputs, program, error);
+    struct program_options own = *options;
+    own.outputs_there = request->outputs_there;
+    return program_create(&own, request->graph, request->inputs, program, error);
 }
 
 /* The program of a loop's body may be in no table where runs under way hold all there is room for. */
@@ -84,6 +87,14 @@ static enum status obtain(struct runner *runner, program_maker *make, void *user
     return STATUS_OK;
 }
 
+/* On which sides the caller's tensors are. */
+static enum status key_append_sides(struct runner *runner, const bool *outputs_there, struct error *error)
+{
+    for (int i = 0; i < runner->graph->input_count; i++)
+        TRY(key_append(runner, &runner->known[i].on_device, sizeof runner->known[i].on_device, error));
+    return key_append(runner, outputs_there, (size_t)runner->graph->output_count * sizeof *outputs_there, error);
+}
+
 enum status runner_first_program(struct runner *runner, struct program **program, struct error *error)
 {
     const struct graph *graph = runner->graph;
@@ -94,9 +105,15 @@ enum status runner_first_program(struct runner *runner, struct program **program
         TRY(key_append_shape(runner, (enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank,
                              runner->inputs[i].dims, error));
     for (int i = 0; i < graph->input_count; i++)
-        runner->known[i] =
-            (struct known_input){(enum dtype)runner->inputs[i].dtype, runner->inputs[i].rank, runner->inputs[i].dims};
-    struct first_request request = {graph, runner->known};
+        runner->known[i] = (struct known_input){.dtype = (enum dtype)runner->inputs[i].dtype,
+                                                .rank = runner->inputs[i].rank,
+                                                .dims = runner->inputs[i].dims,
+                                                .on_device = runner->inputs[i].device != INFER_DEVICE_CPU};
+    struct first_request request = {.graph = graph, .inputs = runner->known};
+    if (DEVICE_BUILT && runner->device) {
+        request.outputs_there = device_run_wanted(runner);
+        TRY(key_append_sides(runner, request.outputs_there, error));
+    }
     return obtain(runner, make_first, &request, program, error);
 }
 
@@ -305,7 +322,7 @@ static enum status run_timed(struct runner *runner, struct program *program, str
     for (int i = 0; i < program->step_count; i++, start = end) {
         TRY(runner_step(runner, program, (size_t)i, error));
         end = clock_now();
-        nanoseconds[i] += (uint64_t)(end - start);
+        nanoseconds[i] += runner->device_nanoseconds ? runner->device_nanoseconds : (uint64_t)(end - start);
     }
     return STATUS_OK;
 }

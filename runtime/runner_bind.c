@@ -2,6 +2,7 @@
 #include "runtime/runner.h"
 
 #include "graph/op.h"
+#include "runtime/device_run.h"
 
 #include <string.h>
 
@@ -22,6 +23,21 @@ static enum status check_dims(const struct graph *graph, const struct value *val
                      value_shape_text(graph, value, want, sizeof want));
 }
 
+/* Whether it may lie where it is said to lie; with_data: whether it does. */
+static enum status check_side(const struct runner *runner, const char *what, const char *name,
+                              const infer_tensor *tensor, bool with_data, struct error *error)
+{
+    if (tensor->device != INFER_DEVICE_CPU && tensor->device != INFER_DEVICE_CUDA)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "%s '%s' lies on device number %d, which does not exist", what,
+                         name, (int)tensor->device);
+    if (DEVICE_BUILT && runner->device)
+        return with_data && tensor->data ? device_run_check_tensor(runner, what, name, tensor, error) : STATUS_OK;
+    if (tensor->device == INFER_DEVICE_CPU)
+        return STATUS_OK;
+    return error_set(error, STATUS_INVALID_ARGUMENT, "%s '%s' lies on a GPU; the session runs on the CPU alone", what,
+                     name);
+}
+
 /* Kernels read and write whole elements. */
 static enum status check_alignment(const char *what, const char *name, const infer_tensor *tensor, size_t bytes,
                                    struct error *error)
@@ -34,9 +50,10 @@ static enum status check_alignment(const char *what, const char *name, const inf
                      tensor->data, element);
 }
 
-static enum status check_input(const struct graph *graph, const struct value *value, const infer_tensor *tensor,
+static enum status check_input(const struct runner *runner, const struct value *value, const infer_tensor *tensor,
                                bool with_data, struct error *error)
 {
+    const struct graph *graph = runner->graph;
     if (tensor->dtype == INFER_NONE)
         return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' is not given, and has no default", value->name);
     if (value->dtype != DTYPE_NONE && (enum dtype)tensor->dtype != value->dtype)
@@ -50,6 +67,7 @@ static enum status check_input(const struct graph *graph, const struct value *va
     if (with_data && (tensor->bytes < bytes || (!tensor->data && bytes > 0)))
         return error_set(error, STATUS_INVALID_ARGUMENT, "input '%s' has %zu bytes; its shape needs %zu", value->name,
                          tensor->data ? tensor->bytes : 0, bytes);
+    TRY(check_side(runner, "input", value->name, tensor, with_data && bytes > 0, error));
     return with_data ? check_alignment("input", value->name, tensor, bytes, error) : STATUS_OK;
 }
 
@@ -93,7 +111,7 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
         const struct value *otherwise = inputs[i].dtype == INFER_NONE ? input_default(graph, i) : NULL;
         infer_tensor *input = &runner->inputs[i];
         *input = otherwise ? constant_tensor(otherwise) : inputs[i];
-        TRY(check_input(graph, graph->inputs[i], input, with_data || input->data, error));
+        TRY(check_input(runner, graph->inputs[i], input, with_data || input->data, error));
         bool empty = infer_tensor_bytes(input->dtype, input->rank, input->dims) == 0;
         if (empty && !input->data) /* an empty tensor: kernels may count from its address, so it has one */
             runner->inputs[i].data = &runner->inputs[i];
@@ -101,13 +119,20 @@ enum status runner_bind_inputs(struct runner *runner, const infer_tensor *inputs
     return check_symbols(runner, error);
 }
 
+/* Memory of the context for an output that the caller gives none for. */
+static struct slot *result_of(struct runner *runner, int index)
+{
+    return DEVICE_BUILT && runner->outputs[index].device != INFER_DEVICE_CPU ? device_run_result(runner, index)
+                                                                             : &runner->results[index];
+}
+
 /* Steps write the output while others may still read the input. The memory of a result counts as well: a caller may
  * hand in what the last run left there. */
-static enum status check_overlap(const struct runner *runner, const struct output_binding *binding, size_t bytes,
+static enum status check_overlap(struct runner *runner, const struct output_binding *binding, size_t bytes,
                                  struct error *error)
 {
     const infer_tensor *output = &runner->outputs[binding->index];
-    const struct slot *result = &runner->results[binding->index];
+    const struct slot *result = result_of(runner, binding->index);
     uintptr_t start = (uintptr_t)(output->data ? output->data : result->data);
     uintptr_t end = start + (output->data ? bytes : result->capacity);
     for (int i = 0; i < runner->graph->input_count; i++) {
@@ -161,10 +186,12 @@ static enum status check_others(const struct runner *runner, const struct output
 static enum status reserve_result(struct runner *runner, struct slot *result, size_t bytes, int index,
                                   struct error *error)
 {
+    if (DEVICE_BUILT && runner->outputs[index].device != INFER_DEVICE_CPU)
+        return device_run_reserve_result(runner, index, bytes, error);
     if (bytes > result->capacity) {
         slot_free(runner->allocator, result);
         if (runner_is_outermost(runner) &&
-            slot_reserve(runner, result, session_result_bytes(runner->session, index), NULL) == STATUS_OK)
+            slot_reserve(runner, result, session_result_bytes(runner->session, index, false), NULL) == STATUS_OK)
             return STATUS_OK;
     }
     return slot_reserve(runner, result, bytes, error);
@@ -175,11 +202,13 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
     infer_tensor *output = &runner->outputs[binding->index];
     const struct value *value = binding->value;
     size_t bytes = value_bytes(value);
+    bool is_given = output->data && output->data != output->lent; /* a parent may have bound it before */
+    TRY(check_side(runner, "output", value->name, output, is_given && bytes > 0, error));
     TRY(check_overlap(runner, binding, bytes, error));
     output->dtype = (infer_dtype)value->dtype;
     output->rank = value->rank;
     memcpy(output->dims, value->dims, sizeof output->dims);
-    if (output->data && output->data != output->lent) { /* a parent may have bound it before */
+    if (is_given) {
         if (output->capacity < bytes)
             return error_set(error, STATUS_INVALID_ARGUMENT, "output '%s' needs %zu bytes; %zu are given", value->name,
                              bytes, output->capacity);
@@ -187,7 +216,7 @@ enum status runner_bind_output(struct runner *runner, const struct output_bindin
         TRY(check_alignment("output", value->name, output, bytes, error));
         return check_others(runner, binding, error);
     }
-    struct slot *result = &runner->results[binding->index];
+    struct slot *result = result_of(runner, binding->index);
     if (reserve_result(runner, result, bytes, binding->index, error) != STATUS_OK)
         return error_prefix(error, "output '%s'", value->name);
     output->data = result->data;

@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-/* Constants say so themselves. */
+/* Constants, and what the caller gave, say so themselves. */
 static bool is_on_device(const struct value *value, struct operand operand)
 {
-    return operand.space == SPACE_DEVICE || (operand.space == SPACE_CONSTANT && value->on_device);
+    bool may = operand.space == SPACE_CONSTANT || operand.space == SPACE_INPUT || operand.space == SPACE_OUTPUT;
+    return operand.space == SPACE_DEVICE || (may && value_root((struct value *)(uintptr_t)value, NULL)->on_device);
 }
 
 /* Of a strided operand only the tensor it is a part of can be shown. */
@@ -50,6 +51,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
         .output_names = runner->operand_names + from->input_count,
         .tasks = from->kernel ? from->plan->tasks[0] : 1,
         .flops = from->kernel ? kernel_flops(from->family, from->params) : 0,
+        .device_nanoseconds = runner->device_nanoseconds,
     };
 }
 

@@ -54,12 +54,16 @@ static enum status choose_device(struct infer_session *session, const infer_sess
                                  struct error *error)
 {
     struct device *none;
+    if (options->gemm != INFER_GEMM_NATIVE && options->gemm != INFER_GEMM_CUBLAS)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "gemm number %d does not exist", (int)options->gemm);
+    if (options->device == INFER_DEVICE_CPU && options->gemm != INFER_GEMM_NATIVE)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "cuBLAS computes on a GPU; the session runs on the CPU alone");
     if (options->device == INFER_DEVICE_CPU)
         return STATUS_OK;
     if (options->device != INFER_DEVICE_CUDA)
         return error_set(error, STATUS_INVALID_ARGUMENT, "device number %d does not exist", (int)options->device);
     if (DEVICE_BUILT)
-        return session_open_device(session, options->device_memory_limit, error);
+        return session_open_device(session, options, error);
     device_open(&none, error);
     return error_prefix(error, "device cuda");
 }
@@ -138,7 +142,7 @@ static enum status session_start(struct infer_session *session, const infer_sess
     if (!session->no_optimize)
         TRY(optimise(session, error));
     session->result_bytes =
-        region_array(&session->region, (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
+        region_array(&session->region, 2 * (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
     if (!session->result_bytes)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     return STATUS_OK;
@@ -147,7 +151,11 @@ static enum status session_start(struct infer_session *session, const infer_sess
 /* Where the limit is met, programs that nobody uses make room: allocations must not be made under the lock. */
 static bool drop_a_program(void *user)
 {
-    struct infer_session *session = user;
+    return session_drop_program(user);
+}
+
+bool session_drop_program(struct infer_session *session)
+{
     pthread_mutex_lock(&session->mutex);
     struct program *dropped = program_cache_take(&session->cache);
     pthread_mutex_unlock(&session->mutex);

@@ -10,7 +10,7 @@
 /* What a context comes to take that runs some programs of the model's graph: the largest of each. */
 struct needs {
     size_t arena_bytes, lower_bound_bytes, workspace_bytes, result_bytes, key_bytes;
-    size_t device_arena_bytes, staging_bytes; /* where there is a device; as are the events of its stream */
+    size_t device_arena_bytes, device_result_bytes, staging_bytes; /* where there is a device; as are its events */
     int events;
     int steps, operands, slots, awaited;
     enum isa isa;
@@ -48,7 +48,7 @@ struct infer_session {
     pthread_cond_t made;   /* one of them is there, or failed */
     uint64_t next_id;      /* one more than the programs that were begun */
     struct needs needs;    /* of every program made for the model's graph, also where it has left the cache */
-    size_t *result_bytes;  /* the largest of each output; in the region */
+    size_t *result_bytes;  /* the largest of each output on the host, then of each on the device; in the region */
 };
 
 typedef enum status program_maker(void *user, const struct program_options *options, struct program **program,
@@ -68,6 +68,9 @@ struct program_wanted {
 enum status session_program(struct infer_session *session, const struct program_wanted *wanted,
                             struct program **program, struct error *error);
 
+/* Makes room: drops a program that nobody uses. false: there is none. Not under the session's lock. */
+bool session_drop_program(struct infer_session *session);
+
 struct needs program_needs(const struct program *program);
 /* The larger of each. Results are the session's to add up: the largest of each output may come from different
  * programs. */
@@ -81,7 +84,7 @@ enum status session_prepare_fixed(struct infer_session *session, struct error *e
 /* Counts a program of the model's graph among what the session needs. */
 void session_note(struct infer_session *session, const struct program *program);
 struct needs session_needs(struct infer_session *session);
-size_t session_result_bytes(struct infer_session *session, int output);
+size_t session_result_bytes(struct infer_session *session, int output, bool on_device);
 
 /* What model and session hold beside weights and constants. */
 size_t session_table_bytes(const struct infer_session *session);

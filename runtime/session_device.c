@@ -1,8 +1,10 @@
 #include "runtime/session_device.h"
 
+#include "kernels/cuda/cublas.h"
+
 static enum status copy_to_device(void *user, void *to, const void *from, size_t bytes, struct error *error)
 {
-    return device_upload(user, to, from, bytes, error);
+    return device_copy_now(user, to, from, bytes, DEVICE_FROM_HOST, error);
 }
 
 static enum status no_memory(void *user, size_t bytes, struct error *error)
@@ -43,10 +45,30 @@ void model_free_device(struct infer_model *model)
     release(&model->allocator, weights, sizeof *weights);
 }
 
-enum status session_open_device(struct infer_session *session, size_t limit, struct error *error)
+/* Constants of programs that nobody uses make room on the device too. */
+static bool reclaim(void *user)
+{
+    return session_drop_program(user);
+}
+
+/* The bits of kernels that programs may have. */
+static enum status choose_bits(const struct device *device, infer_gemm gemm, unsigned *bits, struct error *error)
+{
+    char why[160];
+    *bits = device_bits(device);
+    if (gemm != INFER_GEMM_CUBLAS)
+        return STATUS_OK;
+    *bits |= CUDA_CUBLAS;
+    return cublas_open(why, sizeof why) ? STATUS_OK : error_set(error, STATUS_UNSUPPORTED, "%s", why);
+}
+
+enum status session_open_device(struct infer_session *session, const infer_session_options *options,
+                                struct error *error)
 {
     struct device *device;
-    if (device_open(&device, error) != STATUS_OK)
+    unsigned bits;
+    size_t limit = options->device_memory_limit;
+    if (device_open(&device, error) != STATUS_OK || choose_bits(device, options->gemm, &bits, error) != STATUS_OK)
         return error_prefix(error, "device cuda");
     struct session_device *own = region_allocate(&session->region, sizeof *own);
     struct weights *weights = weights_on(session, device);
@@ -54,16 +76,21 @@ enum status session_open_device(struct infer_session *session, size_t limit, str
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     own->device = device;
     budget_init(&own->budget, NULL, &session->model->allocator, limit ? limit : SIZE_MAX);
+    own->budget.reclaim = reclaim;
+    own->budget.user = session;
     own->account.budget = &own->budget;
     own->program = (struct program_device){
-        .sides = {.device = device_bits(device),
+        .sides = {.device = bits,
                   .to_device = device_transfer_kernel(DEVICE_FROM_HOST),
-                  .to_host = device_transfer_kernel(DEVICE_TO_HOST)},
+                  .to_host = device_transfer_kernel(DEVICE_TO_HOST),
+                  .within = device_transfer_kernel(DEVICE_WITHIN)},
         .weights = weights,
         .account = &own->account,
         .limit = own->budget.limit,
         .copy = copy_to_device,
         .no_memory = no_memory,
+        .reclaim = reclaim,
+        .owner = session,
         .user = device,
     };
     session->device = own;

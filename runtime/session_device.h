@@ -7,13 +7,15 @@
 
 struct session_device {
     struct device *device;
-    struct budget budget;          /* of memory of the device: weights, and arenas of contexts */
+    struct budget budget;          /* of memory of the device: weights, tensors, and what contexts have there */
+    atomic_size_t tensor_bytes;    /* of infer_device_allocate */
     struct weight_account account; /* of its constants */
     struct program_device program; /* for making programs */
 };
 
-/* `limit` on the session's memory of the device; 0: none. UNSUPPORTED where no device can be used. */
-enum status session_open_device(struct infer_session *session, size_t limit, struct error *error);
+/* UNSUPPORTED where no device can be used, or not as the options say. */
+enum status session_open_device(struct infer_session *session, const infer_session_options *options,
+                                struct error *error);
 /* The device's weights of a model that is released. */
 void model_free_device(struct infer_model *model);
 

@@ -238,6 +238,26 @@ START_TEST(one_quantised_operand_is_no_product_of_integers)
 }
 END_TEST
 
+/* --- means ----------------------------------------------------------------------------------------------- */
+
+/* Of whole windows; where some reach over the border, or an axis of the window is long, numbers are taken. */
+START_TEST(means_of_integers)
+{
+    static const int64_t window[] = {2, 3}, stride[] = {2, 1}, border[] = {1, 0, 0, 0}, wide[] = {1, 17};
+    for (int i = 0; i < 3; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        const struct attribute attributes[] = {ATTRIBUTE_LIST("kernel_shape", 2, i == 2 ? wide : window),
+                                               ATTRIBUTE_LIST("strides", 2, stride), ATTRIBUTE_LIST("pads", 4, border)};
+        struct value *x = rounded(&rig, rig_open_input(&rig, DIMS(2, 5, 6, 20)), 0.008, 131);
+        struct value *y = rig_node(&rig, "AveragePool", 1, &x, i == 1 ? 3 : 2, attributes);
+        rig_output(&rig, rounded(&rig, y, 0.008, 120));
+        rig_expect(&rig, "QuantizeLinear DequantizeLinear AveragePool QuantizeLinear DequantizeLinear",
+                   i == 0 ? "QuantizeLinear ConvInteger Cast Mul QuantizeLinear DequantizeLinear" : NULL, QUANTUM);
+    }
+}
+END_TEST
+
 /* --- moves ----------------------------------------------------------------------------------------------- */
 
 static struct value *moved(struct rig *rig, const char *op, struct value *x)
@@ -488,6 +508,7 @@ Suite *passes_qdq_suite(void)
     tcase_add_test(products, one_quantised_operand_is_no_product_of_integers);
     suite_add_tcase(suite, products);
     TCase *moving = tcase_create("moves");
+    tcase_add_test(moving, means_of_integers);
     tcase_add_test(moving, moves_between_both_move_integers);
     tcase_add_test(moving, what_a_product_reads_is_moved_as_integers);
     tcase_add_test(moving, what_moves_integers_stands_for_what_moved_numbers);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct quantize_plan plan_of(struct rig *rig, enum quantize_form form, int bits, int layers)
@@ -113,6 +114,106 @@ START_TEST(a_residual_block)
     plan.layers[0].weights_only = true;
     expect(&rig, &plan, "Relu DequantizeLinear Conv Add", 0.02);
     finish(&rig);
+}
+END_TEST
+
+/* Of a plan with so many points, all chosen. */
+static struct quantize_plan plan_with_points(struct rig *rig, int layers, int points)
+{
+    struct quantize_plan plan = plan_of(rig, QUANTIZE_STATIC, 8, layers);
+    ck_assert_int_eq(plan.point_count, points);
+    for (int i = 0; i < points; i++) {
+        plan.points[i].chosen = true;
+        plan.points[i].quantum = quantum_of((struct range){-4, 4});
+    }
+    return plan;
+}
+
+/* The sum rides on the product made last; the other one lies in memory. */
+START_TEST(the_other_operand_of_a_sum)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
+    struct value *a = rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 1, 1)));
+    struct value *b = rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 1, 1)));
+    rig_output(&rig, rig_op1(&rig, "Relu", rig_op2(&rig, "Add", a, b)));
+    struct quantize_plan plan = plan_with_points(&rig, 2, 1);
+    ck_assert_ptr_eq(plan.points[0].value, a);
+    expect(&rig, &plan,
+           "QuantizeLinear DequantizeLinear DequantizeLinear Conv QuantizeLinear DequantizeLinear DequantizeLinear "
+           "Conv Add Relu",
+           0.05);
+    plan.layers[0].chosen = false; /* then it does not come of integers */
+    expect(&rig, &plan, "QuantizeLinear DequantizeLinear Conv DequantizeLinear Conv Add Relu", 0.05);
+    finish(&rig);
+}
+END_TEST
+
+/* What the last concatenation is quantised with goes for all that is in it. */
+START_TEST(dense_blocks)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    const struct attribute axis = ATTRIBUTE_I("axis", 1);
+    struct value *x = rig_op2(&rig, "Conv", rig_input(&rig, DIMS(1, 4, 6, 6)), rig_weights(&rig, DIMS(4, 4, 1, 1)));
+    for (int i = 0; i < 3; i++) {
+        struct value *y = rig_op1(&rig, "Relu", rig_op2(&rig, "Mul", x, rig_weights(&rig, DIMS(4 + 2 * i, 1, 1))));
+        y = rig_op2(&rig, "Conv", y, rig_weights(&rig, DIMS(2, 4 + 2 * i, 1, 1)));
+        x = rig_node(&rig, "Concat", 2, (struct value *[]){x, y}, 1, &axis);
+    }
+    rig_output(&rig, rig_op1(&rig, "Tanh", x));
+    struct quantize_plan plan = plan_with_points(&rig, 4, 7);
+    for (int i = 0; i < plan.point_count; i++)
+        plan.points[i].quantum = quantum_of((struct range){-4, 4 + i});
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    const struct quantum last = plan.points[plan.point_count - 1].quantum;
+    int concats = 0;
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = graph->nodes[i];
+        for (int k = 0; k < node->input_count && is_op(node, "Concat"); k++) {
+            const struct value *part = node->inputs[k];
+            const struct node *maker = NULL;
+            for (int j = 0; j < i; j++)
+                maker = graph->nodes[j]->outputs[0] == part ? graph->nodes[j] : maker;
+            ck_assert(is_op(maker, "DequantizeLinear"));
+            ck_assert_float_eq(*(const float *)maker->inputs[1]->data, last.scale);
+            concats++;
+        }
+    }
+    ck_assert_int_eq(concats, 6);
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+START_TEST(windows_that_do_not_overlap)
+{
+    static const char *const expected[] = {"Conv Relu DepthToSpace", "ConvTranspose Relu"};
+    for (int overlap = 0; overlap < 2; overlap++) {
+        struct rig rig;
+        struct running running;
+        struct error error = {0};
+        rig_begin(&rig);
+        const int64_t strides[] = {overlap ? 1 : 2, 2};
+        const struct attribute attributes[] = {ATTRIBUTE_LIST("strides", 2, strides)};
+        struct value *inputs[] = {rig_input(&rig, DIMS(2, 3, 5, 4)), rig_weights(&rig, DIMS(3, 4, 2, 2)),
+                                  rig_weights(&rig, DIMS(4))};
+        rig_output(&rig, rig_op1(&rig, "Relu", rig_node(&rig, "ConvTranspose", 3, inputs, 1, attributes)));
+        graph_set_inputs(rig.graph, rig.input_count, rig.inputs);
+        graph_set_outputs(rig.graph, 1, rig.outputs);
+        const infer_tensor *before = run_graph(&rig, rig.graph, &running);
+        struct graph *spread = graph_clone(rig.graph, rig.graph->region);
+        ck_assert_ptr_nonnull(spread);
+        ck_assert(run_pass_alone(convolve_upsampling, spread, evaluator_of(&plain_evaluation), &error) == STATUS_OK);
+        expect_nodes(spread, expected[overlap]);
+        const infer_tensor *after = run_graph(&rig, spread, &running);
+        ck_assert_uint_eq(before->bytes, after->bytes);
+        for (size_t i = 0; i < before->bytes / sizeof(float); i++)
+            ck_assert_float_eq_tol(((const float *)before->data)[i], ((const float *)after->data)[i], 1e-5F);
+        finish(&rig);
+    }
 }
 END_TEST
 
@@ -234,6 +335,29 @@ START_TEST(weights_by_channel_and_by_block)
 END_TEST
 
 /* Where float16 has room for the scales: rounded up by no more than a part of 1024. */
+START_TEST(seven_bits)
+{
+    struct rig rig;
+    struct error error = {0};
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
+    const struct attribute group = ATTRIBUTE_I("group", 4);
+    struct value *y = rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 3, 3)));
+    rig_output(&rig, rig_node(&rig, "Conv", 2, (struct value *[]){y, rig_weights(&rig, DIMS(4, 1, 3, 3))}, 1, &group));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 7, 2);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(quantize_weights(&plan, &plan.layers[i], &error) == STATUS_OK);
+        int most = 0;
+        for (int64_t k = 0; k < value_elements(plan.layers[i].weights); k++)
+            most = abs(((const int8_t *)plan.layers[i].narrow)[k]) > most
+                       ? abs(((const int8_t *)plan.layers[i].narrow)[k])
+                       : most;
+        ck_assert_int_eq(most, i == 0 ? 63 : 127);
+    }
+    finish(&rig);
+}
+END_TEST
+
 START_TEST(scales_in_two_bytes)
 {
     for (int small = 0; small < 2; small++) {
@@ -452,11 +576,15 @@ Suite *quantize_suite(void)
     Suite *suite = suite_create("quantize");
     TCase *graphs = tcase_create("graphs");
     tcase_add_test(graphs, a_residual_block);
+    tcase_add_test(graphs, the_other_operand_of_a_sum);
+    tcase_add_test(graphs, dense_blocks);
+    tcase_add_test(graphs, windows_that_do_not_overlap);
     tcase_add_test(graphs, what_moves_is_quantised_where_it_comes_from);
     tcase_add_test(graphs, layers_that_share);
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, seven_bits);
     tcase_add_test(graphs, scales_in_two_bytes);
     tcase_add_test(graphs, a_transposed_convolution);
     tcase_add_test(graphs, attributes_that_say_nothing);

@@ -91,7 +91,7 @@ static enum status make_slowly(void *user, const struct program_options *options
         *program = NULL;
         return error_set(error, STATUS_MEMORY_LIMIT, "try number %d failed", number);
     }
-    struct known_input input = {DTYPE_F32, 1, (int64_t[]){3}};
+    struct known_input input = {.dtype = DTYPE_F32, .rank = 1, .dims = (int64_t[]){3}};
     return program_create(options, asking->session->graph, &input, program, error);
 }
 

@@ -155,6 +155,13 @@ infer_device parse_device(const struct tool *tool, const char *text)
     return INFER_DEVICE_CUDA;
 }
 
+infer_gemm parse_gemm(const struct tool *tool, const char *text)
+{
+    if (strcmp(text, "native") != 0 && strcmp(text, "cublas") != 0)
+        exit(tool_usage(tool, "--gemm takes native or cublas, not '%s'", text));
+    return strcmp(text, "cublas") == 0 ? INFER_GEMM_CUBLAS : INFER_GEMM_NATIVE;
+}
+
 FILE *text_open(const char *path, struct error *error)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");

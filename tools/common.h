@@ -37,6 +37,8 @@ const char *isa_text(infer_isa isa);
 
 /* The device of an option's text, cpu or cuda. Ends the tool with a sentence where there is no such device. */
 infer_device parse_device(const struct tool *tool, const char *text);
+/* Who computes large products, native or cublas. */
+infer_gemm parse_gemm(const struct tool *tool, const char *text);
 
 /* A file for text, "-" being stdout. NULL, and the error set, where it cannot be written. */
 FILE *text_open(const char *path, struct error *error);

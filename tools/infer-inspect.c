@@ -24,26 +24,22 @@ static const char help[] =
     "  --json[=FILE]      everything as JSON, on stdout or to a file\n"
     "  --dump-after PASS  the graph after a pass, or after 'import'; with --shape again when a pass runs with shapes "
     "known\n"
-    "  --device cpu|cuda, --isa auto|reference|avx2|avx512, --threads N, --no-optimize, --memory-saving\n"
+    "  --device cpu|cuda, --gemm native|cublas, --isa auto|reference|avx2|avx512, --threads N, --no-optimize, "
+    "--memory-saving\n"
     "                     as infer-run has them\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-inspect digits.bin --shape image=1x1x8x8\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {{"shape", required_argument, NULL, 's'},
-                                        {"dot", required_argument, NULL, 'd'},
-                                        {"memory", required_argument, NULL, 'm'},
-                                        {"json", optional_argument, NULL, 'j'},
-                                        {"dump-after", required_argument, NULL, 'a'},
-                                        {"isa", required_argument, NULL, 'i'},
-                                        {"threads", required_argument, NULL, 't'},
-                                        {"no-optimize", no_argument, NULL, 'n'},
-                                        {"memory-saving", no_argument, NULL, 'S'},
-                                        {"device", required_argument, NULL, 'D'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'V'},
-                                        {NULL, 0, NULL, 0}};
+static const struct option options[] = {
+    {"shape", required_argument, NULL, 's'},      {"dot", required_argument, NULL, 'd'},
+    {"memory", required_argument, NULL, 'm'},     {"json", optional_argument, NULL, 'j'},
+    {"dump-after", required_argument, NULL, 'a'}, {"isa", required_argument, NULL, 'i'},
+    {"threads", required_argument, NULL, 't'},    {"no-optimize", no_argument, NULL, 'n'},
+    {"memory-saving", no_argument, NULL, 'S'},    {"device", required_argument, NULL, 'D'},
+    {"gemm", required_argument, NULL, 'g'},       {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-inspect", .help = help, .options = options, .short_options = ":hV"};
 
@@ -86,6 +82,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'D':
         request->session.device = parse_device(&tool, optarg);
+        break;
+    case 'g':
+        request->session.gemm = parse_gemm(&tool, optarg);
         break;
     case 'n':
         request->session.no_optimize = true;

@@ -22,6 +22,7 @@ static const char help[] =
     "  -o, --output DIR      write outputs as DIR/output_0.npy, output_1.npy, ... (DIR is made)\n"
     "  --labels FILE         names of the classes, one a line, for outputs that look like class scores\n"
     "  --device cpu|cuda     where to run (cpu)\n"
+    "  --gemm native|cublas  who computes large products on a GPU (native)\n"
     "  --precision fp32|fp16|int8   (as the model file says)\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set allowed; the same as INFER_ISA\n"
     "  --threads N           (the cores this process may use)\n"
@@ -57,6 +58,7 @@ static const char help[] =
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"labels", required_argument, NULL, 'l'},
                                         {"device", required_argument, NULL, 'd'},
+                                        {"gemm", required_argument, NULL, 'g'},
                                         {"precision", required_argument, NULL, 'p'},
                                         {"isa", required_argument, NULL, 'i'},
                                         {"threads", required_argument, NULL, 't'},
@@ -144,6 +146,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'd':
         request->session.device = parse_device(&tool, optarg);
+        break;
+    case 'g':
+        request->session.gemm = parse_gemm(&tool, optarg);
         break;
     case 'p':
         precision_option(optarg);

@@ -24,6 +24,8 @@ static bool calibrates(const struct study *study, int64_t sample)
     return study->held == 0 || !is_held(study, sample);
 }
 
+#define IMAGE_RANK 4
+
 /* --- calibration ----------------------------------------------------------------------------------------- */
 
 /* Images have their channels in axis 1, what products read in the last. */
@@ -47,8 +49,22 @@ static void add_channels(struct study *study, int i, const infer_tensor *tensor)
     sums->count += (double)(elements / sums->channels);
 }
 
+static void see_point(struct study *study, int i, const infer_tensor *tensor)
+{
+    int64_t positions = 1;
+    for (int k = 2; k < tensor->rank; k++)
+        positions *= tensor->dims[k];
+    study->point_facts[i].image = tensor->rank >= IMAGE_RANK && positions > 1;
+    observe_numbers(&study->point_facts[i].seen, tensor->data, (int64_t)(tensor->bytes / sizeof(float)));
+}
+
 static void see(struct study *study, const char *name, const infer_tensor *tensor)
 {
+    for (int i = 0; i < study->plan.point_count && tensor->dtype == INFER_FLOAT32; i++)
+        if (strcmp(study->plan.points[i].value->name, name) == 0) {
+            see_point(study, i, tensor);
+            return; /* no layer reads it */
+        }
     for (int i = 0; i < study->plan.count; i++) {
         const struct value *input = study->plan.layers[i].input;
         if (!input || strcmp(input->name, name) != 0 || tensor->dtype != INFER_FLOAT32)
@@ -76,7 +92,9 @@ static void see_step(void *user, const infer_step *step)
 static enum status make_facts(struct study *study, struct error *error)
 {
     study->facts = region_array(study->plan.region, (size_t)study->plan.count + 1, sizeof *study->facts);
-    if (!study->facts)
+    study->point_facts =
+        region_array(study->plan.region, (size_t)study->plan.point_count + 1, sizeof *study->point_facts);
+    if (!study->facts || !study->point_facts)
         return no_memory(error);
     for (int i = 0; i < study->plan.count; i++) {
         const struct value *input = study->plan.layers[i].input;
@@ -109,6 +127,13 @@ void study_choose(struct study *study, enum range_method method)
         layer->chosen = !layer->why;
         facts->range = choose_range(facts->seen, method);
         layer->quantum = quantum_of(facts->range);
+    }
+    for (int i = 0; i < study->plan.point_count; i++) {
+        struct point *point = &study->plan.points[i];
+        const struct point_facts *facts = &study->point_facts[i];
+        point->chosen = facts->image && facts->seen.count > 0 && facts->seen.unusable == 0;
+        if (point->chosen)
+            point->quantum = quantum_of(choose_range(&facts->seen, method));
     }
 }
 

@@ -18,6 +18,12 @@ struct layer_facts {
     double before, after;      /* seconds a run; 0: not known */
 };
 
+/* The same of a point. */
+struct point_facts {
+    struct observed seen;
+    bool image; /* it has more than one position; what has not is small, and stays */
+};
+
 struct channel_sums {
     int64_t channels; /* 0: nothing was seen */
     double *sums;
@@ -26,11 +32,12 @@ struct channel_sums {
 
 struct study {
     struct quantize_plan plan;
-    struct model_metadata metadata; /* of the model: what is written has it too */
-    struct samples *samples;        /* NULL: none were given */
-    enum range_method method;       /* that chose the ranges; QUANTIZE_STATIC */
-    int64_t held;                   /* every so many samples one is held out; 0: none, all serve both ends */
-    struct layer_facts *facts;      /* by layer */
+    struct model_metadata metadata;  /* of the model: what is written has it too */
+    struct samples *samples;         /* NULL: none were given */
+    enum range_method method;        /* that chose the ranges; QUANTIZE_STATIC */
+    int64_t held;                    /* every so many samples one is held out; 0: none, all serve both ends */
+    struct layer_facts *facts;       /* by layer */
+    struct point_facts *point_facts; /* by point */
     /* Outputs of float32 for samples that are held out, one after another. */
     float *expected;
     size_t expected_count;

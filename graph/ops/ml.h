@@ -38,6 +38,10 @@ static inline int64_t ml_integer(const struct value *list, int64_t i)
 struct value *ml_floats(struct op_context *c, const char *attribute, enum dtype dtype);
 /* Applies the attribute post_transform to scores [rows, classes]; NULL: failed. */
 struct value *ml_post_transform(struct op_context *c, struct value *scores);
+/* The scores of two classes from that of the second, [rows, 1], with post_transform, of which SOFTMAX and SOFTMAX_ZERO
+ * do nothing to a pair: what ONNX Runtime makes of it (write_scores in ml_common.h, 1.32); ONNX leaves it open. The
+ * first gets what a probability leaves of 1, or the negative. NULL: failed. */
+struct value *ml_pair_scores(struct op_context *c, struct value *score, bool probability, enum dtype dtype);
 /* How many labels there are, in an attribute of integers or in one of strings; -1: neither. */
 int64_t ml_label_count(const struct op_context *c, const char *ints, const char *strings);
 /* The class whose score is greatest: its label from the list of int64 or, where labels are strings and that is absent,

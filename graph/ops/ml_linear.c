@@ -292,18 +292,21 @@ static enum status shapes_linear_classifier(struct op_context *c)
     return op_set_output(c, 1, DTYPE_F32, 2, (int64_t[]){rows, labels});
 }
 
-/* One score for two classes counts against the first and for the second. A single class holds from a threshold on. */
+/* A single class holds from a threshold on. */
 static enum status expand_linear_classifier(struct op_context *c)
 {
     int64_t rows, outputs, labels;
     TRY(classifier_sizes(c, &rows, &outputs, &labels));
-    struct value *scores = linear_scores(c, rows, outputs);
-    if (outputs == 1 && labels == 2)
-        scores = build_concat(c, op_build1(c, "Neg", scores), scores, 1);
-    scores = ml_post_transform(c, scores);
+    struct value *raw = linear_scores(c, rows, outputs), *scores, *choice;
+    if (outputs == 1 && labels == 2) { /* it is the second class's, and 0 is between them */
+        scores = ml_pair_scores(c, raw, true, float_type(c));
+        choice = build_concat(c, op_build1(c, "Neg", raw), raw, 1);
+    } else {
+        choice = scores = ml_post_transform(c, raw);
+    }
     TRY(build_output(c, 1, as_f32(c, scores)));
     if (labels > 1)
-        return build_output(c, 0, ml_label(c, scores, "classlabels_ints"));
+        return build_output(c, 0, ml_label(c, choice, "classlabels_ints"));
     double threshold = strcmp(op_string(c, "post_transform"), "NONE") == 0 ? 0 : 0.5;
     struct value *holds = op_build2(c, "GreaterOrEqual", scores, build_number(c, float_type(c), threshold));
     int count;

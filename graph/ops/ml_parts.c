@@ -113,6 +113,16 @@ struct value *ml_post_transform(struct op_context *c, struct value *scores)
     return NULL;
 }
 
+struct value *ml_pair_scores(struct op_context *c, struct value *score, bool probability, enum dtype dtype)
+{
+    const char *post = op_string(c, "post_transform");
+    bool logistic = strcmp(post, "LOGISTIC") == 0;
+    struct value *other =
+        probability && !logistic ? op_build2(c, "Sub", build_number(c, dtype, 1), score) : op_build1(c, "Neg", score);
+    struct value *pair = build_concat(c, other, score, 1);
+    return logistic || strcmp(post, "PROBIT") == 0 ? ml_post_transform(c, pair) : pair;
+}
+
 int64_t ml_label_count(const struct op_context *c, const char *ints, const char *strings)
 {
     struct value list;

@@ -157,34 +157,74 @@ static enum status shapes_tree_classifier(struct op_context *c)
     return op_set_output(c, 1, DTYPE_F32, 2, (int64_t[]){rows, is_binary(c) ? 2 : labels});
 }
 
-/* Two columns from the score of the second class. */
-static struct value *binary_scores(struct op_context *c, struct value *score, enum dtype dtype)
+static bool votes_are_positive(const struct op_context *c)
 {
-    const char *post = op_string(c, "post_transform");
-    bool probability = strcmp(post, "NONE") == 0 || strcmp(post, "PROBIT") == 0;
-    struct value *other = probability ? op_build2(c, "Sub", build_number(c, dtype, 1), score) //
-                                      : op_build1(c, "Neg", score);
-    return build_concat(c, other, score, 1);
+    struct value weights;
+    ml_numbers(c, NULL, "class_weights", "class_weights_as_tensor", &weights);
+    for (int64_t i = 0; i < weights.dims[0]; i++)
+        if (forest_number(&weights, i) < 0)
+            return false;
+    return true;
+}
+
+/* All votes are for one of two classes. ONNX leaves open what that says of the other; this is what ONNX Runtime makes
+ * of it (tree_ensemble_aggregator.h, 1.32). Votes for class 0, with one base value or none, are for the second class
+ * after all: a probability where no weight is negative, else with 0 between the classes. Otherwise the class without
+ * votes has the score 0. */
+struct binary {
+    int64_t class;
+    bool positive, paired;
+    struct value *score; /* [rows, 1], with its base value */
+};
+
+static struct binary read_binary(struct op_context *c, struct value *votes, struct value *base)
+{
+    struct value ids;
+    int64_t bases = base ? base->dims[0] : 0;
+    struct binary binary = {.positive = votes_are_positive(c), .score = build_reduce(c, "ReduceSum", votes, 1)};
+    if (ml_numbers(c, "class_ids", NULL, NULL, &ids) && target_count(c) == 2)
+        binary.class = ml_integer(&ids, 0);
+    binary.paired = binary.class == 0 && bases != 2;
+    if (bases == 2 || (bases == 1 && binary.paired)) {
+        int64_t at = bases == 2 ? binary.class : 0;
+        binary.score = add_base(c, binary.score, build_slice(c, base, 0, at, at + 1));
+    }
+    return binary;
+}
+
+static struct value *binary_scores(struct op_context *c, const struct binary *binary, enum dtype dtype)
+{
+    struct value *score = binary->score;
+    if (binary->paired)
+        return ml_pair_scores(c, score, binary->positive, dtype);
+    struct value *none = op_build2(c, "Sub", score, score);
+    return ml_post_transform(c, binary->class == 0 ? build_concat(c, score, none, 1) : build_concat(c, none, score, 1));
+}
+
+/* Scores of which the greater one tells the class: the second, where the votes exceed what lies between the two. */
+static struct value *binary_choice(struct op_context *c, const struct binary *binary, enum dtype dtype)
+{
+    struct value *excess = op_build2(c, "Sub", binary->score, build_number(c, dtype, binary->positive ? 0.5 : 0));
+    return build_concat(c, op_build1(c, "Neg", excess), excess, 1);
 }
 
 static enum status expand_tree_classifier(struct op_context *c)
 {
     enum dtype dtype = score_type(c);
-    struct value *scores = build_scores(c, dtype), *base = build_base(c, dtype);
-    bool binary = is_binary(c);
-    if (binary) { /* votes are in one column; the other is zero */
-        scores = add_base(c, build_reduce(c, "ReduceSum", scores, 1), base ? build_slice(c, base, 0, 0, 1) : NULL);
-        scores = binary_scores(c, scores, dtype);
+    struct value *scores = build_scores(c, dtype), *base = build_base(c, dtype), *choice;
+    if (is_binary(c)) {
+        struct binary binary = read_binary(c, scores, base);
+        scores = binary_scores(c, &binary, dtype);
+        choice = binary_choice(c, &binary, dtype);
     } else {
-        scores = add_base(c, scores, base);
+        choice = scores = ml_post_transform(c, add_base(c, scores, base));
     }
-    scores = ml_post_transform(c, scores);
     TRY(build_output(c, 1, build_cast(c, scores, DTYPE_F32)));
     if (target_count(c) > 1)
-        return build_output(c, 0, ml_label(c, scores, "classlabels_int64s"));
+        return build_output(c, 0, ml_label(c, choice, "classlabels_int64s"));
     const struct attribute along[2] = {ATTRIBUTE_I("axis", 1), ATTRIBUTE_I("keepdims", 0)};
     return build_output(
-        c, 0, op_build(c, "ArgMax", 1, &scores, &(struct op_build_options){.attributes = along, .attribute_count = 2}));
+        c, 0, op_build(c, "ArgMax", 1, &choice, &(struct op_build_options){.attributes = along, .attribute_count = 2}));
 }
 
 ML_OPERATOR(TreeEnsembleClassifier, 1, 1, 2, 2, shapes_tree_classifier, .expand = expand_tree_classifier,

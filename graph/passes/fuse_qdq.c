@@ -16,6 +16,8 @@
  * program is made; smaller ones are folded, for what other passes make of them. */
 #define LEAST_NARROW 16384
 
+#define LARGEST_MEAN 16 /* positions along an axis that a mean of integers is taken of */
+
 /* --- scales ---------------------------------------------------------------------------------------------- */
 
 /* How far the integers reach from the zero point. */
@@ -165,6 +167,52 @@ static enum status visit_conv(struct rewriter *r, struct node *node)
     return emit(r, node, &p);
 }
 
+/* --- AveragePool ----------------------------------------------------------------------------------------- */
+
+/* Windows that lie within the image, and are no larger than kernels for depthwise convolutions take. */
+static bool sums_whole_windows(const struct node *node, const struct value *x, const struct attribute *kernel)
+{
+    const struct attribute *pads = node_attribute_of(node, "pads", ATTRIBUTE_INTS);
+    const struct attribute *automatic = node_attribute_of(node, "auto_pad", ATTRIBUTE_STRING);
+    bool whole = kernel && x->rank == 4 && kernel->count == 2 && node_int(node, "ceil_mode") == 0 &&
+                 (!automatic || strcmp(automatic->string, "NOTSET") == 0 || strcmp(automatic->string, "VALID") == 0);
+    for (size_t i = 0; whole && pads && i < pads->count; i++)
+        whole = pads->ints[i] == 0;
+    for (size_t i = 0; whole && i < kernel->count; i++)
+        whole = kernel->ints[i] > 0 && kernel->ints[i] <= LARGEST_MEAN;
+    return whole;
+}
+
+/* A mean is the depthwise convolution by ones, divided by their number. */
+static enum status visit_average(struct rewriter *r, struct node *node)
+{
+    static const char *const names[] = {"kernel_shape", "strides", "dilations"};
+    struct integer_product p = {.op = "ConvInteger"};
+    const struct attribute *kernel = node_attribute_of(node, "kernel_shape", ATTRIBUTE_INTS);
+    TRY(as_integers(r, node->inputs[0], &p.x));
+    const struct value *x = p.x.integers;
+    if (!r->context->shaped || !x || p.x.axis >= 0 || !has_shape(r, x) || !sums_whole_windows(node, x, kernel))
+        return STATUS_OK;
+    const int64_t dims[4] = {x->dims[1], 1, kernel->ints[0], kernel->ints[1]}, taps = dims[2] * dims[3];
+    const float one = 1;
+    struct attribute attributes[4] = {ATTRIBUTE_I("group", dims[0])};
+    void *ones;
+    p.attributes = attributes;
+    p.attribute_count = 1;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct attribute *own = node_attribute_of(node, names[i], ATTRIBUTE_INTS);
+        if (own)
+            attributes[p.attribute_count++] = *own;
+    }
+    p.w = (struct quantised){.dtype = DTYPE_I8, .axis = -1};
+    p.w.integers = rewrite_buffer(r, DTYPE_I8, 4, dims, &ones);
+    p.w.scale = rewrite_constant(r, DTYPE_F32, 0, NULL, &one);
+    if (!p.w.integers || !p.w.scale)
+        return op_built(&r->c);
+    memset(ones, 1, (size_t)(dims[0] * taps));
+    return scale_product(r, &p, 1 / (double)taps, 0, NULL) ? emit(r, node, &p) : op_built(&r->c);
+}
+
 /* --- MatMul ---------------------------------------------------------------------------------------------- */
 
 /* Of the sums: the length of the columns of x, or of w. -1: not known. */
@@ -257,7 +305,9 @@ static enum status visit_quantize(struct rewriter *r, struct node *node)
     if (!read_quantize(node, &to))
         return STATUS_OK;
     TRY(as_integers(r, node->inputs[0], &from));
-    if (!from.integers || from.axis >= 0)
+    if (!from.integers)
+        return quantise_by_one(r, node, &to);
+    if (from.axis >= 0)
         return STATUS_OK;
     if (same_parameters(&from, &to) && is_invertible(&to))
         return rewrite_forward(r, node, from.integers);
@@ -337,6 +387,8 @@ static enum status visit(struct rewriter *r, struct node *node)
 {
     if (is_op(node, "Conv"))
         return visit_conv(r, node);
+    if (is_op(node, "AveragePool"))
+        return visit_average(r, node);
     if (is_op(node, "MatMul"))
         return visit_matmul(r, node);
     if (is_op(node, "Gemm"))

@@ -13,6 +13,7 @@ struct pass_observer {
 struct pass_context {
     struct resolve_options resolve;
     bool memory_saving;
+    int strip_threads;     /* where memory is not to be saved: those that strips are to gain time for; 0: none */
     bool fold_all_weights; /* also those that are too large to be folded each time that a model is opened */
     /* Passes by name that the graph has been through at this time: they do not run again. */
     const char *const *done;
@@ -79,6 +80,7 @@ enum status recognise_attention(struct graph *graph, struct pass_context *contex
 /* None of the list: results change by rounding. A BatchNormalization that fold_weights has left, and what multiplies
  * and adds constants behind it, become one Mul and one Add. */
 enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error);
+enum status convolve_upsampling(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20
 enum status take_means_first(struct graph *graph, struct pass_context *context, struct error *error);

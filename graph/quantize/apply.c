@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* Operators in a row through which a QuantizeLinear is moved to where its value comes from. */
-#define MOST_MOVES 16
+/* Operators in a row through which a QuantizeLinear is moved to where its value comes from: the concatenations of a
+ * dense block among them. */
+#define MOST_MOVES 128
 
 /* A value that is quantised: what its readers get instead. */
 struct quantised {
@@ -25,6 +26,9 @@ struct application {
     const struct layer **tables;  /* by value id: of QUANTIZE_HALF, what is gathered from; NULL: none */
     const struct layer **layers;  /* by node; NULL: none */
     int *makers;                  /* by value id: its node, or -1 */
+    bool *read_by_others;         /* by value id: others than one layer, or one operator that moves, read it */
+    bool *settled;                /* by value id: it is quantised for whoever reads it */
+    bool *integers;               /* by value id: see trace_integers */
     struct value **small;         /* by value id: of constants that several layers share, what stands for them */
     int node_count, value_count;  /* of the graph before */
     struct node **nodes;          /* in their new order */
@@ -133,21 +137,9 @@ static struct quantised *there_and_back(struct application *a, struct value *val
     return *place = made;
 }
 
-/* Operators that may do what they do to integers of one scale (fuse-qdq knows more of them): the data inputs. 0: it is
- * none. */
-static int moved_inputs(const struct node *node)
-{
-    static const char *const names[] = {"Flatten", "Identity",  "MaxPool",  "Reshape",
-                                        "Squeeze", "Transpose", "Unsqueeze"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_op(node, names[i]))
-            return node->output_count == 1;
-    return is_op(node, "Concat") ? node->input_count : 0;
-}
-
 static bool may_move(const struct application *a, const struct node *node, int at, const struct quantum *quantum)
 {
-    int count = moved_inputs(node);
+    int count = quantize_moved_inputs(node);
     if (count == 0 || a->layers[at] || (a->moved[at] && !same_quantum(a->moved[at], quantum)))
         return false;
     for (int i = 0; i < count; i++)
@@ -185,29 +177,32 @@ static bool is_read_whole(const struct application *a, const struct value *value
     return false;
 }
 
-/* Input i of the node is quantised, where its value comes from. Images are quantised for whoever reads them, so that
- * between two convolutions there are integers alone. */
-static enum status feed(struct application *a, struct node *node, int i, const struct quantum *quantum, bool for_all,
-                        int depth)
+/* The value is quantised, where it comes from; *numbers: what is read instead. Images are quantised for whoever reads
+ * them (for_all), so that between two convolutions there are integers alone. What was moved needs to be said to be
+ * integers again where others than who asked read it. */
+static enum status quantise(struct application *a, struct value *value, const struct quantum *quantum, bool for_all,
+                            int depth, struct value **numbers)
 {
-    struct value *value = node->inputs[i];
+    *numbers = value;
     if (value->data || value->id >= a->value_count) /* made here: it is quantised already */
         return STATUS_OK;
     int at = a->makers[value->id];
     struct node *maker = at >= 0 ? a->graph->nodes[at] : NULL;
+    a->settled[value->id] = for_all;
     if (maker && depth < MOST_MOVES && may_move(a, maker, at, quantum)) {
         bool first = !a->moved[at];
         a->moved[at] = quantum;
-        for (int k = 0; first && k < moved_inputs(maker); k++)
-            TRY(feed(a, maker, k, quantum, false, depth + 1));
-        return STATUS_OK;
+        for (int k = 0; first && k < quantize_moved_inputs(maker); k++)
+            TRY(quantise(a, maker->inputs[k], quantum, for_all, depth + 1, &maker->inputs[k]));
+        if (!for_all || !a->read_by_others[value->id])
+            return STATUS_OK;
     }
     struct quantised *made = there_and_back(a, value, quantum);
     if (!made)
         return no_memory(a);
     if (for_all)
         redirect(a, value, made->numbers);
-    node->inputs[i] = made->numbers;
+    *numbers = made->numbers;
     return STATUS_OK;
 }
 
@@ -428,6 +423,25 @@ static bool append_quantised(struct application *a, const struct value *value)
     return true;
 }
 
+static enum status find_readers(struct application *a, struct region *region)
+{
+    bool *read = region_array(region, (size_t)a->value_count + 1, sizeof *read);
+    if (!read)
+        return no_memory(a);
+    for (int i = 0; i < a->node_count; i++) {
+        const struct node *node = a->plan->graph->nodes[i];
+        bool looks_through = a->layers[i] || quantize_moved_inputs(node) > 0;
+        for (int k = 0; k < node->input_count; k++) {
+            if (!node->inputs[k])
+                continue;
+            int id = node->inputs[k]->id;
+            a->read_by_others[id] = a->read_by_others[id] || read[id] || !looks_through;
+            read[id] = true;
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status begin(struct application *a, struct region *region)
 {
     const struct graph *graph = a->plan->graph;
@@ -437,10 +451,14 @@ static enum status begin(struct application *a, struct region *region)
     a->of = region_array(region, (size_t)a->value_count + 1, sizeof(struct quantised *));
     a->small = region_array(region, (size_t)a->value_count + 1, sizeof(struct value *));
     a->makers = region_array(region, (size_t)a->value_count + 1, sizeof *a->makers);
+    a->read_by_others = region_array(region, (size_t)a->value_count + 1, sizeof *a->read_by_others);
+    a->settled = region_array(region, (size_t)a->value_count + 1, sizeof *a->settled);
+    a->integers = region_array(region, (size_t)a->value_count + 1, sizeof *a->integers);
     a->moved = region_array(region, (size_t)a->node_count + 1, sizeof(struct quantum *));
     a->layers = region_array(region, (size_t)a->node_count + 1, sizeof(struct layer *));
     a->tables = region_array(region, (size_t)a->value_count + 1, sizeof(struct layer *));
-    if (!a->graph || !a->of || !a->small || !a->makers || !a->moved || !a->layers || !a->tables)
+    if (!a->graph || !a->of || !a->small || !a->makers || !a->read_by_others || !a->settled || !a->integers ||
+        !a->moved || !a->layers || !a->tables)
         return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);
     memset(a->makers, -1, (size_t)a->value_count * sizeof *a->makers);
     for (int i = 0; i < a->node_count; i++)
@@ -454,16 +472,75 @@ static enum status begin(struct application *a, struct region *region)
         if (layer->chosen && layer->weights)
             TRY(quantize_weights(a->plan, layer, a->error));
     }
+    return find_readers(a, region);
+}
+
+/* Computes on integers. */
+static bool is_integer(const struct layer *layer)
+{
+    return layer->chosen && layer->input && !layer->weights_only;
+}
+
+/* Whether the values have convolutions on integers behind them, with nothing between but what is elementwise or moves.
+ */
+static void trace_integers(struct application *a)
+{
+    for (int i = 0; i < a->node_count; i++) {
+        const struct node *node = a->graph->nodes[i];
+        const struct layer *layer = a->layers[i];
+        bool integers = layer && layer->kind == LAYER_CONV && is_integer(layer);
+        bool passes = !layer && ((node->op->flags & OP_ELEMENTWISE) || is_op(node, "AveragePool") ||
+                                 quantize_moved_inputs(node) > 0);
+        for (int k = 0; k < node->input_count && passes && !integers; k++)
+            integers = node->inputs[k] && a->integers[node->inputs[k]->id];
+        for (int k = 0; k < node->output_count; k++)
+            if (node->outputs[k])
+                a->integers[node->outputs[k]->id] = integers;
+    }
+}
+
+/* What a layer in float32 reads is there as it is in any case. */
+static bool is_read_exactly(const struct application *a, const struct value *value)
+{
+    for (int i = 0; i < a->node_count; i++)
+        for (int k = 0; k < a->graph->nodes[i]->input_count && reads_exactly(a, i); k++)
+            if (a->graph->nodes[i]->inputs[k] == value)
+                return true;
+    return false;
+}
+
+/* As layers and points ask for. */
+static enum status quantise_output(struct application *a, struct value *value)
+{
+    struct value *numbers;
+    for (int i = 0; i < a->plan->count; i++) {
+        const struct layer *layer = &a->plan->layers[i];
+        if (!is_integer(layer) || layer->input->id != value->id)
+            continue;
+        struct node *node = a->graph->nodes[layer->node_index];
+        TRY(quantise(a, node->inputs[0], &layer->quantum, layer->kind == LAYER_CONV, 0, &node->inputs[0]));
+    }
+    for (int i = 0; i < a->plan->point_count; i++) {
+        const struct point *point = &a->plan->points[i];
+        if (point->value->id == value->id && point->chosen && a->integers[value->id] && !a->settled[value->id] &&
+            !is_read_exactly(a, value))
+            TRY(quantise(a, value, &point->quantum, true, 0, &numbers));
+    }
     return STATUS_OK;
 }
 
-static enum status feed_layers(struct application *a)
+/* The last first: what a concatenation is quantised with goes for its parts, among them those that were concatenated
+ * before. */
+static enum status quantise_activations(struct application *a)
 {
-    for (int i = 0; i < a->plan->count; i++) {
-        const struct layer *layer = &a->plan->layers[i];
-        if (layer->chosen && layer->input && !layer->weights_only)
-            TRY(feed(a, a->graph->nodes[layer->node_index], 0, &layer->quantum, layer->kind == LAYER_CONV, 0));
-    }
+    const struct graph *graph = a->graph;
+    trace_integers(a);
+    for (int i = a->node_count - 1; i >= 0; i--)
+        for (int k = 0; k < graph->nodes[i]->output_count; k++)
+            if (graph->nodes[i]->outputs[k])
+                TRY(quantise_output(a, graph->nodes[i]->outputs[k]));
+    for (int i = 0; i < graph->input_count; i++)
+        TRY(quantise_output(a, graph->inputs[i]));
     return STATUS_OK;
 }
 
@@ -488,7 +565,7 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
     struct application a = {.plan = plan, .error = error};
     TRY(begin(&a, region));
     if (plan->form == QUANTIZE_STATIC)
-        TRY(feed_layers(&a));
+        TRY(quantise_activations(&a));
     if (plan->form == QUANTIZE_HALF)
         TRY(place_casts(&a));
     for (int i = 0; i < a.graph->input_count; i++)

@@ -190,5 +190,7 @@ enum status quantize_find(struct quantize_plan *plan, struct error *error)
     plan->count = 0;
     plan->layers = NULL;
     TRY(plan->form == QUANTIZE_HALF ? find_constants(plan, &capacity, error) : find_nodes(plan, &capacity, error));
+    if (plan->form == QUANTIZE_STATIC)
+        TRY(quantize_find_points(plan, error));
     return find_graphs(plan, &capacity, error);
 }

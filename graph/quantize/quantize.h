@@ -45,19 +45,35 @@ struct layer {
     float *shift; /* that is added to the outputs; NULL: nothing */
 };
 
+/* An activation that is no layer's input and lies in memory between two steps, as the operands of a residual sum and of
+ * a concatenation do. */
+struct point {
+    const struct value *value;
+    bool chosen; /* it is quantised where convolutions on integers are computed before it; false at first */
+    struct quantum quantum;
+};
+
 struct quantize_plan {
     const struct graph *graph; /* outlives the plan */
     struct region *region;     /* of the plan */
     enum quantize_form form;
-    int bits;      /* of the weights: 8, or 4 for those of products and tables with QUANTIZE_WEIGHTS */
+    int bits;      /* of the weights: 8; 7 of them with activations in integers; 4 of products and tables alone */
     int64_t block; /* of 4 bits: weights along the depth with a scale of their own; at least 2 */
     struct layer *layers;
     int count;
+    struct point *points; /* of QUANTIZE_STATIC */
+    int point_count;
 };
 
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
  * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */
 enum status quantize_find(struct quantize_plan *plan, struct error *error);
+
+/* Fills in the points; quantize_find does. */
+enum status quantize_find_points(struct quantize_plan *plan, struct error *error);
+/* Operators that may do what they do to integers of one scale (fuse-qdq knows more of them): the data inputs. 0: it is
+ * none. */
+int quantize_moved_inputs(const struct node *node);
 
 /* The same for a graph inside. */
 static inline struct quantize_plan quantize_inner_plan(const struct quantize_plan *plan, const struct graph *graph)

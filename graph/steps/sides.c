@@ -119,6 +119,7 @@ struct copying {
     struct value **twins;  /* by id: on the other side; NULL: none yet */
     bool *copied;          /* by id of a root: the step that makes its twin is there */
     bool *wanted;          /* by id of a root on the device: the host reads it */
+    bool *made;            /* by id of a root: steps here write it */
     int *writes;           /* by id of a root: steps still to come that write it */
     struct step_list list; /* the steps with the copies */
 };
@@ -162,9 +163,10 @@ static struct value *twin_of(struct copying *c, struct value *value)
     return twin;
 }
 
-static struct step *make_copy(struct copying *c, struct value *root, struct value *twin, const struct node *node)
+struct step *make_transfer(struct graph *graph, const struct sides *sides, struct value *from, struct value *to,
+                           const struct node *node)
 {
-    struct region *region = c->segment->graph->region;
+    struct region *region = graph->region;
     struct step *step = region_allocate(region, sizeof *step);
     struct copy_params *params = region_allocate(region, sizeof *params);
     struct kernel_plan *plan = region_allocate(region, sizeof *plan);
@@ -172,12 +174,13 @@ static struct step *make_copy(struct copying *c, struct value *root, struct valu
     if (!step || !params || !plan || !operands)
         return NULL;
     *params = (struct copy_params){.rank = 1,
-                                   .dims = {(int64_t)value_bytes(root)},
+                                   .dims = {(int64_t)value_bytes(from)},
                                    .input_strides = {1},
                                    .output_strides = {1},
                                    .element_bytes = 1};
-    operands[0] = root;
-    operands[1] = twin;
+    operands[0] = from;
+    operands[1] = to;
+    const struct kernel *from_device = root_of(to)->on_device ? sides->within : sides->to_host;
     *step = (struct step){.family = FAMILY_copy,
                           .params = params,
                           .params_bytes = sizeof *params,
@@ -186,7 +189,7 @@ static struct step *make_copy(struct copying *c, struct value *root, struct valu
                           .outputs = operands + 1,
                           .output_count = 1,
                           .node = node,
-                          .kernel = root->on_device ? c->sides->to_host : c->sides->to_device,
+                          .kernel = root_of(from)->on_device ? from_device : sides->to_device,
                           .plan = plan};
     const struct kernel_facts facts = {.threads = 1};
     return kernel_make_plan(step->kernel, params, &facts, region, plan) ? step : NULL;
@@ -198,7 +201,7 @@ static bool copy_root(struct copying *c, struct value *root, const struct node *
     struct value *twin = twin_of(c, root);
     if (!twin || c->copied[root->id] || value_bytes(root) == 0) /* an empty tensor is made by nobody */
         return twin != NULL;
-    struct step *step = make_copy(c, root, twin, node);
+    struct step *step = make_transfer(c->segment->graph, c->sides, root, twin, node);
     c->copied[root->id] = true;
     return step && append(c, step);
 }
@@ -227,6 +230,7 @@ static void look_around(struct copying *c)
             if (!root)
                 continue;
             root->on_device = step_is_on_device(steps->steps[s]);
+            c->made[root->id] = true;
             c->writes[root->id]++;
         }
     for (int s = 0; s < steps->count; s++)
@@ -234,25 +238,9 @@ static void look_around(struct copying *c)
             if (!step_is_on_device(steps->steps[s]))
                 want(c, steps->steps[s]->inputs[i]);
     for (int i = 0; i < segment->graph->output_count; i++)
-        want(c, segment->graph->outputs[i]);
+        if (!output_is_wanted_there(c->sides, i))
+            want(c, segment->graph->outputs[i]);
     want(c, segment->needed);
-}
-
-/* For the copy of a value that no step here makes, and perhaps none reads. */
-static const struct node *node_for(const struct copying *c, const struct value *value)
-{
-    struct region *region = c->segment->graph->region;
-    struct node *node = region_allocate(region, sizeof *node);
-    const char **sources = region_array(region, 1, sizeof *sources);
-    if (!node || !sources)
-        return NULL;
-    sources[0] = value->name;
-    *node = (struct node){.op = op_find("", "Identity"),
-                          .version = NEWEST_OPSET,
-                          .name = value->name,
-                          .sources = sources,
-                          .source_count = 1};
-    return node;
 }
 
 /* What an earlier program left on the device is copied at once. */
@@ -262,7 +250,7 @@ static bool copy_old_values(struct copying *c)
         struct value *value = c->segment->graph->values[i];
         if (!c->wanted[i] || c->writes[i] > 0)
             continue;
-        const struct node *node = node_for(c, value);
+        const struct node *node = node_for_copy(c->segment->graph->region, value);
         if (!node || !copy_root(c, value, node))
             return false;
     }
@@ -293,6 +281,21 @@ static bool copy_results(struct copying *c, const struct step *step)
     return true;
 }
 
+/* What the host's steps here make of an output that is wanted on the device goes there, where its size is known. */
+static bool copy_output(struct copying *c, struct value *output)
+{
+    struct value *root = root_of(output);
+    const struct node *node = node_for_copy(c->segment->graph->region, output);
+    return node && copy_root(c, root, node);
+}
+
+static bool is_there_already(const struct copying *c, struct value *output, bool wanted_there)
+{
+    const struct value *root = root_of(output);
+    bool stays = wanted_there && (!c->made[root->id] || root->dims_at_run || root->rank < 0 || output->dims_at_run);
+    return root->data || root->on_device == wanted_there || stays;
+}
+
 /* The caller, and what makes the rest, read the twins. */
 static bool hand_over(struct copying *c)
 {
@@ -300,9 +303,10 @@ static bool hand_over(struct copying *c)
     struct graph *graph = segment->graph;
     for (int i = 0; i < graph->output_count; i++) {
         struct value *output = graph->outputs[i];
-        if (!root_of(output)->on_device || root_of(output)->data)
+        bool there = output_is_wanted_there(c->sides, i);
+        if (is_there_already(c, output, there))
             continue;
-        struct value *twin = twin_of(c, output);
+        struct value *twin = there && !copy_output(c, output) ? NULL : twin_of(c, output);
         if (!twin)
             return false;
         if (!*twin->name) { /* who watches a run sees the output once */
@@ -340,8 +344,9 @@ enum status place_copies(struct segment *segment, const struct sides *sides, str
     c.twins = region_array(&c.scratch, values, sizeof *c.twins);
     c.copied = region_array(&c.scratch, values, sizeof *c.copied);
     c.wanted = region_array(&c.scratch, values, sizeof *c.wanted);
+    c.made = region_array(&c.scratch, values, sizeof *c.made);
     c.writes = region_array(&c.scratch, values, sizeof *c.writes);
-    bool done = c.twins && c.copied && c.wanted && c.writes && insert_copies(&c);
+    bool done = c.twins && c.copied && c.wanted && c.made && c.writes && insert_copies(&c);
     region_free(&c.scratch);
     if (!done)
         return no_memory(segment, error);

@@ -7,9 +7,15 @@
 #include "graph/steps/step.h"
 
 struct sides {
-    unsigned device;                          /* DEVICE_... and CUDA_... bits of kernels that may be used */
-    const struct kernel *to_device, *to_host; /* of family copy: a value's bytes, whole */
+    unsigned device;                                   /* DEVICE_... and CUDA_... bits of kernels that may be used */
+    const struct kernel *to_device, *to_host, *within; /* of family copy: a value's bytes, whole */
+    const bool *outputs; /* by output of the graph: whether it is wanted on the device; NULL: none is */
 };
+
+static inline bool output_is_wanted_there(const struct sides *sides, int output)
+{
+    return sides->outputs && sides->outputs[output];
+}
 
 static inline bool step_is_on_device(const struct step *step)
 {
@@ -18,7 +24,8 @@ static inline bool step_is_on_device(const struct step *step)
 
 static inline bool step_is_transfer(const struct sides *sides, const struct step *step)
 {
-    return step->kernel && (step->kernel == sides->to_device || step->kernel == sides->to_host);
+    return step->kernel &&
+           (step->kernel == sides->to_device || step->kernel == sides->to_host || step->kernel == sides->within);
 }
 
 /* Once each step has the kernel it would like best: those on a device that must not be there get one of the host
@@ -29,9 +36,14 @@ enum status choose_sides(struct segment *segment, const struct kernel_facts *fac
 
 /* In the order that the steps have now: says which values lie on the device, and copies what is read on the other side,
  * once a value and direction: to the host right behind the last step that writes it, so that the copy is under way
- * early; to the device right before the first that reads it. The graph's outputs, and the value that the rest needs
- * (`needed_copy`), are on the host afterwards. Constants of steps on the device are left as they are: they lie on both
- * sides. */
+ * early; to the device right before the first that reads it. The graph's outputs are on the sides where they are wanted
+ * afterwards, but for those that no step here makes on the host; and the value that the rest needs (`needed_copy`) is
+ * on the host. Constants of steps on the device are left as they are: they lie on both sides. */
 enum status place_copies(struct segment *segment, const struct sides *sides, struct error *error);
+
+/* A step, in the graph's region, that copies the bytes of a value to another one, for `node`, by the side that each is
+ * on. NULL: no memory. */
+struct step *make_transfer(struct graph *graph, const struct sides *sides, struct value *from, struct value *to,
+                           const struct node *node);
 
 #endif

@@ -167,3 +167,18 @@ void step_finish(struct step *step)
     if (is_family(step, FAMILY_copy))
         copy_merge_axes(step->params);
 }
+
+struct node *node_for_copy(struct region *region, const struct value *value)
+{
+    struct node *node = region_allocate(region, sizeof *node);
+    const char **sources = region_array(region, 1, sizeof *sources);
+    if (!node || !sources)
+        return NULL;
+    sources[0] = value->name;
+    *node = (struct node){.op = op_find("", "Identity"),
+                          .version = NEWEST_OPSET,
+                          .name = value->name,
+                          .sources = sources,
+                          .source_count = 1};
+    return node;
+}

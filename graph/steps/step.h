@@ -84,6 +84,9 @@ void step_mark_in_place(struct step *step);
 /* The last thing done to a step before its kernel is chosen: pointwise and copy kernels get as few axes as can be. */
 void step_finish(struct step *step);
 
+/* A node for the copy of a value that no node of the graph copies. NULL: no memory. */
+struct node *node_for_copy(struct region *region, const struct value *value);
+
 /* Appends the steps of one node; of one that computes half precision as f32, those of its expansion. */
 enum status lower_node(struct graph *graph, struct node *node, const struct kernel_facts *facts,
                        struct step_list *steps, struct error *error);

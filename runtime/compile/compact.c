@@ -104,6 +104,7 @@ static struct value *kept_value(struct compaction *c, const struct value *value)
     copy->list = NULL;
     copy->alias = value->strided ? root : NULL; /* until link_roots */
     copy->alias_offset = value->strided ? offset : 0;
+    copy->on_device = root->on_device;
     return copy;
 }
 

@@ -3,6 +3,8 @@
 #include "graph/op.h"
 #include "graph/steps/liveness.h"
 
+#include <string.h>
+
 static enum status no_memory(const struct program *program, struct error *error)
 {
     return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing graph '%s'",
@@ -17,20 +19,30 @@ bool program_begin_device(struct program *program, const struct program_device *
         error_set(error, STATUS_OUT_OF_MEMORY, "out of memory for a program");
         return false;
     }
+    program->device->sides = parent ? parent->device->sides : device->sides;
     weight_holder_init(&program->device->holder, device->weights, parent ? &parent->device->holder : NULL,
                        parent ? NULL : device->account, &program->region);
     return true;
 }
 
+bool program_want_outputs(struct program *program, const bool *there, int count)
+{
+    bool *copy = there ? region_array(&program->region, (size_t)count + 1, sizeof *copy) : NULL;
+    if (copy && count)
+        memcpy(copy, there, (size_t)count * sizeof *copy);
+    program->device->sides.outputs = copy;
+    return copy || !there;
+}
+
 /* --- constants ------------------------------------------------------------------------------------------- */
 
-/* The store knows of too little memory only that there is none. */
+/* Of too little memory of the device the store says nothing; of the host's it does. */
 static enum status say_why(const struct program_device *device, const struct step *step, size_t bytes,
                            enum status status, const struct error *from, struct error *error)
 {
     if (status == STATUS_OK)
         return status;
-    if (status == STATUS_OUT_OF_MEMORY)
+    if (status == STATUS_OUT_OF_MEMORY && !*from->text)
         device->no_memory(device->user, bytes, error);
     else if (status == STATUS_MEMORY_LIMIT)
         error_set(error, status, "a constant of %s bytes passes the limit of %s for memory of the device",
@@ -38,6 +50,12 @@ static enum status say_why(const struct program_device *device, const struct ste
     else
         error_set(error, status, "%s", from->text);
     return error_prefix(error, "node '%s' (%s)", step->node->name, step->node->op->name);
+}
+
+/* Whether it is worth another try. */
+static bool makes_room(const struct program_device *device, enum status status, const struct error *from)
+{
+    return status == STATUS_OUT_OF_MEMORY && !*from->text && device->reclaim(device->owner);
 }
 
 static enum status upload_packs(struct program *program, struct step *step, struct upload *upload,
@@ -50,8 +68,12 @@ static enum status upload_packs(struct program *program, struct step *step, stru
     if (!step->packed)
         return no_memory(program, error);
     for (int i = 0; i < plan->pack_count; i++) {
-        struct error from = {0};
-        enum status status = derived_upload_pack(&program->derived, upload, step, i, &step->packed[i], &from);
+        struct error from;
+        enum status status;
+        do {
+            from = (struct error){0};
+            status = derived_upload_pack(&program->derived, upload, step, i, &step->packed[i], &from);
+        } while (makes_room(device, status, &from));
         TRY(say_why(device, step, plan->packs[i].bytes, status, &from, error));
     }
     for (int i = 0; i < plan->pack_count; i++)
@@ -71,8 +93,12 @@ static enum status upload_input(struct program *program, struct step *step, int 
     if (!twin)
         return no_memory(program, error);
     if (value_bytes(root) > 0) {
-        struct error from = {0};
-        enum status status = derived_upload(&program->derived, upload, root, &address, &from);
+        struct error from;
+        enum status status;
+        do {
+            from = (struct error){0};
+            status = derived_upload(&program->derived, upload, root, &address, &from);
+        } while (makes_room(device, status, &from));
         TRY(say_why(device, step, value_bytes(root), status, &from, error));
     }
     twin->data = (const char *)address + offset;
@@ -113,7 +139,7 @@ static struct extent extent_of(const struct program *program, struct value *valu
 {
     struct value *root = value_root(value, NULL);
     struct operand place = program_place(program, root);
-    return (struct extent){place.space, place.index, place.offset,
+    return (struct extent){root->on_device ? SPACE_DEVICE : place.space, place.index, place.offset,
                            place.offset + (root->rank >= 0 ? value_bytes(root) : 0)};
 }
 
@@ -163,10 +189,13 @@ static enum status stage(struct program *program, int s, struct error *error)
 {
     const struct program_step *step = &program->steps[s];
     struct device_step *state = &program->device->steps[s];
+    struct value *read = step->step->inputs[0], *written = step->step->outputs[0];
     enum space from = step->operands[0].space, to = step->operands[1].space;
-    size_t bytes = value_bytes(step->step->inputs[0]);
-    state->captures = from != SPACE_SLOT && to != SPACE_SLOT;
-    if (from != SPACE_INPUT && from != SPACE_OUTPUT && to != SPACE_OUTPUT)
+    size_t bytes = value_bytes(read);
+    bool reads_caller = !value_root(read, NULL)->on_device && (from == SPACE_INPUT || from == SPACE_OUTPUT);
+    bool writes_caller = !value_root(written, NULL)->on_device && to == SPACE_OUTPUT;
+    state->captures = from != SPACE_SLOT && to != SPACE_SLOT && from != SPACE_CONSTANT;
+    if (!reads_caller && !writes_caller)
         return STATUS_OK;
     state->staging = program->device->staging_bytes;
     if (bytes <= SIZE_MAX - ALIGNMENT &&
@@ -197,7 +226,7 @@ enum status program_plan_stream(struct program *program, const struct program_op
         const struct step *step = program->steps[s].step;
         struct device_step *state = &device->steps[s];
         *state = (struct device_step){.on_stream = step_is_on_device(step),
-                                      .transfer = step_is_transfer(&options->device->sides, step),
+                                      .transfer = step_is_transfer(&device->sides, step),
                                       .captures = true,
                                       .waits = -1,
                                       .event = -1,

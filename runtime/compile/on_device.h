@@ -7,6 +7,9 @@
 /* Gives a new program its part of the device; false: no memory. */
 bool program_begin_device(struct program *program, const struct program_device *device, struct error *error);
 
+/* Says which outputs are wanted on the device, in a copy; NULL: none. false: no memory. */
+bool program_want_outputs(struct program *program, const bool *there, int count);
+
 /* Takes what a step on the device reads of constants there: packs in the place of inputs, and the others as they are,
  * each a value of its own whose data is an address of the device. */
 enum status program_upload_step(struct program *program, struct step *step, const struct program_device *device,

@@ -44,24 +44,15 @@ static void bind(struct placing *p, int index, const struct value *value, struct
     program->outputs[program->output_count++] = (struct output_binding){.index = index, .value = value};
 }
 
-/* A step that copies a value, whose memory belongs elsewhere, to output `index`. */
-static enum status copy_to_output(struct placing *p, int index, struct value *output)
+/* Steps that copy `output` to `copy`: on the host, or by the stream. */
+static enum status emit_copy(struct placing *p, struct node *node, struct value *output, struct value *copy)
 {
     struct graph *graph = p->graph;
-    struct value *copy = graph_add_value(graph, output->name, output->dtype, output->rank, output->dims);
-    struct node *node = region_allocate(graph->region, sizeof *node);
-    if (!copy || !node)
-        return no_memory(p);
-    const char **sources = region_array(graph->region, 1, sizeof *sources);
-    if (!sources)
-        return no_memory(p);
-    sources[0] = output->name;
-    *node = (struct node){.op = op_find("", "Identity"),
-                          .version = NEWEST_OPSET,
-                          .name = output->name,
-                          .sources = sources,
-                          .source_count = 1};
     struct step_list *steps = &p->program->segment.steps;
+    if (DEVICE_BUILT && copy->on_device) {
+        struct step *step = make_transfer(graph, &p->program->device->sides, output, copy, node);
+        return step && step_list_append(steps, step) ? STATUS_OK : no_memory(p);
+    }
     const struct kernel_facts *facts = &p->options->specialise.facts;
     struct op_context c = {
         .graph = graph, .node = node, .error = p->error, .receiver = &steps->receiver, .facts = facts};
@@ -70,10 +61,22 @@ static enum status copy_to_output(struct placing *p, int index, struct value *ou
                                  .input_strides = {1},
                                  .output_strides = {1},
                                  .element_bytes = 1};
-    if (params.dims[0] > 0) {
-        TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, 0));
-        TRY(select_kernel(steps->steps[steps->count - 1], facts, 0, graph->region, p->error));
-    }
+    TRY(op_emit(&c, FAMILY_copy, &params, sizeof params, 1, &output, 1, &copy, 0));
+    return select_kernel(steps->steps[steps->count - 1], facts, 0, graph->region, p->error);
+}
+
+/* A value, whose memory belongs elsewhere, is copied to output `index`. */
+static enum status copy_to_output(struct placing *p, int index, struct value *output)
+{
+    struct graph *graph = p->graph;
+    const struct device_program *device = p->program->device;
+    struct value *copy = graph_add_value(graph, output->name, output->dtype, output->rank, output->dims);
+    struct node *node = node_for_copy(graph->region, output);
+    if (!copy || !node)
+        return no_memory(p);
+    copy->on_device = DEVICE_BUILT && device && output_is_wanted_there(&device->sides, index);
+    if (value_bytes(output) > 0)
+        TRY(emit_copy(p, node, output, copy));
     graph->outputs[index] = copy;
     bind(p, index, copy, copy);
     return STATUS_OK;

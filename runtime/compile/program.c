@@ -273,7 +273,7 @@ static enum status specialise_graph(struct program *program, const struct progra
     const struct program *parent = program->parent;
     size_t before = program->derived.holder.bytes;
     chosen.derived = &program->derived;
-    chosen.sides = DEVICE_BUILT && options->device ? &options->device->sides : NULL;
+    chosen.sides = DEVICE_BUILT && options->device ? &program->device->sides : NULL;
     TRY(specialise(graph, &chosen, &program->segment, error));
     program->segment.constant_bytes -= program->derived.holder.bytes - before;
     size_t limit = SIZE_MAX;
@@ -341,8 +341,11 @@ enum status program_create(const struct program_options *options, const struct g
     for (int i = 0; i < own->input_count; i++) {
         own->inputs[i]->dtype = inputs[i].dtype;
         own->inputs[i]->rank = inputs[i].rank;
+        own->inputs[i]->on_device = inputs[i].on_device;
         memcpy(own->inputs[i]->dims, inputs[i].dims, (size_t)inputs[i].rank * sizeof *inputs[i].dims);
     }
+    if (DEVICE_BUILT && program->device && !program_want_outputs(program, options->outputs_there, own->output_count))
+        return finish(program, no_memory(graph, error), result, error);
     return finish(program, build(program, options, own, error), result, error);
 }
 

@@ -44,6 +44,7 @@ struct device_step {
 
 /* Of a program on two sides. */
 struct device_program {
+    struct sides sides; /* the session's, and what outputs are wanted on the device */
     struct device_step *steps;
     int event_count;
     size_t arena_bytes, lower_bound_bytes, workspace_bytes; /* on the device */
@@ -146,6 +147,9 @@ struct program_device {
     /* Says how much memory was asked for, and how much there is; returns OUT_OF_MEMORY. */
     enum status (*no_memory)(void *user, size_t bytes, struct error *error);
     void *user;
+    /* Makes room on the device; false: there is none to be made. */
+    bool (*reclaim)(void *owner);
+    void *owner;
 };
 
 struct program_options {
@@ -156,13 +160,16 @@ struct program_options {
     size_t table_bytes;            /* of model and session */
     uint64_t id;
     const struct program_device *device; /* NULL: all runs on the host */
-    bool whole; /* keep the graph and the plan of the arena also where the program is complete: for tools */
+    const bool
+        *outputs_there; /* of the graph: those that are wanted on the device; NULL: none. Read by program_create */
+    bool whole;         /* keep the graph and the plan of the arena also where the program is complete: for tools */
 };
 
 struct known_input {
     enum dtype dtype;
     int rank;
     const int64_t *dims;
+    bool on_device; /* an input's memory is the device's */
 };
 
 /* The program for a graph and its input shapes, which have been checked against it. `graph` must outlive it. */

@@ -31,6 +31,8 @@ enum status device_take(const struct device *device, size_t bytes, const char *w
 void device_give_back(const struct device *device, void *memory);
 /* The same as an allocator, for those who do not ask what went wrong. */
 const struct allocator *device_allocator(const struct device *device);
+/* Whether kernels may read and write it: it is memory of the device, and not freed. */
+bool device_owns(const struct device *device, const void *memory);
 /* Memory of the host that does not move, so that copies to and from it go on by themselves. */
 enum status device_take_host(const struct device *device, size_t bytes, const char *what, void **memory,
                              struct error *error);
@@ -47,14 +49,17 @@ enum status device_copy(void *to, const void *from, size_t bytes, enum device_di
                         struct error *error);
 enum status device_clear(void *memory, size_t bytes, void *stream, struct error *error); /* zeros */
 
-/* A copy that is done when the call returns, from memory of the host that may be anywhere. */
-enum status device_upload(const struct device *device, void *to, const void *from, size_t bytes, struct error *error);
+/* A copy that is done when the call returns; memory of the host may be anywhere. */
+enum status device_copy_now(const struct device *device, void *to, const void *from, size_t bytes,
+                            enum device_direction direction, struct error *error);
 
 /* A point of a stream that the host can wait for. */
-enum status device_event_create(void **event, struct error *error);
+enum status device_event_create(bool timed, void **event, struct error *error);
 void device_event_destroy(const struct device *device, void *event); /* NULL is fine */
 enum status device_event_record(void *event, void *stream, struct error *error);
 enum status device_event_wait(void *event, struct error *error);
+/* Between two timed events that have both been waited for: what the device has taken. */
+enum status device_event_seconds(void *first, void *last, double *seconds, struct error *error);
 
 /* What this thread enqueues on the stream between begin and end is not done but becomes a graph, which can be launched
  * any number of times with the same addresses. The end is to be called after any begin that went well. */
@@ -64,7 +69,7 @@ enum status device_graph_launch(void *graph, void *stream, struct error *error);
 void device_graph_destroy(const struct device *device, void *graph); /* NULL is fine */
 
 /* The kernel, of family copy, that takes a value of so many bytes (dims[0] of one axis, of elements of one byte) to the
- * device or to the host. */
+ * device, to the host, or from one place to another of the device. */
 const struct kernel *device_transfer_kernel(enum device_direction direction);
 
 #endif

@@ -105,9 +105,10 @@ def linear_regressor(random):
 @case_of("LinearClassifier")
 def linear_classifier(random):
     rows, columns, labels = size(random, 4), size(random, 5), pick(random, 1, 2, 3, 4)
+    scores = pick(random, 1, 2) if labels == 2 else labels
     attributes = {
-        "coefficients": weights(random, columns * labels),
-        "intercepts": weights(random, labels),
+        "coefficients": weights(random, columns * scores),
+        "intercepts": weights(random, scores),
         "classlabels_ints": [int(label) for label in random.permutation(9)[:labels]],
         "post_transform": pick(random, *POSTS[:4]),
     }
@@ -174,12 +175,22 @@ def tree_regressor(random):
 @case_of("TreeEnsembleClassifier")
 def tree_classifier(random):
     (x, nodes, leaves), labels = trees_and_features(random), pick(random, 2, 3, 4)
-    one = labels == 2  # a leaf votes for one of two classes; the score of the other follows
-    attributes = nodes | votes(random, "class", leaves, [0] if one else range(labels))
-    attributes["classlabels_int64s"] = [0, 1] if one else [int(label) for label in random.permutation(9)[:labels]]
-    attributes["post_transform"] = pick(random, "NONE", "LOGISTIC") if one else pick(random, *POSTS[:3])
-    if one and attributes["post_transform"] == "NONE":  # a probability; else where 0 parts the classes
+    if labels == 2:
+        return two_classes(random, x, nodes, leaves)
+    attributes = nodes | votes(random, "class", leaves, range(labels))
+    attributes["classlabels_int64s"] = [int(label) for label in random.permutation(9)[:labels]]
+    attributes["post_transform"] = pick(random, *POSTS[:3])
+    return ml("TreeEnsembleClassifier", [x], attributes, outputs=(0, 1))
+
+
+def two_classes(random, x, nodes, leaves):
+    """All leaves vote for one class. ONNX Runtime forgets the votes for the second where there are two base values."""
+    voted, bases = pick(random, (0, 0), (0, 1), (0, 2), (1, 0), (1, 1))
+    attributes = nodes | votes(random, "class", leaves, [voted])
+    attributes["classlabels_int64s"] = [int(label) for label in random.permutation(9)[:2]]
+    attributes["post_transform"] = pick(random, *POSTS[:4])
+    if random.random() < 0.5:
         attributes["class_weights"] = [abs(weight) / 8 for weight in attributes["class_weights"]]
-    elif one:
-        attributes["class_weights"][0] = -abs(attributes["class_weights"][0])
+    if bases:
+        attributes["base_values"] = weights(random, bases)
     return ml("TreeEnsembleClassifier", [x], attributes, outputs=(0, 1))

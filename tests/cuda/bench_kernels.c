@@ -1,11 +1,10 @@
 /* Times kernels for CUDA on the problems of real networks and, where the library is there, cuBLAS on the same products.
  * bench-cuda-kernels [--filter SUBSTRING] [--seconds N] prints a JSON object. */
-#include "kernels/matmul.h"
+#include "kernels/cuda/cublas.h"
 #include "tools/problems/expect.h"
 #include "tools/problems/make.h"
 
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,74 +118,39 @@ static void run_kernel(void *user)
 
 /* --- cuBLAS ------------------------------------------------------------------------------------------------------ */
 
-/* Of cublas_v2.h, which needs the toolkit; the numbers are those of cuBLAS' documentation. */
-enum { CUBLAS_N = 0, CUBLAS_T = 1, CUDA_F32 = 0, COMPUTE_F32 = 68, COMPUTE_F32_AS_F16 = 74, COMPUTE_F32_AS_TF32 = 77 };
-typedef int gemm_strided(void *, int, int, int, int, int, const void *, const void *, int, int, long long, const void *,
-                         int, int, long long, const void *, void *, int, int, long long, int, int, int);
-
-struct cublas {
-    void *handle;
-    gemm_strided *gemm;
-    int compute;
+/* A product of cuBLAS' with what another kernel has for operands. */
+struct cublas_call {
     const struct matmul_params *params;
     const struct on_device *on;
+    enum cublas_compute compute;
 };
 
-/* POSIX lets a pointer from dlsym become a function's; ISO C has no conversion for it. */
-static void find_function(void *library, const char *name, void *function)
-{
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-}
-
-static bool cublas_open(struct cublas *blas, cudaStream_t stream)
-{
-    static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
-    void *library = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !library; i++)
-        library = dlopen(names[i], RTLD_NOW);
-    if (!library)
-        return false;
-    int (*create)(void **), (*set_stream)(void *, cudaStream_t);
-    find_function(library, "cublasCreate_v2", &create);
-    find_function(library, "cublasSetStream_v2", &set_stream);
-    find_function(library, "cublasGemmStridedBatchedEx", &blas->gemm);
-    return create && set_stream && blas->gemm && create(&blas->handle) == 0 && set_stream(blas->handle, stream) == 0;
-}
-
-/* C = A B in rows is C' = B' A' in columns. */
 static void run_cublas(void *user)
 {
-    struct cublas *blas = user;
+    const struct cublas_call *blas = user;
     const struct matmul_params *p = blas->params;
-    const float one = 1, zero = 0;
-    bool a_rows = p->a.column == 1, b_rows = p->b.column == 1;
-    int64_t batch = p->batch_rank ? p->batch[0] : 1;
-    int failed = blas->gemm(blas->handle, b_rows ? CUBLAS_N : CUBLAS_T, a_rows ? CUBLAS_N : CUBLAS_T, (int)p->n,
-                            (int)p->m, (int)p->k, &one, blas->on->inputs[1], CUDA_F32,
-                            (int)(b_rows ? p->b.row : p->b.column), p->batch_rank ? p->b.batch[0] : 0,
-                            blas->on->inputs[0], CUDA_F32, (int)(a_rows ? p->a.row : p->a.column),
-                            p->batch_rank ? p->a.batch[0] : 0, &zero, blas->on->outputs[0], CUDA_F32, (int)p->c.row,
-                            p->batch_rank ? p->c.batch[0] : 0, (int)batch, blas->compute, -1);
-    if (failed) {
-        fprintf(stderr, "bench-cuda-kernels: cublasGemmStridedBatchedEx fails with status %d\n", failed);
+    const struct on_device *on = blas->on;
+    int status = cublas_multiply(p, on->inputs[0], on->inputs[1], on->outputs[0], p->c.row,
+                                 p->batch_rank ? p->c.batch[0] : 0, blas->compute, on->call.stream, NULL, 0);
+    if (status != 0) {
+        fprintf(stderr, "bench-cuda-kernels: cublasGemmStridedBatchedEx fails with status %d\n", status);
         exit(1);
     }
 }
 
-static double cublas_seconds(struct cublas *blas, const struct problem *problem, const struct on_device *on)
+static double cublas_seconds(const struct problem *problem, const struct on_device *on)
 {
     const struct matmul_params *p = problem->params;
-    if (!blas->handle || problem->family != FAMILY_matmul || p->dtype != DTYPE_F32 || p->batch_rank > 1 ||
-        p->epilogue || p->c.column != 1 || on->host.plan.pack_count || !on->inputs[1])
-        return 0;
-    if ((p->a.column != 1 && p->a.row != 1) || (p->b.column != 1 && p->b.row != 1))
+    if (problem->family != FAMILY_matmul || p->epilogue || p->c.column != 1 || p->c.row < p->n ||
+        on->host.plan.pack_count || !on->inputs[1] || !cublas_takes(p))
         return 0;
     unsigned needs = on->host.kernel->requires;
-    blas->compute = needs & CUDA_HALF ? COMPUTE_F32_AS_F16 : needs & CUDA_TF32 ? COMPUTE_F32_AS_TF32 : COMPUTE_F32;
-    blas->params = p;
-    blas->on = on;
-    return seconds_of(run_cublas, blas, on->call.stream);
+    struct cublas_call blas = {p, on, CUBLAS_COMPUTE_F32};
+    if (needs & CUDA_HALF)
+        blas.compute = CUBLAS_COMPUTE_F16;
+    else if (needs & CUDA_TF32)
+        blas.compute = CUBLAS_COMPUTE_TF32;
+    return seconds_of(run_cublas, &blas, on->call.stream);
 }
 
 /* --- all of them ---------------------------------------------------------------------------------------------------
@@ -196,7 +160,7 @@ struct bench {
     const char *filter;
     struct kernel_facts facts;
     cudaStream_t stream;
-    struct cublas blas;
+    bool compares; /* cuBLAS is there */
     bool comma;
     double until; /* by the clock: what has not begun by then is left out */
 };
@@ -219,7 +183,7 @@ static void bench_kernel(struct bench *bench, const struct kernel *kernel, const
     }
     take_problem(&d, problem, operands, bench->stream);
     double seconds = seconds_of(run_kernel, &d, bench->stream), flops = kernel_flops(problem->family, problem->params);
-    double blas = cublas_seconds(&bench->blas, problem, &d);
+    double blas = bench->compares ? cublas_seconds(problem, &d) : 0;
     printf("%s\n  {\"problem\":\"%s\",\"kernel\":\"%s\",\"microseconds\":%.2f", bench->comma ? "," : "", problem->name,
            kernel->name, seconds * 1e6);
     printf(",\"gflop_per_s\":%.1f,\"gb_per_s\":%.1f", flops / seconds * 1e-9, problem_bytes(problem) / seconds * 1e-9);
@@ -300,9 +264,12 @@ int main(int argc, char **argv)
     MUST(cudaStreamCreateWithFlags, &bench.stream, cudaStreamNonBlocking);
     bench.facts = (struct kernel_facts){.cpu = DEVICE_CUDA | CUDA_TF32 | CUDA_HALF | (gpu.major >= 8 ? CUDA_SM80 : 0),
                                         .threads = 1};
-    bool compares = cublas_open(&bench.blas, bench.stream);
+    char why[160];
+    bench.compares = cublas_open(why, sizeof why);
+    if (!bench.compares)
+        fprintf(stderr, "bench-cuda-kernels: %s\n", why);
     printf("{\"gpu\":\"%s\",\"multiprocessors\":%d,\"cublas\":%s,\"kernels\":[", gpu.name, gpu.multiProcessorCount,
-           compares ? "true" : "false");
+           bench.compares ? "true" : "false");
     bench_all(&bench);
     printf("\n]}\n");
     return 0;

@@ -58,6 +58,7 @@ PROGRAMS = {
     "rounding": "minilm",
     "small_stack": "det",
     "stop": "det",
+    "stop_request": "det",
     "vad_prepare": "vad",
     "memory_limit": "mobilenetv2",
     "limit_programs": "constant_of_shape",

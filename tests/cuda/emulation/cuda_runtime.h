@@ -73,8 +73,14 @@ struct given {
     alignas(16) unsigned char bytes[64];
 };
 const given *exchange(unsigned mask, const void *mine, size_t bytes);
+/* Whether the compiler instruments what includes this: else nobody knows who has written shared memory. */
+#ifdef __SANITIZE_THREAD__
+#define EMULATION_WATCHED true
+#else
+#define EMULATION_WATCHED false
+#endif
 /* An access of the kernel outside of what the compiler instruments. */
-void check_read(const void *from, size_t bytes);
+void check_read(const void *from, size_t bytes, bool all_writes_known = EMULATION_WATCHED);
 void check_write(void *to, size_t bytes);
 void check_atomic(void *at, size_t bytes);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

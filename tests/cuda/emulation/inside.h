@@ -56,7 +56,8 @@ bool is_private(const void *address);
 void watch_launch();
 void watch_block(size_t shared);
 void watch_meeting(); /* all threads of the block have met, or it is over: what a warp did together is counted */
-void watch(const void *address, size_t bytes, bool write, const void *pc, bool atomic);
+/* all_writes_known: reading what nobody has written is a fault. */
+void watch(const void *address, size_t bytes, bool write, const void *pc, bool atomic, bool all_writes_known = true);
 void watch_in_flight(const void *shared, size_t bytes); /* an asynchronous copy will write it */
 
 } // namespace emulation

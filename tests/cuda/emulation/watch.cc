@@ -126,7 +126,7 @@ static void note_write(shared_byte *b)
     b->filled_in = block_number;
 }
 
-static void watch_shared(size_t at, size_t bytes, bool write, bool atomic)
+static void watch_shared(size_t at, size_t bytes, bool write, bool atomic, bool all_writes_known)
 {
     unsigned me = thread_number();
     if (at + bytes > shared_size)
@@ -146,7 +146,7 @@ static void watch_shared(size_t at, size_t bytes, bool write, bool atomic)
             stop(cudaErrorLaunchFailure,
                  "race: thread %u writes byte %zu of shared memory, which other warps read with no barrier between", me,
                  byte);
-        if (!write && b->filled_in != block_number)
+        if (!write && all_writes_known && b->filled_in != block_number)
             stop(cudaErrorLaunchFailure, "thread %u reads byte %zu of shared memory, which nobody has written", me,
                  byte);
         if (write)
@@ -259,7 +259,7 @@ void watch_meeting()
 /* --- all ------------------------------------------------------------------------------------------------------------
  */
 
-void watch(const void *address, size_t bytes, bool write, const void *pc, bool atomic)
+void watch(const void *address, size_t bytes, bool write, const void *pc, bool atomic, bool all_writes_known)
 {
     if (!here || failed != cudaSuccess)
         return;
@@ -275,16 +275,16 @@ void watch(const void *address, size_t bytes, bool write, const void *pc, bool a
         stop(cudaErrorMisalignedAddress, "thread %u of block %u %s %zu bytes at an address that is no multiple of them",
              thread_number(), block_in_grid - 1, verb(write), bytes);
     if (shared)
-        watch_shared(at - (uintptr_t)here->shared, bytes, write, atomic);
+        watch_shared(at - (uintptr_t)here->shared, bytes, write, atomic, all_writes_known);
     else
         watch_global(address, bytes, write, atomic);
     if (counting)
         note_access(address, bytes, pc, shared);
 }
 
-void check_read(const void *from, size_t bytes)
+void check_read(const void *from, size_t bytes, bool all_writes_known)
 {
-    watch(from, bytes, false, __builtin_return_address(0), false);
+    watch(from, bytes, false, __builtin_return_address(0), false, all_writes_known);
 }
 
 void check_write(void *to, size_t bytes)

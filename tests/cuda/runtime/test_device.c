@@ -3,6 +3,9 @@
 #include "runtime/session.h"
 #include "tests/cuda/emulation/emulation.h"
 #include "tests/cuda/runtime/stand_ins.h"
+#include "tests/cuda/runtime/test_cublas.h"
+#include "tests/cuda/runtime/test_limits.h"
+#include "tests/cuda/runtime/test_tensors.h"
 #include "tests/model_maker.h"
 #include "tests/random_graph.h"
 
@@ -92,6 +95,43 @@ static void expect_same(const struct ran *a, const struct ran *b, int count, con
     }
 }
 
+/* The same with tensors on the device, those that the bits say: the first two of inputs, the others of outputs. */
+static void run_there(struct ran *ran, const struct random_graph *random, unsigned there)
+{
+    const struct graph *graph = random->graph;
+    infer_tensor inputs[2] = {{0}};
+    void *memory[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        inputs[i] = infer_input(random->inputs[i], INFER_FLOAT32, graph->inputs[i]->rank, graph->inputs[i]->dims);
+        if (there >> i & 1)
+            inputs[i] = tensor_there(ran->session, &inputs[i], &memory[i]);
+    }
+    memset(ran->outputs, 0, sizeof ran->outputs);
+    for (int i = 0; i < graph->output_count; i++)
+        ran->outputs[i].device = (infer_device)(there >> (2 + i % 8) & 1);
+    ran->error = (infer_error){0};
+    infer_run(ran->context, inputs, 2, ran->outputs, (size_t)graph->output_count, &ran->error);
+    for (int i = 0; i < 2; i++)
+        infer_device_free(ran->session, memory[i], inputs[i].bytes);
+}
+
+/* Outputs that lie on the device are brought to the host, for as long as they are compared. */
+static void expect_same_there(const struct ran *host, struct ran *device, int count, const char *label)
+{
+    void *fetched[RANDOM_MOST_VALUES] = {NULL};
+    for (int i = 0; i < count && device->error.status == INFER_OK; i++) {
+        infer_tensor *output = &device->outputs[i];
+        if (output->device == INFER_DEVICE_CPU || output->bytes == 0)
+            continue;
+        fetched[i] = malloc(output->bytes);
+        ck_assert_int_eq(infer_device_copy(device->session, fetched[i], output->data, output->bytes, NULL), INFER_OK);
+        output->data = fetched[i];
+    }
+    expect_same(host, device, count, label);
+    for (int i = 0; i < count; i++)
+        free(fetched[i]);
+}
+
 static void compare_graph(uint64_t seed)
 {
     struct dice dice = {.state = seed};
@@ -110,6 +150,10 @@ static void compare_graph(uint64_t seed)
                      optimise ? "with" : "without", run);
             run_graph(&device, &random);
             expect_same(&host, &device, random.graph->output_count, label);
+            snprintf(label, sizeof label, "graph %llu, %s passes, run %d, tensors on the device",
+                     (unsigned long long)seed, optimise ? "with" : "without", run);
+            run_there(&device, &random, (unsigned)(seed * 2654435761u >> 7));
+            expect_same_there(&host, &device, random.graph->output_count, label);
         }
         end(&host);
         end(&device);
@@ -479,6 +523,9 @@ int main(void)
     tcase_add_test(tests, an_old_gpu_is_refused_by_name);
     suite_add_tcase(suite, random);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, tensor_tests());
+    suite_add_tcase(suite, cublas_tests());
+    suite_add_tcase(suite, limit_tests());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
