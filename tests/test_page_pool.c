@@ -122,7 +122,6 @@ START_TEST(memory_goes_back)
     page_pool_free(&pool);
 }
 END_TEST
-#endif
 
 START_TEST(a_request_too_large_is_refused)
 {
@@ -136,6 +135,8 @@ START_TEST(a_request_too_large_is_refused)
     page_pool_free(&pool);
 }
 END_TEST
+
+#endif
 
 /* The lock may be another thread's that is not there. */
 START_TEST(a_child_does_not_wait_for_the_lock) /* _i: whether it is locked */
@@ -173,8 +174,8 @@ Suite *page_pool_suite(void)
     tcase_add_test(tests, what_was_released_is_given_out_again);
 #ifndef ADDRESSES_CHECKED
     tcase_add_test(tests, memory_goes_back);
-#endif
     tcase_add_test(tests, a_request_too_large_is_refused);
+#endif
     tcase_add_loop_test(tests, a_child_does_not_wait_for_the_lock, 0, 2);
     suite_add_tcase(suite, tests);
     return suite;
