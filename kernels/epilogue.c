@@ -250,6 +250,9 @@ bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *f
         if (!read_instruction(&r, &pointwise_code(program)[i]))
             return false;
     const struct content *stored = &r.registers[output->reg];
-    return stored->known && stored->f32 && stored->input == 0 && stored->age == r.age[0] &&
-           (r.stored_whole || is_single(form->to));
+    if (!stored->known || !stored->f32 || stored->input != 0 || stored->age != r.age[0] ||
+        !(r.stored_whole || is_single(form->to)))
+        return false;
+    form->requantises = epilogue_requantises(form, &form->requantisation);
+    return true;
 }

@@ -296,6 +296,12 @@ static inline vi vi_odd_bytes(vi a)
     return _mm512_srai_epi16(a, 8);
 }
 
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    return _mm512_max_epu8(a, b);
+}
+
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
 {
