@@ -43,6 +43,10 @@ static const bool occurs[POINTWISE_OPCODE_COUNT] = {
     [POINTWISE_LEAKY_RELU] = true, [POINTWISE_HARD_SIGMOID] = true, [POINTWISE_HARD_SWISH] = true,
     [POINTWISE_SIGMOID] = true,    [POINTWISE_SWISH] = true,        [POINTWISE_TANH] = true,
     [POINTWISE_GELU] = true,       [POINTWISE_GELU_TANH] = true,    [POINTWISE_PRELU] = true,
+    [POINTWISE_NEG] = true,        [POINTWISE_ABS] = true,          [POINTWISE_SQRT] = true,
+    [POINTWISE_EXP] = true,        [POINTWISE_ELU] = true,          [POINTWISE_SELU] = true,
+    [POINTWISE_CELU] = true,       [POINTWISE_MISH] = true,         [POINTWISE_SOFTPLUS] = true,
+    [POINTWISE_SOFTSIGN] = true,
 };
 
 /* What a register holds: input `input`, or x (input 0) or the value on the side (EPILOGUE_SIDE) after the operation
