@@ -21,23 +21,17 @@ static bool takes(size_t bytes, size_t alignment)
     return POOLS && bytes >= LEAST_BLOCK && bytes <= SIZE_MAX / 2 && alignment <= GRAIN;
 }
 
-static bool is_foreign(const struct page_pool *pool)
-{
-    return pool->process != getpid();
-}
-
 /* --- tables ---------------------------------------------------------------------------------------------------- */
 
-static bool reserve(struct page_span **spans, size_t *capacity, size_t count)
+static bool reserve_free(struct page_pool *pool, size_t count)
 {
-    if (count <= *capacity)
+    if (count <= pool->free_capacity)
         return true;
-    size_t more = count * 2;
-    struct page_span *larger = realloc(*spans, more * sizeof *larger);
+    struct page_span *larger = realloc(pool->free, 2 * count * sizeof *larger);
     if (!larger)
         return false;
-    *spans = larger;
-    *capacity = more;
+    pool->free = larger;
+    pool->free_capacity = 2 * count;
     return true;
 }
 
@@ -106,25 +100,29 @@ static bool add_area(struct page_pool *pool, size_t bytes)
     size_t ahead = pool->area_bytes < LEAST_AREA   ? LEAST_AREA
                    : pool->area_bytes > MOST_AHEAD ? MOST_AHEAD
                                                    : pool->area_bytes;
-    if (!reserve(&pool->areas, &pool->area_capacity, pool->area_count + 1))
+    struct page_area *area = malloc(sizeof *area);
+    if (!area)
         return false;
-    struct page_span area = map_area(needed > ahead ? needed : ahead);
-    if (!area.start && needed < ahead)
-        area = map_area(needed);
-    if (!area.start)
+    *area = (struct page_area){atomic_load(&pool->areas), map_area(needed > ahead ? needed : ahead)};
+    if (!area->span.start && needed < ahead)
+        area->span = map_area(needed);
+    if (!area->span.start) {
+        free(area);
         return false;
-    pool->areas[pool->area_count++] = area;
-    pool->area_bytes += area.bytes;
-    add_free(pool, area);
+    }
+    atomic_store(&pool->areas, area);
+    pool->area_count++;
+    pool->area_bytes += area->span.bytes;
+    add_free(pool, area->span);
     return true;
 }
 
-static bool is_pooled(const struct page_pool *pool, const char *memory)
+static bool is_pooled(struct page_pool *pool, const char *memory)
 {
-    for (size_t i = 0; i < pool->area_count; i++)
-        if ((uintptr_t)memory - (uintptr_t)pool->areas[i].start < pool->areas[i].bytes)
-            return true;
-    return false;
+    const struct page_area *area = atomic_load(&pool->areas);
+    while (area && (uintptr_t)memory - (uintptr_t)area->span.start >= area->span.bytes)
+        area = area->older;
+    return area != NULL;
 }
 
 /* --- blocks ---------------------------------------------------------------------------------------------------- */
@@ -146,15 +144,23 @@ static char *take_free(struct page_pool *pool, size_t bytes)
     return NULL;
 }
 
+/* False: in a process that forked off, where another thread held the lock, so that the tables may be half changed; here
+ * they stay as they are. Otherwise the child has a whole copy of the pool. */
+static bool lock(struct page_pool *pool)
+{
+    if (pthread_mutex_trylock(&pool->mutex) == 0)
+        return true;
+    return pool->process == getpid() && pthread_mutex_lock(&pool->mutex) == 0;
+}
+
 static void *pool_allocate(void *user, size_t bytes, size_t alignment)
 {
     struct page_pool *pool = user;
-    if (!takes(bytes, alignment) || is_foreign(pool))
+    if (!takes(bytes, alignment) || !lock(pool))
         return allocate(&default_allocator, bytes, alignment);
     bytes = align_up(bytes, GRAIN);
-    pthread_mutex_lock(&pool->mutex);
     /* As many spans may be free one day as there are blocks and areas between them: releasing cannot fail. */
-    bool room = reserve(&pool->free, &pool->free_capacity, pool->blocks + pool->area_count + 3);
+    bool room = reserve_free(pool, pool->blocks + pool->area_count + 3);
     char *block = room ? take_free(pool, bytes) : NULL;
     if (room && !block && add_area(pool, bytes))
         block = take_free(pool, bytes);
@@ -163,42 +169,33 @@ static void *pool_allocate(void *user, size_t bytes, size_t alignment)
     return block;
 }
 
-/* Of a free span, the large pages that hold a part of the block that has just been released; the others are given back
- * already. A page alone stays: who releases a small block often wants another. */
+/* Of a free span, the large pages that hold a part of the block that has just been released. A page alone stays, for
+ * who releases a small block often wants another; so one beside the block may have been kept until now. */
 static void give_back(struct page_span span, struct page_span block)
 {
-    uintptr_t page = LARGE_PAGE;
+    uintptr_t page = LARGE_PAGE, block_end = (uintptr_t)block.start + block.bytes;
     uintptr_t first = align_up((uintptr_t)span.start, page), end = ((uintptr_t)span.start + span.bytes) / page * page;
     if (end < first + 2 * page)
         return;
-    uintptr_t from = (uintptr_t)block.start / page * page, to = align_up((uintptr_t)block.start + block.bytes, page);
-    from = from > first + page ? from - page : first;
-    to = to + page < end ? to + page : end;
-    madvise(span.start + (from - (uintptr_t)span.start), to - from, MADV_DONTNEED);
+    uintptr_t from = (uintptr_t)block.start / page * page, to = align_up(block_end, page);
+    from = from <= first + page ? first : from;
+    to = to + page >= end ? end : to;
+    if (from < to)
+        madvise(span.start + (from - (uintptr_t)span.start), to - from, MADV_DONTNEED);
 }
 
 static void pool_release(void *user, void *memory, size_t bytes)
 {
     struct page_pool *pool = user;
-    if (is_foreign(pool)) {
-        if (!is_pooled(pool, memory))
-            release(&default_allocator, memory, bytes);
-        return;
-    }
-    struct page_span block = {memory, align_up(bytes, GRAIN)};
-    if (!takes(bytes, 1)) {
-        release(&default_allocator, memory, bytes);
-        return;
-    }
-    pthread_mutex_lock(&pool->mutex);
-    bool pooled = is_pooled(pool, memory);
-    if (pooled) {
-        pool->blocks--;
-        give_back(add_free(pool, block), block);
-    }
-    pthread_mutex_unlock(&pool->mutex);
+    bool pooled = takes(bytes, 1) && is_pooled(pool, memory);
     if (!pooled)
         release(&default_allocator, memory, bytes);
+    else if (lock(pool)) {
+        struct page_span block = {memory, align_up(bytes, GRAIN)};
+        pool->blocks--;
+        give_back(add_free(pool, block), block);
+        pthread_mutex_unlock(&pool->mutex);
+    }
 }
 
 void page_pool_init(struct page_pool *pool)
@@ -209,10 +206,12 @@ void page_pool_init(struct page_pool *pool)
 
 void page_pool_free(struct page_pool *pool)
 {
-    for (size_t i = 0; i < pool->area_count; i++)
-        munmap(pool->areas[i].start, pool->areas[i].bytes);
-    free(pool->areas);
+    for (struct page_area *area = atomic_load(&pool->areas), *older; area; area = older) {
+        older = area->older;
+        munmap(area->span.start, area->span.bytes);
+        free(area);
+    }
     free(pool->free);
-    if (!is_foreign(pool))
+    if (pool->process == getpid())
         pthread_mutex_destroy(&pool->mutex);
 }

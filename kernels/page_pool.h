@@ -7,6 +7,7 @@
 #include "kernels/base.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct page_span {
@@ -14,18 +15,24 @@ struct page_span {
     size_t bytes;
 };
 
+/* Mapped memory. */
+struct page_area {
+    struct page_area *older;
+    struct page_span span;
+};
+
 /* For any number of threads. It may not move, for `allocator` points back to it. Blocks below 2 KB are the default
  * allocator's, and so are all where memory is searched for faults (AddressSanitizer), which must know each block.
  *
  * Address space grows with need and goes back when the pool is freed; memory goes back as soon as two large pages side
- * by side hold no block. In a process that forked off, blocks of before the fork can be released, and new ones are the
- * default allocator's: another thread may have held the lock. */
+ * by side hold no block. A process that forked off while another thread held the lock gets blocks of the default
+ * allocator, and releases none of before the fork. */
 struct page_pool {
     struct allocator allocator; /* hand this on */
     pid_t process;
-    pthread_mutex_t mutex;   /* of all below */
-    struct page_span *areas; /* mapped, in any order */
-    size_t area_count, area_capacity, area_bytes;
+    _Atomic(struct page_area *) areas; /* the newest; changed under the lock, read without it */
+    pthread_mutex_t mutex;             /* of all below */
+    size_t area_count, area_bytes;
     struct page_span *free; /* what no block has, by address, no two adjacent */
     size_t free_count, free_capacity;
     size_t blocks;

@@ -90,8 +90,8 @@ static void cut_blocks(struct passes *passes)
     passes->rows = 1;
     passes->columns = along > PASS_BLOCK ? PASS_BLOCK : along > 0 ? along : 1;
     if (turned) {
-        passes->rows = least(down, 16);
         passes->columns = least(passes->columns, PASS_BLOCK / 16);
+        passes->rows = least(down, PASS_BLOCK / passes->columns / 16 * 16);
     } else if (along > 0 && along <= (row_numbers ? PASS_BLOCK / 4 : PASS_BLOCK / 2)) {
         passes->rows = least(down, PASS_BLOCK / along);
     }
@@ -112,49 +112,29 @@ struct lowering {
 
 static const uint8_t float_passes[POINTWISE_OPCODE_COUNT] = {
 #define SAME(name) [POINTWISE_##name] = PASS_##name
-    SAME(CONSTANT),
-    SAME(NEG),
-    SAME(ABS),
-    SAME(SIGN),
-    SAME(ADD),
-    SAME(SUB),
-    SAME(MUL),
-    SAME(DIV),
-    SAME(POW),
-    SAME(MIN),
-    SAME(MAX),
-    SAME(CLAMP),
-    SAME(FLOOR),
-    SAME(CEIL),
-    SAME(ROUND),
-    SAME(SQRT),
-    SAME(RECIPROCAL),
-    SAME(EXP),
-    SAME(LOG),
-    SAME(TANH),
-    SAME(ERF),
-    SAME(RELU),
-    SAME(LEAKY_RELU),
-    SAME(ELU),
-    SAME(SELU),
-    SAME(CELU),
-    SAME(SIGMOID),
-    SAME(SWISH),
-    SAME(HARD_SWISH),
-    SAME(HARD_SIGMOID),
-    SAME(MISH),
-    SAME(SOFTPLUS),
-    SAME(SOFTSIGN),
-    SAME(SHRINK),
-    SAME(GELU),
-    SAME(GELU_TANH),
-    SAME(SELECT),
-    SAME(EQUAL),
-    SAME(LESS),
-    SAME(IS_NAN),
-    SAME(LESS_EQUAL),
-    SAME(TO_BOOL),
-    SAME(THRESHOLDED_RELU),
+    SAME(CONSTANT),     SAME(NEG),
+    SAME(ABS),          SAME(SIGN),
+    SAME(ADD),          SAME(SUB),
+    SAME(MUL),          SAME(DIV),
+    SAME(POW),          SAME(MIN),
+    SAME(MAX),          SAME(PRELU),
+    SAME(CLAMP),        SAME(FLOOR),
+    SAME(CEIL),         SAME(ROUND),
+    SAME(SQRT),         SAME(RECIPROCAL),
+    SAME(EXP),          SAME(LOG),
+    SAME(SIN),          SAME(COS),
+    SAME(TANH),         SAME(ERF),
+    SAME(RELU),         SAME(LEAKY_RELU),
+    SAME(ELU),          SAME(SELU),
+    SAME(CELU),         SAME(SIGMOID),
+    SAME(SWISH),        SAME(HARD_SWISH),
+    SAME(HARD_SIGMOID), SAME(MISH),
+    SAME(SOFTPLUS),     SAME(SOFTSIGN),
+    SAME(SHRINK),       SAME(GELU),
+    SAME(GELU_TANH),    SAME(SELECT),
+    SAME(EQUAL),        SAME(LESS),
+    SAME(IS_NAN),       SAME(LESS_EQUAL),
+    SAME(TO_BOOL),      SAME(THRESHOLDED_RELU),
 };
 static const uint8_t integer_passes[POINTWISE_OPCODE_COUNT] = {
 #define SHORT(name) [POINTWISE_##name] = PASS_##name##_I32

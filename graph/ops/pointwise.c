@@ -290,21 +290,7 @@ static enum status shapes_prelu(struct op_context *c)
     return STATUS_OK;
 }
 
-static enum status lower_prelu(struct op_context *c)
-{
-    struct value *output = op_output(c, 0);
-    uint8_t class = class_of(output);
-    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    append(&params, INSTRUCTION(.opcode = POINTWISE_CONSTANT, .register_class = class, .target = 2));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_LESS, .register_class = class, .target = 3, .a = 0, .b = 2));
-    append(&params, INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = class, .target = 2, .a = 0, .b = 1));
-    append(&params,
-           INSTRUCTION(.opcode = POINTWISE_SELECT, .register_class = class, .target = 4, .a = 3, .b = 2, .c = 0));
-    params.operands[2].reg = 4;
-    return op_pointwise(c, &params, c->node->inputs, &output);
-}
-
-BINARY(PRelu, LEAKY_RELU, shapes_prelu, lower_prelu)
+BINARY(PRelu, PRELU, shapes_prelu, lower_binary)
 
 /* Pow: the result has the type of the base; the exponent may have any other. */
 static enum status shapes_pow(struct op_context *c)

@@ -13,6 +13,7 @@ struct pass_observer {
 struct pass_context {
     struct resolve_options resolve;
     bool memory_saving;
+    int strip_threads;     /* where memory is not to be saved: those that strips are to gain time for; 0: none */
     bool fold_all_weights; /* also those that are too large to be folded each time that a model is opened */
     /* Passes by name that the graph has been through at this time: they do not run again. */
     const char *const *done;

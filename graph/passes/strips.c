@@ -186,9 +186,13 @@ static enum status cut(struct graph *graph, const struct strip_plan *plan, struc
 {
     struct cutting c = {.plan = plan, .graph = graph, .error = error, .result = graph_create(graph->region, "")};
     c.made = region_array(plan->stages->region, (size_t)graph->value_count + 1, sizeof *c.made);
-    if (!c.result || !c.made || !sweep_create(&c.sweep, plan->stages, plan->order))
+    int position = 0, longest = 0;
+    for (int i = 0; i < plan->region_count; i++) {
+        int length = plan->regions[i].end - plan->regions[i].begin;
+        longest = length > longest ? length : longest;
+    }
+    if (!c.result || !c.made || !sweep_create(&c.sweep, plan->stages, plan->order, longest))
         return no_memory(&c);
-    int position = 0;
     for (int i = 0; i < plan->region_count; i++) {
         while (position < plan->regions[i].begin)
             TRY(copy_stage(&c, position++));
@@ -207,12 +211,13 @@ enum status cut_strips(struct graph *graph, struct pass_context *context, struct
 {
     struct region scratch;
     struct strip_plan plan;
-    if (!context->memory_saving)
+    if (!context->memory_saving && !strip_plan_has_far(graph, context->strip_threads))
         return STATUS_OK;
     region_init(&scratch, graph->region->allocator);
     const struct stages *stages = stages_of(graph, context, &scratch);
     enum status status = STATUS_OK;
-    if (!stages || !strip_plan_make(stages, &plan))
+    if (!stages || !(context->memory_saving ? strip_plan_make(stages, &plan)
+                                            : strip_plan_make_near(stages, context->strip_threads, &plan)))
         status = error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     else if (plan.region_count > 0) {
         context->changed = true;

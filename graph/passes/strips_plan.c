@@ -165,8 +165,8 @@ static bool plan_order(const struct stages *stages, const struct stage_order *or
     search.cost = region_array(stages->region, count, sizeof *search.cost);
     search.steps = region_array(stages->region, count, sizeof *search.steps);
     search.choice = region_array(stages->region, count, sizeof *search.choice);
-    if (!search.cost || !search.steps || !search.choice || !sweep_create(&search.sweep, stages, order) ||
-        !find_all_regions(&search))
+    if (!search.cost || !search.steps || !search.choice ||
+        !sweep_create(&search.sweep, stages, order, LONGEST_REGION) || !find_all_regions(&search))
         return false;
     size_t *peaks = region_array(stages->region, (size_t)search.count + count, sizeof *peaks);
     if (!peaks)

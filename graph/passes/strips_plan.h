@@ -21,11 +21,19 @@ struct strip_plan {
 /* plan->region_count is 0 where nothing pays. False: no memory. */
 bool strip_plan_make(const struct stages *stages, struct strip_plan *plan);
 
+/* The same for speed: regions whose intermediates are too large for near caches, in strips that are not, where the
+ * estimate for so many threads says that this saves time; the peak is no higher than without. A row of theirs has the
+ * same bits in whatever strip it is made. */
+bool strip_plan_make_near(const struct stages *stages, int threads, struct strip_plan *plan);
+/* Whether that has anything to look at. */
+bool strip_plan_has_far(const struct graph *graph, int threads);
+
 /* The rows that each stage of a region makes for each strip. */
 struct sweep {
     const struct stages *stages;
     const struct stage_order *order;
     int begin, end, strips;
+    int longest;       /* region */
     int base;          /* begin never gets below it */
     struct rows *rows; /* by position from base on and strip */
     size_t *live;      /* the same: bytes alive for the strip alone */
@@ -38,8 +46,8 @@ struct sweep {
 #define LONGEST_REGION 96 /* stages */
 #define MOST_STRIPS 64
 
-/* Room for any region. False: no memory. */
-bool sweep_create(struct sweep *sweep, const struct stages *stages, const struct stage_order *order);
+/* Room for any region of up to `longest` stages. False: no memory. */
+bool sweep_create(struct sweep *sweep, const struct stages *stages, const struct stage_order *order, int longest);
 /* An empty region that ends at `end`. */
 void sweep_begin(struct sweep *sweep, int end, int strips);
 /* Adds the stage before the first. False: it cannot be. */

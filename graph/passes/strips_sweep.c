@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-bool sweep_create(struct sweep *sweep, const struct stages *stages, const struct stage_order *order)
+bool sweep_create(struct sweep *sweep, const struct stages *stages, const struct stage_order *order, int longest)
 {
-    size_t positions = LONGEST_REGION + 1, cells = positions * MOST_STRIPS;
-    *sweep = (struct sweep){.stages = stages, .order = order};
+    size_t positions = (size_t)longest + 1, cells = positions * MOST_STRIPS;
+    *sweep = (struct sweep){.stages = stages, .order = order, .longest = longest};
     sweep->rows = region_array(stages->region, cells, sizeof *sweep->rows);
     sweep->live = region_array(stages->region, cells, sizeof *sweep->live);
     sweep->until = region_array(stages->region, positions, sizeof *sweep->until);
@@ -18,7 +18,7 @@ void sweep_begin(struct sweep *sweep, int end, int strips)
 {
     sweep->begin = sweep->end = end;
     sweep->strips = strips;
-    sweep->base = end > LONGEST_REGION ? end - LONGEST_REGION : 0;
+    sweep->base = end > sweep->longest ? end - sweep->longest : 0;
     sweep->extra = 0;
     sweep->results = sweep->strip_peak = 0;
     size_t positions = (size_t)(end - sweep->base), cells = positions * (size_t)strips;

@@ -18,7 +18,8 @@ struct traffic {
     int last_writer; /* index of a step */
     size_t written;  /* bytes that the writers write, together */
     bool outlives;
-    bool tried; /* to absorb all its copies at once */
+    bool tried;       /* to absorb all its copies at once */
+    bool tried_parts; /* to have all its parts written where they belong at once */
 };
 
 /* What an attempt has overwritten: a step, or what is known of a root. */
@@ -410,6 +411,24 @@ static bool absorb_siblings(struct absorption *a, int index)
     return absorbed > 1;
 }
 
+/* The copy at `index` and those after it that put other parts of a whole together, at once: where the first part is
+ * written into the whole, this lives longer, which pays if the others do not live apart from it. */
+static bool absorb_parts(struct absorption *a, int index)
+{
+    struct step **steps = a->segment->steps.steps;
+    const struct value *whole = value_root(steps[index]->outputs[0], NULL);
+    struct traffic *traffic = &a->traffic[whole->id];
+    int absorbed = 0;
+    if (traffic->tried_parts)
+        return false;
+    traffic->tried_parts = true;
+    for (int s = index; s < a->segment->steps.count && steps[s] && is_copy(steps[s]) &&
+                        value_root(steps[s]->outputs[0], NULL) == whole && moves_elements(steps[s]);
+         s++)
+        absorbed += absorb_into_maker(a, s);
+    return absorbed > 1;
+}
+
 static bool attempt(struct absorption *a, int index, bool (*how)(struct absorption *, int))
 {
     a->change_count = 0;
@@ -449,8 +468,8 @@ static bool absorb_all(struct absorption *a)
     a->peak = peak_most(&a->sums);
     for (int s = 0; s < segment->steps.count; s++)
         if (is_copy(steps[s]) && moves_elements(steps[s]) && !attempt(a, s, absorb_into_readers) &&
-            !attempt(a, s, absorb_into_maker))
-            attempt(a, s, absorb_siblings);
+            !attempt(a, s, absorb_into_maker) && !attempt(a, s, absorb_siblings))
+            attempt(a, s, absorb_parts);
     step_list_compact(&segment->steps);
     return true;
 }

@@ -136,6 +136,26 @@ static __device__ __attribute__((noinline)) float form_activation(unsigned opcod
         return TANH_f32(x, p, q);
     case POINTWISE_GELU:
         return GELU_f32(x, p, q);
+    case POINTWISE_NEG:
+        return NEG_f32(x, p, q);
+    case POINTWISE_ABS:
+        return ABS_f32(x, p, q);
+    case POINTWISE_SQRT:
+        return SQRT_f32(x, p, q);
+    case POINTWISE_EXP:
+        return EXP_f32(x, p, q);
+    case POINTWISE_ELU:
+        return ELU_f32(x, p, q);
+    case POINTWISE_SELU:
+        return SELU_f32(x, p, q);
+    case POINTWISE_CELU:
+        return CELU_f32(x, p, q);
+    case POINTWISE_MISH:
+        return MISH_f32(x, p, q);
+    case POINTWISE_SOFTPLUS:
+        return SOFTPLUS_f32(x, p, q);
+    case POINTWISE_SOFTSIGN:
+        return SOFTSIGN_f32(x, p, q);
     default:
         return GELU_TANH_f32(x, p, q);
     }
@@ -159,6 +179,8 @@ static __device__ __forceinline__ float form_operation(const struct cuda_operati
         return MIN_f32(a, b);
     case POINTWISE_MAX:
         return MAX_f32(a, b);
+    case POINTWISE_PRELU:
+        return PRELU_f32(a, b);
     case POINTWISE_CLAMP:
         return CLAMP_f32(x, operation.p, operation.q);
     case POINTWISE_ROUND:

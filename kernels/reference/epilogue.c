@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define LONGEST_ROW 64 /* as long as the rows that the kernels make at a time */
+#define LONGEST_ROW 256 /* elements at a time: instructions of fewer take as long for what surrounds them */
 
 /* --- by tile --------------------------------------------------------------------------------------------- */
 

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BAND 48 /* queries */
+#define BAND 64 /* queries, at most */
 #define KEYS 256
 #define FEW_QUERIES 4
 #define TASK_WORK 400000 /* multiplications of a task */
@@ -24,7 +24,7 @@
 /* state of the plan */
 struct attention {
     const struct attention_params *p;
-    int64_t bands;
+    int64_t bands, band_rows;
     bool copies_values;
     int64_t score_row, mean_row;                            /* in elements */
     size_t score_bytes, mean_bytes, key_bytes, value_bytes; /* of workspace, one after the other */
@@ -44,9 +44,12 @@ static bool attention_plan(const void *params, const struct kernel_facts *facts,
     struct attention *attention = region_allocate(region, sizeof *attention);
     if (!attention)
         return false;
-    int64_t rows = least(p->queries, BAND), keys = least(p->keys, KEYS);
+    int64_t bands = divide_up(p->queries, BAND), rows = bands > 0 ? divide_up(p->queries, bands) : 0;
+    rows = least(divide_up(rows, 2) * 2, p->queries); /* tiles are of pairs */
+    int64_t keys = least(p->keys, KEYS);
     *attention = (struct attention){.p = p,
-                                    .bands = divide_up(p->queries, BAND),
+                                    .bands = bands,
+                                    .band_rows = rows,
                                     .copies_values = p->v_head % LANES != 0,
                                     .score_row = (int64_t)align_up((size_t)keys, TILE_COLUMNS),
                                     .mean_row = (int64_t)align_up((size_t)p->v_head, TILE_COLUMNS)};
@@ -67,7 +70,7 @@ static bool attention_plan(const void *params, const struct kernel_facts *facts,
 /* What a query has seen so far. */
 struct query {
     float sum; /* of exp(score - most) */
-    float most;
+    float most, most_before;
     bool seen;        /* a key that nothing excludes */
     int64_t from, to; /* its part of the present block of keys */
 };
@@ -87,11 +90,8 @@ static void multiply(int64_t rows, const float *left, int64_t left_row, int64_t 
                      const float *start, float *to, int64_t to_row, int64_t columns)
 {
     struct tile_cut cut = tile_cut(rows);
-    struct tile_ends ends = {.start_row = to_row,
-                             .low = -INFINITY,
-                             .high = INFINITY,
-                             .to_row = to_row,
-                             .columns = columns <= LANES ? LANES : TILE_COLUMNS};
+    struct tile_ends ends = {
+        .start_row = to_row, .low = -INFINITY, .high = INFINITY, .to_row = to_row, .columns = tile_width(columns)};
     for (int64_t i = 0; i < cut.tiles; i++) {
         int64_t row = tile_first_row(&cut, i), count = tile_first_row(&cut, i + 1) - row;
         const float *first[TILE_ROWS];
@@ -153,14 +153,20 @@ static vm within(const struct query *query, int64_t j)
 /* What goes through the scores of a row finds on its way. */
 struct row_state {
     vf most;
-    vm seen;
+    vi seen; /* lanes that are not 0: a key that nothing excludes */
 };
+
+static vi lanes_of(vm mask)
+{
+    return vi_select(mask, vi_set(1), vi_set(0));
+}
 
 /* Scores from `from` on of a query that sees all of these keys, two vectors at a time. Returns where they end. */
 INLINE int64_t finish_whole(const bool masked, float *scores, const float *mask, int64_t count, vf scale,
                             struct row_state *state)
 {
     vf none = vf_set(-INFINITY), most[2] = {none, none};
+    vi seen[2] = {state->seen, state->seen};
     int64_t j = 0;
     for (; j + 2 * LANES <= count; j += 2 * LANES) {
         UNROLL
@@ -168,7 +174,7 @@ INLINE int64_t finish_whole(const bool masked, float *scores, const float *mask,
             vf x = vf_mul(vf_load(scores + j + u * LANES), scale);
             if (masked) {
                 vf added = vf_load(mask + j + u * LANES);
-                state->seen = vm_or(state->seen, vm_not(vf_equal(added, none)));
+                seen[u] = vi_or(seen[u], vi_sub(vf_bits(added), vf_bits(none)));
                 x = vf_add(x, added);
             }
             most[u] = vf_larger(most[u], x);
@@ -176,7 +182,8 @@ INLINE int64_t finish_whole(const bool masked, float *scores, const float *mask,
         }
     }
     if (!masked && j > 0)
-        state->seen = vm_first(LANES);
+        seen[0] = vi_set(1);
+    state->seen = vi_or(seen[0], seen[1]);
     state->most = vf_larger(most[0], most[1]);
     return j;
 }
@@ -203,7 +210,7 @@ static void finish_rest(const struct band *b, int64_t i, int64_t key, int64_t fr
             x = vf_select(excluded, none, x);
         }
         x = vf_select(sees, x, none);
-        state->seen = vm_or(state->seen, vm_and(sees, vm_not(excluded)));
+        state->seen = vi_or(state->seen, lanes_of(vm_and(sees, vm_not(excluded))));
         state->most = vf_larger(state->most, x);
         vf_store(scores + j, x);
     }
@@ -216,7 +223,7 @@ static void finish_scores(struct band *b, int64_t i, int64_t key)
     const struct attention_params *p = b->attention->p;
     struct query *query = &b->queries[i];
     float *scores = b->scores + i * b->attention->score_row;
-    struct row_state state = {vf_set(-INFINITY), vm_first(0)};
+    struct row_state state = {vf_set(-INFINITY), vi_set(0)};
     int64_t j = 0, count = query->to;
     if (query->from == 0 && !(p->softcap > 0) && !b->allowed) {
         vf scale = vf_set((float)p->scale);
@@ -226,26 +233,22 @@ static void finish_scores(struct band *b, int64_t i, int64_t key)
             j = finish_whole(true, scores, b->added + i * p->mask.row + key, count, scale, &state);
     }
     finish_rest(b, i, key, j, count, &state);
-    query->seen = query->seen || vm_any(state.seen);
+    query->seen = query->seen || vm_any(vm_not(vi_equal(state.seen, vi_set(0))));
+    query->most_before = query->most;
     struct wide all = wide_set(-INFINITY);
     all.part[0] = vf_larger(vf_set(query->most), state.most);
     query->most = wide_largest(all);
 }
 
-/* Scores of row i become weights; what was summed before shrinks by the factor that is returned. */
-static float weigh(struct band *b, int64_t i, float most_before)
+/* Scores of row i become exponentials, whose sum includes what was summed before; returns what that shrinks to. */
+static float exponentiate(struct band *b, int64_t i)
 {
     struct query *query = &b->queries[i];
-    int64_t count = query->to;
+    int64_t count = query->to, j = 0;
     float *scores = b->scores + i * b->attention->score_row;
-    if (query->most == -INFINITY) { /* exp(-inf - -inf) would be NaN, and the keys to come may have scores */
-        memset(scores, 0, (size_t)count * sizeof *scores);
-        return 1;
-    }
-    float kept = query->sum * vf_first(vf_exp(vf_set(most_before - query->most)));
+    float kept = query->sum == 0 ? 0 : query->sum * vf_first(vf_exp(vf_set(query->most_before - query->most)));
     vf most = vf_set(query->most);
     struct wide sum = wide_set(0);
-    int64_t j = 0;
     for (; j + WIDE <= count && query->from == 0; j += WIDE)
         FOR_PARTS(k)
         {
@@ -263,10 +266,45 @@ static float weigh(struct band *b, int64_t i, float most_before)
             vf_store(scores + j + k * LANES, weight);
         }
     query->sum = kept + wide_sum(sum);
-    vf part = vf_set(1 / query->sum);
-    for (j = 0; j < count; j += LANES)
-        vf_store(scores + j, vf_mul(vf_load(scores + j), part));
-    return kept / query->sum;
+    return kept;
+}
+
+static void scale_row(float *row, int64_t count, float factor)
+{
+    for (int64_t j = 0; j < count && factor != 1; j += LANES)
+        vf_store(row + j, vf_mul(vf_load(row + j), vf_set(factor)));
+}
+
+/* Rows that take each step together: one waits for the end of its sums while others have work. */
+#define ROWS_ABREAST 4
+
+/* Scores become weights, and the means of what was seen before shrink to what they are worth now. */
+static void weigh(struct band *b, int64_t first, int64_t last, int64_t key)
+{
+    float kept[ROWS_ABREAST];
+    bool counts[ROWS_ABREAST];
+    for (int64_t i = first; i < last; i++) {
+        const struct query *query = &b->queries[i];
+        counts[i - first] = query->from < query->to;
+        if (counts[i - first])
+            finish_scores(b, i, key);
+    }
+    for (int64_t i = first; i < last; i++) {
+        const struct query *query = &b->queries[i];
+        if (counts[i - first] && query->most == -INFINITY) { /* e^(-inf - -inf) would be NaN; keys to come may count */
+            counts[i - first] = false;
+            memset(b->scores + i * b->attention->score_row, 0, (size_t)query->to * sizeof *b->scores);
+        }
+        if (counts[i - first])
+            kept[i - first] = exponentiate(b, i);
+    }
+    for (int64_t i = first; i < last; i++) {
+        const struct query *query = &b->queries[i];
+        if (!counts[i - first])
+            continue;
+        scale_row(b->scores + i * b->attention->score_row, query->to, 1 / query->sum);
+        scale_row(b->means + i * b->attention->mean_row, b->attention->mean_row, kept[i - first] / query->sum);
+    }
 }
 
 /* --- values -------------------------------------------------------------------------------------------------- */
@@ -281,13 +319,6 @@ static void find_windows(struct band *b, int64_t key, int64_t count)
         query->to = query->to > key ? least(query->to - key, count) : 0;
         query->to = query->to < query->from ? query->from : query->to;
     }
-}
-
-static void shrink(struct band *b, int64_t i, float factor)
-{
-    float *mean = b->means + i * b->attention->mean_row;
-    for (int64_t j = 0; j < b->attention->mean_row && factor != 1; j += LANES)
-        vf_store(mean + j, vf_mul(vf_load(mean + j), vf_set(factor)));
 }
 
 /* A row's share of the keys [from, to) of a panel. */
@@ -361,13 +392,8 @@ static void run_band(struct band *b)
         int64_t count = least(last - key, KEYS);
         find_windows(b, key, count);
         score(b, key, count);
-        for (int64_t i = 0; i < b->rows; i++) {
-            float before = b->queries[i].most;
-            if (b->queries[i].from == b->queries[i].to)
-                continue;
-            finish_scores(b, i, key);
-            shrink(b, i, weigh(b, i, before));
-        }
+        for (int64_t i = 0; i < b->rows; i += ROWS_ABREAST)
+            weigh(b, i, least(i + ROWS_ABREAST, b->rows), key);
         add_values(b, key, count);
     }
     for (int64_t i = 0; i < b->rows; i++)
@@ -393,8 +419,8 @@ static void attention_run(const struct kernel_plan *plan, const struct kernel_ca
     task_range(attention->bands * p->heads * p->batch, plan->tasks[0], task, &first, &last);
     for (int64_t index = first; index < last; index++) {
         int64_t head = index / attention->bands % p->heads, batch = index / attention->bands / p->heads;
-        b.row = index % attention->bands * BAND;
-        b.rows = least(p->queries - b.row, BAND);
+        b.row = index % attention->bands * attention->band_rows;
+        b.rows = least(p->queries - b.row, attention->band_rows);
         b.q = (const float *)call->inputs[0] + offset_of(&p->q, batch, head, b.row);
         b.k = (const float *)call->inputs[1] + offset_of(&p->k, batch, head / p->group, 0);
         b.v = (const float *)call->inputs[2] + offset_of(&p->v, batch, head / p->group, 0);

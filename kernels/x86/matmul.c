@@ -15,6 +15,8 @@
 #define LEAST_ROWS 8     /* a few rows take as long as these: what takes the time is the panel */
 #define COPY_PANELS 8    /* that make up for copying rows */
 #define CACHE_SET 1024   /* rows so many floats apart fall into one set of the first-level cache */
+#define MOST_TILES 32    /* of a block */
+#define BLOCK_BYTES (256 << 10)
 
 enum right_operand { RIGHT_PACKED, RIGHT_IN_PLACE, RIGHT_COPIED };
 
@@ -94,6 +96,13 @@ static bool copies_left(const struct product *product)
     return product->k > 1 && (strides->column != 1 || conflicts);
 }
 
+/* Weights are read once for each block, so blocks are as long as the second-level cache has room for. */
+static int64_t block_tiles(const struct product *product)
+{
+    int64_t most = BLOCK_BYTES / (TILE_ROWS * (int64_t)sizeof(float) * (1 + product->k));
+    return least(most > BLOCK_TILES ? most : BLOCK_TILES, MOST_TILES);
+}
+
 /* From one copied row to the next: one cache line more than a row takes, rounded up, against the same conflict. */
 static int64_t copied_row(int64_t depth)
 {
@@ -144,7 +153,7 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     product->matrices = elements(p->batch_rank, p->batch);
     product->batch = packed_batch_of(p, &product->right.strides);
     product->mode = right_mode(product, facts->constant_inputs);
-    product->cut = tile_cut(product->m);
+    product->cut = tile_cut_by(product->m, TILE_ROWS, block_tiles(product));
     product->far = product->mode == RIGHT_PACKED &&
                    product->panels * TILE_COLUMNS * product->k * (int64_t)sizeof(float) >= TILE_FAR_BYTES;
     product->copies_left = copies_left(product);
@@ -153,7 +162,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     size_workspace(product);
     plan->state = product;
     plan->phases = 1;
-    int64_t rows = least(product->m, BLOCK_TILES * TILE_ROWS), each = product->abreast * TILE_COLUMNS * product->k;
+    int64_t rows = least(product->m, tile_block_rows(&product->cut)),
+            each = product->abreast * TILE_COLUMNS * product->k;
     each *= rows < LEAST_ROWS ? LEAST_ROWS : rows;
     int64_t items = 1 + TASK_WORK / (1 + each);
     if (product->copies_left && items * product->abreast < COPY_PANELS)

@@ -87,33 +87,40 @@ struct ahead {
     int64_t step;
 };
 
-/* k counts up to 0 from the end of the rows, so that the loop needs one register for both its index and its end. far:
- * NULL where nothing but the panel is asked for. */
-INLINE void add_terms(const struct shape shape, int64_t last, const float *const *first, int64_t skip, int64_t depth,
-                      const float *panel, int64_t panel_row, struct ahead *far, sums s)
+/* Terms of a stretch but for the last `left` ones; returns where the panel has these. k counts up to 0 from the end of
+ * the rows, so that the loop needs one register for both its index and its end. An odd term comes first. far: NULL
+ * where nothing but the panel is asked for. */
+INLINE const float *add_terms(const struct shape shape, const float *const *end, int64_t depth, int64_t left,
+                              const float *panel, int64_t panel_row, struct ahead *far, sums s)
 {
-    const float *end[TILE_ROWS];
-    UNROLL
-    for (int i = 0; i < shape.rows; i++)
-        end[i] = first[row_of(shape, i, last)] + skip + depth;
     int64_t k = -depth;
-    for (; k <= -TERMS_AT_ONCE; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
+    if (depth % TERMS_AT_ONCE) {
+        add_some(shape, 1, end, k, panel, panel_row, 0, s);
+        k++;
+        panel += panel_row;
+    }
+    for (; k < -left; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
         add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, far ? 0 : AHEAD, s);
         if (far) {
             __builtin_prefetch(far->at);
             far->at += far->step;
         }
     }
-    for (; k < 0; k++, panel += panel_row)
-        add_some(shape, 1, end, k, panel, panel_row, 0, s);
+    return panel;
 }
 
-INLINE void add_taps(const struct shape shape, int64_t last, const struct tile_rows *left,
-                     const struct tile_panel *panel, struct ahead *far, sums s)
+/* The same for all stretches: `rest` terms of the last one are left. Sets the ends of its rows. */
+INLINE const float *add_taps(const struct shape shape, int64_t last, const struct tile_rows *left,
+                             const struct tile_panel *panel, int64_t rest, struct ahead *far, const float **end, sums s)
 {
-    for (int64_t tap = 0; tap < left->taps; tap++)
-        add_terms(shape, last, left->first + tap * TILE_ROWS, left->skip, left->depth,
-                  panel->first + tap * left->depth * panel->row, panel->row, far, s);
+    const float *from = panel->first;
+    for (int64_t tap = 0; tap < left->taps; tap++) {
+        UNROLL
+        for (int i = 0; i < shape.rows; i++)
+            end[i] = left->first[tap * TILE_ROWS + row_of(shape, i, last)] + left->skip + left->depth;
+        from = add_terms(shape, end, left->depth, tap == left->taps - 1 ? rest : 0, from, panel->row, far, s);
+    }
+    return from;
 }
 
 INLINE void add_start(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
@@ -207,6 +214,77 @@ INLINE void finish(const struct shape shape, int64_t last, const struct tile_end
     }
 }
 
+/* With 16 lanes the last terms of a large tile are added two rows at a time, and these are stored before the next ones:
+ * a CPU that does 16 lanes in two steps stores a vector in two cycles, and where the stores of a tile come at once it
+ * has nothing to multiply meanwhile. */
+INLINE bool closes_rows(const struct shape shape)
+{
+    return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS;
+}
+
+INLINE void close_pair(const struct shape shape, const int first, int64_t last, const float *const *end,
+                       vf b[TERMS_AT_ONCE][TILE_VECTORS], const struct tile_ends *ends, sums s)
+{
+    if (first >= shape.rows)
+        return;
+    UNROLL
+    for (int i = first; i < first + 2; i++) {
+        UNROLL
+        for (int t = 0; t < TERMS_AT_ONCE; t++) {
+            vf a = vf_set(end[i][t - TERMS_AT_ONCE]);
+            UNROLL
+            for (int j = 0; j < TILE_VECTORS; j++)
+                s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
+        }
+    }
+    for (int a = 0; a < ends->addend_count; a++) {
+        const float *from = ends->addends[a].from;
+        int64_t row = ends->addends[a].row;
+        UNROLL
+        for (int i = first; i < first + 2; i++) {
+            UNROLL
+            for (int j = 0; j < TILE_VECTORS; j++)
+                s[i][j] = vf_add(s[i][j], load(shape, j, from + row_of(shape, i, last) * row));
+        }
+    }
+    UNROLL
+    for (int i = first; i < first + 2; i++) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++)
+            s[i][j] = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), s[i][j]));
+    }
+    float *to = ends->to;
+    int64_t to_row = ends->to_row;
+    UNROLL
+    for (int i = first; i < first + 2; i++) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++) {
+            if (is_half(shape, j))
+                vf_store_half(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
+            else
+                vf_store(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
+        }
+    }
+}
+
+INLINE void close_rows(const struct shape shape, int64_t last, const float *const *end, const float *panel,
+                       int64_t panel_row, const struct tile_ends *ends, sums s)
+{
+    vf b[TERMS_AT_ONCE][TILE_VECTORS];
+    UNROLL
+    for (int t = 0; t < TERMS_AT_ONCE; t++) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++)
+            b[t][j] = load(shape, j, panel + t * panel_row);
+    }
+    close_pair(shape, 0, last, end, b, ends, s);
+    close_pair(shape, 2, last, end, b, ends, s);
+    close_pair(shape, 4, last, end, b, ends, s);
+    close_pair(shape, 6, last, end, b, ends, s);
+    close_pair(shape, 8, last, end, b, ends, s);
+    close_pair(shape, 10, last, end, b, ends, s);
+}
+
 /* The same where the last vector has lanes too many, for sums in memory. */
 static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct tile_ends *ends, const float *from)
 {
@@ -222,16 +300,26 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
                      const struct tile_panel *panel, const struct tile_ends *ends)
 {
     sums s;
+    const float *end[TILE_ROWS] = {NULL}, *rest;
     float spilled[TILE_ROWS * TILE_COLUMNS];
+    bool whole = ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0);
+    bool closes = closes_rows(shape) && whole && !ends->start && !ends->swish && !ends->scaled && left->taps > 0 &&
+                  left->depth >= TERMS_AT_ONCE;
+    int64_t terms = closes ? TERMS_AT_ONCE : 0;
     begin(shape, s);
-    if (TILE_LOOKS_AHEAD && ends->ahead && shape.rows > 2) {
+    /* Code of its own, so only for tiles that there is work in. */
+    if (ends->ahead && shape.rows >= TILE_ROWS - 2 && shape.vectors == TILE_VECTORS && !shape.half) {
         struct ahead far = {ends->ahead, ends->ahead_step};
-        add_taps(shape, last, left, panel, &far, s);
+        rest = add_taps(shape, last, left, panel, terms, &far, end, s);
     } else {
-        add_taps(shape, last, left, panel, NULL, s);
+        rest = add_taps(shape, last, left, panel, terms, NULL, end, s);
+    }
+    if (closes) {
+        close_rows(shape, last, end, rest, panel->row, ends, s);
+        return;
     }
     add_start(shape, last, ends, s);
-    if (ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0)) {
+    if (whole) {
         finish(shape, last, ends, s);
         return;
     }

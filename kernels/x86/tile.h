@@ -48,9 +48,6 @@ struct tile_panel {
  * only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 #define TILE_TERMS (LANES == 16 ? 2 : 1) /* that are added at once */
-/* With 8 lanes the next panel is asked for while one is multiplied; with 16, whose terms take longer, loads run far
- * enough ahead by themselves. */
-#define TILE_LOOKS_AHEAD (LANES == 8)
 struct tile_ends {
     const float *start; /* tile_width columns; NULL: zeros */
     int64_t start_row;
@@ -67,7 +64,7 @@ struct tile_ends {
     int64_t to_row;
     int64_t columns;
     /* Weights that are multiplied later, to be asked for meanwhile: from where on, and how many bytes for each
-     * TILE_TERMS terms. NULL: the panel itself, a little ahead. Only where TILE_LOOKS_AHEAD. */
+     * TILE_TERMS terms. NULL: the panel itself, a little ahead, with 8 lanes. */
     const char *ahead;
     int64_t ahead_step;
 };
@@ -105,18 +102,22 @@ static inline void tile_move(struct tile_ends *ends, int64_t rows)
     ends->to += rows * ends->to_row;
 }
 
-#define TILE_FAR_BYTES (128 << 10) /* weights that are worth it: as many as do not stay in a near cache */
+/* Weights that are worth it: as many as do not stay in a near cache; with 16 lanes, whose terms take longer, loads run
+ * far enough ahead by themselves from all but the farthest. */
+#define TILE_FAR_BYTES (LANES == 16 ? 320 << 10 : 128 << 10)
+#define TILE_AHEAD_STEP 96 /* bytes from one line asked for to the next, at most: fewer tiles leave it out */
 
 /* Has tile `index` of `tiles`, which share stretches of `depth` terms of a panel, ask for its part of what follows them
  * in memory: the next stretch, or the next panel. */
 static inline void tile_look_ahead(struct tile_ends *ends, const struct tile_panel *panel, int64_t depth, int64_t index,
                                    int64_t tiles)
 {
-    if (!TILE_LOOKS_AHEAD)
-        return;
     int64_t bytes = depth * panel->row * (int64_t)sizeof(float);
+    int64_t step = TILE_TERMS * panel->row * (int64_t)sizeof(float) / tiles + 1;
+    if (step > TILE_AHEAD_STEP)
+        return;
     ends->ahead = (const char *)((uintptr_t)panel->first + (uintptr_t)(bytes + bytes * index / tiles));
-    ends->ahead_step = TILE_TERMS * panel->row * (int64_t)sizeof(float) / tiles + 1;
+    ends->ahead_step = step;
 }
 
 /* Goes on to columns further right. */

@@ -1,17 +1,20 @@
 /* Transposed convolution in f32: a convolution over an input with zeros between its elements, without the zeros. Along
  * an axis of spread s, positions with the same remainder of s see the same places of the window, and those places see
  * input that is contiguous. So the positions of a line are taken by remainder, each a product of its own whose weights
- * are packed together, and what belongs to a line is stored together. */
+ * are packed together, and what belongs to a line is stored together. Weights that a run makes are packed
+ * in it, and channels that do not lie side by side are brought there, both before anything else. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
 #include "kernels/x86/results.h"
+#include "kernels/x86/transpose.h"
 
 #include <string.h>
 
 #define BLOCK_POSITIONS 96 /* of a line, about */
 #define TASK_WORK 400000   /* multiplications of a task */
-#define FEW_COLUMNS WIDE   /* that the channels of all remainders may be together */
+#define TURNED_ELEMENTS 16384
+#define FEW_COLUMNS WIDE /* that the channels of all remainders may be together */
 
 /* The places of the window along an axis, sorted by the remainder that sees them. */
 struct axis {
@@ -28,7 +31,11 @@ struct transposed {
     int64_t taps, channels, panels;       /* of one group */
     int64_t most_taps;                    /* that a position sees */
     int64_t block_positions, line_blocks; /* of a line */
-    bool merged;                          /* the remainders along the last axis */
+    int pack_tasks;
+    /* The input as it is read: where it is turned over, of the copy. Of images, and of axes in elements. */
+    bool turned;
+    int64_t image, spatial[SPATIAL_AXES];
+    bool merged;   /* the remainders along the last axis */
     int64_t lines; /* made together: those of all remainders where they are merged as well, or 1 */
     const float *zeros;
     struct results results;
@@ -87,18 +94,22 @@ static void merge(struct transposed *t)
     t->taps /= t->merged ? w->kernel[2] * t->lines : 1;
 }
 
+static size_t packed_bytes(const struct transposed *t)
+{
+    return (size_t)(t->params->groups * t->panels * TILE_COLUMNS * t->taps * t->channels) * sizeof(float);
+}
+
 static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
 {
     const struct conv_params *p = t->params;
     const struct window *w = &p->window;
-    *pack = (struct kernel_pack){
-        .input = 1,
-        .form = t->merged ? CONV_FORM_MERGED_REMAINDERS : CONV_FORM_REMAINDERS,
-        .storable = true,
-        .tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels)),
-        .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels, p->weight_offset, p->weight_group,
-                     p->weight_output, p->weight_input},
-        .bytes = (size_t)(p->groups * t->panels * TILE_COLUMNS * t->taps * t->channels) * sizeof(float)};
+    *pack = (struct kernel_pack){.input = 1,
+                                 .form = t->merged ? CONV_FORM_MERGED_REMAINDERS : CONV_FORM_REMAINDERS,
+                                 .storable = true,
+                                 .tasks = t->pack_tasks,
+                                 .geometry = {TILE_COLUMNS, p->groups, p->input_channels, p->output_channels,
+                                              p->weight_offset, p->weight_group, p->weight_output, p->weight_input},
+                                 .bytes = packed_bytes(t)};
     int64_t *more = pack->geometry + 8;
     for (int i = 0; i < SPATIAL_AXES; i++, more += 5) {
         const int64_t axis[] = {w->kernel[i], w->spread[i], remainder_of(w->pad[i], w->spread[i]),
@@ -108,10 +119,50 @@ static void describe_pack(const struct transposed *t, struct kernel_pack *pack)
     *more = t->lines;
 }
 
+static int64_t all_channels(const struct conv_params *p)
+{
+    return p->groups * p->input_channels;
+}
+
+static void place_input(struct transposed *t)
+{
+    const struct conv_params *p = t->params;
+    const int64_t *input = p->window.input;
+    t->turned = p->x.channel != 1 && all_channels(p) > 1;
+    t->image = p->x.batch;
+    memcpy(t->spatial, p->x.spatial, sizeof t->spatial);
+    if (!t->turned)
+        return;
+    t->spatial[2] = all_channels(p);
+    t->spatial[1] = t->spatial[2] * input[2];
+    t->spatial[0] = t->spatial[1] * input[1];
+    t->image = t->spatial[0] * input[0];
+}
+
+/* What is to be done before the first position: a phase, where there is anything. */
+static void plan_preparation(const struct transposed *t, bool packs, struct kernel_plan *plan)
+{
+    const struct conv_params *p = t->params;
+    int64_t lines = p->batch * p->window.input[0] * p->window.input[1];
+    int tasks = 0;
+    if (packs) {
+        plan->pack_count = 1;
+        describe_pack(t, &plan->packs[0]);
+    } else {
+        plan->shared_bytes = align_up(packed_bytes(t), ALIGNMENT);
+        tasks = t->pack_tasks;
+    }
+    if (t->turned) {
+        plan->shared_bytes += (size_t)(p->batch * t->image) * sizeof(float);
+        tasks += task_count(lines, 1 + TURNED_ELEMENTS / (1 + p->window.input[2] * all_channels(p)));
+    }
+    if (tasks > 0)
+        plan->tasks[plan->phases++] = tasks;
+}
+
 static bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                             struct kernel_plan *plan)
 {
-    (void)facts;
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     struct transposed *t = region_allocate(region, sizeof *t);
@@ -125,6 +176,7 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
                              .most_taps = 1,
                              .zeros = zeros};
     merge(t);
+    t->pack_tasks = task_count(p->groups * t->panels, 1 + 65536 / (1 + TILE_COLUMNS * t->taps * t->channels));
     for (int i = 0; i < SPATIAL_AXES; i++) {
         if (!sort_places(w, i, region, &t->axes[i]))
             return false;
@@ -140,13 +192,13 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     if (t->merged || !SET_NAME(results_need_no_buffer)(&t->results, 1))
         t->sums_bytes = align_up((size_t)(t->block_positions * TILE_COLUMNS + FEW_COLUMNS) * sizeof(float), ALIGNMENT);
     plan->state = t;
-    plan->phases = 1;
+    place_input(t);
+    plan_preparation(t, facts->constant_inputs >> 1 & 1, plan);
     int64_t each = t->block_positions * TILE_COLUMNS * t->most_taps * t->channels;
     int64_t lines = w->output[0] * w->output[1] / t->lines;
-    plan->tasks[0] = task_count(p->batch * p->groups * lines * t->line_blocks * t->panels, 1 + TASK_WORK / (1 + each));
+    plan->tasks[plan->phases++] =
+        task_count(p->batch * p->groups * lines * t->line_blocks * t->panels, 1 + TASK_WORK / (1 + each));
     plan->task_bytes = t->places_bytes + t->sums_bytes + SET_NAME(results_workspace)(&t->results);
-    plan->pack_count = 1;
-    describe_pack(t, &plan->packs[0]);
     return true;
 }
 
@@ -156,7 +208,8 @@ static bool transposed_supports(const void *params)
     const struct window *w = &p->window;
     bool spreads = w->spread[0] > 1 || w->spread[1] > 1 || w->spread[2] > 1;
     bool strides = w->stride[0] > 1 || w->stride[1] > 1 || w->stride[2] > 1;
-    return p->dtype == DTYPE_F32 && spreads && !strides && p->x.channel == 1 && SET_NAME(results_image_fits)(p);
+    return p->dtype == DTYPE_F32 && spreads && !strides && SET_NAME(results_image_fits)(p) &&
+           (p->x.channel == 1 || all_channels(p) == 1 || p->x.spatial[2] == 1 || w->input[2] == 1);
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------- */
@@ -214,7 +267,8 @@ static void transposed_pack(const struct kernel_plan *plan, int which, const voi
     const struct transposed *t = plan->state;
     const struct conv_params *p = t->params;
     int64_t first, last;
-    task_range(p->groups * t->panels, plan->packs[which].tasks, task, &first, &last);
+    (void)which;
+    task_range(p->groups * t->panels, t->pack_tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t group = i / t->panels, column = i % t->panels * TILE_COLUMNS;
         const float *weights =
@@ -227,12 +281,48 @@ static void transposed_pack(const struct kernel_plan *plan, int which, const voi
     }
 }
 
+/* --- turning the input over ---------------------------------------------------------------------------------- */
+
+static void turn(const struct transposed *t, const float *from, int64_t task, int64_t tasks, float *to)
+{
+    const struct conv_params *p = t->params;
+    const int64_t *input = p->window.input;
+    const int64_t size = sizeof *to, channels = all_channels(p);
+    int64_t first, last, lines = input[0] * input[1];
+    task_range(p->batch * lines, (int)tasks, (int)task, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        const float *line = from + i / lines * p->x.batch + i % lines / input[1] * p->x.spatial[0] +
+                            i % lines % input[1] * p->x.spatial[1];
+        SET_NAME(transpose)
+        (size, line, p->x.channel * size, to + i * t->spatial[1], channels * size, channels, input[2]);
+    }
+}
+
+/* The copy lies behind the weights, where those are packed in the run. */
+static float *turned_input(const struct kernel_plan *plan, const struct kernel_call *call)
+{
+    size_t weights = plan->pack_count ? 0 : align_up(packed_bytes(plan->state), ALIGNMENT);
+    return (float *)(void *)((char *)call->shared + weights);
+}
+
+/* A task of the phase before the last. */
+static void prepare(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct transposed *t = plan->state;
+    int packing = plan->pack_count ? 0 : t->pack_tasks;
+    if (task < packing)
+        transposed_pack(plan, 0, call->inputs[1], call->shared, task);
+    else
+        turn(t, call->inputs[0], task - packing, plan->tasks[0] - packing, turned_input(plan, call));
+}
+
 /* --- run ----------------------------------------------------------------------------------------------------- */
 
 /* Some positions of a line, of one group of an image. */
 struct walk {
     const struct transposed *t;
     const struct kernel_call *call;
+    const float *weights, *input;
     const float **places; /* of a tile: [tap][TILE_ROWS] */
     float *sums;
     void *epilogue_workspace;
@@ -270,10 +360,10 @@ static int64_t find_places(const struct walk *walk, int64_t position, int64_t ro
                 int64_t line = source_of(w, 1, walk->line, y->places[j]);
                 int64_t column = first_source(w, position, x->places[k]);
                 bool outside = plane < 0 || line < 0;
-                const float *from = outside ? t->zeros : walk->image + plane * p->x.spatial[0] + line * p->x.spatial[1];
+                const float *from = outside ? t->zeros : walk->image + plane * t->spatial[0] + line * t->spatial[1];
                 for (int64_t r = 0; r < rows; r++, column++) {
                     bool inside = !outside && column >= 0 && column < w->input[2];
-                    walk->places[tap * TILE_ROWS + r] = inside ? from + column * p->x.spatial[2] : t->zeros;
+                    walk->places[tap * TILE_ROWS + r] = inside ? from + column * t->spatial[2] : t->zeros;
                 }
             }
     return tap;
@@ -335,8 +425,7 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
     const struct transposed *t = walk->t;
     const struct conv_params *p = t->params;
     const int64_t *output = p->window.output;
-    const float *weights =
-        (const float *)walk->call->packed[0] + (group * t->panels + panel) * t->taps * t->channels * TILE_COLUMNS;
+    const float *weights = walk->weights + (group * t->panels + panel) * t->taps * t->channels * TILE_COLUMNS;
     struct results_block block = {(walk->plane * output[1] + walk->line) * output[2] + walk->first,
                                   walk->end - walk->first, group * p->output_channels + panel * TILE_COLUMNS,
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
@@ -351,8 +440,7 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
 {
     const struct conv_params *p = walk->t->params;
-    const float *x = walk->call->inputs[0];
-    walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
+    walk->image = walk->input + image * walk->t->image + group * p->input_channels;
     SET_NAME(results_begin_image)(&walk->t->results, walk->call, p, image, &walk->target);
     walk->target.direct = walk->target.direct && !walk->t->merged;
 }
@@ -362,15 +450,21 @@ static void transposed_run(const struct kernel_plan *plan, const struct kernel_c
     const struct transposed *t = plan->state;
     const struct conv_params *p = t->params;
     const int64_t *output = p->window.output;
+    if (call->phase + 1 < plan->phases) {
+        prepare(plan, call, task);
+        return;
+    }
     char *places = call->workspace, *sums = places + t->places_bytes;
     struct walk walk = {.t = t,
                         .call = call,
+                        .weights = plan->pack_count ? call->packed[0] : call->shared,
+                        .input = t->turned ? turned_input(plan, call) : call->inputs[0],
                         .places = (const float **)(void *)places,
                         .sums = (float *)(void *)sums,
                         .epilogue_workspace = sums + t->sums_bytes};
     int64_t lines = output[0] * output[1] / t->lines, each = lines * t->line_blocks * t->panels, image = -1, first,
             last;
-    task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);
+    task_range(p->batch * p->groups * each, plan->tasks[plan->phases - 1], task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         if (i / each != image) {
             image = i / each;
@@ -390,7 +484,6 @@ const struct kernel SET_NAME(conv_f32_transposed) = {
     .name = SET_TEXT(conv_f32_transposed),
     .family = FAMILY_conv,
     .requires = SET_REQUIRES,
-    .constant_inputs = 1u << 1,
     .channels_last = true,
     .supports = transposed_supports,
     .plan = transposed_plan,

@@ -43,6 +43,16 @@ static inline void vf_store(float *to, vf x)
 {
     _mm512_storeu_ps(to, x);
 }
+/* Past the caches, to a multiple of a vector's bytes: for what nobody reads soon. Before another thread may see it,
+ * stream_end. */
+static inline void vf_stream(float *to, vf x)
+{
+    _mm512_stream_ps(to, x);
+}
+static inline void stream_end(void)
+{
+    _mm_sfence();
+}
 /* The lower half; what the upper one holds is anybody's guess. */
 static inline vf vf_set_half(float x)
 {
@@ -284,6 +294,12 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return _mm512_srai_epi16(a, 8);
+}
+
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    return _mm512_max_epu8(a, b);
 }
 
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */

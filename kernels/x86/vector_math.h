@@ -7,6 +7,8 @@
 
 #include "kernels/x86/vector.h"
 
+#include <math.h>
+
 /* Coefficients are of the polynomial that is nearest in the relative error of the result (Remez), rounded to floats one
  * after the other from the lowest, the rest fitted anew each time. */
 
@@ -166,20 +168,81 @@ static inline vf vf_erf(vf x)
     vf size = vf_abs(x), far = vf_sub(vf_set(1), vf_erfc_far(size));
     return vf_select(vf_less(size, vf_set(ERF_BORDER)), vf_fma(vf_erf_near(x), x, x), vf_copysign(far, x));
 }
-/* x Phi(x) = x/2 (1 + erf(x / sqrt 2)); below 0 no 1 is taken off that was put on before. */
+/* x Phi(x) = x - |x| h for x > 0 and -|x| h below, with h = Phi(-|x|) = 2^(|x| q(|x|)) / 2: one way for all x, as the
+ * result near 0 is x/2 whatever erf's relative error there. q is the best for the error in the result, up to 6; from
+ * there on h is only known to fall, to the least floats that are normal. */
 static inline vf vf_gelu(vf x)
 {
-    vf t = vf_mul(x, vf_set(0.70710678118654752f)), size = vf_abs(t), one = vf_set(1);
-    vf far = vf_erfc_far(size), two = vf_set(2);
-    vf twice = vf_select(vf_less(x, vf_set(0)), far, vf_sub(two, far));
-    vf near = vf_add(vf_fma(vf_erf_near(t), t, t), one);
-    return vf_mul(vf_mul(x, vf_set(0.5f)), vf_select(vf_less(size, vf_set(ERF_BORDER)), near, twice));
+    vf size = vf_min(vf_set(10.34375f), vf_abs(x)), shift = vf_set(0x1.8p23f);
+    vf q = vf_fma(vf_set(-1.9041263e-6f), size, vf_set(2.8084727e-5f));
+    q = vf_fma(q, size, vf_set(-1.3162407e-4f));
+    q = vf_fma(q, size, vf_set(-2.716515e-4f));
+    q = vf_fma(q, size, vf_set(7.2447597e-3f));
+    q = vf_fma(q, size, vf_set(-5.2627046e-2f));
+    q = vf_fma(q, size, vf_set(-4.5916238e-1f));
+    q = vf_fma(q, size, vf_set(-1.151111f));
+    /* n, a whole number, is in the low bits of `whole`; p = 2^(r - 1) */
+    vf whole = vf_fma(q, size, shift), r = vf_fma(q, size, vf_sub(shift, whole));
+    vf p = vf_fma(vf_set(7.663229e-5f), r, vf_set(6.695404e-4f));
+    p = vf_fma(p, r, vf_set(4.809253e-3f));
+    p = vf_fma(p, r, vf_set(2.77518e-2f));
+    p = vf_fma(p, r, vf_set(1.2011324e-1f));
+    p = vf_fma(p, r, vf_set(3.465736e-1f));
+    p = vf_fma(p, r, vf_set(0.5f));
+    vf h = vi_as_floats(vi_add(vf_bits(p), vi_shift_left(vf_bits(whole), 23)));
+    /* 0 or x; a product, so that -inf gives NaN. */
+    vf above = vf_mul(x, vf_select(vf_less(x, vf_set(0)), vf_set(0), vf_set(1)));
+    return vf_fnma(size, h, above);
 }
 /* (1 + tanh u) / 2 is the sigmoid of 2 u. */
 static inline vf vf_gelu_tanh(vf x)
 {
     vf cubic = vf_fma(vf_mul(vf_set(0.044715f), vf_mul(x, x)), x, x);
     return vf_mul_sigmoid(x, vf_mul(vf_set(2 * 0.79788456080286535588f), cubic));
+}
+
+/* --- sine, cosine --------------------------------------------------------------------------------------------------
+ */
+
+#define SINE_MOST 0x1p15f /* beyond it the C library is asked, element by element */
+
+/* sin(size - n pi) with the sign bit of `sign` turned over where `count` is odd; n is count, or a half more. pi is
+ * taken off in three parts, of which the first leaves no rounding. */
+static inline vf vf_sine_reduced(vf size, vf n, vi count, vi sign)
+{
+    vf r = vf_fnma(n, vf_set(0x1.921fb6p+1f), size);
+    r = vf_fnma(n, vf_set(-0x1.777a5cp-24f), r);
+    r = vf_fnma(n, vf_set(-0x1.ee59dap-49f), r);
+    vf s = vf_mul(r, r), p = vf_fma(vf_set(2.605784e-6f), s, vf_set(-1.9809666e-4f));
+    p = vf_fma(p, s, vf_set(8.333068e-3f));
+    p = vf_fma(p, s, vf_set(-1.666666e-1f));
+    vi bits = vf_bits(vf_fma(vf_mul(p, s), r, r));
+    return vi_as_floats(vi_add(bits, vi_add(vi_and(sign, vi_set(INT32_MIN)), vi_shift_left(count, 31))));
+}
+static inline vf vf_sine_far(vf x, vf y, double (*of)(double))
+{
+    float from[LANES], to[LANES];
+    vf_store(from, x);
+    vf_store(to, y);
+    for (int i = 0; i < LANES; i++)
+        to[i] = fabsf(from[i]) > SINE_MOST ? (float)of((double)from[i]) : to[i];
+    return vf_load(to);
+}
+static inline vf vf_sin(vf x)
+{
+    vf size = vf_abs(x), shift = vf_set(0x1.8p23f); /* adding it rounds to a whole number */
+    vf whole = vf_fma(size, vf_set(0.31830988618379067f), shift);
+    vf y = vf_sine_reduced(size, vf_sub(whole, shift), vf_bits(whole), vf_bits(x));
+    return vm_any(vf_less(vf_set(SINE_MOST), size)) ? vf_sine_far(x, y, sin) : y;
+}
+/* cos x = sin(x + pi/2) */
+static inline vf vf_cos(vf x)
+{
+    vf size = vf_abs(x), shift = vf_set(0x1.8p23f), half = vf_set(0.5f);
+    vf whole = vf_add(vf_fma(size, vf_set(0.31830988618379067f), vf_neg(half)), shift);
+    vf n = vf_add(vf_sub(whole, shift), half);
+    vf y = vf_sine_reduced(size, n, vf_bits(whole), vi_set(INT32_MIN));
+    return vm_any(vf_less(vf_set(SINE_MOST), size)) ? vf_sine_far(x, y, cos) : y;
 }
 
 /* --- piecewise --------------------------------------------------------------------------------------------------- */

@@ -54,6 +54,15 @@ static inline void vf_store(float *to, vf x)
 {
     memcpy(to, &x, sizeof x);
 }
+/* Past the caches, to a multiple of a vector's bytes: for what nobody reads soon. Before another thread may see it,
+ * stream_end. */
+static inline void vf_stream(float *to, vf x)
+{
+    memcpy(to, &x, sizeof x);
+}
+static inline void stream_end(void)
+{
+}
 /* The lower half; what the upper one holds is anybody's guess. */
 static inline vf vf_set_half(float x)
 {
@@ -354,6 +363,18 @@ static inline vi vi_even_bytes(vi a)
 static inline vi vi_odd_bytes(vi a)
 {
     return vi_even_bytes((vi)((vu)a >> 8));
+}
+
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    uint8_t x[4 * LANES], y[4 * LANES];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 4 * LANES; i++)
+        x[i] = x[i] > y[i] ? x[i] : y[i];
+    memcpy(&a, x, sizeof x);
+    return a;
 }
 
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */

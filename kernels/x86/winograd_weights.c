@@ -7,7 +7,10 @@
 
 #define TAPS 3
 #define PATCH 6
-#define AT_ONCE 8 /* channels, whose weights are turned over in the first-level cache */
+#define POINTS (PATCH * PATCH)
+#define AT_ONCE 4 /* channels, which the first-level cache has room for */
+
+#define STREAMED (1 << 15) /* filters whose points, 4.5 MB, drive all else out of the caches */
 
 /* A register of doubles, and as many floats. */
 #define HALF (LANES / 2)
@@ -28,9 +31,8 @@ INLINE void transform(const vd *from, int step, vd *to, int to_step)
     to[5 * to_step] = c;
 }
 
-/* HALF columns of one input channel, whose nine lines of weights lie one after the other; `point`: floats from one
- * point to the next. */
-INLINE void transform_columns(const float *weights, float *to, int64_t point)
+/* HALF columns of one input channel, whose nine lines of weights lie one after the other. */
+INLINE void transform_columns(const float *weights, float *to)
 {
     vd taps[TAPS * TAPS], half[PATCH * TAPS];
     UNROLL
@@ -49,7 +51,7 @@ INLINE void transform_columns(const float *weights, float *to, int64_t point)
         UNROLL
         for (int j = 0; j < PATCH; j++) {
             vh result = __builtin_convertvector(whole[j], vh);
-            memcpy(to + (i * PATCH + j) * point, &result, sizeof result);
+            memcpy(to + (i * PATCH + j) * AT_ONCE * TILE_COLUMNS, &result, sizeof result);
         }
     }
 }
@@ -76,10 +78,22 @@ static void gather(const struct conv_params *p, const float *weights, int64_t ch
     }
 }
 
+/* The 36 planes begin at the same sets of a cache: each is written a few lines at a time. */
+static void copy(const float *from, int64_t count, float *to, bool stream)
+{
+    if (stream)
+        for (int64_t i = 0; i < count; i += LANES)
+            vf_stream(to + i, vf_load(from + i));
+    else
+        for (int64_t i = 0; i < count; i += LANES)
+            vf_store(to + i, vf_load(from + i));
+}
+
 void SET_NAME(winograd_pack_panel)(const struct conv_params *p, const float *weights, int64_t columns, float *to)
 {
-    float taps[AT_ONCE * TAPS * TAPS * TILE_COLUMNS];
-    int64_t channels = p->input_channels, point = channels * TILE_COLUMNS;
+    float taps[AT_ONCE * TAPS * TAPS * TILE_COLUMNS], made[POINTS * AT_ONCE * TILE_COLUMNS];
+    int64_t channels = p->input_channels;
+    bool stream = p->output_channels * channels > STREAMED;
     if (columns < TILE_COLUMNS)
         memset(taps, 0, sizeof taps);
     for (int64_t first = 0; first < channels; first += AT_ONCE) {
@@ -88,6 +102,11 @@ void SET_NAME(winograd_pack_panel)(const struct conv_params *p, const float *wei
         for (int64_t channel = 0; channel < count; channel++)
             for (int64_t column = 0; column < TILE_COLUMNS; column += HALF)
                 transform_columns(taps + channel * TAPS * TAPS * TILE_COLUMNS + column,
-                                  to + (first + channel) * TILE_COLUMNS + column, point);
+                                  made + channel * TILE_COLUMNS + column);
+        for (int64_t point = 0; point < POINTS; point++)
+            copy(made + point * AT_ONCE * TILE_COLUMNS, count * TILE_COLUMNS,
+                 to + (point * channels + first) * TILE_COLUMNS, stream);
     }
+    if (stream)
+        stream_end();
 }

@@ -49,6 +49,7 @@ static enum status run_shaped_passes(struct resolution *result, const struct spe
     struct pass_context context = {
         .resolve = given,
         .memory_saving = options->memory_saving,
+        .strip_threads = options->facts.cpu & CPU_AVX2 && !options->sides ? options->facts.threads : 0,
         .observer = options->observer,
         .shaped = true,
     };

@@ -112,10 +112,10 @@ static void try_floats(enum vector_function function, uint64_t step, unsigned cp
 /* The neighbours of floats where something begins or ends. */
 static void try_edges(enum vector_function function, unsigned cpu, struct worst *worst)
 {
-    static const float edges[] = {0,          0x1p-149f, 0x1p-126f, 1,   0.41421356f, 0.625f,   0.9277f,
-                                  1.3119659f, 4,         9.0109f,   20,  87.336545f,  88.3763f, 88.722839f,
-                                  90,         103.2789f, 103.9721f, 105, 0x1p20f,     0x1p31f,  0x1.fffffep127f,
-                                  INFINITY};
+    static const float edges[] = {
+        0,         0x1p-149f, 0x1p-126f, 1,       0.41421356f, 0.625f,          0.9277f,    1.3119659f, 4,
+        6,         10.34375f, 9.0109f,   20,      87.336545f,  88.3763f,        88.722839f, 90,         103.2789f,
+        103.9721f, 105,       0x1p15f,   0x1p20f, 0x1p31f,     0x1.fffffep127f, INFINITY};
     static float near[2 * 64];
     for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
         for (uint32_t j = 0; j < 64; j++) {

@@ -181,6 +181,8 @@ static number binary(enum pointwise_opcode opcode, number x, number y)
         return fmodl(x, y);
     case POINTWISE_POW:
         return powl(x, y);
+    case POINTWISE_PRELU:
+        return x < 0 ? x * y : x;
     case POINTWISE_MIN:
         return isnan(x) || x < y ? x : y;
     default:
@@ -289,6 +291,8 @@ static struct interval float_binary(enum pointwise_opcode opcode, const struct i
     widen(&result, binary(opcode, x->low, y->high));
     widen(&result, binary(opcode, x->high, y->low));
     widen(&result, binary(opcode, x->high, y->high));
+    if (opcode == POINTWISE_PRELU && x->low < 0 && x->high > 0)
+        widen(&result, 0);
     return result;
 }
 
@@ -326,6 +330,7 @@ static struct slack slack_of(enum pointwise_opcode opcode, number x, number p, n
     case POINTWISE_SQRT:
     case POINTWISE_RECIPROCAL:
     case POINTWISE_LEAKY_RELU:
+    case POINTWISE_PRELU:
     case POINTWISE_SHRINK:
         return (struct slack){1, 0, false};
     case POINTWISE_SIN:

@@ -64,6 +64,8 @@ static uint64_t integer_binary(enum pointwise_opcode opcode, uint64_t x, uint64_
         return x * y;
     case POINTWISE_POW:
         return integer_power(x, y, is_signed);
+    case POINTWISE_PRELU:
+        return a < 0 ? x * y : x;
     case POINTWISE_MIN:
         return a < b ? x : y;
     case POINTWISE_MAX:
