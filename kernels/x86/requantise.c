@@ -192,6 +192,7 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
             memcpy(ends, residual, (size_t)part->count);
             other = ends;
         }
+        vi result[2];
         UNROLL
         for (int v = 0; v < 2; v++) {
             const int32_t *from = sums + v * LANES;
@@ -199,8 +200,9 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
             x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
             if (residual)
                 x = vf_add(x, residual_of(q, other + v * LANES));
-            vi_store_u8((full ? to : bytes) + v * LANES, bytes_of(q, x, low, high));
+            result[v] = bytes_of(q, x, low, high);
         }
+        vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
         if (!full)
             memcpy(to, bytes, (size_t)part->count);
         residual = residual ? residual + q->residual_step : NULL;

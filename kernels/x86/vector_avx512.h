@@ -375,6 +375,12 @@ static inline void vi_store_u8(uint8_t *to, vi x)
 {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(x));
 }
+/* The same of two vectors, one behind the other. */
+static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+{
+    vi_store_u8(to, a);
+    vi_store_u8(to + LANES, b);
+}
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(x));

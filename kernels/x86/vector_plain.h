@@ -469,6 +469,12 @@ static inline void vi_store_u8(uint8_t *to, vi x)
     for (int i = 0; i < LANES; i++)
         to[i] = (uint8_t)x[i];
 }
+/* The same of two vectors, one behind the other. */
+static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+{
+    vi_store_u8(to, a);
+    vi_store_u8(to + LANES, b);
+}
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     for (int i = 0; i < LANES; i++)
