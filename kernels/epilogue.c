@@ -43,6 +43,10 @@ static const bool occurs[POINTWISE_OPCODE_COUNT] = {
     [POINTWISE_LEAKY_RELU] = true, [POINTWISE_HARD_SIGMOID] = true, [POINTWISE_HARD_SWISH] = true,
     [POINTWISE_SIGMOID] = true,    [POINTWISE_SWISH] = true,        [POINTWISE_TANH] = true,
     [POINTWISE_GELU] = true,       [POINTWISE_GELU_TANH] = true,    [POINTWISE_PRELU] = true,
+    [POINTWISE_NEG] = true,        [POINTWISE_ABS] = true,          [POINTWISE_SQRT] = true,
+    [POINTWISE_EXP] = true,        [POINTWISE_ELU] = true,          [POINTWISE_SELU] = true,
+    [POINTWISE_CELU] = true,       [POINTWISE_MISH] = true,         [POINTWISE_SOFTPLUS] = true,
+    [POINTWISE_SOFTSIGN] = true,
 };
 
 /* What a register holds: input `input`, or x (input 0) or the value on the side (EPILOGUE_SIDE) after the operation
@@ -246,6 +250,9 @@ bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *f
         if (!read_instruction(&r, &pointwise_code(program)[i]))
             return false;
     const struct content *stored = &r.registers[output->reg];
-    return stored->known && stored->f32 && stored->input == 0 && stored->age == r.age[0] &&
-           (r.stored_whole || is_single(form->to));
+    if (!stored->known || !stored->f32 || stored->input != 0 || stored->age != r.age[0] ||
+        !(r.stored_whole || is_single(form->to)))
+        return false;
+    form->requantises = epilogue_requantises(form, &form->requantisation);
+    return true;
 }

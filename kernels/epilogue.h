@@ -67,6 +67,7 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  *
  *   with an operand  ADD SUB MUL DIV MIN MAX PRELU
  *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
+ *                    NEG ABS SQRT EXP ELU SELU CELU MISH SOFTPLUS SOFTSIGN
  *
  * A bias is an ADD whose operand has a stride along the rows alone (of a convolution) or the columns alone (of a
  * product), a residual one with both, a number has none; ReLU6 is MAX and MIN with numbers, or CLAMP; requantisation is
@@ -91,6 +92,27 @@ struct epilogue_operation {
     int64_t row, column; /* strides of the operand */
 };
 
+/* Bounds of x: numbers, or inputs of the program that hold them (0: none). */
+struct epilogue_bounds {
+    float low, high;
+    int8_t low_input, high_input;
+};
+
+/* A form that makes bytes of int32 sums, as most do that end in integers:
+ *
+ *     x = sum factor + addend + (residual - zero) scale
+ *     x = hard_swish(x within first) second_factor + second_addend
+ *     round(x within second / divisor) + zero, within the range of a byte
+ *
+ * of which every part may be missing. As long as all numbers are finite, and small enough for what comes of them to be,
+ * a bound may be moved past the division and the rounding, and no NaN comes up. */
+struct epilogue_requantisation {
+    int8_t factor, addend, residual; /* 1 + the index of the operation that has the operand; 0: none */
+    /* Inputs of the program that are one number; 0: none. */
+    int8_t residual_zero, residual_scale, second_factor, second_addend, divisor, zero;
+    bool hard_swish;
+    struct epilogue_bounds first, second;
+};
 struct epilogue_form {
     enum dtype from; /* of x at first: f32, or i32, made f32 before anything else */
     /* Of the output: f32, f16, bf16; or an integer of 8 or 16 bits, which x is truncated to: it is in range by then, or
@@ -102,7 +124,12 @@ struct epilogue_form {
     int64_t row_run, column_run;
     int operation_count;
     struct epilogue_operation operations[EPILOGUE_OPERATIONS];
+    bool requantises;
+    struct epilogue_requantisation requantisation;
 };
+
+/* What epilogue_recognise fills in `requantises` with. */
+bool epilogue_requantises(const struct epilogue_form *form, struct epilogue_requantisation *to);
 
 /* False: the program is no such row of operations; it runs by tile. */
 bool epilogue_recognise(const struct epilogue *epilogue, struct epilogue_form *form);

@@ -90,8 +90,8 @@ static void cut_blocks(struct passes *passes)
     passes->rows = 1;
     passes->columns = along > PASS_BLOCK ? PASS_BLOCK : along > 0 ? along : 1;
     if (turned) {
-        passes->rows = least(down, 16);
         passes->columns = least(passes->columns, PASS_BLOCK / 16);
+        passes->rows = least(down, PASS_BLOCK / passes->columns / 16 * 16);
     } else if (along > 0 && along <= (row_numbers ? PASS_BLOCK / 4 : PASS_BLOCK / 2)) {
         passes->rows = least(down, PASS_BLOCK / along);
     }

@@ -35,6 +35,7 @@ struct device_run {
     struct device_fault *seen;  /* as it was when the stream was last waited for */
     void **events;
     int event_count;
+    void *around[2]; /* events before and behind a step that is timed; NULL: none has been */
     void **given; /* by output: the caller's memory, while the output lies in the staging buffer; NULL: it does not */
     bool *wanted; /* by output: it is wanted on the device */
     struct slot *results;      /* by output: memory of the device that the context lends */
@@ -89,10 +90,14 @@ static enum status take_device(struct device_run *d, size_t bytes, const char *w
     if (!budget_reserve(d->budget, bytes))
         return error_set(error, STATUS_MEMORY_LIMIT, "%s bytes for %s pass the limit of %s for memory of the device",
                          grouped(bytes).text, what, grouped(d->budget->limit).text);
-    enum status status = device_take(d->device, bytes, what, memory, error);
-    if (status != STATUS_OK)
-        budget_return(d->budget, bytes);
-    return status;
+    struct error from = {0};
+    while (device_take(d->device, bytes, what, memory, &from) == STATUS_OUT_OF_MEMORY &&
+           d->budget->reclaim(d->budget->user))
+        from = (struct error){0};
+    if (from.status == STATUS_OK)
+        return STATUS_OK;
+    budget_return(d->budget, bytes);
+    return error_set(error, from.status, "%s", from.text);
 }
 
 static void give_back_device(struct device_run *d, void *memory, size_t bytes)
@@ -149,6 +154,8 @@ void device_run_free(struct runner *runner)
         return;
     forget_captured(runner, &d->captured);
     free_events(runner);
+    for (int i = 0; i < 2; i++)
+        device_event_destroy(d->device, d->around[i]);
     give_back_device(d, d->arena, d->arena_bytes);
     give_back_device(d, d->fault, sizeof *d->fault);
     device_run_give_back_host(runner, d->staging, d->staging_bytes);
@@ -206,7 +213,7 @@ static enum status reserve_events(struct runner *runner, int count, struct error
     d->event_count = count;
     enum status status = STATUS_OK;
     for (int i = 0; i < count && status == STATUS_OK; i++)
-        status = device_event_create(&d->events[i], error);
+        status = device_event_create(false, &d->events[i], error);
     if (status != STATUS_OK)
         free_events(runner);
     return status;
@@ -363,17 +370,34 @@ static enum status check_step(struct runner *runner, const struct program *progr
     return run_control_before(runner->control, program->steps[index].step, error);
 }
 
+/* A step between two events, and what it has taken. */
+static enum status enqueue_timed(struct runner *runner, const struct program *program, int index, struct error *error)
+{
+    struct device_run *d = runner->device;
+    double seconds;
+    for (int i = 0; i < 2; i++)
+        if (!d->around[i])
+            TRY(device_event_create(true, &d->around[i], error));
+    TRY(device_event_record(d->around[0], d->stream, error));
+    TRY(enqueue(runner, program, index, error));
+    TRY(device_event_record(d->around[1], d->stream, error));
+    TRY(at_step(device_stream_wait(d->stream, error), program, index, error));
+    TRY(device_event_seconds(d->around[0], d->around[1], &seconds, error));
+    runner->device_nanoseconds = (uint64_t)(seconds * 1e9);
+    return STATUS_OK;
+}
+
 enum status device_run_step(struct runner *runner, const struct program *program, size_t index, struct error *error)
 {
     struct device_run *d = runner->device;
+    runner->device_nanoseconds = 0;
     TRY(device_stream_wait(d->stream, error));
     if (!program->device->steps[index].on_stream)
         return runner_step_on_host(runner, program, index, error);
     TRY(check_step(runner, program, (int)index, error));
     stage(runner, program, (int)index);
     runner_show_before(runner, program, index);
-    TRY(enqueue(runner, program, (int)index, error));
-    TRY(at_step(device_stream_wait(d->stream, error), program, (int)index, error));
+    TRY(enqueue_timed(runner, program, (int)index, error));
     runner_show_after(runner, program, index);
     return STATUS_OK;
 }
@@ -623,10 +647,12 @@ enum status device_run_program(struct runner *runner, struct program *program, s
     enum status status = device_run_begin(runner, &met);
     if (status == STATUS_OK)
         status = watched ? runner_run_steps(runner, program, &met) : run_stretches(runner, program, captured, &met);
-    status = device_run_end(runner, program, status, &met, error);
-    if (captured && status == STATUS_OK)
+    TRY(device_run_end(runner, program, status, &met, error));
+    if (captured)
         captured->ran = true;
-    return status;
+    if (program->step_count == 0)
+        return STATUS_OK;
+    return run_control_caught_up(runner->control, program->steps[program->step_count - 1].step, error);
 }
 
 void *device_run_fetch(struct runner *runner, const void *from, size_t bytes)

@@ -16,10 +16,14 @@ static enum status take(struct infer_session *session, size_t bytes, void **memo
         return error_set(error, STATUS_MEMORY_LIMIT,
                          "%s bytes for a tensor pass the limit of %s for memory of the device", grouped(bytes).text,
                          grouped(own->budget.limit).text);
-    enum status status = device_take(own->device, bytes ? bytes : 1, "a tensor", memory, error);
-    if (status != STATUS_OK)
-        budget_return(&own->budget, bytes);
-    return status;
+    struct error from = {0};
+    while (device_take(own->device, bytes ? bytes : 1, "a tensor", memory, &from) == STATUS_OUT_OF_MEMORY &&
+           session_drop_program(session))
+        from = (struct error){0};
+    if (from.status == STATUS_OK)
+        return STATUS_OK;
+    budget_return(&own->budget, bytes);
+    return error_set(error, from.status, "%s", from.text);
 }
 
 infer_status infer_device_allocate(infer_session *session, size_t bytes, void **memory, infer_error *error)

@@ -246,9 +246,9 @@ int infer_executor_threads(const infer_executor *executor);      /* that there a
 
 /* What a run may take; all zero: anything. It is looked at before each step, between the parts of one that is cut into
  * tasks, and before each turn of a Loop or Scan, so a run ends within a step's time, or less; on a GPU it is looked at
- * when a step is handed to it, and what was handed over is done to its end. Making a program, which the first run of a
- * shape does, is part of that run and ends between two nodes; a run that waits for one that another makes ends when
- * that does. Making it before, as infer_session_prepare does, is not timed. */
+ * when a step is handed to it and when all are done, and what was handed over is done to its end. Making a program,
+ * which the first run of a shape does, is part of that run and ends between two nodes; a run that waits for one that
+ * another makes ends when that does. Making it before, as infer_session_prepare does, is not timed. */
 typedef struct infer_run_limits {
     double seconds; /* from its beginning; past them it ends with DEADLINE. 0: any time */
     /* Multiplications with an addition each, where another operation on an element counts as one: told by shapes before
@@ -453,6 +453,8 @@ typedef struct infer_step {
     const char *const *output_names; /* ONNX names; "" for a value between two steps of one node */
     int tasks;
     double flops; /* multiplications and additions; 0 where they are not counted */
+    uint64_t
+        device_nanoseconds; /* `after` a step on a GPU: what it took there, between two events of its stream; else 0 */
 } infer_step;
 
 /* Called on the thread that runs; each may be NULL. Nothing is paid for where no observer is set.
@@ -472,11 +474,12 @@ void infer_context_observe(infer_context *context, const infer_observer *observe
 /* What a step has taken. Strings are the context's until its next run or release. */
 typedef struct infer_step_time {
     const char *kernel, *node, *op; /* as in infer_step */
-    uint64_t nanoseconds;           /* of all the runs counted */
+    uint64_t nanoseconds;           /* of all the runs counted; on a GPU between events of its stream */
     uint64_t runs;
 } infer_step_time;
 
-/* Whether the runs that follow are timed, step by step: the price is a look at the clock for each. A Loop or Scan is
+/* Whether the runs that follow are timed, step by step: the price is a look at the clock for each, and on a GPU that
+ * each step is waited for. A Loop or Scan is
  * one step. Times add up over runs with the same steps; a run of other shapes, or of another branch of an If, begins
  * anew where it differs, and so does switching on. */
 void infer_context_time_steps(infer_context *context, bool on);

@@ -79,6 +79,11 @@ enum status run_control_after(struct run_control *control, const struct step *st
     return atomic_load_explicit(&control->stops, memory_order_relaxed) ? check(control, step, error) : STATUS_OK;
 }
 
+enum status run_control_caught_up(const struct run_control *control, const struct step *step, struct error *error)
+{
+    return check(control, step, error);
+}
+
 enum status run_control_turn(struct run_control *control, const struct step *step, struct error *error)
 {
     TRY(check(control, step, error));

@@ -33,6 +33,9 @@ enum status run_control_making(void *control, struct error *error);
 /* Before a step, and once it has ended: CANCELLED, DEADLINE, or WORK_LIMIT where the step would pass it. */
 enum status run_control_before(struct run_control *control, const struct step *step, struct error *error);
 enum status run_control_after(struct run_control *control, const struct step *step, struct error *error);
+/* Once work is done that was handed over with no look at the clock since; `step` is the last of it. CANCELLED,
+ * DEADLINE. */
+enum status run_control_caught_up(const struct run_control *control, const struct step *step, struct error *error);
 /* Before a turn of a Loop or a Scan, which is a step of its own. */
 enum status run_control_turn(struct run_control *control, const struct step *step, struct error *error);
 

@@ -34,7 +34,8 @@ struct runner {
     struct program_memory recent;
     struct program *held; /* the program under way, or the last one found; NULL: none */
     char *arena;
-    struct device_run *device; /* NULL: it runs on the host alone */
+    struct device_run *device;   /* NULL: it runs on the host alone */
+    uint64_t device_nanoseconds; /* that the step under observation took there; 0: it was the host's */
     size_t arena_bytes;
     infer_tensor *inputs, *outputs; /* of the run under way; the graph's counts */
     struct slot *results;           /* memory of outputs whose data the caller left NULL */

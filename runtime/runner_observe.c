@@ -51,6 +51,7 @@ static infer_step describe(struct runner *runner, const struct program *program,
         .output_names = runner->operand_names + from->input_count,
         .tasks = from->kernel ? from->plan->tasks[0] : 1,
         .flops = from->kernel ? kernel_flops(from->family, from->params) : 0,
+        .device_nanoseconds = runner->device_nanoseconds,
     };
 }
 

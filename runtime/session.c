@@ -151,7 +151,11 @@ static enum status session_start(struct infer_session *session, const infer_sess
 /* Where the limit is met, programs that nobody uses make room: allocations must not be made under the lock. */
 static bool drop_a_program(void *user)
 {
-    struct infer_session *session = user;
+    return session_drop_program(user);
+}
+
+bool session_drop_program(struct infer_session *session)
+{
     pthread_mutex_lock(&session->mutex);
     struct program *dropped = program_cache_take(&session->cache);
     pthread_mutex_unlock(&session->mutex);

@@ -68,6 +68,9 @@ struct program_wanted {
 enum status session_program(struct infer_session *session, const struct program_wanted *wanted,
                             struct program **program, struct error *error);
 
+/* Makes room: drops a program that nobody uses. false: there is none. Not under the session's lock. */
+bool session_drop_program(struct infer_session *session);
+
 struct needs program_needs(const struct program *program);
 /* The larger of each. Results are the session's to add up: the largest of each output may come from different
  * programs. */

@@ -45,6 +45,12 @@ void model_free_device(struct infer_model *model)
     release(&model->allocator, weights, sizeof *weights);
 }
 
+/* Constants of programs that nobody uses make room on the device too. */
+static bool reclaim(void *user)
+{
+    return session_drop_program(user);
+}
+
 /* The bits of kernels that programs may have. */
 static enum status choose_bits(const struct device *device, infer_gemm gemm, unsigned *bits, struct error *error)
 {
@@ -70,6 +76,8 @@ enum status session_open_device(struct infer_session *session, const infer_sessi
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     own->device = device;
     budget_init(&own->budget, NULL, &session->model->allocator, limit ? limit : SIZE_MAX);
+    own->budget.reclaim = reclaim;
+    own->budget.user = session;
     own->account.budget = &own->budget;
     own->program = (struct program_device){
         .sides = {.device = bits,
@@ -81,6 +89,8 @@ enum status session_open_device(struct infer_session *session, const infer_sessi
         .limit = own->budget.limit,
         .copy = copy_to_device,
         .no_memory = no_memory,
+        .reclaim = reclaim,
+        .owner = session,
         .user = device,
     };
     session->device = own;

@@ -1,27 +1,43 @@
-/* Reference kernels on a few random problems each, against the definitions of their families: what check-kernels does
- * with every kernel and more problems. */
+/* Kernels on a few random problems each, against the definitions of their families: what check-kernels does with more
+ * problems, and with every set of instructions. */
 #include "tests/kernels/harness.h"
 #include "tests/suites.h"
 
 #include <check.h>
 #include <string.h>
 
-#define PROBLEMS 4
 #define SHARES 16 /* a process for so many shares of the kernels */
 
-START_TEST(do_what_their_families_say)
+static void run_share(const char *set, size_t share, int problems)
 {
     static const struct kernel *list[1024];
     size_t count = 0;
     for (size_t i = 0; kernel_at(i); i++)
-        if (i % SHARES == (size_t)_i && strstr(kernel_at(i)->name, "reference"))
+        if (i % SHARES == share && strstr(kernel_at(i)->name, set) && !(kernel_at(i)->requires & ~cpu_detect()))
             list[count++] = kernel_at(i);
     ck_assert_uint_lt(count, sizeof list / sizeof list[0]);
-    struct harness harness = {
-        .kernels = list, .fences = &page_fences, .seed = 1, .only = -1, .problems = PROBLEMS, .quiet = true};
+    struct harness harness = {.kernels = list,
+                              .fences = &page_fences,
+                              .cpu = cpu_detect(),
+                              .seed = 1,
+                              .only = -1,
+                              .problems = problems,
+                              .quiet = true};
     harness_run(&harness);
     ck_assert_msg(harness.failed == 0, "%s", harness.last);
     ck_assert_int_ge(harness.passed, (int64_t)count);
+}
+
+START_TEST(do_what_their_families_say)
+{
+    run_share("reference", (size_t)_i, 4);
+}
+END_TEST
+
+/* Those of AVX2 alone, which every machine with vectors has: they are the same source for all sets. */
+START_TEST(so_do_those_in_vectors)
+{
+    run_share("avx2", (size_t)_i, 12);
 }
 END_TEST
 
@@ -52,6 +68,7 @@ Suite *kernels_suite(void)
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, the_first_that_fits_is_selected);
     tcase_add_loop_test(tests, do_what_their_families_say, 0, SHARES);
+    tcase_add_loop_test(tests, so_do_those_in_vectors, 0, SHARES);
     suite_add_tcase(suite, tests);
     return suite;
 }

@@ -86,6 +86,32 @@ START_TEST(a_convolution_between_both)
 }
 END_TEST
 
+/* The scale of what is quantised goes into the product's constants, where nothing but sums and bounds lie between. */
+START_TEST(one_multiplication)
+{
+    static const char *const activations[] = {"Relu", "Tanh"};
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *x = rounded(&rig, rig_open_input(&rig, DIMS(2, 4, 5, 6)), 0.008, 131);
+        struct value *inputs[] = {x, weights(&rig, DIMS(4, 4, 1, 1), 0), rig_weights(&rig, DIMS(4))};
+        struct value *y = rig_op2(&rig, "Add", rig_node(&rig, "Conv", 3, inputs, 0, NULL), x);
+        rig_output(&rig, rounded(&rig, rig_op1(&rig, activations[i], y), 0.05, 3));
+        const struct graph *graph = rig_shaped(&rig);
+        int found = 0;
+        for (int k = 0; k < graph->node_count; k++) {
+            const struct node *node = graph->nodes[k];
+            if (!is_op(node, "QuantizeLinear") || node->inputs[0]->rank != 4 || k < 2)
+                continue;
+            ck_assert_float_eq(*(const float *)node->inputs[1]->data, i == 0 ? 1 : 0.05F);
+            found++;
+        }
+        ck_assert_int_eq(found, 1);
+        region_free(&rig.maker.region);
+    }
+}
+END_TEST
+
 /* A list of scales in float16, for numbers of float32; a single one, which moves might pass on, is left alone. */
 START_TEST(scales_in_float16)
 {
@@ -495,6 +521,7 @@ Suite *passes_qdq_suite(void)
     Suite *suite = suite_create("passes_qdq");
     TCase *products = tcase_create("products");
     tcase_add_test(products, a_convolution_between_both);
+    tcase_add_test(products, one_multiplication);
     tcase_add_test(products, scales_in_float16);
     tcase_add_test(products, a_product_by_columns);
     tcase_add_test(products, weights_on_the_left_by_rows);

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct quantize_plan plan_of(struct rig *rig, enum quantize_form form, int bits, int layers)
@@ -334,6 +335,29 @@ START_TEST(weights_by_channel_and_by_block)
 END_TEST
 
 /* Where float16 has room for the scales: rounded up by no more than a part of 1024. */
+START_TEST(seven_bits)
+{
+    struct rig rig;
+    struct error error = {0};
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
+    const struct attribute group = ATTRIBUTE_I("group", 4);
+    struct value *y = rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 3, 3)));
+    rig_output(&rig, rig_node(&rig, "Conv", 2, (struct value *[]){y, rig_weights(&rig, DIMS(4, 1, 3, 3))}, 1, &group));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 7, 2);
+    for (int i = 0; i < 2; i++) {
+        ck_assert(quantize_weights(&plan, &plan.layers[i], &error) == STATUS_OK);
+        int most = 0;
+        for (int64_t k = 0; k < value_elements(plan.layers[i].weights); k++)
+            most = abs(((const int8_t *)plan.layers[i].narrow)[k]) > most
+                       ? abs(((const int8_t *)plan.layers[i].narrow)[k])
+                       : most;
+        ck_assert_int_eq(most, i == 0 ? 63 : 127);
+    }
+    finish(&rig);
+}
+END_TEST
+
 START_TEST(scales_in_two_bytes)
 {
     for (int small = 0; small < 2; small++) {
@@ -560,6 +584,7 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
+    tcase_add_test(graphs, seven_bits);
     tcase_add_test(graphs, scales_in_two_bytes);
     tcase_add_test(graphs, a_transposed_convolution);
     tcase_add_test(graphs, attributes_that_say_nothing);

@@ -85,8 +85,8 @@ START_TEST(zero_is_exact)
         ck_assert_double_eq_tol((double)quantum.scale, cases[i].scale, 1e-9);
         ck_assert_int_eq(quantum.zero, cases[i].zero);
     }
-    ck_assert_float_eq(symmetric_scale(12.7), 0.1f);
-    ck_assert_float_eq(symmetric_scale(0), 1);
+    ck_assert_float_eq(symmetric_scale(12.7, 127), 0.1f);
+    ck_assert_float_eq(symmetric_scale(0, 127), 1);
 }
 END_TEST
 

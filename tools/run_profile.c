@@ -16,6 +16,7 @@ struct profile_event {
     size_t input_count, output_count;
     int tasks;
     double flops;
+    bool on_device; /* its time is the GPU's own */
 };
 
 void profile_start(struct profile *profile)
@@ -86,7 +87,8 @@ void profile_after(void *user, const infer_step *step)
         return;
     }
     event->start = profile->started;
-    event->end = end;
+    event->on_device = step->device_nanoseconds > 0;
+    event->end = event->on_device ? event->start + (double)step->device_nanoseconds * 1e-9 : end;
     profile->count++;
 }
 
@@ -119,7 +121,7 @@ static void write_event(FILE *file, const struct profile *profile, const struct 
 {
     double seconds = event->end - event->start;
     size_t bytes = moved_bytes(event);
-    fputs(",\n{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"name\":", file);
+    fprintf(file, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"name\":", event->on_device ? 2 : 1);
     json_text(file, event->node);
     json_key(file, "cat");
     json_text(file, event->op);
@@ -143,6 +145,14 @@ static void write_event(FILE *file, const struct profile *profile, const struct 
     fputs("}}", file);
 }
 
+static bool has_device(const struct profile *profile)
+{
+    for (size_t i = 0; i < profile->count; i++)
+        if (profile->events[i].on_device)
+            return true;
+    return false;
+}
+
 enum status profile_write(const struct profile *profile, const char *path, const char *model, struct error *error)
 {
     if (profile->no_memory)
@@ -156,6 +166,8 @@ enum status profile_write(const struct profile *profile, const char *path, const
     json_text(file, model);
     fputs("}},\n{\"ph\":\"M\",\"pid\":1,\"tid\":1,\"name\":\"thread_name\",\"args\":{\"name\":\"calling thread\"}}",
           file);
+    if (has_device(profile))
+        fputs(",\n{\"ph\":\"M\",\"pid\":1,\"tid\":2,\"name\":\"thread_name\",\"args\":{\"name\":\"GPU\"}}", file);
     for (size_t i = 0; i < profile->count; i++)
         write_event(file, profile, &profile->events[i]);
     fputs("\n]}\n", file);

@@ -175,6 +175,13 @@ static void append_saturation(struct pointwise_builder *params, enum dtype dtype
     op_instruction(params, INSTRUCTION(.opcode = POINTWISE_TO_I64, .register_class = class, .target = 6, .a = sum));
 }
 
+/* As fuse-qdq leaves it where what is quantised was divided by the scale before. */
+static bool is_one(const struct value *scale)
+{
+    double number;
+    return scale->data && value_elements(scale) == 1 && value_number_at(scale, 0, &number) && number == 1;
+}
+
 /* saturate(x / scale + zero), the quotient rounded to even before an integer zero point is added. */
 static enum status lower_quantize(struct op_context *c)
 {
@@ -187,8 +194,11 @@ static enum status lower_quantize(struct op_context *c)
     uint8_t class = precision == DTYPE_F64 || integers ? CLASS_F64 : CLASS_F32, quotient = 4;
     struct pointwise_builder params = {.input_count = 2, .output_count = 1};
     uint8_t dividend = as_float(&params, x, 0, class, 4), divisor = as_float(&params, scale, 1, class, 5);
-    op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_DIV, .register_class = class, .target = quotient,
-                                        .a = dividend, .b = divisor));
+    if (class == CLASS_F32 && is_one(scale))
+        quotient = dividend;
+    else
+        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_DIV, .register_class = class, .target = quotient,
+                                            .a = dividend, .b = divisor));
     if (precision == DTYPE_F16 || precision == DTYPE_BF16) { /* a step of its own rounds the quotient to that type */
         struct value *rounded = op_temporary(c, precision, x->rank, x->dims);
         if (!rounded)
@@ -234,20 +244,24 @@ static enum status shapes_dequantize(struct op_context *c)
     return op_set_output(c, 0, dtype, x->rank, x->dims);
 }
 
-/* (x - zero) scale; the difference of integers is exact. */
+/* (x - zero) scale; the difference is exact: of integers with few bits as floats too, as epilogues take it. */
 static enum status lower_dequantize(struct op_context *c)
 {
     struct value *x = op_input(c, 0), *zero = op_input(c, 2), *output = op_output(c, 0);
     struct layout layout;
     TRY(find_layout(c, &layout));
     struct pointwise_builder params = {.input_count = zero ? 3 : 2, .output_count = 1};
-    uint8_t class = (uint8_t)pointwise_class_of(x->dtype), difference = 0;
+    bool few_bits = dtype_is_integer(x->dtype) && dtype_bits(x->dtype) <= 16;
+    uint8_t class = few_bits ? CLASS_F32 : (uint8_t)pointwise_class_of(x->dtype);
+    uint8_t number = few_bits ? as_float(&params, x, 0, CLASS_F32, 4) : 0;
     if (zero) {
-        op_instruction(&params,
-                       INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = class, .target = 4, .a = 0, .b = 2));
-        difference = 4;
+        uint8_t less = few_bits ? as_float(&params, zero, 2, CLASS_F32, 5) : 2;
+        op_instruction(&params, INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = class, .target = 4, .a = number,
+                                            .b = less));
+        number = 4;
     }
-    uint8_t number = as_float(&params, x, difference, CLASS_F32, 5);
+    if (!few_bits)
+        number = as_float(&params, x, number, CLASS_F32, 5);
     op_instruction(&params,
                    INSTRUCTION(.opcode = POINTWISE_MUL, .register_class = CLASS_F32, .target = 6, .a = number, .b = 1));
     params.operands[params.input_count].reg = 6;

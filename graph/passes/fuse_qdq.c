@@ -305,7 +305,9 @@ static enum status visit_quantize(struct rewriter *r, struct node *node)
     if (!read_quantize(node, &to))
         return STATUS_OK;
     TRY(as_integers(r, node->inputs[0], &from));
-    if (!from.integers || from.axis >= 0)
+    if (!from.integers)
+        return quantise_by_one(r, node, &to);
+    if (from.axis >= 0)
         return STATUS_OK;
     if (same_parameters(&from, &to) && is_invertible(&to))
         return rewrite_forward(r, node, from.integers);

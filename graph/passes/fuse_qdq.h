@@ -36,4 +36,8 @@ double zero_at(const struct quantised *q, int64_t i);
  * no such value. */
 enum status as_integers(struct rewriter *r, struct value *value, struct quantised *result);
 
+/* Where the visited QuantizeLinear, whose parameters those are, quantises what is made of products by constants: these
+ * are divided by the scale, which becomes 1. */
+enum status quantise_by_one(struct rewriter *r, struct node *node, const struct quantised *to);
+
 #endif

@@ -28,16 +28,18 @@ static bool tiles_output(const struct node *node, int64_t *size)
            (!automatic || strcmp(automatic->string, "NOTSET") == 0);
 }
 
-/* Input channels by output channels and places become the other way round. */
-static struct value *columns_as_rows(struct rewriter *r, const struct value *w)
+/* Input channels by output channels by places become places by output channels by input channels: channels of one place
+ * lie next to each other when they are spread. */
+static struct value *places_as_rows(struct rewriter *r, const struct value *w)
 {
-    const int64_t columns = w->dims[1] * w->dims[2] * w->dims[3], dims[4] = {columns, w->dims[0], 1, 1};
+    const int64_t channels = w->dims[1], places = w->dims[2] * w->dims[3], rows = channels * places;
+    const int64_t dims[4] = {rows, w->dims[0], 1, 1};
     const float *from = w->data;
     void *data;
     struct value *turned = rewrite_buffer(r, DTYPE_F32, 4, dims, &data);
-    for (int64_t i = 0; turned && i < columns; i++)
+    for (int64_t i = 0; turned && i < rows; i++)
         for (int64_t k = 0; k < w->dims[0]; k++)
-            ((float *)data)[i * w->dims[0] + k] = from[k * columns + i];
+            ((float *)data)[i * w->dims[0] + k] = from[k * rows + i % channels * places + i / channels];
     return turned;
 }
 
@@ -47,7 +49,7 @@ static struct value *repeated(struct rewriter *r, const struct value *bias, int6
     void *data;
     struct value *value = rewrite_buffer(r, DTYPE_F32, 1, &count, &data);
     for (int64_t i = 0; value && i < count; i++)
-        ((float *)data)[i] = ((const float *)bias->data)[i / times];
+        ((float *)data)[i] = ((const float *)bias->data)[i % bias->dims[0]];
     return value;
 }
 
@@ -57,12 +59,12 @@ static enum status visit_transposed(struct rewriter *r, struct node *node)
     if (!tiles_output(node, &size))
         return STATUS_OK;
     struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
-    struct value *inputs[3] = {node->inputs[0], columns_as_rows(r, node->inputs[1]),
+    struct value *inputs[3] = {node->inputs[0], places_as_rows(r, node->inputs[1]),
                                bias ? repeated(r, bias, size * size) : NULL};
     if (!inputs[1] || (bias && !inputs[2]))
         return r->c.error->status;
     struct value *channels = rewrite_build(r, op_find("", "Conv"), bias ? 3 : 2, inputs, 0, NULL);
-    const struct attribute attributes[2] = {ATTRIBUTE_I("blocksize", size), ATTRIBUTE_TEXT("mode", "CRD")};
+    const struct attribute attributes[2] = {ATTRIBUTE_I("blocksize", size), ATTRIBUTE_TEXT("mode", "DCR")};
     return channels ? rewrite_as(r, node, op_find("", "DepthToSpace"), 1, &channels, 2, attributes)
                     : r->c.error->status;
 }

@@ -57,7 +57,7 @@ struct quantize_plan {
     const struct graph *graph; /* outlives the plan */
     struct region *region;     /* of the plan */
     enum quantize_form form;
-    int bits;      /* of the weights: 8, or 4 for those of products and tables with QUANTIZE_WEIGHTS */
+    int bits;      /* of the weights: 8; 7 of them with activations in integers; 4 of products and tables alone */
     int64_t block; /* of 4 bits: weights along the depth with a scale of their own; at least 2 */
     struct layer *layers;
     int count;

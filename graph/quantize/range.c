@@ -196,8 +196,8 @@ struct quantum quantum_of(struct range range)
     return (struct quantum){rounded, (int)fmin(fmax(zero, 0), LEVELS - 1)};
 }
 
-float symmetric_scale(double magnitude)
+float symmetric_scale(double magnitude, int most)
 {
-    double scale = magnitude / 127;
+    double scale = magnitude / most;
     return scale >= (double)FLT_MIN && scale <= (double)FLT_MAX ? (float)scale : 1;
 }

@@ -42,7 +42,7 @@ struct quantum {
 };
 struct quantum quantum_of(struct range range);
 
-/* The scale of integers of -127 to 127 for numbers up to the magnitude; 1 for 0. */
-float symmetric_scale(double magnitude);
+/* The scale of integers of -most to most for numbers up to the magnitude; 1 for 0. */
+float symmetric_scale(double magnitude, int most);
 
 #endif

@@ -51,10 +51,21 @@ static bool prefers(const struct layout *l, const struct step *step)
     return l->always || family_prefers_channels_last(step->family, step->params, &facts);
 }
 
-/* A step that moves what lies so already: what it makes may lie so too. */
+/* A step that moves or normalises what lies so already: what it makes may lie so too. */
 static bool follows(const struct step *step)
 {
-    return is_family(step, FAMILY_gather) && step->inputs[0] && value_root(step->inputs[0], NULL)->strides;
+    return (is_family(step, FAMILY_gather) || is_family(step, FAMILY_normalize)) && step->inputs[0] &&
+           value_root(step->inputs[0], NULL)->strides;
+}
+
+/* Whether a convolution finds its channels side by side in the value as it is: a model may have channels last itself.
+ */
+static bool suits(const struct step *step, const struct value *value)
+{
+    if (!is_family(step, FAMILY_conv) || value_root(step->inputs[0], NULL) != value)
+        return false;
+    const struct conv_params *p = step->params;
+    return p->x.channel == 1 && p->groups * p->input_channels > 1;
 }
 
 /* Made here, seen by nobody else, and touched by a step that prefers the other layout. */
@@ -63,12 +74,14 @@ static bool is_candidate(const struct layout *l, const struct value *value)
     if (value->alias || value->data || value->dims_at_run || !is_image(value) || l->uses.writes[value->id] == 0 ||
         l->outside[value->id])
         return false;
+    bool wanted = false;
     for (int e = l->index.lists[value->id].first; e >= 0; e = l->index.entries[e].next) {
         const struct step *step = l->segment->steps.steps[l->index.entries[e].step];
-        if (prefers(l, step) || follows(step))
-            return true;
+        if (suits(step, value))
+            return false;
+        wanted = wanted || prefers(l, step) || follows(step);
     }
-    return false;
+    return wanted;
 }
 
 /* Axes 1 to `axes` are the channels. */

@@ -136,6 +136,26 @@ static __device__ __attribute__((noinline)) float form_activation(unsigned opcod
         return TANH_f32(x, p, q);
     case POINTWISE_GELU:
         return GELU_f32(x, p, q);
+    case POINTWISE_NEG:
+        return NEG_f32(x, p, q);
+    case POINTWISE_ABS:
+        return ABS_f32(x, p, q);
+    case POINTWISE_SQRT:
+        return SQRT_f32(x, p, q);
+    case POINTWISE_EXP:
+        return EXP_f32(x, p, q);
+    case POINTWISE_ELU:
+        return ELU_f32(x, p, q);
+    case POINTWISE_SELU:
+        return SELU_f32(x, p, q);
+    case POINTWISE_CELU:
+        return CELU_f32(x, p, q);
+    case POINTWISE_MISH:
+        return MISH_f32(x, p, q);
+    case POINTWISE_SOFTPLUS:
+        return SOFTPLUS_f32(x, p, q);
+    case POINTWISE_SOFTSIGN:
+        return SOFTSIGN_f32(x, p, q);
     default:
         return GELU_TANH_f32(x, p, q);
     }

@@ -177,16 +177,12 @@ struct walk {
     struct i8_columns columns; /* of the panel */
 };
 
-/* The input under each place of the window at a position, `step` apart in `to`; `outside` in the padding. Whether there
- * is none. */
-static bool find_window(const struct walk *walk, const int64_t *position, const uint8_t *outside, const uint8_t **to,
-                        int64_t step)
+/* The input under a place of the window; `outside` in the padding. */
+static inline const uint8_t *seen_at(const struct walk *walk, const struct sight *sight, int64_t tap,
+                                     const uint8_t *outside)
 {
     const struct convolution *conv = walk->conv;
-    struct sight sight = look(conv->params, position);
-    for (int64_t tap = 0; tap < conv->taps; tap++, to += step)
-        *to = is_inside(&conv->params->window, &sight, tap) ? walk->image + sight.offset + conv->places[tap] : outside;
-    return sight.whole;
+    return is_inside(&conv->params->window, sight, tap) ? walk->image + sight->offset + conv->places[tap] : outside;
 }
 
 static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
@@ -194,10 +190,14 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     const struct convolution *conv = walk->conv;
     int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
     int64_t position[SPATIAL_AXES];
+    struct sight sight;
     coordinates(conv->params->window.output, row, position);
+    look_at(conv->params, position, &sight);
     for (int64_t i = 0; i < rows; i++) {
-        find_window(walk, position, walk->rows, places + i, conv->cut.height);
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            places[tap * conv->cut.height + i] = seen_at(walk, &sight, tap, walk->rows);
         step_coordinates(conv->params->window.output, position);
+        look_on(conv->params, position, &sight);
     }
 }
 
@@ -217,17 +217,20 @@ static void gather_rows(const struct walk *walk)
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
     int64_t position[SPATIAL_AXES];
+    struct sight sight;
     coordinates(p->window.output, walk->first_row, position);
+    look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        int64_t run = find_window(walk, position, NULL, walk->places, 1) ? conv->run : 1;
+        int64_t run = sight.whole ? conv->run : 1;
         for (int64_t tap = 0; tap < conv->taps; tap += run)
-            gather_place(run * conv->channels, p->x.channel, walk->places[tap], walk->padding,
+            gather_place(run * conv->channels, p->x.channel, seen_at(walk, &sight, tap, NULL), walk->padding,
                          to + tap * conv->channels);
         memset(to + conv->depth, 0, (size_t)(conv->quads * QUAD - conv->depth));
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
         step_coordinates(p->window.output, position);
+        look_on(p, position, &sight);
     }
 }
 

@@ -217,24 +217,43 @@ static void make_quads(const uint8_t *const *from, int64_t channels, vi turns, i
     vi_store(to + at, quads_of((const uint8_t *const[]){ends[0], ends[1], ends[2], ends[3]}, 0, turns));
 }
 
+/* Columns [first, end) of a quad's four lines; where `step` is 0, of what the padding is. */
+static void make_stretch(const struct walk *walk, const struct place *place, const uint8_t *const *lines, int64_t step,
+                         int64_t first, int64_t end, int32_t *to)
+{
+    const struct depthwise *d = walk->d;
+    const vi turns = vi_set((int32_t)(i8_turn_left(d->params->x_dtype) * 0x01010101u));
+    const uint8_t *from[QUAD];
+    int64_t steps[QUAD];
+    for (int k = 0; k < QUAD; k++) {
+        bool inside = lines[k] && step;
+        steps[k] = inside ? step : 0;
+        from[k] = inside ? lines[k] + first * step : walk->padding;
+    }
+    for (int64_t i = first; i < end; i++, to += d->quads * CHUNK) {
+        make_quads(from, place->channels, turns, to);
+        UNROLL
+        for (int k = 0; k < QUAD; k++)
+            from[k] += steps[k];
+    }
+}
+
 static void make_columns(const struct walk *walk, const struct place *place)
 {
     const struct depthwise *d = walk->d;
     const struct conv_params *p = d->params;
     const struct window *w = &p->window;
-    const uint8_t *lines[MOST_QUADS * QUAD], *from[QUAD];
-    const vi turns = vi_set((int32_t)(i8_turn_left(p->x_dtype) * 0x01010101u));
-    int64_t first = place->column * w->stride[2] - w->pad[2], count = columns_seen(w, place->columns);
+    const uint8_t *lines[MOST_QUADS * QUAD];
+    int64_t first = place->column * w->stride[2] - w->pad[2], end = first + columns_seen(w, place->columns);
+    int64_t inside = least(end, first < 0 ? 0 : first), past = least(end, w->input[2]);
+    past = past < inside ? inside : past;
     find_lines(walk, place, lines);
-    for (int64_t i = 0; i < count; i++) {
-        bool inside = first + i >= 0 && first + i < w->input[2];
-        for (int64_t q = 0; q < d->quads; q++) {
-            for (int64_t k = 0; k < QUAD; k++) {
-                const uint8_t *line = lines[q * QUAD + k];
-                from[k] = line && inside ? line + (first + i) * p->x.spatial[2] : walk->padding;
-            }
-            make_quads(from, place->channels, turns, walk->quads + (i * d->quads + q) * CHUNK);
-        }
+    for (int64_t q = 0; q < d->quads; q++) {
+        int32_t *to = walk->quads + q * CHUNK;
+        const int64_t each = d->quads * CHUNK;
+        make_stretch(walk, place, lines + q * QUAD, 0, first, inside, to);
+        make_stretch(walk, place, lines + q * QUAD, p->x.spatial[2], inside, past, to + (inside - first) * each);
+        make_stretch(walk, place, lines + q * QUAD, 0, past, end, to + (past - first) * each);
     }
 }
 

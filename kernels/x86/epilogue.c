@@ -236,6 +236,17 @@ static inline __attribute__((always_inline)) void store(const struct chain *chai
     }                                \
     break
 
+/* What there is less of has no code here: it goes through memory. */
+static __attribute__((noinline)) void apply_pass(const struct epilogue_operation *operation, float *values)
+{
+    const struct pointwise_instruction code = {.opcode = operation->opcode,
+                                               .register_class = CLASS_F32,
+                                               .immediate = {(double)operation->p, (double)operation->q}};
+    const struct pass pass = {.code = (uint8_t)passes_float_code(&code), .instruction = &code};
+    const struct pass_places at = {.target = values, .a = values};
+    SET_NAME(pass_functions)[pass.code](&pass, &at, SLOTS * LANES);
+}
+
 static inline __attribute__((always_inline)) void apply(const struct epilogue_operation *operation, vf *x, vf *y)
 {
     const vf p = vf_set(operation->p), q = vf_set(operation->q), zero = vf_set(0), one = vf_set(1);
@@ -281,8 +292,20 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
         EACH(vf_tanh(a));
     case POINTWISE_GELU:
         EACH(vf_gelu(a));
-    default:
+    case POINTWISE_GELU_TANH:
         EACH(vf_gelu_tanh(a));
+    default: {
+        float values[SLOTS * LANES];
+        FOR_SLOTS(s)
+        {
+            vf_store(values + s * LANES, x[s]);
+        }
+        apply_pass(operation, values);
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_load(values + s * LANES);
+        }
+    }
     }
 }
 

@@ -148,6 +148,10 @@ static void load_rows(const struct block *block, const struct pass_value *value,
         SET_NAME(transpose)(bytes, from, strides[1] * bytes, slot, columns * bytes, columns, rows);
         return;
     }
+    if (strides[1] == 1 && strides[0] == columns) { /* short rows without a gap are one */
+        columns *= rows;
+        rows = 1;
+    }
     for (int64_t i = 0; i < rows; i++) {
         const char *row = from + i * strides[0] * bytes;
         if (value->format == FORMAT_F32)
@@ -212,8 +216,12 @@ static void store_output(const struct block *block, int output)
     const int64_t *strides = operand->strides + p->rank - 2;
     const char *from = place_of(block, block->passes->outputs[output]);
     char *to = memory_of(block, index, block->call->outputs[output]);
-    int64_t bytes = dtype_bits((enum dtype)operand->dtype) / 8, n = block->columns;
-    for (int64_t i = 0; i < block->rows; i++, to += strides[0] * bytes) {
+    int64_t bytes = dtype_bits((enum dtype)operand->dtype) / 8, n = block->columns, rows = block->rows;
+    if (strides[1] == 1 && strides[0] == n) { /* short rows without a gap are one */
+        n *= rows;
+        rows = 1;
+    }
+    for (int64_t i = 0; i < rows; i++, to += strides[0] * bytes) {
         if (value->format == FORMAT_F32)
             store_floats((const float *)(const void *)from + i * n, to, strides[1], n, operand);
         else if (value->format == FORMAT_I32)

@@ -216,6 +216,9 @@ void SET_NAME(results_begin)(struct results_target *target)
     const struct results *results = target->results;
     const struct pointwise_params *program = results->epilogue.program;
     target->ends = (struct tile_ends){.addend_count = 0};
+    target->requantises = results->has_form && results->form.requantises && !target->own &&
+                          SET_NAME(requantise_begin)(&results->epilogue, &results->form, target->call, target->batch,
+                                                     results->turned, &target->requantiser);
     target->direct = results->in_registers && (!target->own || target->own_column == 1 || results->columns == 1) &&
                      read_numbers(target);
     if (!target->direct)
@@ -421,6 +424,12 @@ void SET_NAME(results_store)(const struct results_target *target, const struct r
                              int64_t width, void *workspace)
 {
     struct stored sums = {first, width};
+    if (target->requantises) {
+        SET_NAME(requantise)
+        (&target->requantiser, (const int32_t *)(const void *)first, width, block->row, block->rows, block->column,
+         block->columns);
+        return;
+    }
     if (block->columns == 1)
         close_ranks(&sums, block->rows);
     if (target->own)

@@ -8,7 +8,7 @@
 #define INFER_KERNELS_X86_RESULTS_H
 
 #include "kernels/conv.h"
-#include "kernels/x86/epilogue.h"
+#include "kernels/x86/requantise.h"
 #include "kernels/x86/tile.h"
 
 /* Where sums are stored by the family's own parameters, which count where there is no epilogue: element (row, column)
@@ -69,10 +69,12 @@ struct results_target {
     int64_t own_row, own_column;
     float *to; /* where (0, 0) is stored, without an epilogue */
     /* Of results_begin: */
+    bool requantises; /* sums in int32 become bytes, as `requantiser` says */
+    struct requantiser requantiser;
     bool direct;           /* tiles are stored from registers, as `ends` says */
     struct tile_ends ends; /* of a tile at (0, 0) */
 };
-/* All but the last two fields are set. */
+/* All fields before those are set. */
 void SET_NAME(results_begin)(struct results_target *target);
 /* The same for an image of a convolution, whose own addend is its bias: sets all fields. */
 void SET_NAME(results_begin_image)(const struct results *results, const struct kernel_call *call,

@@ -315,6 +315,12 @@ static inline vi vi_odd_bytes(vi a)
     return _mm256_srai_epi16(a, 8);
 }
 
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    return _mm256_max_epu8(a, b);
+}
+
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
 {
@@ -390,6 +396,16 @@ static inline void vi_store_u8(uint8_t *to, vi x)
     __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xff));
     __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
     _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
+}
+/* The same of two vectors, one behind the other. */
+static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+{
+    const __m256i low = _mm256_set1_epi32(0xff);
+    __m256i words = _mm256_packus_epi32(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+    __m256i bytes =
+        _mm256_packus_epi16(words, words); /* 0 and 2, 1 and 3 of the quarters, in the low half of each half */
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(bytes));
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

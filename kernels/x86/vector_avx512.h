@@ -296,6 +296,12 @@ static inline vi vi_odd_bytes(vi a)
     return _mm512_srai_epi16(a, 8);
 }
 
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    return _mm512_max_epu8(a, b);
+}
+
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
 {
@@ -368,6 +374,12 @@ static inline vi vi_load_u16(const uint16_t *from)
 static inline void vi_store_u8(uint8_t *to, vi x)
 {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(x));
+}
+/* The same of two vectors, one behind the other. */
+static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+{
+    vi_store_u8(to, a);
+    vi_store_u8(to + LANES, b);
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

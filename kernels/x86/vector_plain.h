@@ -365,6 +365,18 @@ static inline vi vi_odd_bytes(vi a)
     return vi_even_bytes((vi)((vu)a >> 8));
 }
 
+/* Of each byte, unsigned. */
+static inline vi vi_max_bytes(vi a, vi b)
+{
+    uint8_t x[4 * LANES], y[4 * LANES];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 4 * LANES; i++)
+        x[i] = x[i] > y[i] ? x[i] : y[i];
+    memcpy(&a, x, sizeof x);
+    return a;
+}
+
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
 {
@@ -456,6 +468,12 @@ static inline void vi_store_u8(uint8_t *to, vi x)
 {
     for (int i = 0; i < LANES; i++)
         to[i] = (uint8_t)x[i];
+}
+/* The same of two vectors, one behind the other. */
+static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+{
+    vi_store_u8(to, a);
+    vi_store_u8(to + LANES, b);
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

@@ -36,13 +36,13 @@ bool program_want_outputs(struct program *program, const bool *there, int count)
 
 /* --- constants ------------------------------------------------------------------------------------------- */
 
-/* The store knows of too little memory only that there is none. */
+/* Of too little memory of the device the store says nothing; of the host's it does. */
 static enum status say_why(const struct program_device *device, const struct step *step, size_t bytes,
                            enum status status, const struct error *from, struct error *error)
 {
     if (status == STATUS_OK)
         return status;
-    if (status == STATUS_OUT_OF_MEMORY)
+    if (status == STATUS_OUT_OF_MEMORY && !*from->text)
         device->no_memory(device->user, bytes, error);
     else if (status == STATUS_MEMORY_LIMIT)
         error_set(error, status, "a constant of %s bytes passes the limit of %s for memory of the device",
@@ -50,6 +50,12 @@ static enum status say_why(const struct program_device *device, const struct ste
     else
         error_set(error, status, "%s", from->text);
     return error_prefix(error, "node '%s' (%s)", step->node->name, step->node->op->name);
+}
+
+/* Whether it is worth another try. */
+static bool makes_room(const struct program_device *device, enum status status, const struct error *from)
+{
+    return status == STATUS_OUT_OF_MEMORY && !*from->text && device->reclaim(device->owner);
 }
 
 static enum status upload_packs(struct program *program, struct step *step, struct upload *upload,
@@ -62,8 +68,12 @@ static enum status upload_packs(struct program *program, struct step *step, stru
     if (!step->packed)
         return no_memory(program, error);
     for (int i = 0; i < plan->pack_count; i++) {
-        struct error from = {0};
-        enum status status = derived_upload_pack(&program->derived, upload, step, i, &step->packed[i], &from);
+        struct error from;
+        enum status status;
+        do {
+            from = (struct error){0};
+            status = derived_upload_pack(&program->derived, upload, step, i, &step->packed[i], &from);
+        } while (makes_room(device, status, &from));
         TRY(say_why(device, step, plan->packs[i].bytes, status, &from, error));
     }
     for (int i = 0; i < plan->pack_count; i++)
@@ -83,8 +93,12 @@ static enum status upload_input(struct program *program, struct step *step, int 
     if (!twin)
         return no_memory(program, error);
     if (value_bytes(root) > 0) {
-        struct error from = {0};
-        enum status status = derived_upload(&program->derived, upload, root, &address, &from);
+        struct error from;
+        enum status status;
+        do {
+            from = (struct error){0};
+            status = derived_upload(&program->derived, upload, root, &address, &from);
+        } while (makes_room(device, status, &from));
         TRY(say_why(device, step, value_bytes(root), status, &from, error));
     }
     twin->data = (const char *)address + offset;

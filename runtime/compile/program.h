@@ -147,6 +147,9 @@ struct program_device {
     /* Says how much memory was asked for, and how much there is; returns OUT_OF_MEMORY. */
     enum status (*no_memory)(void *user, size_t bytes, struct error *error);
     void *user;
+    /* Makes room on the device; false: there is none to be made. */
+    bool (*reclaim)(void *owner);
+    void *owner;
 };
 
 struct program_options {

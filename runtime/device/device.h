@@ -54,10 +54,12 @@ enum status device_copy_now(const struct device *device, void *to, const void *f
                             enum device_direction direction, struct error *error);
 
 /* A point of a stream that the host can wait for. */
-enum status device_event_create(void **event, struct error *error);
+enum status device_event_create(bool timed, void **event, struct error *error);
 void device_event_destroy(const struct device *device, void *event); /* NULL is fine */
 enum status device_event_record(void *event, void *stream, struct error *error);
 enum status device_event_wait(void *event, struct error *error);
+/* Between two timed events that have both been waited for: what the device has taken. */
+enum status device_event_seconds(void *first, void *last, double *seconds, struct error *error);
 
 /* What this thread enqueues on the stream between begin and end is not done but becomes a graph, which can be launched
  * any number of times with the same addresses. The end is to be called after any begin that went well. */

@@ -17,11 +17,16 @@ struct device {
     char name[256];
     unsigned bits;
     size_t bytes;
-    cudaStream_t copies; /* that somebody waits for */
+    cudaStream_t copies;       /* that somebody waits for */
+    pthread_mutex_t uploading; /* of what follows */
+    struct {
+        void *memory; /* of the host, pinned; NULL: nothing large was uploaded yet, or there is none to be had */
+        cudaEvent_t read;
+    } buffers[2];
     struct allocator allocator;
 };
 
-static struct device the_device;
+static struct device the_device = {.uploading = PTHREAD_MUTEX_INITIALIZER};
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- errors ---------------------------------------------------------------------------------------------- */
@@ -235,20 +240,73 @@ enum status device_clear(void *memory, size_t bytes, void *stream, struct error 
     return checked(cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync", error);
 }
 
+/* --- uploads --------------------------------------------------------------------------------------------- */
+
+#define BUFFER_BYTES ((size_t)1 << 20)
+
+static bool take_buffers(struct device *device)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (!device->buffers[i].read &&
+            cudaEventCreateWithFlags(&device->buffers[i].read, cudaEventDisableTiming) != cudaSuccess)
+            device->buffers[i].read = NULL;
+        if (!device->buffers[i].memory && cudaMallocHost(&device->buffers[i].memory, BUFFER_BYTES) != cudaSuccess)
+            device->buffers[i].memory = NULL;
+    }
+    cudaGetLastError();
+    return device->buffers[0].memory && device->buffers[0].read && device->buffers[1].memory && device->buffers[1].read;
+}
+
+/* While the device reads one buffer, the host fills the other. */
+static enum status upload_parts(struct device *device, char *to, const char *from, size_t bytes, struct error *error)
+{
+    for (size_t at = 0, part = 0; at < bytes; at += BUFFER_BYTES, part++) {
+        void *buffer = device->buffers[part % 2].memory;
+        cudaEvent_t read = device->buffers[part % 2].read;
+        size_t count = bytes - at < BUFFER_BYTES ? bytes - at : BUFFER_BYTES;
+        if (part >= 2)
+            TRY(checked(cudaEventSynchronize(read), "cudaEventSynchronize", error));
+        memcpy(buffer, from + at, count);
+        TRY(device_copy(to + at, buffer, count, DEVICE_FROM_HOST, device->copies, error));
+        TRY(checked(cudaEventRecord(read, device->copies), "cudaEventRecord", error));
+    }
+    return STATUS_OK;
+}
+
+/* What is large goes through memory that the device copies from by itself: the driver would wait for each part. Nothing
+ * of it is under way on return. */
+static bool upload(struct device *device, void *to, const void *from, size_t bytes, enum status *status,
+                   struct error *error)
+{
+    pthread_mutex_lock(&device->uploading);
+    bool done = take_buffers(device);
+    if (done) {
+        *status = upload_parts(device, to, from, bytes, error);
+        enum status waited = device_stream_wait(device->copies, *status == STATUS_OK ? error : NULL);
+        *status = *status == STATUS_OK ? waited : *status;
+    }
+    pthread_mutex_unlock(&device->uploading);
+    return done;
+}
+
 enum status device_copy_now(const struct device *device, void *to, const void *from, size_t bytes,
                             enum device_direction direction, struct error *error)
 {
+    enum status status = STATUS_OK;
+    bool is_large = direction == DEVICE_FROM_HOST && bytes > BUFFER_BYTES / 4;
+    if (is_large && upload((struct device *)(uintptr_t)device, to, from, bytes, &status, error))
+        return status;
     TRY(device_copy(to, from, bytes, direction, device->copies, error));
     return device_stream_wait(device->copies, error);
 }
 
 /* --- events ---------------------------------------------------------------------------------------------- */
 
-enum status device_event_create(void **event, struct error *error)
+enum status device_event_create(bool timed, void **event, struct error *error)
 {
     cudaEvent_t made = NULL;
-    enum status status =
-        checked(cudaEventCreateWithFlags(&made, cudaEventDisableTiming), "cudaEventCreateWithFlags", error);
+    enum status status = checked(cudaEventCreateWithFlags(&made, timed ? cudaEventDefault : cudaEventDisableTiming),
+                                 "cudaEventCreateWithFlags", error);
     *event = made;
     return status;
 }
@@ -267,6 +325,14 @@ enum status device_event_record(void *event, void *stream, struct error *error)
 enum status device_event_wait(void *event, struct error *error)
 {
     return checked(cudaEventSynchronize(event), "cudaEventSynchronize", error);
+}
+
+enum status device_event_seconds(void *first, void *last, double *seconds, struct error *error)
+{
+    float milliseconds = 0;
+    TRY(checked(cudaEventElapsedTime(&milliseconds, first, last), "cudaEventElapsedTime", error));
+    *seconds = milliseconds * 1e-3;
+    return STATUS_OK;
 }
 
 /* --- graphs ---------------------------------------------------------------------------------------------- */

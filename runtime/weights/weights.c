@@ -173,6 +173,8 @@ static enum status fill(struct weights *weights, struct weight *entry, weight_ma
                         struct error *error)
 {
     entry->data = allocate(weights->memory, entry->bytes, ALIGNMENT);
+    if (!entry->data && weights->memory != weights->allocator)
+        return error_set(error, STATUS_OUT_OF_MEMORY, "%s", "");
     if (!entry->data)
         return no_memory(entry->bytes, error);
     atomic_fetch_add(&weights->bytes, entry->size);

@@ -61,7 +61,8 @@ struct weights {
     atomic_size_t bytes; /* of all entries; see struct weight's size */
 };
 
-/* `memory` is where the data lie: NULL: the allocator's. */
+/* `memory` is where the data lie: NULL: the allocator's. Where it is not and has too little, weights_get is
+ * OUT_OF_MEMORY with no sentence: who knows that memory has one. */
 void weights_init(struct weights *weights, const struct allocator *allocator, const struct allocator *memory);
 void weights_free(struct weights *weights); /* when nobody holds an entry any more */
 

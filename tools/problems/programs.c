@@ -338,6 +338,135 @@ static enum dtype write_form(struct program *program, const struct form *form, c
     return dtype;
 }
 
+/* --- from int32 to bytes, as quantised models do it ------------------------------------------------------------- */
+
+/* Parts that there may be, each an input of its own: of a channel, of an element, or one number. */
+enum part {
+    FACTOR,
+    ADDEND,
+    RESIDUAL,
+    RESIDUAL_ZERO,
+    RESIDUAL_SCALE,
+    GREATEST,
+    LEAST,
+    SECOND_FACTOR,
+    SECOND_ADDEND,
+    DIVISOR,
+    ZERO,
+    PART_COUNT
+};
+
+#define MOST_PARTS 7
+
+struct parts {
+    int of[PART_COUNT]; /* inputs of the program; 0: there is none */
+    bool activation;
+    enum dtype whole;
+};
+
+static void choose_parts(struct program *program, int rank, const int64_t *dims, int channel, const int64_t *y,
+                         struct parts *parts)
+{
+    struct maker *maker = program->maker;
+    struct random *random = &maker->random;
+    bool residual = random_once_in(random, 2), second = random_once_in(random, 3);
+    int64_t strides[MAX_RANK];
+    *parts = (struct parts){.activation = random_once_in(random, 2),
+                            .whole = random_once_in(random, 2) ? DTYPE_U8 : DTYPE_I8};
+    for (int i = 0; i < PART_COUNT; i++) {
+        bool of_residual = i == RESIDUAL_ZERO || i == RESIDUAL_SCALE,
+             of_second = i == SECOND_FACTOR || i == SECOND_ADDEND;
+        bool wanted = i == RESIDUAL || i == RESIDUAL_SCALE ? residual
+                      : of_residual                        ? residual && random_once_in(random, 2)
+                      : of_second                          ? second
+                                                           : random_once_in(random, 2);
+        enum dtype dtype = i == RESIDUAL || i == RESIDUAL_ZERO || i == ZERO ? parts->whole : DTYPE_F32;
+        memset(strides, 0, sizeof strides);
+        if (i == RESIDUAL)
+            memcpy(strides, y, sizeof strides);
+        else if (i <= ADDEND && !random_once_in(random, 4))
+            strides_along(maker, rank, dims, channel, strides);
+        if (wanted && program->params->input_count < MOST_PARTS) /* there are registers for so many */
+            parts->of[i] = program_input(program, dtype, strides);
+    }
+}
+
+/* The numbers are such that not everything comes out at the ends of a byte's range. */
+static void fill_parts(struct problem *problem, const struct parts *parts)
+{
+    static const double low[PART_COUNT] = {[FACTOR] = 1e-5, [RESIDUAL_SCALE] = 0.01, [GREATEST] = -2,
+                                           [LEAST] = 3,     [SECOND_FACTOR] = 0.5,   [DIVISOR] = 0.02};
+    static const double high[PART_COUNT] = {
+        [FACTOR] = 1e-3, [RESIDUAL_SCALE] = 0.05, [GREATEST] = 1, [LEAST] = 9, [SECOND_FACTOR] = 2, [DIVISOR] = 1};
+    for (int i = 0; i < PART_COUNT; i++) {
+        if (!parts->of[i] || high[i] == 0)
+            continue;
+        struct operand *operand = &problem->inputs[problem->own_inputs + parts->of[i] - 1];
+        operand->fill = FILL_NUMBERS;
+        operand->low = low[i];
+        operand->high = high[i];
+    }
+}
+
+static int with(struct program *program, enum pointwise_opcode opcode, int reg, int input)
+{
+    return input ? program_code(program, opcode, CLASS_F32, reg, program_convert(program, input, CLASS_F32), 0, 0, 0)
+                 : reg;
+}
+
+static int write_parts(struct program *program, const struct parts *parts)
+{
+    static const enum pointwise_opcode activations[] = {POINTWISE_RELU, POINTWISE_HARD_SWISH, POINTWISE_CLAMP};
+    double low = parts->whole == DTYPE_I8 ? -128 : 0;
+    int reg = with(program, POINTWISE_MUL, program_convert(program, 0, CLASS_F32), parts->of[FACTOR]);
+    reg = with(program, POINTWISE_ADD, reg, parts->of[ADDEND]);
+    if (parts->of[RESIDUAL]) {
+        int other = program_convert(program, parts->of[RESIDUAL], CLASS_F32);
+        other = with(program, POINTWISE_SUB, other, parts->of[RESIDUAL_ZERO]);
+        other = with(program, POINTWISE_MUL, other, parts->of[RESIDUAL_SCALE]);
+        reg = program_code(program, POINTWISE_ADD, CLASS_F32, reg, other, 0, 0, 0);
+    }
+    if (parts->activation)
+        reg = program_code(program, activations[random_below(&program->maker->random, 3)], CLASS_F32, reg, 0, 0, -1, 6);
+    reg = with(program, POINTWISE_MUL, reg, parts->of[SECOND_FACTOR]);
+    reg = with(program, POINTWISE_ADD, reg, parts->of[SECOND_ADDEND]);
+    reg = with(program, POINTWISE_MAX, reg, parts->of[GREATEST]);
+    reg = with(program, POINTWISE_MIN, reg, parts->of[LEAST]);
+    reg = with(program, POINTWISE_DIV, reg, parts->of[DIVISOR]);
+    reg = program_code(program, POINTWISE_ROUND, CLASS_F32, reg, 0, 0, 0, 0);
+    reg = with(program, POINTWISE_ADD, reg, parts->of[ZERO]);
+    reg = program_code(program, POINTWISE_CLAMP, CLASS_F32, reg, 0, 0, low, low + 255);
+    return program_code(program, POINTWISE_TO_I64, CLASS_F32, reg, 0, 0, 0, 0);
+}
+
+static const struct pointwise_params *make_requantised(struct maker *maker, int rank, const int64_t *dims, int channel,
+                                                       const int64_t *space)
+{
+    struct problem *problem = maker->problem;
+    struct program program = program_begin(maker, rank, dims);
+    struct parts parts;
+    int64_t strides[MAX_RANK] = {0}, y[MAX_RANK] = {0};
+    problem->own_inputs = problem->input_count;
+    problem->results = problem->outputs[0];
+    problem->output_count = 0;
+    make_strides(maker, LAYOUT_C, rank, dims, strides);
+    make_strides(maker, random_once_in(&maker->random, 2) ? LAYOUT_C : LAYOUT_ANY, rank, dims, y);
+    program_input(&program, DTYPE_I32, strides);
+    choose_parts(&program, rank, dims, channel, y, &parts);
+    program_output(&program, parts.whole, write_parts(&program, &parts), y);
+    struct pointwise_params *params = program_build(&program, false);
+    const struct epilogue rides = {params, problem->own_inputs, {space[0], space[1], space[2]}};
+    if (!epilogue_fit(&rides, params))
+        params = program_build(&program, false);
+    program_operands(maker, params, 1);
+    fill_parts(problem, &parts);
+    problem->in_place = program_in_place(params, 1, problem->own_inputs);
+    problem->epilogue = params;
+    describe(maker, " | bytes");
+    describe_program(maker, params);
+    return params;
+}
+
 const struct pointwise_params *make_requantisation(struct maker *maker, int rank, const int64_t *dims, int channel,
                                                    const int64_t *space)
 {
@@ -387,6 +516,8 @@ static const struct pointwise_params *make_any_epilogue(struct maker *maker, int
                                                         const int64_t *space, bool shuffled)
 {
     struct problem *problem = maker->problem;
+    if (!shuffled && problem->outputs[0].dtype == DTYPE_I32 && random_once_in(&maker->random, 2))
+        return make_requantised(maker, rank, dims, channel, space);
     struct form form = choose_form(maker);
     if (shuffled && !random_once_in(&maker->random, 4)) /* as real models have it */
         form = (struct form){.bias = form.bias, .activation = form.activation};

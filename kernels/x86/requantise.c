@@ -1,0 +1,272 @@
+#include "kernels/x86/requantise.h"
+
+#include "kernels/walk.h"
+#include "kernels/x86/vector.h"
+#include "kernels/x86/vector_math.h"
+
+#include <math.h>
+#include <string.h>
+
+#define WIDTH (2 * LANES) /* elements of a line at a time */
+/* With no number beyond this, and no divisor below its reciprocal, no infinity is ever subtracted from another. */
+#define LARGEST 1e20F
+#define LARGEST_FACTOR 1e8F
+
+struct request {
+    const struct epilogue *epilogue;
+    const struct epilogue_form *form;
+    const struct kernel_call *call;
+    int64_t batch;
+    bool down;
+};
+
+/* --- operands ---------------------------------------------------------------------------------------------------- */
+
+/* The first element of an operand. */
+static const void *operand_at(const struct request *r, int input)
+{
+    const struct pointwise_params *program = r->epilogue->program;
+    const void *memory =
+        input == program->input_count ? r->call->outputs[0] : r->call->inputs[r->epilogue->own_inputs + input - 1];
+    int64_t offset = epilogue_offset(r->epilogue, input, r->batch, 0, 0);
+    return (const char *)memory + offset * (dtype_bits((enum dtype)program->operands[input].dtype) / 8);
+}
+
+static float number_of(const struct request *r, int input, float otherwise)
+{
+    if (!input)
+        return otherwise;
+    const void *at = operand_at(r, input);
+    switch (r->epilogue->program->operands[input].dtype) {
+    case DTYPE_U8:
+        return (float)*(const uint8_t *)at;
+    case DTYPE_I8:
+        return (float)*(const int8_t *)at;
+    default:
+        return *(const float *)at;
+    }
+}
+
+static bool is_small(float number, float most)
+{
+    return fabsf(number) <= most; /* which no NaN is */
+}
+
+/* Whether the operand goes along an axis of the space in steps of `stride` all the way. */
+static bool goes_evenly(const struct request *r, int input, enum epilogue_axis axis, int64_t stride)
+{
+    const struct pointwise_params *program = r->epilogue->program;
+    int first[EPILOGUE_AXES + 1];
+    epilogue_axes(r->epilogue, first);
+    for (int i = first[axis + 1] - 1; i >= first[axis]; stride *= program->dims[i--])
+        if (program->dims[i] != 1 && program->operands[input].strides[i] != stride)
+            return false;
+    return true;
+}
+
+/* Of an operand of a line, where it begins and whether each element has its own. False: lines differ, or a number is
+ * too large. */
+static bool read_operand(const struct request *r, int operation, const float **from, bool *each)
+{
+    const struct epilogue_operation *of = operation ? &r->form->operations[operation - 1] : NULL;
+    enum epilogue_axis along = r->down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS,
+                       across = r->down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS;
+    int64_t step = !of ? 0 : r->down ? of->row : of->column;
+    *from = of ? operand_at(r, of->input) : NULL;
+    *each = step == 1;
+    if (of &&
+        (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0)))
+        return false;
+    bool small = true;
+    for (int64_t i = 0; of && i < (step ? r->epilogue->dims[along] : 1); i++)
+        small = small && is_small((*from)[i], LARGEST);
+    return small;
+}
+
+/* False: one is a NaN, or they are not in order. */
+static bool read_bounds(const struct request *r, const struct epilogue_bounds *bounds, float *low, float *high)
+{
+    *low = fmaxf(bounds->low, number_of(r, bounds->low_input, -INFINITY));
+    *high = fminf(bounds->high, number_of(r, bounds->high_input, INFINITY));
+    return *low <= *high && !isnan(number_of(r, bounds->low_input, 0)) && !isnan(number_of(r, bounds->high_input, 0));
+}
+
+static bool read_numbers(const struct request *r, struct requantiser *to)
+{
+    const struct epilogue_requantisation *q = &r->form->requantisation;
+    float low, high, least = r->form->to == DTYPE_I8 ? -128 : 0, zero = number_of(r, q->zero, 0);
+    to->hard_swish = q->hard_swish;
+    to->has_second = q->hard_swish || q->second_factor || q->second_addend;
+    to->divides = q->divisor > 0;
+    to->residual_zero = number_of(r, q->residual_zero, 0);
+    to->residual_scale = number_of(r, q->residual_scale, 1);
+    to->second_factor = number_of(r, q->second_factor, 1);
+    to->second_addend = number_of(r, q->second_addend, -0.0F);
+    to->divisor = number_of(r, q->divisor, 1);
+    to->zero = (int32_t)zero;
+    if (!read_bounds(r, &q->first, &to->first_low, &to->first_high) || !read_bounds(r, &q->second, &low, &high) ||
+        !is_small(to->residual_scale, LARGEST) || !is_small(to->second_factor, LARGEST_FACTOR) ||
+        !is_small(to->second_addend, LARGEST) || !(to->divisor >= 1 / LARGEST && to->divisor <= LARGEST))
+        return false;
+    if (!to->has_second) {
+        low = fmaxf(low, to->first_low);
+        high = fminf(high, to->first_high);
+    }
+    to->low = fmaxf(low / to->divisor, least - zero);
+    to->high = fminf(high / to->divisor, least + 255 - zero);
+    return to->low <= to->high;
+}
+
+bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct epilogue_form *form,
+                                const struct kernel_call *call, int64_t batch, bool down, struct requantiser *to)
+{
+    const struct request r = {epilogue, form, call, batch, down};
+    const struct epilogue_requantisation *q = &form->requantisation;
+    const struct epilogue_operation *residual =
+        form->requantises && q->residual ? &form->operations[q->residual - 1] : NULL;
+    *to = (struct requantiser){.epilogue = epilogue,
+                               .batch = batch,
+                               .down = down,
+                               .line_run = down ? form->column_run : form->row_run,
+                               .element_run = down ? form->row_run : form->column_run};
+    if (!form->requantises || (down ? form->row : form->column) != 1 ||
+        (residual && (down ? residual->row : residual->column) != 1) || !read_numbers(&r, to) ||
+        !read_operand(&r, q->factor, &to->factors, &to->factor_each) ||
+        !read_operand(&r, q->addend, &to->addends, &to->addend_each))
+        return false;
+    to->to = (uint8_t *)(uintptr_t)operand_at(&r, epilogue->program->input_count);
+    to->to_step = down ? form->column : form->row;
+    if (residual) {
+        to->residual_input = residual->input;
+        to->residual = operand_at(&r, residual->input);
+        to->residual_step = down ? residual->column : residual->row;
+        to->signed_residual = residual->dtype == DTYPE_I8;
+    }
+    return true;
+}
+
+/* --- lines ------------------------------------------------------------------------------------------------------- */
+
+/* Some elements of some lines. */
+struct part {
+    const int32_t *sums;
+    int64_t step, lines, count;
+    const uint8_t *residual;
+    uint8_t *to;
+    vf factors[2], addends[2];
+};
+
+INLINE vi bytes_of(const struct requantiser *q, vf x, vf low, vf high)
+{
+    if (q->has_second) {
+        x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
+        x = q->hard_swish ? vf_hard_swish(x) : x;
+        x = vf_add(vf_mul(x, vf_set(q->second_factor)), vf_set(q->second_addend));
+    }
+    if (q->divides)
+        x = vf_div(x, vf_set(q->divisor));
+    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
+}
+
+static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
+{
+    vi x = q->signed_residual ? vi_load_i8((const int8_t *)bytes) : vi_load_u8(bytes);
+    return vf_mul(vf_sub(vi_to_floats(x), vf_set(q->residual_zero)), vf_set(q->residual_scale));
+}
+
+static inline int64_t lanes_left(int64_t count, int vector)
+{
+    int64_t left = count - vector * LANES;
+    return left < 0 ? 0 : least(left, LANES);
+}
+
+INLINE void run_part(const struct requantiser *q, const struct part *part, const bool full)
+{
+    const vf low = vf_set(q->low), high = vf_set(q->high);
+    const int32_t *sums = part->sums;
+    const uint8_t *residual = part->residual;
+    uint8_t *to = part->to, bytes[WIDTH], ends[WIDTH] = {0};
+    for (int64_t i = 0; i < part->lines; i++, sums += part->step, to += q->to_step) {
+        const uint8_t *other = residual;
+        if (!full && residual) {
+            memcpy(ends, residual, (size_t)part->count);
+            other = ends;
+        }
+        vi result[2];
+        UNROLL
+        for (int v = 0; v < 2; v++) {
+            const int32_t *from = sums + v * LANES;
+            vf x = vi_to_floats(full ? vi_load(from) : vi_load_part(from, lanes_left(part->count, v)));
+            x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
+            if (residual)
+                x = vf_add(x, residual_of(q, other + v * LANES));
+            result[v] = bytes_of(q, x, low, high);
+        }
+        vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
+        if (!full)
+            memcpy(to, bytes, (size_t)part->count);
+        residual = residual ? residual + q->residual_step : NULL;
+    }
+}
+
+static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, true);
+}
+
+static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, false);
+}
+
+/* identity: where there is no operand. */
+INLINE void load_operand(const float *from, bool each, int64_t first, int64_t count, float identity, vf *vectors)
+{
+    UNROLL
+    for (int v = 0; v < 2; v++)
+        vectors[v] = from && each ? vf_load_part(from + first + v * LANES, lanes_left(count, v))
+                                  : vf_set(from ? *from : identity);
+}
+
+/* Where the residual or the output has an element, from its first one on. */
+static int64_t offset_of(const struct requantiser *q, int input, int64_t step, int64_t line, int64_t element)
+{
+    if (line < q->line_run && element < q->element_run)
+        return line * step + element;
+    return epilogue_offset(q->epilogue, input, q->batch, q->down ? element : line, q->down ? line : element) -
+           epilogue_offset(q->epilogue, input, q->batch, 0, 0);
+}
+
+/* Lines that lie evenly, and elements of them that do. */
+static void run_even(const struct requantiser *q, const int32_t *sums, int64_t step, int64_t line, int64_t lines,
+                     int64_t first, int64_t count)
+{
+    struct part part = {.step = step, .lines = lines};
+    const uint8_t *residual =
+        q->residual ? q->residual + offset_of(q, q->residual_input, q->residual_step, line, first) : NULL;
+    uint8_t *to = q->to + offset_of(q, q->epilogue->program->input_count, q->to_step, line, first);
+    for (int64_t i = 0; i < count; i += WIDTH) {
+        part.count = least(WIDTH, count - i);
+        part.sums = sums + i;
+        part.residual = residual ? residual + i : NULL;
+        part.to = to + i;
+        load_operand(q->factors, q->factor_each, first + i, part.count, 1, part.factors);
+        load_operand(q->addends, q->addend_each, first + i, part.count, -0.0F, part.addends);
+        if (part.count == WIDTH)
+            run_full(q, &part);
+        else
+            run_rest(q, &part);
+    }
+}
+
+void SET_NAME(requantise)(const struct requantiser *q, const int32_t *sums, int64_t step, int64_t line, int64_t lines,
+                          int64_t first, int64_t count)
+{
+    for (int64_t i = 0, height; i < lines; i += height) {
+        height = least(lines - i, q->line_run - (line + i) % q->line_run);
+        for (int64_t k = 0, width; k < count; k += width) {
+            width = least(count - k, q->element_run - (first + k) % q->element_run);
+            run_even(q, sums + i * step + k, step, line + i, height, first + k, width);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/* Sums in int32 that become bytes (kernels/epilogue.h, epilogue_requantisation): the same bits as the program gives,
+ * several times as fast as operation by operation. */
+#ifndef INFER_KERNELS_X86_REQUANTISE_H
+#define INFER_KERNELS_X86_REQUANTISE_H
+
+#include "kernels/x86/epilogue.h"
+
+/* What is known of one batch index. Lines are what elements lie next to each other along: columns of the epilogue's
+ * space, or its rows. */
+struct requantiser {
+    const struct epilogue *epilogue;
+    int64_t batch;
+    bool down;
+    /* Operands lie evenly along so many lines, and so many elements of a line; then somewhere else. */
+    int64_t line_run, element_run;
+    const float *factors, *addends; /* of the first element of a line; NULL: none */
+    bool factor_each, addend_each;  /* every element of a line has its own */
+    const uint8_t *residual;        /* of the first element of the first line; NULL: none */
+    int residual_input;             /* of the program */
+    uint8_t *to;
+    int64_t residual_step, to_step; /* from line to line */
+    bool signed_residual, has_second, hard_swish, divides;
+    float residual_zero, residual_scale;
+    float first_low, first_high, second_factor, second_addend, divisor;
+    float low, high; /* of the quotient */
+    int32_t zero;
+};
+
+/* down: lines go along the rows of the space. False: the form is for those who take any, because of how its operands
+ * lie or what numbers they hold. */
+bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct epilogue_form *form,
+                                const struct kernel_call *call, int64_t batch, bool down, struct requantiser *to);
+/* Stores `count` elements from `first` on of each of `lines` lines from `line` on; their sums are `step` apart from one
+ * line to the next. */
+void SET_NAME(requantise)(const struct requantiser *requantiser, const int32_t *sums, int64_t step, int64_t line,
+                          int64_t lines, int64_t first, int64_t count);
+
+#endif
