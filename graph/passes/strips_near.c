@@ -13,6 +13,7 @@
 #define SECONDS_A_BYTE 30e-12 /* written far away and read from there */
 #define SECONDS_A_WORK 20e-12
 #define SECONDS_A_STEP 2e-6
+#define LEAST_SECONDS 20e-6 /* of all threads together, before steps: less is within the error of the estimate */
 
 static const int strip_counts[] = {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48};
 
@@ -64,16 +65,27 @@ static size_t reads_far(const struct search *search, const struct stage *stage)
     return most >= FAR_BYTES ? most : 0;
 }
 
+/* Whether it adds to another large image, which it may overwrite as a whole but not in strips. */
+static bool may_overwrite(const struct stages *stages, const struct stage *stage)
+{
+    size_t bytes = stages->bytes[stage->output->id];
+    for (int n = 1; bytes >= FAR_BYTES && n < stage->node_count; n++)
+        for (int i = 0; i < stage->nodes[n]->input_count; i++)
+            if (stage->nodes[n]->inputs[i] && stages->bytes[stage->nodes[n]->inputs[i]->id] == bytes)
+                return true;
+    return false;
+}
+
 /* Makes the stage at the beginning of the sweep a part of regions, the best of which ends at `end`. `bytes`: that its
- * intermediates do not write. */
-static void judge(struct search *search, int end, size_t bytes)
+ * intermediates do not write; `whole`: most bytes alive without strips. */
+static void judge(struct search *search, int end, size_t bytes, size_t whole)
 {
     const struct sweep *sweep = &search->sweep;
     size_t peak = search->order->entering[sweep->begin] + sweep->results + sweep->strip_peak;
     double steps = (double)(sweep->strips - 1) * (end - sweep->begin);
-    double saved = ((double)bytes * SECONDS_A_BYTE - sweep->extra * SECONDS_A_WORK) / search->threads -
-                   steps * SECONDS_A_STEP + search->saved[sweep->begin];
-    if (peak > search->order->peak || saved <= search->saved[end])
+    double gain = (double)bytes * SECONDS_A_BYTE - sweep->extra * SECONDS_A_WORK;
+    double saved = gain / search->threads - steps * SECONDS_A_STEP + search->saved[sweep->begin];
+    if (gain < LEAST_SECONDS || peak > whole || saved <= search->saved[end])
         return;
     search->saved[end] = saved;
     search->chosen[end] = (struct strip_region){sweep->begin, end, sweep->strips};
@@ -82,16 +94,18 @@ static void judge(struct search *search, int end, size_t bytes)
 static void find_regions(struct search *search, int end, int strips)
 {
     struct sweep *sweep = &search->sweep;
-    size_t bytes = 0;
+    size_t bytes = 0, whole = 0;
     sweep_begin(sweep, end, strips);
     while (sweep_add(sweep) && sweep->strip_peak <= NEAR_BYTES) {
         const struct stage *stage = &search->stages->list[search->order->stages[sweep->begin]];
-        if (stays_whole(stage))
+        if (stays_whole(stage) || may_overwrite(search->stages, stage))
             break;
         size_t made = search->stages->bytes[stage->output->id];
         if (!is_result(sweep, stage->output) && made >= FAR_BYTES)
             bytes += made - NEAR_BYTES;
-        judge(search, end, bytes);
+        size_t live = search->order->live[sweep->begin];
+        whole = live > whole ? live : whole;
+        judge(search, end, bytes, whole);
     }
 }
 

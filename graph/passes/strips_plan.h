@@ -22,8 +22,8 @@ struct strip_plan {
 bool strip_plan_make(const struct stages *stages, struct strip_plan *plan);
 
 /* The same for speed: regions whose intermediates are too large for near caches, in strips that are not, where the
- * estimate for so many threads says that this saves time; the peak is no higher than without. A row of theirs has the
- * same bits in whatever strip it is made. */
+ * estimate for so many threads says that this saves time; no region takes more memory than without. A row of theirs has
+ * the same bits in whatever strip it is made. */
 bool strip_plan_make_near(const struct stages *stages, int threads, struct strip_plan *plan);
 /* Whether that has anything to look at. */
 bool strip_plan_has_far(const struct graph *graph, int threads);
