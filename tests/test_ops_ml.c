@@ -96,6 +96,29 @@ START_TEST(linear_models_score_and_choose)
 }
 END_TEST
 
+START_TEST(features_stand_side_by_side)
+{
+    const float wide[] = {1, 2, 3, 4}, narrow[] = {5, 6}, expected[] = {1, 5, 0, 3, 6, 0};
+    const int64_t widths[] = {1, 2}, none[] = {0, 1}, negative[] = {1, -1}, huge[] = {INT64_MAX, 1};
+    const struct attribute list[] = {ATTRIBUTE_LIST("inputdimensions", 2, widths)};
+    const struct attribute left_out[] = {ATTRIBUTE_LIST("inputdimensions", 2, none)};
+    const struct attribute wrong[][1] = {{ATTRIBUTE_LIST("inputdimensions", 2, negative)},
+                                         {ATTRIBUTE_LIST("inputdimensions", 2, huge)}};
+    struct test_tensor in[] = {F32(wide, 2, 2, 2), F32(narrow, 2, 2, 1)}, out[1];
+    struct test_tensor more[] = {F32(wide, 2, 2, 2), F32(narrow, 2, 1, 1)};
+    RUN_OP(in, out, ML("FeatureVectorizer"), ATTRIBUTES(list));
+    expect_f32(&out[0], expected, 0, 2, 2, 3);
+    RUN_OP(in, out, ML("FeatureVectorizer"), ATTRIBUTES(left_out));
+    expect_f32(&out[0], narrow, 0, 2, 2, 1);
+    REFUSED(STATUS_INVALID_MODEL, "inputdimensions has -1 for input 1", in, ML("FeatureVectorizer"),
+            ATTRIBUTES(wrong[0]));
+    REFUSED(STATUS_INVALID_MODEL, "inputdimensions has 1 for input 1", in, ML("FeatureVectorizer"),
+            ATTRIBUTES(wrong[1]));
+    REFUSED(STATUS_INVALID_ARGUMENT, "input 1 has 1 rows, the first 2", more, ML("FeatureVectorizer"),
+            ATTRIBUTES(list));
+}
+END_TEST
+
 /* A label that is a string is its place among them, and a map is the row of its scores. */
 START_TEST(labels_that_are_strings_are_places)
 {
@@ -284,6 +307,7 @@ Suite *ops_ml_suite(void)
     tcase_add_test(tests, a_branch_that_leads_back_is_refused);
     tcase_add_test(tests, old_trees_classify);
     tcase_add_test(tests, strings_are_refused);
+    tcase_add_test(tests, features_stand_side_by_side);
     tcase_add_test(tests, labels_that_are_strings_are_places);
     tcase_add_test(tests, support_vectors_vote);
     tcase_add_test(tests, a_feature_of_no_features_is_a_fault);

@@ -1,3 +1,4 @@
+#include "tests/op_short.h"
 #include "tests/op_test.h"
 #include "tests/suites.h"
 
@@ -220,6 +221,17 @@ START_TEST(old_operands_broadcast_where_they_say_so)
 }
 END_TEST
 
+/* Powers of integers with exponents that are fractions are computed as such, and cut off at the end. */
+START_TEST(integers_have_roots)
+{
+    const int64_t bases[] = {9, 2, -3, 10, 3037000500}, powers[] = {3, 0, -27, 3, 3037000500};
+    const float exponents[] = {0.5f, -1, 3, 0.5f, 1};
+    struct test_tensor in[] = {I64(bases, 1, 5), F32(exponents, 1, 5)}, out[1];
+    RUN_OP(in, out, .op = "Pow");
+    expect_i64(&out[0], powers, 1, 5);
+}
+END_TEST
+
 Suite *ops_pointwise_suite(void)
 {
     Suite *suite = suite_create("ops_pointwise");
@@ -227,6 +239,7 @@ Suite *ops_pointwise_suite(void)
     tcase_add_test(tests, old_operands_broadcast_where_they_say_so);
     tcase_add_test(tests, activations_keep_their_limits);
     tcase_add_test(tests, rounding_goes_to_even);
+    tcase_add_test(tests, integers_have_roots);
     tcase_add_test(tests, attributes_reach_the_kernel);
     tcase_add_test(tests, shapes_broadcast);
     tcase_add_test(tests, empty_tensors_stay_empty);

@@ -255,6 +255,29 @@ START_TEST(a_model_of_channels_last_stays_so)
 }
 END_TEST
 
+/* Nothing between two convolutions asks for channels last, but all that is there can have them so. */
+START_TEST(what_is_normalised_and_padded_keeps_channels_last)
+{
+    struct rig rig;
+    struct value *x = begin(&rig, DTYPE_F32, DIMS(1, 6, 5, 5)), *y = conv(&rig, x, 6, 4);
+    y = rig_node(&rig, "InstanceNormalization", 3,
+                 (struct value *[]){y, rig_random(&rig, DIMS(4)), rig_random(&rig, DIMS(4))}, 0, NULL);
+    y = rig_op1(&rig, "Relu", y); /* whose strides are its own; without, those of both sides are the same */
+    y = rig_node(&rig, "Pad", 2, (struct value *[]){y, rig_ints(&rig, 8, (int64_t[]){0, 0, 1, 1, 0, 0, 1, 1})}, 1,
+                 (struct attribute[]){ATTRIBUTE_TEXT("mode", "reflect")});
+    rig_output(&rig, conv(&rig, y, 4, 6));
+    struct segment after = rig_lower(&rig, FUSE_AND_ABSORB);
+    struct error error = {0};
+    const struct step_pass_options options = {.facts = &plain_facts, .channels_last = true};
+    ck_assert_int_eq(choose_layouts(&after, &options, &error), STATUS_OK);
+    for (int i = 0; i + 1 < after.steps.count; i++)
+        ck_assert(value_root(after.steps.steps[i]->outputs[0], NULL)->strides);
+    const struct conv_params *p = after.steps.steps[after.steps.count - 1]->params;
+    ck_assert_int_eq(p->x.channel, 1);
+    rig_end(&rig);
+}
+END_TEST
+
 START_TEST(nearest_neighbours_are_read_where_they_are)
 {
     struct rig rig;
@@ -574,6 +597,7 @@ Suite *passes_copies_suite(void)
     tcase_add_test(reading, a_channel_shuffle_moves_nothing);
     tcase_add_test(reading, a_channel_shuffle_is_one_of_channels_last);
     tcase_add_test(reading, a_model_of_channels_last_stays_so);
+    tcase_add_test(reading, what_is_normalised_and_padded_keeps_channels_last);
     tcase_add_test(reading, nearest_neighbours_are_read_where_they_are);
     tcase_add_test(reading, repeated_elements_are_read_again);
     tcase_add_test(reading, flips_are_read_backwards);

@@ -168,7 +168,9 @@ static enum status shapes_feature_vectorizer(struct op_context *c)
         TRY(op_require_rank(c, i, 1, 2));
         vectorizer_shape(op_input(c, i), &rows, &columns);
         first_rows = i == 0 ? rows : first_rows;
-        if (rows != first_rows || wanted[i] < 0 || __builtin_add_overflow(total, wanted[i], &total))
+        if (wanted[i] < 0 || __builtin_add_overflow(total, wanted[i], &total))
+            return op_error(c, STATUS_INVALID_MODEL, "inputdimensions has %lld for input %d", (long long)wanted[i], i);
+        if (rows != first_rows)
             return op_error(c, STATUS_INVALID_ARGUMENT, "input %d has %lld rows, the first %lld", i, (long long)rows,
                             (long long)first_rows);
     }

@@ -51,10 +51,11 @@ static bool prefers(const struct layout *l, const struct step *step)
     return l->always || family_prefers_channels_last(step->family, step->params, &facts);
 }
 
-/* A step that moves what lies so already: what it makes may lie so too. */
+/* A step that moves or normalises what lies so already: what it makes may lie so too. */
 static bool follows(const struct step *step)
 {
-    return is_family(step, FAMILY_gather) && step->inputs[0] && value_root(step->inputs[0], NULL)->strides;
+    return (is_family(step, FAMILY_gather) || is_family(step, FAMILY_normalize)) && step->inputs[0] &&
+           value_root(step->inputs[0], NULL)->strides;
 }
 
 /* Whether a convolution finds its channels side by side in the value as it is: a model may have channels last itself.

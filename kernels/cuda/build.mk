@@ -43,11 +43,11 @@ $(BUILD)/obj/%.cu.o: %.cu Makefile kernels/cuda/build.mk
 	$(call say,NVCC)
 	$(Q)$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 endif
-# Strict aliasing lets the compiler move accesses that the emulation is to see one by one.
+# Strict aliasing lets the compiler move accesses that the emulation is to see one by one. FULL_GRID: kernels/cuda/product.h.
 $(BUILD)/obj/%.watched.o: %.cu Makefile kernels/cuda/build.mk
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O1 -fno-strict-aliasing -fsanitize=thread -x c++ -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O1 -fno-strict-aliasing -fsanitize=thread -DFULL_GRID=8 -x c++ -MMD -MP -c $< -o $@
 $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernels/cuda/build.mk
 	@mkdir -p $(@D)
 	$(call say,CXX)

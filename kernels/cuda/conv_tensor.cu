@@ -267,33 +267,6 @@ static bool supports_bytes(const void *params)
     return conv_is_narrow(p) && is_worth_it(p);
 }
 
-extern "C" const struct kernel conv_f16_cuda = {
-    .name = "conv_f16_cuda",
-    .family = FAMILY_conv,
-    .requires = DEVICE_CUDA | CUDA_HALF,
-    .supports = supports_floats,
-    .plan = plan_kind<TENSOR_F16>,
-    .pack = pack_kind<TENSOR_F16>,
-    .run = run_kind<TENSOR_F16>,
-    .explain = cuda_program_explain,
-};
-extern "C" const struct kernel conv_tf32_cuda = {
-    .name = "conv_tf32_cuda",
-    .family = FAMILY_conv,
-    .requires = DEVICE_CUDA | CUDA_SM80 | CUDA_TF32,
-    .supports = supports_floats,
-    .plan = plan_kind<TENSOR_TF32>,
-    .pack = pack_kind<TENSOR_TF32>,
-    .run = run_kind<TENSOR_TF32>,
-    .explain = cuda_program_explain,
-};
-extern "C" const struct kernel conv_i8_cuda = {
-    .name = "conv_i8_cuda",
-    .family = FAMILY_conv,
-    .requires = DEVICE_CUDA,
-    .supports = supports_bytes,
-    .plan = plan_kind<TENSOR_I8>,
-    .pack = pack_kind<TENSOR_I8>,
-    .run = run_bytes,
-    .explain = cuda_program_explain,
-};
+TENSOR_KERNEL(conv, f16, CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16>);
+TENSOR_KERNEL(conv, tf32, CUDA_SM80 | CUDA_TF32, TENSOR_TF32, supports_floats, run_kind<TENSOR_TF32>);
+TENSOR_KERNEL(conv, i8, 0u, TENSOR_I8, supports_bytes, run_bytes);

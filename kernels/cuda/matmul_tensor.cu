@@ -218,43 +218,7 @@ static bool supports_bytes(const void *params)
     return matmul_is_narrow(p) && is_worth_it(p);
 }
 
-extern "C" const struct kernel matmul_f16_cuda = {
-    .name = "matmul_f16_cuda",
-    .family = FAMILY_matmul,
-    .requires = DEVICE_CUDA | CUDA_SM80 | CUDA_HALF,
-    .supports = supports_floats,
-    .plan = plan_kind<TENSOR_F16>,
-    .pack = pack_kind<TENSOR_F16>,
-    .run = run_kind<TENSOR_F16, true>,
-    .explain = cuda_program_explain,
-};
-extern "C" const struct kernel matmul_f16_sm75_cuda = {
-    .name = "matmul_f16_sm75_cuda",
-    .family = FAMILY_matmul,
-    .requires = DEVICE_CUDA | CUDA_HALF,
-    .supports = supports_floats,
-    .plan = plan_kind<TENSOR_F16>,
-    .pack = pack_kind<TENSOR_F16>,
-    .run = run_kind<TENSOR_F16, false>,
-    .explain = cuda_program_explain,
-};
-extern "C" const struct kernel matmul_tf32_cuda = {
-    .name = "matmul_tf32_cuda",
-    .family = FAMILY_matmul,
-    .requires = DEVICE_CUDA | CUDA_SM80 | CUDA_TF32,
-    .supports = supports_floats,
-    .plan = plan_kind<TENSOR_TF32>,
-    .pack = pack_kind<TENSOR_TF32>,
-    .run = run_kind<TENSOR_TF32, true>,
-    .explain = cuda_program_explain,
-};
-extern "C" const struct kernel matmul_i8_cuda = {
-    .name = "matmul_i8_cuda",
-    .family = FAMILY_matmul,
-    .requires = DEVICE_CUDA,
-    .supports = supports_bytes,
-    .plan = plan_kind<TENSOR_I8>,
-    .pack = pack_kind<TENSOR_I8>,
-    .run = run_bytes,
-    .explain = cuda_program_explain,
-};
+TENSOR_KERNEL(matmul, f16, CUDA_SM80 | CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16, true>);
+TENSOR_KERNEL(matmul, f16_sm75, CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16, false>);
+TENSOR_KERNEL(matmul, tf32, CUDA_SM80 | CUDA_TF32, TENSOR_TF32, supports_floats, run_kind<TENSOR_TF32, true>);
+TENSOR_KERNEL(matmul, i8, 0u, TENSOR_I8, supports_bytes, run_bytes);

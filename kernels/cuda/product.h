@@ -47,6 +47,12 @@ struct product_sizes {
 
 #define PRODUCT_LONGEST 0x7ffffc00
 
+/* Blocks from which on large tiles are worth it: about as many as a GPU has multiprocessors. Tests whose problems must be
+ * small set fewer. */
+#ifndef FULL_GRID
+#define FULL_GRID 128
+#endif
+
 /* How k is cut depends on one matrix alone: results must not depend on the batch. */
 static inline void product_cut(struct product_sizes *s, int64_t multiple)
 {
@@ -517,7 +523,7 @@ static void product_enqueue_shape(const struct kernel_call *call, const product_
         product_launch<product_shape<16, 128, 4, 4>>(call, a);
     else if (s->n <= 32)
         product_launch<product_shape<128, 32, 8, 4>>(call, a);
-    else if (product_blocks(s, 128, 128) >= 128)
+    else if (product_blocks(s, 128, 128) >= FULL_GRID)
         product_launch<product_shape<128, 128, 8, 8>>(call, a);
     else
         product_launch<product_shape<64, 64, 8, 4>>(call, a);

@@ -358,16 +358,29 @@ static void tensor_enqueue(const struct kernel_call *call, const tensor_argument
 {
     bool larger = false;
     if constexpr (LARGER) {
-        larger = a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= 128;
+        larger = a.sizes.m > 128 && product_blocks(&a.sizes, 256, 128) >= FULL_GRID;
         if (larger)
             tensor_launch<tensor_shape<256, 128, 64, 64>>(call, a);
     }
     /* Fragments of 64 x 64 read shared memory least. Sums of bytes have sums of rows beside them, and no room. */
-    if (!larger && product_blocks(&a.sizes, 128, 128) >= 128)
+    if (!larger && product_blocks(&a.sizes, 128, 128) >= FULL_GRID)
         tensor_launch<tensor_shape<128, 128, 64, tensor_sums<KIND>::IS_BYTES ? 32 : 64>>(call, a);
     else if (!larger)
         tensor_launch<tensor_shape<64, 64, 32, 32>>(call, a);
     product_add_slices(call, a.sizes, a.finish, a.partial);
 }
+
+/* A kernel of the file that includes this, by its plan_kind and pack_kind. The last is its run, a template's. */
+#define TENSOR_KERNEL(FAMILY, NAME, NEEDS, KIND, SUPPORTS, ...) \
+    extern "C" const struct kernel FAMILY##_##NAME##_cuda = {   \
+        .name = #FAMILY "_" #NAME "_cuda",                      \
+        .family = FAMILY_##FAMILY,                              \
+        .requires = DEVICE_CUDA | (NEEDS),                      \
+        .supports = SUPPORTS,                                   \
+        .plan = plan_kind<KIND>,                                \
+        .pack = pack_kind<KIND>,                                \
+        .run = __VA_ARGS__,                                     \
+        .explain = cuda_program_explain,                        \
+    }
 
 #endif

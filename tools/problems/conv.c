@@ -88,8 +88,9 @@ static void choose_upsampling(struct maker *maker, struct conv_params *p)
     settle(maker, p, 0, 0.1 * WORK);
 }
 
-/* So many positions that tiles of results may be large. */
-static void choose_positions(struct maker *maker, struct conv_params *p)
+/* So many positions that tiles of results may be large: those of GPUs where there are enough for all multiprocessors,
+ * and under their emulation, which has few. */
+static void choose_positions(struct maker *maker, struct conv_params *p, int64_t length)
 {
     p->batch = 2;
     p->groups = 4;
@@ -97,7 +98,7 @@ static void choose_positions(struct maker *maker, struct conv_params *p)
     p->output_channels = random_between(&maker->random, 65, 70);
     p->window = (struct window){.kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
     for (int i = 0; i < SPATIAL_AXES; i++)
-        p->window.input[i] = i == 0 ? 1 : random_between(&maker->random, 50, 52);
+        p->window.input[i] = i == 0 ? 1 : random_between(&maker->random, length, length + 2);
     window_settle(&p->window);
 }
 
@@ -197,28 +198,35 @@ static void describe_params(struct maker *maker, const struct conv_params *p, bo
 }
 
 #define SHUFFLED 8 /* one problem of so many stores groups of channels in turns */
+#define LARGE_TILES \
+    12 /* two of so many, numbers 2 and 3, of floats and of bytes, have large tiles: each run meets them */
 
 static void make_conv(struct maker *maker)
 {
     struct conv_params *p = make_params(maker, sizeof *p);
     bool shuffles =
         maker->index % SHUFFLED == SHUFFLED - 1; /* rare otherwise, and kernels have code of its own for it */
+    bool large = maker->index % LARGE_TILES == 2 || maker->index % LARGE_TILES == 3;
     bool has_bias = !random_once_in(&maker->random, 3), rides = wants_epilogue(maker) || shuffles;
     p->dtype = shuffles ? DTYPE_F32 : make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32));
+    if (large)
+        p->dtype = DTYPE_F32;
     p->x_dtype = p->w_dtype = p->dtype;
-    if (!shuffles && random_once_in(&maker->random, 3)) {
+    if (large ? maker->index % LARGE_TILES == 3 : !shuffles && random_once_in(&maker->random, 3)) {
         p->dtype = DTYPE_I32;
         p->x_dtype = make_byte(maker);
         p->w_dtype = make_byte(maker);
         p->w_zero = random_below(&maker->random, 2);
     }
     p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
-    if (!conv_is_narrow(p) && random_once_in(&maker->random, 4)) {
+    if (large) {
+        choose_positions(maker, p, 11);
+    } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 4)) {
         choose_filter(maker, p);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
         choose_upsampling(maker, p);
     } else if (random_once_in(&maker->random, 60)) {
-        choose_positions(maker, p);
+        choose_positions(maker, p, 50);
     } else {
         p->window = make_window(maker, true);
         choose_channels(maker, p);
