@@ -1,6 +1,6 @@
 #include "runtime/session_device.h"
 
-#include "kernels/cuda/cublas.h"
+#include "kernels/cublas.h"
 
 static enum status copy_to_device(void *user, void *to, const void *from, size_t bytes, struct error *error)
 {

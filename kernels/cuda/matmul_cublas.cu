@@ -1,5 +1,5 @@
 /* Family matmul by cuBLAS, where a session asks for it. It multiplies alone: D and the epilogue are a pass of ours. */
-#include "kernels/cuda/cublas.h"
+#include "kernels/cublas.h"
 #include "kernels/cuda/matmul.h"
 
 #include <dlfcn.h>

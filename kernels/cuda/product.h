@@ -47,8 +47,8 @@ struct product_sizes {
 
 #define PRODUCT_LONGEST 0x7ffffc00
 
-/* Blocks from which on large tiles are worth it: about as many as a GPU has multiprocessors. Tests whose problems must be
- * small set fewer. */
+/* Blocks from which on large tiles are worth it: about as many as a GPU has multiprocessors. Tests whose problems must
+ * be small set fewer. */
 #ifndef FULL_GRID
 #define FULL_GRID 128
 #endif

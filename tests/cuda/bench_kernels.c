@@ -1,6 +1,6 @@
 /* Times kernels for CUDA on the problems of real networks and, where the library is there, cuBLAS on the same products.
  * bench-cuda-kernels [--filter SUBSTRING] [--seconds N] prints a JSON object. */
-#include "kernels/cuda/cublas.h"
+#include "kernels/cublas.h"
 #include "tools/problems/expect.h"
 #include "tools/problems/make.h"
 

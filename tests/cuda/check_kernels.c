@@ -40,8 +40,12 @@ static void print_counters(void)
 
 int main(int argc, char **argv)
 {
-    struct harness harness = {
-        .kernels = device_kernels(), .fences = &page_fences, .cpu = ~(unsigned)CUDA_CUBLAS, .seed = 1, .only = -1, .problems = 24};
+    struct harness harness = {.kernels = device_kernels(),
+                              .fences = &page_fences,
+                              .cpu = ~(unsigned)CUDA_CUBLAS,
+                              .seed = 1,
+                              .only = -1,
+                              .problems = 24};
     bool counters = false;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {

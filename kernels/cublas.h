@@ -1,6 +1,6 @@
 /* cuBLAS, found at run time: no program links it. */
-#ifndef INFER_KERNELS_CUDA_CUBLAS_H
-#define INFER_KERNELS_CUDA_CUBLAS_H
+#ifndef INFER_KERNELS_CUBLAS_H
+#define INFER_KERNELS_CUBLAS_H
 
 #include "kernels/matmul.h"
 
