@@ -97,10 +97,6 @@ SMALL_SOURCES := $(wildcard graph/ops/*.c graph/passes/*.c graph/quantize/*.c fo
                    kernels/reference/*.c predictor/*.c tools/*.c)
 $(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE),$(SMALL_SOURCES))): private OPT := -Os
 
-# Vector code that is as fast so, at half the size or two thirds.
-SMALL_VECTOR := $(patsubst %,kernels/x86/%,depthwise_sums normalize)
-$(foreach set,avx2 avx512,$(patsubst %,$(BUILD)/obj/%.$(set).o,$(SMALL_VECTOR))): private OPT := -Os
-
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
