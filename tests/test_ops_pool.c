@@ -111,6 +111,19 @@ START_TEST(global_pools_fold_all_but_batch_and_channel)
 }
 END_TEST
 
+/* Pads at either end make what is unpooled smaller. */
+START_TEST(unpooling_takes_pads_off)
+{
+    const float x[] = {5, 6, 7, 8}, expected[] = {5, 0, 6, 0, 7, 0, 0, 0, 8};
+    const int64_t indices[] = {0, 2, 4, 8}, size[] = {2, 2}, pads[] = {0, 1, 1, 0};
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("kernel_shape", 2, size), ATTRIBUTE_LIST("strides", 2, size),
+                                           ATTRIBUTE_LIST("pads", 4, pads)};
+    struct test_tensor inputs[] = {TENSOR(DTYPE_F32, x, 4, 1, 1, 2, 2), TENSOR(DTYPE_I64, indices, 4, 1, 1, 2, 2)};
+    struct test_tensor y = run_simple("MaxUnpool", 2, inputs, 3, attributes);
+    expect_f32(&y, expected, 0, 4, 1, 1, 3, 3);
+}
+END_TEST
+
 START_TEST(unpooling_puts_maxima_back)
 {
     const float x[] = {5, 7}, small[] = {0, 5, 0, 7}, large[] = {0, 5, 0, 7, 0, 0};
@@ -202,6 +215,7 @@ Suite *ops_pool_suite(void)
     tcase_add_test(tests, the_last_window_may_not_start_in_the_padding);
     tcase_add_test(tests, norms_of_windows_and_images);
     tcase_add_test(tests, global_pools_fold_all_but_batch_and_channel);
+    tcase_add_test(tests, unpooling_takes_pads_off);
     tcase_add_test(tests, unpooling_puts_maxima_back);
     tcase_add_test(tests, unpooling_what_was_pooled);
     tcase_add_test(tests, regions_round_to_whole_elements);
