@@ -63,13 +63,15 @@ static void wait_until(int64_t time)
         continue;
 }
 
+/* What cannot be sent before the end, because it comes faster than this thread sends, is not sent: else a rate far
+ * beyond that would take many times as long as it was asked for. */
 static int send_all(struct serve *serve, struct served_rate *rate, int64_t begin, int64_t end, struct sent *requests,
                     size_t room)
 {
     uint64_t state = 1;
     size_t inputs = infer_model_input_count(serve->model);
     double due = (double)begin;
-    while (rate->sent < room && (due += -log(draw(&state)) / rate->rate * 1e9) < (double)end) {
+    while (rate->sent < room && (due += -log(draw(&state)) / rate->rate * 1e9) < (double)end && clock_now() < end) {
         struct sent *sent = &requests[rate->sent++];
         infer_request_options options = {.ended = note_end, .user = sent};
         infer_prediction *prediction;

@@ -92,7 +92,7 @@ class Pool:
 def serve(bench, model, options, rates, seconds, batch):
     """The same by infer-bench serve, for each of the rates; the first is only to make what all need."""
     cores = len(os.sched_getaffinity(0))
-    rates = ",".join(f"{rate:.6g}" for rate in (rates[0], *rates))
+    rates = ",".join(f"{rate:.6g}" for rate in (rates[-1], *rates))
     command = [bench, "serve", model, *options, "--rate", rates, "--seconds", f"{seconds}", "--batch", f"{batch}"]
     command += ["--contexts", f"{cores}", "--threads", "1", "--json", "-"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
