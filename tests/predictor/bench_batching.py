@@ -153,11 +153,12 @@ def main():
     parser.add_argument("--tools", default=ROOT / "build", metavar="DIR", help="the tools' folder; default: build")
     parser.add_argument("--models", default=",".join(MODELS), help="some of " + ", ".join(MODELS))
     parser.add_argument("--quick", action="store_true", help="half a second each, and batches of 1 and 8")
+    parser.add_argument("--seconds", type=float, default=3, metavar="S", help="for each load; default: 3")
     parser.add_argument("--json", metavar="FILE", help="a report")
     arguments = parser.parse_args()
     onnxruntime.set_default_logger_severity(3)
     tools = Path(arguments.tools).resolve()
-    seconds, batches = (0.5, (1, 8)) if arguments.quick else (3, (1, 2, 4, 8, 16, 32))
+    seconds, batches = (0.5, (1, 8)) if arguments.quick else (arguments.seconds, (1, 2, 4, 8, 16, 32))
     report = {"costs": costs(tools, arguments.models.split(",")), "models": {}}
     for name in arguments.models.split(","):
         try:
