@@ -213,16 +213,17 @@ static infer_status tell_memory(struct job *job, const struct request *request, 
 static enum status make_program(struct job *job, const struct request *request, struct error *error)
 {
     struct program *program = NULL;
+    infer_error told = {0};
     TRY(shaped_inputs(job->model, &request->shapes, &job->inputs, error));
+    /* Before this session's program: what that has made of weights would be shared. */
+    if (tell_memory(job, request, &told) != INFER_OK)
+        return error_set(error, (enum status)told.status, "%s", told.message);
     TRY(runner_init(&job->runner, job->session, job->session->graph, &job->session->budget.allocator, error));
     TRY(runner_bind_inputs(&job->runner, job->inputs, infer_model_input_count(job->model), false, error));
     TRY(runner_first_program(&job->runner, &program, error));
     job->inspection.program = program;
     job->inspection.show_steps = request->shapes.count > 0;
-    infer_error told = {0};
-    return tell_memory(job, request, &told) == INFER_OK
-               ? STATUS_OK
-               : error_set(error, (enum status)told.status, "%s", told.message);
+    return STATUS_OK;
 }
 
 /* Which those who run a model leave until they use one. */
