@@ -213,11 +213,6 @@ static infer_status tell_memory(struct job *job, const struct request *request, 
 static enum status make_program(struct job *job, const struct request *request, struct error *error)
 {
     struct program *program = NULL;
-    infer_error told = {0};
-    TRY(shaped_inputs(job->model, &request->shapes, &job->inputs, error));
-    /* Before this session's program: what that has made of weights would be shared. */
-    if (tell_memory(job, request, &told) != INFER_OK)
-        return error_set(error, (enum status)told.status, "%s", told.message);
     TRY(runner_init(&job->runner, job->session, job->session->graph, &job->session->budget.allocator, error));
     TRY(runner_bind_inputs(&job->runner, job->inputs, infer_model_input_count(job->model), false, error));
     TRY(runner_first_program(&job->runner, &program, error));
@@ -235,13 +230,26 @@ static int check_packs(const infer_model *model, const char *path)
     return EXIT_DONE;
 }
 
+/* Memory is told before this session is there: what it has made of weights would be shared. */
+static infer_status open_session(struct job *job, const struct request *request, bool wanted, infer_error *error)
+{
+    struct error from = {0};
+    if (wanted && shaped_inputs(job->model, &request->shapes, &job->inputs, &from) != STATUS_OK)
+        return publish_error(error, &from);
+    infer_status status = wanted ? tell_memory(job, request, error) : INFER_OK;
+    if (status == INFER_OK)
+        status = infer_session_create(job->model, &request->session, &job->session, error);
+    if (status != INFER_OK)
+        return status;
+    job->session->whole_programs = true;
+    return wanted && make_program(job, request, &from) != STATUS_OK ? publish_error(error, &from) : INFER_OK;
+}
+
 static int open_all(struct job *job, const struct request *request)
 {
     infer_error error = {0};
-    if (open_model(request->path, NULL, &job->storage, &job->model, &error) != INFER_OK ||
-        infer_session_create(job->model, &request->session, &job->session, &error) != INFER_OK)
+    if (open_model(request->path, NULL, &job->storage, &job->model, &error) != INFER_OK)
         return tool_model_failed(&tool, request->path, &error);
-    job->session->whole_programs = true;
     if (!job->storage.used && check_packs(job->model, request->path) != EXIT_DONE)
         return EXIT_FAILED;
     job->inspection = (struct inspection){
@@ -253,12 +261,9 @@ static int open_all(struct job *job, const struct request *request)
     };
     if (!count_all(&job->inspection))
         return tool_failed(&tool, "out of memory");
-    struct error from = {0};
     bool wanted = request->shapes.count > 0 || request->memory || shapes_known(job->model);
-    if (wanted && make_program(job, request, &from) != STATUS_OK) {
-        publish_error(&error, &from);
+    if (open_session(job, request, wanted, &error) != INFER_OK)
         return tool_model_failed(&tool, request->path, &error);
-    }
     return EXIT_DONE;
 }
 
