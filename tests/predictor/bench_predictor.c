@@ -158,11 +158,11 @@ static void overlap(struct load *load, bool compute)
     char what[80];
     snprintf(what, sizeof what, "%s, hooks that %s", load->name, compute ? "compute" : "wait");
     hooks_compute = compute;
-    infer_predictor *predictor = predictor_make(
-        &(infer_predictor_options){.model = load->model,
-                                   .session_options = {.threads = 1},
-                                   .workers = compute ? 2 : 0,
-                                   .hooks = {NULL, slow_before, slow_after, NULL, load->input_count, load->output_count, 0}});
+    infer_predictor *predictor = predictor_make(&(infer_predictor_options){
+        .model = load->model,
+        .session_options = {.threads = 1},
+        .workers = compute ? 2 : 0,
+        .hooks = {NULL, slow_before, slow_after, NULL, load->input_count, load->output_count, 0}});
     double model_time = seconds_alone(load, infer_predictor_session(predictor));
     hook_time = (int64_t)(model_time / 4);
     for (int k = 0; k < ITEMS; k++) {
