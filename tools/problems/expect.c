@@ -290,6 +290,14 @@ static struct interval allowed_mixed(const struct expectation *e, int output, in
     return interval_about(value, error * number_epsilon(operand->dtype));
 }
 
+/* The reference adds up in double, where such squares neither overflow nor vanish. */
+static bool squares_leave_range(const struct operand *operand, number value)
+{
+    number square = value * value;
+    return operand->bound.root && isfinite(value) && value != 0 &&
+           (square > number_largest(operand->dtype) / 2 || square < number_smallest_normal(operand->dtype));
+}
+
 /* What element `index` of an output of the plain problem may be, where the truth is `value`. mixed: from a kernel that
  * mixes neighbours. */
 static struct interval allowed(const struct expectation *e, bool mixed, int output, int64_t index, number value)
@@ -297,6 +305,8 @@ static struct interval allowed(const struct expectation *e, bool mixed, int outp
     const struct operand *operand = &e->plain.outputs[output];
     if (mixed && e->mixed[output])
         return allowed_mixed(e, output, index, value);
+    if (squares_leave_range(operand, value))
+        return (struct interval){.open = true};
     const struct bound *bound = &operand->bound;
     number epsilon = number_epsilon(operand->dtype), sum = 0;
     if (bound->sum > 0)

@@ -37,6 +37,7 @@ struct bound {
     double relative; /* times the magnitude of the element itself */
     double largest;  /* times the largest magnitude of the output */
     double absolute;
+    bool root; /* of a sum of squares, which may pass the type's range where the root does not */
     /* Of kernels that mix neighbours (kernel.mixes), in place of `sum`: times the largest of what `sum` multiplies,
      * were all constants as large as their largest element, at positions up to `near` away along the last three axes.
      */

@@ -28,9 +28,10 @@ static struct bound bound_of(const struct reduce_params *p)
     case REDUCE_SUM:
     case REDUCE_MEAN:
     case REDUCE_L1:
-    case REDUCE_L2:
     case REDUCE_SUM_SQUARE:
         return (struct bound){.sum = units};
+    case REDUCE_L2:
+        return (struct bound){.sum = units, .root = true};
     default: /* logarithms: of a number near 1 they are near 0 */
         return (struct bound){.relative = units, .absolute = p->dtype == DTYPE_F32 ? units * 0x1p-23 : units * 0x1p-52};
     }
