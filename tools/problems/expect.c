@@ -290,7 +290,7 @@ static struct interval allowed_mixed(const struct expectation *e, int output, in
     return interval_about(value, error * number_epsilon(operand->dtype));
 }
 
-/* The reference adds up in double, where such squares neither overflow nor vanish. */
+/* The reference adds up in double, where squares that overflow or underflow in float32 do neither. */
 static bool squares_leave_range(const struct operand *operand, number value)
 {
     number square = value * value;
