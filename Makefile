@@ -39,7 +39,8 @@ LIBRARY_SOURCES := $(filter-out $(IMPORT_SOURCES),$(wildcard kernels/*.c kernels
                    graph/passes/*.c graph/planner/*.c graph/steps/*.c runtime/weights/*.c runtime/compile/*.c runtime/*.c predictor/*.c \
                    formats/*.c))
 # What only a build with a device has.
-DEVICE_SOURCES := graph/steps/sides.c runtime/compile/on_device.c runtime/session_device.c runtime/device_run.c
+DEVICE_SOURCES := graph/steps/sides.c runtime/compile/on_device.c runtime/session_device.c \
+                  $(wildcard runtime/device_run*.c)
 LIBRARY_SOURCES := $(if $(CUDA),$(LIBRARY_SOURCES),$(filter-out $(DEVICE_SOURCES),$(LIBRARY_SOURCES))) \
                    runtime/device/$(if $(CUDA),device_cuda,device_none).c
 # What makes models smaller is the tools' business, not the library's.
