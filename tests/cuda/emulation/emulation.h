@@ -17,6 +17,10 @@ void emulation_seed(uint64_t seed);
 const char *emulation_complaint(void);
 /* Forgets the complaint and all work that is enqueued. Memory, streams and events stay. */
 void emulation_reset(void);
+/* The next kernel that a stream comes to takes as long as it is held: its stream stands still, the others do not. */
+void emulation_hold_kernel(void);
+bool emulation_holds(void); /* a stream has come to it */
+void emulation_let_go(void);
 /* Ends the process with a message at the first complaint, for programs that are not about complaints. */
 void emulation_abort_on_complaint(bool abort);
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <unistd.h>
 #include <vector>
 
 struct event_state {
@@ -17,6 +18,7 @@ struct work {
     std::function<void()> run;
     std::shared_ptr<event_state> wait; /* until it has completed `number` */
     uint64_t number = 0;
+    bool computes = false;
 };
 
 struct CUstream_st {
@@ -44,6 +46,8 @@ static std::set<cudaEvent_t> events;
 static int graphs;
 static cudaError_t last = cudaSuccess;
 static std::map<const void *, size_t> allowed_shared;
+static bool holds_next; /* the next stream that comes to a kernel is held */
+static cudaStream_t held;
 
 static cudaError_t give(cudaError_t error)
 {
@@ -60,6 +64,12 @@ static bool is_ready(const work &w)
 static bool step(cudaStream_t stream)
 {
     if (stream->queue.empty() || !is_ready(stream->queue.front()))
+        return false;
+    if (holds_next && stream->queue.front().computes) {
+        holds_next = false;
+        held = stream;
+    }
+    if (stream == held)
         return false;
     work w = std::move(stream->queue.front());
     stream->queue.pop_front();
@@ -93,6 +103,12 @@ template <typename F> static cudaError_t run_until(F done)
 {
     while (failed == cudaSuccess && !done())
         if (!step_any()) {
+            if (held) { /* another thread lets it go */
+                lock.unlock();
+                usleep(100);
+                lock.lock();
+                continue;
+            }
             complain("a wait that never ends: what is waited for was not enqueued");
             break;
         }
@@ -133,7 +149,7 @@ cudaError_t launch(caller *call, const void *kernel, const shape &shape, cudaStr
                                 open_window();
                                 run_kernel(call, kernel, kept, copy->data());
                             },
-                            nullptr, 0});
+                            nullptr, 0, true});
 }
 
 void allow_shared(const void *kernel, size_t bytes)
@@ -183,8 +199,29 @@ void emulation_reset(void)
     guard hold(lock);
     for (cudaStream_t stream : streams)
         stream->queue.clear();
+    holds_next = false;
+    held = nullptr;
     failed = last = cudaSuccess;
     close_window();
+}
+
+void emulation_hold_kernel(void)
+{
+    guard hold(lock);
+    holds_next = true;
+}
+
+bool emulation_holds(void)
+{
+    guard hold(lock);
+    return held != nullptr;
+}
+
+void emulation_let_go(void)
+{
+    guard hold(lock);
+    holds_next = false;
+    held = nullptr;
 }
 
 cudaError_t cudaGetLastError(void)
@@ -257,7 +294,7 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
                                 open_window();
                                 function(user);
                             },
-                            nullptr, 0});
+                            nullptr, 0, true});
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)

@@ -11,6 +11,8 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -444,6 +446,8 @@ struct client {
     int64_t rows;
     float out[WIDTH];
     bool well;
+    infer_error error;
+    atomic_bool done;
 };
 
 static void *run_client(void *argument)
@@ -483,6 +487,49 @@ START_TEST(contexts_run_side_by_side)
 }
 END_TEST
 
+static void *run_once(void *argument)
+{
+    struct client *client = argument;
+    infer_context *context;
+    client->well = infer_context_create(client->session, &context, NULL) == INFER_OK &&
+                   run_gathering(context, client->rows, 0, client->out, &client->error) == INFER_OK;
+    infer_context_release(context);
+    atomic_store(&client->done, true);
+    return NULL;
+}
+
+/* While a kernel of one context takes its time, others bring up their inputs, compute, and bring back their outputs:
+ * directly, in the run that captures, and in those that replay. */
+START_TEST(a_batch_is_copied_while_another_is_computed)
+{
+    struct gathering g;
+    make_gathering(&g);
+    infer_session *session = session_of(g.model, &(infer_session_options){.device = INFER_DEVICE_CUDA});
+    struct client first = {.session = session, .rows = 3};
+    pthread_t thread;
+    emulation_abort_on_complaint(true);
+    emulation_hold_kernel();
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_once, &first), 0);
+    while (!emulation_holds() && !atomic_load(&first.done))
+        sched_yield();
+    ck_assert_msg(emulation_holds(), "no kernel was met: %s", first.error.message);
+    infer_context *context;
+    float out[WIDTH];
+    ck_assert_int_eq(infer_context_create(session, &context, NULL), INFER_OK);
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(run_gathering(context, 2, 0, out, NULL), INFER_OK);
+    ck_assert(emulation_holds() && !atomic_load(&first.done));
+    emulation_let_go();
+    pthread_join(thread, NULL);
+    ck_assert_msg(first.well, "%s", first.error.message);
+    ck_assert(memcmp(first.out, out, sizeof out) == 0);
+    infer_context_release(context); /* that waits for the whole device */
+    infer_session_release(session);
+    infer_model_release(g.model);
+    region_free(&g.maker.region);
+}
+END_TEST
+
 START_TEST(a_device_says_what_it_is)
 {
     infer_device_info info;
@@ -519,6 +566,7 @@ int main(void)
     tcase_add_test(tests, the_limit_is_of_the_devices_memory);
     tcase_add_test(tests, constants_are_uploaded_once);
     tcase_add_test(tests, contexts_run_side_by_side);
+    tcase_add_test(tests, a_batch_is_copied_while_another_is_computed);
     tcase_add_test(tests, a_device_says_what_it_is);
     tcase_add_test(tests, an_old_gpu_is_refused_by_name);
     suite_add_tcase(suite, random);
