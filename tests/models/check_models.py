@@ -33,7 +33,7 @@ SECONDS_A_TOOL = 300
 # On the emulated GPU, minutes each: run where they are named. Some pad all they hear to 30 seconds; tensor cores are slow.
 SLOW_ON_DEVICE = ("whisper", "smart-turn", "Kokoro")
 ON_FEW_INTEGERS = ("pointwise_", "gather_", "copy_")
-HOST_ONLY = ("recurrent_quantized_", "scan")
+HOST_ONLY = ("scan",)
 ROW = "{:<24} {:<32} {:>10} {:>10} {:>13} {:>12}  {}"
 
 
