@@ -274,6 +274,24 @@ START_TEST(shapes_of_inputs)
 }
 END_TEST
 
+START_TEST(bytes_of_tensors)
+{
+    const int64_t dims[INFER_MAX_RANK + 1] = {2, 3, 1, 1, 1, 1, 1, 1, 1}, large[] = {INT64_MAX, 2};
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, 2, dims), 24);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, 0, NULL), 4);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, INFER_MAX_RANK, dims), 24);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, INFER_MAX_RANK + 1, dims), SIZE_MAX);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, -1, dims), SIZE_MAX);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, 1, NULL), SIZE_MAX);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_NONE, 1, dims), SIZE_MAX);
+    ck_assert_uint_eq(infer_tensor_bytes(INFER_FLOAT32, 2, large), SIZE_MAX);
+    ck_assert_int_eq(infer_input(NULL, INFER_FLOAT32, INFER_MAX_RANK, dims).dims[1], 3);
+    ck_assert_str_eq(infer_status_name(INFER_DEVICE_ERROR), "device");
+    ck_assert_str_eq(infer_status_name((infer_status)(INFER_DEVICE_ERROR + 1)), "unknown");
+    ck_assert_str_eq(infer_status_name((infer_status)-1), "unknown");
+}
+END_TEST
+
 Suite *runtime_refused_suite(void)
 {
     Suite *suite = suite_create("runtime_refused");
@@ -285,6 +303,7 @@ Suite *runtime_refused_suite(void)
     tcase_add_test(tests, scans_that_do_not_fit);
     tcase_add_test(tests, options_of_sessions);
     tcase_add_test(tests, shapes_of_inputs);
+    tcase_add_test(tests, bytes_of_tensors);
     suite_add_tcase(suite, tests);
     return suite;
 }
