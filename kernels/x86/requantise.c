@@ -1,8 +1,6 @@
 #include "kernels/x86/requantise.h"
 
 #include "kernels/walk.h"
-#include "kernels/x86/vector.h"
-#include "kernels/x86/vector_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -156,18 +154,6 @@ struct part {
     vf factors[2], addends[2];
 };
 
-INLINE vi bytes_of(const struct requantiser *q, vf x, vf low, vf high)
-{
-    if (q->has_second) {
-        x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
-        x = q->hard_swish ? vf_hard_swish(x) : x;
-        x = vf_add(vf_mul(x, vf_set(q->second_factor)), vf_set(q->second_addend));
-    }
-    if (q->divides)
-        x = vf_div(x, vf_set(q->divisor));
-    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
-}
-
 static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
 {
     vi x = q->signed_residual ? vi_load_i8((const int8_t *)bytes) : vi_load_u8(bytes);
@@ -200,7 +186,7 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
             x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
             if (residual)
                 x = vf_add(x, residual_of(q, other + v * LANES));
-            result[v] = bytes_of(q, x, low, high);
+            result[v] = requantise_bytes(q, x, low, high);
         }
         vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
         if (!full)
@@ -219,13 +205,11 @@ static __attribute__((noinline)) void run_rest(const struct requantiser *q, cons
     run_part(q, part, false);
 }
 
-/* identity: where there is no operand. */
 INLINE void load_operand(const float *from, bool each, int64_t first, int64_t count, float identity, vf *vectors)
 {
     UNROLL
     for (int v = 0; v < 2; v++)
-        vectors[v] = from && each ? vf_load_part(from + first + v * LANES, lanes_left(count, v))
-                                  : vf_set(from ? *from : identity);
+        vectors[v] = requantise_operand(from, each, first + v * LANES, lanes_left(count, v), identity);
 }
 
 /* Where the residual or the output has an element, from its first one on. */
