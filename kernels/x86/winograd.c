@@ -344,62 +344,35 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
     }
 }
 
-static const float *raw_weights(const struct walk *walk, int64_t column, int64_t channel)
-{
-    const struct conv_params *p = walk->winograd->params;
-    return (const float *)walk->call->inputs[1] + p->weight_offset + column * p->weight_output +
-           channel * p->weight_input;
-}
-
-/* Asks for weights of some input channels and one output channel: they lie in many short rows, which the hardware does
- * not see coming. */
-static void fetch_row(const struct walk *walk, int64_t column, int64_t channel)
-{
-    const struct winograd *w = walk->winograd;
-    if (!w->fresh || !winograd_rows(w->params) || column >= w->params->output_channels)
-        return;
-    const char *from = (const char *)raw_weights(walk, column, channel);
-    int64_t bytes = least(w->channels - channel, w->depth) * w->params->weight_input * (int64_t)sizeof(float);
-    for (int64_t i = 0; i < bytes; i += LINE * (int64_t)sizeof(float))
-        __builtin_prefetch(from + i, 0, 2);
-}
-
 /* The weights of a panel for the channels from `first` on. */
 static const float *weights_of(const struct walk *walk, int64_t panel, int64_t first, int64_t channels)
 {
     const struct winograd *w = walk->winograd;
+    const struct conv_params *p = w->params;
     int64_t column = panel * TILE_COLUMNS;
     if (!w->fresh)
         return (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    const float *from =
+        (const float *)walk->call->inputs[1] + p->weight_offset + column * p->weight_output + first * p->weight_input;
     SET_NAME(winograd_transform)
-    (w->params, raw_weights(walk, column, first), channels, least(w->params->output_channels - column, TILE_COLUMNS),
-     walk->weights, w->weights_plane);
+    (p, from, channels, least(p->output_channels - column, TILE_COLUMNS), walk->weights, w->weights_plane);
     return walk->weights;
-}
-
-/* The points of one part of the channels, and at each of them a row of the weights that come next. */
-static void multiply_part(const struct walk *walk, const struct tile_cut *cut, int64_t panel, int64_t first)
-{
-    const struct winograd *w = walk->winograd;
-    int64_t channels = least(w->channels - first, w->depth), next = first + w->depth;
-    int64_t plane = w->fresh ? w->weights_plane : w->channels * TILE_COLUMNS;
-    int64_t next_column = (next < w->channels ? panel : panel + 1) * TILE_COLUMNS;
-    const float *weights = weights_of(walk, panel, first, channels);
-    const float *inputs = walk->inputs + first / w->depth * POINTS * w->plane;
-    for (int64_t point = 0; point < POINTS; point++) {
-        if (point < TILE_COLUMNS)
-            fetch_row(walk, next_column + point, next < w->channels ? next : 0);
-        multiply_point(walk, cut, inputs + point * w->plane, weights + point * plane, channels,
-                       w->params->output_channels - panel * TILE_COLUMNS, first > 0,
-                       walk->sums + point * w->sums_plane);
-    }
 }
 
 static void multiply_panel(const struct walk *walk, int64_t panel)
 {
+    const struct winograd *w = walk->winograd;
+    int64_t plane = w->fresh ? w->weights_plane : w->channels * TILE_COLUMNS;
     struct tile_cut cut = tile_cut(walk->tiles);
-    for (int64_t first = 0; first < walk->winograd->channels; first += walk->winograd->depth)
-        multiply_part(walk, &cut, panel, first);
+    for (int64_t first = 0; first < w->channels; first += w->depth) {
+        int64_t channels = least(w->channels - first, w->depth);
+        const float *weights = weights_of(walk, panel, first, channels);
+        const float *inputs = walk->inputs + first / w->depth * POINTS * w->plane;
+        for (int64_t point = 0; point < POINTS; point++)
+            multiply_point(walk, &cut, inputs + point * w->plane, weights + point * plane, channels,
+                           w->params->output_channels - panel * TILE_COLUMNS, first > 0,
+                           walk->sums + point * w->sums_plane);
+    }
 }
 
 /* --- outputs ------------------------------------------------------------------------------------------------- */

@@ -9,10 +9,11 @@
 #define TAPS 3
 #define PATCH 6
 #define POINTS (PATCH * PATCH)
-#define AT_ONCE 8 /* channels: rows of 72 weights, which turn over in whole squares */
-#define PACKED_AT_ONCE 4
-#define ROWS \
-    16 /* output channels: rows any multiple of 512 bytes apart have room side by side in the first-level cache */
+#define AT_ONCE 8        /* channels: rows of 72 weights, which turn over in whole squares */
+#define PACKED_AT_ONCE 4 /* of which the first-level cache has room for all points */
+/* Output channels that are turned over at once: rows 2048 bytes apart have room side by side in the first-level cache.
+ */
+#define ROWS 16
 
 #define STREAMED (1 << 15) /* filters whose points, 4.5 MB, drive all else out of the caches */
 
@@ -110,10 +111,15 @@ INLINE void transform_columns(const float *weights, float *to, int64_t plane)
     }
 }
 
+static bool is_contiguous(const struct conv_params *p)
+{
+    return p->weight_spatial[2] == 1 && p->weight_spatial[1] == TAPS && p->weight_input == TAPS * TAPS;
+}
+
 /* Weights of `channels` channels, by channel and tap. */
 static void gather(const struct conv_params *p, const float *weights, int64_t channels, int64_t columns, float *to)
 {
-    if (winograd_rows(p)) {
+    if (is_contiguous(p)) {
         for (int64_t j = 0; j < columns; j += ROWS)
             SET_NAME(transpose)
         (sizeof *weights, weights + j * p->weight_output, p->weight_output * (int64_t)sizeof *weights, to + j,

@@ -8,12 +8,6 @@
 #define ROOT_HALF 0.70710678118654752440
 #define ROOT_TWO 1.41421356237309504880
 
-/* Whether the weights of an output channel lie in a row. */
-static inline bool winograd_rows(const struct conv_params *p)
-{
-    return p->weight_spatial[2] == 1 && p->weight_spatial[1] == 3 && p->weight_input == 9;
-}
-
 /* Weights of `channels` input channels for `columns` output channels, of which `weights` are the first's, transformed:
  * [point][channel][TILE_COLUMNS], `plane` floats from one point to the next, 0 past the last column. */
 void SET_NAME(winograd_transform)(const struct conv_params *p, const float *weights, int64_t channels, int64_t columns,
