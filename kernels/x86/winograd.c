@@ -8,6 +8,10 @@
  * there are too few blocks for the threads, a first phase transforms the inputs of all tiles, and panels are shared
  * out.
  *
+ * Weights are transformed once, and kept, which takes four times their own size. A plan that is to save memory reads
+ * them as they are: it transforms those of a panel and some channels right before it multiplies by them, for as many
+ * tiles as it can, and sums go on from what channels before have added. The operations are the same, and their order.
+ *
  * Whatever is in the input reaches all 16 outputs of the tiles that see it: rounding is at the magnitude of what is
  * largest there, and a NaN or an infinity makes all of them NaN. */
 #include "kernels/conv.h"
@@ -29,7 +33,11 @@
 #define MOST_TILES 24
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
 #define LEAST_CHANNELS 8  /* for which it pays */
-#define LEAST_OUTPUTS 144 /* transformed weights are four times as many, and come from memory */
+#define FRESH_CHANNELS 64 /* whose weights are transformed at once: a panel of them stays in the second-level cache */
+#define FRESH_BYTES (512 << 10) /* of transformed weights, for less of which it does not pay to make them each time */
+#define FRESH_TILES 16          /* that they are multiplied by, at least: making them takes as long as 8 to 10 tiles */
+#define FRESH_BLOCK 64          /* tiles of a block then, or half as many as output channels where those are more */
+#define LEAST_OUTPUTS 144       /* transformed weights are four times as many, and come from memory */
 
 /* state of the plan */
 struct winograd {
@@ -40,10 +48,12 @@ struct winograd {
     int64_t blocks, block_tiles; /* of all images; tiles: at most */
     int64_t panels;              /* of output channels */
     bool shares;                 /* the inputs of all tiles, which a phase of its own transforms */
+    bool fresh;                  /* weights are transformed where they are multiplied, `depth` channels at a time */
+    int64_t depth, depths;       /* channels that are multiplied at once, and how many times that is all of them */
     int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles that are kept */
-    int64_t sums_plane;
+    int64_t sums_plane, weights_plane;
     struct results results;
-    size_t inputs_bytes, sums_bytes, lines_bytes; /* of a task's workspace, one after the other */
+    size_t inputs_bytes, weights_bytes, sums_bytes, lines_bytes; /* of a task's workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -86,13 +96,33 @@ static int64_t plane_of(int64_t floats)
     return floats / LINE % 2 ? floats : floats + LINE;
 }
 
-static void cut_blocks(struct winograd *w, int threads)
+static size_t transformed_bytes(const struct winograd *w)
+{
+    return (size_t)(w->panels * POINTS * TILE_COLUMNS * w->channels) * sizeof(float);
+}
+
+static void cut_channels(struct winograd *w, const struct kernel_facts *facts)
+{
+    w->fresh = facts->memory_saving && transformed_bytes(w) >= FRESH_BYTES && w->total >= FRESH_TILES;
+    w->depths = w->fresh ? divide_up(w->channels, FRESH_CHANNELS) : 1;
+    w->row = divide_up(divide_up(w->channels, w->depths), LINE) * LINE;
+    w->depth = least(w->row, w->channels);
+}
+
+static int64_t most_tiles(const struct winograd *w)
 {
     int64_t most = BLOCK_BYTES / (POINTS * (int64_t)sizeof(float)) / w->row;
-    most = most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
-    w->blocks = divide_up(w->total, most);
+    if (!w->fresh)
+        return most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
+    most = w->params->output_channels / 2;
+    return most < FRESH_BLOCK ? FRESH_BLOCK : most;
+}
+
+static void cut_blocks(struct winograd *w, int threads)
+{
+    w->blocks = divide_up(w->total, most_tiles(w));
     int64_t even = divide_up(w->blocks, threads) * threads;
-    if (w->total >= even * LEAST_SHARE && w->blocks < 4 * (int64_t)threads)
+    if (!w->fresh && w->total >= even * LEAST_SHARE && w->blocks < 4 * (int64_t)threads)
         w->blocks = even;
     w->shares = w->blocks > 0 && w->blocks % threads != 0 && w->blocks < 4 * (int64_t)threads;
     w->block_tiles = w->blocks > 0 ? divide_up(w->total, w->blocks) : 0;
@@ -100,13 +130,15 @@ static void cut_blocks(struct winograd *w, int threads)
 
 static size_t inputs_bytes(const struct winograd *w)
 {
-    return (size_t)(POINTS * w->plane) * sizeof(float);
+    return (size_t)(w->depths * POINTS * w->plane) * sizeof(float);
 }
 
 static void size_workspace(struct winograd *w)
 {
     w->plane = plane_of((w->shares ? w->total : w->block_tiles) * w->row);
     w->sums_plane = plane_of(w->block_tiles * TILE_COLUMNS);
+    w->weights_plane = plane_of(w->depth * TILE_COLUMNS);
+    w->weights_bytes = w->fresh ? (size_t)(POINTS * w->weights_plane) * sizeof(float) : 0;
     w->inputs_bytes = w->shares ? 0 : inputs_bytes(w);
     w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
     w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->across) * TILE_COLUMNS) * sizeof(float);
@@ -119,7 +151,8 @@ static void describe_tasks(const struct winograd *w, int threads, struct kernel_
     plan->tasks[0] = (int)(w->shares ? least(w->total, most) : w->blocks > 0 ? w->blocks : 1);
     plan->tasks[1] = w->shares ? (int)least(w->blocks * w->panels, most) : 0;
     plan->shared_bytes = w->shares ? inputs_bytes(w) : 0;
-    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
+    plan->task_bytes =
+        w->inputs_bytes + w->weights_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
 }
 
 static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
@@ -133,7 +166,7 @@ static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
                                  .geometry = {TILE_COLUMNS, p->input_channels, p->output_channels, p->weight_offset,
                                               p->weight_output, p->weight_input, p->weight_spatial[1],
                                               p->weight_spatial[2]},
-                                 .bytes = (size_t)(w->panels * panel) * sizeof(float)};
+                                 .bytes = transformed_bytes(w)};
 }
 
 static bool winograd_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -149,8 +182,8 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
                            .across = tiles_along(&p->window, 2),
                            .tiles = tiles_along(&p->window, 1) * tiles_along(&p->window, 2),
                            .panels = divide_up(p->output_channels, TILE_COLUMNS),
-                           .row = divide_up(p->input_channels, LINE) * LINE};
-    w->total = p->batch * w->tiles;
+                           .total = p->batch * tiles_along(&p->window, 1) * tiles_along(&p->window, 2)};
+    cut_channels(w, facts);
     cut_blocks(w, facts->threads);
     size_workspace(w);
     struct epilogue epilogue = conv_epilogue(p);
@@ -158,8 +191,9 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
     SET_NAME(results_plan)(&epilogue, true, output[1] * output[2], p->output_channels, &place, &w->results);
     plan->state = w;
     describe_tasks(w, facts->threads, plan);
-    plan->pack_count = 1;
-    describe_pack(w, &plan->packs[0]);
+    plan->pack_count = w->fresh ? 0 : 1;
+    if (!w->fresh)
+        describe_pack(w, &plan->packs[0]);
     return true;
 }
 
@@ -185,9 +219,10 @@ static void winograd_pack(const struct kernel_plan *plan, int which, const void 
 struct walk {
     const struct winograd *winograd;
     const struct kernel_call *call;
-    float *inputs; /* [point][tile][channel], in planes and rows, from the block's first tile on */
-    float *sums;   /* [point][tile][column] */
-    float *lines;  /* of outputs, where they are not stored directly: [line][position][column] */
+    float *inputs;  /* [depth][point][tile][channel], in planes and rows, from the block's first tile on */
+    float *weights; /* that were transformed: [point][channel][column] */
+    float *sums;    /* [point][tile][column] */
+    float *lines;   /* of outputs, where they are not stored directly: [line][position][column] */
     void *epilogue_workspace;
     int64_t first_tile, tiles;
     int64_t image; /* that the target is of; -1: none */
@@ -274,18 +309,21 @@ static void transform_patch(const struct walk *walk, int64_t index)
         for (int64_t j = patch.first[1]; j < patch.end[1]; j++)
             places[i * PATCH + j] =
                 patch.from + (i - patch.first[0]) * p->x.spatial[1] + (j - patch.first[1]) * p->x.spatial[2];
-    float *to = walk->inputs + index * w->row;
-    int64_t channel = 0;
-    for (; channel + LANES <= w->channels; channel += LANES)
-        transform_channels(places, channel, LANES, to + channel, w->plane);
-    if (channel < w->channels)
-        transform_channels(places, channel, w->channels - channel, to + channel, w->plane);
+    for (int64_t first = 0; first < w->channels; first += w->depth) {
+        float *to = walk->inputs + first / w->depth * POINTS * w->plane + index * w->row;
+        int64_t count = least(w->channels - first, w->depth), i = 0;
+        for (; i + LANES <= count; i += LANES)
+            transform_channels(places, first + i, LANES, to + i, w->plane);
+        if (i < count)
+            transform_channels(places, first + i, count - i, to + i, w->plane);
+    }
 }
 
 /* --- products ------------------------------------------------------------------------------------------------ */
 
+/* Adds the products of `channels` channels to the sums of a panel at one point. */
 static void multiply_point(const struct walk *walk, const struct tile_cut *cut, const float *inputs,
-                           const float *weights, int64_t columns_left, float *sums)
+                           const float *weights, int64_t channels, int64_t columns_left, bool resumes, float *sums)
 {
     const struct winograd *w = walk->winograd;
     struct tile_panel panel = {weights, TILE_COLUMNS};
@@ -295,8 +333,9 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
         const float *first[TILE_ROWS];
         for (int64_t i = 0; i < rows; i++)
             first[i] = inputs + (row + i) * w->row;
-        struct tile_rows left = {first, 0, 1, w->channels};
-        struct tile_ends ends = {.low = -INFINITY,
+        struct tile_rows left = {first, 0, 1, channels};
+        struct tile_ends ends = {.resumes = resumes,
+                                 .low = -INFINITY,
                                  .high = INFINITY,
                                  .to = sums + row * TILE_COLUMNS,
                                  .to_row = TILE_COLUMNS,
@@ -305,14 +344,35 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
     }
 }
 
+/* The weights of a panel for the channels from `first` on. */
+static const float *weights_of(const struct walk *walk, int64_t panel, int64_t first, int64_t channels)
+{
+    const struct winograd *w = walk->winograd;
+    const struct conv_params *p = w->params;
+    int64_t column = panel * TILE_COLUMNS;
+    if (!w->fresh)
+        return (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    const float *from =
+        (const float *)walk->call->inputs[1] + p->weight_offset + column * p->weight_output + first * p->weight_input;
+    SET_NAME(winograd_transform)
+    (p, from, channels, least(p->output_channels - column, TILE_COLUMNS), walk->weights, w->weights_plane);
+    return walk->weights;
+}
+
 static void multiply_panel(const struct walk *walk, int64_t panel)
 {
     const struct winograd *w = walk->winograd;
-    const float *weights = (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    int64_t plane = w->fresh ? w->weights_plane : w->channels * TILE_COLUMNS;
     struct tile_cut cut = tile_cut(walk->tiles);
-    for (int64_t point = 0; point < POINTS; point++)
-        multiply_point(walk, &cut, walk->inputs + point * w->plane, weights + point * w->channels * TILE_COLUMNS,
-                       w->params->output_channels - panel * TILE_COLUMNS, walk->sums + point * w->sums_plane);
+    for (int64_t first = 0; first < w->channels; first += w->depth) {
+        int64_t channels = least(w->channels - first, w->depth);
+        const float *weights = weights_of(walk, panel, first, channels);
+        const float *inputs = walk->inputs + first / w->depth * POINTS * w->plane;
+        for (int64_t point = 0; point < POINTS; point++)
+            multiply_point(walk, &cut, inputs + point * w->plane, weights + point * plane, channels,
+                           w->params->output_channels - panel * TILE_COLUMNS, first > 0,
+                           walk->sums + point * w->sums_plane);
+    }
 }
 
 /* --- outputs ------------------------------------------------------------------------------------------------- */
@@ -493,10 +553,12 @@ static void multiply_share(struct walk *walk, int tasks, int task)
 static void winograd_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct winograd *w = plan->state;
-    char *inputs = call->workspace, *sums = inputs + w->inputs_bytes, *lines = sums + w->sums_bytes;
+    char *inputs = call->workspace, *weights = inputs + w->inputs_bytes, *sums = weights + w->weights_bytes,
+         *lines = sums + w->sums_bytes;
     struct walk walk = {.winograd = w,
                         .call = call,
                         .inputs = (float *)(void *)inputs,
+                        .weights = (float *)(void *)weights,
                         .sums = (float *)(void *)sums,
                         .lines = (float *)(void *)lines,
                         .epilogue_workspace = lines + w->lines_bytes,

@@ -60,13 +60,18 @@ static void choose_filter(struct maker *maker, struct conv_params *p)
     p->groups = 1;
     p->input_channels = random_between(random, 12, 40);
     p->output_channels = make_size(maker, 70);
+    bool parts = random_once_in(random, 4); /* so many channels that they may be taken in parts */
+    if (parts) {
+        p->input_channels = random_between(random, 65, 140);
+        p->output_channels = random_between(random, 33, 70);
+    }
     p->window = (struct window){.kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
     for (int i = 0; i < SPATIAL_AXES; i++) {
         p->window.input[i] = i == 0 ? 1 : random_between(random, 8, 24);
         p->window.pad[i] = i == 0 ? 0 : random_between(random, -1, 2);
         p->window.pad_after[i] = i == 0 ? 0 : random_between(random, -1, 2);
     }
-    settle(maker, p, 0, 0.3 * WORK);
+    settle(maker, p, 0, parts ? 1.6 * WORK : 0.3 * WORK);
 }
 
 /* A transposed convolution to few channels, whose windows meet along the last axis without overlapping. */
