@@ -158,12 +158,18 @@ enum status study_times(struct study *study, struct error *error)
 }
 
 /* What counts as slower: more than times vary by. */
-#define SLOWER 1.1
-#define LEAST_LOSS 20e-6 /* seconds */
-#define ROUNDS 3         /* a layer that changes may change what its neighbours take */
+#define SLOWER 1.1        /* of a layer */
+#define SLOWER_MODEL 1.03 /* of all of them */
+#define LEAST_LOSS 20e-6  /* seconds */
+#define ROUNDS 3          /* a layer that changes may change what its neighbours take */
 
 static const char slow_layer[] = "it is slower on integers here",
                   slow_model[] = "the model is no faster on integers here";
+
+static bool is_slower(double before, double after, double by)
+{
+    return after > by * before && after - before > LEAST_LOSS;
+}
 
 static void set_float(struct layer *layer, bool on, const char *why)
 {
@@ -178,7 +184,7 @@ static bool drop_slow(struct study *study)
     for (int i = 0; i < study->plan.count; i++) {
         struct layer *layer = &study->plan.layers[i];
         const struct layer_facts *facts = &study->facts[i];
-        bool slow = facts->after > SLOWER * facts->before && facts->after - facts->before > LEAST_LOSS;
+        bool slow = is_slower(facts->before, facts->after, SLOWER);
         if (!layer->chosen || layer->weights_only || !layer->input || !slow)
             continue;
         set_float(layer, true, slow_layer);
@@ -196,7 +202,7 @@ static enum status try_rounds(struct study *study, bool all, bool *best, struct 
         enum status status = study_times(study, error);
         if (status != STATUS_OK)
             return status;
-        if (round == 0 && !all && study->seconds_after < study->seconds_before)
+        if (round == 0 && !all && !is_slower(study->seconds_before, study->seconds_after, SLOWER_MODEL))
             return STATUS_OK;
         for (int i = 0; study->seconds_after < least && i < study->plan.count; i++)
             best[i] = study->plan.layers[i].weights_only;
