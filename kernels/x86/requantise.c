@@ -1,8 +1,6 @@
 #include "kernels/x86/requantise.h"
 
 #include "kernels/walk.h"
-#include "kernels/x86/vector.h"
-#include "kernels/x86/vector_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -47,6 +45,24 @@ static float number_of(const struct request *r, int input, float otherwise)
     }
 }
 
+/* Whether all of them are. Of numbers without their sign, NaN has the largest bits. */
+static bool are_small(const float *numbers, int64_t count, float most)
+{
+    vi largest = vi_set(0);
+    int32_t bits[LANES];
+    for (int64_t i = 0; i < count; i += LANES)
+        largest =
+            vi_max(largest, vi_and(vf_bits(vf_load_part(numbers + i, least(count - i, LANES))), vi_set(INT32_MAX)));
+    vi_store(bits, largest);
+    for (int i = 0; i < LANES; i++) {
+        float number;
+        memcpy(&number, &bits[i], sizeof number);
+        if (!(number <= most))
+            return false;
+    }
+    return true;
+}
+
 static bool is_small(float number, float most)
 {
     return fabsf(number) <= most; /* which no NaN is */
@@ -77,10 +93,7 @@ static bool read_operand(const struct request *r, int operation, const float **f
     if (of &&
         (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0)))
         return false;
-    bool small = true;
-    for (int64_t i = 0; of && i < (step ? r->epilogue->dims[along] : 1); i++)
-        small = small && is_small((*from)[i], LARGEST);
-    return small;
+    return !of || are_small(*from, step ? r->epilogue->dims[along] : 1, LARGEST);
 }
 
 /* False: one is a NaN, or they are not in order. */
@@ -156,18 +169,6 @@ struct part {
     vf factors[2], addends[2];
 };
 
-INLINE vi bytes_of(const struct requantiser *q, vf x, vf low, vf high)
-{
-    if (q->has_second) {
-        x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
-        x = q->hard_swish ? vf_hard_swish(x) : x;
-        x = vf_add(vf_mul(x, vf_set(q->second_factor)), vf_set(q->second_addend));
-    }
-    if (q->divides)
-        x = vf_div(x, vf_set(q->divisor));
-    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
-}
-
 static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
 {
     vi x = q->signed_residual ? vi_load_i8((const int8_t *)bytes) : vi_load_u8(bytes);
@@ -180,7 +181,7 @@ static inline int64_t lanes_left(int64_t count, int vector)
     return left < 0 ? 0 : least(left, LANES);
 }
 
-INLINE void run_part(const struct requantiser *q, const struct part *part, const bool full)
+INLINE void run_part(const struct requantiser *q, const struct part *part, const int vectors, const bool full)
 {
     const vf low = vf_set(q->low), high = vf_set(q->high);
     const int32_t *sums = part->sums;
@@ -194,15 +195,18 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
         }
         vi result[2];
         UNROLL
-        for (int v = 0; v < 2; v++) {
+        for (int v = 0; v < vectors; v++) {
             const int32_t *from = sums + v * LANES;
             vf x = vi_to_floats(full ? vi_load(from) : vi_load_part(from, lanes_left(part->count, v)));
             x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
             if (residual)
                 x = vf_add(x, residual_of(q, other + v * LANES));
-            result[v] = bytes_of(q, x, low, high);
+            result[v] = requantise_bytes(q, x, low, high);
         }
-        vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
+        if (vectors == 2)
+            vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
+        else
+            vi_store_u8(full ? to : bytes, result[0]);
         if (!full)
             memcpy(to, bytes, (size_t)part->count);
         residual = residual ? residual + q->residual_step : NULL;
@@ -211,21 +215,24 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
 
 static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, true);
+    run_part(q, part, 2, true);
+}
+
+static __attribute__((noinline)) void run_vector(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 1, true);
 }
 
 static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, false);
+    run_part(q, part, 2, false);
 }
 
-/* identity: where there is no operand. */
 INLINE void load_operand(const float *from, bool each, int64_t first, int64_t count, float identity, vf *vectors)
 {
     UNROLL
     for (int v = 0; v < 2; v++)
-        vectors[v] = from && each ? vf_load_part(from + first + v * LANES, lanes_left(count, v))
-                                  : vf_set(from ? *from : identity);
+        vectors[v] = requantise_operand(from, each, first + v * LANES, lanes_left(count, v), identity);
 }
 
 /* Where the residual or the output has an element, from its first one on. */
@@ -254,6 +261,8 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
         load_operand(q->addends, q->addend_each, first + i, part.count, -0.0F, part.addends);
         if (part.count == WIDTH)
             run_full(q, &part);
+        else if (part.count == LANES)
+            run_vector(q, &part);
         else
             run_rest(q, &part);
     }

@@ -27,8 +27,8 @@ static bool same_key(const struct kernel_pack *a, const struct kernel_pack *b)
 
 static bool same_plan(const struct kernel_plan *a, const struct kernel_plan *b)
 {
-    bool same = !a->state && !b->state && a->phases == b->phases && a->task_bytes == b->task_bytes &&
-                a->shared_bytes == b->shared_bytes && a->pack_count == b->pack_count;
+    bool same = !a->state && !b->state && a->phases == b->phases && a->rounds == b->rounds &&
+                a->task_bytes == b->task_bytes && a->shared_bytes == b->shared_bytes && a->pack_count == b->pack_count;
     for (int i = 0; i < a->phases && same; i++)
         same = a->tasks[i] == b->tasks[i];
     for (int i = 0; i < a->pack_count && same; i++)
