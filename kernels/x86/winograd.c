@@ -71,6 +71,12 @@ static int64_t tiles_along(const struct window *w, int axis)
     return w->dilation[axis] * tiles_of_turn(w, axis);
 }
 
+/* divide_up, for what is mostly 1. */
+static int64_t steps_in(int64_t length, int64_t step)
+{
+    return step == 1 ? length : divide_up(length, step);
+}
+
 /* Outputs of a tile along an axis: `count` of them, from `first` on, as far apart as the window's places are. */
 struct edge {
     int64_t first, count;
@@ -80,7 +86,7 @@ static struct edge edge_of(const struct window *w, int axis, int64_t tile)
 {
     int64_t step = w->dilation[axis], each = step == 1 ? 1 : tiles_of_turn(w, axis);
     int64_t first = step == 1 ? tile * EDGE : tile / each + tile % each * EDGE * step, left = w->output[axis] - first;
-    return (struct edge){first, left <= 0 ? 0 : least(divide_up(left, step), EDGE)};
+    return (struct edge){first, left <= 0 ? 0 : least(steps_in(left, step), EDGE)};
 }
 
 /* Tiles that reach past the edge are computed whole: at least half of all outputs must count. */
@@ -233,8 +239,8 @@ static struct patch patch_of(const struct walk *walk, int64_t tile)
         struct edge edge = edge_of(&p->window, 1 + axis, at[axis]);
         int64_t begin = edge.first - p->window.pad[1 + axis], step = p->window.dilation[1 + axis];
         int64_t left = p->window.input[1 + axis] - begin, end = edge.count + TAPS - 1;
-        patch.first[axis] = begin < 0 ? least(divide_up(-begin, step), PATCH) : 0;
-        patch.end[axis] = left > 0 ? least(divide_up(left, step), end) : 0;
+        patch.first[axis] = begin < 0 ? least(steps_in(-begin, step), PATCH) : 0;
+        patch.end[axis] = left > 0 ? least(steps_in(left, step), end) : 0;
         offset += (begin + patch.first[axis] * step) * p->x.spatial[1 + axis];
     }
     patch.from = (const float *)walk->call->inputs[0] + offset;
@@ -381,33 +387,34 @@ static int64_t line_at(const struct winograd *w, const struct place *place, int6
     return (place->down.first + i * window->dilation[1]) * window->output[2] + place->along.first;
 }
 
-/* Outputs of a line and a vector of columns from `column` on. */
-INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t column, const vf *outputs)
+/* Outputs of a line, `step` positions apart, and a vector of columns from `column` on. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t step, int64_t column, const vf *outputs)
 {
     bool whole = ends->columns - column >= LANES;
     UNROLL
     for (int i = 0; i < EDGE; i++)
         if (i < rows && whole)
-            tile_finish(ends, i, column, outputs[i]);
+            tile_finish(ends, i * step, column, outputs[i]);
         else if (i < rows)
-            tile_finish_part(ends, i, column, outputs[i]);
+            tile_finish_part(ends, i * step, column, outputs[i]);
 }
 
 static void store_directly(const struct walk *walk, int64_t index, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
+    const struct window *window = &w->params->window;
     struct place place = place_of(w, walk->first_tile + index);
-    struct results_block block = {.column = column, .columns = columns, .step = w->params->window.dilation[2]};
-    struct tile_ends ends[EDGE];
+    struct results_block block = {.row = line_at(w, &place, 0), .column = column, .columns = columns, .step = 1};
+    struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
+    int64_t below = window->dilation[1] * window->output[2];
     vf outputs[EDGE * EDGE];
-    for (int64_t i = 0; i < place.down.count; i++) {
-        block.row = line_at(w, &place, i);
-        ends[i] = SET_NAME(results_ends)(&walk->target, &block);
-    }
     for (int64_t part = 0; part < columns; part += LANES) {
+        struct tile_ends line = ends;
         transform_sums(walk->sums + index * TILE_COLUMNS + part, w->sums_plane, outputs);
-        for (int64_t i = 0; i < place.down.count; i++)
-            finish_line(&ends[i], place.along.count, part, outputs + i * EDGE);
+        for (int64_t i = 0; i < place.down.count; i++) {
+            finish_line(&line, place.along.count, window->dilation[2], part, outputs + i * EDGE);
+            tile_move(&line, below);
+        }
     }
 }
 
