@@ -58,7 +58,7 @@ static int64_t stretch_of(const struct window *w)
     return stretch;
 }
 
-static bool depthwise_supports(const void *params)
+COLD bool depthwise_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
@@ -68,7 +68,7 @@ static bool depthwise_supports(const void *params)
            SET_NAME(results_image_fits)(p);
 }
 
-static bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
 {
     const struct window *w = &p->window;
     struct depthwise *d = region_allocate(region, sizeof *d);
@@ -109,15 +109,15 @@ static bool plan_depthwise(const struct conv_params *p, bool dot, struct region 
     return true;
 }
 
-static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     (void)facts;
     return plan_depthwise(params, false, region, plan);
 }
 
-static bool depthwise_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
-                               struct kernel_plan *plan)
+COLD bool depthwise_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                             struct kernel_plan *plan)
 {
     (void)facts;
     return plan_depthwise(params, true, region, plan);
@@ -333,26 +333,24 @@ INLINE void make_outputs(const enum i8_way way, const bool zeros, const int outp
     store_outputs(outputs, lane, sums, lane->to + column * lane->to_next);
 }
 
-/* The last ones are made again where that fills the registers. */
+/* At least so many columns as are made at once: the last ones are made again where that fills the registers. */
+INLINE void sum_columns(const enum i8_way way, const bool zeros, const int outputs, int64_t quad_count, int64_t columns,
+                        const struct lane *lane)
+{
+    for (int64_t j = 0; j < columns; j += outputs)
+        make_outputs(way, zeros, outputs, quad_count, least(j, columns - outputs), lane);
+}
+
+/* With zero points there are two sums for each output, so half as many fit. */
 INLINE void sum_lane(const enum i8_way way, const bool zeros, int64_t quad_count, int64_t columns,
                      const struct lane *lane)
 {
-    int64_t j = 0;
-    for (; j + AT_ONCE <= columns; j += AT_ONCE)
-        make_outputs(way, zeros, AT_ONCE, quad_count, j, lane);
-    if (j == columns)
-        return;
-    if (columns >= AT_ONCE) {
-        make_outputs(way, zeros, AT_ONCE, quad_count, columns - AT_ONCE, lane);
-        return;
-    }
-    if (columns >= AT_ONCE / 2) {
-        make_outputs(way, zeros, AT_ONCE / 2, quad_count, 0, lane);
-        make_outputs(way, zeros, AT_ONCE / 2, quad_count, columns - AT_ONCE / 2, lane);
-        return;
-    }
-    for (; j < columns; j++)
-        make_outputs(way, zeros, 1, quad_count, j, lane);
+    if (!zeros && columns >= AT_ONCE)
+        sum_columns(way, zeros, AT_ONCE, quad_count, columns, lane);
+    else if (columns >= AT_ONCE / 2)
+        sum_columns(way, zeros, AT_ONCE / 2, quad_count, columns, lane);
+    else
+        sum_columns(way, zeros, 1, quad_count, columns, lane);
 }
 
 /* Windows of up to four lines have a loop of their own. */
