@@ -134,8 +134,8 @@ static void size_workspace(struct product *product)
         product->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
 
-static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                        struct kernel_plan *plan)
+COLD bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
 {
     const struct matmul_params *p = params;
     struct product *product = region_allocate(region, sizeof *product);
@@ -391,7 +391,7 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
     }
 }
 
-static bool matmul_supports(const void *params)
+COLD bool matmul_supports(const void *params)
 {
     const struct matmul_params *p = params;
     return p->dtype == DTYPE_F32;
