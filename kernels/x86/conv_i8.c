@@ -220,12 +220,31 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     }
 }
 
+/* A call takes longer than a copy of a few channels. */
+static inline void copy_bytes(const uint8_t *from, int64_t count, uint8_t *to)
+{
+    uint64_t first, last;
+    if (count > 16) {
+        memcpy(to, from, (size_t)count);
+        return;
+    }
+    if (count < 8) {
+        for (int64_t i = 0; i < count; i++)
+            to[i] = from[i];
+        return;
+    }
+    memcpy(&first, from, 8);
+    memcpy(&last, from + count - 8, 8);
+    memcpy(to, &first, 8);
+    memcpy(to + count - 8, &last, 8);
+}
+
 static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
 {
     if (!from)
         memset(to, padding, (size_t)channels);
     else if (step == 1)
-        memcpy(to, from, (size_t)channels);
+        copy_bytes(from, channels, to);
     else
         for (int64_t c = 0; c < channels; c++)
             to[c] = from[c * step];
@@ -241,11 +260,15 @@ static void gather_rows(const struct walk *walk)
     look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        int64_t run = sight.whole ? conv->run : 1;
-        for (int64_t tap = 0; tap < conv->taps; tap += run)
+        int64_t run = sight.whole ? conv->run : 1, tap = 0;
+        if (sight.whole && p->x.channel == 1)
+            for (const uint8_t *from = walk->image + sight.offset; tap < conv->taps; tap += run)
+                copy_bytes(from + conv->places[tap], run * conv->channels, to + tap * conv->channels);
+        for (; tap < conv->taps; tap += run)
             gather_place(run * conv->channels, p->x.channel, seen_at(walk, &sight, tap, NULL), walk->padding,
                          to + tap * conv->channels);
-        memset(to + conv->depth, 0, (size_t)(conv->quads * QUAD - conv->depth));
+        for (int64_t i = conv->depth; i < conv->quads * QUAD; i++)
+            to[i] = 0;
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
         step_coordinates(p->window.output, position);

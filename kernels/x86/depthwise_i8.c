@@ -310,34 +310,55 @@ struct lane {
     const struct requantiser *requantiser; /* NULL: sums are stored */
     bool plain;                            /* it only multiplies, adds, and keeps within bounds */
     vf factor, addend;
+    float low, high; /* of the requantiser */
+    int32_t zero;
     int64_t channels, stored;  /* that count, and that are stored where sums are */
     int32_t *sums[MOST_LINES]; /* by line of the output */
     uint8_t *bytes[MOST_LINES];
     int64_t sums_next, bytes_next; /* from one output to the next one */
 };
 
-INLINE void add_terms(const bool dot, const int lines, const int outputs, int64_t quad_count, const struct lane *lane,
+/* What the lines of one part of a quad add to some outputs. */
+INLINE void add_part(const bool dot, const int lines, const int outputs, const struct lane *lane, const int32_t *plane,
+                     const int32_t *factors, vi *sums)
+{
+    vi w[MOST_LINES];
+    UNROLL
+    for (int l = 0; l < lines; l++)
+        w[l] = vi_load(factors + l * LANES);
+    UNROLL
+    for (int j = 0; j < outputs; j++) {
+        const vi x = vi_load(plane + j * lane->next);
+        UNROLL
+        for (int l = 0; l < lines; l++)
+            sums[l * outputs + j] =
+                dot ? vi_add_dot(sums[l * outputs + j], x, w[l]) : vi_add_words(sums[l * outputs + j], x, w[l]);
+    }
+}
+
+/* three: the window is one quad high and three taps wide. As one piece of code that is faster with VNNI; words have too
+ * many operands for as many registers then. */
+INLINE void add_terms(const bool dot, const int lines, const int outputs, const bool three, const struct lane *lane,
                       const int32_t *quads, vi *sums)
 {
     const int32_t *factors = lane->factors;
-    const int parts = dot ? 1 : 2;
-    for (int64_t t = 0; t < lane->width; t++, quads += lane->tap) {
-        const int32_t *plane = quads;
-        for (int64_t q = 0; q < quad_count * parts; q++, plane += lane->plane, factors += lane->together * LANES) {
-            vi w[MOST_LINES];
-            UNROLL
-            for (int l = 0; l < lines; l++)
-                w[l] = vi_load(factors + l * LANES);
-            UNROLL
-            for (int j = 0; j < outputs; j++) {
-                const vi x = vi_load(plane + j * lane->next);
-                UNROLL
-                for (int l = 0; l < lines; l++)
-                    sums[l * outputs + j] =
-                        dot ? vi_add_dot(sums[l * outputs + j], x, w[l]) : vi_add_words(sums[l * outputs + j], x, w[l]);
-            }
-        }
+    const int64_t step = lane->together * LANES;
+    if (dot && three) {
+        UNROLL
+        for (int t = 0; t < 3; t++, quads += lane->tap, factors += step)
+            add_part(true, lines, outputs, lane, quads, factors, sums);
+        return;
     }
+    if (three) {
+        for (int t = 0; t < 3; t++, quads += lane->tap, factors += 2 * step) {
+            add_part(false, lines, outputs, lane, quads, factors, sums);
+            add_part(false, lines, outputs, lane, quads + lane->plane, factors + step, sums);
+        }
+        return;
+    }
+    for (int64_t t = 0; t < lane->width; t++, quads += lane->tap)
+        for (int64_t i = 0; i < lane->quad_count * (dot ? 1 : 2); i++, factors += step)
+            add_part(dot, lines, outputs, lane, quads + i * lane->plane, factors, sums);
 }
 
 /* The sum of what one output sees. */
@@ -394,28 +415,28 @@ static __attribute__((noinline)) void store_any_bytes(int64_t lines, int64_t out
 
 INLINE void store_bytes(const int lines, int64_t column, const struct lane *lane, const vi *sums)
 {
-    const struct requantiser *q = lane->requantiser;
-    const vf low = vf_set(q->low), high = vf_set(q->high);
+    const vf low = vf_set(lane->low), high = vf_set(lane->high);
     UNROLL
     for (int l = 0; l < lines; l++) {
         vi bytes[AT_ONCE];
         UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
             vf x = vf_add(vf_mul(vi_to_floats(sums[l * AT_ONCE + j]), lane->factor), lane->addend);
-            bytes[j] = vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
+            bytes[j] = vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(lane->zero));
         }
         vi_store_u8_four(lane->bytes[l] + column * lane->bytes_next, lane->bytes_next, bytes);
     }
 }
 
-INLINE void make_outputs(const bool dot, const int lines, const int outputs, int64_t quad_count, int64_t column,
-                         const struct lane *lane)
+/* lane: a copy of `whole` that no store changes, for all that the compiler knows. */
+INLINE void make_outputs(const bool dot, const int lines, const int outputs, const bool three, int64_t column,
+                         const struct lane *lane, const struct lane *whole)
 {
     vi sums[MOST_LINES * AT_ONCE];
     UNROLL
     for (int i = 0; i < lines * outputs; i++)
         sums[i] = lane->start;
-    add_terms(dot, lines, outputs, quad_count, lane, lane->quads + column * lane->next, sums);
+    add_terms(dot, lines, outputs, three, lane, lane->quads + column * lane->next, sums);
     if (outputs == AT_ONCE && lane->plain) {
         store_bytes(lines, column, lane, sums);
         return;
@@ -425,37 +446,41 @@ INLINE void make_outputs(const bool dot, const int lines, const int outputs, int
     for (int i = 0; i < lines * outputs; i++)
         copies[i] = sums[i];
     if (lane->ones)
-        take_zeros(dot, lines, outputs, column, lane, copies);
+        take_zeros(dot, lines, outputs, column, whole, copies);
     if (lane->requantiser)
-        store_any_bytes(lines, outputs, column, lane, copies);
+        store_any_bytes(lines, outputs, column, whole, copies);
     else
-        store_sums(lines, outputs, column, lane, copies);
+        store_sums(lines, outputs, column, whole, copies);
 }
 
 /* The last ones are made again where that fills the registers. */
-INLINE void sum_lane(const bool dot, const int lines, int64_t quad_count, int64_t columns, const struct lane *lane)
+INLINE void sum_lane(const bool dot, const int lines, const bool three, int64_t columns, const struct lane *whole)
 {
+    const struct lane lane = *whole;
     int64_t j = 0;
     for (; j + AT_ONCE <= columns; j += AT_ONCE)
-        make_outputs(dot, lines, AT_ONCE, quad_count, j, lane);
+        make_outputs(dot, lines, AT_ONCE, three, j, &lane, whole);
     if (j < columns && columns >= AT_ONCE) {
-        make_outputs(dot, lines, AT_ONCE, quad_count, columns - AT_ONCE, lane);
+        make_outputs(dot, lines, AT_ONCE, three, columns - AT_ONCE, &lane, whole);
         return;
     }
     for (; j < columns; j++)
-        make_outputs(dot, lines, 1, quad_count, j, lane);
+        make_outputs(dot, lines, 1, three, j, &lane, whole);
 }
 
-/* Windows of up to four lines have a loop of their own. */
+/* Windows of 3x3 have loops of their own. */
 #define WAY(name, dot)                                                        \
     static void name(int64_t lines, int64_t columns, const struct lane *lane) \
     {                                                                         \
-        if (lines == MOST_LINES && lane->quad_count == 1)                     \
-            sum_lane(dot, MOST_LINES, 1, columns, lane);                      \
+        bool three = lane->width == 3 && lane->quad_count == 1;               \
+        if (three && lines == MOST_LINES)                                     \
+            sum_lane(dot, MOST_LINES, true, columns, lane);                   \
+        else if (three)                                                       \
+            sum_lane(dot, 1, true, columns, lane);                            \
         else if (lines == MOST_LINES)                                         \
-            sum_lane(dot, MOST_LINES, lane->quad_count, columns, lane);       \
+            sum_lane(dot, MOST_LINES, false, columns, lane);                  \
         else                                                                  \
-            sum_lane(dot, 1, lane->quad_count, columns, lane);                \
+            sum_lane(dot, 1, false, columns, lane);                           \
     }
 DOT_TARGET WAY(sum_lane_dot, true) WAY(sum_lane_wide, false)
 
@@ -559,6 +584,9 @@ static void sum_vector(const struct walk *walk, const struct place *place, int64
     place_results(walk, place, c, &lane);
     if (as_bytes) {
         lane.plain = lane.channels == LANES && !walk->has_zeros && !q->has_second && !q->divides;
+        lane.low = q->low;
+        lane.high = q->high;
+        lane.zero = q->zero;
         lane.factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane.channels, 1);
         lane.addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane.channels, -0.0F);
     }

@@ -81,8 +81,8 @@ static bool goes_evenly(const struct request *r, int input, enum epilogue_axis a
 }
 
 /* Of an operand of a line, where it begins and whether each element has its own. False: lines differ, or a number is
- * too large. */
-static bool read_operand(const struct request *r, int operation, const float **from, bool *each)
+ * larger than `most`. */
+static bool read_operand(const struct request *r, int operation, float most, const float **from, bool *each)
 {
     const struct epilogue_operation *of = operation ? &r->form->operations[operation - 1] : NULL;
     enum epilogue_axis along = r->down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS,
@@ -93,7 +93,7 @@ static bool read_operand(const struct request *r, int operation, const float **f
     if (of &&
         (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0)))
         return false;
-    return !of || are_small(*from, step ? r->epilogue->dims[along] : 1, LARGEST);
+    return !of || are_small(*from, step ? r->epilogue->dims[along] : 1, most);
 }
 
 /* False: one is a NaN, or they are not in order. */
@@ -144,15 +144,20 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
                                .element_run = down ? form->row_run : form->column_run};
     if (!form->requantises || (down ? form->row : form->column) != 1 ||
         (residual && (down ? residual->row : residual->column) != 1) || !read_numbers(&r, to) ||
-        !read_operand(&r, q->factor, &to->factors, &to->factor_each) ||
-        !read_operand(&r, q->addend, &to->addends, &to->addend_each))
+        !read_operand(&r, q->factor, LARGEST, &to->factors, &to->factor_each) ||
+        !read_operand(&r, q->addend, LARGEST, &to->addends, &to->addend_each) ||
+        !read_operand(&r, q->gate, LARGEST_FACTOR, &to->gates, &to->gate_each) || (to->gates && to->has_second))
         return false;
     to->to = (uint8_t *)(uintptr_t)operand_at(&r, epilogue->program->input_count);
     to->to_step = down ? form->column : form->row;
+    to->to_base = epilogue_offset(epilogue, epilogue->program->input_count, batch, 0, 0);
+    to->to_even = goes_evenly(&r, epilogue->program->input_count, down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS, 1) &&
+                  goes_evenly(&r, epilogue->program->input_count, down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS, to->to_step);
     if (residual) {
         to->residual_input = residual->input;
         to->residual = operand_at(&r, residual->input);
         to->residual_step = down ? residual->column : residual->row;
+        to->residual_base = epilogue_offset(epilogue, residual->input, batch, 0, 0);
         to->signed_residual = residual->dtype == DTYPE_I8;
     }
     return true;
@@ -166,7 +171,7 @@ struct part {
     int64_t step, lines, count;
     const uint8_t *residual;
     uint8_t *to;
-    vf factors[2], addends[2];
+    vf factors[2], addends[2], gates[2];
 };
 
 static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
@@ -199,6 +204,8 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
             const int32_t *from = sums + v * LANES;
             vf x = vi_to_floats(full ? vi_load(from) : vi_load_part(from, lanes_left(part->count, v)));
             x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
+            if (q->gates)
+                x = vf_add(vf_mul(x, part->gates[v]), x);
             if (residual)
                 x = vf_add(x, residual_of(q, other + v * LANES));
             result[v] = requantise_bytes(q, x, low, high);
@@ -235,13 +242,23 @@ INLINE void load_operand(const float *from, bool each, int64_t first, int64_t co
         vectors[v] = requantise_operand(from, each, first + v * LANES, lanes_left(count, v), identity);
 }
 
-/* Where the residual or the output has an element, from its first one on. */
-static int64_t offset_of(const struct requantiser *q, int input, int64_t step, int64_t line, int64_t element)
+/* Where the residual or the output has an element, from the first one on. */
+static int64_t residual_offset(const struct requantiser *q, int64_t line, int64_t element)
 {
     if (line < q->line_run && element < q->element_run)
-        return line * step + element;
-    return epilogue_offset(q->epilogue, input, q->batch, q->down ? element : line, q->down ? line : element) -
-           epilogue_offset(q->epilogue, input, q->batch, 0, 0);
+        return line * q->residual_step + element;
+    return epilogue_offset(q->epilogue, q->residual_input, q->batch, q->down ? element : line,
+                           q->down ? line : element) -
+           q->residual_base;
+}
+
+static int64_t output_offset(const struct requantiser *q, int64_t line, int64_t element)
+{
+    if (q->to_even || (line < q->line_run && element < q->element_run))
+        return line * q->to_step + element;
+    return epilogue_offset(q->epilogue, q->epilogue->program->input_count, q->batch, q->down ? element : line,
+                           q->down ? line : element) -
+           q->to_base;
 }
 
 /* Lines that lie evenly, and elements of them that do. */
@@ -249,9 +266,8 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
                      int64_t first, int64_t count)
 {
     struct part part = {.step = step, .lines = lines};
-    const uint8_t *residual =
-        q->residual ? q->residual + offset_of(q, q->residual_input, q->residual_step, line, first) : NULL;
-    uint8_t *to = q->to + offset_of(q, q->epilogue->program->input_count, q->to_step, line, first);
+    const uint8_t *residual = q->residual ? q->residual + residual_offset(q, line, first) : NULL;
+    uint8_t *to = q->to + output_offset(q, line, first);
     for (int64_t i = 0; i < count; i += WIDTH) {
         part.count = least(WIDTH, count - i);
         part.sums = sums + i;
@@ -259,6 +275,7 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
         part.to = to + i;
         load_operand(q->factors, q->factor_each, first + i, part.count, 1, part.factors);
         load_operand(q->addends, q->addend_each, first + i, part.count, -0.0F, part.addends);
+        load_operand(q->gates, q->gate_each, first + i, part.count, 0, part.gates);
         if (part.count == WIDTH)
             run_full(q, &part);
         else if (part.count == LANES)

@@ -15,12 +15,14 @@ struct requantiser {
     bool down;
     /* Operands lie evenly along so many lines, and so many elements of a line; then somewhere else. */
     int64_t line_run, element_run;
-    const float *factors, *addends; /* of the first element of a line; NULL: none */
-    bool factor_each, addend_each;  /* every element of a line has its own */
-    const uint8_t *residual;        /* of the first element of the first line; NULL: none */
-    int residual_input;             /* of the program */
+    const float *factors, *addends, *gates;   /* of the first element of a line; NULL: none */
+    bool factor_each, addend_each, gate_each; /* every element of a line has its own */
+    const uint8_t *residual;                  /* of the first element of the first line; NULL: none */
+    int residual_input;                       /* of the program */
     uint8_t *to;
     int64_t residual_step, to_step; /* from line to line */
+    int64_t residual_base, to_base; /* of the elements that the first ones are, epilogue_offset */
+    bool to_even;                   /* the output lies evenly throughout */
     bool signed_residual, has_second, hard_swish, divides;
     float residual_zero, residual_scale;
     float first_low, first_high, second_factor, second_addend, divisor;
@@ -39,10 +41,10 @@ void SET_NAME(requantise)(const struct requantiser *requantiser, const int32_t *
 
 /* --- for those who have sums in registers ------------------------------------------------------------------------ */
 
-/* Whether so many lines of so many elements go to to + line to_step + element, and have no residual. */
+/* Whether so many lines of so many elements go to to + line to_step + element, and have neither gate nor residual. */
 static inline bool requantise_is_even(const struct requantiser *q, int64_t lines, int64_t elements)
 {
-    return !q->residual && q->line_run >= lines && q->element_run >= elements;
+    return !q->residual && !q->gates && q->line_run >= lines && q->element_run >= elements;
 }
 /* What `count` elements of a line, at most LANES, are multiplied by, or is added to them. identity: where there is no
  * such operand. */

@@ -1,7 +1,7 @@
-/* Convolution in f32, 3x3, stride 1, by the minimal filtering F(4x4, 3x3) of Winograd (Lavin and Gray 2015): 36
- * products of channels by channels for each tile of 4x4 outputs, where the direct way takes 144. Inputs of 6x6, weights
- * and outputs go through linear transforms, here those of the points 0, ±√½, ±√2 and infinity, which round less than
- * those of whole numbers.
+/* Convolution in f32, 3x3, stride 1, dilated or not, by the minimal filtering F(4x4, 3x3) of Winograd (Lavin and Gray
+ * 2015): 36 products of channels by channels for each tile of 4x4 outputs, where the direct way takes 144. Inputs of
+ * 6x6, weights and outputs go through linear transforms, here those of the points 0, ±√½, ±√2 and infinity, which round
+ * less than those of whole numbers.
  *
  * A task has a block of tiles, of any images: it transforms their inputs, all channels, and then, a panel of output
  * channels at a time, multiplies, transforms back and stores. All that it makes stays in the second-level cache. Where
@@ -33,6 +33,7 @@
 #define MOST_TILES 24
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
 #define LEAST_CHANNELS 8  /* for which it pays */
+#define LEAST_DISTANT 48  /* the same where neighbours of a line lie apart, and are stored one by one */
 #define FRESH_CHANNELS 64 /* whose weights are transformed at once: a panel of them stays in the second-level cache */
 #define FRESH_BYTES (512 << 10) /* of transformed weights, for less of which it does not pay to make them each time */
 #define FRESH_TILES 16          /* that they are multiplied by, at least: making them takes as long as 8 to 10 tiles */
@@ -44,6 +45,7 @@ struct winograd {
     const struct conv_params *params;
     int64_t channels;
     int64_t across, tiles;       /* of an image: tiles along the last axis, and all */
+    int64_t adjacent;            /* of those along the last axis, so many share no gap */
     int64_t total;               /* tiles of all images */
     int64_t blocks, block_tiles; /* of all images; tiles: at most */
     int64_t panels;              /* of output channels */
@@ -65,12 +67,36 @@ static bool is_plain_axis(const struct window *w, int axis)
 
 static bool is_filtered_axis(const struct window *w, int axis)
 {
-    return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->dilation[axis] == 1 && w->spread[axis] == 1;
+    return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->spread[axis] == 1;
+}
+
+/* A dilated axis is as many axes that take turns, and share no input: each is cut into tiles by itself. */
+static int64_t tiles_of_turn(const struct window *w, int axis)
+{
+    return divide_up(divide_up(w->output[axis], w->dilation[axis]), EDGE);
 }
 
 static int64_t tiles_along(const struct window *w, int axis)
 {
-    return divide_up(w->output[axis], EDGE);
+    return w->dilation[axis] * tiles_of_turn(w, axis);
+}
+
+/* divide_up, for what is mostly 1. */
+static int64_t steps_in(int64_t length, int64_t step)
+{
+    return step == 1 ? length : divide_up(length, step);
+}
+
+/* Outputs of a tile along an axis: `count` of them, from `first` on, as far apart as the window's places are. */
+struct edge {
+    int64_t first, count;
+};
+
+static struct edge edge_of(const struct window *w, int axis, int64_t tile)
+{
+    int64_t step = w->dilation[axis], each = step == 1 ? 1 : tiles_of_turn(w, axis);
+    int64_t first = step == 1 ? tile * EDGE : tile / each + tile % each * EDGE * step, left = w->output[axis] - first;
+    return (struct edge){first, left <= 0 ? 0 : least(steps_in(left, step), EDGE)};
 }
 
 /* Tiles that reach past the edge are computed whole: at least half of all outputs must count. */
@@ -78,7 +104,8 @@ static bool pays(const struct conv_params *p)
 {
     int64_t outputs = p->window.output[1] * p->window.output[2];
     int64_t made = tiles_along(&p->window, 1) * tiles_along(&p->window, 2) * EDGE * EDGE;
-    return p->input_channels >= LEAST_CHANNELS && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
+    int64_t channels = p->window.dilation[2] == 1 ? LEAST_CHANNELS : LEAST_DISTANT;
+    return p->input_channels >= channels && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
 }
 
 static bool winograd_supports(const void *params)
@@ -141,7 +168,7 @@ static void size_workspace(struct winograd *w)
     w->weights_bytes = w->fresh ? (size_t)(POINTS * w->weights_plane) * sizeof(float) : 0;
     w->inputs_bytes = w->shares ? 0 : inputs_bytes(w);
     w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
-    w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->across) * TILE_COLUMNS) * sizeof(float);
+    w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->adjacent) * TILE_COLUMNS) * sizeof(float);
 }
 
 static void describe_tasks(const struct winograd *w, int threads, struct kernel_plan *plan)
@@ -180,6 +207,7 @@ static bool winograd_plan(const void *params, const struct kernel_facts *facts, 
     *w = (struct winograd){.params = p,
                            .channels = p->input_channels,
                            .across = tiles_along(&p->window, 2),
+                           .adjacent = tiles_of_turn(&p->window, 2),
                            .tiles = tiles_along(&p->window, 1) * tiles_along(&p->window, 2),
                            .panels = divide_up(p->output_channels, TILE_COLUMNS),
                            .total = p->batch * tiles_along(&p->window, 1) * tiles_along(&p->window, 2)};
@@ -235,11 +263,6 @@ struct patch {
     int64_t first[2], end[2];
 };
 
-static int64_t within(int64_t x, int64_t low, int64_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
 static struct patch patch_of(const struct walk *walk, int64_t tile)
 {
     const struct winograd *w = walk->winograd;
@@ -248,11 +271,12 @@ static struct patch patch_of(const struct walk *walk, int64_t tile)
     struct patch patch;
     int64_t offset = image * p->x.batch;
     for (int axis = 0; axis < 2; axis++) {
-        int64_t begin = at[axis] * EDGE - p->window.pad[1 + axis];
-        patch.first[axis] = within(-begin, 0, PATCH);
-        int64_t end = least(at[axis] * EDGE + EDGE, p->window.output[1 + axis]) + TAPS - 1 - at[axis] * EDGE;
-        patch.end[axis] = within(p->window.input[1 + axis] - begin, patch.first[axis], end);
-        offset += (begin + patch.first[axis]) * p->x.spatial[1 + axis];
+        struct edge edge = edge_of(&p->window, 1 + axis, at[axis]);
+        int64_t begin = edge.first - p->window.pad[1 + axis], step = p->window.dilation[1 + axis];
+        int64_t left = p->window.input[1 + axis] - begin, end = edge.count + TAPS - 1;
+        patch.first[axis] = begin < 0 ? least(steps_in(-begin, step), PATCH) : 0;
+        patch.end[axis] = left > 0 ? least(steps_in(left, step), end) : 0;
+        offset += (begin + patch.first[axis] * step) * p->x.spatial[1 + axis];
     }
     patch.from = (const float *)walk->call->inputs[0] + offset;
     return patch;
@@ -305,10 +329,10 @@ static void transform_patch(const struct walk *walk, int64_t index)
     const struct conv_params *p = w->params;
     struct patch patch = patch_of(walk, walk->first_tile + index);
     const float *places[POINTS] = {NULL};
+    int64_t down = p->window.dilation[1] * p->x.spatial[1], along = p->window.dilation[2] * p->x.spatial[2];
     for (int64_t i = patch.first[0]; i < patch.end[0]; i++)
         for (int64_t j = patch.first[1]; j < patch.end[1]; j++)
-            places[i * PATCH + j] =
-                patch.from + (i - patch.first[0]) * p->x.spatial[1] + (j - patch.first[1]) * p->x.spatial[2];
+            places[i * PATCH + j] = patch.from + (i - patch.first[0]) * down + (j - patch.first[1]) * along;
     for (int64_t first = 0; first < w->channels; first += w->depth) {
         float *to = walk->inputs + first / w->depth * POINTS * w->plane + index * w->row;
         int64_t count = least(w->channels - first, w->depth), i = 0;
@@ -406,55 +430,64 @@ INLINE void transform_sums(const float *sums, int64_t plane, vf *outputs)
 
 /* Where the outputs of a tile are, and how many of them there are. */
 struct place {
-    int64_t down, along, lines, rows; /* rows: positions of a line */
+    struct edge down, along;
 };
 
 static struct place place_of(const struct winograd *w, int64_t tile)
 {
-    const int64_t *output = w->params->window.output;
-    int64_t at = tile % w->tiles, down = at / w->across * EDGE, along = at % w->across * EDGE;
-    return (struct place){down, along, least(output[1] - down, EDGE), least(output[2] - along, EDGE)};
+    int64_t at = tile % w->tiles;
+    const struct window *window = &w->params->window;
+    return (struct place){edge_of(window, 1, at / w->across), edge_of(window, 2, at % w->across)};
 }
 
-/* Outputs of a line and a vector of columns from `column` on. */
-INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t column, const vf *outputs)
+/* The first row of line `i` of a tile. */
+static int64_t line_at(const struct winograd *w, const struct place *place, int64_t i)
+{
+    const struct window *window = &w->params->window;
+    return (place->down.first + i * window->dilation[1]) * window->output[2] + place->along.first;
+}
+
+/* Outputs of a line, `step` positions apart, and a vector of columns from `column` on. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t step, int64_t column, const vf *outputs)
 {
     bool whole = ends->columns - column >= LANES;
     UNROLL
     for (int i = 0; i < EDGE; i++)
         if (i < rows && whole)
-            tile_finish(ends, i, column, outputs[i]);
+            tile_finish(ends, i * step, column, outputs[i]);
         else if (i < rows)
-            tile_finish_part(ends, i, column, outputs[i]);
+            tile_finish_part(ends, i * step, column, outputs[i]);
 }
 
 static void store_directly(const struct walk *walk, int64_t index, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
+    const struct window *window = &w->params->window;
     struct place place = place_of(w, walk->first_tile + index);
-    struct results_block block = {
-        .row = place.down * w->params->window.output[2] + place.along, .column = column, .columns = columns, .step = 1};
+    struct results_block block = {.row = line_at(w, &place, 0), .column = column, .columns = columns, .step = 1};
     struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
-    int64_t below = w->params->window.output[2];
+    int64_t below = window->dilation[1] * window->output[2];
     vf outputs[EDGE * EDGE];
     for (int64_t part = 0; part < columns; part += LANES) {
         struct tile_ends line = ends;
         transform_sums(walk->sums + index * TILE_COLUMNS + part, w->sums_plane, outputs);
-        for (int64_t i = 0; i < place.lines; i++) {
-            finish_line(&line, place.rows, part, outputs + i * EDGE);
+        for (int64_t i = 0; i < place.down.count; i++) {
+            finish_line(&line, place.along.count, window->dilation[2], part, outputs + i * EDGE);
             tile_move(&line, below);
         }
     }
 }
 
-/* Tiles that lie next to each other: their outputs are brought in order, and stored line by line. */
+/* Tiles that lie next to each other: their outputs are brought in order, and stored line by line, or where there are
+ * gaps between them one by one. */
 static void store_by_lines(const struct walk *walk, int64_t index, int64_t count, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
     struct place place = place_of(w, walk->first_tile + index);
-    int64_t width = w->params->window.output[2], line = count * EDGE * TILE_COLUMNS;
-    struct results_block block = {
-        .rows = least(width - place.along, count * EDGE), .column = column, .columns = columns, .step = 1};
+    int64_t line = count * EDGE * TILE_COLUMNS, step = w->params->window.dilation[2];
+    int64_t left = w->params->window.output[2] - place.along.first;
+    int64_t positions = left > 0 ? least(divide_up(left, step), count * EDGE) : 0;
+    struct results_block block = {.rows = step == 1 ? positions : 1, .column = column, .columns = columns, .step = 1};
     vf outputs[EDGE * EDGE];
     for (int64_t tile = 0; tile < count; tile++)
         for (int64_t part = 0; part < columns; part += LANES) {
@@ -462,10 +495,12 @@ static void store_by_lines(const struct walk *walk, int64_t index, int64_t count
             for (int64_t i = 0; i < EDGE * EDGE; i++)
                 vf_store(walk->lines + i / EDGE * line + (tile * EDGE + i % EDGE) * TILE_COLUMNS + part, outputs[i]);
         }
-    for (int64_t i = 0; i < place.lines; i++) {
-        block.row = (place.down + i) * width + place.along;
-        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, TILE_COLUMNS, walk->epilogue_workspace);
-    }
+    for (int64_t i = 0; i < place.down.count; i++)
+        for (int64_t k = 0; k < positions; k += block.rows) {
+            block.row = line_at(w, &place, i) + k * step;
+            SET_NAME(results_store)
+            (&walk->target, &block, walk->lines + i * line + k * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
+        }
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -481,8 +516,8 @@ static void begin_image(struct walk *walk, int64_t image)
 static int64_t neighbours(const struct walk *walk, int64_t index)
 {
     const struct winograd *w = walk->winograd;
-    int64_t along = (walk->first_tile + index) % w->tiles % w->across;
-    return least(w->across - along, walk->tiles - index);
+    int64_t along = (walk->first_tile + index) % w->tiles % w->across % w->adjacent;
+    return least(w->adjacent - along, walk->tiles - index);
 }
 
 static void store_panel(struct walk *walk, int64_t panel)
