@@ -27,7 +27,7 @@ struct dots {
 COLD bool dots_supports(const void *params)
 {
     const struct matmul_params *p = params;
-    return p->dtype == DTYPE_F32 && p->n <= MOST_COLUMNS && p->k >= p->n * LEAST_DEPTH;
+    return p->dtype == DTYPE_F32 && !matmul_is_scaled(p) && p->n <= MOST_COLUMNS && p->k >= p->n * LEAST_DEPTH;
 }
 
 COLD bool dots_plan(const void *params, const struct kernel_facts *facts, struct region *region,
