@@ -52,6 +52,7 @@ struct kernel_facts {
     unsigned cpu;             /* CPU_... bits that may be used */
     int threads;              /* tasks that run at once; the cut into tasks may depend on it, results never */
     uint32_t constant_inputs; /* bit i: input i is the same in every run, and known now */
+    bool memory_saving;       /* a pack that is larger than its input is left out where the input itself will do */
     const struct kernel *const *kernels; /* those to choose among, ended by NULL; NULL: all */
 };
 
