@@ -38,7 +38,8 @@ static bool is_packed(const struct kernel_plan *plan)
 static bool product_supports(const void *params)
 {
     const struct matmul_params *p = params;
-    return p->dtype == DTYPE_F32 && p->batch_rank == 0 && p->k > 0 && p->m * p->n * p->k < 60000;
+    return p->dtype == DTYPE_F32 && !matmul_is_scaled(p) && p->batch_rank == 0 && p->k > 0 &&
+           p->m * p->n * p->k < 60000;
 }
 
 static bool plan_product(enum bug bug, const void *params, const struct kernel_facts *facts, struct region *region,
