@@ -15,9 +15,9 @@
  * subtracted from the elements: one of x; of the weights one, or one an output channel. Padding then counts as the zero
  * point: it adds nothing.
  *
- * A kernel that mixes neighbours (kernel.h) does so within tiles of 4x4 outputs: a NaN or an infinity in the input, and
- * the rounding that a large number brings, reaches outputs up to 3 positions past those whose windows see it. All
- * others do not depend on it. */
+ * A kernel that mixes neighbours (kernel.h) does so within tiles of 4x4 outputs, as far apart as the window is dilated:
+ * a NaN or an infinity in the input, and the rounding that a large number brings, reaches outputs up to 3 such steps
+ * past those whose windows see it. All others do not depend on it. */
 struct conv_params {
     enum dtype dtype;            /* of y and the bias, and of sums: f32, f64, i32, which wraps */
     enum dtype x_dtype, w_dtype; /* the same; or, where that is i32, each u8 or i8 */

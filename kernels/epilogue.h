@@ -77,7 +77,7 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  * sums may differ from those of the reference kernels: a MUL and the ADD after it may be one fused operation, an
  * activation may round otherwise (but for NaN, and which side of a bound x is on). Which of these it does must follow
  * from the problem without its batch, and be the same on every instruction set. */
-#define EPILOGUE_OPERATIONS 12
+#define EPILOGUE_OPERATIONS 14
 #define EPILOGUE_SIDE (-1)
 
 struct epilogue_operation {
@@ -100,14 +100,16 @@ struct epilogue_bounds {
 
 /* A form that makes bytes of int32 sums, as most do that end in integers:
  *
- *     x = sum factor + addend + (residual - zero) scale
+ *     x = sum factor + addend
+ *     x = x gate + x
+ *     x = x + (residual - zero) scale
  *     x = hard_swish(x within first) second_factor + second_addend
  *     round(x within second / divisor) + zero, within the range of a byte
  *
  * of which every part may be missing. As long as all numbers are finite, and small enough for what comes of them to be,
  * a bound may be moved past the division and the rounding, and no NaN comes up. */
 struct epilogue_requantisation {
-    int8_t factor, addend, residual; /* 1 + the index of the operation that has the operand; 0: none */
+    int8_t factor, addend, gate, residual; /* 1 + the index of the operation that has the operand; 0: none */
     /* Inputs of the program that are one number; 0: none. */
     int8_t residual_zero, residual_scale, second_factor, second_addend, divisor, zero;
     bool hard_swish;

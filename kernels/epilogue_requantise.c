@@ -51,6 +51,19 @@ static int8_t take_number(struct reading *r, enum pointwise_opcode opcode, bool 
     return 0;
 }
 
+/* What x is, times an operand, is added to it. */
+static int8_t take_gate(struct reading *r)
+{
+    int at = r->at;
+    const struct epilogue_operation *begin = next(r, POINTWISE_MOVE);
+    int8_t gate = begin && begin->on_side && begin->input == 0 ? take_operand(r, POINTWISE_MUL) : 0;
+    const struct epilogue_operation *sum = gate ? next(r, POINTWISE_ADD) : NULL;
+    if (sum && !sum->on_side && sum->input == EPILOGUE_SIDE)
+        return gate;
+    r->at = at;
+    return 0;
+}
+
 /* (bytes - zero) scale, added. False: something of the kind that it is not. */
 static bool take_residual(struct reading *r)
 {
@@ -103,6 +116,7 @@ bool epilogue_requantises(const struct epilogue_form *form, struct epilogue_requ
         return false;
     to->factor = take_operand(&r, POINTWISE_MUL);
     to->addend = take_operand(&r, POINTWISE_ADD);
+    to->gate = take_gate(&r);
     if (!take_residual(&r))
         return false;
     take_bounds(&r, &to->first);

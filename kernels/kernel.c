@@ -149,8 +149,9 @@ bool kernel_plan_workspace(const struct kernel_plan *plan, int threads, size_t *
 void kernel_run_alone(const struct kernel *kernel, const struct kernel_plan *plan, struct kernel_call *call)
 {
     for (call->phase = 0; call->phase < plan->phases; call->phase++)
-        for (int task = 0; task < plan->tasks[call->phase] && !call->fault->set; task++)
-            kernel->run(plan, call, task);
+        for (call->round = 0; call->round < kernel_rounds(plan, call->phase); call->round++)
+            for (int task = 0; task < plan->tasks[call->phase] && !call->fault->set; task++)
+                kernel->run(plan, call, task);
 }
 
 const char *kernel_family_name(enum kernel_family family)

@@ -52,6 +52,7 @@ struct kernel_facts {
     unsigned cpu;             /* CPU_... bits that may be used */
     int threads;              /* tasks that run at once; the cut into tasks may depend on it, results never */
     uint32_t constant_inputs; /* bit i: input i is the same in every run, and known now */
+    bool memory_saving;       /* a pack that is larger than its input is left out where the input itself will do */
     const struct kernel *const *kernels; /* those to choose among, ended by NULL; NULL: all */
 };
 
@@ -94,6 +95,7 @@ struct kernel_plan {
     const void *params; /* the step's */
     const void *state;  /* the kernel's own: blocking, offset tables */
     int phases;         /* at least 1; every task of a phase has ended before the next phase begins */
+    int64_t rounds;     /* how often the last phase is run, one round after the other as phases are; 0: once */
     int tasks[KERNEL_PHASES];
     size_t task_bytes;   /* workspace of one task in flight */
     size_t shared_bytes; /* workspace of the whole step, the same in all its phases */
@@ -108,6 +110,7 @@ struct kernel_call {
     void *workspace;           /* of this task alone, aligned to ALIGNMENT; holds anything */
     void *shared;              /* of the step, aligned to ALIGNMENT; holds anything before the first phase */
     int phase;
+    int64_t round;       /* of the last phase; 0 in the others */
     struct fault *fault; /* of this task alone */
     /* For families whose output size depends on data: output_dims[i] receives the true dimensions of output i, which
      * lie within the ones the program was made for. NULL entries elsewhere. */
@@ -124,14 +127,20 @@ struct kernel_call {
     uint32_t step; /* number of the step in its program */
 };
 
+/* How often a phase is run. */
+static inline int64_t kernel_rounds(const struct kernel_plan *plan, int phase)
+{
+    return phase + 1 == plan->phases && plan->rounds > 1 ? plan->rounds : 1;
+}
+
 static inline bool kernel_ended(const struct kernel_call *call)
 {
     return call->ended && call->ended(call->ended_user);
 }
 
 /* The arithmetic of an element (which operations, in which order) depends on the problem without its batch: never on
- * the task, the tile or the thread that it is computed in. The runtime calls the tasks of a phase in any order, each
- * once. No access outside an operand, ever; packs and workspace are as large as the plan says. */
+ * the task, the tile or the thread that it is computed in. The runtime calls the tasks of a phase, or of a round of it,
+ * in any order, each once. No access outside an operand, ever; packs and workspace are as large as the plan says. */
 struct kernel {
     const char *name; /* family_type_set: gemm_f32_12x32_avx512 */
     enum kernel_family family;

@@ -291,7 +291,8 @@ typedef struct infer_session_options {
     infer_isa isa;    /* highest kernels to use; UNSUPPORTED where this CPU lacks them */
     bool no_optimize; /* the graph as it was imported: no passes */
     /* Compute large intermediates strip by strip where that lowers the peak by 20 % or more at 5 % more arithmetic or
-     * less; of no effect with no_optimize. */
+     * less (not with no_optimize), and the transformed weights of 3x3 convolutions, four times as large as what they
+     * are made of, each time that they are used instead of keeping them. */
     bool memory_saving;
     /* A bound on the sum of what model, session and all its contexts hold at any moment, in bytes that the allocator is
      * asked for, and of the weights; 0: none. What would pass it is refused before it is allocated: a shape that cannot

@@ -244,6 +244,18 @@ static enum status report_fault(struct runner *runner, const struct step *step, 
     return STATUS_FAULT;
 }
 
+static enum status run_phase(struct runner *runner, struct step_run *run, struct error *error)
+{
+    const struct kernel_plan *plan = run->step->plan;
+    struct kernel_call *call = &run->call;
+    for (call->round = 0; call->round < kernel_rounds(plan, call->phase); call->round++) {
+        executor_run(runner->session->executor, runner->session->threads, plan->tasks[call->phase], run_tasks, run);
+        TRY(report_fault(runner, run->step, error));
+        TRY(run_control_after(runner->control, run->step, error));
+    }
+    return STATUS_OK;
+}
+
 static enum status run_kernel(struct runner *runner, const struct program *program, const struct program_step *step,
                               struct error *error)
 {
@@ -270,10 +282,7 @@ static enum status run_kernel(struct runner *runner, const struct program *progr
     enum status status = STATUS_OK;
     for (int phase = 0; phase < from->plan->phases && status == STATUS_OK; phase++) {
         run.call.phase = phase;
-        executor_run(runner->session->executor, runner->session->threads, from->plan->tasks[phase], run_tasks, &run);
-        status = report_fault(runner, from, error);
-        if (status == STATUS_OK)
-            status = run_control_after(runner->control, from, error);
+        status = run_phase(runner, &run, error);
     }
     return status;
 }

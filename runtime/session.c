@@ -83,7 +83,9 @@ static enum status read_options(struct infer_session *session, const infer_sessi
     session->run_limits = chosen->run_limits;
     TRY(choose_isa(chosen->isa, &session->isa, error));
     TRY(choose_executor(session, chosen, error));
-    session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa), .threads = session->threads};
+    session->facts = (struct kernel_facts){.cpu = cpu_detect() & isa_bits(session->isa),
+                                           .threads = session->threads,
+                                           .memory_saving = session->memory_saving};
     return choose_device(session, chosen, error);
 }
 

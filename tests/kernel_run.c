@@ -48,11 +48,12 @@ void run_planned(const struct kernel *kernel, const struct kernel_plan *plan, co
                                .shared = rubbish(plan->shared_bytes),
                                .fault = &fault,
                                .output_dims = dims};
-    for (call.phase = 0; call.phase < plan->phases; call.phase++) {
-        int tasks = plan->tasks[call.phase];
-        for (int i = 0; i < tasks; i++)
-            run_task(kernel, plan, &call, backwards ? tasks - 1 - i : i);
-    }
+    for (call.phase = 0; call.phase < plan->phases; call.phase++)
+        for (call.round = 0; call.round < kernel_rounds(plan, call.phase); call.round++) {
+            int tasks = plan->tasks[call.phase];
+            for (int i = 0; i < tasks; i++)
+                run_task(kernel, plan, &call, backwards ? tasks - 1 - i : i);
+        }
     free(call.shared);
     for (int i = 0; i < plan->pack_count; i++)
         free((void *)(uintptr_t)packed[i]);

@@ -272,6 +272,32 @@ START_TEST(dash_is_standard_input_and_output)
 }
 END_TEST
 
+/* Of a pipe the first bytes say whether the rest is worth waiting for. */
+START_TEST(pipes_are_read_where_they_begin_well)
+{
+    unsigned char bytes[4096];
+    FILE *file = fopen(DATA "f4.npy", "rb");
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        int ends[2];
+        struct npy_array array;
+        struct error error = {0};
+        bytes[0] ^= damaged != 0;
+        ck_assert_int_eq(pipe(ends), 0);
+        ck_assert_int_eq(write(ends[1], bytes, size), (ssize_t)size);
+        close(ends[1]);
+        ck_assert_int_ge(dup2(ends[0], STDIN_FILENO), 0);
+        enum status status = npy_read(&array, "-", &default_allocator, &error);
+        ck_assert_msg(status == (damaged ? STATUS_INVALID_ARGUMENT : STATUS_OK), "%s", error.text);
+        if (!damaged)
+            assert_counted(&array, DTYPE_F32, -2);
+        npy_free(&array);
+        close(ends[0]);
+    }
+}
+END_TEST
+
 /* --- refusing ------------------------------------------------------------------------------------------------------
  */
 
@@ -574,6 +600,7 @@ Suite *npy_suite(void)
     LOOP(every_rank_is_read_and_written_to_the_byte, shaped);
     tcase_add_test(tests, what_follows_the_array_is_left_alone);
     tcase_add_test(tests, dash_is_standard_input_and_output);
+    tcase_add_test(tests, pipes_are_read_where_they_begin_well);
     LOOP(what_nothing_here_runs_is_refused_by_name, refused);
     tcase_add_test(tests, malformed_headers_are_refused);
     tcase_add_test(tests, headers_that_python_may_write_are_read);

@@ -250,6 +250,7 @@ START_TEST(lstm_quantises_states)
     static const char *const functions[] = {"Affine", "Affine", "Affine"};
     const float x[] = {1, 1}, ones[] = {1, 1, 1}, zeros[] = {0, 0, 0}, one[] = {1}, h0[] = {2};
     const int8_t w[] = {1, 1, 0, 1}, r[] = {0, 0, 0, 1}, zero[] = {0};
+    const uint8_t above[] = {7, 7, 7, 8}, middle[] = {7};
     /* c = i g with i = x, g = x + h; h = o c with o = x. A single state is quantised without an error. */
     const float y[] = {3, 4}, last[] = {4};
     const struct attribute attributes[] = {
@@ -273,6 +274,10 @@ START_TEST(lstm_quantises_states)
     expect_f32(&out[0], y, 1e-6, 4, 2, 1, 1, 1);
     expect_f32(&out[1], last, 1e-6, 3, 1, 1, 1);
     expect_f32(&out[2], last, 1e-6, 3, 1, 1, 1);
+    in[2] = TENSOR(DTYPE_U8, above, 3, 1, 1, 4);
+    in[11] = TENSOR(DTYPE_U8, middle, 1, 1);
+    RUN_OP(in, out, MICROSOFT, .op = "DynamicQuantizeLSTM", ATTRIBUTES(attributes));
+    expect_f32(&out[0], y, 1e-6, 4, 2, 1, 1, 1);
     in[8] = F32(ones, 1, 3);
     REFUSED(STATUS_INVALID_MODEL, "it must be 1", in, MICROSOFT, .op = "DynamicQuantizeLSTM", ATTRIBUTES(attributes));
     in[8] = ABSENT;

@@ -245,6 +245,15 @@ START_TEST(old_trees_classify)
         .name = "", .dtype = DTYPE_U8, .rank = 1, .dims = {2}, .data = few_labels, .bytes = 2};
     const struct value of_classes = {
         .name = "", .dtype = DTYPE_U8, .rank = 1, .dims = {3}, .data = few_classes, .bytes = 3};
+    /* All votes for the second of two classes, each of which has a base value. */
+    const int64_t second[] = {1, 1, 1};
+    const float bases[] = {10, 20}, raised[] = {0, 21, 0, 21};
+    struct attribute binary[13];
+    memcpy(binary, list, sizeof list);
+    binary[9] = ATTRIBUTE_LIST("class_ids", 3, second);
+    binary[12] = (struct attribute)ATTRIBUTE_NUMBERS("base_values", bases);
+    RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(binary));
+    expect_f32(&out[1], raised, 0, 2, 2, 2);
     list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_classes);
     list[11] = (struct attribute)ATTRIBUTE_VALUE("classlabels_int64s", &of_labels);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));

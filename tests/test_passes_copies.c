@@ -315,6 +315,10 @@ START_TEST(flips_are_read_backwards)
     x = begin(&rig, DTYPE_F32, DIMS(3, 4)); /* all of it, as one axis */
     y = rig_slice(&rig, reshape(&rig, rig_transpose(&rig, x, DIMS(1, 0)), DIMS(12)), 0, -1, INT64_MIN, -1);
     expect(&rig, rig_op1(&rig, "Exp", y), "copy copy EXP", "EXP");
+    struct value *parts[4]; /* which lie before the first element of what is flipped */
+    x = begin(&rig, DTYPE_F32, DIMS(3, 4));
+    rig_split(&rig, rig_slice(&rig, rig_transpose(&rig, x, DIMS(1, 0)), 0, -1, INT64_MIN, -1), 0, 4, parts);
+    expect(&rig, rig_op2(&rig, "Sub", parts[1], rig_op1(&rig, "Exp", parts[3])), "copy copy EXP SUB", "EXP+SUB");
 }
 END_TEST
 

@@ -93,6 +93,111 @@ START_TEST(bodies_of_loops)
 }
 END_TEST
 
+/* -> x: condition, state, a weight that is handed on, a shift that is handed on through an Identity, and one more scan
+ * output, the weight. */
+static struct graph *body_with_invariants(struct region *region)
+{
+    struct graph *graph = graph_create(region, "invariants");
+    struct value *in[] = {
+        graph_add_value(graph, "i", DTYPE_I64, 0, NULL),      graph_add_value(graph, "go", DTYPE_BOOL, 0, NULL),
+        graph_add_value(graph, "state", DTYPE_F32, -1, NULL), graph_add_value(graph, "weight", DTYPE_F32, -1, NULL),
+        graph_add_value(graph, "shift", DTYPE_F32, -1, NULL),
+    };
+    struct value *product[] = {in[2], in[3]};
+    struct value *sum[] = {make_node(graph, "MatMul", "product", 2, product, 0, NULL), in[4]};
+    struct value *out[] = {in[1], make_node(graph, "Add", "next", 2, sum, 0, NULL), in[3],
+                           make_node1(graph, "Identity", "same", in[4]), in[3]};
+    graph_set_inputs(graph, 5, in);
+    graph_set_outputs(graph, 5, out);
+    return graph;
+}
+
+static struct node *loop_with_invariants(struct rig *rig, struct value **outputs)
+{
+    static const int64_t trips[] = {3};
+    rig_begin(rig);
+    struct value *x = rig_input(rig, DIMS(2, 4)), *weight = rig_weights(rig, DIMS(4, 4));
+    struct value *shift = rig_op1(rig, "Exp", rig_input(rig, DIMS(4)));
+    struct value *trip = graph_add_constant(rig->graph, "trip", DTYPE_I64, 0, NULL, trips);
+    const struct attribute attribute = {
+        .name = "body", .kind = ATTRIBUTE_GRAPH, .graph = body_with_invariants(&rig->maker.region)};
+    const struct attribute attributes[] = {attribute, ATTRIBUTE_I("captures", 0)};
+    static const char *const names[] = {"last", "weight", "shift", "stack"};
+    for (int i = 0; i < 4; i++)
+        outputs[i] = graph_add_value(rig->graph, names[i], DTYPE_NONE, -1, NULL);
+    return graph_add_node(rig->graph, op_find("", "Loop"), NEWEST_OPSET, "loop", 5,
+                          (struct value *[]){trip, NULL, x, weight, shift}, 4, outputs, 2, attributes);
+}
+
+START_TEST(state_that_stays_is_none)
+{
+    struct rig rig;
+    struct value *outputs[4];
+    struct node *loop = loop_with_invariants(&rig, outputs);
+    rig_output(&rig, outputs[0]);
+    rig_output(&rig, rig_op1(&rig, "Neg", outputs[1]));
+    rig_output(&rig, rig_op1(&rig, "Neg", outputs[2]));
+    rig_output(&rig, outputs[3]);
+    rig_expect(&rig, "Exp Loop Neg", NULL, 0); /* a Neg is known without a run */
+
+    loop = loop_with_invariants(&rig, outputs);
+    graph_set_outputs(rig.graph, 2, (struct value *[]){outputs[0], outputs[2]}); /* the shift is read from outside */
+    struct error error = {0};
+    ck_assert(run_pass_alone(free_loop_invariants, rig.graph, (struct evaluator){0}, &error) == STATUS_OK);
+    const struct graph *inside = node_attribute(loop, "body")->graph;
+    ck_assert_int_eq(loop->input_count, 4);
+    ck_assert_int_eq(loop->output_count, 3);
+    ck_assert_int_eq(node_int(loop, "captures"), 0);
+    ck_assert_int_eq(inside->input_count, 4);
+    ck_assert_int_eq(inside->output_count, 4);
+    ck_assert_ptr_nonnull(inside->nodes[0]->inputs[1]->data);
+    ck_assert_ptr_eq(inside->nodes[inside->node_count - 1]->inputs[0], inside->nodes[0]->inputs[1]);
+    region_free(&rig.maker.region);
+
+    loop = loop_with_invariants(&rig, outputs);
+    graph_set_outputs(rig.graph, 1, outputs);
+    ck_assert(run_pass_alone(free_loop_invariants, rig.graph, (struct evaluator){0}, &error) == STATUS_OK);
+    ck_assert_int_eq(loop->input_count, 4); /* trip count, none, state, and the shift as a capture */
+    ck_assert_int_eq(loop->output_count, 2);
+    ck_assert_int_eq(node_int(loop, "captures"), 1);
+    region_free(&rig.maker.region);
+}
+END_TEST
+
+START_TEST(the_same_of_a_scan)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct graph *graph = graph_create(&rig.maker.region, "scanned");
+    struct value *in[] = {graph_add_value(graph, "weight", DTYPE_F32, -1, NULL),
+                          graph_add_value(graph, "state", DTYPE_F32, -1, NULL),
+                          graph_add_value(graph, "slice", DTYPE_F32, -1, NULL)};
+    struct value *sum[] = {in[1], make_node(graph, "MatMul", "product", 2, (struct value *[]){in[2], in[0]}, 0, NULL)};
+    struct value *next = make_node(graph, "Add", "next", 2, sum, 0, NULL);
+    graph_set_inputs(graph, 3, in);
+    graph_set_outputs(graph, 3, (struct value *[]){in[0], next, next});
+    const struct attribute body_of = {.name = "body", .kind = ATTRIBUTE_GRAPH, .graph = graph};
+    const struct attribute attributes[] = {body_of, ATTRIBUTE_I("captures", 0), ATTRIBUTE_I("num_scan_inputs", 1)};
+    struct value *weight = rig_weights(&rig, DIMS(4, 4)), *start = rig_input(&rig, DIMS(2, 4)), *outputs[3];
+    struct value *inputs[] = {weight, start, rig_input(&rig, DIMS(3, 2, 4))};
+    for (int i = 0; i < 3; i++)
+        outputs[i] = graph_add_value(rig.graph, (const char *const[]){"a", "b", "c"}[i], DTYPE_NONE, -1, NULL);
+    struct node *scan =
+        graph_add_node(rig.graph, op_find("", "Scan"), NEWEST_OPSET, "scan", 3, inputs, 3, outputs, 3, attributes);
+    rig_output(&rig, outputs[1]);
+    rig_output(&rig, outputs[2]);
+    graph_set_outputs(rig.graph, 2, outputs + 1);
+    struct error error = {0};
+    struct graph *whole = graph_clone(rig.graph, &rig.maker.region);
+    ck_assert(run_pass_alone(free_loop_invariants, whole, (struct evaluator){0}, &error) == STATUS_OK);
+    ck_assert_int_eq(whole->nodes[0]->input_count, 2);
+    ck_assert_int_eq(whole->nodes[0]->output_count, 2);
+    ck_assert_int_eq(scan->input_count, 3); /* the body of a model is shared: it is not changed */
+    ck_assert_ptr_eq(graph->outputs[0], in[0]);
+    rig_expect(&rig, "Scan", NULL, 0);
+}
+END_TEST
+
 Suite *passes_dynamic_suite(void)
 {
     Suite *suite = suite_create("passes_dynamic");
@@ -100,6 +205,8 @@ Suite *passes_dynamic_suite(void)
     tcase_add_test(tests, sizes_that_depend_on_data);
     tcase_add_test(tests, a_result_that_is_read_after_the_segment_alone);
     tcase_add_test(tests, bodies_of_loops);
+    tcase_add_test(tests, state_that_stays_is_none);
+    tcase_add_test(tests, the_same_of_a_scan);
     suite_add_tcase(suite, tests);
     return suite;
 }

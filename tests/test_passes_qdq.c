@@ -89,13 +89,15 @@ END_TEST
 /* The scale of what is quantised goes into the product's constants, where nothing but sums and bounds lie between. */
 START_TEST(one_multiplication)
 {
-    static const char *const activations[] = {"Relu", "Tanh"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const activations[] = {"Relu", "Tanh", "Relu"};
+    for (int i = 0; i < 3; i++) {
         struct rig rig;
         rig_begin(&rig);
         struct value *x = rounded(&rig, rig_open_input(&rig, DIMS(2, 4, 5, 6)), 0.008, 131);
         struct value *inputs[] = {x, weights(&rig, DIMS(4, 4, 1, 1), 0), rig_weights(&rig, DIMS(4))};
         struct value *y = rig_op2(&rig, "Add", rig_node(&rig, "Conv", 3, inputs, 0, NULL), x);
+        if (i == 2) /* the sum is read as it is, too */
+            rig_output(&rig, rig_op1(&rig, "Neg", y));
         rig_output(&rig, rounded(&rig, rig_op1(&rig, activations[i], y), 0.05, 3));
         const struct graph *graph = rig_shaped(&rig);
         int found = 0;

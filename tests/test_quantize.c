@@ -335,7 +335,20 @@ START_TEST(weights_by_channel_and_by_block)
 END_TEST
 
 /* Where float16 has room for the scales: rounded up by no more than a part of 1024. */
-START_TEST(seven_bits)
+/* The largest sum of two neighbours of one sign; neighbours are `step` apart, and so are terms. */
+static int largest_pair(const int8_t *first, int64_t terms, int64_t step)
+{
+    int largest = 0;
+    for (int64_t i = 0; i + 1 < terms; i += 2) {
+        int a = first[i * step], b = first[(i + 1) * step];
+        int above = (a > 0 ? a : 0) + (b > 0 ? b : 0), below = (a < 0 ? a : 0) + (b < 0 ? b : 0);
+        largest = above > largest ? above : -below > largest ? -below : largest;
+    }
+    return largest;
+}
+
+/* Weights that meet integers in pairs: those of neighbouring input channels, but for depthwise convolutions. */
+START_TEST(pairs_of_weights)
 {
     struct rig rig;
     struct error error = {0};
@@ -343,16 +356,30 @@ START_TEST(seven_bits)
     struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
     const struct attribute group = ATTRIBUTE_I("group", 4);
     struct value *y = rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 3, 3)));
-    rig_output(&rig, rig_node(&rig, "Conv", 2, (struct value *[]){y, rig_weights(&rig, DIMS(4, 1, 3, 3))}, 1, &group));
-    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 7, 2);
-    for (int i = 0; i < 2; i++) {
-        ck_assert(quantize_weights(&plan, &plan.layers[i], &error) == STATUS_OK);
-        int most = 0;
-        for (int64_t k = 0; k < value_elements(plan.layers[i].weights); k++)
-            most = abs(((const int8_t *)plan.layers[i].narrow)[k]) > most
-                       ? abs(((const int8_t *)plan.layers[i].narrow)[k])
-                       : most;
-        ck_assert_int_eq(most, i == 0 ? 63 : 127);
+    y = rig_node(&rig, "Conv", 2, (struct value *[]){y, rig_weights(&rig, DIMS(4, 1, 3, 3))}, 1, &group);
+    rig_output(&rig, rig_op2(&rig, "MatMul", y, rig_weights(&rig, DIMS(4, 5))));
+    for (int full = 0; full < 2; full++) {
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 3);
+        plan.in_pairs = !full;
+        int most = 0, alone = 0;
+        for (int i = 0; i < 3; i++)
+            ck_assert(quantize_weights(&plan, &plan.layers[i], &error) == STATUS_OK);
+        for (int o = 0; o < 4; o++)
+            for (int tap = 0; tap < 9; tap++) {
+                int pair = largest_pair((const int8_t *)plan.layers[0].narrow + o * 36 + tap, 4, 9);
+                most = pair > most ? pair : most;
+            }
+        for (int n = 0; n < 5; n++) {
+            int pair = largest_pair((const int8_t *)plan.layers[2].narrow + n, 4, 5);
+            most = pair > most ? pair : most;
+        }
+        for (int k = 0; k < 36; k++) {
+            int magnitude = abs(((const int8_t *)plan.layers[1].narrow)[k]);
+            alone = magnitude > alone ? magnitude : alone;
+        }
+        ck_assert_int_eq(most > 128, full);
+        ck_assert_int_ge(most, 126);
+        ck_assert_int_eq(alone, 127);
     }
     finish(&rig);
 }
@@ -584,7 +611,7 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, products_and_tables_in_every_form);
     tcase_add_test(graphs, weights_that_no_small_type_holds);
     tcase_add_test(graphs, weights_by_channel_and_by_block);
-    tcase_add_test(graphs, seven_bits);
+    tcase_add_test(graphs, pairs_of_weights);
     tcase_add_test(graphs, scales_in_two_bytes);
     tcase_add_test(graphs, a_transposed_convolution);
     tcase_add_test(graphs, attributes_that_say_nothing);

@@ -522,6 +522,74 @@ START_TEST(what_a_session_folds_is_a_source_too)
 }
 END_TEST
 
+/* --- memory saving --------------------------------------------------------------------------------------------------
+ */
+
+#define FILTERS 96
+#define EDGE 16
+
+#define FILTERED 3
+#define TRANSFORMED (FILTERS * FILTERS * 36 * sizeof(float))
+
+/* Convolutions in float32 whose weights kernels transform; several, so that channels come to lie next to each other. */
+static infer_model *filtered(struct maker *maker)
+{
+    const int64_t dims[4] = {FILTERS, FILTERS, 3, 3};
+    size_t count = FILTERS * FILTERS * 9;
+    const int8_t *from = numbers(maker, count + FILTERED, -100, 100);
+    struct value *x = image(maker, DTYPE_F32, FILTERS), *y = x;
+    for (int i = 0; i < FILTERED; i++) {
+        float *data = region_array(&maker->region, count, sizeof *data);
+        ck_assert_ptr_nonnull(data);
+        for (size_t k = 0; k < count; k++)
+            data[k] = (float)from[k + (size_t)i] / 300;
+        y = layer(maker, "Conv", i, 2, (struct value *[]){y, constant(maker, DTYPE_F32, 4, dims, data)});
+    }
+    return maker_finish(maker, 1, &x, 1, &y, NULL);
+}
+
+/* Returns the bytes of its packs. */
+static size_t run_filtered(infer_model *model, const infer_session_options *options, const float *x, float *y)
+{
+    infer_session *session;
+    infer_context *context;
+    infer_error error = {0};
+    infer_tensor in = infer_input(x, INFER_FLOAT32, 4, (int64_t[]){1, FILTERS, EDGE, EDGE});
+    infer_tensor out = infer_output(y, FILTERS * EDGE * EDGE * sizeof *y);
+    ck_assert_msg(infer_session_create(model, options, &session, &error) == INFER_OK, "%s", error.message);
+    ck_assert_msg(infer_context_create(session, &context, &error) == INFER_OK, "%s", error.message);
+    ck_assert_msg(infer_run(context, &in, 1, &out, 1, &error) == INFER_OK, "%s", error.message);
+    size_t packed = ask(session).packed_bytes;
+    infer_context_release(context);
+    infer_session_release(session);
+    return packed;
+}
+
+/* Four times the weights where they are kept transformed; nothing where memory is to be saved, and the same bits. The
+ * first layer reads channels that lie apart, and is computed otherwise. */
+START_TEST(transformed_weights_need_not_be_kept)
+{
+    static float x[FILTERS * EDGE * EDGE], kept[FILTERS * EDGE * EDGE], fresh[FILTERS * EDGE * EDGE];
+    if (!(cpu_detect() & CPU_AVX2))
+        return;
+    struct maker maker = maker_start();
+    infer_model *model = filtered(&maker);
+    const int8_t *from = numbers(&maker, sizeof x / sizeof *x, -100, 100);
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = (float)from[i] / 100;
+    for (int threads = 1; threads <= 3; threads++) {
+        infer_session_options options = {.threads = threads};
+        size_t bytes = run_filtered(model, &options, x, kept);
+        ck_assert_uint_ge(bytes, 2 * TRANSFORMED);
+        options.memory_saving = true;
+        ck_assert_uint_le(run_filtered(model, &options, x, fresh), bytes - 2 * TRANSFORMED);
+        ck_assert_mem_eq(kept, fresh, sizeof kept);
+    }
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 Suite *runtime_weights_suite(void)
 {
     Suite *suite = suite_create("runtime_weights");
@@ -539,6 +607,7 @@ Suite *runtime_weights_suite(void)
     tcase_add_test(tests, constants_of_one_shape_are_not_those_of_another);
     tcase_add_test(tests, what_a_session_has_in_the_store_counts_in_time);
     tcase_add_test(tests, what_a_session_folds_is_a_source_too);
+    tcase_add_test(tests, transformed_weights_need_not_be_kept);
     suite_add_tcase(suite, tests);
     return suite;
 }

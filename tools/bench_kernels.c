@@ -45,8 +45,9 @@ static void run_backwards(struct prepared *prepared)
 {
     struct kernel_call *call = &prepared->call;
     for (call->phase = 0; call->phase < prepared->plan.phases; call->phase++)
-        for (int task = prepared->plan.tasks[call->phase] - 1; task >= 0; task--)
-            prepared->kernel->run(&prepared->plan, call, task);
+        for (call->round = 0; call->round < kernel_rounds(&prepared->plan, call->phase); call->round++)
+            for (int task = prepared->plan.tasks[call->phase] - 1; task >= 0; task--)
+                prepared->kernel->run(&prepared->plan, call, task);
 }
 
 static void fill_outputs(const struct problem *problem, struct operands *operands)

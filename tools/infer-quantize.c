@@ -27,7 +27,9 @@ static const char help[] =
     "  --dynamic               int8 without samples: the scales of activations are found in each run, of products "
     "alone\n"
     "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (32)\n"
-    "  --seven-bit             weights in 7 of 8 bits: CPUs without VNNI multiply them faster, and round them coarser\n"
+    "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
+    "multiply them at\n"
+    "                          three quarters of the speed\n"
     "  --max-error E           keep in float32 what is needed for a relative error of at most E of the outputs; needs\n"
     "                          samples, of which every fourth is held out for it\n"
     "  --keep NODE             keep this node in float32; may be given more than once\n"
@@ -43,7 +45,7 @@ static const struct option options[] = {{"precision", required_argument, NULL, '
                                         {"dynamic", no_argument, NULL, 'd'},
                                         {"weights-only", required_argument, NULL, 'w'},
                                         {"block", required_argument, NULL, 'B'},
-                                        {"seven-bit", no_argument, NULL, '7'},
+                                        {"full-range", no_argument, NULL, 'F'},
                                         {"max-error", required_argument, NULL, 'e'},
                                         {"keep", required_argument, NULL, 'k'},
                                         {"report", required_argument, NULL, 'r'},
@@ -58,7 +60,7 @@ static const struct tool tool = {.name = "infer-quantize", .help = help, .option
 struct request {
     const char *from, *to, *report, *precision;
     enum quantize_form form;
-    bool dynamic, weights_only, has_block, any_method, seven_bit;
+    bool dynamic, weights_only, has_block, any_method, full_range;
     int bits;
     int64_t block;
     enum range_method method;
@@ -113,9 +115,8 @@ static void check_request(struct request *request)
         exit(tool_usage(&tool, "--dynamic goes without --weights-only"));
     if (request->has_block && !(request->weights_only && request->bits == 4))
         exit(tool_usage(&tool, "--block goes with --weights-only int4"));
-    if (request->seven_bit && (half || request->weights_only))
-        exit(tool_usage(&tool, "--seven-bit goes with --precision int8 and --dynamic"));
-    request->bits = request->seven_bit ? 7 : request->bits;
+    if (request->full_range && (half || request->weights_only))
+        exit(tool_usage(&tool, "--full-range goes with --precision int8 and --dynamic"));
     request->form = half                    ? QUANTIZE_HALF
                     : request->dynamic      ? QUANTIZE_DYNAMIC
                     : request->weights_only ? QUANTIZE_WEIGHTS
@@ -142,8 +143,8 @@ static void parse(struct request *request, int argc, char **argv)
             request->report = optarg;
         else if (found == 'd')
             request->dynamic = true;
-        else if (found == '7')
-            request->seven_bit = true;
+        else if (found == 'F')
+            request->full_range = true;
         else if (found == 'e' || found == 'B')
             parse_number(request, found, optarg);
         else
@@ -289,15 +290,25 @@ static void warn_of_error(const struct request *request, double relative)
     say(text);
 }
 
-/* Where the model is measured, layers that lose by it or spoil it stay as they are. */
+static bool has_slow_layers(const struct study *study)
+{
+    for (int i = 0; i < study->plan.count; i++)
+        if (study->plan.layers[i].chosen && study->plan.layers[i].weights_only && study->plan.layers[i].input)
+            return study->samples != NULL;
+    return false;
+}
+
+/* No model comes out slower than it was. Where it is measured in full, layers that lose by integers or spoil the model
+ * stay as they are. */
 static enum status decide(const struct request *request, struct study *study, double *relative, struct error *error)
 {
-    if (!study->samples || (request->most_error < 0 && !request->report))
-        return STATUS_OK;
-    enum status status = study->plan.form == QUANTIZE_STATIC ? study_speed(study, error) : STATUS_OK;
-    if (status == STATUS_OK)
-        status = study_search(study, request->most_error >= 0 ? request->most_error : INFINITY, relative, show_progress,
-                              error);
+    bool full = request->most_error >= 0 || request->report;
+    enum status status =
+        study->samples && study->plan.form == QUANTIZE_STATIC ? study_speed(study, full, error) : STATUS_OK;
+    if (!study->samples || !full || status != STATUS_OK)
+        return status == STATUS_OK && has_slow_layers(study) ? study_times(study, error) : status;
+    status =
+        study_search(study, request->most_error >= 0 ? request->most_error : INFINITY, relative, show_progress, error);
     end_progress();
     if (status != STATUS_OK)
         return status;
@@ -348,8 +359,12 @@ static enum status work(const struct request *request, const infer_model *model,
     enum status status = prepare(model, request->form, region, &graph, error);
     study->metadata = model->metadata;
     study->metadata.pass_count = study->metadata.pack_count = 0;
-    study->plan = (struct quantize_plan){
-        .graph = graph, .region = region, .form = request->form, .bits = request->bits, .block = request->block};
+    study->plan = (struct quantize_plan){.graph = graph,
+                                         .region = region,
+                                         .form = request->form,
+                                         .bits = request->bits,
+                                         .block = request->block,
+                                         .in_pairs = !request->full_range};
     if (status == STATUS_OK)
         status = quantize_find(&study->plan, error);
     if (status == STATUS_OK)

@@ -74,7 +74,9 @@ enum status study_run(struct running *running, const infer_tensor *inputs, struc
 
 /* --- times ----------------------------------------------------------------------------------------------- */
 
-#define TIMED_RUNS 12
+#define TIMED_RUNS 12 /* of each */
+#define LEAST_RUNS 3  /* however long they take */
+#define TIMED_SECONDS 4
 
 /* Seconds of each layer in the run before, and of all steps: where less than before, or nothing was known. */
 static void least_times(struct study *study, const infer_step_time *times, size_t count, bool after, double *seconds,
@@ -118,39 +120,56 @@ static enum status time_run(struct study *study, struct running *running, const 
     return status;
 }
 
-static enum status time_layers(struct study *study, bool small, double *seconds, struct error *error)
+static enum status time_both(struct study *study, struct running *before, struct running *after, struct error *error)
 {
-    struct running running;
     const infer_tensor *inputs;
-    enum status status = study_open(&running, study, small, true, error);
-    if (status != STATUS_OK)
-        return status;
-    *seconds = 0;
-    for (int i = 0; i < study->plan.count; i++)
-        *(small ? &study->facts[i].after : &study->facts[i].before) = 0;
-    status = samples_get(study->samples, 0, &inputs, error);
+    enum status status = samples_get(study->samples, 0, &inputs, error);
     if (status == STATUS_OK)
-        status = study_run(&running, inputs, error);
-    for (int i = 0; i < TIMED_RUNS && status == STATUS_OK; i++)
-        status = time_run(study, &running, inputs, small, seconds, error);
-    study_close(&running);
+        status = study_run(before, inputs, error);
+    if (status == STATUS_OK)
+        status = study_run(after, inputs, error);
+    for (int i = 0; i < TIMED_RUNS && status == STATUS_OK; i++) {
+        if (i >= LEAST_RUNS && i * (study->seconds_before + study->seconds_after) > TIMED_SECONDS)
+            break;
+        status = time_run(study, before, inputs, false, &study->seconds_before, error);
+        if (status == STATUS_OK)
+            status = time_run(study, after, inputs, true, &study->seconds_after, error);
+    }
     return status;
 }
 
+/* Both take turns, so that what else the machine does meets both. What float32 took before counts as well. */
 enum status study_times(struct study *study, struct error *error)
 {
-    enum status status =
-        study->seconds_before > 0 ? STATUS_OK : time_layers(study, false, &study->seconds_before, error);
-    return status == STATUS_OK ? time_layers(study, true, &study->seconds_after, error) : status;
+    struct running before, after;
+    enum status status = study_open(&before, study, false, true, error);
+    if (status != STATUS_OK)
+        return status;
+    status = study_open(&after, study, true, true, error);
+    study->seconds_after = 0;
+    for (int i = 0; i < study->plan.count; i++)
+        study->facts[i].after = 0;
+    if (status == STATUS_OK) {
+        status = time_both(study, &before, &after, error);
+        study_close(&after);
+    }
+    study_close(&before);
+    return status;
 }
 
 /* What counts as slower: more than times vary by. */
-#define SLOWER 1.1
-#define LEAST_LOSS 20e-6 /* seconds */
-#define ROUNDS 3         /* a layer that changes may change what its neighbours take */
+#define SLOWER 1.1        /* of a layer */
+#define SLOWER_MODEL 1.03 /* of all of them */
+#define LEAST_LOSS 20e-6  /* seconds */
+#define ROUNDS 3          /* a layer that changes may change what its neighbours take */
 
 static const char slow_layer[] = "it is slower on integers here",
                   slow_model[] = "the model is no faster on integers here";
+
+static bool is_slower(double before, double after, double by)
+{
+    return after > by * before && after - before > LEAST_LOSS;
+}
 
 static void set_float(struct layer *layer, bool on, const char *why)
 {
@@ -165,7 +184,7 @@ static bool drop_slow(struct study *study)
     for (int i = 0; i < study->plan.count; i++) {
         struct layer *layer = &study->plan.layers[i];
         const struct layer_facts *facts = &study->facts[i];
-        bool slow = facts->after > SLOWER * facts->before && facts->after - facts->before > LEAST_LOSS;
+        bool slow = is_slower(facts->before, facts->after, SLOWER);
         if (!layer->chosen || layer->weights_only || !layer->input || !slow)
             continue;
         set_float(layer, true, slow_layer);
@@ -176,13 +195,15 @@ static bool drop_slow(struct study *study)
 
 /* What the layers of float32 cost beside themselves, at their borders, only the whole tells: of all that was tried, the
  * fastest stays, and float32 where none was faster. */
-static enum status try_rounds(struct study *study, bool *best, struct error *error)
+static enum status try_rounds(struct study *study, bool all, bool *best, struct error *error)
 {
     double least = INFINITY;
     for (int round = 0; round <= ROUNDS; round++) {
         enum status status = study_times(study, error);
         if (status != STATUS_OK)
             return status;
+        if (round == 0 && !all && !is_slower(study->seconds_before, study->seconds_after, SLOWER_MODEL))
+            return STATUS_OK;
         for (int i = 0; study->seconds_after < least && i < study->plan.count; i++)
             best[i] = study->plan.layers[i].weights_only;
         least = fmin(least, study->seconds_after);
@@ -197,10 +218,10 @@ static enum status try_rounds(struct study *study, bool *best, struct error *err
     return STATUS_OK;
 }
 
-enum status study_speed(struct study *study, struct error *error)
+enum status study_speed(struct study *study, bool all, struct error *error)
 {
     bool *best = calloc((size_t)study->plan.count + 1, sizeof *best);
-    enum status status = best ? try_rounds(study, best, error) : no_memory(error);
+    enum status status = best ? try_rounds(study, all, best, error) : no_memory(error);
     free(best);
     return status;
 }

@@ -2,9 +2,9 @@
  * it.
  *
  * QuantizedLSTM: inputs x, the products of every step's input with the input weights, f32 [directions, steps, batch,
- * 4 hidden]; R, int16 [directions, 4 hidden, hidden], integers less their zero point; and, as an LSTM has them, biases,
- * lengths, initial h and c, peepholes; scales of the rows of R, f32 [directions, 4 hidden]. Attributes and outputs are
- * an LSTM's. kernels/recurrent.h has what it computes. */
+ * 4 hidden]; R, of 8 bits, [directions, hidden, 4 hidden]; and, as an LSTM has them, biases, lengths, initial h and c,
+ * peepholes; scales of the columns of R, f32 [directions, 4 hidden], and, optional, their zero points, of R's type.
+ * Attributes and outputs are an LSTM's. kernels/recurrent.h has what it computes. */
 #include "graph/ops/build.h"
 #include "graph/ops/microsoft.h"
 #include "graph/ops/rnn.h"
@@ -14,25 +14,29 @@
 
 /* --- QuantizedLSTM ---------------------------------------------------------------------------------------- */
 
-enum { X, R, BIAS, LENGTHS, INITIAL_H, INITIAL_C, PEEPHOLES, SCALES };
+enum { X, R, BIAS, LENGTHS, INITIAL_H, INITIAL_C, PEEPHOLES, SCALES, ZEROS, INPUTS };
+
+#define TYPES_8_BIT (TYPE(DTYPE_I8) | TYPE(DTYPE_U8))
 
 static enum status read_quantized(struct op_context *c, struct recurrent_params *p)
 {
     TRY(op_require(c, X, TYPE(DTYPE_F32)));
-    TRY(op_require(c, R, TYPE(DTYPE_I16)));
+    TRY(op_require(c, R, TYPES_8_BIT));
     TRY(op_require(c, SCALES, TYPE(DTYPE_F32)));
     TRY(op_require_rank(c, X, 4, 4));
     TRY(op_require_rank(c, R, 3, 3));
     for (int i = BIAS; i < SCALES; i++)
         TRY(op_allow(c, i, TYPE(i == LENGTHS ? DTYPE_I32 : DTYPE_F32)));
+    TRY(op_allow(c, ZEROS, TYPE(op_input(c, R)->dtype)));
     const struct value *x = op_input(c, X);
     *p = (struct recurrent_params){
         .dtype = DTYPE_F32,
         .cell = (enum recurrent_cell)c->node->op->detail,
         .quantized = true,
+        .weights = op_input(c, R)->dtype,
         .steps = x->dims[1],
         .batch = x->dims[2],
-        .hidden = op_input(c, R)->dims[2],
+        .hidden = op_input(c, R)->dims[1],
     };
     TRY(rnn_read_direction(c, p));
     TRY(rnn_read_functions(c, p));
@@ -40,13 +44,14 @@ static enum status read_quantized(struct op_context *c, struct recurrent_params 
     if (n < 1 || n > INT32_MAX)
         return op_error(c, STATUS_INVALID_MODEL, "a hidden size of %lld makes no sense", (long long)n);
     TRY(rnn_check_shape(c, X, 4, (int64_t[]){d, p->steps, p->batch, units}));
-    TRY(rnn_check_shape(c, R, 3, (int64_t[]){d, units, n}));
+    TRY(rnn_check_shape(c, R, 3, (int64_t[]){d, n, units}));
     TRY(rnn_check_shape(c, BIAS, 2, (int64_t[]){d, 2 * units}));
     TRY(rnn_check_shape(c, LENGTHS, 1, (int64_t[]){p->batch}));
     TRY(rnn_check_shape(c, INITIAL_H, 3, (int64_t[]){d, p->batch, n}));
     TRY(rnn_check_shape(c, INITIAL_C, 3, (int64_t[]){d, p->batch, n}));
     TRY(rnn_check_shape(c, PEEPHOLES, 2, (int64_t[]){d, 3 * n}));
-    return rnn_check_shape(c, SCALES, 2, (int64_t[]){d, units});
+    TRY(rnn_check_shape(c, SCALES, 2, (int64_t[]){d, units}));
+    return rnn_check_shape(c, ZEROS, 2, (int64_t[]){d, units});
 }
 
 static enum status shapes_quantized(struct op_context *c)
@@ -65,17 +70,17 @@ static enum status lower_quantized(struct op_context *c)
         return STATUS_OK;
     if (!shape_elements(3, (int64_t[]){p.batch, p.hidden, 8 * (int64_t)sizeof(float)}, &elements))
         return op_error(c, STATUS_INVALID_ARGUMENT, "a batch of %lld sequences is too large", (long long)p.batch);
-    struct value *inputs[8];
-    for (int i = 0; i < 8; i++)
+    struct value *inputs[INPUTS];
+    for (int i = 0; i < INPUTS; i++)
         inputs[i] = op_input(c, i);
-    return rnn_emit(c, &p, false, 8, inputs);
+    return rnn_emit(c, &p, false, INPUTS, inputs);
 }
 
 const struct op op_infer_QuantizedLSTM = {
     .domain = OWN_DOMAIN,
     .name = "QuantizedLSTM",
-    .min_inputs = 8,
-    .max_inputs = 8,
+    .min_inputs = SCALES + 1,
+    .max_inputs = INPUTS,
     .min_outputs = 0,
     .max_outputs = 3,
     .flags = OP_LOOSE_INPUTS,
@@ -90,41 +95,6 @@ const struct op op_infer_QuantizedLSTM = {
 
 enum { IN_X, IN_W, IN_R, IN_BIAS, IN_LENGTHS, IN_H, IN_C, IN_PEEPHOLES, IN_W_SCALE, IN_W_ZERO, IN_R_SCALE, IN_R_ZERO };
 
-#define TYPES_8_BIT (TYPE(DTYPE_I8) | TYPE(DTYPE_U8))
-
-/* Centred: x - zero as int32. One operator, so that of constant weights one int32 copy is made and not two. */
-static enum status shapes_centred(struct op_context *c)
-{
-    int rank;
-    int64_t dims[MAX_RANK];
-    TRY(op_require(c, 0, TYPES_8_BIT));
-    TRY(op_require(c, 1, TYPES_8_BIT));
-    TRY(op_broadcast(c, 2, c->node->inputs, &rank, dims));
-    return op_set_output(c, 0, DTYPE_I32, rank, dims);
-}
-
-static enum status lower_centred(struct op_context *c)
-{
-    struct pointwise_builder params = {.input_count = 2, .output_count = 1};
-    op_instruction(&params,
-                   INSTRUCTION(.opcode = POINTWISE_SUB, .register_class = CLASS_I64, .target = 2, .a = 0, .b = 1));
-    params.operands[2].reg = 2;
-    return op_pointwise(c, &params, c->node->inputs, c->node->outputs);
-}
-
-const struct op op_infer_Centred = {
-    .domain = OWN_DOMAIN,
-    .name = "Centred",
-    .min_inputs = 2,
-    .max_inputs = 2,
-    .min_outputs = 1,
-    .max_outputs = 1,
-    .flags = OP_ELEMENTWISE,
-    .attributes = attributes_of_infer_Centred,
-    .shapes = shapes_centred,
-    .lower = lower_centred,
-};
-
 /* A scale or zero point: of each direction, or of each of its columns. */
 static enum status check_parameter(struct op_context *c, int i, unsigned types, const struct recurrent_params *p)
 {
@@ -136,10 +106,9 @@ static enum status check_parameter(struct op_context *c, int i, unsigned types, 
 
 static enum status read_dynamic(struct op_context *c, struct recurrent_params *p)
 {
-    const unsigned bytes = TYPE(DTYPE_I8) | TYPE(DTYPE_U8);
     TRY(op_require(c, IN_X, TYPE(DTYPE_F32)));
-    TRY(op_require(c, IN_W, bytes));
-    TRY(op_require(c, IN_R, bytes));
+    TRY(op_require(c, IN_W, TYPES_8_BIT));
+    TRY(op_require(c, IN_R, TYPES_8_BIT));
     for (int i = IN_X; i <= IN_R; i++)
         TRY(op_require_rank(c, i, 3, 3));
     const struct value *x = op_input(c, IN_X);
@@ -203,6 +172,24 @@ static struct value *projected(struct op_context *c, const struct recurrent_para
     return build_reshape(c, op_build2(c, "Mul", sums, scale), 4, dims);
 }
 
+/* A parameter of each column: [directions, 4 hidden]. */
+static struct value *by_column(struct op_context *c, const struct recurrent_params *p, struct value *parameter)
+{
+    int64_t columns = 4 * p->hidden;
+    struct value *each = build_expand(c, by_direction(c, parameter), 3, (int64_t[]){p->directions, 1, columns});
+    return build_reshape(c, each, 2, (int64_t[]){p->directions, columns});
+}
+
+/* Whether it is known that all bytes are 0. */
+static bool is_zeros(const struct value *value)
+{
+    const uint8_t *bytes = value->data;
+    for (int64_t i = 0; bytes && i < value_elements(value); i++)
+        if (bytes[i] != 0)
+            return false;
+    return bytes != NULL;
+}
+
 static enum status expand_dynamic(struct op_context *c)
 {
     static const char *const names[] = {"direction",       "activations", "activation_alpha",
@@ -210,19 +197,15 @@ static enum status expand_dynamic(struct op_context *c)
     struct attribute attributes[6];
     struct recurrent_params p;
     TRY(read_dynamic(c, &p));
-    struct value *r = build_own(
-        c, "Centred", 2, (struct value *[]){op_input(c, IN_R), by_direction(c, op_input(c, IN_R_ZERO))}, 0, NULL);
-    r = build_cast(c, build_transpose(c, r, 3, (int64_t[]){0, 2, 1}), DTYPE_I16);
-    const int64_t columns[3] = {p.directions, 1, 4 * p.hidden};
-    struct value *scales = build_expand(c, by_direction(c, op_input(c, IN_R_SCALE)), 3, columns);
-    scales = build_reshape(c, scales, 2, (int64_t[]){p.directions, 4 * p.hidden});
-    struct value *inputs[8] = {projected(c, &p),          r,
-                               op_input(c, IN_BIAS),      op_input(c, IN_LENGTHS),
-                               op_input(c, IN_H),         op_input(c, IN_C),
-                               op_input(c, IN_PEEPHOLES), scales};
+    struct value *inputs[INPUTS] = {
+        projected(c, &p),  op_input(c, IN_R), op_input(c, IN_BIAS),      op_input(c, IN_LENGTHS),
+        op_input(c, IN_H), op_input(c, IN_C), op_input(c, IN_PEEPHOLES), by_column(c, &p, op_input(c, IN_R_SCALE))};
+    if (!is_zeros(op_input(c, IN_R_ZERO)))
+        inputs[ZEROS] = by_column(c, &p, op_input(c, IN_R_ZERO));
     struct value *outputs[3] = {op_output(c, 0), op_output(c, 1), op_output(c, 2)};
     int count = build_attributes(c, 6, names, attributes);
-    return op_build_many(c, OWN_DOMAIN, "QuantizedLSTM", 8, inputs, c->node->output_count, outputs, count, attributes);
+    return op_build_many(c, OWN_DOMAIN, "QuantizedLSTM", inputs[ZEROS] ? INPUTS : INPUTS - 1, inputs,
+                         c->node->output_count, outputs, count, attributes);
 }
 
 MICROSOFT_OPERATOR(DynamicQuantizeLSTM, 12, 12, 0, 3, shapes_dynamic, .flags = OP_LOOSE_INPUTS,

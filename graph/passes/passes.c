@@ -12,6 +12,7 @@ static enum status fold(struct graph *graph, struct pass_context *context, struc
 
 const struct pass passes[] = {
     {"dead-code", PASS_ONCE, eliminate_dead_code},
+    {"loop-invariants", PASS_ONCE, free_loop_invariants},
     {"fold-constants", PASS_ONCE, fold},
     {"fuse-qdq", PASS_ONCE | PASS_SHAPED, fuse_qdq},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},

@@ -67,6 +67,7 @@ static inline bool pass_pins(const struct pass_context *context, const struct va
 
 /* The passes, each over the nodes of a graph. */
 enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
+enum status free_loop_invariants(struct graph *graph, struct pass_context *context, struct error *error);
 enum status fuse_qdq(struct graph *graph, struct pass_context *context, struct error *error);
 enum status eliminate_identities(struct graph *graph, struct pass_context *context, struct error *error);
 enum status merge_common_subexpressions(struct graph *graph, struct pass_context *context, struct error *error);

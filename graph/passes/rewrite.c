@@ -333,7 +333,7 @@ struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, c
 }
 
 /* Readers of `output` read `value` from now on. */
-static void redirect(struct rewriter *r, const struct value *output, struct value *value)
+void rewrite_replace(struct rewriter *r, const struct value *output, struct value *value)
 {
     r->replacements[output->id] = value;
     r->readers[value->id] += r->readers[output->id];
@@ -352,7 +352,7 @@ enum status rewrite_forward(struct rewriter *r, struct node *node, struct value 
 {
     if (pass_pins(r->context, node->outputs[0]))
         return is_op(node, "Identity") ? STATUS_OK : rewrite_as(r, node, op_find("", "Identity"), 1, &value, 0, NULL);
-    redirect(r, node->outputs[0], value);
+    rewrite_replace(r, node->outputs[0], value);
     return drop(r, node);
 }
 
@@ -360,7 +360,7 @@ enum status rewrite_merge(struct rewriter *r, struct node *node, const struct no
 {
     for (int i = 0; i < node->output_count; i++)
         if (node->outputs[i])
-            redirect(r, node->outputs[i], other->outputs[i]);
+            rewrite_replace(r, node->outputs[i], other->outputs[i]);
     return drop(r, node);
 }
 

@@ -70,6 +70,8 @@ struct value *rewrite_constant(struct rewriter *r, enum dtype dtype, int rank, c
 struct value *rewrite_buffer(struct rewriter *r, enum dtype dtype, int rank, const int64_t *dims, void **data);
 /* The limit on constants leaves so many bytes: a pass that only saves time asks before it makes a constant. */
 bool rewrite_fits(const struct rewriter *r, size_t bytes);
+/* An output of the visited node that is not read from outside is `value`: later readers take that instead. */
+void rewrite_replace(struct rewriter *r, const struct value *output, struct value *value);
 /* Output 0 of the visited node is `value`: later readers take that instead, and the node goes; where its name is read
  * from outside, it becomes an Identity. */
 enum status rewrite_forward(struct rewriter *r, struct node *node, struct value *value);

@@ -82,13 +82,14 @@ static enum status visit(struct rewriter *r, struct node *node)
 {
     if (is_op(node, "ConvTranspose"))
         return visit_transposed(r, node);
-    const struct node *spread = has_one_operand(node) ? rewrite_sole_maker(r, node->inputs[0], "DepthToSpace") : NULL;
+    struct node *spread = has_one_operand(node) ? rewrite_sole_maker(r, node->inputs[0], "DepthToSpace") : NULL;
     struct value *inputs[3] = {spread ? spread->inputs[0] : NULL};
     if (!spread || node->input_count > 3)
         return STATUS_OK;
     for (int i = 1; i < node->input_count; i++)
         inputs[i] = node->inputs[i];
     struct value *before = rewrite_copy(r, node, node->input_count, inputs);
+    TRY(rewrite_absorb(r, node, spread));
     return before ? rewrite_as(r, node, spread->op, 1, &before, spread->attribute_count, spread->attributes)
                   : r->c.error->status;
 }

@@ -9,7 +9,9 @@
 struct reading {
     int count;  /* operands of nodes, and outputs of the graph */
     int node;   /* the last that reads it; -1: none */
-    bool alone; /* no other node reads it, and the graph does not hand it out */
+    bool out;   /* the graph hands it out */
+    int group;  /* of elementwise nodes, who alone read it; -1: there is none */
+    bool small; /* it has one position, as what is pooled over whole images */
     bool suits; /* whoever reads it can do so as integers, and does not hand it out */
 };
 
@@ -69,8 +71,8 @@ static void read_node(struct finding *f, int index)
         struct reading *reading = node->inputs[k] ? &f->readings[node->inputs[k]->id] : NULL;
         if (!reading)
             continue;
-        reading->alone = reading->count++ == 0 || (reading->alone && reading->node == index);
-        reading->node = index;
+        reading->count++;
+        reading->node = reading->node > index ? reading->node : index;
         reading->suits = reading->suits && suits;
     }
     for (int k = 0; k < node->output_count; k++)
@@ -83,10 +85,10 @@ static void read_graph(struct finding *f)
     const struct graph *graph = f->plan->graph;
     for (int i = 0; i < graph->value_count; i++) {
         f->makers[i] = -1;
-        f->readings[i] = (struct reading){.node = -1, .suits = true};
+        f->readings[i] = (struct reading){.node = -1, .group = -1, .suits = true};
     }
     for (int i = 0; i < graph->output_count; i++)
-        f->readings[graph->outputs[i]->id] = (struct reading){.count = 1, .node = -1};
+        f->readings[graph->outputs[i]->id] = (struct reading){.count = 1, .node = -1, .out = true, .group = -1};
     for (int i = graph->node_count - 1; i >= 0; i--)
         read_node(f, i);
     for (int i = 0; i < f->plan->count; i++)
@@ -94,19 +96,52 @@ static void read_graph(struct finding *f)
             f->readings[f->plan->layers[i].input->id].suits = false;
 }
 
+static bool pools_all(const struct node *node)
+{
+    return is_op(node, "GlobalAveragePool") || is_op(node, "GlobalMaxPool");
+}
+
+static void find_small(struct finding *f)
+{
+    const struct graph *graph = f->plan->graph;
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = graph->nodes[i];
+        bool small = is_elementwise(node) || is_op(node, "Conv"), any = false;
+        for (int k = 0; k < node->input_count; k++) {
+            const struct value *input = node->inputs[k];
+            bool fixed = !input || input->data;
+            small = small && (fixed || f->readings[input->id].small);
+            any = any || !fixed;
+        }
+        if (node->output_count > 0 && node->outputs[0])
+            f->readings[node->outputs[0]->id].small = pools_all(node) || (small && any);
+    }
+}
+
 /* --- groups ---------------------------------------------------------------------------------------------- */
 
+static bool is_small_output(const struct finding *f, const struct node *node)
+{
+    return node->outputs[0] && f->readings[node->outputs[0]->id].small;
+}
+
+/* Readers come before makers, and so their groups are known. What has one position is no part of a group of images. */
 static void find_groups(struct finding *f)
 {
     const struct graph *graph = f->plan->graph;
     for (int i = graph->node_count - 1; i >= 0; i--) {
         const struct node *node = graph->nodes[i];
         f->groups[i] = is_elementwise(node) ? i : -1;
-        if (f->groups[i] < 0 || !node->outputs[0])
-            continue;
-        const struct reading *reading = &f->readings[node->outputs[0]->id];
-        if (reading->alone && f->groups[reading->node] >= 0)
-            f->groups[i] = f->groups[reading->node];
+        if (f->groups[i] >= 0 && node->outputs[0] && f->readings[node->outputs[0]->id].group >= 0)
+            f->groups[i] = f->readings[node->outputs[0]->id].group;
+        for (int k = 0; k < node->input_count; k++) {
+            struct reading *reading = node->inputs[k] ? &f->readings[node->inputs[k]->id] : NULL;
+            if (!reading)
+                continue;
+            bool same = !reading->out && (reading->node == i || reading->group == f->groups[i]) &&
+                        reading->small == is_small_output(f, node);
+            reading->group = same ? f->groups[i] : -1;
+        }
     }
 }
 
@@ -124,7 +159,7 @@ static void find_riders(struct finding *f)
         for (int k = 0; k < node->input_count && f->groups[i] >= 0; k++) {
             struct value *value = node->inputs[k], **rider = &f->riders[f->groups[i]];
             int maker = value ? f->makers[value->id] : -1;
-            if (maker >= 0 && f->readings[value->id].alone && carries(graph->nodes[maker]) &&
+            if (maker >= 0 && f->readings[value->id].group >= 0 && carries(graph->nodes[maker]) &&
                 (!*rider || f->makers[(*rider)->id] < maker))
                 *rider = value;
         }
@@ -133,8 +168,7 @@ static void find_riders(struct finding *f)
 
 static bool lies_in_memory(const struct finding *f, const struct value *value)
 {
-    const struct reading *reading = &f->readings[value->id];
-    int group = reading->alone ? f->groups[reading->node] : -1;
+    int group = f->readings[value->id].group;
     return group < 0 || (!is_within(f, value, group) && f->riders[group] != value);
 }
 
@@ -152,6 +186,7 @@ enum status quantize_find_points(struct quantize_plan *plan, struct error *error
     if (!f.readings || !f.makers || !f.groups || !f.riders || !plan->points)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while looking for layers");
     read_graph(&f);
+    find_small(&f);
     find_groups(&f);
     find_riders(&f);
     for (int i = 0; i < graph->value_count; i++) {

@@ -57,8 +57,9 @@ struct quantize_plan {
     const struct graph *graph; /* outlives the plan */
     struct region *region;     /* of the plan */
     enum quantize_form form;
-    int bits;      /* of the weights: 8; 7 of them with activations in integers; 4 of products and tables alone */
+    int bits;      /* of the weights: 8; 4 of products and tables alone */
     int64_t block; /* of 4 bits: weights along the depth with a scale of their own; at least 2 */
+    bool in_pairs; /* scales of weights that meet integers are such that CPUs without VNNI multiply two at a time */
     struct layer *layers;
     int count;
     struct point *points; /* of QUANTIZE_STATIC */
@@ -66,7 +67,7 @@ struct quantize_plan {
 };
 
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
- * been through. `quantize_plan.graph`, form, bits, block and region are given. OUT_OF_MEMORY. */
+ * been through. `quantize_plan.graph`, form, bits, block, in_pairs and region are given. OUT_OF_MEMORY. */
 enum status quantize_find(struct quantize_plan *plan, struct error *error);
 
 /* Fills in the points; quantize_find does. */
@@ -78,8 +79,12 @@ int quantize_moved_inputs(const struct node *node);
 /* The same for a graph inside. */
 static inline struct quantize_plan quantize_inner_plan(const struct quantize_plan *plan, const struct graph *graph)
 {
-    return (struct quantize_plan){
-        .graph = graph, .region = plan->region, .form = plan->form, .bits = plan->bits, .block = plan->block};
+    return (struct quantize_plan){.graph = graph,
+                                  .region = plan->region,
+                                  .form = plan->form,
+                                  .bits = plan->bits,
+                                  .block = plan->block,
+                                  .in_pairs = plan->in_pairs};
 }
 
 /* A copy of the graph, in a region of the caller's, in which the chosen layers are small. Constants' content may lie in

@@ -26,6 +26,8 @@ double quantize_largest(const struct layer *layer)
 
 /* --- int8, a scale a channel ----------------------------------------------------------------------------- */
 
+#define MOST 127
+
 static float number_to(float number, float scale, float most)
 {
     float rounded = rintf(number / scale);
@@ -60,12 +62,38 @@ static enum status halve_scales(struct quantize_plan *plan, struct layer *layer,
     return STATUS_OK;
 }
 
-/* Two products of a byte and one of 7 bits fit 16 bits, by which CPUs without VNNI multiply two at a time. Depthwise
- * convolutions, which lose most by it, gain little. */
-static int largest_integer(const struct quantize_plan *plan, const struct layer *layer)
+/* Where term `term` of an output channel's sum is; terms go in the order in which kernels take them: the channels of
+ * one place of the window after those of another. */
+static int64_t term_at(const struct layer *layer, int64_t channel, int64_t term)
 {
-    bool deep = layer->kind == LAYER_PRODUCT || (layer->kind == LAYER_CONV && layer->weights->dims[1] > 1);
-    return plan->bits == 7 && deep ? 63 : 127;
+    const struct value *weights = layer->weights;
+    if (layer->kind == LAYER_PRODUCT)
+        return layer->axis == 0 ? channel * weights->dims[1] + term : term * weights->dims[1] + channel;
+    int64_t depth = weights->dims[1], window = value_elements(weights) / weights->dims[0] / depth;
+    return (channel * depth + term % depth) * window + term / depth;
+}
+
+/* The largest sum of two neighbouring terms of one sign. A byte by each of two integers, added, fits 16 bits where the
+ * two add up to no more than 128, and CPUs without VNNI multiply such pairs at a time; so scales are made for it. Where
+ * rounding adds one to 127, 128 is left. Depthwise convolutions gain nothing by it. */
+static float largest_pair(const struct layer *layer, int64_t channel)
+{
+    int64_t terms = value_elements(layer->weights) / layer->weights->dims[layer->axis];
+    float largest = 0;
+    for (int64_t i = 0; i + 1 < terms; i += 2) {
+        float a = content(layer)[term_at(layer, channel, i)], b = content(layer)[term_at(layer, channel, i + 1)];
+        float above = fmaxf(a, 0) + fmaxf(b, 0), below = fminf(a, 0) + fminf(b, 0);
+        largest = fmaxf(largest, fmaxf(above, -below));
+    }
+    return largest;
+}
+
+static bool takes_pairs(const struct quantize_plan *plan, const struct layer *layer)
+{
+    return plan->in_pairs && (plan->form == QUANTIZE_STATIC || plan->form == QUANTIZE_DYNAMIC) &&
+           layer->weights->rank >= 2 && value_elements(layer->weights) > 0 &&
+           ((layer->kind == LAYER_PRODUCT && layer->weights->rank == 2) ||
+            (layer->kind == LAYER_CONV && layer->weights->dims[1] > 1));
 }
 
 static enum status by_channel(struct quantize_plan *plan, struct layer *layer, struct error *error)
@@ -82,19 +110,20 @@ static enum status by_channel(struct quantize_plan *plan, struct layer *layer, s
     if (!narrow || !layer->scales)
         return no_memory(error);
     const float *x = content(layer);
-    const int most = largest_integer(plan, layer);
     for (int64_t o = 0; o < span.outer; o++)
         for (int64_t c = 0; c < span.count; c++)
             for (int64_t i = 0; i < span.inner; i++)
                 layer->scales[c] = fmaxf(layer->scales[c], fabsf(x[(o * span.count + c) * span.inner + i]));
+    for (int64_t c = 0; c < span.count && takes_pairs(plan, layer); c++)
+        layer->scales[c] = fmaxf(layer->scales[c], largest_pair(layer, c));
     for (int64_t c = 0; c < span.count; c++)
-        layer->scales[c] = symmetric_scale((double)layer->scales[c], most);
+        layer->scales[c] = symmetric_scale((double)layer->scales[c], MOST);
     TRY(halve_scales(plan, layer, error));
     for (int64_t o = 0; o < span.outer; o++)
         for (int64_t c = 0; c < span.count; c++)
             for (int64_t i = 0; i < span.inner; i++) {
                 int64_t at = (o * span.count + c) * span.inner + i;
-                narrow[at] = (int8_t)number_to(x[at], layer->scales[c], (float)most);
+                narrow[at] = (int8_t)number_to(x[at], layer->scales[c], MOST);
             }
     layer->narrow = narrow;
     return STATUS_OK;

@@ -353,7 +353,7 @@ struct value *strided_view(struct graph *graph, struct value *target, int64_t el
         return NULL;
     view->alias = target;
     view->strided = true;
-    view->alias_offset = (size_t)element * dtype_bits(like->dtype) / 8;
+    view->alias_offset = (size_t)(element * (int64_t)dtype_bits(like->dtype) / 8);
     return view;
 }
 

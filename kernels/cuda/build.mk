@@ -95,6 +95,19 @@ $(BUILD)/check-cuda-suites: $(call object,$(TEST_SOURCES) tests/cuda/runtime/wra
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=infer_session_create -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm
 
+# The same tests in a build without a device: what of the runtime knows of one is made again, with one; build/check runs
+# this program (tests/test_device.c), so that a fault in it is seen by `make unit`.
+DEVICE_TESTS := $(patsubst %.c,$(BUILD)/obj/%.device.o,$(sort $(wildcard runtime/*.c runtime/compile/*.c tests/cuda/runtime/test_*.c) \
+                $(DEVICE_SOURCES) runtime/device/device_cuda.c tests/cuda/runtime/no_kernels.c tests/cuda/runtime/stand_ins.c))
+$(BUILD)/obj/%.device.o: %.c Makefile kernels/cuda/build.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CFLAGS) -DINFER_CUDA -Itests/cuda/emulation -MMD -MP -c $< -o $@
+$(BUILD)/check-device: $(DEVICE_TESTS) $(EMULATION_OBJECTS) $(call object,tests/model_maker.c) $(RANDOM_GRAPHS) $(BUILD)/internal.a
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lstdc++ -lm
+$(BUILD)/check: | $(if $(CUDA),,$(BUILD)/check-device)
+
 # Bugs of ten kinds, which the emulation must find.
 check-cuda-planted: $(BUILD)/check-cuda-planted
 	$<

@@ -34,8 +34,9 @@ struct quantized_batch {
     const struct recurrent_params *p;
     const struct kernel_call *call;
     int64_t direction;
-    const int16_t *weights; /* [4 H, H] */
-    const float *scales;    /* of their rows */
+    const uint8_t *weights; /* [H, 4 H] */
+    const float *scales;    /* of their columns */
+    const uint8_t *zeros;   /* NULL: 0 */
     float *scratch;         /* of each sequence */
     int16_t *states;        /* [batch, H]: h as integers less their zero point */
 };
@@ -45,20 +46,26 @@ static struct sequence_f32 sequence_of(const struct quantized_batch *b, int64_t 
     return operands_f32(b->p, b->call, NULL, b->scratch + item * scratch_f32(b->p), b->direction, item);
 }
 
-/* Elements a block: the sum of as many products of -255 to 255 fits 32 bits. */
-#define EXACT_BLOCK 32768
-
-static int64_t dot_i16(int64_t n, const int16_t *a, const int16_t *b)
+static int byte_of(const struct quantized_batch *b, uint8_t byte)
 {
-    int64_t sum = 0;
-    for (int64_t first = 0; first < n; first += EXACT_BLOCK) {
-        int64_t last = n - first < EXACT_BLOCK ? n : first + EXACT_BLOCK;
-        int32_t part = 0;
-        for (int64_t i = first; i < last; i++)
-            part += a[i] * b[i];
-        sum += part;
+    return b->p->weights == DTYPE_I8 ? (int8_t)byte : byte;
+}
+
+#define COLUMNS 64 /* whose sums go along together, since they lie side by side */
+
+/* Columns of the weights, less their zero points, times a sequence's states. */
+static void dot_columns(const struct quantized_batch *b, int64_t first, int64_t count, const int16_t *states,
+                        int64_t sums[COLUMNS])
+{
+    int64_t n = b->p->hidden;
+    int zeros[COLUMNS];
+    for (int64_t j = 0; j < count; j++) {
+        zeros[j] = b->zeros ? byte_of(b, b->zeros[first + j]) : 0;
+        sums[j] = 0;
     }
-    return sum;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < count; j++)
+            sums[j] += (byte_of(b, b->weights[i * 4 * n + first + j]) - zeros[j]) * states[i];
 }
 
 /* Between 0 and 255; a NaN is 0. */
@@ -96,11 +103,16 @@ static void step_quantized(const struct quantized_batch *b, int64_t item, int64_
     const struct recurrent_params *p = b->p;
     struct sequence_f32 s = sequence_of(b, item);
     int64_t n = p->hidden;
-    for (int64_t i = 0; i < 4 * n; i++) {
-        float product = 0;
+    for (int64_t first = 0, count; first < 4 * n; first += count) {
+        int64_t sums[COLUMNS];
+        count = 4 * n - first < COLUMNS ? 4 * n - first : COLUMNS;
         if (state_scale > 0)
-            product = (float)dot_i16(n, b->weights + i * n, b->states + item * n) * (state_scale * b->scales[i]);
-        s.gates[i] = constant_part_f32(p, &s, s.x + at * p->x_step, i) + product;
+            dot_columns(b, first, count, b->states + item * n, sums);
+        for (int64_t j = 0; j < count; j++) {
+            int64_t i = first + j;
+            float product = state_scale > 0 ? (float)sums[j] * (state_scale * b->scales[i]) : 0;
+            s.gates[i] = constant_part_f32(p, &s, s.x + at * p->x_step, i) + product;
+        }
     }
     finish_lstm_f32(p, &s, p->functions[b->direction]);
 }
@@ -109,12 +121,14 @@ static void run_quantized(const struct kernel_plan *plan, const struct kernel_ca
 {
     const struct recurrent_params *p = plan->params;
     int64_t n = p->hidden;
+    const uint8_t *zeros = call->inputs[8];
     struct quantized_batch b = {
         .p = p,
         .call = call,
         .direction = task,
-        .weights = (const int16_t *)call->inputs[1] + task * 4 * n * n,
+        .weights = (const uint8_t *)call->inputs[1] + task * 4 * n * n,
         .scales = (const float *)call->inputs[7] + task * 4 * n,
+        .zeros = zeros ? zeros + task * 4 * n : NULL,
         .scratch = call->workspace,
         .states = (int16_t *)((float *)call->workspace + p->batch * scratch_f32(p)),
     };

@@ -30,8 +30,7 @@ struct convolution {
     /* Otherwise: */
     const float *zeros;     /* as many as channels, what the window sees in the padding */
     const int64_t *offsets; /* of each place of the window from the first */
-    bool points;            /* the window is one place, and never lies in the padding */
-    bool even;              /* and these places are all so far apart: */
+    bool even;              /* the window is one place, never in the padding, and these places are all so far apart: */
     int64_t point_step;
     struct results results;
     bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
@@ -111,8 +110,7 @@ static bool find_offsets(struct convolution *conv, struct region *region)
     int64_t *offsets = region_array(region, (size_t)conv->taps + 1, sizeof *offsets);
     conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
     conv->offsets = offsets;
-    conv->points = is_point(&p->window);
-    conv->even = conv->points && is_even(p, &conv->point_step);
+    conv->even = is_point(&p->window) && is_even(p, &conv->point_step);
     for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
         int64_t place[SPATIAL_AXES];
         coordinates(p->window.kernel, tap, place);
@@ -294,41 +292,62 @@ struct walk {
     int64_t first_tile, tiles, first_row, end_row;
 };
 
-/* The input under each place of the window at the positions of a tile; zeros in the padding. */
-static void place_tile(const struct walk *walk, int64_t tile, const float **places)
+/* Of `count` positions that follow `sight` along an axis, those that see a place of the window are [*first, *end). */
+static void seen_along(const struct window *w, const struct sight *sight, const int64_t *place, int axis, int64_t count,
+                       int64_t *first, int64_t *end)
 {
-    const struct convolution *conv = walk->conv;
-    const struct window *w = &conv->params->window;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES];
-    coordinates(w->output, row, position);
-    for (int64_t i = 0; i < rows; i++, places++) {
-        struct sight sight = look(conv->params, position);
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            places[tap * TILE_ROWS] =
-                is_inside(w, &sight, tap) ? walk->image + sight.offset + conv->offsets[tap] : conv->zeros;
-        step_coordinates(w->output, position);
+    *first = *end = 0;
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        int64_t at = sight->at[i] + place[i] * w->dilation[i];
+        if (i != axis && (at < 0 || at >= w->input[i]))
+            return;
     }
+    int64_t at = sight->at[axis] + place[axis] * w->dilation[axis], stride = w->stride[axis];
+    *first = at < 0 ? least(divide_up(-at, stride), count) : 0;
+    *end = at < w->input[axis] ? least(divide_up(w->input[axis] - at, stride), count) : 0;
 }
 
-/* The same where the window is one place, and never lies in the padding. */
-static void place_points(const struct walk *walk, int64_t tile, const float **places)
+/* The input under each place of the window at `count` positions of a tile that follow each other along an axis: it lies
+ * at even distances. Zeros in the padding. */
+static void place_line(const struct walk *walk, const int64_t *position, int axis, int64_t count, const float **places)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
-    const int64_t *sizes = p->window.output;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES], step = p->window.stride[2] * p->x.spatial[2];
-    coordinates(sizes, row, position);
-    for (int64_t i = 0, count; i < rows; i += count, position[2] += count - 1, step_coordinates(sizes, position)) {
-        const float *from = walk->image + look(p, position).offset;
-        count = least(rows - i, sizes[2] - position[2]);
-        for (int64_t k = 0; k < count; k++)
-            places[i + k] = from + k * step;
+    const struct window *w = &p->window;
+    struct sight sight = look(p, position);
+    bool whole = sight.whole && sees_inside(w, axis, sight.at[axis] + (count - 1) * w->stride[axis]);
+    int64_t step = w->stride[axis] * p->x.spatial[axis], place[SPATIAL_AXES] = {0}, first = 0, end = count;
+    for (int64_t tap = 0; tap < conv->taps; tap++, step_coordinates(w->kernel, place), places += TILE_ROWS) {
+        if (!whole)
+            seen_along(w, &sight, place, axis, count, &first, &end);
+        const float *from = walk->image + sight.offset + conv->offsets[tap];
+        int64_t i = 0;
+        for (; i < first; i++)
+            places[i] = conv->zeros;
+        for (; i < end; i++)
+            places[i] = from + i * step;
+        for (; i < count; i++)
+            places[i] = conv->zeros;
     }
 }
 
-/* The same where these are evenly spaced. */
+static void place_tile(const struct walk *walk, int64_t tile, const float **places)
+{
+    const struct convolution *conv = walk->conv;
+    const int64_t *sizes = conv->params->window.output;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    int axis = sizes[2] > 1 ? 2 : sizes[1] > 1 ? 1 : 0;
+    coordinates(sizes, row, position);
+    for (int64_t i = 0, count; i < rows; i += count) {
+        count = least(rows - i, sizes[axis] - position[axis]);
+        place_line(walk, position, axis, count, places + i);
+        position[axis] += count - 1;
+        step_coordinates(sizes, position);
+    }
+}
+
+/* The same where the window is one place, and all that positions see is evenly spaced. */
 static void place_evenly(const struct walk *walk, int64_t tile, const float **places)
 {
     const struct convolution *conv = walk->conv;
@@ -360,10 +379,7 @@ static void begin_block(struct walk *walk, int64_t block)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
     for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
         const float **places = walk->places + i * conv->taps * TILE_ROWS;
-        if (conv->even)
-            place_evenly(walk, walk->first_tile + i, places);
-        else
-            (conv->points ? place_points : place_tile)(walk, walk->first_tile + i, places);
+        (conv->even ? place_evenly : place_tile)(walk, walk->first_tile + i, places);
     }
 }
 

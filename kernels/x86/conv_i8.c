@@ -1,8 +1,9 @@
 /* Convolution of 8-bit integers: tiles of tile_i8.h, whose rows are positions and whose columns are output channels.
  *
- * With the instruction that takes bytes as they are, and whole quads of channels that lie next to each other, nothing
- * is copied: a row is a stretch of the input for each place of the window. Otherwise what the window sees is gathered,
- * a block of rows at a time. The padding is the zero point of x: it adds nothing. */
+ * Where bytes are taken as they are, and whole quads of channels lie next to each other, nothing is copied: a row is a
+ * stretch of the input for each place of the window. Otherwise what the window sees is gathered, a block of rows at a
+ * time; so it is for windows of several places where panels may want words. The padding is the zero point of x: it adds
+ * nothing. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
@@ -19,6 +20,7 @@
 struct convolution {
     const struct conv_params *params;
     bool dot, gathers;
+    bool even;                                /* the position of a row is that of what it sees, x.spatial[2] apart */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     int64_t quads, row;                       /* of a gathered row; bytes from one to the next */
     int64_t run;                              /* places of the window whose channels are one stretch of the input */
@@ -55,6 +57,17 @@ static bool find_places(struct convolution *conv, struct region *region)
     conv->places = places;
     conv->weights = weights;
     return places != NULL;
+}
+
+static bool sees_evenly(const struct conv_params *p)
+{
+    const struct window *w = &p->window;
+    int64_t step = p->x.spatial[2];
+    for (int axis = SPATIAL_AXES - 1; axis >= 0; step *= w->input[axis], axis--)
+        if (w->kernel[axis] != 1 || w->stride[axis] != 1 || w->pad[axis] != 0 || w->output[axis] != w->input[axis] ||
+            (w->input[axis] > 1 && p->x.spatial[axis] != step))
+            return false;
+    return true;
 }
 
 static void size_workspace(struct convolution *conv)
@@ -99,7 +112,9 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region
     conv->depth = conv->taps * conv->channels;
     conv->quads = divide_up(conv->depth, QUAD);
     conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
-    conv->gathers = !dot || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
+    conv->gathers =
+        (!dot && conv->taps > 1) || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
+    conv->even = !conv->gathers && sees_evenly(p);
     conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
     int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * conv->row);
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
@@ -191,6 +206,10 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
     int64_t position[SPATIAL_AXES];
     struct sight sight;
+    for (int64_t i = 0; i < rows && conv->even; i++)
+        places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
+    if (conv->even)
+        return;
     coordinates(conv->params->window.output, row, position);
     look_at(conv->params, position, &sight);
     for (int64_t i = 0; i < rows; i++) {
@@ -201,12 +220,31 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     }
 }
 
+/* A call takes longer than a copy of a few channels. */
+static inline void copy_bytes(const uint8_t *from, int64_t count, uint8_t *to)
+{
+    uint64_t first, last;
+    if (count > 16) {
+        memcpy(to, from, (size_t)count);
+        return;
+    }
+    if (count < 8) {
+        for (int64_t i = 0; i < count; i++)
+            to[i] = from[i];
+        return;
+    }
+    memcpy(&first, from, 8);
+    memcpy(&last, from + count - 8, 8);
+    memcpy(to, &first, 8);
+    memcpy(to + count - 8, &last, 8);
+}
+
 static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
 {
     if (!from)
         memset(to, padding, (size_t)channels);
     else if (step == 1)
-        memcpy(to, from, (size_t)channels);
+        copy_bytes(from, channels, to);
     else
         for (int64_t c = 0; c < channels; c++)
             to[c] = from[c * step];
@@ -222,11 +260,15 @@ static void gather_rows(const struct walk *walk)
     look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        int64_t run = sight.whole ? conv->run : 1;
-        for (int64_t tap = 0; tap < conv->taps; tap += run)
+        int64_t run = sight.whole ? conv->run : 1, tap = 0;
+        if (sight.whole && p->x.channel == 1)
+            for (const uint8_t *from = walk->image + sight.offset; tap < conv->taps; tap += run)
+                copy_bytes(from + conv->places[tap], run * conv->channels, to + tap * conv->channels);
+        for (; tap < conv->taps; tap += run)
             gather_place(run * conv->channels, p->x.channel, seen_at(walk, &sight, tap, NULL), walk->padding,
                          to + tap * conv->channels);
-        memset(to + conv->depth, 0, (size_t)(conv->quads * QUAD - conv->depth));
+        for (int64_t i = conv->depth; i < conv->quads * QUAD; i++)
+            to[i] = 0;
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
         step_coordinates(p->window.output, position);
@@ -234,11 +276,20 @@ static void gather_rows(const struct walk *walk)
     }
 }
 
+/* Rows that are not gathered have one place each. */
 static void widen_rows(struct walk *walk)
 {
     const struct convolution *conv = walk->conv;
-    for (int64_t i = 0; i < walk->end_row - walk->first_row && !walk->has_wide; i++)
-        SET_NAME(i8_widen)(walk->rows + i * conv->row, conv->quads, walk->wide + i * 2 * conv->row);
+    for (int64_t t = 0; t < walk->tiles && !walk->has_wide; t++) {
+        int64_t first = tile_first_row(&conv->cut, walk->first_tile + t);
+        int64_t end = tile_first_row(&conv->cut, walk->first_tile + t + 1);
+        for (int64_t i = first; i < end; i++) {
+            int64_t within = i - walk->first_row;
+            const uint8_t *row =
+                conv->gathers ? walk->rows + within * conv->row : walk->places[t * conv->cut.height + i - first];
+            SET_NAME(i8_widen)(row, conv->quads, walk->wide + within * 2 * conv->row);
+        }
+    }
     walk->has_wide = true;
 }
 
@@ -306,7 +357,7 @@ static void multiply_tile(const struct walk *walk, enum i8_way way, const struct
     const uint8_t *gathered[I8_MOST_ROWS];
     struct i8_rows left = {walk->places + index * conv->taps * conv->cut.height, conv->cut.height, conv->taps,
                            conv->channels / QUAD};
-    if (conv->gathers) {
+    if (conv->gathers || way == I8_WIDE) {
         for (int64_t i = 0; i < rows; i++)
             gathered[i] =
                 way == I8_WIDE ? walk->wide + (within + i) * 2 * conv->row : walk->rows + (within + i) * conv->row;

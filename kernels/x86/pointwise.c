@@ -16,6 +16,12 @@ static void load_floats(float *to, const void *from, int64_t step, int64_t n, en
         memcpy(to, from, (size_t)n * sizeof *to);
         return;
     }
+    if (step == 0 && n > 0) { /* one for all */
+        interpreter_load(to, from, 0, 0, 1, dtype);
+        for (i = 1; i < n; i++)
+            to[i] = to[0];
+        return;
+    }
     if (step == 1 && dtype == DTYPE_F16)
         for (; i + LANES <= n; i += LANES)
             vf_store(to + i, vf_load_f16((const uint16_t *)from + i));

@@ -9,14 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-#define FORM_FLOATS 1 /* kernel_pack.form */
-#define FORM_PAIRS 2
+#define FORM_FLOATS 1    /* kernel_pack.form */
 #define MOST_ROWS 96     /* sequences of a task */
 #define TASK_WORK 400000 /* multiplications of a task */
-#define MOST_DEPTH 32768 /* so many products of -255 to 255 fit a sum of 32 bits */
-#define PAIR_ROWS 4      /* of integers, in registers */
 
-enum input { X, WEIGHTS, BIAS, LENGTHS, INITIAL_H, INITIAL_C, PEEPHOLES, SCALES };
+enum input { X, WEIGHTS, BIAS, LENGTHS, INITIAL_H, INITIAL_C, PEEPHOLES };
 
 /* state of the plan */
 struct layer {
@@ -26,31 +23,22 @@ struct layer {
     int pack_tasks;
 };
 
-static int64_t pairs_of(const struct recurrent_params *p)
-{
-    return divide_up(p->hidden, 2);
-}
-
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
 static void choose_groups(struct layer *layer, int threads)
 {
     const struct recurrent_params *p = layer->p;
-    if (p->quantized) { /* one scale serves the states of all sequences */
-        layer->groups = 1;
-    } else {
-        int64_t most = divide_up(threads, p->directions);
-        double work = (double)p->steps * (double)p->batch * (double)layer->columns * (double)p->hidden;
-        layer->groups = work < (double)TASK_WORK * (double)most ? 1 : least(p->batch, most);
-        layer->groups = least(256 / p->directions, layer->groups * divide_up(p->batch, layer->groups * MOST_ROWS));
-    }
+    int64_t most = divide_up(threads, p->directions);
+    double work = (double)p->steps * (double)p->batch * (double)layer->columns * (double)p->hidden;
+    layer->groups = work < (double)TASK_WORK * (double)most ? 1 : least(p->batch, most);
+    layer->groups = least(256 / p->directions, layer->groups * divide_up(p->batch, layer->groups * MOST_ROWS));
     layer->rows = divide_up(p->batch, layer->groups);
 }
 
 static size_t floats_of(const struct layer *layer)
 {
-    int64_t gates = recurrent_gates(layer->p), shared = gates + 1 + 3 + (layer->p->quantized ? gates : 0);
-    return (size_t)(layer->room * (shared + layer->rows * (3 + gates)));
+    int64_t gates = recurrent_gates(layer->p);
+    return (size_t)(layer->room * (gates + 1 + 3 + layer->rows * (3 + gates)));
 }
 
 COLD bool recurrent_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -65,16 +53,14 @@ COLD bool recurrent_plan(const void *params, const struct kernel_facts *facts, s
     layer->panels = divide_up(layer->columns, TILE_COLUMNS);
     choose_groups(layer, facts->threads);
     plan->state = layer;
-    size_t states = p->quantized ? (size_t)(layer->rows * pairs_of(p)) * 2 * sizeof(int16_t) : 0;
-    plan->task_bytes =
-        floats_of(layer) * sizeof(float) + align_up(states, ALIGNMENT) + (size_t)layer->rows * sizeof(int64_t);
-    int64_t depth = p->quantized ? pairs_of(p) : p->hidden, panels = p->directions * layer->panels;
-    size_t bytes = (size_t)(panels * depth * TILE_COLUMNS) * sizeof(float);
-    layer->pack_tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * depth));
+    plan->task_bytes = floats_of(layer) * sizeof(float) + (size_t)layer->rows * sizeof(int64_t);
+    int64_t panels = p->directions * layer->panels;
+    size_t bytes = (size_t)(panels * p->hidden * TILE_COLUMNS) * sizeof(float);
+    layer->pack_tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * p->hidden));
     if (facts->constant_inputs >> WEIGHTS & 1) {
         plan->pack_count = 1;
         plan->packs[0] = (struct kernel_pack){.input = WEIGHTS,
-                                              .form = p->quantized ? FORM_PAIRS : FORM_FLOATS,
+                                              .form = FORM_FLOATS,
                                               .storable = true,
                                               .geometry = {TILE_COLUMNS, p->directions, recurrent_gates(p), p->hidden},
                                               .tasks = layer->pack_tasks,
@@ -89,34 +75,23 @@ COLD bool recurrent_plan(const void *params, const struct kernel_facts *facts, s
 
 /* --- packing ------------------------------------------------------------------------------------------------- */
 
-/* Rows of int16 become columns of pairs. */
-static void pack_pairs(const int16_t *from, int64_t columns, int64_t n, int16_t *to)
-{
-    for (int64_t j = 0; j < columns; j++)
-        for (int64_t k = 0; k < n; k++)
-            to[(k / 2 * TILE_COLUMNS + j) * 2 + k % 2] = from[j * n + k];
-}
-
 /* WIDE columns belong to one gate. */
 static void recurrent_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
     const struct layer *layer = plan->state;
     const struct recurrent_params *p = layer->p;
-    int64_t n = p->hidden, depth = p->quantized ? pairs_of(p) : n, first, last;
+    int64_t n = p->hidden, first, last;
     (void)which;
     task_range(p->directions * layer->panels, layer->pack_tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
-        float *panel = (float *)to + i * depth * TILE_COLUMNS;
-        memset(panel, 0, (size_t)(depth * TILE_COLUMNS) * sizeof *panel);
+        float *panel = (float *)to + i * n * TILE_COLUMNS;
+        memset(panel, 0, (size_t)(n * TILE_COLUMNS) * sizeof *panel);
         for (int64_t j = 0; j < TILE_COLUMNS; j += WIDE) {
             int64_t column = i % layer->panels * TILE_COLUMNS + j, unit = column % layer->room;
             int64_t row = (i / layer->panels * recurrent_gates(p) + column / layer->room) * n + unit;
             if (column >= layer->columns)
                 break;
-            if (p->quantized)
-                pack_pairs((const int16_t *)from + row * n, least(n - unit, WIDE), n, (int16_t *)(panel + j));
-            else
-                SET_NAME(transpose)
+            SET_NAME(transpose)
             (sizeof(float), (const float *)from + row * n, n * (int64_t)sizeof(float), panel + j,
              TILE_COLUMNS * (int64_t)sizeof(float), least(n - unit, WIDE), n);
         }
@@ -134,8 +109,6 @@ struct sequences {
     int64_t direction, first, count;
     float *h, *c, *reset; /* [count][room] */
     float *gates;         /* [sequences that have this step][gates][room] */
-    float *scales;        /* [gates][room] */
-    int16_t *states;      /* [sequences that have this step][2 pairs]: h as integers less their zero point */
     int64_t *active;      /* which they are */
     int64_t active_count;
 };
@@ -166,46 +139,38 @@ static struct sequences sequences_of(const struct kernel_plan *plan, const struc
     const struct layer *layer = plan->state;
     const struct recurrent_params *p = layer->p;
     int64_t gates = recurrent_gates(p), room = layer->room, direction = task / layer->groups, last;
-    int64_t depth = p->quantized ? pairs_of(p) : p->hidden;
     const float *weights = plan->pack_count ? call->packed[0] : call->shared;
     float *bias = call->workspace, *peepholes = bias + (gates + 1) * room;
     const float *biases = call->inputs[BIAS], *holes = call->inputs[PEEPHOLES];
-    struct sequences s = {.layer = layer,
-                          .p = p,
-                          .call = call,
-                          .cell = {p, p->functions[direction], room, biases ? bias : NULL, holes ? peepholes : NULL},
-                          .weights = weights + direction * layer->panels * depth * TILE_COLUMNS,
-                          .direction = direction,
-                          .h = peepholes + 3 * room};
+    struct sequences s = {
+        .layer = layer,
+        .p = p,
+        .call = call,
+        .cell = {p, p->functions[direction], room, p->hidden, biases ? bias : NULL, holes ? peepholes : NULL},
+        .weights = weights + direction * layer->panels * p->hidden * TILE_COLUMNS,
+        .direction = direction,
+        .h = peepholes + 3 * room};
     task_range(p->batch, (int)layer->groups, (int)(task % layer->groups), &s.first, &last);
     s.count = last - s.first;
     s.c = s.h + layer->rows * room;
     s.reset = s.c + layer->rows * room;
     s.gates = s.reset + layer->rows * room;
-    s.scales = s.gates + layer->rows * gates * room;
-    char *rest = (char *)call->workspace + floats_of(layer) * sizeof(float);
-    s.states = (int16_t *)(void *)rest;
-    rest += p->quantized ? align_up((size_t)(layer->rows * pairs_of(p)) * 2 * sizeof(int16_t), ALIGNMENT) : 0;
-    s.active = (int64_t *)(void *)rest;
+    s.active = (int64_t *)(void *)((char *)call->workspace + floats_of(layer) * sizeof(float));
     if (biases)
         add_biases(layer, biases + direction * 2 * gates * p->hidden, bias);
     if (holes)
         widen(layer, holes + direction * 3 * p->hidden, 3, peepholes);
-    if (p->quantized)
-        widen(layer, (const float *)call->inputs[SCALES] + direction * gates * p->hidden, gates, s.scales);
     return s;
 }
 
 static int64_t length_of(const struct sequences *s, int64_t i)
 {
-    const int32_t *lengths = s->call->inputs[LENGTHS];
-    return lengths ? lengths[s->first + i] : s->p->steps;
+    return recurrent_length(s->p, s->call, s->first + i);
 }
 
-/* Row of x and y of a sequence that has step t. */
 static int64_t position_of(const struct sequences *s, int64_t i, int64_t t)
 {
-    return s->p->reverse || s->direction == 1 ? length_of(s, i) - 1 - t : t;
+    return recurrent_position(s->p, s->direction, length_of(s, i), t);
 }
 
 static int64_t state_offset(const struct sequences *s, int64_t i)
@@ -221,18 +186,12 @@ static bool start(const struct sequences *s)
     memset(s->h, 0, all);
     memset(s->c, 0, all);
     for (int64_t i = 0; i < s->count; i++) {
-        int64_t length = length_of(s, i);
-        if (length < 0 || length > s->p->steps) {
-            kernel_fault(s->call, "sequence length %lld is not within 0 and %lld", (long long)length,
-                         (long long)s->p->steps);
-            return false;
-        }
         if (h)
             memcpy(s->h + i * s->layer->room, h + state_offset(s, i), bytes);
         if (c)
             memcpy(s->c + i * s->layer->room, c + state_offset(s, i), bytes);
     }
-    return true;
+    return recurrent_check_lengths(s->p, s->call, s->first, s->first + s->count);
 }
 
 /* --- products ------------------------------------------------------------------------------------------------ */
@@ -266,109 +225,6 @@ static void multiply(const struct sequences *s, const float *state, int64_t colu
             int64_t row = tile_first_row(&cut, i);
             multiply_tile(s, state, row, tile_first_row(&cut, i + 1) - row, panel, count);
         }
-    }
-}
-
-/* --- products of integers ------------------------------------------------------------------------------------ */
-
-/* Between 0 and 255; a NaN is 0. */
-INLINE vf to_8_bits(vf x)
-{
-    return vf_min(vf_max(x, vf_set(0)), vf_set(255));
-}
-
-/* The range of the states and 0; a NaN is passed over. */
-static void range_of(const struct sequences *s, float *low, float *high)
-{
-    vf least_yet = vf_set(0), most_yet = vf_set(0);
-    float lanes[2][LANES];
-    for (int64_t i = 0; i < s->active_count; i++) {
-        const float *h = s->h + s->active[i] * s->layer->room;
-        for (int64_t j = 0; j < s->p->hidden; j += LANES) {
-            vf x = vf_load_part(h + j, least(s->p->hidden - j, LANES));
-            least_yet = vf_min(x, least_yet);
-            most_yet = vf_max(x, most_yet);
-        }
-    }
-    vf_store(lanes[0], least_yet);
-    vf_store(lanes[1], most_yet);
-    *low = *high = 0;
-    for (int i = 0; i < LANES; i++) {
-        *low = lanes[0][i] < *low ? lanes[0][i] : *low;
-        *high = lanes[1][i] > *high ? lanes[1][i] : *high;
-    }
-}
-
-/* Returns the scale of the quantised states; 0 where all are 0. */
-static float quantize(const struct sequences *s)
-{
-    int64_t n = s->p->hidden, step = 2 * pairs_of(s->p);
-    float low, high;
-    range_of(s, &low, &high);
-    float scale = (high - low) / 255;
-    if (!(scale > 0))
-        return 0;
-    const vf zero = to_8_bits(vf_round(vf_set(-low / scale))), unit = vf_set(scale);
-    for (int64_t i = 0; i < s->active_count; i++) {
-        const float *h = s->h + s->active[i] * s->layer->room;
-        int16_t *to = s->states + i * step;
-        to[step - 1] = 0;
-        for (int64_t j = 0; j < n; j += LANES) {
-            int32_t whole[LANES];
-            vf level = to_8_bits(vf_add(vf_round(vf_div(vf_load(h + j), unit)), zero));
-            vi_store(whole, vf_to_nearest(vf_sub(level, zero)));
-            for (int64_t k = 0; k < least(n - j, LANES); k++)
-                to[j + k] = (int16_t)whole[k];
-        }
-    }
-    return scale;
-}
-
-INLINE void multiply_pairs(const int rows, const struct sequences *s, int64_t row, int64_t panel, float scale)
-{
-    const struct layer *layer = s->layer;
-    int64_t depth = pairs_of(s->p), column = panel * TILE_COLUMNS;
-    const int32_t *weights = (const int32_t *)(const void *)(s->weights + panel * depth * TILE_COLUMNS);
-    const char *states = (const char *)(s->states + row * 2 * depth);
-    vi sums[PAIR_ROWS][TILE_VECTORS];
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++)
-            sums[i][j] = vi_set(0);
-    }
-    for (int64_t k = 0; k < depth; k++) {
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            int32_t pair;
-            memcpy(&pair, states + (i * depth + k) * (int64_t)sizeof pair, sizeof pair);
-            UNROLL
-            for (int j = 0; j < TILE_VECTORS; j++)
-                sums[i][j] =
-                    vi_add(sums[i][j], vi_mul_pairs(vi_set(pair), vi_load(weights + k * TILE_COLUMNS + j * LANES)));
-        }
-    }
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < TILE_VECTORS && column + j * LANES < layer->columns; j++) {
-            vf factor = vf_mul(vf_set(scale), vf_load(s->scales + column + j * LANES));
-            vf_store(s->gates + (row + i) * layer->columns + column + j * LANES,
-                     vf_mul(vi_to_floats(sums[i][j]), factor));
-        }
-}
-
-static void multiply_quantized(const struct sequences *s)
-{
-    float scale = quantize(s);
-    if (scale == 0) {
-        memset(s->gates, 0, (size_t)(s->active_count * s->layer->columns) * sizeof *s->gates);
-        return;
-    }
-    for (int64_t panel = 0; panel < s->layer->panels; panel++) {
-        int64_t row = 0;
-        for (; row + PAIR_ROWS <= s->active_count; row += PAIR_ROWS)
-            multiply_pairs(PAIR_ROWS, s, row, panel, scale);
-        for (; row < s->active_count; row++)
-            multiply_pairs(1, s, row, panel, scale);
     }
 }
 
@@ -412,10 +268,7 @@ static void step(struct sequences *s, int64_t t)
         else
             store_step(s, i, t, NULL);
     }
-    if (s->p->quantized)
-        multiply_quantized(s);
-    else
-        multiply(s, s->h, 0, resets_first ? 2 * s->layer->room : s->layer->columns);
+    multiply(s, s->h, 0, resets_first ? 2 * s->layer->room : s->layer->columns);
     if (resets_first) {
         for (int64_t i = 0; i < s->active_count; i++) {
             struct cell_state state = state_of(s, i);
@@ -453,27 +306,11 @@ COLD bool recurrent_supports(const void *params)
     return p->dtype == DTYPE_F32 && !p->quantized;
 }
 
-COLD bool quantized_supports(const void *params)
-{
-    const struct recurrent_params *p = params;
-    return p->dtype == DTYPE_F32 && p->quantized && p->cell == RECURRENT_LSTM && p->hidden <= MOST_DEPTH;
-}
-
 const struct kernel SET_NAME(recurrent_f32) = {
     .name = SET_TEXT(recurrent_f32),
     .family = FAMILY_recurrent,
     .requires = SET_REQUIRES,
     .supports = recurrent_supports,
-    .plan = recurrent_plan,
-    .pack = recurrent_pack,
-    .run = recurrent_run,
-};
-
-const struct kernel SET_NAME(recurrent_quantized_f32) = {
-    .name = SET_TEXT(recurrent_quantized_f32),
-    .family = FAMILY_recurrent,
-    .requires = SET_REQUIRES,
-    .supports = quantized_supports,
     .plan = recurrent_plan,
     .pack = recurrent_pack,
     .run = recurrent_run,

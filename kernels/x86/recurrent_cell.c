@@ -50,9 +50,8 @@ static void activate(const struct recurrent_function *f, double clip, float *val
 /* x + bias, for one vector of a gate. */
 INLINE vf from_input(const struct cell *cell, const float *x, int64_t gate, int64_t i)
 {
-    int64_t n = cell->p->hidden;
-    const float *from = x + gate * n + i;
-    vf sum = i + LANES <= n ? vf_load(from) : vf_load_part(from, n - i);
+    const float *from = x + gate * cell->p->hidden + i;
+    vf sum = i + LANES <= cell->units ? vf_load(from) : vf_load_part(from, cell->units - i);
     return cell->bias ? vf_add(sum, vf_load(cell->bias + gate * cell->room + i)) : sum;
 }
 
@@ -60,7 +59,7 @@ static void add_input(const struct cell *cell, const struct cell_state *s, const
 {
     for (int64_t gate = first; gate < last; gate++) {
         float *sums = s->gates + gate * cell->room;
-        for (int64_t i = 0; i < cell->p->hidden; i += LANES)
+        for (int64_t i = 0; i < cell->units; i += LANES)
             vf_store(sums + i, vf_add(from_input(cell, x, gate, i), vf_load(sums + i)));
     }
 }
@@ -101,7 +100,7 @@ static void reset_products(const struct cell *cell, const struct cell_state *s, 
 {
     const float *reset = s->gates + cell->room, *bias = cell->bias ? cell->bias + 3 * cell->room : NULL;
     float *fresh = s->gates + 2 * cell->room;
-    for (int64_t i = 0; i < cell->p->hidden; i += LANES) {
+    for (int64_t i = 0; i < cell->units; i += LANES) {
         vf inner = bias ? vf_add(vf_load(fresh + i), vf_load(bias + i)) : vf_load(fresh + i);
         vf_store(fresh + i, vf_fma(vf_load(reset + i), inner, from_input(cell, x, 2, i)));
     }

@@ -1,8 +1,6 @@
 #include "kernels/x86/requantise.h"
 
 #include "kernels/walk.h"
-#include "kernels/x86/vector.h"
-#include "kernels/x86/vector_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -47,6 +45,24 @@ static float number_of(const struct request *r, int input, float otherwise)
     }
 }
 
+/* Whether all of them are. Of numbers without their sign, NaN has the largest bits. */
+static bool are_small(const float *numbers, int64_t count, float most)
+{
+    vi largest = vi_set(0);
+    int32_t bits[LANES];
+    for (int64_t i = 0; i < count; i += LANES)
+        largest =
+            vi_max(largest, vi_and(vf_bits(vf_load_part(numbers + i, least(count - i, LANES))), vi_set(INT32_MAX)));
+    vi_store(bits, largest);
+    for (int i = 0; i < LANES; i++) {
+        float number;
+        memcpy(&number, &bits[i], sizeof number);
+        if (!(number <= most))
+            return false;
+    }
+    return true;
+}
+
 static bool is_small(float number, float most)
 {
     return fabsf(number) <= most; /* which no NaN is */
@@ -65,8 +81,8 @@ static bool goes_evenly(const struct request *r, int input, enum epilogue_axis a
 }
 
 /* Of an operand of a line, where it begins and whether each element has its own. False: lines differ, or a number is
- * too large. */
-static bool read_operand(const struct request *r, int operation, const float **from, bool *each)
+ * larger than `most`. */
+static bool read_operand(const struct request *r, int operation, float most, const float **from, bool *each)
 {
     const struct epilogue_operation *of = operation ? &r->form->operations[operation - 1] : NULL;
     enum epilogue_axis along = r->down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS,
@@ -77,10 +93,7 @@ static bool read_operand(const struct request *r, int operation, const float **f
     if (of &&
         (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0)))
         return false;
-    bool small = true;
-    for (int64_t i = 0; of && i < (step ? r->epilogue->dims[along] : 1); i++)
-        small = small && is_small((*from)[i], LARGEST);
-    return small;
+    return !of || are_small(*from, step ? r->epilogue->dims[along] : 1, most);
 }
 
 /* False: one is a NaN, or they are not in order. */
@@ -131,15 +144,20 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
                                .element_run = down ? form->row_run : form->column_run};
     if (!form->requantises || (down ? form->row : form->column) != 1 ||
         (residual && (down ? residual->row : residual->column) != 1) || !read_numbers(&r, to) ||
-        !read_operand(&r, q->factor, &to->factors, &to->factor_each) ||
-        !read_operand(&r, q->addend, &to->addends, &to->addend_each))
+        !read_operand(&r, q->factor, LARGEST, &to->factors, &to->factor_each) ||
+        !read_operand(&r, q->addend, LARGEST, &to->addends, &to->addend_each) ||
+        !read_operand(&r, q->gate, LARGEST_FACTOR, &to->gates, &to->gate_each) || (to->gates && to->has_second))
         return false;
     to->to = (uint8_t *)(uintptr_t)operand_at(&r, epilogue->program->input_count);
     to->to_step = down ? form->column : form->row;
+    to->to_base = epilogue_offset(epilogue, epilogue->program->input_count, batch, 0, 0);
+    to->to_even = goes_evenly(&r, epilogue->program->input_count, down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS, 1) &&
+                  goes_evenly(&r, epilogue->program->input_count, down ? EPILOGUE_COLUMNS : EPILOGUE_ROWS, to->to_step);
     if (residual) {
         to->residual_input = residual->input;
         to->residual = operand_at(&r, residual->input);
         to->residual_step = down ? residual->column : residual->row;
+        to->residual_base = epilogue_offset(epilogue, residual->input, batch, 0, 0);
         to->signed_residual = residual->dtype == DTYPE_I8;
     }
     return true;
@@ -153,20 +171,8 @@ struct part {
     int64_t step, lines, count;
     const uint8_t *residual;
     uint8_t *to;
-    vf factors[2], addends[2];
+    vf factors[2], addends[2], gates[2];
 };
-
-INLINE vi bytes_of(const struct requantiser *q, vf x, vf low, vf high)
-{
-    if (q->has_second) {
-        x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
-        x = q->hard_swish ? vf_hard_swish(x) : x;
-        x = vf_add(vf_mul(x, vf_set(q->second_factor)), vf_set(q->second_addend));
-    }
-    if (q->divides)
-        x = vf_div(x, vf_set(q->divisor));
-    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
-}
 
 static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
 {
@@ -180,7 +186,7 @@ static inline int64_t lanes_left(int64_t count, int vector)
     return left < 0 ? 0 : least(left, LANES);
 }
 
-INLINE void run_part(const struct requantiser *q, const struct part *part, const bool full)
+INLINE void run_part(const struct requantiser *q, const struct part *part, const int vectors, const bool full)
 {
     const vf low = vf_set(q->low), high = vf_set(q->high);
     const int32_t *sums = part->sums;
@@ -194,15 +200,20 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
         }
         vi result[2];
         UNROLL
-        for (int v = 0; v < 2; v++) {
+        for (int v = 0; v < vectors; v++) {
             const int32_t *from = sums + v * LANES;
             vf x = vi_to_floats(full ? vi_load(from) : vi_load_part(from, lanes_left(part->count, v)));
             x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
+            if (q->gates)
+                x = vf_add(vf_mul(x, part->gates[v]), x);
             if (residual)
                 x = vf_add(x, residual_of(q, other + v * LANES));
-            result[v] = bytes_of(q, x, low, high);
+            result[v] = requantise_bytes(q, x, low, high);
         }
-        vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
+        if (vectors == 2)
+            vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
+        else
+            vi_store_u8(full ? to : bytes, result[0]);
         if (!full)
             memcpy(to, bytes, (size_t)part->count);
         residual = residual ? residual + q->residual_step : NULL;
@@ -211,30 +222,43 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
 
 static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, true);
+    run_part(q, part, 2, true);
+}
+
+static __attribute__((noinline)) void run_vector(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 1, true);
 }
 
 static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, false);
+    run_part(q, part, 2, false);
 }
 
-/* identity: where there is no operand. */
 INLINE void load_operand(const float *from, bool each, int64_t first, int64_t count, float identity, vf *vectors)
 {
     UNROLL
     for (int v = 0; v < 2; v++)
-        vectors[v] = from && each ? vf_load_part(from + first + v * LANES, lanes_left(count, v))
-                                  : vf_set(from ? *from : identity);
+        vectors[v] = requantise_operand(from, each, first + v * LANES, lanes_left(count, v), identity);
 }
 
-/* Where the residual or the output has an element, from its first one on. */
-static int64_t offset_of(const struct requantiser *q, int input, int64_t step, int64_t line, int64_t element)
+/* Where the residual or the output has an element, from the first one on. */
+static int64_t residual_offset(const struct requantiser *q, int64_t line, int64_t element)
 {
     if (line < q->line_run && element < q->element_run)
-        return line * step + element;
-    return epilogue_offset(q->epilogue, input, q->batch, q->down ? element : line, q->down ? line : element) -
-           epilogue_offset(q->epilogue, input, q->batch, 0, 0);
+        return line * q->residual_step + element;
+    return epilogue_offset(q->epilogue, q->residual_input, q->batch, q->down ? element : line,
+                           q->down ? line : element) -
+           q->residual_base;
+}
+
+static int64_t output_offset(const struct requantiser *q, int64_t line, int64_t element)
+{
+    if (q->to_even || (line < q->line_run && element < q->element_run))
+        return line * q->to_step + element;
+    return epilogue_offset(q->epilogue, q->epilogue->program->input_count, q->batch, q->down ? element : line,
+                           q->down ? line : element) -
+           q->to_base;
 }
 
 /* Lines that lie evenly, and elements of them that do. */
@@ -242,9 +266,8 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
                      int64_t first, int64_t count)
 {
     struct part part = {.step = step, .lines = lines};
-    const uint8_t *residual =
-        q->residual ? q->residual + offset_of(q, q->residual_input, q->residual_step, line, first) : NULL;
-    uint8_t *to = q->to + offset_of(q, q->epilogue->program->input_count, q->to_step, line, first);
+    const uint8_t *residual = q->residual ? q->residual + residual_offset(q, line, first) : NULL;
+    uint8_t *to = q->to + output_offset(q, line, first);
     for (int64_t i = 0; i < count; i += WIDTH) {
         part.count = least(WIDTH, count - i);
         part.sums = sums + i;
@@ -252,8 +275,11 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
         part.to = to + i;
         load_operand(q->factors, q->factor_each, first + i, part.count, 1, part.factors);
         load_operand(q->addends, q->addend_each, first + i, part.count, -0.0F, part.addends);
+        load_operand(q->gates, q->gate_each, first + i, part.count, 0, part.gates);
         if (part.count == WIDTH)
             run_full(q, &part);
+        else if (part.count == LANES)
+            run_vector(q, &part);
         else
             run_rest(q, &part);
     }

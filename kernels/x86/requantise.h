@@ -4,6 +4,8 @@
 #define INFER_KERNELS_X86_REQUANTISE_H
 
 #include "kernels/x86/epilogue.h"
+#include "kernels/x86/vector.h"
+#include "kernels/x86/vector_math.h"
 
 /* What is known of one batch index. Lines are what elements lie next to each other along: columns of the epilogue's
  * space, or its rows. */
@@ -13,12 +15,14 @@ struct requantiser {
     bool down;
     /* Operands lie evenly along so many lines, and so many elements of a line; then somewhere else. */
     int64_t line_run, element_run;
-    const float *factors, *addends; /* of the first element of a line; NULL: none */
-    bool factor_each, addend_each;  /* every element of a line has its own */
-    const uint8_t *residual;        /* of the first element of the first line; NULL: none */
-    int residual_input;             /* of the program */
+    const float *factors, *addends, *gates;   /* of the first element of a line; NULL: none */
+    bool factor_each, addend_each, gate_each; /* every element of a line has its own */
+    const uint8_t *residual;                  /* of the first element of the first line; NULL: none */
+    int residual_input;                       /* of the program */
     uint8_t *to;
     int64_t residual_step, to_step; /* from line to line */
+    int64_t residual_base, to_base; /* of the elements that the first ones are, epilogue_offset */
+    bool to_even;                   /* the output lies evenly throughout */
     bool signed_residual, has_second, hard_swish, divides;
     float residual_zero, residual_scale;
     float first_low, first_high, second_factor, second_addend, divisor;
@@ -34,5 +38,31 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
  * line to the next. */
 void SET_NAME(requantise)(const struct requantiser *requantiser, const int32_t *sums, int64_t step, int64_t line,
                           int64_t lines, int64_t first, int64_t count);
+
+/* --- for those who have sums in registers ------------------------------------------------------------------------ */
+
+/* Whether so many lines of so many elements go to to + line to_step + element, and have neither gate nor residual. */
+static inline bool requantise_is_even(const struct requantiser *q, int64_t lines, int64_t elements)
+{
+    return !q->residual && !q->gates && q->line_run >= lines && q->element_run >= elements;
+}
+/* What `count` elements of a line, at most LANES, are multiplied by, or is added to them. identity: where there is no
+ * such operand. */
+INLINE vf requantise_operand(const float *from, bool each, int64_t first, int64_t count, float identity)
+{
+    return from && each ? vf_load_part(from + first, count) : vf_set(from ? *from : identity);
+}
+/* The bytes, in the low bits of lanes, of what has been multiplied and added to; low, high: the requantiser's. */
+INLINE vi requantise_bytes(const struct requantiser *q, vf x, vf low, vf high)
+{
+    if (q->has_second) {
+        x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
+        x = q->hard_swish ? vf_hard_swish(x) : x;
+        x = vf_add(vf_mul(x, vf_set(q->second_factor)), vf_set(q->second_addend));
+    }
+    if (q->divides)
+        x = vf_div(x, vf_set(q->divisor));
+    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
+}
 
 #endif

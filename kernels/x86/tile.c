@@ -45,6 +45,16 @@ INLINE vf spread(const struct shape shape, float x)
     return shape.half && shape.vectors == 1 ? vf_set_half(x) : vf_set(x);
 }
 
+INLINE void resume(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = load(shape, j, ends->to + row_of(shape, i, last) * ends->to_row);
+    }
+}
+
 INLINE void begin(const struct shape shape, sums s)
 {
     UNROLL
@@ -307,6 +317,8 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
                   left->depth >= TERMS_AT_ONCE;
     int64_t terms = closes ? TERMS_AT_ONCE : 0;
     begin(shape, s);
+    if (ends->resumes)
+        resume(shape, last, ends, s);
     /* Code of its own, so only for tiles that there is work in. */
     if (ends->ahead && shape.rows >= TILE_ROWS - 2 && shape.vectors == TILE_VECTORS && !shape.half) {
         struct ahead far = {ends->ahead, ends->ahead_step};

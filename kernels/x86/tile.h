@@ -57,6 +57,7 @@ struct tile_ends {
         int64_t row; /* 0: the same for all rows */
     } addends[TILE_ADDENDS];
     bool swish;
+    bool resumes;    /* sums do not begin at zero but go on from what is there at `to`, tile_width columns */
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
     bool scaled;
     float scale, shift; /* shift: -0: none */

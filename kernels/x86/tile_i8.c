@@ -167,10 +167,26 @@ void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, in
     marks[index] = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
 }
 
+/* Where no column has a zero point, and all have an addend of their own or none has. */
+static void begin_plain_columns(const struct i8_panel *panel, const struct i8_about *about, struct i8_columns *to)
+{
+    for (int64_t j = 0; j < panel->columns; j += LANES) {
+        vi sum = vi_load(panel->sums + j), start = vi_mul(sum, vi_set(about->less));
+        vi_store(to->zeros + j, vi_set(0));
+        vi_store(to->centres + j, sum);
+        vi_store(to->start + j, about->own ? vi_add(start, vi_load(about->own + j)) : start);
+    }
+}
+
 void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_about *about, int64_t columns,
                                 struct i8_columns *to)
 {
     to->has_zeros = false;
+    if (!about->zeros && i8_right_zero(about->right, NULL) == 0 &&
+        (!about->own || (about->own_stride == 1 && columns == panel->columns))) {
+        begin_plain_columns(panel, about, to);
+        return;
+    }
     for (int64_t j = 0; j < panel->columns; j++) {
         bool is = j < columns;
         const uint8_t *zero = about->zeros && is ? about->zeros + j * about->zero_stride : NULL;

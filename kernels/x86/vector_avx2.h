@@ -407,6 +407,20 @@ static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
     _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(bytes));
 }
+/* The same of four, which fit 16 bits with their sign, each so many bytes behind the one before. */
+static inline void vi_store_u8_four(uint8_t *to, int64_t step, const vi *x)
+{
+    const __m256i low = _mm256_set1_epi16(0xff);
+    __m256i ab = _mm256_and_si256(_mm256_packs_epi32(x[0], x[1]), low);
+    __m256i cd = _mm256_and_si256(_mm256_packs_epi32(x[2], x[3]), low);
+    __m256i bytes = _mm256_packus_epi16(ab, cd); /* a quarter of each, and then the others */
+    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    __m128i first = _mm256_castsi256_si128(bytes), second = _mm256_extracti128_si256(bytes, 1);
+    _mm_storel_epi64((__m128i *)to, first);
+    _mm_storeh_pd((double *)(void *)(to + step), _mm_castsi128_pd(first));
+    _mm_storel_epi64((__m128i *)(to + 2 * step), second);
+    _mm_storeh_pd((double *)(void *)(to + 3 * step), _mm_castsi128_pd(second));
+}
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));

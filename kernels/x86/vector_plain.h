@@ -475,6 +475,12 @@ static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
     vi_store_u8(to, a);
     vi_store_u8(to + LANES, b);
 }
+/* The same of four, which fit 16 bits with their sign, each so many bytes behind the one before. */
+static inline void vi_store_u8_four(uint8_t *to, int64_t step, const vi *x)
+{
+    for (int i = 0; i < 4; i++)
+        vi_store_u8(to + i * step, x[i]);
+}
 static inline void vi_store_u16(uint16_t *to, vi x)
 {
     for (int i = 0; i < LANES; i++)

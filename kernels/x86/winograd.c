@@ -1,12 +1,16 @@
-/* Convolution in f32, 3x3, stride 1, by the minimal filtering F(4x4, 3x3) of Winograd (Lavin and Gray 2015): 36
- * products of channels by channels for each tile of 4x4 outputs, where the direct way takes 144. Inputs of 6x6, weights
- * and outputs go through linear transforms, here those of the points 0, ±√½, ±√2 and infinity, which round less than
- * those of whole numbers.
+/* Convolution in f32, 3x3, stride 1, dilated or not, by the minimal filtering F(4x4, 3x3) of Winograd (Lavin and Gray
+ * 2015): 36 products of channels by channels for each tile of 4x4 outputs, where the direct way takes 144. Inputs of
+ * 6x6, weights and outputs go through linear transforms, here those of the points 0, ±√½, ±√2 and infinity, which round
+ * less than those of whole numbers.
  *
  * A task has a block of tiles, of any images: it transforms their inputs, all channels, and then, a panel of output
  * channels at a time, multiplies, transforms back and stores. All that it makes stays in the second-level cache. Where
  * there are too few blocks for the threads, a first phase transforms the inputs of all tiles, and panels are shared
  * out.
+ *
+ * Weights are transformed once, and kept, which takes four times their own size. A plan that is to save memory reads
+ * them as they are: it transforms those of a panel and some channels right before it multiplies by them, for as many
+ * tiles as it can, and sums go on from what channels before have added. The operations are the same, and their order.
  *
  * Whatever is in the input reaches all 16 outputs of the tiles that see it: rounding is at the magnitude of what is
  * largest there, and a NaN or an infinity makes all of them NaN. */
@@ -29,21 +33,29 @@
 #define MOST_TILES 24
 #define LEAST_SHARE 12    /* tiles of a block when blocks become more, for the sake of threads */
 #define LEAST_CHANNELS 8  /* for which it pays */
-#define LEAST_OUTPUTS 144 /* transformed weights are four times as many, and come from memory */
+#define LEAST_DISTANT 48  /* the same where neighbours of a line lie apart, and are stored one by one */
+#define FRESH_CHANNELS 64 /* whose weights are transformed at once: a panel of them stays in the second-level cache */
+#define FRESH_BYTES (512 << 10) /* of transformed weights, for less of which it does not pay to make them each time */
+#define FRESH_TILES 16          /* that they are multiplied by, at least: making them takes as long as 8 to 10 tiles */
+#define FRESH_BLOCK 64          /* tiles of a block then, or half as many as output channels where those are more */
+#define LEAST_OUTPUTS 144       /* transformed weights are four times as many, and come from memory */
 
 /* state of the plan */
 struct winograd {
     const struct conv_params *params;
     int64_t channels;
     int64_t across, tiles;       /* of an image: tiles along the last axis, and all */
+    int64_t adjacent;            /* of those along the last axis, so many share no gap */
     int64_t total;               /* tiles of all images */
     int64_t blocks, block_tiles; /* of all images; tiles: at most */
     int64_t panels;              /* of output channels */
     bool shares;                 /* the inputs of all tiles, which a phase of its own transforms */
+    bool fresh;                  /* weights are transformed where they are multiplied, `depth` channels at a time */
+    int64_t depth, depths;       /* channels that are multiplied at once, and how many times that is all of them */
     int64_t row, plane;          /* floats of a tile's inputs at one point, and of those of all tiles that are kept */
-    int64_t sums_plane;
+    int64_t sums_plane, weights_plane;
     struct results results;
-    size_t inputs_bytes, sums_bytes, lines_bytes; /* of a task's workspace, one after the other */
+    size_t inputs_bytes, weights_bytes, sums_bytes, lines_bytes; /* of a task's workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -55,12 +67,36 @@ static bool is_plain_axis(const struct window *w, int axis)
 
 static bool is_filtered_axis(const struct window *w, int axis)
 {
-    return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->dilation[axis] == 1 && w->spread[axis] == 1;
+    return w->kernel[axis] == TAPS && w->stride[axis] == 1 && w->spread[axis] == 1;
+}
+
+/* A dilated axis is as many axes that take turns, and share no input: each is cut into tiles by itself. */
+static int64_t tiles_of_turn(const struct window *w, int axis)
+{
+    return divide_up(divide_up(w->output[axis], w->dilation[axis]), EDGE);
 }
 
 static int64_t tiles_along(const struct window *w, int axis)
 {
-    return divide_up(w->output[axis], EDGE);
+    return w->dilation[axis] * tiles_of_turn(w, axis);
+}
+
+/* divide_up, for what is mostly 1. */
+static int64_t steps_in(int64_t length, int64_t step)
+{
+    return step == 1 ? length : divide_up(length, step);
+}
+
+/* Outputs of a tile along an axis: `count` of them, from `first` on, as far apart as the window's places are. */
+struct edge {
+    int64_t first, count;
+};
+
+static struct edge edge_of(const struct window *w, int axis, int64_t tile)
+{
+    int64_t step = w->dilation[axis], each = step == 1 ? 1 : tiles_of_turn(w, axis);
+    int64_t first = step == 1 ? tile * EDGE : tile / each + tile % each * EDGE * step, left = w->output[axis] - first;
+    return (struct edge){first, left <= 0 ? 0 : least(steps_in(left, step), EDGE)};
 }
 
 /* Tiles that reach past the edge are computed whole: at least half of all outputs must count. */
@@ -68,7 +104,8 @@ static bool pays(const struct conv_params *p)
 {
     int64_t outputs = p->window.output[1] * p->window.output[2];
     int64_t made = tiles_along(&p->window, 1) * tiles_along(&p->window, 2) * EDGE * EDGE;
-    return p->input_channels >= LEAST_CHANNELS && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
+    int64_t channels = p->window.dilation[2] == 1 ? LEAST_CHANNELS : LEAST_DISTANT;
+    return p->input_channels >= channels && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
 }
 
 COLD bool winograd_supports(const void *params)
@@ -86,13 +123,33 @@ static int64_t plane_of(int64_t floats)
     return floats / LINE % 2 ? floats : floats + LINE;
 }
 
-static void cut_blocks(struct winograd *w, int threads)
+static size_t transformed_bytes(const struct winograd *w)
+{
+    return (size_t)(w->panels * POINTS * TILE_COLUMNS * w->channels) * sizeof(float);
+}
+
+static void cut_channels(struct winograd *w, const struct kernel_facts *facts)
+{
+    w->fresh = facts->memory_saving && transformed_bytes(w) >= FRESH_BYTES && w->total >= FRESH_TILES;
+    w->depths = w->fresh ? divide_up(w->channels, FRESH_CHANNELS) : 1;
+    w->row = divide_up(divide_up(w->channels, w->depths), LINE) * LINE;
+    w->depth = least(w->row, w->channels);
+}
+
+static int64_t most_tiles(const struct winograd *w)
 {
     int64_t most = BLOCK_BYTES / (POINTS * (int64_t)sizeof(float)) / w->row;
-    most = most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
-    w->blocks = divide_up(w->total, most);
+    if (!w->fresh)
+        return most < LEAST_TILES ? LEAST_TILES : least(most, MOST_TILES);
+    most = w->params->output_channels / 2;
+    return most < FRESH_BLOCK ? FRESH_BLOCK : most;
+}
+
+static void cut_blocks(struct winograd *w, int threads)
+{
+    w->blocks = divide_up(w->total, most_tiles(w));
     int64_t even = divide_up(w->blocks, threads) * threads;
-    if (w->total >= even * LEAST_SHARE && w->blocks < 4 * (int64_t)threads)
+    if (!w->fresh && w->total >= even * LEAST_SHARE && w->blocks < 4 * (int64_t)threads)
         w->blocks = even;
     w->shares = w->blocks > 0 && w->blocks % threads != 0 && w->blocks < 4 * (int64_t)threads;
     w->block_tiles = w->blocks > 0 ? divide_up(w->total, w->blocks) : 0;
@@ -100,16 +157,18 @@ static void cut_blocks(struct winograd *w, int threads)
 
 static size_t inputs_bytes(const struct winograd *w)
 {
-    return (size_t)(POINTS * w->plane) * sizeof(float);
+    return (size_t)(w->depths * POINTS * w->plane) * sizeof(float);
 }
 
 static void size_workspace(struct winograd *w)
 {
     w->plane = plane_of((w->shares ? w->total : w->block_tiles) * w->row);
     w->sums_plane = plane_of(w->block_tiles * TILE_COLUMNS);
+    w->weights_plane = plane_of(w->depth * TILE_COLUMNS);
+    w->weights_bytes = w->fresh ? (size_t)(POINTS * w->weights_plane) * sizeof(float) : 0;
     w->inputs_bytes = w->shares ? 0 : inputs_bytes(w);
     w->sums_bytes = (size_t)(POINTS * w->sums_plane) * sizeof(float);
-    w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->across) * TILE_COLUMNS) * sizeof(float);
+    w->lines_bytes = (size_t)(EDGE * EDGE * least(w->block_tiles, w->adjacent) * TILE_COLUMNS) * sizeof(float);
 }
 
 static void describe_tasks(const struct winograd *w, int threads, struct kernel_plan *plan)
@@ -119,7 +178,8 @@ static void describe_tasks(const struct winograd *w, int threads, struct kernel_
     plan->tasks[0] = (int)(w->shares ? least(w->total, most) : w->blocks > 0 ? w->blocks : 1);
     plan->tasks[1] = w->shares ? (int)least(w->blocks * w->panels, most) : 0;
     plan->shared_bytes = w->shares ? inputs_bytes(w) : 0;
-    plan->task_bytes = w->inputs_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
+    plan->task_bytes =
+        w->inputs_bytes + w->weights_bytes + w->sums_bytes + w->lines_bytes + SET_NAME(results_workspace)(&w->results);
 }
 
 static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
@@ -133,7 +193,7 @@ static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
                                  .geometry = {TILE_COLUMNS, p->input_channels, p->output_channels, p->weight_offset,
                                               p->weight_output, p->weight_input, p->weight_spatial[1],
                                               p->weight_spatial[2]},
-                                 .bytes = (size_t)(w->panels * panel) * sizeof(float)};
+                                 .bytes = transformed_bytes(w)};
 }
 
 COLD bool winograd_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -147,10 +207,11 @@ COLD bool winograd_plan(const void *params, const struct kernel_facts *facts, st
     *w = (struct winograd){.params = p,
                            .channels = p->input_channels,
                            .across = tiles_along(&p->window, 2),
+                           .adjacent = tiles_of_turn(&p->window, 2),
                            .tiles = tiles_along(&p->window, 1) * tiles_along(&p->window, 2),
                            .panels = divide_up(p->output_channels, TILE_COLUMNS),
-                           .row = divide_up(p->input_channels, LINE) * LINE};
-    w->total = p->batch * w->tiles;
+                           .total = p->batch * tiles_along(&p->window, 1) * tiles_along(&p->window, 2)};
+    cut_channels(w, facts);
     cut_blocks(w, facts->threads);
     size_workspace(w);
     struct epilogue epilogue = conv_epilogue(p);
@@ -158,8 +219,9 @@ COLD bool winograd_plan(const void *params, const struct kernel_facts *facts, st
     SET_NAME(results_plan)(&epilogue, true, output[1] * output[2], p->output_channels, &place, &w->results);
     plan->state = w;
     describe_tasks(w, facts->threads, plan);
-    plan->pack_count = 1;
-    describe_pack(w, &plan->packs[0]);
+    plan->pack_count = w->fresh ? 0 : 1;
+    if (!w->fresh)
+        describe_pack(w, &plan->packs[0]);
     return true;
 }
 
@@ -185,9 +247,10 @@ static void winograd_pack(const struct kernel_plan *plan, int which, const void 
 struct walk {
     const struct winograd *winograd;
     const struct kernel_call *call;
-    float *inputs; /* [point][tile][channel], in planes and rows, from the block's first tile on */
-    float *sums;   /* [point][tile][column] */
-    float *lines;  /* of outputs, where they are not stored directly: [line][position][column] */
+    float *inputs;  /* [depth][point][tile][channel], in planes and rows, from the block's first tile on */
+    float *weights; /* that were transformed: [point][channel][column] */
+    float *sums;    /* [point][tile][column] */
+    float *lines;   /* of outputs, where they are not stored directly: [line][position][column] */
     void *epilogue_workspace;
     int64_t first_tile, tiles;
     int64_t image; /* that the target is of; -1: none */
@@ -200,11 +263,6 @@ struct patch {
     int64_t first[2], end[2];
 };
 
-static int64_t within(int64_t x, int64_t low, int64_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
 static struct patch patch_of(const struct walk *walk, int64_t tile)
 {
     const struct winograd *w = walk->winograd;
@@ -213,11 +271,12 @@ static struct patch patch_of(const struct walk *walk, int64_t tile)
     struct patch patch;
     int64_t offset = image * p->x.batch;
     for (int axis = 0; axis < 2; axis++) {
-        int64_t begin = at[axis] * EDGE - p->window.pad[1 + axis];
-        patch.first[axis] = within(-begin, 0, PATCH);
-        int64_t end = least(at[axis] * EDGE + EDGE, p->window.output[1 + axis]) + TAPS - 1 - at[axis] * EDGE;
-        patch.end[axis] = within(p->window.input[1 + axis] - begin, patch.first[axis], end);
-        offset += (begin + patch.first[axis]) * p->x.spatial[1 + axis];
+        struct edge edge = edge_of(&p->window, 1 + axis, at[axis]);
+        int64_t begin = edge.first - p->window.pad[1 + axis], step = p->window.dilation[1 + axis];
+        int64_t left = p->window.input[1 + axis] - begin, end = edge.count + TAPS - 1;
+        patch.first[axis] = begin < 0 ? least(steps_in(-begin, step), PATCH) : 0;
+        patch.end[axis] = left > 0 ? least(steps_in(left, step), end) : 0;
+        offset += (begin + patch.first[axis] * step) * p->x.spatial[1 + axis];
     }
     patch.from = (const float *)walk->call->inputs[0] + offset;
     return patch;
@@ -270,22 +329,25 @@ static void transform_patch(const struct walk *walk, int64_t index)
     const struct conv_params *p = w->params;
     struct patch patch = patch_of(walk, walk->first_tile + index);
     const float *places[POINTS] = {NULL};
+    int64_t down = p->window.dilation[1] * p->x.spatial[1], along = p->window.dilation[2] * p->x.spatial[2];
     for (int64_t i = patch.first[0]; i < patch.end[0]; i++)
         for (int64_t j = patch.first[1]; j < patch.end[1]; j++)
-            places[i * PATCH + j] =
-                patch.from + (i - patch.first[0]) * p->x.spatial[1] + (j - patch.first[1]) * p->x.spatial[2];
-    float *to = walk->inputs + index * w->row;
-    int64_t channel = 0;
-    for (; channel + LANES <= w->channels; channel += LANES)
-        transform_channels(places, channel, LANES, to + channel, w->plane);
-    if (channel < w->channels)
-        transform_channels(places, channel, w->channels - channel, to + channel, w->plane);
+            places[i * PATCH + j] = patch.from + (i - patch.first[0]) * down + (j - patch.first[1]) * along;
+    for (int64_t first = 0; first < w->channels; first += w->depth) {
+        float *to = walk->inputs + first / w->depth * POINTS * w->plane + index * w->row;
+        int64_t count = least(w->channels - first, w->depth), i = 0;
+        for (; i + LANES <= count; i += LANES)
+            transform_channels(places, first + i, LANES, to + i, w->plane);
+        if (i < count)
+            transform_channels(places, first + i, count - i, to + i, w->plane);
+    }
 }
 
 /* --- products ------------------------------------------------------------------------------------------------ */
 
+/* Adds the products of `channels` channels to the sums of a panel at one point. */
 static void multiply_point(const struct walk *walk, const struct tile_cut *cut, const float *inputs,
-                           const float *weights, int64_t columns_left, float *sums)
+                           const float *weights, int64_t channels, int64_t columns_left, bool resumes, float *sums)
 {
     const struct winograd *w = walk->winograd;
     struct tile_panel panel = {weights, TILE_COLUMNS};
@@ -295,8 +357,9 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
         const float *first[TILE_ROWS];
         for (int64_t i = 0; i < rows; i++)
             first[i] = inputs + (row + i) * w->row;
-        struct tile_rows left = {first, 0, 1, w->channels};
-        struct tile_ends ends = {.low = -INFINITY,
+        struct tile_rows left = {first, 0, 1, channels};
+        struct tile_ends ends = {.resumes = resumes,
+                                 .low = -INFINITY,
                                  .high = INFINITY,
                                  .to = sums + row * TILE_COLUMNS,
                                  .to_row = TILE_COLUMNS,
@@ -305,14 +368,35 @@ static void multiply_point(const struct walk *walk, const struct tile_cut *cut, 
     }
 }
 
+/* The weights of a panel for the channels from `first` on. */
+static const float *weights_of(const struct walk *walk, int64_t panel, int64_t first, int64_t channels)
+{
+    const struct winograd *w = walk->winograd;
+    const struct conv_params *p = w->params;
+    int64_t column = panel * TILE_COLUMNS;
+    if (!w->fresh)
+        return (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    const float *from =
+        (const float *)walk->call->inputs[1] + p->weight_offset + column * p->weight_output + first * p->weight_input;
+    SET_NAME(winograd_transform)
+    (p, from, channels, least(p->output_channels - column, TILE_COLUMNS), walk->weights, w->weights_plane);
+    return walk->weights;
+}
+
 static void multiply_panel(const struct walk *walk, int64_t panel)
 {
     const struct winograd *w = walk->winograd;
-    const float *weights = (const float *)walk->call->packed[0] + panel * POINTS * w->channels * TILE_COLUMNS;
+    int64_t plane = w->fresh ? w->weights_plane : w->channels * TILE_COLUMNS;
     struct tile_cut cut = tile_cut(walk->tiles);
-    for (int64_t point = 0; point < POINTS; point++)
-        multiply_point(walk, &cut, walk->inputs + point * w->plane, weights + point * w->channels * TILE_COLUMNS,
-                       w->params->output_channels - panel * TILE_COLUMNS, walk->sums + point * w->sums_plane);
+    for (int64_t first = 0; first < w->channels; first += w->depth) {
+        int64_t channels = least(w->channels - first, w->depth);
+        const float *weights = weights_of(walk, panel, first, channels);
+        const float *inputs = walk->inputs + first / w->depth * POINTS * w->plane;
+        for (int64_t point = 0; point < POINTS; point++)
+            multiply_point(walk, &cut, inputs + point * w->plane, weights + point * plane, channels,
+                           w->params->output_channels - panel * TILE_COLUMNS, first > 0,
+                           walk->sums + point * w->sums_plane);
+    }
 }
 
 /* --- outputs ------------------------------------------------------------------------------------------------- */
@@ -346,55 +430,64 @@ INLINE void transform_sums(const float *sums, int64_t plane, vf *outputs)
 
 /* Where the outputs of a tile are, and how many of them there are. */
 struct place {
-    int64_t down, along, lines, rows; /* rows: positions of a line */
+    struct edge down, along;
 };
 
 static struct place place_of(const struct winograd *w, int64_t tile)
 {
-    const int64_t *output = w->params->window.output;
-    int64_t at = tile % w->tiles, down = at / w->across * EDGE, along = at % w->across * EDGE;
-    return (struct place){down, along, least(output[1] - down, EDGE), least(output[2] - along, EDGE)};
+    int64_t at = tile % w->tiles;
+    const struct window *window = &w->params->window;
+    return (struct place){edge_of(window, 1, at / w->across), edge_of(window, 2, at % w->across)};
 }
 
-/* Outputs of a line and a vector of columns from `column` on. */
-INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t column, const vf *outputs)
+/* The first row of line `i` of a tile. */
+static int64_t line_at(const struct winograd *w, const struct place *place, int64_t i)
+{
+    const struct window *window = &w->params->window;
+    return (place->down.first + i * window->dilation[1]) * window->output[2] + place->along.first;
+}
+
+/* Outputs of a line, `step` positions apart, and a vector of columns from `column` on. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t step, int64_t column, const vf *outputs)
 {
     bool whole = ends->columns - column >= LANES;
     UNROLL
     for (int i = 0; i < EDGE; i++)
         if (i < rows && whole)
-            tile_finish(ends, i, column, outputs[i]);
+            tile_finish(ends, i * step, column, outputs[i]);
         else if (i < rows)
-            tile_finish_part(ends, i, column, outputs[i]);
+            tile_finish_part(ends, i * step, column, outputs[i]);
 }
 
 static void store_directly(const struct walk *walk, int64_t index, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
+    const struct window *window = &w->params->window;
     struct place place = place_of(w, walk->first_tile + index);
-    struct results_block block = {
-        .row = place.down * w->params->window.output[2] + place.along, .column = column, .columns = columns, .step = 1};
+    struct results_block block = {.row = line_at(w, &place, 0), .column = column, .columns = columns, .step = 1};
     struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
-    int64_t below = w->params->window.output[2];
+    int64_t below = window->dilation[1] * window->output[2];
     vf outputs[EDGE * EDGE];
     for (int64_t part = 0; part < columns; part += LANES) {
         struct tile_ends line = ends;
         transform_sums(walk->sums + index * TILE_COLUMNS + part, w->sums_plane, outputs);
-        for (int64_t i = 0; i < place.lines; i++) {
-            finish_line(&line, place.rows, part, outputs + i * EDGE);
+        for (int64_t i = 0; i < place.down.count; i++) {
+            finish_line(&line, place.along.count, window->dilation[2], part, outputs + i * EDGE);
             tile_move(&line, below);
         }
     }
 }
 
-/* Tiles that lie next to each other: their outputs are brought in order, and stored line by line. */
+/* Tiles that lie next to each other: their outputs are brought in order, and stored line by line, or where there are
+ * gaps between them one by one. */
 static void store_by_lines(const struct walk *walk, int64_t index, int64_t count, int64_t column, int64_t columns)
 {
     const struct winograd *w = walk->winograd;
     struct place place = place_of(w, walk->first_tile + index);
-    int64_t width = w->params->window.output[2], line = count * EDGE * TILE_COLUMNS;
-    struct results_block block = {
-        .rows = least(width - place.along, count * EDGE), .column = column, .columns = columns, .step = 1};
+    int64_t line = count * EDGE * TILE_COLUMNS, step = w->params->window.dilation[2];
+    int64_t left = w->params->window.output[2] - place.along.first;
+    int64_t positions = left > 0 ? least(divide_up(left, step), count * EDGE) : 0;
+    struct results_block block = {.rows = step == 1 ? positions : 1, .column = column, .columns = columns, .step = 1};
     vf outputs[EDGE * EDGE];
     for (int64_t tile = 0; tile < count; tile++)
         for (int64_t part = 0; part < columns; part += LANES) {
@@ -402,10 +495,12 @@ static void store_by_lines(const struct walk *walk, int64_t index, int64_t count
             for (int64_t i = 0; i < EDGE * EDGE; i++)
                 vf_store(walk->lines + i / EDGE * line + (tile * EDGE + i % EDGE) * TILE_COLUMNS + part, outputs[i]);
         }
-    for (int64_t i = 0; i < place.lines; i++) {
-        block.row = (place.down + i) * width + place.along;
-        SET_NAME(results_store)(&walk->target, &block, walk->lines + i * line, TILE_COLUMNS, walk->epilogue_workspace);
-    }
+    for (int64_t i = 0; i < place.down.count; i++)
+        for (int64_t k = 0; k < positions; k += block.rows) {
+            block.row = line_at(w, &place, i) + k * step;
+            SET_NAME(results_store)
+            (&walk->target, &block, walk->lines + i * line + k * TILE_COLUMNS, TILE_COLUMNS, walk->epilogue_workspace);
+        }
 }
 
 /* --- run ----------------------------------------------------------------------------------------------------- */
@@ -421,8 +516,8 @@ static void begin_image(struct walk *walk, int64_t image)
 static int64_t neighbours(const struct walk *walk, int64_t index)
 {
     const struct winograd *w = walk->winograd;
-    int64_t along = (walk->first_tile + index) % w->tiles % w->across;
-    return least(w->across - along, walk->tiles - index);
+    int64_t along = (walk->first_tile + index) % w->tiles % w->across % w->adjacent;
+    return least(w->adjacent - along, walk->tiles - index);
 }
 
 static void store_panel(struct walk *walk, int64_t panel)
@@ -493,10 +588,12 @@ static void multiply_share(struct walk *walk, int tasks, int task)
 static void winograd_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct winograd *w = plan->state;
-    char *inputs = call->workspace, *sums = inputs + w->inputs_bytes, *lines = sums + w->sums_bytes;
+    char *inputs = call->workspace, *weights = inputs + w->inputs_bytes, *sums = weights + w->weights_bytes,
+         *lines = sums + w->sums_bytes;
     struct walk walk = {.winograd = w,
                         .call = call,
                         .inputs = (float *)(void *)inputs,
+                        .weights = (float *)(void *)weights,
                         .sums = (float *)(void *)sums,
                         .lines = (float *)(void *)lines,
                         .epilogue_workspace = lines + w->lines_bytes,

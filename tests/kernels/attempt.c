@@ -11,7 +11,7 @@
 
 /* --- plans --------------------------------------------------------------------------------------------------- */
 
-#define MOST_PLANS 24
+#define MOST_PLANS 30
 #define OVERLAP_BYTES (8 << 20) /* tasks times bytes that are looked at for overlap */
 
 struct plans {
@@ -25,15 +25,21 @@ static bool same_key(const struct kernel_pack *a, const struct kernel_pack *b)
            memcmp(a->geometry, b->geometry, sizeof a->geometry) == 0;
 }
 
-static bool same_plan(const struct kernel_plan *a, const struct kernel_plan *b)
+/* As far as it shows; what lies in the state does not. */
+static bool alike(const struct kernel_plan *a, const struct kernel_plan *b)
 {
-    bool same = !a->state && !b->state && a->phases == b->phases && a->task_bytes == b->task_bytes &&
+    bool same = a->phases == b->phases && a->rounds == b->rounds && a->task_bytes == b->task_bytes &&
                 a->shared_bytes == b->shared_bytes && a->pack_count == b->pack_count;
     for (int i = 0; i < a->phases && same; i++)
         same = a->tasks[i] == b->tasks[i];
     for (int i = 0; i < a->pack_count && same; i++)
         same = same_key(&a->packs[i], &b->packs[i]) && a->packs[i].tasks == b->packs[i].tasks;
     return same;
+}
+
+static bool same_plan(const struct kernel_plan *a, const struct kernel_plan *b)
+{
+    return !a->state && !b->state && alike(a, b);
 }
 
 static const char *plan_fault(const struct kernel *kernel, const struct kernel_plan *plan, uint32_t constants)
@@ -61,7 +67,7 @@ static const char *add_plan(const struct kernel *kernel, const struct problem *p
         return "it makes no plan";
     const char *wrong = plan_fault(kernel, &plan, facts->constant_inputs);
     for (int i = 0; i < plans->count; i++)
-        if (same_plan(&plans->list[i], &plan))
+        if (same_plan(&plans->list[i], &plan) || (facts->memory_saving && alike(&plans->list[i], &plan)))
             return wrong;
     if (!wrong)
         plans->list[plans->count++] = plan;
@@ -81,7 +87,21 @@ static const char *make_device_plans(const struct kernel *kernel, const struct p
     return wrong;
 }
 
-/* Every plan that differs, of all that sets of CPU bits, numbers of threads and constants lead to. */
+/* Of few kernels is a plan another one for being told to save memory. */
+static const char *make_saving_plans(const struct kernel *kernel, const struct problem *problem, unsigned cpu,
+                                     struct region *region, struct plans *plans)
+{
+    const char *wrong = NULL;
+    for (int threads = 1; threads <= 3 && !wrong; threads += 2) {
+        struct kernel_facts facts = {
+            .cpu = cpu, .threads = threads, .constant_inputs = problem_constants(problem), .memory_saving = true};
+        wrong = add_plan(kernel, problem, &facts, region, plans);
+    }
+    return wrong;
+}
+
+/* Every plan that differs, of all that sets of CPU bits, numbers of threads, constants and the saving of memory lead
+ * to. */
 static const char *make_plans(const struct kernel *kernel, const struct problem *problem, struct region *region,
                               struct plans *plans)
 {
@@ -102,6 +122,9 @@ static const char *make_plans(const struct kernel *kernel, const struct problem 
             if (wrong)
                 return wrong;
         }
+        const char *wrong = make_saving_plans(kernel, problem, cpu, region, plans);
+        if (wrong)
+            return wrong;
     }
     return NULL;
 }

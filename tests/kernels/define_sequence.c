@@ -136,12 +136,13 @@ static number byte(number x)
 static number from_quantized_state(const struct cell *cell, int64_t unit, const number *state)
 {
     const struct recurrent_params *p = cell->p;
-    int64_t row = cell->direction * 4 * p->hidden + unit;
-    number sum = 0;
+    int64_t columns = 4 * p->hidden, column = cell->direction * columns + unit;
+    bool has_zeros = !cell->problem->inputs[8].absent;
+    number sum = 0, zero = has_zeros ? input_at(cell->problem, cell->operands, 8, column) : 0;
     for (int64_t i = 0; i < p->hidden && cell->scale > 0; i++)
         sum += (byte(rintl(state[i] / cell->scale) + cell->zero) - cell->zero) *
-               input_at(cell->problem, cell->operands, 1, row * p->hidden + i);
-    return sum * cell->scale * input_at(cell->problem, cell->operands, 7, row) + bias_of(cell, unit, true);
+               (input_at(cell->problem, cell->operands, 1, (cell->direction * p->hidden + i) * columns + unit) - zero);
+    return sum * cell->scale * input_at(cell->problem, cell->operands, 7, column) + bias_of(cell, unit, true);
 }
 
 static number from_state(const struct cell *cell, int64_t unit, const number *state)

@@ -234,6 +234,7 @@ void (*trial_run_on_device)(const struct trial *trial, const struct kernel_call 
 struct lane {
     struct trial *trial;
     int phase, index, lanes;
+    int64_t round;
     const int *order;
     int task; /* under way */
     struct fault fault;
@@ -253,6 +254,7 @@ static void run_lane(void *user)
         .workspace = trial->workspaces[lane->index]->data,
         .shared = trial->shared->data,
         .phase = lane->phase,
+        .round = lane->round,
         .output_dims = trial->dims,
     };
     for (int i = lane->index; i < trial->plan->tasks[lane->phase]; i += lane->lanes) {
@@ -305,14 +307,19 @@ static void take_lane(struct trial *trial, const struct lane *lane)
     trial->fault_task = lane->fault_task;
 }
 
-static void run_phase(struct trial *trial, int phase, const int *order, int lanes)
+static void run_round(struct trial *trial, int phase, int64_t round, const int *order, int lanes)
 {
     struct lane all[8];
     pthread_t threads[8];
     bool started[8] = {false};
     for (int i = 0; i < lanes; i++)
-        all[i] =
-            (struct lane){.trial = trial, .phase = phase, .index = i, .lanes = lanes, .order = order, .fault_task = -1};
+        all[i] = (struct lane){.trial = trial,
+                               .phase = phase,
+                               .round = round,
+                               .index = i,
+                               .lanes = lanes,
+                               .order = order,
+                               .fault_task = -1};
     for (int i = 1; i < lanes; i++)
         started[i] = pthread_create(&threads[i], NULL, run_thread, &all[i]) == 0;
     run_thread(&all[0]);
@@ -324,6 +331,11 @@ static void run_phase(struct trial *trial, int phase, const int *order, int lane
     }
     for (int i = 0; i < lanes; i++)
         take_lane(trial, &all[i]);
+}
+
+static bool goes_on(const struct trial *trial)
+{
+    return !trial->outcome->bad && !trial->outcome->fault.set;
 }
 
 static int *make_order(const struct kernel_plan *plan, const struct setting *setting, int phase)
@@ -339,9 +351,10 @@ static int *make_order(const struct kernel_plan *plan, const struct setting *set
 
 static void run_phases(struct trial *trial, int lanes)
 {
-    for (int phase = 0; phase < trial->plan->phases && !trial->outcome->bad && !trial->outcome->fault.set; phase++) {
+    for (int phase = 0; phase < trial->plan->phases && goes_on(trial); phase++) {
         int *order = make_order(trial->plan, trial->setting, phase);
-        run_phase(trial, phase, order, lanes);
+        for (int64_t i = 0; i < kernel_rounds(trial->plan, phase) && goes_on(trial); i++)
+            run_round(trial, phase, i, order, lanes);
         free(order);
     }
 }
@@ -465,30 +478,34 @@ static void find_owner(struct trial *trial, struct ownership *owned, int task, i
     memcpy(owned->part->data, owned->before, owned->part->bytes);
 }
 
-static void own_phase(struct trial *trial, int phase, struct ownership *owned, int count)
+static void own_round(struct trial *trial, int phase, int64_t round, struct ownership *owned, int count)
 {
     int tasks = trial->plan->tasks[phase];
     for (int i = 0; i < count; i++)
         memcpy(owned[i].before, owned[i].part->data, owned[i].part->bytes);
     for (int task = 0; task < tasks && !trial->outcome->bad; task++) {
-        struct lane lane = {.trial = trial, .phase = phase, .lanes = tasks, .order = &task, .fault_task = -1};
+        struct lane lane = {
+            .trial = trial, .phase = phase, .round = round, .lanes = tasks, .order = &task, .fault_task = -1};
         run_thread(&lane);
         take_lane(trial, &lane);
         for (int i = 0; i < count; i++)
             find_owner(trial, &owned[i], task, phase);
     }
     for (int task = 0; task < tasks && !trial->outcome->bad; task++) {
-        struct lane lane = {.trial = trial, .phase = phase, .lanes = tasks, .order = &task, .fault_task = -1};
+        struct lane lane = {
+            .trial = trial, .phase = phase, .round = round, .lanes = tasks, .order = &task, .fault_task = -1};
         run_thread(&lane);
     }
 }
 
 static void own_all(struct trial *trial, struct ownership *owned, int count)
 {
-    for (int phase = 0; phase < trial->plan->phases && !trial->outcome->bad && !trial->outcome->fault.set; phase++) {
-        own_phase(trial, phase, owned, count);
-        for (int i = 0; i < count; i++)
-            memset(owned[i].owners, 0, (owned[i].part->bytes + 1) * sizeof(int));
+    for (int phase = 0; phase < trial->plan->phases && goes_on(trial); phase++) {
+        for (int64_t round = 0; round < kernel_rounds(trial->plan, phase) && goes_on(trial); round++) {
+            own_round(trial, phase, round, owned, count);
+            for (int i = 0; i < count; i++)
+                memset(owned[i].owners, 0, (owned[i].part->bytes + 1) * sizeof(int));
+        }
     }
 }
 

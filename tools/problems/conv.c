@@ -60,13 +60,24 @@ static void choose_filter(struct maker *maker, struct conv_params *p)
     p->groups = 1;
     p->input_channels = random_between(random, 12, 40);
     p->output_channels = make_size(maker, 70);
+    bool parts = random_once_in(random, 4); /* so many channels that they may be taken in parts */
+    if (parts) {
+        p->input_channels = random_between(random, 65, 140);
+        p->output_channels = random_between(random, 33, 70);
+    }
     p->window = (struct window){.kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
     for (int i = 0; i < SPATIAL_AXES; i++) {
         p->window.input[i] = i == 0 ? 1 : random_between(random, 8, 24);
         p->window.pad[i] = i == 0 ? 0 : random_between(random, -1, 2);
         p->window.pad_after[i] = i == 0 ? 0 : random_between(random, -1, 2);
+        if (i > 0 && random_once_in(random, 3)) {
+            p->input_channels += 16;
+            p->window.dilation[i] = random_between(random, 2, 5);
+            p->window.pad[i] += p->window.dilation[i];
+            p->window.pad_after[i] += p->window.dilation[i];
+        }
     }
-    settle(maker, p, 0, 0.3 * WORK);
+    settle(maker, p, 0, parts ? 1.6 * WORK : 0.3 * WORK);
 }
 
 /* A transposed convolution to few channels, whose windows meet along the last axis without overlapping. */
@@ -118,13 +129,14 @@ static void choose_weights(struct maker *maker, struct conv_params *p, bool turn
     }
 }
 
-/* Outputs of 4x4 tiles, at most, may be made together. */
+/* Outputs of 4x4 tiles, at most, may be made together: where windows are dilated, outputs as far apart as their places.
+ */
 static bool is_filter(const struct conv_params *p)
 {
     const struct window *w = &p->window;
     bool is = p->dtype == DTYPE_F32 && w->kernel[0] == 1;
     for (int i = 1; i < SPATIAL_AXES; i++)
-        is = is && w->kernel[i] == 3 && w->stride[i] == 1 && w->dilation[i] == 1 && w->spread[i] == 1;
+        is = is && w->kernel[i] == 3 && w->stride[i] == 1 && w->spread[i] == 1;
     return is;
 }
 
@@ -175,7 +187,7 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
                        : sum_of_products(p->input_channels * window_taps(w), p->x.channel == 0 && p->weight_input == 0);
     if (is_filter(p)) {
         y->bound.mixed = y->bound.sum;
-        y->bound.near = 3;
+        y->bound.near = 3 * (w->dilation[1] > w->dilation[2] ? w->dilation[1] : w->dilation[2]);
     }
 }
 

@@ -344,6 +344,7 @@ static enum dtype write_form(struct program *program, const struct form *form, c
 enum part {
     FACTOR,
     ADDEND,
+    GATE,
     RESIDUAL,
     RESIDUAL_ZERO,
     RESIDUAL_SCALE,
@@ -384,7 +385,7 @@ static void choose_parts(struct program *program, int rank, const int64_t *dims,
         memset(strides, 0, sizeof strides);
         if (i == RESIDUAL)
             memcpy(strides, y, sizeof strides);
-        else if (i <= ADDEND && !random_once_in(random, 4))
+        else if (i <= GATE && !random_once_in(random, 4))
             strides_along(maker, rank, dims, channel, strides);
         if (wanted && program->params->input_count < MOST_PARTS) /* there are registers for so many */
             parts->of[i] = program_input(program, dtype, strides);
@@ -420,6 +421,11 @@ static int write_parts(struct program *program, const struct parts *parts)
     double low = parts->whole == DTYPE_I8 ? -128 : 0;
     int reg = with(program, POINTWISE_MUL, program_convert(program, 0, CLASS_F32), parts->of[FACTOR]);
     reg = with(program, POINTWISE_ADD, reg, parts->of[ADDEND]);
+    if (parts->of[GATE]) {
+        int kept = reg;
+        reg = with(program, POINTWISE_MUL, reg, parts->of[GATE]);
+        reg = program_code(program, POINTWISE_ADD, CLASS_F32, kept, reg, 0, 0, 0);
+    }
     if (parts->of[RESIDUAL]) {
         int other = program_convert(program, parts->of[RESIDUAL], CLASS_F32);
         other = with(program, POINTWISE_SUB, other, parts->of[RESIDUAL_ZERO]);

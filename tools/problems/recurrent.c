@@ -45,6 +45,11 @@ static void choose_sizes(struct maker *maker, struct recurrent_params *p)
     int64_t gates = recurrent_gates(p);
     make_fit(maker, 4, (int64_t *const[]){&p->steps, &p->batch, &p->hidden, &p->hidden},
              p->directions * p->hidden * gates, 0, 400000);
+    if (p->quantized && random_once_in(&maker->random, 4)) { /* units enough for tasks of some of them */
+        p->steps = random_between(&maker->random, 1, 3);
+        p->batch = random_between(&maker->random, 8, 10);
+        p->hidden = random_between(&maker->random, 140, 150);
+    }
     place_operands(p, random_once_in(&maker->random, 2));
 }
 
@@ -58,19 +63,19 @@ static void add_weights(struct maker *maker, const struct recurrent_params *p, b
 {
     int64_t units = recurrent_gates(p) * p->hidden;
     struct operand *x = add_input(maker, "x", p->dtype);
-    struct operand *weights = add_input(maker, "weights", p->quantized ? DTYPE_I16 : p->dtype);
+    struct operand *weights = add_input(maker, "weights", p->quantized ? p->weights : p->dtype);
     strided_axis(&x->at, p->directions, p->steps * p->batch * units);
     strided_axis(&x->at, p->steps, p->x_step);
     strided_axis(&x->at, p->batch, p->x_batch);
     strided_axis(&x->at, units, 1);
-    strided_contiguous(&weights->at, 3, (int64_t[]){p->directions, units, p->hidden});
+    strided_contiguous(&weights->at, 3,
+                       (int64_t[]){p->directions, p->quantized ? p->hidden : units, p->quantized ? units : p->hidden});
     weights->constant = true;
     weights->high = 0.8 / (double)p->hidden;
     weights->low = -weights->high;
     if (p->quantized) {
-        weights->fill = FILL_WHOLE;
-        weights->high = 255;
-        weights->low = -255;
+        weights->high = weights->low = 0;
+        make_bytes(maker, weights);
     }
     struct operand *bias = add_optional(maker, "bias", p->dtype, has_bias);
     strided_contiguous(&bias->at, 2, (int64_t[]){p->directions, 2 * units});
@@ -102,7 +107,7 @@ static void add_states(struct maker *maker, const struct recurrent_params *p)
     peepholes->high = 0.3;
 }
 
-/* Of rows of weights between -255 and 255. */
+/* Of columns of weights that are at most 255 less their zero points. */
 static void add_scales(struct maker *maker, const struct recurrent_params *p)
 {
     struct operand *scales = add_input(maker, "scales", DTYPE_F32);
@@ -110,6 +115,9 @@ static void add_scales(struct maker *maker, const struct recurrent_params *p)
     scales->constant = true;
     scales->low = 0.2 / 255 / (double)p->hidden;
     scales->high = 4 * scales->low;
+    struct operand *zeros = add_zeros(maker, "zero points", p->weights);
+    if (zeros)
+        strided_contiguous(&zeros->at, 2, (int64_t[]){p->directions, 4 * p->hidden});
 }
 
 /* What a state that is rounded to the other of two neighbours may change, in a few of the elements. */
@@ -148,6 +156,7 @@ static void make_recurrent(struct maker *maker)
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F64));
     p->cell = (enum recurrent_cell)random_below(&maker->random, 3);
     p->quantized = p->cell == RECURRENT_LSTM && p->dtype == DTYPE_F32 && random_once_in(&maker->random, 2);
+    p->weights = make_byte(maker);
     p->reverse = random_once_in(&maker->random, 2);
     p->couple_forget = random_once_in(&maker->random, 3);
     p->linear_before_reset = random_once_in(&maker->random, 2);
@@ -156,7 +165,7 @@ static void make_recurrent(struct maker *maker)
     describe(maker, " %s %s directions=%lld steps=%lld batch=%lld hidden=%lld", cells[p->cell], dtype_name(p->dtype),
              (long long)p->directions, (long long)p->steps, (long long)p->batch, (long long)p->hidden);
     if (p->quantized)
-        describe(maker, " quantized");
+        describe(maker, " quantized %s", dtype_name(p->weights));
     describe(maker, " reverse=%d couple_forget=%d linear_before_reset=%d clip=%g batch_first=%d", p->reverse,
              p->couple_forget, p->linear_before_reset, p->clip, p->x_batch > p->x_step);
     for (int d = 0; d < 2; d++)
@@ -198,6 +207,7 @@ static void make_listed(struct maker *maker, size_t index)
     p->dtype = DTYPE_F32;
     p->cell = cases[index].cell;
     p->quantized = cases[index].quantized;
+    p->weights = DTYPE_I8;
     p->linear_before_reset = true;
     p->clip = (double)INFINITY;
     p->directions = cases[index].directions;
