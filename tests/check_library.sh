@@ -33,6 +33,13 @@ printf '#include "infer.h"\nint main(void) { return infer_version()[0] == 0; }\n
 verdict "a program does not link with libc, libm and pthread" \
     "$("${CC:-cc}" -std=c11 -Iruntime "$work/main.c" "$build/libinfer.a" -lm -pthread -o "$work/main" 2>&1)"
 
+# Sanitizers and other options make another program.
+most=1550000
+strip -o "$work/infer-run" "$build/infer-run"
+size=$(stat -c %s "$work/infer-run")
+verdict "infer-run is larger than $most bytes without its symbols" \
+    "$([ "$size" -le "$most" ] || [ -n "${CFLAGS:-}${SANITIZE:-}${OPT:-}${CUDA:-}" ] || echo "$size bytes")"
+
 digit="tests/demo/digit_3.npy"
 native=$("$build/infer-run" "$build/digits.bin" $digit -o "$work/native" 2>&1) || verdict "infer-run fails" "$native"
 oldest=$(INFER_ISA=auto qemu-x86_64 -cpu Nehalem "$build/infer-run" "$build/digits.bin" $digit -o "$work/oldest" 2>&1)

@@ -45,8 +45,8 @@ static int tasks_of_direction(const struct layer *layer, int threads)
     return most > 1 && p->steps > 0 ? (int)most : 1;
 }
 
-static bool make_plan(const struct recurrent_params *p, const struct kernel_facts *facts, bool dot,
-                      struct region *region, struct kernel_plan *plan)
+COLD bool make_plan(const struct recurrent_params *p, const struct kernel_facts *facts, bool dot, struct region *region,
+                    struct kernel_plan *plan)
 {
     struct layer *layer = region_allocate(region, sizeof *layer);
     if (!layer)
@@ -85,14 +85,14 @@ static bool make_plan(const struct recurrent_params *p, const struct kernel_fact
     return true;
 }
 
-static bool quantized_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool quantized_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     return make_plan(params, facts, false, region, plan);
 }
 
-static bool quantized_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
-                               struct kernel_plan *plan)
+COLD bool quantized_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                             struct kernel_plan *plan)
 {
     return make_plan(params, facts, true, region, plan);
 }
@@ -504,7 +504,7 @@ static void quantized_run(const struct kernel_plan *plan, const struct kernel_ca
         store_states(&part);
 }
 
-static bool quantized_supports(const void *params)
+COLD bool quantized_supports(const void *params)
 {
     const struct recurrent_params *p = params;
     return p->dtype == DTYPE_F32 && p->quantized && p->cell == RECURRENT_LSTM && p->hidden <= MOST_DEPTH;
