@@ -97,8 +97,8 @@ SMALL := -Oz
 THROUGH_WEIGHTS := kernels/convert.c graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
 FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul pointwise trees)
 EACH_STEP := kernels/copy.c kernels/gather.c $(wildcard runtime/executor*.c runtime/runner*.c)
-PLANNING := kernels/base.c kernels/sort.c graph/passes/strips_sweep.c $(patsubst %,graph/planner/%.c,placed search) \
-            $(patsubst %,graph/steps/%.c,liveness peak schedule)
+PLANNING := graph/graph.c graph/op.c graph/resolve.c kernels/base.c kernels/kernel.c kernels/sort.c $(patsubst %,graph/passes/%.c,common_subexpressions passes rewrite strips_sweep) \
+            $(patsubst %,graph/planner/%.c,placed search) $(patsubst %,graph/steps/%.c,dependencies liveness peak schedule uses walk)
 SMALL_SOURCES := $(wildcard graph/*.c graph/*/*.c formats/*.c formats/onnx/*.c kernels/*.c kernels/reference/*.c \
                    runtime/*.c runtime/*/*.c predictor/*.c tools/*.c)
 $(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE) $(EACH_STEP) $(PLANNING),$(SMALL_SOURCES))): private OPT := $(SMALL)

@@ -2,7 +2,7 @@
  * version 0.2.0, sections "XXH3 algorithm description"); secret, offsets and steps are the specification's. */
 #include "formats/hash.h"
 
-#include "kernels/kernel.h"
+#include "kernels/cpu.h"
 
 #include <string.h>
 #ifdef __x86_64__
@@ -167,14 +167,14 @@ static void consume(uint64_t *sums, const unsigned char *p, size_t stripes)
 }
 
 #ifdef __x86_64__
-#define AVX2 __attribute__((target("avx2")))
+#define WITH_AVX2 __attribute__((target("avx2")))
 
-static inline AVX2 __m256i load_vector(const void *p)
+static inline WITH_AVX2 __m256i load_vector(const void *p)
 {
     return _mm256_loadu_si256(p);
 }
 
-static inline AVX2 __m256i accumulate_vector(__m256i sums, const unsigned char *p, const unsigned char *key)
+static inline WITH_AVX2 __m256i accumulate_vector(__m256i sums, const unsigned char *p, const unsigned char *key)
 {
     __m256i words = load_vector(p), mixed = _mm256_xor_si256(words, load_vector(key));
     __m256i products = _mm256_mul_epu32(mixed, _mm256_srli_epi64(mixed, 32));
@@ -182,7 +182,7 @@ static inline AVX2 __m256i accumulate_vector(__m256i sums, const unsigned char *
     return _mm256_add_epi64(_mm256_add_epi64(sums, neighbours), products);
 }
 
-static inline AVX2 __m256i scramble_vector(__m256i sums, const unsigned char *key)
+static inline WITH_AVX2 __m256i scramble_vector(__m256i sums, const unsigned char *key)
 {
     const __m256i prime = _mm256_set1_epi64x(PRIME32_1);
     __m256i mixed = _mm256_xor_si256(_mm256_xor_si256(sums, _mm256_srli_epi64(sums, 47)), load_vector(key));
@@ -191,7 +191,7 @@ static inline AVX2 __m256i scramble_vector(__m256i sums, const unsigned char *ke
 }
 
 /* The same, four lanes an instruction: checking weights is then bound by memory. */
-static AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t stripes)
+static WITH_AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t stripes)
 {
     __m256i a = load_vector(sums), b = load_vector(sums + 4);
     for (size_t count; stripes > 0; stripes -= count) {
@@ -212,7 +212,7 @@ static AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t str
 
 bool xxh3_has_vectors(void)
 {
-    return cpu_detect() & CPU_AVX2;
+    return CPU_HAS(AVX2, "avx2");
 }
 #else
 #define consume_avx2 consume

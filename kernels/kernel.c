@@ -1,8 +1,7 @@
 #include "kernels/kernel.h"
 
-#if __has_include(<sys/platform/x86.h>)
-#include <sys/platform/x86.h>
-#endif
+#include "kernels/cpu.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -159,27 +158,19 @@ const char *kernel_family_name(enum kernel_family family)
     return (unsigned)family < FAMILY_COUNT ? family_names[family] : "unknown";
 }
 
-/* What the C library found out once, as to ask the CPU itself takes long in a virtual machine; elsewhere the compiler's
- * library, which needs 5 KB and code before main for it and knows fewer features. */
-#ifdef CPU_FEATURE_ACTIVE
-#define HAS(feature, name) CPU_FEATURE_ACTIVE(feature)
-#else
-#define HAS(feature, name) __builtin_cpu_supports(name)
-#endif
-
 unsigned cpu_detect(void)
 {
-    if (!HAS(AVX2, "avx2") || !HAS(FMA, "fma"))
+    if (!CPU_HAS(AVX2, "avx2") || !CPU_HAS(FMA, "fma"))
         return 0;
     unsigned bits = CPU_AVX2 | CPU_FMA;
-    bits |= HAS(F16C, "f16c") ? CPU_F16C : 0;
-    bits |= HAS(AVX_VNNI, "avxvnni") ? CPU_AVX_VNNI : 0;
-    if (!HAS(AVX512F, "avx512f") || !HAS(AVX512BW, "avx512bw") || !HAS(AVX512VL, "avx512vl") ||
-        !HAS(AVX512DQ, "avx512dq"))
+    bits |= CPU_HAS(F16C, "f16c") ? CPU_F16C : 0;
+    bits |= CPU_HAS(AVX_VNNI, "avxvnni") ? CPU_AVX_VNNI : 0;
+    if (!CPU_HAS(AVX512F, "avx512f") || !CPU_HAS(AVX512BW, "avx512bw") || !CPU_HAS(AVX512VL, "avx512vl") ||
+        !CPU_HAS(AVX512DQ, "avx512dq"))
         return bits;
     bits |= CPU_AVX512;
-    bits |= HAS(AVX512_VNNI, "avx512vnni") ? CPU_AVX512_VNNI : 0;
-    bits |= HAS(AVX512_BF16, "avx512bf16") ? CPU_AVX512_BF16 : 0;
+    bits |= CPU_HAS(AVX512_VNNI, "avx512vnni") ? CPU_AVX512_VNNI : 0;
+    bits |= CPU_HAS(AVX512_BF16, "avx512bf16") ? CPU_AVX512_BF16 : 0;
     return bits;
 }
 

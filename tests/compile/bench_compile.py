@@ -49,7 +49,7 @@ MOST_MILLIONS = {
     ("wide", 2000): {"program": 200},
     ("PP-OCR det", None): {"program": 24, "weights": 10},
     ("seeded_densenet121", None): {"program": 34, "weights": 13},
-    ("MobileNetV2", None): {"program": 5.4, "weights": 11},
+    ("MobileNetV2", None): {"program": 5.8, "weights": 11},
 }
 
 # Functions whose costs, with all they call, make a column.
