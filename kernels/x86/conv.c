@@ -307,27 +307,33 @@ static void seen_along(const struct window *w, const struct sight *sight, const 
     *end = at < w->input[axis] ? least(divide_up(w->input[axis] - at, stride), count) : 0;
 }
 
-/* The input under each place of the window at `count` positions of a tile that follow each other along an axis: it lies
- * at even distances. Zeros in the padding. */
+/* The input under each place of the window at `count` positions of a tile that lie `step` apart, where all of it is
+ * seen. */
+static void place_whole_line(const struct convolution *conv, const float *from, int64_t step, int64_t count,
+                             const float **places)
+{
+    for (int64_t i = 0; i < count; i++, from += step)
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            places[tap * TILE_ROWS + i] = from + conv->offsets[tap];
+}
+
+/* The same for positions that follow each other along an axis; zeros in the padding. */
 static void place_line(const struct walk *walk, const int64_t *position, int axis, int64_t count, const float **places)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
     const struct window *w = &p->window;
     struct sight sight = look(p, position);
-    bool whole = sight.whole && sees_inside(w, axis, sight.at[axis] + (count - 1) * w->stride[axis]);
-    int64_t step = w->stride[axis] * p->x.spatial[axis], place[SPATIAL_AXES] = {0}, first = 0, end = count;
+    int64_t step = w->stride[axis] * p->x.spatial[axis], place[SPATIAL_AXES] = {0}, first, end;
+    const float *from = walk->image + sight.offset;
+    if (sight.whole && sees_inside(w, axis, sight.at[axis] + (count - 1) * w->stride[axis])) {
+        place_whole_line(conv, from, step, count, places);
+        return;
+    }
     for (int64_t tap = 0; tap < conv->taps; tap++, step_coordinates(w->kernel, place), places += TILE_ROWS) {
-        if (!whole)
-            seen_along(w, &sight, place, axis, count, &first, &end);
-        const float *from = walk->image + sight.offset + conv->offsets[tap];
-        int64_t i = 0;
-        for (; i < first; i++)
-            places[i] = conv->zeros;
-        for (; i < end; i++)
-            places[i] = from + i * step;
-        for (; i < count; i++)
-            places[i] = conv->zeros;
+        seen_along(w, &sight, place, axis, count, &first, &end);
+        for (int64_t i = 0; i < count; i++)
+            places[i] = i >= first && i < end ? from + conv->offsets[tap] + i * step : conv->zeros;
     }
 }
 

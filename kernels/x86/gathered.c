@@ -1,6 +1,7 @@
 #include "kernels/x86/gathered.h"
 
 #include "kernels/walk.h"
+#include "kernels/x86/move.h"
 #include "kernels/x86/transpose.h"
 
 #include <string.h>
@@ -105,8 +106,7 @@ static void gather_exactly(const struct gathered *g, const struct line *line, in
     const float *from = line->from + g->runs[run].offset;
     to += run * length;
     for (int64_t i = 0; i < positions; i++, from += step, to += depth)
-        for (int64_t k = 0; k < length; k++)
-            to[k] = from[k];
+        move_bytes((char *)to, (const char *)from, length * (int64_t)sizeof *to);
 }
 
 /* Pieces of `piece` floats, the last of which may reach past the end of the run. */
