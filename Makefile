@@ -103,8 +103,8 @@ SMALL_SOURCES := $(wildcard graph/*.c graph/*/*.c formats/*.c formats/onnx/*.c k
                    runtime/*.c runtime/*/*.c predictor/*.c tools/*.c)
 $(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE) $(EACH_STEP) $(PLANNING),$(SMALL_SOURCES))): private OPT := $(SMALL)
 
-# Loops over vectors are written as such: what the compiler makes vectors of is tails and tables. No speed was lost without these.
-$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize -fno-tree-pre -fno-gcse \
+# Loops over vectors are written as such: what the compiler makes vectors of is tails and tables.
+$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize \
     $(if $(findstring clang,$(CC)),,-falign-jumps=1 -falign-labels=1)
 
 define vector_rule
