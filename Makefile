@@ -90,13 +90,22 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# Better small than fast: what runs once a node or a model, unless it goes through all weights; and reference kernels, since
-# most CPUs have vector kernels in their place, but for those that take most of a model's time where there are none.
-THROUGH_WEIGHTS := graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
-FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather interpreter lookup matmul pointwise scatter topk trees)
-SMALL_SOURCES := $(wildcard graph/ops/*.c graph/passes/*.c graph/quantize/*.c formats/*.c formats/onnx/*.c \
-                   kernels/reference/*.c predictor/*.c tools/*.c)
-$(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE),$(SMALL_SOURCES))): private OPT := -Os
+# Better small than fast: what runs once a node, a program or a model, unless it goes through all weights; and reference
+# kernels, since most CPUs have vector kernels in their place, but for those that take most of a model's time where there are none.
+# Not among it: what shares out steps and runs them, and where making a program spends most of its instructions.
+SMALL := -Oz
+THROUGH_WEIGHTS := kernels/convert.c graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
+FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul pointwise trees)
+EACH_STEP := kernels/copy.c kernels/gather.c $(wildcard runtime/executor*.c runtime/runner*.c)
+PLANNING := kernels/base.c kernels/sort.c graph/passes/strips_sweep.c $(patsubst %,graph/planner/%.c,placed search) \
+            $(patsubst %,graph/steps/%.c,liveness peak schedule)
+SMALL_SOURCES := $(wildcard graph/*.c graph/*/*.c formats/*.c formats/onnx/*.c kernels/*.c kernels/reference/*.c \
+                   runtime/*.c runtime/*/*.c predictor/*.c tools/*.c)
+$(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE) $(EACH_STEP) $(PLANNING),$(SMALL_SOURCES))): private OPT := $(SMALL)
+
+# Loops over vectors are written as such: what the compiler makes vectors of is tails and tables. No speed was lost without these.
+$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize -fno-tree-pre -fno-gcse \
+    $(if $(findstring clang,$(CC)),,-falign-jumps=1 -falign-labels=1)
 
 define vector_rule
 $$(BUILD)/obj/%.$(1).o: %.c Makefile

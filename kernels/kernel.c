@@ -1,6 +1,8 @@
 #include "kernels/kernel.h"
 
-#include <cpuid.h>
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#endif
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,18 +65,6 @@ static const char *const family_names[FAMILY_COUNT] = {
 };
 
 static const char *const isa_names[] = {"reference", "avx2", "avx512"};
-
-/* Registers of the answer to CPUID, and a bit in one of them. The compiler's own test names these features only in its
- * later versions. */
-enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
-
-static bool has_leaf_bit(unsigned leaf, unsigned subleaf, enum cpuid_register reg, unsigned bit)
-{
-    unsigned answer[4];
-    if (!__get_cpuid_count(leaf, subleaf, &answer[0], &answer[1], &answer[2], &answer[3]))
-        return false;
-    return answer[reg] >> bit & 1;
-}
 
 void kernel_fault(const struct kernel_call *call, const char *format, ...)
 {
@@ -169,25 +159,27 @@ const char *kernel_family_name(enum kernel_family family)
     return (unsigned)family < FAMILY_COUNT ? family_names[family] : "unknown";
 }
 
+/* What the C library found out once, as to ask the CPU itself takes long in a virtual machine; elsewhere the compiler's
+ * library, which needs 5 KB and code before main for it and knows fewer features. */
+#ifdef CPU_FEATURE_ACTIVE
+#define HAS(feature, name) CPU_FEATURE_ACTIVE(feature)
+#else
+#define HAS(feature, name) __builtin_cpu_supports(name)
+#endif
+
 unsigned cpu_detect(void)
 {
-    unsigned bits = 0;
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+    if (!HAS(AVX2, "avx2") || !HAS(FMA, "fma"))
         return 0;
-    bits = CPU_AVX2 | CPU_FMA;
-    if (has_leaf_bit(1, 0, CPUID_ECX, 29))
-        bits |= CPU_F16C;
-    if (has_leaf_bit(7, 1, CPUID_EAX, 4))
-        bits |= CPU_AVX_VNNI;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+    unsigned bits = CPU_AVX2 | CPU_FMA;
+    bits |= HAS(F16C, "f16c") ? CPU_F16C : 0;
+    bits |= HAS(AVX_VNNI, "avxvnni") ? CPU_AVX_VNNI : 0;
+    if (!HAS(AVX512F, "avx512f") || !HAS(AVX512BW, "avx512bw") || !HAS(AVX512VL, "avx512vl") ||
+        !HAS(AVX512DQ, "avx512dq"))
         return bits;
     bits |= CPU_AVX512;
-    if (has_leaf_bit(7, 0, CPUID_ECX, 11))
-        bits |= CPU_AVX512_VNNI;
-    if (has_leaf_bit(7, 1, CPUID_EAX, 5))
-        bits |= CPU_AVX512_BF16;
+    bits |= HAS(AVX512_VNNI, "avx512vnni") ? CPU_AVX512_VNNI : 0;
+    bits |= HAS(AVX512_BF16, "avx512bf16") ? CPU_AVX512_BF16 : 0;
     return bits;
 }
 

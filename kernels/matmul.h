@@ -14,10 +14,11 @@ struct matrix_strides {
 
 /* inputs: A [m, k], B [k, n], optional D [m, n]; output: C [m, n]. Where A and B are of 8 bits, also optional zero
  * points of their types, of A (one for all, or for each row) and of B (one for all, or for each column), which are
- * subtracted from the elements. */
+ * subtracted from the elements. Where B alone is, the last input is scales of B, f32, in the zero points' place:
+ * elements are made f32 and multiplied by them, rounded, and the product is one of f32. */
 struct matmul_params {
     enum dtype dtype;            /* of C and D, and of sums: f32, f64, and integers of 32 and 64 bits, which wrap */
-    enum dtype a_dtype, b_dtype; /* the same; or, where that is i32, each u8 or i8 */
+    enum dtype a_dtype, b_dtype; /* the same; or, where that is i32, each u8 or i8; or, where it is f32, that of B */
     int batch_rank;
     int64_t batch[MAX_RANK];
     int64_t m, n, k;
@@ -31,6 +32,12 @@ static inline bool matmul_is_narrow(const struct matmul_params *p)
 {
     return p->dtype == DTYPE_I32 && (p->a_dtype == DTYPE_U8 || p->a_dtype == DTYPE_I8) &&
            (p->b_dtype == DTYPE_U8 || p->b_dtype == DTYPE_I8);
+}
+
+/* Whether B alone is of 8 bits, with scales. */
+static inline bool matmul_is_scaled(const struct matmul_params *p)
+{
+    return p->dtype == DTYPE_F32 && (p->b_dtype == DTYPE_U8 || p->b_dtype == DTYPE_I8);
 }
 
 static inline struct epilogue matmul_epilogue(const struct matmul_params *p)

@@ -127,6 +127,7 @@ static enum status optimise(struct infer_session *session, struct error *error)
         .resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = constant_limit(session)},
         .done = session->model->metadata.passes,
         .done_count = session->model->metadata.pass_count,
+        .on_host = !session->device,
     };
     TRY(run_passes(session->graph, &context, NULL, error));
     session->constant_bytes = context.constant_bytes - session->derived.holder.bytes;

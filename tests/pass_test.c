@@ -144,7 +144,8 @@ static void list_nodes(struct node *const *nodes, int count, char *text, size_t 
 static struct graph *optimised(struct rig *rig, size_t limit)
 {
     struct error error = {0};
-    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = limit}};
+    struct pass_context context = {.resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = limit},
+                                   .on_host = true};
     graph_set_inputs(rig->graph, rig->input_count, rig->inputs);
     graph_set_outputs(rig->graph, rig->output_count, rig->outputs);
     struct graph *copy = graph_clone(rig->graph, &rig->maker.region);
@@ -290,7 +291,8 @@ static void run_one(struct graph *graph, pass_function *pass, enum pass_time tim
 {
     struct pass_context context = {
         .resolve = {.evaluator = evaluator_of(&plain_evaluation), .constant_limit = SIZE_MAX},
-        .shaped = time == PASS_SHAPED};
+        .shaped = time == PASS_SHAPED,
+        .on_host = true};
     unsigned char pins[256] = {0};
     const char *names[64];
     struct error error = {0};

@@ -1,6 +1,6 @@
 #include "kernels/matmul.h"
 #include "tests/kernel_run.h"
-#include "tests/op_test.h"
+#include "tests/op_short.h"
 #include "tests/suites.h"
 
 #include <math.h>
@@ -230,6 +230,29 @@ START_TEST(requantised_products_round_to_even_and_saturate)
 }
 END_TEST
 
+/* Numbers of 8 bits are multiplied by the scale of their column; more of them are stretches of a panel. */
+START_TEST(scales_of_columns)
+{
+    const float a[] = {1, 2, 3, -1}, scales[] = {0.5f, 2, 4}, two[] = {2};
+    const int8_t b[] = {1, 2, -128, 3, -4, 127};
+    const uint8_t large[] = {1, 2, 128, 3, 252, 127};
+    struct test_tensor in[] = {TENSOR(DTYPE_F32, a, 2, 2, 2), TENSOR(DTYPE_I8, b, 2, 2, 3),
+                               TENSOR(DTYPE_F32, scales, 1, 3)};
+    struct test_tensor out[1];
+    const float y[] = {3.5f, -12, 504, 0, 20, -2044};
+    RUN_OP(in, out, .domain = OWN_DOMAIN, .op = "MatMulScaled");
+    expect_f32(&out[0], y, 0, 2, 2, 3);
+    in[1] = TENSOR(DTYPE_U8, large, 2, 2, 3);
+    in[2] = TENSOR(DTYPE_F32, two, 0, 0);
+    const float z[] = {14, 1012, 764, 0, -492, 514};
+    RUN_OP(in, out, .domain = OWN_DOMAIN, .op = "MatMulScaled");
+    expect_f32(&out[0], z, 0, 2, 2, 3);
+    in[2] = TENSOR(DTYPE_F32, scales, 1, 2);
+    REFUSED(STATUS_INVALID_MODEL, "2 scales are none for each of 3 columns", in, .domain = OWN_DOMAIN,
+            .op = "MatMulScaled");
+}
+END_TEST
+
 Suite *ops_matmul_suite(void)
 {
     const int count = (int)(sizeof sizes / sizeof sizes[0]);
@@ -247,6 +270,7 @@ Suite *ops_matmul_suite(void)
     tcase_add_test(tests, equations_that_make_no_sense_are_refused);
     tcase_add_test(tests, determinants_pivot);
     tcase_add_test(tests, zero_points_of_rows_and_columns);
+    tcase_add_test(tests, scales_of_columns);
     tcase_add_test(tests, requantised_products_round_to_even_and_saturate);
     suite_add_tcase(suite, tests);
     return suite;

@@ -261,8 +261,8 @@ START_TEST(one_quantised_operand_is_no_product_of_integers)
     struct value *x = rig_open_input(&rig, DIMS(3, 16));
     rig_output(&rig, rig_op2(&rig, "MatMul", x, weights(&rig, DIMS(16, 5), 1)));
     rig_output(&rig, rig_op2(&rig, "MatMul", x, weights(&rig, DIMS(16, 2000), 1)));
-    /* Large weights stay as they are until a program is made. */
-    rig_expect(&rig, "MatMul DequantizeLinear MatMul", "MatMul MatMul", 0);
+    /* Large weights stay as they are. */
+    rig_expect(&rig, "MatMul MatMulScaled", NULL, 0);
 }
 END_TEST
 
@@ -518,6 +518,32 @@ START_TEST(rows_of_a_scaled_table)
 }
 END_TEST
 
+/* A matrix of 8 bits stays so where a product of float32 reads it, but a small one, one with few columns, and one whose
+ * scales are not those of columns. */
+START_TEST(matrices_of_bytes)
+{
+    static const struct {
+        int64_t rows, columns, scales[2];
+        const char *nodes;
+    } cases[] = {{128, 200, {1, 200}, "Neg MatMulScaled"},
+                 {128, 200, {1, 1}, "Neg MatMulScaled"},
+                 {128, 200, {128, 1}, "Neg Cast Mul MatMul"},
+                 {40, 200, {1, 200}, "Neg MatMul"},
+                 {2000, 12, {1, 12}, "Neg Cast Mul MatMul"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *matrix = typed(&rig, DTYPE_I8, DIMS(cases[i].rows, cases[i].columns), NULL);
+        const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+        struct value *x = rig_op1(&rig, "Neg", rig_input(&rig, DIMS(3, cases[i].rows)));
+        matrix = rig_node(&rig, "Cast", 1, &matrix, 1, &to);
+        matrix = rig_op2(&rig, "Mul", matrix, rig_weights(&rig, 2, cases[i].scales));
+        rig_output(&rig, rig_op2(&rig, "MatMul", x, matrix));
+        rig_expect(&rig, cases[i].nodes, NULL, 0);
+    }
+}
+END_TEST
+
 Suite *passes_qdq_suite(void)
 {
     Suite *suite = suite_create("passes_qdq");
@@ -548,6 +574,7 @@ Suite *passes_qdq_suite(void)
     tcase_add_test(moving, a_zero_point_of_zero_is_none);
     tcase_add_test(moving, rows_of_a_quantised_table);
     tcase_add_test(moving, rows_of_a_scaled_table);
+    tcase_add_test(moving, matrices_of_bytes);
     suite_add_tcase(suite, moving);
     return suite;
 }

@@ -146,7 +146,7 @@ static double measure_blas(const struct problem *problem, const struct operands 
     void *outputs[MOST_OUTPUTS];
     operands_point(problem, operands, inputs, outputs);
     const struct matmul_params *params = problem->params;
-    return problem->family == FAMILY_matmul && params->dtype == DTYPE_F32
+    return problem->family == FAMILY_matmul && params->dtype == DTYPE_F32 && !matmul_is_scaled(params)
                ? blas_seconds(problem->params, inputs[0], inputs[1], outputs[0])
                : 0;
 }

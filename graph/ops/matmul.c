@@ -80,6 +80,61 @@ static enum status lower_matmul(struct op_context *c)
 
 OPERATOR(MatMul, 2, 2, 1, 1, shapes_matmul, .flags = OP_HALF_AS_F32, .lower = lower_matmul)
 
+/* --- MatMulScaled: (a, b of 8 bits, scales of its columns, one for all or a list): a (b scales), b made f32 ------- */
+
+static enum status scaled_params(struct op_context *c, struct matmul_params *p)
+{
+    TRY(op_require(c, 0, TYPE(DTYPE_F32)));
+    TRY(op_require(c, 1, TYPE(DTYPE_I8) | TYPE(DTYPE_U8)));
+    TRY(op_require(c, 2, TYPE(DTYPE_F32)));
+    TRY(op_require_rank(c, 0, 1, MAX_RANK));
+    TRY(op_require_rank(c, 1, 2, 2));
+    TRY(op_matmul_params(c, p));
+    int64_t count = value_elements(op_input(c, 2));
+    if (count != 1 && count != p->n)
+        return op_error(c, STATUS_INVALID_MODEL, "%lld scales are none for each of %lld columns", (long long)count,
+                        (long long)p->n);
+    p->dtype = p->a_dtype = DTYPE_F32;
+    p->b_dtype = op_input(c, 1)->dtype;
+    p->b_zero.column = count > 1;
+    return STATUS_OK;
+}
+
+static enum status shapes_scaled(struct op_context *c)
+{
+    struct matmul_params p;
+    TRY(scaled_params(c, &p));
+    int rank = p.batch_rank;
+    if (op_input(c, 0)->rank > 1)
+        p.batch[rank++] = p.m;
+    p.batch[rank++] = p.n;
+    return op_set_output(c, 0, DTYPE_F32, rank, p.batch);
+}
+
+static enum status lower_scaled(struct op_context *c)
+{
+    struct matmul_params p;
+    TRY(scaled_params(c, &p));
+    op_merge_batch(&p);
+    if (value_elements(op_output(c, 0)) == 0)
+        return STATUS_OK;
+    return op_emit(c, FAMILY_matmul, &p, sizeof p, MATMUL_INPUTS,
+                   (struct value *[]){op_input(c, 0), op_input(c, 1), NULL, NULL, op_input(c, 2)}, 1, c->node->outputs,
+                   0);
+}
+
+const struct op op_infer_MatMulScaled = {
+    .domain = OWN_DOMAIN,
+    .name = "MatMulScaled",
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    .attributes = attributes_of_infer_MatMulScaled,
+    .shapes = shapes_scaled,
+    .lower = lower_scaled,
+};
+
 /* --- Gemm ------------------------------------------------------------------------------------------------- */
 
 enum status op_gemm_params(struct op_context *c, struct matmul_params *p)

@@ -15,6 +15,7 @@
 /* Elements from which on a quantised constant that no product of integers reads stays as the file has it, until a
  * program is made; smaller ones are folded, for what other passes make of them. */
 #define LEAST_NARROW 16384
+#define LEAST_COLUMNS 16 /* of a matrix that a product of float32 reads as bytes */
 
 #define LARGEST_MEAN 16 /* positions along an axis that a mean of integers is taken of */
 
@@ -223,13 +224,77 @@ static int64_t matmul_depth(const struct rewriter *r, const struct value *x, con
     return has_shape(r, x) && x->rank > 0 ? x->dims[x->rank - 1] : -1;
 }
 
+/* A matrix of 8 bits that a product of float32 reads: dequantised, or Cast(integers) scale; scales of columns. */
+struct scaled_matrix {
+    struct quantised q; /* integers NULL: it is none */
+    const struct node *makers[2];
+};
+
+static void read_cast(const struct rewriter *r, const struct value *value, struct scaled_matrix *m)
+{
+    const struct node *multiply = rewrite_maker(r, value, "Mul");
+    if (!multiply)
+        return;
+    const bool right = multiply->inputs[1]->data != NULL;
+    const struct node *cast = rewrite_maker(r, multiply->inputs[!right], "Cast");
+    struct value *integers = cast ? cast->inputs[0] : NULL, *scale = multiply->inputs[right];
+    if (!integers || node_int(cast, "to") != DTYPE_F32 || !scale->data || scale->dtype != DTYPE_F32 || scale->rank > 2)
+        return;
+    int64_t count = value_elements(scale);
+    bool columns = integers->rank == 2 && scale->rank > 0 && scale->dims[scale->rank - 1] == count;
+    if (count != 1 && !(columns && count == integers->dims[1]))
+        return;
+    m->q =
+        (struct quantised){.integers = integers, .scale = scale, .dtype = integers->dtype, .axis = count > 1 ? 1 : -1};
+    m->makers[0] = multiply;
+    m->makers[1] = cast;
+}
+
+static void read_scaled(const struct rewriter *r, const struct value *value, struct scaled_matrix *m)
+{
+    struct node *dequantize = rewrite_maker(r, value, "DequantizeLinear");
+    *m = (struct scaled_matrix){.makers = {dequantize}};
+    if (dequantize && !read_dequantize(r, dequantize, &m->q))
+        m->q.integers = NULL;
+    if (!dequantize)
+        read_cast(r, value, m);
+    const struct value *integers = m->q.integers;
+    bool fits = integers && integers->data && (m->q.dtype == DTYPE_I8 || m->q.dtype == DTYPE_U8) &&
+                integers->rank == 2 && m->q.axis != 0 && !zero_point(&m->q) && integers->dims[1] >= LEAST_COLUMNS &&
+                value_elements(integers) >= LEAST_NARROW;
+    if (!fits)
+        m->q.integers = NULL;
+}
+
+/* A product of float32 by a matrix of 8 bits: it stays so, as long as kernels of the host read it. */
+static enum status visit_scaled(struct rewriter *r, struct node *node)
+{
+    struct scaled_matrix m;
+    void *scales;
+    if (!r->context->on_host)
+        return STATUS_OK;
+    read_scaled(r, node->inputs[1], &m);
+    if (!m.q.integers)
+        return STATUS_OK;
+    int64_t count = value_elements(m.q.scale);
+    struct value *scale = rewrite_buffer(r, DTYPE_F32, 1, &count, &scales);
+    if (!scale)
+        return op_built(&r->c);
+    for (int64_t i = 0; i < count; i++)
+        ((float *)scales)[i] = (float)scale_at(&m.q, i);
+    for (int i = 0; i < 2 && m.makers[i]; i++)
+        TRY(rewrite_absorb(r, node, m.makers[i]));
+    return rewrite_as(r, node, op_find(OWN_DOMAIN, "MatMulScaled"), 3,
+                      (struct value *[]){node->inputs[0], m.q.integers, scale}, 0, NULL);
+}
+
 static enum status visit_matmul(struct rewriter *r, struct node *node)
 {
     struct integer_product p;
     bool found;
     TRY(read_operands(r, node, &p, &found));
     if (!found)
-        return STATUS_OK;
+        return p.x.integers ? STATUS_OK : visit_scaled(r, node);
     const struct value *x = p.x.integers, *w = p.w.integers;
     int rows_axis = p.x.axis, columns_axis = p.w.axis;
     /* One scale a row of a matrix on the left, one a column on the right; a list on both sides would be a table. */

@@ -1,5 +1,7 @@
 #include "graph/passes/numbers.h"
 
+#include "kernels/kernel.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -79,8 +81,7 @@ static void scale_floats(const float *from, int64_t count, double factor, float 
 
 static bool has_avx2(void)
 {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
+    return cpu_detect() & CPU_AVX2;
 }
 
 AVX2 static inline __m256i magnitudes(const float *floats)

@@ -21,7 +21,8 @@ struct pass_context {
     const struct pass_observer *observer; /* NULL: nobody looks */
     size_t constant_bytes;                /* of the constants that passes have made */
     bool shaped;                          /* the time is PASS_SHAPED */
-    bool changed;                         /* set by a pass that changed a node */
+    bool on_host; /* no step will run on a device: its kernels do not know all operators of our own */
+    bool changed; /* set by a pass that changed a node */
     /* By value id, of the first `pin_count` values: read from outside the nodes. */
     const unsigned char *pins;
     int pin_count;

@@ -208,7 +208,7 @@ static bool is_worth_it(const struct matmul_params *p)
 static bool supports_floats(const void *params)
 {
     const struct matmul_params *p = (const struct matmul_params *)params;
-    return p->dtype == DTYPE_F32 && is_worth_it(p);
+    return p->dtype == DTYPE_F32 && !matmul_is_scaled(p) && is_worth_it(p);
 }
 
 static bool supports_bytes(const void *params)

@@ -55,7 +55,7 @@ static size_t block_elements(const struct matmul_params *p)
 {
     bool narrow = matmul_is_narrow(p);
     int64_t depth = least(p->k, BLOCK_DEPTH);
-    int64_t packed = p->b.column == 1 && !narrow ? 0 : depth * least(p->n, BLOCK_COLUMNS);
+    int64_t packed = p->b.column == 1 && !narrow && !matmul_is_scaled(p) ? 0 : depth * least(p->n, BLOCK_COLUMNS);
     return tile_elements(p) + (size_t)packed + (narrow ? BLOCK_ROWS * BLOCK_DEPTH : 0);
 }
 
@@ -70,6 +70,31 @@ static int matmul_tasks(const void *params)
 #define T float
 #include "kernels/reference/matmul_sums.inc"
 
+#include "kernels/reference/matmul.inc"
+#undef TYPE_NAME
+
+/* B is made wide, a block at a time. */
+static void sum_block_scaled(const struct matmul_params *p, const struct kernel_call *call, const struct block *at,
+                             float *packed, float *tile, int64_t tile_row)
+{
+    const float *a = (const float *)call->inputs[0] + at->a + at->row * p->a.row;
+    const uint8_t *b = (const uint8_t *)call->inputs[1] + at->b + at->column * p->b.column;
+    const float *scales = (const float *)call->inputs[4] + at->column * p->b_zero.column +
+                          offset_at(p->batch_rank, p->batch, p->b_zero.batch, at->matrix);
+    for (int64_t d = 0; d < p->k; d += BLOCK_DEPTH) {
+        int64_t depth = least(p->k - d, BLOCK_DEPTH);
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t j = 0; j < at->columns; j++) {
+                uint8_t byte = b[(d + k) * p->b.row + j * p->b.column];
+                float number = (float)(p->b_dtype == DTYPE_I8 ? (int8_t)byte : byte);
+                packed[k * at->columns + j] = number * scales[j * p->b_zero.column];
+            }
+        multiply_f32(at->rows, at->columns, depth, a + d * p->a.column, p->a.row, p->a.column, packed, at->columns,
+                     tile, tile_row);
+    }
+}
+
+#define TYPE_NAME scaled
 #include "kernels/reference/matmul.inc"
 #undef TYPE_NAME
 #undef T
@@ -142,7 +167,8 @@ static void sum_block_i8(const struct matmul_params *p, const struct kernel_call
         .tasks = matmul_tasks,                             \
         .run = matmul_run_##type,                          \
     };
-MATMUL(f32, p->dtype == DTYPE_F32)
+MATMUL(f32, p->dtype == DTYPE_F32 && !matmul_is_scaled(p))
+MATMUL(scaled, matmul_is_scaled(p))
 MATMUL(f64, p->dtype == DTYPE_F64)
 MATMUL(i32, (p->dtype == DTYPE_I32 || p->dtype == DTYPE_U32) && p->a_dtype == p->dtype)
 MATMUL(i64, p->dtype == DTYPE_I64 || p->dtype == DTYPE_U64)

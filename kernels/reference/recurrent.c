@@ -46,11 +46,6 @@ static struct sequence_f32 sequence_of(const struct quantized_batch *b, int64_t 
     return operands_f32(b->p, b->call, NULL, b->scratch + item * scratch_f32(b->p), b->direction, item);
 }
 
-static int byte_of(const struct quantized_batch *b, uint8_t byte)
-{
-    return b->p->weights == DTYPE_I8 ? (int8_t)byte : byte;
-}
-
 #define COLUMNS 64 /* whose sums go along together, since they lie side by side */
 
 /* Columns of the weights, less their zero points, times a sequence's states. */
@@ -58,14 +53,17 @@ static void dot_columns(const struct quantized_batch *b, int64_t first, int64_t 
                         int64_t sums[COLUMNS])
 {
     int64_t n = b->p->hidden;
+    const int turn = b->p->weights == DTYPE_I8 ? 0x80 : 0; /* makes a byte unsigned, and so do sums without branches */
     int zeros[COLUMNS];
     for (int64_t j = 0; j < count; j++) {
-        zeros[j] = b->zeros ? byte_of(b, b->zeros[first + j]) : 0;
+        zeros[j] = (b->zeros ? b->zeros[first + j] : 0) ^ turn;
         sums[j] = 0;
     }
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *row = b->weights + i * 4 * n + first;
         for (int64_t j = 0; j < count; j++)
-            sums[j] += (byte_of(b, b->weights[i * 4 * n + first + j]) - zeros[j]) * states[i];
+            sums[j] += ((row[j] ^ turn) - zeros[j]) * states[i];
+    }
 }
 
 /* Between 0 and 255; a NaN is 0. */

@@ -30,14 +30,14 @@ struct attention {
     size_t score_bytes, mean_bytes, key_bytes, value_bytes; /* of workspace, one after the other */
 };
 
-static bool attention_supports(const void *params)
+COLD bool attention_supports(const void *params)
 {
     const struct attention_params *p = params;
     return p->dtype == DTYPE_F32 && p->q.column == 1 && p->k.column == 1 && p->v.column == 1 && p->y.column == 1;
 }
 
-static bool attention_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool attention_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     (void)facts;
     const struct attention_params *p = params;

@@ -39,7 +39,7 @@ struct convolution {
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
-static bool conv_supports(const void *params)
+COLD bool conv_supports(const void *params)
 {
     const struct conv_params *p = params;
     const int64_t *spread = p->window.spread;
@@ -196,8 +196,8 @@ static const struct conv_params *join_images(const struct conv_params *p, struct
     return joined;
 }
 
-static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     const struct conv_params *p = join_images(params, region);
     struct convolution *conv = region_allocate(region, sizeof *conv);

@@ -9,7 +9,7 @@ enum conv_form {
     CONV_FORM_CHANNELS_FIRST,
     CONV_FORM_WINOGRAD,
     CONV_FORM_PANELS_I8,
-    CONV_FORM_DEPTHWISE_I8
+    CONV_FORM_DEPTHWISE_I8 = 8 /* 7 said as well whether pairs fit */
 };
 
 #endif

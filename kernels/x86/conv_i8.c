@@ -34,7 +34,7 @@ struct convolution {
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
-static bool conv_supports(const void *params)
+COLD bool conv_supports(const void *params)
 {
     const struct conv_params *p = params;
     const int64_t *spread = p->window.spread;
@@ -95,7 +95,7 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .bytes = (size_t)(p->groups * i8_matrix_bytes(p->output_channels, conv->depth))};
 }
 
-static bool plan_conv(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
 {
     const struct window *w = &p->window;
     struct convolution *conv = region_allocate(region, sizeof *conv);
@@ -136,15 +136,15 @@ static bool plan_conv(const struct conv_params *p, bool dot, struct region *regi
     return true;
 }
 
-static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     (void)facts;
     return plan_conv(params, false, region, plan);
 }
 
-static bool conv_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
-                          struct kernel_plan *plan)
+COLD bool conv_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
 {
     (void)facts;
     return plan_conv(params, true, region, plan);

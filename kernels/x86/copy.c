@@ -178,8 +178,8 @@ static void choose_way(struct moves *m)
     }
 }
 
-static bool copy_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool copy_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     const struct copy_params *p = params;
     struct moves *m = region_allocate(region, sizeof *m);

@@ -369,7 +369,7 @@ static void describe(const struct conv_params *p, struct depthwise *d)
     find_inner(w, d);
 }
 
-static bool depthwise_supports(const void *params)
+COLD bool depthwise_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
@@ -400,8 +400,8 @@ static int64_t choose_bands(const struct conv_params *p, const struct depthwise 
     return least(divide_up(tasks, d->chunks * p->batch), d->lines);
 }
 
-static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;

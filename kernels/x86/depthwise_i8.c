@@ -64,7 +64,7 @@ static int64_t stretch_of(const struct window *w, int64_t chunk)
     return stretch;
 }
 
-static bool depthwise_supports(const void *params)
+COLD bool depthwise_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
@@ -80,7 +80,7 @@ static int64_t lines_together(const struct window *w, int64_t quads)
     return image && w->kernel[1] < quads * QUAD ? MOST_LINES : 1;
 }
 
-static bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
 {
     const struct window *w = &p->window;
     struct depthwise *d = region_allocate(region, sizeof *d);
@@ -129,15 +129,15 @@ static bool plan_depthwise(const struct conv_params *p, bool dot, struct region 
     return true;
 }
 
-static bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     (void)facts;
     return plan_depthwise(params, false, region, plan);
 }
 
-static bool depthwise_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
-                               struct kernel_plan *plan)
+COLD bool depthwise_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                             struct kernel_plan *plan)
 {
     (void)facts;
     return plan_depthwise(params, true, region, plan);

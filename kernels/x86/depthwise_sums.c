@@ -21,10 +21,6 @@ INLINE void finish(const struct target *to, const int vectors, sums s)
         UNROLL
         for (int i = 0; i < COLUMNS * vectors; i++)
             s[i / vectors][i % vectors] = vf_hard_swish(s[i / vectors][i % vectors]);
-    } else if (to->store == STORE_CONSTANT) {
-        UNROLL
-        for (int i = 0; i < COLUMNS * vectors; i++)
-            s[i / vectors][i % vectors] = to->least;
     }
 }
 
@@ -197,12 +193,21 @@ INLINE void sum_chunk(const struct walk *walk, const struct chunk *chunk, const 
     sum_far_chunk(walk, chunk, *tile, whole, done, *to);
 }
 
+static void store_constant(const struct target *to, int64_t columns, int64_t channels)
+{
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t c = 0; c < channels; c += LANES)
+            vf_store_part(to->y + j * to->column + c, to->least, least(channels - c, LANES));
+}
+
 void SET_NAME(depthwise_sum)(const struct walk *walk, const struct chunk *chunk, const struct tile *tile,
                              enum near near, const struct target *to)
 {
     static const uint8_t taps[] = {[NEAR_3] = 3, [NEAR_3_BY_2] = 3, [NEAR_5] = 5, [NEAR_5_BY_2] = 5};
     static const uint8_t strides[] = {[NEAR_3] = 1, [NEAR_3_BY_2] = 2, [NEAR_5] = 1, [NEAR_5_BY_2] = 2};
-    if (!tile->seen)
+    if (to->store == STORE_CONSTANT)
+        store_constant(to, tile->seen ? tile->columns : COLUMNS, chunk->channels);
+    else if (!tile->seen)
         sum_chunk(walk, chunk, tile, true, near, to);
     else if (tile->columns == COLUMNS && tile->first < taps[near] && tile->last > (COLUMNS - 1) * strides[near])
         sum_chunk(walk, chunk, tile, false, near, to);

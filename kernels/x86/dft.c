@@ -55,7 +55,7 @@ static int64_t next_radix(int64_t left)
     return radix;
 }
 
-static bool dft_supports(const void *params)
+COLD bool dft_supports(const void *params)
 {
     const struct dft_params *p = params;
     int64_t left = points_of(p);
@@ -82,8 +82,8 @@ static int64_t packed_count(const struct fft *fft)
     return count;
 }
 
-static bool dft_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                     struct kernel_plan *plan)
+COLD bool dft_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                   struct kernel_plan *plan)
 {
     const struct dft_params *p = params;
     struct fft *fft = region_allocate(region, sizeof *fft);

@@ -57,58 +57,58 @@ void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded,
 
 /* One run of elements `step` apart into 16 partial results; and n outputs, at most STRIPES * LANES of them, `step`
  * apart, for each element of a run `down` apart. */
-#define FOLD(name, expression)                                                                                    \
-    static void name##_along(struct wide *partial, const float *from, int64_t n, int64_t step, float shift_by)    \
-    {                                                                                                             \
-        struct wide sums = *partial;                                                                              \
-        const vf shift = vf_set(shift_by);                                                                        \
-        (void)shift;                                                                                              \
-        int64_t i = 0;                                                                                            \
-        for (; step == 1 && i + WIDE <= n; i += WIDE)                                                             \
-            FOR_PARTS(k)                                                                                          \
-            {                                                                                                     \
-                const vf s = sums.part[k], x = vf_load(from + i + k * LANES);                                     \
-                sums.part[k] = (expression);                                                                      \
-            }                                                                                                     \
-        for (; i < n; i += WIDE)                                                                                  \
-            FOR_PARTS(k)                                                                                          \
-            {                                                                                                     \
-                int64_t left = n - i - k * LANES, count = left < LANES ? left : LANES;                            \
-                if (left <= 0)                                                                                    \
-                    break;                                                                                        \
-                const vf s = sums.part[k], x = load_lanes(from + (i + k * LANES) * step, step, count);            \
-                sums.part[k] = vf_select(vm_first(count), (expression), s);                                       \
-            }                                                                                                     \
-        *partial = sums;                                                                                          \
-    }                                                                                                             \
-    static void name##_across(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down,   \
-                              const vf *shifts)                                                                   \
-    {                                                                                                             \
-        vf stripes[STRIPES];                                                                                      \
-        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];                           \
-        for (int64_t i = 0; i < rows; i++, from += down) {                                                        \
-            if (step == 1 && n % LANES == 0) {                                                                    \
-                _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                         \
-                {                                                                                                 \
-                    if (k * LANES >= n)                                                                           \
-                        break;                                                                                    \
-                    const vf s = stripes[k], x = vf_load(from + k * LANES), shift = shifts[k];                    \
-                    (void)shift;                                                                                  \
-                    stripes[k] = (expression);                                                                    \
-                }                                                                                                 \
-                continue;                                                                                         \
-            }                                                                                                     \
-            _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                             \
-            {                                                                                                     \
-                int64_t left = n - k * LANES, count = left < LANES ? left : LANES;                                \
-                if (left <= 0)                                                                                    \
-                    break;                                                                                        \
-                const vf s = stripes[k], x = load_lanes(from + k * LANES * step, step, count), shift = shifts[k]; \
-                (void)shift;                                                                                      \
-                stripes[k] = (expression);                                                                        \
-            }                                                                                                     \
-        }                                                                                                         \
-        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) sums[k] = stripes[k];                           \
+#define FOLD(name, expression)                                                                                  \
+    static void name##_along(struct wide *partial, const float *from, int64_t n, int64_t step, float shift_by)  \
+    {                                                                                                           \
+        struct wide sums = *partial;                                                                            \
+        const vf shift = vf_set(shift_by);                                                                      \
+        (void)shift;                                                                                            \
+        int64_t i = 0;                                                                                          \
+        for (; step == 1 && i + WIDE <= n; i += WIDE)                                                           \
+            FOR_PARTS(k)                                                                                        \
+            {                                                                                                   \
+                const vf s = sums.part[k], x = vf_load(from + i + k * LANES);                                   \
+                sums.part[k] = (expression);                                                                    \
+            }                                                                                                   \
+        for (; i < n; i += WIDE)                                                                                \
+            FOR_PARTS(k)                                                                                        \
+            {                                                                                                   \
+                int64_t left = n - i - k * LANES, count = left < LANES ? left : LANES;                          \
+                if (left <= 0)                                                                                  \
+                    break;                                                                                      \
+                const vf s = sums.part[k], x = load_lanes(from + (i + k * LANES) * step, step, count);          \
+                sums.part[k] = vf_select(vm_first(count), (expression), s);                                     \
+            }                                                                                                   \
+        *partial = sums;                                                                                        \
+    }                                                                                                           \
+    static void name##_across(vf *sums, const float *from, int64_t n, int64_t step, int64_t rows, int64_t down, \
+                              const vf *shifts)                                                                 \
+    {                                                                                                           \
+        const int64_t whole = step == 1 ? n / LANES : 0;                                                        \
+        vf stripes[STRIPES];                                                                                    \
+        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];                         \
+        for (int64_t i = 0; whole > 0 && i < rows; i++) {                                                       \
+            _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)                                           \
+            {                                                                                                   \
+                if (k >= whole)                                                                                 \
+                    break;                                                                                      \
+                const vf s = stripes[k], x = vf_load(from + i * down + k * LANES), shift = shifts[k];           \
+                (void)shift;                                                                                    \
+                stripes[k] = (expression);                                                                      \
+            }                                                                                                   \
+        }                                                                                                       \
+        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) sums[k] = stripes[k];                         \
+        for (int64_t k = whole; k * LANES < n; k++) {                                                           \
+            const int64_t count = least(n - k * LANES, LANES);                                                  \
+            const vf shift = shifts[k];                                                                         \
+            vf s = sums[k];                                                                                     \
+            (void)shift;                                                                                        \
+            for (int64_t i = 0; i < rows; i++) {                                                                \
+                const vf x = load_lanes(from + i * down + k * LANES * step, step, count);                       \
+                s = (expression);                                                                               \
+            }                                                                                                   \
+            sums[k] = s;                                                                                        \
+        }                                                                                                       \
     }
 
 #endif

@@ -52,8 +52,8 @@ static void sort_axes(struct gather_params *p)
     gather_merge_axes(p);
 }
 
-static bool gather_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                        struct kernel_plan *plan)
+COLD bool gather_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
 {
     (void)facts;
     struct cells *c = region_allocate(region, sizeof *c);

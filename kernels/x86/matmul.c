@@ -2,7 +2,8 @@
  *
  * A panel is TILE_COLUMNS columns of the right operand. A task takes items one after the other: a block of rows times a
  * panel, so that the panel stays in the second-level cache while the rows go by, and the rows of a block stay there
- * from one panel to the next. Sums over more than TILE_DEPTH terms are put away in a buffer between two stretches. */
+ * from one panel to the next. Weights of 8 bits are packed as bytes, and a panel is made f32 there each time. Sums over
+ * more than TILE_DEPTH terms are put away in a buffer between two stretches. */
 #include "kernels/matmul.h"
 
 #include "kernels/x86/matmul_pack.h"
@@ -18,7 +19,7 @@
 #define MOST_TILES 32    /* of a block */
 #define BLOCK_BYTES (256 << 10)
 
-enum right_operand { RIGHT_PACKED, RIGHT_IN_PLACE, RIGHT_COPIED };
+enum right_operand { RIGHT_PACKED, RIGHT_BYTES, RIGHT_IN_PLACE, RIGHT_COPIED };
 
 struct operand {
     int input;
@@ -81,6 +82,8 @@ static void orient(struct product *product, bool turned)
 
 static enum right_operand right_mode(const struct product *product, uint32_t constant_inputs)
 {
+    if (matmul_is_scaled(product->params))
+        return RIGHT_BYTES;
     if (constant_inputs >> product->right.input & 1 && product->batch.count <= 2)
         return RIGHT_PACKED;
     bool contiguous = product->right.strides.column == 1 && product->n % TILE_COLUMNS == 0;
@@ -113,13 +116,14 @@ static void describe_pack(const struct product *product, struct kernel_pack *pac
 {
     const struct packed_batch *batch = &product->batch;
     int64_t panels = packed_matrices(batch) * product->panels;
+    bool bytes = product->mode == RIGHT_BYTES;
     *pack = (struct kernel_pack){.input = product->right.input,
-                                 .form = MATMUL_FORM_PANELS,
+                                 .form = bytes ? MATMUL_FORM_BYTES : MATMUL_FORM_PANELS,
                                  .storable = true,
                                  .geometry = {TILE_COLUMNS, product->n, product->k, product->right.strides.row,
                                               product->right.strides.column, batch->dims[0], batch->strides[0],
                                               batch->dims[1], batch->strides[1]},
-                                 .bytes = (size_t)(panels * TILE_COLUMNS * product->k) * sizeof(float)};
+                                 .bytes = (size_t)(panels * TILE_COLUMNS * product->k) * (bytes ? 1 : sizeof(float))};
     pack->tasks = task_count(panels, 1 + 65536 / (1 + TILE_COLUMNS * product->k));
 }
 
@@ -127,22 +131,23 @@ static void size_workspace(struct product *product)
 {
     size_t rows = (size_t)tile_block_rows(&product->cut), depth = (size_t)least(product->k, TILE_DEPTH);
     product->left_bytes = product->copies_left ? rows * (size_t)copied_row(product->k) * sizeof(float) : 0;
-    product->right_bytes = product->mode == RIGHT_COPIED ? depth * TILE_COLUMNS * sizeof(float) : 0;
+    bool copied = product->mode == RIGHT_COPIED || product->mode == RIGHT_BYTES;
+    product->right_bytes = copied ? depth * TILE_COLUMNS * sizeof(float) : 0;
     const struct matrix_strides *d = &product->params->d;
     bool at_once = product->k <= TILE_DEPTH;
     if (!at_once || !SET_NAME(results_need_no_buffer)(&product->results, product->results.turned ? d->row : d->column))
         product->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
 }
 
-static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                        struct kernel_plan *plan)
+COLD bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
 {
     const struct matmul_params *p = params;
     struct product *product = region_allocate(region, sizeof *product);
     if (!product)
         return false;
     product->params = p;
-    bool turned = is_turned(p);
+    bool turned = !matmul_is_scaled(p) && is_turned(p);
     orient(product, turned);
     struct epilogue epilogue = matmul_epilogue(p);
     struct results_place place = {.run = product->m,
@@ -157,9 +162,9 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     product->far = product->mode == RIGHT_PACKED &&
                    product->panels * TILE_COLUMNS * product->k * (int64_t)sizeof(float) >= TILE_FAR_BYTES;
     product->copies_left = copies_left(product);
-    product->abreast = product->mode != RIGHT_COPIED && product->cut.tiles == 1 ? tile_abreast(product->m) : 1;
-    product->groups = divide_up(product->panels, product->abreast);
     size_workspace(product);
+    product->abreast = product->right_bytes == 0 && product->cut.tiles == 1 ? tile_abreast(product->m) : 1;
+    product->groups = divide_up(product->panels, product->abreast);
     plan->state = product;
     plan->phases = 1;
     int64_t rows = least(product->m, tile_block_rows(&product->cut)),
@@ -172,7 +177,7 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
-    if (product->mode == RIGHT_PACKED) {
+    if (product->mode == RIGHT_PACKED || product->mode == RIGHT_BYTES) {
         plan->pack_count = 1;
         describe_pack(product, &plan->packs[0]);
     }
@@ -180,6 +185,15 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
 }
 
 /* --- packing ------------------------------------------------------------------------------------------------- */
+
+static void pack_bytes(const uint8_t *from, const struct matrix_strides *strides, int64_t depth, int64_t columns,
+                       uint8_t *to)
+{
+    memset(to, 0, (size_t)(depth * TILE_COLUMNS));
+    for (int64_t k = 0; k < depth; k++)
+        for (int64_t j = 0; j < columns; j++)
+            to[k * TILE_COLUMNS + j] = from[k * strides->row + j * strides->column];
+}
 
 static void matmul_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
 {
@@ -189,10 +203,13 @@ static void matmul_pack(const struct kernel_plan *plan, int which, const void *f
     task_range(packed_matrices(&product->batch) * product->panels, plan->packs[which].tasks, task, &first, &last);
     for (int64_t i = first; i < last; i++) {
         int64_t matrix = i / product->panels, column = i % product->panels * TILE_COLUMNS;
-        const float *at = (const float *)from + packed_offset(&product->batch, matrix) + column * strides->column;
-        SET_NAME(tile_pack)
-        (at, strides->row, strides->column, product->k, least(product->n - column, TILE_COLUMNS),
-         (float *)to + i * product->k * TILE_COLUMNS);
+        int64_t at = packed_offset(&product->batch, matrix) + column * strides->column,
+                columns = least(product->n - column, TILE_COLUMNS), place = i * product->k * TILE_COLUMNS;
+        if (product->mode == RIGHT_BYTES)
+            pack_bytes((const uint8_t *)from + at, strides, product->k, columns, (uint8_t *)to + place);
+        else
+            SET_NAME(tile_pack)
+        ((const float *)from + at, strides->row, strides->column, product->k, columns, (float *)to + place);
     }
 }
 
@@ -206,6 +223,8 @@ struct walk {
     void *epilogue_workspace;
     /* of the matrix */
     const float *left, *right;
+    const uint8_t *bytes; /* of the right, packed, in place of `right` */
+    const float *scales;
     struct results_target target;
     /* of the block */
     int64_t first_tile, tiles, first_row, end_row;
@@ -225,10 +244,14 @@ static void begin_matrix(struct walk *walk, int64_t matrix)
     const struct product *product = walk->product;
     const struct matmul_params *p = product->params;
     walk->left = operand_at(walk, &product->left, matrix);
-    walk->right = product->mode == RIGHT_PACKED
-                      ? (const float *)walk->call->packed[0] +
-                            packed_matrix(p, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS
-                      : operand_at(walk, &product->right, matrix);
+    int64_t packed = packed_matrix(p, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS;
+    if (product->mode == RIGHT_BYTES) {
+        walk->bytes = (const uint8_t *)walk->call->packed[0] + packed;
+        walk->scales = operand_at(walk, &(struct operand){4, p->b_zero}, matrix);
+    } else {
+        walk->right = product->mode == RIGHT_PACKED ? (const float *)walk->call->packed[0] + packed
+                                                    : operand_at(walk, &product->right, matrix);
+    }
     struct operand d = {2, product->results.turned ? transposed(&p->d) : p->d};
     float *c = walk->call->outputs[0];
     walk->target = (struct results_target){.results = &product->results,
@@ -271,6 +294,37 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->row_stride = copied_row(product->k);
 }
 
+INLINE void widen(const bool is_signed, const uint8_t *from, int64_t depth, const float *scales, float *to)
+{
+    vf scale[TILE_VECTORS];
+    UNROLL
+    for (int j = 0; j < TILE_VECTORS; j++)
+        scale[j] = vf_load(scales + j * LANES);
+    for (int64_t k = 0; k < depth; k++, from += TILE_COLUMNS, to += TILE_COLUMNS) {
+        UNROLL
+        for (int j = 0; j < TILE_VECTORS; j++) {
+            const uint8_t *bytes = from + j * LANES;
+            vi whole = is_signed ? vi_load_i8((const int8_t *)bytes) : vi_load_u8(bytes);
+            vf_store(to + j * LANES, vf_mul(vi_to_floats(whole), scale[j]));
+        }
+    }
+}
+
+/* A stretch of the depth of a panel of bytes, as the constant would be that they stand for. */
+static void widen_panel(const struct walk *walk, int64_t panel, int64_t k, int64_t depth)
+{
+    const struct product *product = walk->product;
+    const uint8_t *from = walk->bytes + (panel * product->k + k) * TILE_COLUMNS;
+    int64_t first = panel * TILE_COLUMNS, step = product->params->b_zero.column;
+    float scales[TILE_COLUMNS] = {0};
+    for (int64_t j = 0; j < least(product->n - first, TILE_COLUMNS); j++)
+        scales[j] = walk->scales[(first + j) * step];
+    if (product->params->b_dtype == DTYPE_I8)
+        widen(true, from, depth, scales, walk->right_copy);
+    else
+        widen(false, from, depth, scales, walk->right_copy);
+}
+
 /* A stretch of the depth of a panel, as it lies or copied. */
 static struct tile_panel panel_at(const struct walk *walk, int64_t panel, int64_t k, int64_t depth)
 {
@@ -279,12 +333,25 @@ static struct tile_panel panel_at(const struct walk *walk, int64_t panel, int64_
     int64_t column = panel * TILE_COLUMNS;
     if (product->mode == RIGHT_PACKED)
         return (struct tile_panel){walk->right + (panel * product->k + k) * TILE_COLUMNS, TILE_COLUMNS};
+    if (product->mode == RIGHT_BYTES) {
+        widen_panel(walk, panel, k, depth);
+        return (struct tile_panel){walk->right_copy, TILE_COLUMNS};
+    }
     const float *from = walk->right + k * strides->row + column * strides->column;
     if (product->mode == RIGHT_IN_PLACE)
         return (struct tile_panel){from, strides->row};
     SET_NAME(tile_pack)
     (from, strides->row, strides->column, depth, least(product->n - column, TILE_COLUMNS), walk->right_copy);
     return (struct tile_panel){walk->right_copy, TILE_COLUMNS};
+}
+
+/* Has tile `index` ask for its part of the bytes that follow: they are widened next. */
+static void look_ahead(const struct walk *walk, struct tile_ends *ends, int64_t panel, int64_t end, int64_t depth,
+                       int64_t index)
+{
+    int64_t place = (panel * walk->product->k + end) * TILE_COLUMNS, bytes = depth * TILE_COLUMNS;
+    ends->ahead = (const char *)((uintptr_t)walk->bytes + (uintptr_t)(place + bytes * index / walk->tiles));
+    ends->ahead_step = TILE_TERMS * TILE_COLUMNS / walk->tiles + 1;
 }
 
 static void multiply_stretch(const struct walk *walk, const struct results_block *block, int64_t panel, int64_t k,
@@ -303,6 +370,8 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
             rows[r] = next;
         if (product->far)
             tile_look_ahead(&ends, &right, depth, i, walk->tiles);
+        if (product->mode == RIGHT_BYTES)
+            look_ahead(walk, &ends, panel, k + depth, depth, i);
         SET_NAME(tile_multiply)(count, &left, &right, &ends);
     }
 }
@@ -391,10 +460,16 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
     }
 }
 
-static bool matmul_supports(const void *params)
+COLD bool matmul_supports(const void *params)
 {
     const struct matmul_params *p = params;
-    return p->dtype == DTYPE_F32;
+    return p->dtype == DTYPE_F32 && !matmul_is_scaled(p);
+}
+
+static bool scaled_supports(const void *params)
+{
+    const struct matmul_params *p = params;
+    return matmul_is_scaled(p) && packed_batch_of(p, &p->b).count <= 2;
 }
 
 const struct kernel SET_NAME(matmul_f32) = {
@@ -402,6 +477,17 @@ const struct kernel SET_NAME(matmul_f32) = {
     .family = FAMILY_matmul,
     .requires = SET_REQUIRES,
     .supports = matmul_supports,
+    .plan = matmul_plan,
+    .pack = matmul_pack,
+    .run = matmul_run,
+};
+
+const struct kernel SET_NAME(matmul_scaled_f32) = {
+    .name = SET_TEXT(matmul_scaled_f32),
+    .family = FAMILY_matmul,
+    .requires = SET_REQUIRES,
+    .constant_inputs = 1 << 1,
+    .supports = scaled_supports,
     .plan = matmul_plan,
     .pack = matmul_pack,
     .run = matmul_run,

@@ -24,14 +24,14 @@ struct dots {
 };
 
 /* By sizes alone: strides change with what rides along. */
-static bool dots_supports(const void *params)
+COLD bool dots_supports(const void *params)
 {
     const struct matmul_params *p = params;
-    return p->dtype == DTYPE_F32 && p->n <= MOST_COLUMNS && p->k >= p->n * LEAST_DEPTH;
+    return p->dtype == DTYPE_F32 && !matmul_is_scaled(p) && p->n <= MOST_COLUMNS && p->k >= p->n * LEAST_DEPTH;
 }
 
-static bool dots_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool dots_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     const struct matmul_params *p = params;
     struct dots *dots = region_allocate(region, sizeof *dots);

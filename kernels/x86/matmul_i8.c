@@ -30,7 +30,7 @@ struct product {
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 
-static bool matmul_supports(const void *params)
+COLD bool matmul_supports(const void *params)
 {
     return matmul_is_narrow(params);
 }
@@ -60,8 +60,8 @@ static void size_workspace(struct product *product)
     product->sums_bytes = rows * TILE_COLUMNS * sizeof(int32_t);
 }
 
-static bool plan_product(const struct matmul_params *p, const struct kernel_facts *facts, bool dot,
-                         struct region *region, struct kernel_plan *plan)
+COLD bool plan_product(const struct matmul_params *p, const struct kernel_facts *facts, bool dot, struct region *region,
+                       struct kernel_plan *plan)
 {
     struct product *product = region_allocate(region, sizeof *product);
     if (!product)
@@ -97,14 +97,14 @@ static bool plan_product(const struct matmul_params *p, const struct kernel_fact
     return true;
 }
 
-static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                        struct kernel_plan *plan)
+COLD bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
 {
     return plan_product(params, facts, false, region, plan);
 }
 
-static bool matmul_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
-                            struct kernel_plan *plan)
+COLD bool matmul_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
+                          struct kernel_plan *plan)
 {
     return plan_product(params, facts, true, region, plan);
 }

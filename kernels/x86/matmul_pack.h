@@ -6,7 +6,7 @@
 #include "kernels/matmul.h"
 
 /* How kernels of the family matmul lay a pack out (kernel_pack.form). */
-enum matmul_form { MATMUL_FORM_PANELS = 1, MATMUL_FORM_PANELS_I8, MATMUL_FORM_COLUMNS };
+enum matmul_form { MATMUL_FORM_PANELS = 1, MATMUL_FORM_PANELS_I8, MATMUL_FORM_COLUMNS, MATMUL_FORM_BYTES };
 
 struct packed_batch {
     int count; /* of such axes; where it is above 2 the rest says nothing */

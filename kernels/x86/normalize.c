@@ -354,8 +354,8 @@ static void normalize_run(const struct kernel_plan *plan, const struct kernel_ca
     }
 }
 
-static bool normalize_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool normalize_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     const struct normalize_params *p = params;
     struct normalize_state *state = region_allocate(region, sizeof *state);
@@ -376,7 +376,7 @@ static bool normalize_plan(const void *params, const struct kernel_facts *facts,
     return true;
 }
 
-static bool normalize_supports(const void *params)
+COLD bool normalize_supports(const void *params)
 {
     return ((const struct normalize_params *)params)->dtype == DTYPE_F32;
 }

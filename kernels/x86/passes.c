@@ -3,19 +3,21 @@
 #include "kernels/reference/interpreter.h"
 #include "kernels/x86/vector_math.h"
 
-/* One function a pass. `n` elements in whole vectors, and then what is left. */
+/* One function a pass. `n` elements in whole vectors, and then what is left. Loops of what models of floats are full of
+ * are unrolled, which is a few per cent of it. */
+#define UNROLLED _Pragma("GCC unroll 2")
 
 #define HEADER(name) static bool run_##name(const struct pass *pass, const struct pass_places *at, int64_t n)
-#define EACH_VECTOR(full, part)                                \
-    int64_t i = 0;                                             \
-    _Pragma("GCC unroll 4") for (; i + LANES <= n; i += LANES) \
-    {                                                          \
-        full;                                                  \
-    }                                                          \
-    if (i < n) {                                               \
-        const int64_t left = n - i;                            \
-        part;                                                  \
-    }                                                          \
+#define EACH_VECTOR(unrolled, full, part)       \
+    int64_t i = 0;                              \
+    unrolled for (; i + LANES <= n; i += LANES) \
+    {                                           \
+        full;                                   \
+    }                                           \
+    if (i < n) {                                \
+        const int64_t left = n - i;             \
+        part;                                   \
+    }                                           \
     return true;
 
 static inline vf immediate(const struct pass *pass, int index)
@@ -42,7 +44,7 @@ static inline vm is_true(vi x)
         const float *from = at->a;                                                           \
         const vf p = immediate(pass, 0), q = immediate(pass, 1), zero = vf_set(0);           \
         (void)p, (void)q, (void)zero;                                                        \
-        EACH_VECTOR(const vf x = vf_load(from + i);                                          \
+        EACH_VECTOR(UNROLLED, const vf x = vf_load(from + i);                                \
                     vf_store(to + i, expression), const vf x = vf_load_part(from + i, left); \
                     vf_store_part(to + i, expression, left))                                 \
     }
@@ -100,33 +102,40 @@ LONG_UNARY(GELU_TANH, vf_gelu_tanh(x))
 
 /* --- two operands, either of which may be one number ---------------------------------------------------------- */
 
-#define BINARY(name, vector, type, store, result, expression)                                                     \
-    HEADER(name)                                                                                                  \
-    {                                                                                                             \
-        (void)pass;                                                                                               \
-        result *to = at->target;                                                                                  \
-        const type *a = at->a, *b = at->b;                                                                        \
-        if (at->scalar & 1) {                                                                                     \
-            const vector##_t x = vector##_set(*a);                                                                \
-            EACH_VECTOR(const vector##_t y = vector##_load(b + i);                                                \
-                        store(to + i, expression), const vector##_t y = vector##_load_part(b + i, left);          \
-                        store##_part(to + i, expression, left))                                                   \
-        }                                                                                                         \
-        if (at->scalar & 2) {                                                                                     \
-            const vector##_t y = vector##_set(*b);                                                                \
-            EACH_VECTOR(const vector##_t x = vector##_load(a + i);                                                \
-                        store(to + i, expression), const vector##_t x = vector##_load_part(a + i, left);          \
-                        store##_part(to + i, expression, left))                                                   \
-        }                                                                                                         \
-        EACH_VECTOR(const vector##_t x = vector##_load(a + i); const vector##_t y = vector##_load(b + i);         \
-                    store(to + i, expression), const vector##_t x = vector##_load_part(a + i, left);              \
-                    const vector##_t y = vector##_load_part(b + i, left); store##_part(to + i, expression, left)) \
+/* One number lies in a vector's place over and over, so that there is one loop for all. */
+#define BINARY(name, unrolled, vector, type, store, result, expression)                          \
+    HEADER(name)                                                                                 \
+    {                                                                                            \
+        (void)pass;                                                                              \
+        result *to = at->target;                                                                 \
+        const type *a = at->a, *b = at->b;                                                       \
+        type spread_a[LANES], spread_b[LANES];                                                   \
+        const int64_t step_a = at->scalar & 1 ? 0 : LANES, step_b = at->scalar & 2 ? 0 : LANES;  \
+        if (!step_a) {                                                                           \
+            vector##_store(spread_a, vector##_set(*a));                                          \
+            a = spread_a;                                                                        \
+        }                                                                                        \
+        if (!step_b) {                                                                           \
+            vector##_store(spread_b, vector##_set(*b));                                          \
+            b = spread_b;                                                                        \
+        }                                                                                        \
+        int64_t i = 0;                                                                           \
+        unrolled for (; i + LANES <= n; i += LANES, a += step_a, b += step_b)                    \
+        {                                                                                        \
+            const vector##_t x = vector##_load(a), y = vector##_load(b);                         \
+            store(to + i, expression);                                                           \
+        }                                                                                        \
+        if (i < n) {                                                                             \
+            const vector##_t x = vector##_load_part(a, n - i), y = vector##_load_part(b, n - i); \
+            store##_part(to + i, expression, n - i);                                             \
+        }                                                                                        \
+        return true;                                                                             \
     }
 typedef vf vf_t;
 typedef vi vi_t;
-#define FLOATS(name, expression) BINARY(name, vf, float, vf_store, float, expression)
-#define COMPARISON(name, expression) BINARY(name, vf, float, vi_store, int32_t, truth(expression))
-#define INTEGERS(name, expression) BINARY(name, vi, int32_t, vi_store, int32_t, expression)
+#define FLOATS(name, expression) BINARY(name, UNROLLED, vf, float, vf_store, float, expression)
+#define COMPARISON(name, expression) BINARY(name, , vf, float, vi_store, int32_t, truth(expression))
+#define INTEGERS(name, expression) BINARY(name, , vi, int32_t, vi_store, int32_t, expression)
 
 FLOATS(ADD, vf_add(x, y))
 FLOATS(SUB, vf_sub(x, y))
@@ -158,7 +167,7 @@ INTEGERS(LOGICAL_XOR, truth(vm_not(vi_equal(truth(is_true(x)), truth(is_true(y))
         (void)pass;                                                                                     \
         result *to = at->target;                                                                        \
         const type *from = at->a;                                                                       \
-        EACH_VECTOR(const vector##_t x = vector##_load(from + i);                                       \
+        EACH_VECTOR(, const vector##_t x = vector##_load(from + i);                                     \
                     store(to + i, expression), const vector##_t x = vector##_load_part(from + i, left); \
                     store##_part(to + i, expression, left))                                             \
     }
@@ -189,7 +198,7 @@ HEADER(EXPAND_32)
     (void)pass;
     int32_t *to = at->target;
     const vi x = vi_set(*(const int32_t *)at->a);
-    EACH_VECTOR(vi_store(to + i, x), vi_store_part(to + i, x, left))
+    EACH_VECTOR(, vi_store(to + i, x), vi_store_part(to + i, x, left))
 }
 
 /* --- the rest ----------------------------------------------------------------------------------------------------- */
@@ -244,7 +253,8 @@ HEADER(MUL_ADD)
     int64_t i = 0;
     if (at->scalar == 6) { /* the numbers of a channel */
         const vf y = vf_set(*b), z = vf_set(*c);
-        _Pragma("GCC unroll 4") for (; i + LANES <= n; i += LANES) vf_store(to + i, mul_add(vf_load(a + i), y, z));
+        for (; i + LANES <= n; i += LANES)
+            vf_store(to + i, mul_add(vf_load(a + i), y, z));
     }
     for (; at->scalar == 0 && i + LANES <= n; i += LANES)
         vf_store(to + i, mul_add(vf_load(a + i), vf_load(b + i), vf_load(c + i)));

@@ -314,8 +314,8 @@ static int64_t weight_of(enum pass_code code)
     }
 }
 
-static bool pointwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool pointwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     (void)facts;
     struct passes *passes = passes_make(params, region);
@@ -331,7 +331,7 @@ static bool pointwise_plan(const void *params, const struct kernel_facts *facts,
     return true;
 }
 
-static bool pointwise_supports(const void *params)
+COLD bool pointwise_supports(const void *params)
 {
     return passes_support(params);
 }

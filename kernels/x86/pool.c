@@ -302,14 +302,14 @@ static enum order choose_order(const struct pool_params *p)
     return p->channels == 1 ? ORDER_CHANNELS : ORDER_GATHERED;
 }
 
-static bool pool_supports(const void *params)
+COLD bool pool_supports(const void *params)
 {
     const struct pool_params *p = params;
     return p->dtype == DTYPE_F32 && p->kind != POOL_LP && !p->indices;
 }
 
-static bool pool_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool pool_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     const struct pool_params *p = params;
     const struct window *w = &p->window;

@@ -123,14 +123,14 @@ static void pool_line(const struct pooling *d, const struct pool_params *p, cons
     }
 }
 
-static bool pool_supports(const void *params)
+COLD bool pool_supports(const void *params)
 {
     const struct pool_params *p = params;
     return (p->dtype == DTYPE_U8 || p->dtype == DTYPE_I8) && p->kind == POOL_MAX && !p->indices;
 }
 
-static bool pool_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                      struct kernel_plan *plan)
+COLD bool pool_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                    struct kernel_plan *plan)
 {
     const struct pool_params *p = params;
     const struct window *w = &p->window;

@@ -41,8 +41,8 @@ static size_t floats_of(const struct layer *layer)
     return (size_t)(layer->room * (gates + 1 + 3 + layer->rows * (3 + gates)));
 }
 
-static bool recurrent_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                           struct kernel_plan *plan)
+COLD bool recurrent_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                         struct kernel_plan *plan)
 {
     const struct recurrent_params *p = params;
     struct layer *layer = region_allocate(region, sizeof *layer);
@@ -300,7 +300,7 @@ static void recurrent_run(const struct kernel_plan *plan, const struct kernel_ca
                    (size_t)s.p->hidden * sizeof(float));
 }
 
-static bool recurrent_supports(const void *params)
+COLD bool recurrent_supports(const void *params)
 {
     const struct recurrent_params *p = params;
     return p->dtype == DTYPE_F32 && !p->quantized;

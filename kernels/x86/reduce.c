@@ -151,8 +151,8 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
     }
 }
 
-static bool reduce_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                        struct kernel_plan *plan)
+COLD bool reduce_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
 {
     const struct reduce_params *p = params;
     struct reduce_state *state = region_allocate(region, sizeof *state);
@@ -168,7 +168,7 @@ static bool reduce_plan(const void *params, const struct kernel_facts *facts, st
     return true;
 }
 
-static bool reduce_supports(const void *params)
+COLD bool reduce_supports(const void *params)
 {
     return ((const struct reduce_params *)params)->dtype == DTYPE_F32;
 }

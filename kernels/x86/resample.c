@@ -73,14 +73,14 @@ static void resample_line(const struct resample_params *p, const float *x, const
 
 /* --- the kernel -------------------------------------------------------------------------------------------------- */
 
-static bool resample_supports(const void *params)
+COLD bool resample_supports(const void *params)
 {
     const struct resample_params *p = params;
     return p->dtype == DTYPE_F32;
 }
 
-static bool resample_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                          struct kernel_plan *plan)
+COLD bool resample_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
 {
     const struct resample_params *p = params;
     size_t table = (size_t)(p->taps * table_row(p)) * sizeof(float);

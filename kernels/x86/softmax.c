@@ -137,7 +137,7 @@ static void softmax_run(const struct kernel_plan *plan, const struct kernel_call
     }
 }
 
-static bool softmax_supports(const void *params)
+COLD bool softmax_supports(const void *params)
 {
     const struct softmax_params *p = params;
     return p->dtype == DTYPE_F32 && p->kind != SOFTMAX_HARD && p->axis > 0;

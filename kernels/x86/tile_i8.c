@@ -287,7 +287,7 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
 #if LANES == 16
 #define CASES_12(way) CASES_6(way) CASE(way, 7) CASE(way, 8) CASE(way, 9) CASE(way, 10) CASE(way, 11) CASE(way, 12)
 #define CASES_DOT CASES_12
-#define CASES_OTHERS CASES_12
+#define CASES_OTHERS CASES_6
 #else
 #define CASES_DOT CASES_6
 #define CASES_OTHERS CASES_4

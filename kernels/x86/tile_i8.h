@@ -20,10 +20,11 @@ enum i8_way {
     I8_PAIRS, /* two bytes into 16 bits, which must be enough (struct i8_panel) */
     I8_WIDE   /* words: left rows are made so, i8_widen */
 };
-/* Rows of a tile: as many as leave registers for what else each way needs. */
+/* Rows of a tile: as many as leave registers for what else each way needs. With 16 lanes the ways without VNNI have
+ * room for 12, but as they take three instructions where VNNI takes one, loads of the panel are nothing to them. */
 static inline int64_t i8_tile_rows(bool dot)
 {
-    return LANES == 16 ? 12 : dot ? 6 : 4;
+    return dot ? I8_MOST_ROWS : LANES == 16 ? 6 : 4;
 }
 
 /* --- left rows ----------------------------------------------------------------------------------------------- */

@@ -140,7 +140,7 @@ static void place_input(struct transposed *t)
 }
 
 /* What is to be done before the first position: a phase, where there is anything. */
-static void plan_preparation(const struct transposed *t, bool packs, struct kernel_plan *plan)
+COLD void plan_preparation(const struct transposed *t, bool packs, struct kernel_plan *plan)
 {
     const struct conv_params *p = t->params;
     int64_t lines = p->batch * p->window.input[0] * p->window.input[1];
@@ -160,8 +160,8 @@ static void plan_preparation(const struct transposed *t, bool packs, struct kern
         plan->tasks[plan->phases++] = tasks;
 }
 
-static bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                            struct kernel_plan *plan)
+COLD bool transposed_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                          struct kernel_plan *plan)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
@@ -202,7 +202,7 @@ static bool transposed_plan(const void *params, const struct kernel_facts *facts
     return true;
 }
 
-static bool transposed_supports(const void *params)
+COLD bool transposed_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;

@@ -54,6 +54,8 @@ static inline vi vf_to_bf16(vf x)
 #endif
 /* What is meant to see the constants that it is called with. */
 #define INLINE static inline __attribute__((always_inline))
+/* What plans: it runs once a program, and is better small than fast. */
+#define COLD static __attribute__((cold))
 
 /* The name of what is visible outside its file: one for each set. SET_TEXT: the same as a string, for kernel.name. */
 #define SET_JOIN2(name, suffix) name##_##suffix

@@ -108,7 +108,7 @@ static bool pays(const struct conv_params *p)
     return p->input_channels >= channels && outputs >= LEAST_OUTPUTS && 2 * outputs >= made;
 }
 
-static bool winograd_supports(const void *params)
+COLD bool winograd_supports(const void *params)
 {
     const struct conv_params *p = params;
     const struct window *w = &p->window;
@@ -196,8 +196,8 @@ static void describe_pack(const struct winograd *w, struct kernel_pack *pack)
                                  .bytes = transformed_bytes(w)};
 }
 
-static bool winograd_plan(const void *params, const struct kernel_facts *facts, struct region *region,
-                          struct kernel_plan *plan)
+COLD bool winograd_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
 {
     const struct conv_params *p = params;
     const int64_t *output = p->window.output;

@@ -113,6 +113,9 @@ static number matmul_element(const struct problem *problem, const struct operand
             left -= zero_at(problem, operands, 3, matrix_at(p, &p->a_zero, at, row, 0));
             right -= zero_at(problem, operands, 4, matrix_at(p, &p->b_zero, at, 0, column));
         }
+        if (matmul_is_scaled(p))
+            right =
+                (number)((float)right * (float)input_at(problem, operands, 4, matrix_at(p, &p->b_zero, at, 0, column)));
         sum_add(&sum, p->dtype, left, right);
     }
     if (!problem->inputs[2].absent)

@@ -136,6 +136,8 @@ static void clear_signs(enum dtype dtype, unsigned char *memory, size_t bytes)
     if (dtype_is_float(dtype) && each > 0 && dtype != DTYPE_F8E8M0)
         for (size_t i = each - 1; i < bytes; i += each)
             memory[i] &= 0x7f;
+    for (size_t i = 0; dtype == DTYPE_I8 && i < bytes; i++)
+        memory[i] = memory[i] == 0x80 ? 0x7f : memory[i] > 0x80 ? (unsigned char)-memory[i] : memory[i];
 }
 
 /* All elements become as large as the largest, or a NaN if one is. */

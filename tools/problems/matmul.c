@@ -34,6 +34,15 @@ static struct matrix_strides make_matrix(struct maker *maker, enum layout_choice
     return matrix;
 }
 
+/* The last input: so small that elements of B stay as large as those of A. */
+static void add_scales(struct maker *maker, const struct matmul_params *p)
+{
+    struct operand *scales = add_input(maker, "scales of B", DTYPE_F32);
+    place(&scales->at, p, &p->b_zero, 1, p->n);
+    scales->low = 0.001;
+    scales->high = 0.02;
+}
+
 static void add_operands(struct maker *maker, const struct matmul_params *p, bool has_d)
 {
     bool narrow = matmul_is_narrow(p);
@@ -53,9 +62,14 @@ static void add_operands(struct maker *maker, const struct matmul_params *p, boo
         narrow ? add_zeros(maker, "zero points of A", p->a_dtype) : add_absent(maker, "zero points of A", false);
     if (zeros && narrow)
         place(&zeros->at, p, &p->a_zero, p->m, 1);
-    zeros = narrow ? add_zeros(maker, "zero points of B", p->b_dtype) : add_absent(maker, "zero points of B", false);
-    if (zeros && narrow)
-        place(&zeros->at, p, &p->b_zero, 1, p->n);
+    if (matmul_is_scaled(p)) {
+        add_scales(maker, p);
+    } else {
+        zeros =
+            narrow ? add_zeros(maker, "zero points of B", p->b_dtype) : add_absent(maker, "zero points of B", false);
+        if (zeros && narrow)
+            place(&zeros->at, p, &p->b_zero, 1, p->n);
+    }
     struct operand *c = add_output(maker, "C", p->dtype);
     place(&c->at, p, &p->c, p->m, p->n);
     c->bound.sum = narrow ? 0 : sum_of_products(p->k, p->a.column == 0 && p->b.row == 0);
@@ -78,6 +92,8 @@ static void describe_params(struct maker *maker, const struct matmul_params *p, 
     describe_matrix(maker, "c", p, &p->c);
     if (has_d)
         describe_matrix(maker, "d", p, &p->d);
+    if (matmul_is_scaled(p))
+        describe_matrix(maker, "scales", p, &p->b_zero);
     if (!matmul_is_narrow(p))
         return;
     describe_matrix(maker, maker->problem->inputs[3].absent ? "no a_zero" : "a_zero", p, &p->a_zero);
@@ -144,6 +160,8 @@ static void make_matmul(struct maker *maker)
         p->dtype = DTYPE_I32;
         p->a_dtype = make_byte(maker);
         p->b_dtype = make_byte(maker);
+    } else if (p->dtype == DTYPE_F32 && large >= 4 && random_once_in(&maker->random, 3)) {
+        p->b_dtype = make_byte(maker);
     }
     if (large < 4) {
         choose_matrices(maker, p, 8);
@@ -151,7 +169,7 @@ static void make_matmul(struct maker *maker)
     } else {
         choose_sizes(maker, p);
     }
-    if (matmul_is_narrow(p))
+    if (matmul_is_narrow(p) || matmul_is_scaled(p))
         choose_zeros(maker, p);
     p->a = make_matrix(maker, LAYOUT_READ, p, p->m, p->k, true);
     p->b = make_matrix(maker, LAYOUT_READ, p, p->k, p->n, true);
