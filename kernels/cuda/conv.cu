@@ -171,7 +171,7 @@ arguments_of(const struct kernel_plan *plan, const struct kernel_call *call)
     a.b.row = 1;
     a.b.depth = weights_pitch(p);
     a.b.way = READER::COPIES_FOURS ? WAY_FOURS : WAY_ALONG_ROWS;
-    if (a.sizes.slices > 1)
+    if (a.sizes.apart)
         a.partial = (typename READER::element *)((char *)call->shared + (plan->pack_count ? 0 : weights_room(p)));
     return a;
 }

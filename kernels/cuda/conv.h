@@ -139,7 +139,7 @@ template <typename T> struct conv_finish {
         p.y = y + p.image * batch + z * spatial[0] + v * spatial[1] + (rest - v * line.by) * spatial[2];
         return p;
     }
-    template <int N>
+    template <bool ANY, int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
         int64_t first = p.channel + column;
@@ -148,7 +148,7 @@ template <typename T> struct conv_finish {
         for (int i = 0; i < N; i++)
             sums[i] = bias && i < count ? values[i] + bias[first + i] : values[i];
         if (rides)
-            product_ride<true>(epilogue, p.image, first, p.position, count, sums);
+            product_ride<true, ANY>(epilogue, p.image, first, p.position, count, sums);
         else
             store_line(p.y + first * channel, channel, count, sums);
     }
@@ -177,8 +177,10 @@ template <typename T> static conv_finish<T> conv_finish_of(const struct conv_par
 static inline product_sizes conv_sizes(const struct conv_params *p, int64_t k, int64_t multiple)
 {
     int64_t positions = conv_positions(p);
-    product_sizes sizes = {p->groups, (int)positions, (int)p->output_channels, (int)k, 1, 0};
+    product_sizes sizes = {p->groups, (int)positions, (int)p->output_channels, (int)k, 1, 0, false};
+    struct epilogue epilogue = conv_epilogue(p);
     product_cut(&sizes, multiple);
+    sizes.apart = sizes.apart || cuda_epilogue_is_program(&epilogue);
     sizes.m = (int)(p->batch * positions);
     return sizes;
 }

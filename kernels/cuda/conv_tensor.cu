@@ -196,7 +196,7 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         pitch,
         zeros_of(p, call, &l, weights),
         conv_finish_of<result>(p, call),
-        l.sizes.slices > 1 ? (result *)(room + l.padding_bytes + l.x_bytes) : nullptr,
+        l.sizes.apart ? (result *)(room + l.padding_bytes + l.x_bytes) : nullptr,
     };
     tensor_enqueue<false>(call, a);
 }

@@ -110,7 +110,7 @@ static __global__ void __launch_bounds__(THREADS) depthwise(const __grid_constan
         for (int i = 0; i < STRIP && s.first + i < a.output[a.axis]; i++) {
             int y = a.axis == 1 ? s.first + i : s.other, at = a.axis == 1 ? s.other : s.first + i;
             const float one[1] = {i == 0 ? sums[0] : i == 1 ? sums[1] : i == 2 ? sums[2] : sums[3]};
-            a.finish.store(a.finish.at(group, row + y * a.output[2] + at), (int)output, 1, one);
+            a.finish.store<true>(a.finish.at(group, row + y * a.output[2] + at), (int)output, 1, one);
         }
     }
 }

@@ -71,24 +71,36 @@ static inline bool cuda_place_make(const struct pointwise_params *program, const
            cuda_even_stride(program, operand, first[EPILOGUE_COLUMNS], first[EPILOGUE_AXES], &place->column);
 }
 
+/* call: NULL where addresses are not known yet. */
 static inline bool cuda_form_make(const struct epilogue *epilogue, const struct kernel_call *call, const int *first,
                                   struct cuda_epilogue *made)
 {
     const struct pointwise_params *program = epilogue->program;
     struct epilogue_form form;
     if (!epilogue_recognise(epilogue, &form) ||
-        !cuda_place_make(program, first, program->input_count, call->outputs[0], &made->output))
+        !cuda_place_make(program, first, program->input_count, call ? call->outputs[0] : NULL, &made->output))
         return false;
     made->form.operation_count = form.operation_count;
     for (int i = 0; i < form.operation_count; i++) {
         const struct epilogue_operation *from = &form.operations[i];
         struct cuda_operation *to = &made->form.operations[i];
         *to = {from->opcode, from->dtype, from->on_side, from->reversed, from->input, from->p, from->q, {}};
-        if (from->input > 0 && !cuda_place_make(program, first, from->input,
-                                                call->inputs[epilogue->own_inputs + from->input - 1], &to->operand))
+        const void *memory = call && from->input > 0 ? call->inputs[epilogue->own_inputs + from->input - 1] : NULL;
+        if (from->input > 0 && !cuda_place_make(program, first, from->input, memory, &to->operand))
             return false;
     }
     return true;
+}
+
+/* Whether the interpreter alone can do it. */
+static inline bool cuda_epilogue_is_program(const struct epilogue *epilogue)
+{
+    int first[EPILOGUE_AXES + 1];
+    struct cuda_epilogue unused;
+    if (!epilogue->program)
+        return false;
+    epilogue_axes(epilogue, first);
+    return !cuda_form_make(epilogue, NULL, first, &unused);
 }
 
 /* strides: of the output along the axes of the epilogue's space, and dtype its type, where there is no program. */
@@ -198,19 +210,32 @@ static __device__ __forceinline__ float form_operation(const struct cuda_operati
     }
 }
 
-/* The element of an operand of a form as an f32: see struct epilogue_operation for its types. */
-static __device__ __forceinline__ float form_operand(const void *memory, int64_t at, unsigned dtype)
+/* The element of an operand of a form, which is no f32, as one: see struct epilogue_operation for its types. */
+static __device__ __attribute__((noinline)) float form_narrow(const void *memory, int64_t at, unsigned dtype)
 {
     switch (dtype) {
-    case DTYPE_F32:
-        return ((const float *)memory)[at];
     case DTYPE_F16:
         return from_f16(((const uint16_t *)memory)[at]);
     case DTYPE_BF16:
         return from_bf16(((const uint16_t *)memory)[at]);
-    default:
-        return (float)load_element(memory, at, dtype).i64;
+    case DTYPE_U8:
+        return (float)((const uint8_t *)memory)[at];
+    case DTYPE_I8:
+        return (float)((const int8_t *)memory)[at];
+    case DTYPE_U16:
+        return (float)((const uint16_t *)memory)[at];
+    case DTYPE_I16:
+        return (float)((const int16_t *)memory)[at];
+    case DTYPE_U32:
+        return (float)((const uint32_t *)memory)[at];
+    default: /* DTYPE_I32 */
+        return (float)((const int32_t *)memory)[at];
     }
+}
+
+static __device__ __forceinline__ float form_operand(const void *memory, int64_t at, unsigned dtype)
+{
+    return dtype == DTYPE_F32 ? ((const float *)memory)[at] : form_narrow(memory, at, dtype);
 }
 
 /* x[i] is at row + i (DOWN) or column + i, for i below `count`. All N take part in the arithmetic. */
@@ -338,13 +363,13 @@ template <> struct stored_plainly<float> {
 
 /* Stores results that are neighbours along the rows' axis (DOWN) or the columns': values[i] for i below `count`, the
  * first of them at the place named. T: float for sums in f32 (of operands of f16 and bf16 too), int32_t for those of
- * bytes, else the type of the results. */
-template <bool DOWN, typename T, int N>
+ * bytes, else the type of the results. ANY: also by the interpreter, which makes any kernel some 170 KB larger. */
+template <bool DOWN, bool ANY, typename T, int N>
 static __device__ __forceinline__ void cuda_epilogue_store_line(const struct cuda_epilogue &e, int64_t batch,
                                                                 int64_t row, int64_t column, int count,
                                                                 const T (&values)[N])
 {
-    if (e.kind == CUDA_PROGRAM) {
+    if (ANY && e.kind == CUDA_PROGRAM) {
         for (int i = 0; i < count; i++)
             epilogue_interpret(e.program, batch, row + (DOWN ? i : 0), column + (DOWN ? 0 : i),
                                result_register(values[i], e.program.code.operands[0].dtype));
@@ -370,7 +395,7 @@ static __device__ __forceinline__ void cuda_epilogue_store(const struct cuda_epi
                                                            int64_t column, T result)
 {
     const T values[1] = {result};
-    cuda_epilogue_store_line<false>(e, batch, row, column, 1, values);
+    cuda_epilogue_store_line<false, true>(e, batch, row, column, 1, values);
 }
 
 #endif

@@ -40,13 +40,13 @@ template <typename T> static void run_plain(const struct matmul_params *p, const
 {
     typedef matrix_source<plain_reader<T>> source;
     product_arguments<source, source, matmul_finish<T>> a = {
-        matmul_sizes(p, DEPTH),
+        matmul_sizes(p, p->k, DEPTH),
         source_of<plain_reader<T>>(p, &p->a, p->a.row, p->a.column, call->inputs[0]),
         source_of<plain_reader<T>>(p, &p->b, p->b.column, p->b.row, call->inputs[1]),
         matmul_finish_of<T>(p, call),
         nullptr,
     };
-    if (a.sizes.slices > 1)
+    if (a.sizes.apart)
         a.partial = (T *)call->shared;
     product_enqueue(call, a);
 }
@@ -55,7 +55,7 @@ static void run_narrow(const struct matmul_params *p, const struct kernel_call *
 {
     typedef matrix_source<byte_reader> source;
     product_arguments<source, source, matmul_finish<uint32_t>> a = {
-        matmul_sizes(p, DEPTH),
+        matmul_sizes(p, p->k, DEPTH),
         source_of<byte_reader>(p, &p->a, p->a.row, p->a.column, call->inputs[0]),
         source_of<byte_reader>(p, &p->b, p->b.column, p->b.row, call->inputs[1]),
         matmul_finish_of<uint32_t>(p, call),
@@ -63,7 +63,7 @@ static void run_narrow(const struct matmul_params *p, const struct kernel_call *
     };
     set_zeros(&a.a, p, p->a_dtype, call->inputs[3], &p->a_zero, p->a_zero.row);
     set_zeros(&a.b, p, p->b_dtype, call->inputs[4], &p->b_zero, p->b_zero.column);
-    if (a.sizes.slices > 1)
+    if (a.sizes.apart)
         a.partial = (uint32_t *)call->shared;
     product_enqueue(call, a);
 }
@@ -88,7 +88,7 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
                         struct kernel_plan *plan)
 {
     const struct matmul_params *p = (const struct matmul_params *)params;
-    product_sizes sizes = matmul_sizes(p, DEPTH);
+    product_sizes sizes = matmul_sizes(p, p->k, DEPTH);
     (void)facts;
     (void)region;
     plan->phases = 1;

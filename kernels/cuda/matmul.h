@@ -34,7 +34,7 @@ template <typename T> struct matmul_finish {
     {
         return {m.c + row * c_row, m.d ? m.d + row * d_row : nullptr, m.index, row};
     }
-    template <int N>
+    template <bool ANY, int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
         T sums[N];
@@ -42,7 +42,7 @@ template <typename T> struct matmul_finish {
         for (int i = 0; i < N; i++)
             sums[i] = p.d && i < count ? values[i] + p.d[(column + i) * d_column] : values[i];
         if (rides)
-            product_ride<false>(epilogue, p.matrix, p.row, column, count, sums);
+            product_ride<false, ANY>(epilogue, p.matrix, p.row, column, count, sums);
         else
             store_line(p.c + column * c_column, c_column, count, sums);
     }
@@ -89,10 +89,13 @@ static inline bool matmul_fits(const struct matmul_params *p)
            product_rides(&epilogue, p->dtype);
 }
 
-static inline product_sizes matmul_sizes(const struct matmul_params *p, int64_t multiple)
+/* k: elements along it, or bytes; `multiple` as in product_cut. */
+static inline product_sizes matmul_sizes(const struct matmul_params *p, int64_t k, int64_t multiple)
 {
-    product_sizes sizes = {matmul_matrices(p), (int)p->m, (int)p->n, (int)p->k, 1, 0};
+    product_sizes sizes = {matmul_matrices(p), (int)p->m, (int)p->n, (int)k, 1, 0, false};
     product_cut(&sizes, multiple);
+    struct epilogue epilogue = matmul_epilogue(p);
+    sizes.apart = sizes.apart || cuda_epilogue_is_program(&epilogue);
     return sizes;
 }
 

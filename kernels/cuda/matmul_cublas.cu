@@ -143,7 +143,7 @@ static void cublas_run(const struct kernel_plan *plan, const struct kernel_call 
     if (direct)
         return;
     slices_arguments<float, matmul_finish<float>> a = {
-        {matmul_matrices(p), (int)p->m, (int)p->n, (int)p->k, 1, (int)p->k},
+        {matmul_matrices(p), (int)p->m, (int)p->n, (int)p->k, 1, (int)p->k, true},
         matmul_finish_of<float>(p, call),
         (const float *)product,
     };

@@ -58,8 +58,7 @@ template <enum tensor_kind KIND> static layout layout_of(const struct matmul_par
     layout l = {};
     l.a = staging_of(p, form_of<KIND>(false, p->a_dtype), &p->a, p->m, p->a.row, p->a.column);
     l.b = staging_of(p, form_of<KIND>(true, p->b_dtype), &p->b, p->n, p->b.column, p->b.row);
-    l.sizes = {matmul_matrices(p), (int)p->m, (int)p->n, (int)staging_pitch(&l.b), 1, 0};
-    product_cut(&l.sizes, STAGE_BYTES);
+    l.sizes = matmul_sizes(p, staging_pitch(&l.b), STAGE_BYTES);
     l.b_rows = align_up(staging_bytes(&l.b), ALIGNMENT);
     l.b_bytes = l.b_rows + (tensor_sums<KIND>::IS_BYTES ? align_up((size_t)staging_rows(&l.b) * 4, ALIGNMENT) : 0);
     l.a_bytes = reads_in_place(p) ? 0 : align_up(staging_bytes(&l.a), ALIGNMENT);
@@ -139,7 +138,7 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         staging_pitch(&l.b),
         zeros_of(p, call, &l, b),
         matmul_finish_of<result>(p, call),
-        l.sizes.slices > 1 ? (result *)(room + l.a_bytes) : nullptr,
+        l.sizes.apart ? (result *)(room + l.a_bytes) : nullptr,
     };
     tensor_enqueue<LARGER>(call, a);
 }

@@ -36,7 +36,7 @@ template <typename T> static __global__ void pointwise_form(const __grid_constan
             for (int k = 0; k < LINE; k++)
                 values[k] = k < count ? from[k * a.x.column] : (T)0;
         }
-        cuda_epilogue_store_line<false>(a.epilogue, 0, row, column, count, values);
+        cuda_epilogue_store_line<false, true>(a.epilogue, 0, row, column, count, values);
     }
 }
 

@@ -4,7 +4,8 @@
  *
  * A block of threads makes a tile of C. Panels of A and B, DEPTH deep, come to shared memory asynchronously, STAGES of
  * them; every thread multiplies a column of A's by a row of B's, in registers. Where C has few tiles and k is long,
- * slices of k are other blocks' work, and a second kernel adds up what they leave, slice by slice.
+ * slices of k are other blocks' work, and a second kernel adds up what they leave, slice by slice. It stores what the
+ * interpreter of epilogues must be asked for, too: that is larger than all the rest of a kernel.
  *
  * Every element is a chain of sums along k, in order, slice after slice: no other tile changes it. */
 #ifndef INFER_KERNELS_CUDA_PRODUCT_H
@@ -43,6 +44,7 @@ struct product_sizes {
     int64_t matrices;
     int m, n, k;
     int slices, slice; /* of k; a slice is a multiple of what a stage of the loop takes */
+    bool apart;        /* a second kernel stores results: there are slices, or the interpreter does the epilogue */
 };
 
 #define PRODUCT_LONGEST 0x7ffffc00
@@ -53,7 +55,8 @@ struct product_sizes {
 #define FULL_GRID 128
 #endif
 
-/* How k is cut depends on one matrix alone: results must not depend on the batch. */
+/* How k is cut depends on one matrix alone, and is the same for all its tiles: results must not depend on the batch, nor
+ * on which tile a row comes to. */
 static inline void product_cut(struct product_sizes *s, int64_t multiple)
 {
     const int64_t most = 8, blocks = 128, shortest = 128;
@@ -64,6 +67,7 @@ static inline void product_cut(struct product_sizes *s, int64_t multiple)
     int64_t slice = divide_up(divide_up(s->k, slices), multiple) * multiple;
     s->slice = (int)(slice > 0 ? slice : multiple);
     s->slices = s->k > 0 ? (int)divide_up(s->k, s->slice) : 1;
+    s->apart = s->slices > 1;
 }
 
 static inline size_t product_element_bytes(enum dtype dtype)
@@ -71,10 +75,10 @@ static inline size_t product_element_bytes(enum dtype dtype)
     return dtype == DTYPE_F64 || dtype == DTYPE_I64 || dtype == DTYPE_U64 ? 8 : 4;
 }
 
-/* Bytes that the slices leave; 0: there is one. */
+/* Bytes that the slices leave; 0: results are stored where they belong at once. */
 static inline size_t product_partial_bytes(const struct product_sizes *s, size_t element)
 {
-    return s->slices > 1 ? (size_t)s->slices * (size_t)s->matrices * (size_t)s->m * (size_t)s->n * element : 0;
+    return s->apart ? (size_t)s->slices * (size_t)s->matrices * (size_t)s->m * (size_t)s->n * element : 0;
 }
 
 static inline int64_t product_blocks(const struct product_sizes *s, int rows, int columns)
@@ -256,7 +260,7 @@ template <> struct ridden<uint64_t> {
 };
 
 /* Stores neighbours along the rows of an epilogue's space (DOWN) or its columns. */
-template <bool DOWN, typename T, int N>
+template <bool DOWN, bool ANY, typename T, int N>
 static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int64_t batch, int64_t row, int64_t column,
                                                     int count, const T (&values)[N])
 {
@@ -264,7 +268,7 @@ static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int6
     UNROLL
     for (int i = 0; i < N; i++)
         results[i] = (typename ridden<T>::type)values[i];
-    cuda_epilogue_store_line<DOWN>(e, batch, row, column, count, results);
+    cuda_epilogue_store_line<DOWN, ANY>(e, batch, row, column, count, results);
 }
 
 /* Whether a kernel takes the epilogue of results of that type. */
@@ -381,7 +385,7 @@ template <typename A, typename B, typename FINISH> struct product_arguments {
     A a;
     B b;
     FINISH finish;
-    typename A::element *partial; /* [slice][matrix][m][n]; NULL: there is one slice */
+    typename A::element *partial; /* [slice][matrix][m][n]; NULL: results are not kept apart */
 };
 
 /* Results of a tile that are neighbours along a row go where they belong, or to what the slices leave. */
@@ -393,7 +397,7 @@ static __device__ __forceinline__ void product_store(const product_sizes &s, con
     int count = s.n - column < N ? s.n - column : N;
     if (!partial) {
         if (count > 0)
-            finish.store(place, column, count, values);
+            finish.template store<false>(place, column, count, values);
         return;
     }
     T *to = partial + (((int64_t)at.slice * s.matrices + at.matrix) * s.m + row) * s.n + column;
@@ -461,9 +465,13 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
             if (row >= s.m)
                 continue;
             typename FINISH::place place = arguments.finish.at(matrix, row);
-            UNROLL
-            for (int j = 0; j < SHAPE::WIDE; j += 4) {
-                const T four[4] = {line[j], line[j + 1], line[j + 2], line[j + 3]};
+            ROLLED
+            for (int j = 0; j < SHAPE::WIDE; j += 4) { /* the code of an epilogue is there once */
+                T four[4];
+                UNROLL
+                for (int k = 0; k < SHAPE::WIDE; k++)
+                    if (k / 4 == j / 4)
+                        four[k % 4] = line[k];
                 product_store(s, arguments.finish, arguments.partial, at, place, row,
                               at.column + j * (SHAPE::COLUMNS / SHAPE::WIDE) + across * 4, four);
             }
@@ -490,7 +498,7 @@ static __global__ void add_slices(const __grid_constant__ slices_arguments<T, FI
             sum += a.partial[slice * count + i];
         int64_t row = i / s.n;
         const T one[1] = {sum};
-        a.finish.store(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
+        a.finish.template store<true>(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
     }
 }
 
@@ -509,7 +517,7 @@ static void product_add_slices(const struct kernel_call *call, const product_siz
                                const T *partial)
 {
     slices_arguments<T, FINISH> a = {sizes, finish, partial};
-    if (sizes.slices > 1)
+    if (sizes.apart)
         cuda_launch(call, add_slices<T, FINISH>, grid_for(sizes.matrices * sizes.m * sizes.n, 256), 256, 0, a);
 }
 
