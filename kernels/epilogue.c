@@ -46,7 +46,7 @@ static const bool occurs[POINTWISE_OPCODE_COUNT] = {
     [POINTWISE_NEG] = true,        [POINTWISE_ABS] = true,          [POINTWISE_SQRT] = true,
     [POINTWISE_EXP] = true,        [POINTWISE_ELU] = true,          [POINTWISE_SELU] = true,
     [POINTWISE_CELU] = true,       [POINTWISE_MISH] = true,         [POINTWISE_SOFTPLUS] = true,
-    [POINTWISE_SOFTSIGN] = true,
+    [POINTWISE_SOFTSIGN] = true,   [POINTWISE_ROUND_F16] = true,    [POINTWISE_ROUND_BF16] = true,
 };
 
 /* What a register holds: input `input`, or x (input 0) or the value on the side (EPILOGUE_SIDE) after the operation

@@ -67,7 +67,7 @@ void epilogue_run(const struct epilogue *epilogue, const struct kernel_call *cal
  *
  *   with an operand  ADD SUB MUL DIV MIN MAX PRELU
  *   without one      CLAMP ROUND RELU LEAKY_RELU HARD_SIGMOID HARD_SWISH SIGMOID SWISH TANH GELU GELU_TANH
- *                    NEG ABS SQRT EXP ELU SELU CELU MISH SOFTPLUS SOFTSIGN
+ *                    NEG ABS SQRT EXP ELU SELU CELU MISH SOFTPLUS SOFTSIGN ROUND_F16 ROUND_BF16
  *
  * A bias is an ADD whose operand has a stride along the rows alone (of a convolution) or the columns alone (of a
  * product), a residual one with both, a number has none; ReLU6 is MAX and MIN with numbers, or CLAMP; requantisation is

@@ -135,6 +135,7 @@ static const uint8_t float_passes[POINTWISE_OPCODE_COUNT] = {
     SAME(EQUAL),        SAME(LESS),
     SAME(IS_NAN),       SAME(LESS_EQUAL),
     SAME(TO_BOOL),      SAME(THRESHOLDED_RELU),
+    SAME(ROUND_F16),    SAME(ROUND_BF16),
 };
 static const uint8_t integer_passes[POINTWISE_OPCODE_COUNT] = {
 #define SHORT(name) [POINTWISE_##name] = PASS_##name##_I32

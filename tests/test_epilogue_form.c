@@ -198,6 +198,8 @@ static void add_operation(struct rider *r, uint64_t *state)
         double p, q;
     } unary[] = {{POINTWISE_CLAMP, 0, 6},
                  {POINTWISE_ROUND, 0, 0},
+                 {POINTWISE_ROUND_F16, 0, 0},
+                 {POINTWISE_ROUND_BF16, 0, 0},
                  {POINTWISE_RELU, 0, 0},
                  {POINTWISE_LEAKY_RELU, 0.1, 0},
                  {POINTWISE_HARD_SIGMOID, 1. / 6, 0.5},

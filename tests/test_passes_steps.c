@@ -156,14 +156,14 @@ START_TEST(a_smaller_result_is_computed_once)
 }
 END_TEST
 
-START_TEST(types_that_memory_rounds_or_wraps_are_stored_between)
+START_TEST(types_that_memory_wraps_are_stored_between)
 {
     static const struct {
         enum dtype dtype;
         const char *steps;
-    } cases[] = {{DTYPE_F32, "ADD+MUL"}, {DTYPE_F64, "ADD+MUL"}, {DTYPE_I64, "ADD+MUL"}, {DTYPE_U64, "ADD+MUL"},
-                 {DTYPE_I32, "ADD MUL"}, {DTYPE_U32, "ADD MUL"}, {DTYPE_I8, "ADD MUL"},  {DTYPE_U8, "ADD MUL"},
-                 {DTYPE_F16, "ADD MUL"}, {DTYPE_BF16, "ADD MUL"}};
+    } cases[] = {{DTYPE_F32, "ADD+MUL"}, {DTYPE_F64, "ADD+MUL"}, {DTYPE_I64, "ADD+MUL"},
+                 {DTYPE_U64, "ADD+MUL"}, {DTYPE_I32, "ADD MUL"}, {DTYPE_U32, "ADD MUL"},
+                 {DTYPE_I8, "ADD MUL"},  {DTYPE_U8, "ADD MUL"},  {DTYPE_I16, "ADD MUL"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig rig;
         struct value *x = begin_typed(&rig, cases[i].dtype, DIMS(5, 9)), *y = rig_input(&rig, DIMS(9));
@@ -397,7 +397,65 @@ START_TEST(half_precision_is_rounded_by_the_epilogue)
     struct rig rig;
     struct value *x = begin_typed(&rig, DTYPE_F16, DIMS(3, 4));
     struct value *y = rig_op2(&rig, "MatMul", x, rig_random(&rig, DIMS(4, 5)));
-    expect(&rig, rig_op1(&rig, "Relu", y), "store store matmul store RELU", "store store matmul+store RELU");
+    expect(&rig, rig_op1(&rig, "Relu", y), "store store matmul store RELU", "store store matmul+ROUND_F16+RELU");
+}
+END_TEST
+
+/* Each result of 16 bits is rounded as it was in memory, in a register. */
+START_TEST(half_precision_is_rounded_in_registers)
+{
+    static const struct {
+        enum dtype dtype;
+        const char *chain, *residual, *widened;
+    } cases[] = {{DTYPE_F16, "ADD+ROUND_F16+MUL+ROUND_F16+SUB", "store store conv+ROUND_F16+ADD+ROUND_F16+RELU",
+                  "store store conv+ROUND_F16"},
+                 {DTYPE_BF16, "ADD+ROUND_BF16+MUL+ROUND_BF16+SUB", "store store conv+ROUND_BF16+ADD+ROUND_BF16+RELU",
+                  "store store conv+ROUND_BF16"}};
+    const struct attribute single = ATTRIBUTE_I("to", DTYPE_F32);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig rig;
+        struct value *x = begin_typed(&rig, cases[i].dtype, DIMS(5, 67)), *y = rig_input(&rig, DIMS(67));
+        struct value *sum = rig_op2(&rig, "Add", x, y);
+        expect(&rig, rig_op2(&rig, "Sub", rig_op2(&rig, "Mul", sum, y), x), "ADD MUL SUB", cases[i].chain);
+        x = begin_typed(&rig, cases[i].dtype, DIMS(1, 3, 5, 7));
+        y = rig_input(&rig, DIMS(1, 2, 5, 7));
+        sum = rig_op2(&rig, "Add", conv(&rig, x, 3, 2), y);
+        rig_output(&rig, rig_op1(&rig, "Relu", sum));
+        rig_expect_steps(&rig, NULL, cases[i].residual);
+        rig_end(&rig);
+        x = begin_typed(&rig, cases[i].dtype, DIMS(1, 3, 5, 7)); /* and in single precision from then on */
+        y = conv(&rig, x, 3, 2);
+        rig_output(&rig, rig_node(&rig, "Cast", 1, &y, 1, &single));
+        rig_expect_steps(&rig, NULL, cases[i].widened);
+        rig_end(&rig);
+    }
+}
+END_TEST
+
+static struct value *clip(struct rig *rig, struct value *x, double low, double high)
+{
+    struct value *bounds[] = {x, rig_number(rig, SCALAR_DIMS, low), rig_number(rig, SCALAR_DIMS, high)};
+    return rig_node(rig, "Clip", 3, bounds, 0, NULL);
+}
+
+/* What chooses among elements, or changes their sign, has nothing to round. */
+START_TEST(half_precision_is_rounded_where_it_must_be)
+{
+    struct rig rig;
+    struct value *x = begin_typed(&rig, DTYPE_F16, DIMS(5, 67)), *y = rig_input(&rig, DIMS(67));
+    struct value *chosen = rig_op2(&rig, "Min", rig_op1(&rig, "Relu", rig_op2(&rig, "Max", x, y)), y);
+    struct value *signs = rig_op1(&rig, "Abs", rig_op1(&rig, "Neg", chosen));
+    struct value *where[] = {rig_op2(&rig, "Less", x, y), rig_op1(&rig, "Sign", signs), x};
+    rig_output(&rig, rig_op2(&rig, "Add", rig_node(&rig, "Where", 3, where, 0, NULL), x));
+    rig_expect_steps(&rig, "MOVE+MAX RELU MOVE+MIN NEG ABS LESS SIGN SELECT ADD",
+                     "MOVE+MAX+RELU+MOVE+MIN+NEG+ABS+SIGN+LESS+SELECT+ADD");
+    rig_end(&rig);
+    x = begin_typed(&rig, DTYPE_F16, DIMS(5, 67));
+    y = rig_op1(&rig, "LeakyRelu", rig_op1(&rig, "Relu", x));
+    expect(&rig, rig_op1(&rig, "Neg", y), "RELU LEAKY_RELU NEG", "RELU+LEAKY_RELU+ROUND_F16+NEG");
+    x = begin_typed(&rig, DTYPE_F16, DIMS(5, 67));
+    y = rig_input(&rig, DIMS(67));
+    expect(&rig, rig_op2(&rig, "Add", clip(&rig, x, 0, 6), y), NULL, "MAX+MIN+ADD");
 }
 END_TEST
 
@@ -544,7 +602,7 @@ Suite *passes_steps_suite(void)
     tcase_add_test(chains, programs_join_through_a_reshape);
     tcase_add_test(chains, a_value_read_in_many_ways_has_all_its_readers);
     tcase_add_test(chains, a_smaller_result_is_computed_once);
-    tcase_add_test(chains, types_that_memory_rounds_or_wraps_are_stored_between);
+    tcase_add_test(chains, types_that_memory_wraps_are_stored_between);
     tcase_add_test(chains, truth_values_stay_in_registers);
     tcase_add_test(chains, programs_end_where_they_are_full);
     tcase_add_test(chains, registers_are_used_again);
@@ -563,6 +621,8 @@ Suite *passes_steps_suite(void)
     tcase_add_test(epilogues, an_epilogue_sees_through_a_reshape);
     tcase_add_test(epilogues, a_cast_rides_along);
     tcase_add_test(epilogues, half_precision_is_rounded_by_the_epilogue);
+    tcase_add_test(epilogues, half_precision_is_rounded_in_registers);
+    tcase_add_test(chains, half_precision_is_rounded_where_it_must_be);
     tcase_add_test(epilogues, further_results_leave_no_room);
     tcase_add_test(epilogues, results_in_another_order_leave_no_room);
     tcase_add_test(epilogues, integers_take_epilogues_too);

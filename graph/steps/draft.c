@@ -1,5 +1,7 @@
 #include "graph/steps/draft.h"
 
+#include "kernels/convert.h"
+
 #include <string.h>
 
 #define MOST_REGISTERS (POINTWISE_MAX_OPERANDS + POINTWISE_MAX_INSTRUCTIONS)
@@ -65,6 +67,68 @@ bool draft_add_code(struct draft *draft, const struct pointwise_params *program,
     }
     draft->output = program->operands[program->input_count];
     draft->result = registers[draft->output.reg];
+    return true;
+}
+
+/* Whether an f32 is what an element of f16 or bf16 holds. */
+static bool is_of_type(double number, enum dtype dtype)
+{
+    float x = (float)number;
+    return (dtype == DTYPE_F16 ? f16_to_f32(f32_to_f16(x)) : bf16_to_f32(f32_to_bf16(x))) == x;
+}
+
+/* Whether an instruction makes nothing but elements of f16 or bf16, given which registers hold no others. */
+static bool makes_type(const struct pointwise_instruction *code, const int *operands, const bool *of_type,
+                       enum dtype dtype)
+{
+    bool a = operands[0] >= 0 && of_type[operands[0]], b = operands[1] >= 0 && of_type[operands[1]];
+    if (code->register_class != CLASS_F32)
+        return false;
+    switch (code->opcode) {
+    case POINTWISE_ROUND_F16:
+        return dtype == DTYPE_F16;
+    case POINTWISE_ROUND_BF16:
+        return dtype == DTYPE_BF16;
+    case POINTWISE_CONSTANT:
+        return is_of_type(code->immediate[0], dtype);
+    case POINTWISE_CLAMP:
+        return a && is_of_type(code->immediate[0], dtype) && is_of_type(code->immediate[1], dtype);
+    case POINTWISE_MIN:
+    case POINTWISE_MAX:
+        return a && b;
+    case POINTWISE_SELECT:
+        return b && of_type[operands[2]];
+    case POINTWISE_MOVE:
+    case POINTWISE_TO_F32:
+    case POINTWISE_NEG:
+    case POINTWISE_ABS:
+    case POINTWISE_SIGN:
+    case POINTWISE_RELU:
+    case POINTWISE_THRESHOLDED_RELU:
+        return a;
+    default:
+        return false;
+    }
+}
+
+bool draft_round(struct draft *draft, enum dtype dtype)
+{
+    bool of_type[MOST_REGISTERS];
+    for (int i = 0; i < draft->input_count; i++)
+        of_type[i] = draft->inputs[i].dtype == dtype;
+    for (int i = 0; i < draft->instruction_count; i++)
+        of_type[draft->input_count + i] =
+            makes_type(&draft->instructions[i].code, draft->instructions[i].operands, of_type, dtype);
+    if (of_type[draft->result])
+        return true;
+    if (draft->instruction_count == POINTWISE_MAX_INSTRUCTIONS)
+        return false;
+    int k = draft->instruction_count++;
+    draft->instructions[k].code = (struct pointwise_instruction){
+        .opcode = dtype == DTYPE_F16 ? POINTWISE_ROUND_F16 : POINTWISE_ROUND_BF16, .register_class = CLASS_F32};
+    draft->instructions[k].operands[0] = draft->result;
+    draft->instructions[k].operands[1] = draft->instructions[k].operands[2] = -1;
+    draft->result = draft->input_count + k;
     return true;
 }
 

@@ -104,6 +104,12 @@ static bool survives_in_register(enum dtype dtype)
     return dtype == DTYPE_F32 || dtype == DTYPE_F64 || dtype == DTYPE_I64 || dtype == DTYPE_U64 || dtype == DTYPE_BOOL;
 }
 
+/* Types that one instruction rounds to as a store and a load would. */
+static bool is_rounded(enum dtype dtype)
+{
+    return dtype == DTYPE_F16 || dtype == DTYPE_BF16;
+}
+
 /* Every reading of `value` goes through all of it in order: none repeats elements. */
 static bool reads_in_order(const struct step *consumer, const struct value *value)
 {
@@ -188,7 +194,8 @@ static bool join(const struct carrier *maker, const struct step *consumer, struc
     struct pointwise_room rooms[2];
     struct pointwise_params *own = maker->program ? pointwise_copy(maker->program, &rooms[0]) : NULL;
     struct pointwise_params *other = pointwise_copy(consumer->params, &rooms[1]);
-    if ((own && !survives_in_register(joint->dtype)) || (maker->epilogue && shares_bytes(other)) ||
+    bool rounded = own && is_rounded(joint->dtype);
+    if ((own && !rounded && !survives_in_register(joint->dtype)) || (maker->epilogue && shares_bytes(other)) ||
         !align(maker, own, other))
         return false;
     struct value *values[POINTWISE_MAX_OPERANDS] = {maker->step->outputs[0]}; /* stands for the results */
@@ -200,7 +207,7 @@ static bool join(const struct carrier *maker, const struct step *consumer, struc
     if ((own && !draft_add_inputs(draft, own, values, NULL)) ||
         !draft_add_inputs(draft, other, consumer->inputs, joint))
         return false;
-    return (!own || draft_add_code(draft, own, values, NULL, 0)) &&
+    return (!own || draft_add_code(draft, own, values, NULL, 0)) && (!rounded || draft_round(draft, joint->dtype)) &&
            draft_add_code(draft, other, consumer->inputs, joint, draft->result) && draft_settle(draft, builder);
 }
 

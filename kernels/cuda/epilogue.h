@@ -197,6 +197,10 @@ static __device__ __forceinline__ float form_operation(const struct cuda_operati
         return CLAMP_f32(x, operation.p, operation.q);
     case POINTWISE_ROUND:
         return ROUND_f32(x, 0, 0);
+    case POINTWISE_ROUND_F16:
+        return from_f16(to_f16(x));
+    case POINTWISE_ROUND_BF16:
+        return from_bf16(f32_to_bf16(x));
     case POINTWISE_RELU:
         return RELU_f32(x, 0, 0);
     case POINTWISE_LEAKY_RELU:

@@ -276,6 +276,8 @@ static inline __attribute__((always_inline)) void apply(const struct epilogue_op
         EACH(vf_min(q, vf_max(p, a)));
     case POINTWISE_ROUND:
         EACH(vf_round(a));
+    case POINTWISE_ROUND_F16:
+        EACH(vf_round_f16(a));
     case POINTWISE_RELU:
         EACH(vf_max(zero, a));
     case POINTWISE_LEAKY_RELU:

@@ -45,6 +45,10 @@ static inline vi vf_to_bf16(vf x)
     vi nearest = vi_shift_right(vi_add(bits, vi_add(odd, vi_set(0x7fff))), 16);
     return vi_select(vf_is_nan(x), vi_or(vi_shift_right(bits, 16), vi_set(0x40)), nearest);
 }
+static inline vf vf_round_bf16(vf x)
+{
+    return vi_as_floats(vi_shift_left(vf_to_bf16(x), 16));
+}
 
 /* gcc unrolls loops of a known length only where it is told to; without it sums do not stay in registers. */
 #ifdef __clang__

@@ -378,6 +378,10 @@ static inline void vf_store_f16(uint16_t *to, vf x)
 {
     _mm_storeu_si128((__m128i *)to, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+static inline vf vf_round_f16(vf x)
+{
+    return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 static inline vi vi_load_u8(const uint8_t *from)
 {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));

@@ -358,6 +358,10 @@ static inline void vf_store_f16(uint16_t *to, vf x)
 {
     _mm256_storeu_si256((__m256i *)to, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
+static inline vf vf_round_f16(vf x)
+{
+    return _mm512_cvtph_ps(_mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 static inline vi vi_load_u8(const uint8_t *from)
 {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));

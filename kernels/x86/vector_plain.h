@@ -442,6 +442,12 @@ static inline void vf_store_f16(uint16_t *to, vf x)
     for (int i = 0; i < LANES; i++)
         to[i] = f32_to_f16(x[i]);
 }
+static inline vf vf_round_f16(vf x)
+{
+    for (int i = 0; i < LANES; i++)
+        x[i] = f16_to_f32(f32_to_f16(x[i]));
+    return x;
+}
 static inline vi vi_load_u8(const uint8_t *from)
 {
     vi x;

@@ -119,6 +119,10 @@ static number unary(enum pointwise_opcode opcode, number x, number p, number q)
         return ceill(x);
     case POINTWISE_ROUND:
         return rintl(x);
+    case POINTWISE_ROUND_F16:
+        return (number)f16_to_f32(f32_to_f16((float)x));
+    case POINTWISE_ROUND_BF16:
+        return (number)bf16_to_f32(f32_to_bf16((float)x));
     case POINTWISE_SQRT:
         return sqrtl(x);
     case POINTWISE_RECIPROCAL:
@@ -317,6 +321,8 @@ static struct slack slack_of(enum pointwise_opcode opcode, number x, number p, n
     case POINTWISE_FLOOR:
     case POINTWISE_CEIL:
     case POINTWISE_ROUND:
+    case POINTWISE_ROUND_F16:
+    case POINTWISE_ROUND_BF16:
     case POINTWISE_RELU:
     case POINTWISE_THRESHOLDED_RELU:
     case POINTWISE_FMOD:
