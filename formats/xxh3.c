@@ -2,8 +2,6 @@
  * version 0.2.0, sections "XXH3 algorithm description"); secret, offsets and steps are the specification's. */
 #include "formats/hash.h"
 
-#include "kernels/cpu.h"
-
 #include <string.h>
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -167,14 +165,14 @@ static void consume(uint64_t *sums, const unsigned char *p, size_t stripes)
 }
 
 #ifdef __x86_64__
-#define WITH_AVX2 __attribute__((target("avx2")))
+#define AVX2 __attribute__((target("avx2")))
 
-static inline WITH_AVX2 __m256i load_vector(const void *p)
+static inline AVX2 __m256i load_vector(const void *p)
 {
     return _mm256_loadu_si256(p);
 }
 
-static inline WITH_AVX2 __m256i accumulate_vector(__m256i sums, const unsigned char *p, const unsigned char *key)
+static inline AVX2 __m256i accumulate_vector(__m256i sums, const unsigned char *p, const unsigned char *key)
 {
     __m256i words = load_vector(p), mixed = _mm256_xor_si256(words, load_vector(key));
     __m256i products = _mm256_mul_epu32(mixed, _mm256_srli_epi64(mixed, 32));
@@ -182,7 +180,7 @@ static inline WITH_AVX2 __m256i accumulate_vector(__m256i sums, const unsigned c
     return _mm256_add_epi64(_mm256_add_epi64(sums, neighbours), products);
 }
 
-static inline WITH_AVX2 __m256i scramble_vector(__m256i sums, const unsigned char *key)
+static inline AVX2 __m256i scramble_vector(__m256i sums, const unsigned char *key)
 {
     const __m256i prime = _mm256_set1_epi64x(PRIME32_1);
     __m256i mixed = _mm256_xor_si256(_mm256_xor_si256(sums, _mm256_srli_epi64(sums, 47)), load_vector(key));
@@ -191,7 +189,7 @@ static inline WITH_AVX2 __m256i scramble_vector(__m256i sums, const unsigned cha
 }
 
 /* The same, four lanes an instruction: checking weights is then bound by memory. */
-static WITH_AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t stripes)
+static AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t stripes)
 {
     __m256i a = load_vector(sums), b = load_vector(sums + 4);
     for (size_t count; stripes > 0; stripes -= count) {
@@ -210,9 +208,11 @@ static WITH_AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_
     _mm256_storeu_si256((void *)(sums + 4), b);
 }
 
+/* What the compiler's library found out once: to ask the CPU itself takes long in a virtual machine. */
 bool xxh3_has_vectors(void)
 {
-    return CPU_HAS(AVX2, "avx2");
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2");
 }
 #else
 #define consume_avx2 consume

@@ -1,7 +1,6 @@
 #include "kernels/kernel.h"
 
-#include "kernels/cpu.h"
-
+#include <cpuid.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +63,18 @@ static const char *const family_names[FAMILY_COUNT] = {
 };
 
 static const char *const isa_names[] = {"reference", "avx2", "avx512"};
+
+/* Registers of the answer to CPUID, and a bit in one of them. The compiler's own test names these features only in its
+ * later versions. */
+enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+static bool has_leaf_bit(unsigned leaf, unsigned subleaf, enum cpuid_register reg, unsigned bit)
+{
+    unsigned answer[4];
+    if (!__get_cpuid_count(leaf, subleaf, &answer[0], &answer[1], &answer[2], &answer[3]))
+        return false;
+    return answer[reg] >> bit & 1;
+}
 
 void kernel_fault(const struct kernel_call *call, const char *format, ...)
 {
@@ -160,17 +171,23 @@ const char *kernel_family_name(enum kernel_family family)
 
 unsigned cpu_detect(void)
 {
-    if (!CPU_HAS(AVX2, "avx2") || !CPU_HAS(FMA, "fma"))
+    unsigned bits = 0;
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
         return 0;
-    unsigned bits = CPU_AVX2 | CPU_FMA;
-    bits |= CPU_HAS(F16C, "f16c") ? CPU_F16C : 0;
-    bits |= CPU_HAS(AVX_VNNI, "avxvnni") ? CPU_AVX_VNNI : 0;
-    if (!CPU_HAS(AVX512F, "avx512f") || !CPU_HAS(AVX512BW, "avx512bw") || !CPU_HAS(AVX512VL, "avx512vl") ||
-        !CPU_HAS(AVX512DQ, "avx512dq"))
+    bits = CPU_AVX2 | CPU_FMA;
+    if (has_leaf_bit(1, 0, CPUID_ECX, 29))
+        bits |= CPU_F16C;
+    if (has_leaf_bit(7, 1, CPUID_EAX, 4))
+        bits |= CPU_AVX_VNNI;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return bits;
     bits |= CPU_AVX512;
-    bits |= CPU_HAS(AVX512_VNNI, "avx512vnni") ? CPU_AVX512_VNNI : 0;
-    bits |= CPU_HAS(AVX512_BF16, "avx512bf16") ? CPU_AVX512_BF16 : 0;
+    if (has_leaf_bit(7, 0, CPUID_ECX, 11))
+        bits |= CPU_AVX512_VNNI;
+    if (has_leaf_bit(7, 1, CPUID_EAX, 5))
+        bits |= CPU_AVX512_BF16;
     return bits;
 }
 

@@ -126,6 +126,29 @@ static void run_conv(infer_model *model, bool plain, float *y)
     infer_session_release(running.session);
 }
 
+/* A matrix of 8 bits is as large in the file as it was, and a session keeps it so. */
+START_TEST(matrices_of_bytes_stay_narrow)
+{
+    struct graph *graph = maker.graph;
+    int8_t integers[128 * 200];
+    for (int i = 0; i < 128 * 200; i++)
+        integers[i] = (int8_t)(i * 37 % 255 - 127);
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){3, 128});
+    struct value *w = graph_add_constant(graph, "w", DTYPE_I8, 2, (int64_t[]){128, 200}, integers);
+    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
+    struct value *wide = make_node2(graph, "Mul", "wide", make_node(graph, "Cast", "cast", 1, &w, 1, &to),
+                                    number(graph, "scale", 0.01F));
+    size_t size;
+    set_edges(graph, x, make_node2(graph, "MatMul", "y", x, wide));
+    optimise(graph);
+    expect_ops(graph, "Cast Mul MatMul");
+    infer_model *model = store(graph, &size);
+    ck_assert_uint_lt(size, 2 * sizeof integers);
+    expect_session_ops(model, "MatMulScaled");
+    infer_model_release(model);
+}
+END_TEST
+
 START_TEST(weights_of_every_size_are_folded_and_written_once)
 {
     static float plain[Y_COUNT], optimised[Y_COUNT], stored[Y_COUNT];
@@ -341,6 +364,7 @@ Suite *optimised_file_suite(void)
     TCase *tests = tcase_create("optimised_file");
     tcase_add_checked_fixture(tests, start, finish);
     tcase_add_test(tests, weights_of_every_size_are_folded_and_written_once);
+    tcase_add_test(tests, matrices_of_bytes_stay_narrow);
     tcase_add_test(tests, a_node_keeps_the_names_of_all_it_stands_for);
     tcase_add_test(tests, what_nothing_reads_is_not_written);
     tcase_add_test(tests, passes_that_a_file_has_been_through_do_not_run);

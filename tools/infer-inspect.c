@@ -317,6 +317,7 @@ static enum status dump_after(const struct job *job, const char *pass, struct er
     struct pass_context context = {.resolve = {.evaluator = evaluator_of(&evaluation), .constant_limit = SIZE_MAX},
                                    .done = job->model->metadata.passes,
                                    .done_count = job->model->metadata.pass_count,
+                                   .on_host = !job->session->device,
                                    .observer = &observer};
     region_init(&region, &default_allocator);
     struct graph *graph = graph_clone(job->model->graph, &region);

@@ -266,13 +266,18 @@ static void read_scaled(const struct rewriter *r, const struct value *value, str
         m->q.integers = NULL;
 }
 
-/* A product of float32 by a matrix of 8 bits: it stays so, as long as kernels of the host read it. */
+/* A product of float32 by a matrix of 8 bits, which stays so. */
 static enum status visit_scaled(struct rewriter *r, struct node *node)
 {
+    struct integer_product p;
     struct scaled_matrix m;
     void *scales;
-    if (!r->context->on_host)
+    bool found;
+    if (!is_op(node, "MatMul"))
         return STATUS_OK;
+    TRY(read_operands(r, node, &p, &found));
+    if (p.x.integers)
+        return STATUS_OK; /* one of integers, once its shapes are known */
     read_scaled(r, node->inputs[1], &m);
     if (!m.q.integers)
         return STATUS_OK;
@@ -294,7 +299,7 @@ static enum status visit_matmul(struct rewriter *r, struct node *node)
     bool found;
     TRY(read_operands(r, node, &p, &found));
     if (!found)
-        return p.x.integers ? STATUS_OK : visit_scaled(r, node);
+        return STATUS_OK;
     const struct value *x = p.x.integers, *w = p.w.integers;
     int rows_axis = p.x.axis, columns_axis = p.w.axis;
     /* One scale a row of a matrix on the left, one a column on the right; a list on both sides would be a table. */
@@ -478,16 +483,27 @@ static bool may_widen(const struct graph *graph)
     return false;
 }
 
-enum status fuse_qdq(struct graph *graph, struct pass_context *context, struct error *error)
+static enum status rewrite_narrow(struct graph *graph, struct pass_context *context, rewrite_visit *visitor,
+                                  struct error *error)
 {
     struct narrowing narrowing = {.count = graph->value_count};
-    if (!may_widen(graph))
-        return STATUS_OK;
     narrowing.of = region_array(&context->scratch, (size_t)narrowing.count + 1, sizeof *narrowing.of);
     narrowing.looked = region_allocate(&context->scratch, (size_t)narrowing.count + 1);
     if (!narrowing.of || !narrowing.looked)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
-    TRY(rewrite_graph_with(graph, context, visit, &narrowing, error));
+    return rewrite_graph_with(graph, context, visitor, &narrowing, error);
+}
+
+enum status fuse_qdq(struct graph *graph, struct pass_context *context, struct error *error)
+{
+    if (!may_widen(graph))
+        return STATUS_OK;
+    TRY(rewrite_narrow(graph, context, visit, error));
     return context->shaped ? STATUS_OK
                            : fold_constants(graph, &context->resolve, LEAST_NARROW, &context->constant_bytes, error);
+}
+
+enum status keep_matrices_narrow(struct graph *graph, struct pass_context *context, struct error *error)
+{
+    return may_widen(graph) ? rewrite_narrow(graph, context, visit_scaled, error) : STATUS_OK;
 }

@@ -1,7 +1,5 @@
 #include "graph/passes/numbers.h"
 
-#include "kernels/cpu.h"
-
 #include <float.h>
 #include <math.h>
 
@@ -77,20 +75,21 @@ static void scale_floats(const float *from, int64_t count, double factor, float 
 #define WIDE_STEP 16
 #ifdef __x86_64__
 #include <immintrin.h>
-#define WITH_AVX2 __attribute__((target("avx2")))
+#define AVX2 __attribute__((target("avx2")))
 
 static bool has_avx2(void)
 {
-    return CPU_HAS(AVX2, "avx2");
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2");
 }
 
-WITH_AVX2 static inline __m256i magnitudes(const float *floats)
+AVX2 static inline __m256i magnitudes(const float *floats)
 {
     return _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(const void *)floats), _mm256_set1_epi32(INT32_MAX));
 }
 
 /* Where all are finite, which it finds out by the largest. */
-WITH_AVX2 static float wide_largest(const float *floats, int64_t count)
+AVX2 static float wide_largest(const float *floats, int64_t count)
 {
     __m256i most[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     for (int64_t i = 0; i < count; i += WIDE_STEP) {
@@ -105,12 +104,12 @@ WITH_AVX2 static float wide_largest(const float *floats, int64_t count)
     return largest_of_floats(lanes, 8);
 }
 
-WITH_AVX2 static inline void scale_four(const float *from, __m256d factors, float *to)
+AVX2 static inline void scale_four(const float *from, __m256d factors, float *to)
 {
     _mm_storeu_ps(to, _mm256_cvtpd_ps(_mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(from)), factors)));
 }
 
-WITH_AVX2 static void wide_scale(const float *from, int64_t count, double factor, float *to)
+AVX2 static void wide_scale(const float *from, int64_t count, double factor, float *to)
 {
     __m256d factors = _mm256_set1_pd(factor);
     for (int64_t i = 0; i < count; i += WIDE_STEP) {

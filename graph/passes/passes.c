@@ -15,6 +15,7 @@ const struct pass passes[] = {
     {"loop-invariants", PASS_ONCE, free_loop_invariants},
     {"fold-constants", PASS_ONCE, fold},
     {"fuse-qdq", PASS_ONCE | PASS_SHAPED, fuse_qdq},
+    {"narrow-matrices", PASS_ON_HOST, keep_matrices_narrow},
     {"identities", PASS_ONCE | PASS_SHAPED, eliminate_identities},
     {"common-subexpressions", PASS_ONCE | PASS_SHAPED, merge_common_subexpressions},
     {"slices", PASS_SHAPED, tidy_slices},
@@ -77,9 +78,10 @@ enum status run_pass_alone(pass_function *pass, struct graph *graph, struct eval
 enum status run_passes(struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error)
 {
+    const unsigned once = PASS_ONCE | (context->on_host ? PASS_ON_HOST : 0);
     TRY(pin(graph, context, needed, error));
     for (const struct pass *pass = passes; pass->name; pass++) {
-        if (!(pass->times & (context->shaped ? PASS_SHAPED : PASS_ONCE)) || is_done(context, pass))
+        if (!(pass->times & (context->shaped ? PASS_SHAPED : once)) || is_done(context, pass))
             continue;
         TRY(interrupt_check(context->resolve.interrupt, error));
         TRY(run_pass(pass->run, graph, context, error));

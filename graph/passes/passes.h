@@ -30,8 +30,9 @@ struct pass_context {
 };
 
 enum pass_time {
-    PASS_ONCE = 1,   /* once a model, whatever the shapes of its inputs: ranks and types may be unknown (-1, NONE) */
-    PASS_SHAPED = 2, /* once for each program: types and shapes are known, but for values with dims_at_run */
+    PASS_ONCE = 1,    /* once a model, whatever the shapes of its inputs: ranks and types may be unknown (-1, NONE) */
+    PASS_SHAPED = 2,  /* once for each program: types and shapes are known, but for values with dims_at_run */
+    PASS_ON_HOST = 4, /* as PASS_ONCE, but not for a file, nor where a device may run steps (`on_host`) */
 };
 
 typedef enum status pass_function(struct graph *graph, struct pass_context *context, struct error *error);
@@ -70,6 +71,7 @@ static inline bool pass_pins(const struct pass_context *context, const struct va
 enum status eliminate_dead_code(struct graph *graph, struct pass_context *context, struct error *error);
 enum status free_loop_invariants(struct graph *graph, struct pass_context *context, struct error *error);
 enum status fuse_qdq(struct graph *graph, struct pass_context *context, struct error *error);
+enum status keep_matrices_narrow(struct graph *graph, struct pass_context *context, struct error *error);
 enum status eliminate_identities(struct graph *graph, struct pass_context *context, struct error *error);
 enum status merge_common_subexpressions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status fold_pads(struct graph *graph, struct pass_context *context, struct error *error);

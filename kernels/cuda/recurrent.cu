@@ -253,9 +253,10 @@ template <typename T> static __global__ void recurrent_sequences(const __grid_co
 
 struct quantized_arguments {
     recurrent_arguments all;
-    const float *scales; /* of rows of the weights, which are int16_t */
-    float *scratch;      /* of each direction and sequence */
-    int16_t *states;     /* of each, [H]: h as integers less their zero point */
+    const float *scales;  /* of columns of the weights, which are bytes, [H, 4 H] */
+    const uint8_t *zeros; /* of these columns; NULL: 0 */
+    float *scratch;       /* of each direction and sequence */
+    int16_t *states;      /* of each, [H]: h as integers less their zero point */
 };
 
 /* One direction, a block's. The batch goes step by step, since one scale serves all its states. */
@@ -271,26 +272,32 @@ struct quantized_batch {
     }
 };
 
-static __device__ __forceinline__ int32_t dot_pair(uint32_t a, uint32_t b)
+/* Byte `i` of some weights as the integer that it is. */
+static __device__ __forceinline__ int32_t weight_of(const struct recurrent_params &p, uint32_t bytes, int i)
 {
-    return (int16_t)a * (int16_t)b + ((int32_t)a >> 16) * ((int32_t)b >> 16);
+    uint32_t byte = bytes >> (8 * i) & 0xff;
+    return p.weights == DTYPE_I8 ? (int32_t)(int8_t)byte : (int32_t)byte;
 }
 
-/* A whole warp calls this; n is at most EXACT_UNITS, and rows of a multiple of 8 lie at one of 16 bytes. */
-static __device__ __forceinline__ int32_t dot_i16(int64_t n, const int16_t *a, const int16_t *b)
+/* What a thread sums at once: a word of a row of the weights. */
+#define COLUMNS 4
+
+/* Columns of the weights, less their zero points, times a sequence's states; exact, with at most EXACT_UNITS of them.
+ */
+static __device__ __forceinline__ void dot_columns(const struct recurrent_params &p, const uint8_t *weights,
+                                                   const uint8_t *zeros, const int16_t *states,
+                                                   int32_t (&sums)[COLUMNS])
 {
-    int32_t sum = 0;
-    int lane = threadIdx.x % WARP;
-    if (n % 8 == 0) {
-        for (int64_t i = lane * 8; i < n; i += WARP * 8) {
-            uint4 x = load_16(a + i), y = load_16(b + i);
-            sum += dot_pair(x.x, y.x) + dot_pair(x.y, y.y) + dot_pair(x.z, y.z) + dot_pair(x.w, y.w);
-        }
-    } else {
-        for (int64_t i = lane; i < n; i += WARP)
-            sum += a[i] * b[i];
+    uint32_t less = zeros ? *(const uint32_t *)zeros : 0;
+    UNROLL
+    for (int j = 0; j < COLUMNS; j++)
+        sums[j] = 0;
+    for (int64_t i = 0; i < p.hidden; i++, weights += 4 * p.hidden) {
+        uint32_t bytes = *(const uint32_t *)weights;
+        UNROLL
+        for (int j = 0; j < COLUMNS; j++)
+            sums[j] += (weight_of(p, bytes, j) - weight_of(p, less, j)) * states[i];
     }
-    return warp_fold(sum, [](int32_t x, int32_t y) { return x + y; });
 }
 
 /* Between 0 and 255; a NaN is 0. */
@@ -327,24 +334,30 @@ static __device__ float quantize_states(const quantized_batch &b, int64_t t)
     return scale;
 }
 
-/* The gates of all sequences that have a step `t`, a unit a warp. */
+/* The gates of all sequences that have a step `t`. */
 static __device__ void sum_quantized_gates(const quantized_batch &b, int64_t t, float state_scale)
 {
     const recurrent_arguments &a = b.q.all;
     int64_t n = a.p.hidden, units = 4 * n;
-    const int16_t *weights = (const int16_t *)a.weights + b.direction * units * n;
+    const uint8_t *weights = (const uint8_t *)a.weights + b.direction * units * n;
+    const uint8_t *zeros = b.q.zeros ? b.q.zeros + b.direction * units : nullptr;
     const float *scales = b.q.scales + b.direction * units;
-    for (int64_t index = threadIdx.x / WARP; index < a.p.batch * units; index += THREADS / WARP) {
-        int64_t i, item = split_index(index, units, &i), length = length_of(a, item);
+    for (int64_t index = threadIdx.x; index < a.p.batch * n; index += THREADS) {
+        int64_t first, item = split_index(index, n, &first), length = length_of(a, item);
         if (t >= length)
             continue;
+        first *= COLUMNS;
         sequence<float> s = b.of(item);
         const float *x = s.x + position_of(a.p, b.direction, t, length) * a.p.x_step;
-        float product = 0;
+        int32_t sums[COLUMNS];
         if (state_scale > 0)
-            product = (float)dot_i16(n, weights + i * n, b.states + item * n) * (state_scale * scales[i]);
-        if (threadIdx.x % WARP == 0)
+            dot_columns(a.p, weights + first, zeros ? zeros + first : nullptr, b.states + item * n, sums);
+        UNROLL
+        for (int j = 0; j < COLUMNS; j++) {
+            int64_t i = first + j;
+            float product = state_scale > 0 ? (float)sums[j] * (state_scale * scales[i]) : 0;
             s.gates[i] = (s.bias ? x[i] + s.bias[i] + s.bias[units + i] : x[i]) + product;
+        }
     }
     __syncthreads();
 }
@@ -469,8 +482,8 @@ static void quantized_run(const struct kernel_plan *plan, const struct kernel_ca
 {
     const struct recurrent_params *p = (const struct recurrent_params *)plan->params;
     char *room = (char *)call->shared;
-    quantized_arguments q = {arguments_of(p, call), (const float *)call->inputs[7], (float *)room,
-                             (int16_t *)(room + scratch_bytes(p))};
+    quantized_arguments q = {arguments_of(p, call), (const float *)call->inputs[7], (const uint8_t *)call->inputs[8],
+                             (float *)room, (int16_t *)(room + scratch_bytes(p))};
     (void)task;
     if (p->directions * p->batch == 0)
         return;

@@ -8,8 +8,12 @@
 #include "tests/model_maker.h"
 
 #include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static infer_context *context_of(infer_model *model, const infer_session_options *options)
 {
@@ -25,32 +29,44 @@ static infer_context *context_of(infer_model *model, const infer_session_options
 
 /* --- time ------------------------------------------------------------------------------------------------------ */
 
-#define LARGE 512
+/* Lets go of a kernel once it has been held longer than the deadline. over: the run has ended, perhaps before. */
+static void *let_go_late(void *over)
+{
+    while (!emulation_holds() && !atomic_load((atomic_bool *)over))
+        sched_yield();
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    emulation_let_go();
+    return NULL;
+}
 
-/* y = x w, which takes the stream much longer than to be enqueued. */
+/* y = x w, whose kernel is held. */
 START_TEST(a_deadline_that_passes_on_the_stream_is_noticed)
 {
     struct maker maker = maker_start();
-    float *x = calloc(LARGE * LARGE, sizeof *x), *y = calloc(LARGE * LARGE, sizeof *y);
+    float x[64] = {0}, y[64];
+    atomic_bool over = false;
+    pthread_t thread;
     infer_error error = {0};
     struct graph *graph = maker.graph = graph_create(&maker.region, "slow");
-    struct value *in = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){LARGE, LARGE});
-    struct value *w = graph_add_constant(graph, "w", DTYPE_F32, 2, (int64_t[]){LARGE, LARGE}, x);
+    struct value *in = graph_add_value(graph, "x", DTYPE_F32, 2, (int64_t[]){8, 8});
+    struct value *w = graph_add_constant(graph, "w", DTYPE_F32, 2, (int64_t[]){8, 8}, x);
     struct value *out = make_node2(graph, "MatMul", "y", in, w);
     infer_model *model = maker_finish(&maker, 1, &in, 1, &out, NULL);
     infer_context *context = context_of(model, &(infer_session_options){.device = INFER_DEVICE_CUDA, .threads = 1});
-    infer_tensor input = f32_tensor(x, 2, LARGE, LARGE), output = infer_output(y, LARGE * LARGE * sizeof *y);
+    infer_tensor input = f32_tensor(x, 2, 8, 8), output = infer_output(y, sizeof y);
     run_well(context, &input, 1, &output, 1);
     ck_assert_int_eq(infer_context_limit(context, &(infer_run_limits){.seconds = 0.01}, NULL), INFER_OK);
+    emulation_hold_kernel();
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go_late, &over), 0);
     ck_assert_int_eq(infer_run(context, &input, 1, &output, 1, &error), INFER_DEADLINE);
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
     ck_assert_msg(strstr(error.message, "0.01 s"), "%s", error.message);
     ck_assert_int_eq(infer_context_limit(context, NULL, NULL), INFER_OK);
     run_well(context, &input, 1, &output, 1);
     infer_context_release(context);
     infer_model_release(model);
     region_free(&maker.region);
-    free(x);
-    free(y);
 }
 END_TEST
 
