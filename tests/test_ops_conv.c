@@ -177,6 +177,95 @@ START_TEST(a_nan_stays_near)
 }
 END_TEST
 
+/* --- slopes in registers ----------------------------------------------------------------------------------- */
+
+enum { SLOPED_HEIGHT = 9, SLOPED_WIDTH = 11, SLOPED_CHANNELS = 14, SLOPED_POSITIONS = SLOPED_HEIGHT * SLOPED_WIDTH };
+
+/* What rides: a slope for each channel, or one for all, and perhaps a lower bound. */
+struct sloped {
+    enum pointwise_opcode opcode;
+    bool bounded;
+    float bound;
+};
+static const struct sloped sloped[] = {
+    {POINTWISE_PRELU, false, 0}, {POINTWISE_PRELU, true, -0.5F}, {POINTWISE_LEAKY_RELU, true, -0.5F},
+    {POINTWISE_PRELU, true, 0},  {POINTWISE_PRELU, true, NAN},
+};
+#define SLOPE 0.25F
+
+static const struct pointwise_params *sloped_program(const struct sloped *s, int64_t outputs,
+                                                     struct pointwise_room *room)
+{
+    struct pointwise_builder b = {.rank = 2,
+                                  .dims = {outputs, SLOPED_POSITIONS},
+                                  .input_count = 3,
+                                  .output_count = 1,
+                                  .instruction_count = s->bounded ? 2 : 1};
+    b.operands[0] = (struct pointwise_operand){.dtype = DTYPE_F32, .strides = {1, outputs}};
+    b.operands[1] = (struct pointwise_operand){.dtype = DTYPE_F32, .reg = 1, .strides = {1}};
+    b.operands[2] = (struct pointwise_operand){.dtype = DTYPE_F32, .reg = 2};
+    b.operands[3] = (struct pointwise_operand){.dtype = DTYPE_F32, .strides = {1, outputs}};
+    b.code[0] = (struct pointwise_instruction){
+        .opcode = (uint8_t)s->opcode, .register_class = CLASS_F32, .b = 1, .immediate = {(double)SLOPE}};
+    b.code[1] = (struct pointwise_instruction){.opcode = POINTWISE_MAX, .register_class = CLASS_F32, .b = 2};
+    return pointwise_build(&b, room);
+}
+
+static float bend(const struct sloped *s, float x, float slope)
+{
+    x = x < 0 ? x * (s->opcode == POINTWISE_PRELU ? slope : SLOPE) : x;
+    return !s->bounded ? x : isnan(s->bound) ? NAN : x > s->bound ? x : s->bound;
+}
+
+static void run_kernel(const struct kernel *kernel, const struct conv_params *params, const void *const *inputs,
+                       float *y)
+{
+    const struct kernel_facts facts = {.cpu = cpu_detect(), .threads = 2, .constant_inputs = 1u << 1};
+    struct region region;
+    struct kernel_plan plan;
+    region_init(&region, &default_allocator);
+    ck_assert(kernel->supports(params));
+    ck_assert(kernel_make_plan(kernel, params, &facts, &region, &plan));
+    run_planned(kernel, &plan, inputs, (void *[]){y}, true);
+    region_free(&region);
+}
+
+/* To the bit what would come of the results afterwards; in panels that are full, and in parts of one. */
+static void expect_slopes(const struct kernel *kernel, const struct sloped *s, int64_t outputs)
+{
+    const struct problem p = {1, 1, SLOPED_CHANNELS, outputs, SLOPED_HEIGHT, SLOPED_WIDTH, 3, 1, 1, 1, 1};
+    struct conv_params params = params_of(&p);
+    struct pointwise_room room;
+    params.x = layout(SLOPED_CHANNELS, SLOPED_HEIGHT, SLOPED_WIDTH, true);
+    params.y = layout(outputs, SLOPED_HEIGHT, SLOPED_WIDTH, true);
+    size_t results = (size_t)(SLOPED_POSITIONS * outputs);
+    float *x = numbers(SLOPED_POSITIONS * SLOPED_CHANNELS, 1), *bias = numbers((size_t)outputs, 3);
+    float *w = numbers((size_t)(outputs * SLOPED_CHANNELS * 9), 2), *slopes = numbers((size_t)outputs, 4);
+    float *before = numbers(results, 0), *after = numbers(results, 0);
+    const void *const inputs[] = {x, w, bias, NULL, NULL, slopes, &s->bound};
+    run_kernel(kernel, &params, inputs, before);
+    params.epilogue = sloped_program(s, outputs, &room);
+    run_kernel(kernel, &params, inputs, after);
+    for (size_t i = 0; i < results; i++) {
+        float want = bend(s, before[i], slopes[i % (size_t)outputs]);
+        ck_assert(isnan(want) ? isnan(after[i]) : memcmp(&after[i], &want, sizeof want) == 0);
+    }
+    free(x), free(bias), free(w), free(slopes), free(before), free(after);
+}
+
+START_TEST(slopes_ride_bit_for_bit)
+{
+    for (size_t i = 0; kernel_at(i); i++) {
+        const struct kernel *kernel = kernel_at(i);
+        if (strncmp(kernel->name, "conv_f32_avx", strlen("conv_f32_avx")) != 0 || kernel->requires & ~cpu_detect())
+            continue;
+        expect_slopes(kernel, &sloped[_i], 12);
+        expect_slopes(kernel, &sloped[_i], 28);
+        expect_slopes(kernel, &sloped[_i], 70);
+    }
+}
+END_TEST
+
 START_TEST(conv_is_the_kernel)
 {
     const struct problem *p = &problems[_i];
@@ -313,6 +402,7 @@ Suite *ops_conv_suite(void)
     TCase *tests = tcase_create("ops_conv");
     tcase_add_loop_test(tests, the_kernel_follows_the_definition_in_both_layouts, 0, count);
     tcase_add_loop_test(tests, a_nan_stays_near, 0, 3);
+    tcase_add_loop_test(tests, slopes_ride_bit_for_bit, 0, (int)(sizeof sloped / sizeof sloped[0]));
     tcase_add_loop_test(tests, conv_is_the_kernel, 0, count);
     tcase_add_test(tests, conv_transpose_scatters);
     tcase_add_test(tests, transposed_groups_keep_apart);

@@ -292,6 +292,12 @@ struct walk {
     int64_t first_tile, tiles, first_row, end_row;
 };
 
+/* So many strides reach so far; nearly all windows move by one place. */
+static int64_t strides_to(int64_t far, int64_t stride)
+{
+    return stride == 1 ? far : divide_up(far, stride);
+}
+
 /* Of `count` positions that follow `sight` along an axis, those that see a place of the window are [*first, *end). */
 static void seen_along(const struct window *w, const struct sight *sight, const int64_t *place, int axis, int64_t count,
                        int64_t *first, int64_t *end)
@@ -303,8 +309,8 @@ static void seen_along(const struct window *w, const struct sight *sight, const 
             return;
     }
     int64_t at = sight->at[axis] + place[axis] * w->dilation[axis], stride = w->stride[axis];
-    *first = at < 0 ? least(divide_up(-at, stride), count) : 0;
-    *end = at < w->input[axis] ? least(divide_up(w->input[axis] - at, stride), count) : 0;
+    *first = at < 0 ? least(strides_to(-at, stride), count) : 0;
+    *end = at < w->input[axis] ? least(strides_to(w->input[axis] - at, stride), count) : 0;
 }
 
 /* The input under each place of the window at `count` positions of a tile that lie `step` apart, where all of it is
@@ -312,9 +318,18 @@ static void seen_along(const struct window *w, const struct sight *sight, const 
 static void place_whole_line(const struct convolution *conv, const float *from, int64_t step, int64_t count,
                              const float **places)
 {
-    for (int64_t i = 0; i < count; i++, from += step)
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            places[tap * TILE_ROWS + i] = from + conv->offsets[tap];
+    const float *first[TILE_ROWS];
+    for (int64_t i = 0; i < TILE_ROWS; i++)
+        first[i] = from + (i < count ? i * step : 0);
+    for (int64_t tap = 0; tap < conv->taps; tap++, places += TILE_ROWS) {
+        int64_t offset = conv->offsets[tap];
+        if (count == TILE_ROWS) /* nearly all: by vectors */
+            for (int64_t i = 0; i < TILE_ROWS; i++)
+                places[i] = first[i] + offset;
+        else
+            for (int64_t i = 0; i < count; i++)
+                places[i] = first[i] + offset;
+    }
 }
 
 /* The same for positions that follow each other along an axis; zeros in the padding. */
@@ -332,8 +347,14 @@ static void place_line(const struct walk *walk, const int64_t *position, int axi
     }
     for (int64_t tap = 0; tap < conv->taps; tap++, step_coordinates(w->kernel, place), places += TILE_ROWS) {
         seen_along(w, &sight, place, axis, count, &first, &end);
-        for (int64_t i = 0; i < count; i++)
-            places[i] = i >= first && i < end ? from + conv->offsets[tap] + i * step : conv->zeros;
+        const float *seen = from + conv->offsets[tap];
+        int64_t i = 0;
+        for (; i < first; i++)
+            places[i] = conv->zeros;
+        for (; i < end; i++)
+            places[i] = seen + i * step;
+        for (; i < count; i++)
+            places[i] = conv->zeros;
     }
 }
 

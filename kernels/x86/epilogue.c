@@ -56,6 +56,16 @@ static char *at_line(const struct path *path, const struct place *place, int slo
 
 /* --- loads ------------------------------------------------------------------------------------------------------ */
 
+static vf fetch_floats(const float *from, int64_t step, int64_t count)
+{
+    float floats[LANES] = {0};
+    if (count == LANES)
+        return vf_load_apart(from, step);
+    for (int64_t i = 0; i < count; i++)
+        floats[i] = from[i * step];
+    return vf_load(floats);
+}
+
 /* Elements of any type, any distance apart. */
 static __attribute__((noinline)) vf fetch(const struct path *path, const char *from, int64_t count)
 {
@@ -64,6 +74,8 @@ static __attribute__((noinline)) vf fetch(const struct path *path, const char *f
         int64_t integers[LANES];
     } elements = {{0}};
     float floats[LANES] = {0};
+    if (path->dtype == DTYPE_F32)
+        return fetch_floats((const void *)from, path->step, count);
     interpreter_load(&elements, from, 0, path->step, (int)count, path->dtype);
     bool single = pointwise_class_of(path->dtype) == CLASS_F32;
     for (int i = 0; i < count; i++)

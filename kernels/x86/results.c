@@ -39,9 +39,9 @@ struct results_place SET_NAME(results_image_place)(const struct conv_params *p)
                                   .column_stride = p->y.channel};
 }
 
-/* Operations that registers can do, in this order: up to two additions, hard-swish, a lower bound, an upper bound, a
- * factor, a shift, all but the first of numbers. */
-enum stage { STAGE_ADD, STAGE_SWISH, STAGE_LOW, STAGE_HIGH, STAGE_SCALE, STAGE_SHIFT };
+/* Operations that registers can do, in this order: up to two additions, hard-swish or a slope for what is negative, a
+ * lower bound, an upper bound, a factor, a shift; all but the first and slopes of numbers. */
+enum stage { STAGE_ADD, STAGE_BEND, STAGE_LOW, STAGE_HIGH, STAGE_SCALE, STAGE_SHIFT };
 
 static bool is_number(const struct epilogue_operation *operation)
 {
@@ -70,6 +70,19 @@ static bool take_addition(struct results *results, const struct epilogue_operati
     return before < STAGE_SHIFT && is_number(operation);
 }
 
+/* A slope for all, or one for each column. */
+static bool take_slopes(struct results *results, const struct epilogue_operation *operation)
+{
+    int64_t row = results->turned ? operation->column : operation->row;
+    int64_t column = results->turned ? operation->row : operation->column;
+    results->leaks = true;
+    if (is_number(operation))
+        results->slope_input = operation->input;
+    else
+        results->slopes_input = operation->input;
+    return operation->input > 0 && operation->dtype == DTYPE_F32 && !operation->reversed && row == 0 && column <= 1;
+}
+
 static bool take_operation(struct results *results, const struct epilogue_operation *operation, enum stage *stage)
 {
     enum stage before = *stage;
@@ -79,9 +92,17 @@ static bool take_operation(struct results *results, const struct epilogue_operat
     case POINTWISE_ADD:
         return take_addition(results, operation, stage);
     case POINTWISE_HARD_SWISH:
-        *stage = STAGE_SWISH;
+        *stage = STAGE_BEND;
         results->swish = true;
-        return before < STAGE_SWISH;
+        return before < STAGE_BEND;
+    case POINTWISE_LEAKY_RELU:
+        *stage = STAGE_BEND;
+        results->leaks = true;
+        results->slope = operation->p;
+        return before < STAGE_BEND;
+    case POINTWISE_PRELU:
+        *stage = STAGE_BEND;
+        return before < STAGE_BEND && take_slopes(results, operation);
     case POINTWISE_RELU:
         *stage = STAGE_LOW;
         results->low = 0;
@@ -192,17 +213,22 @@ static float number_of(const struct results_target *target, int input, float oth
     return input ? *(const float *)operand_of(target, input) : otherwise;
 }
 
-/* A bound that is a NaN makes results NaN, which an instruction's maximum does not. */
+/* A bound that is a NaN makes results NaN, which an instruction's maximum does not; one that is zero decides which zero
+ * comes of the other, that a slope makes. */
 static bool read_numbers(struct results_target *target)
 {
     const struct results *results = target->results;
     target->ends.low = number_of(target, results->low_input, results->low);
     target->ends.high = number_of(target, results->high_input, results->high);
     target->ends.swish = results->swish;
+    target->ends.leaks = results->leaks;
+    target->ends.slope = number_of(target, results->slope_input, results->slope);
+    target->ends.slopes = results->slopes_input ? operand_of(target, results->slopes_input) : NULL;
     target->ends.scaled = results->scale_input || results->shift_input;
     target->ends.scale = number_of(target, results->scale_input, 1);
     target->ends.shift = number_of(target, results->shift_input, -0.0F);
-    return !isnan(target->ends.low) && !isnan(target->ends.high);
+    bool zero = (results->low_input && target->ends.low == 0) || (results->high_input && target->ends.high == 0);
+    return !isnan(target->ends.low) && !isnan(target->ends.high) && !(results->leaks && zero);
 }
 
 static void add_addend(struct tile_ends *ends, const float *from, int64_t row)
@@ -250,6 +276,8 @@ struct tile_ends SET_NAME(results_ends)(const struct results_target *target, con
         ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
         ends.addends[i].row *= tile->step;
     }
+    if (ends.slopes)
+        ends.slopes += tile->column;
     ends.to += tile->row * ends.to_row + tile->column;
     ends.to_row *= tile->step;
     ends.columns = tile->columns;

@@ -43,8 +43,10 @@ struct results {
     struct results_addend addends[TILE_ADDENDS - 1];
     float low, high;
     int low_input, high_input; /* of the program: numbers that hold these bounds; 0: the bounds are those above */
-    bool swish;
-    int scale_input, shift_input; /* the same; 0: there is none */
+    bool swish, leaks;
+    float slope;
+    int slope_input, slopes_input; /* a number instead of `slope`, or a slope for each column; 0: there is none */
+    int scale_input, shift_input;  /* the same; 0: there is none */
 };
 
 /* rows, columns: of the sums of one batch index. */

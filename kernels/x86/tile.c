@@ -13,6 +13,11 @@
  * they do. */
 #define AHEAD (LANES == 8 ? 2048 : 0)
 
+/* Whether tiles whose last vector has lanes too many end in registers, by masks: in code of its own, as whole vectors
+ * lose 1 % of a model when they are loaded and stored by masks too, those of 8 columns a tenth. Nearly all tiles are
+ * tall. */
+#define ENDS_BY_MASKS(shape) (LANES == 16 && (shape).rows >= 8 && !(shape).half)
+
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
 #define MOST_ABREAST 4
@@ -21,7 +26,8 @@ typedef vf sums[TILE_ROWS][TILE_VECTORS];
  * pair is but one row, this is made twice and stored twice, which halves the code. */
 struct shape {
     int rows, vectors;
-    bool half; /* the last vector is half of one */
+    bool half;   /* the last vector is half of one */
+    bool masked; /* at the end, only `columns` of its lanes count */
 };
 
 INLINE int64_t row_of(const struct shape shape, int i, int64_t last)
@@ -145,9 +151,31 @@ INLINE void add_start(const struct shape shape, int64_t last, const struct tile_
     }
 }
 
+/* Lanes that count in the last vector of a masked tile. */
+INLINE int64_t last_lanes(const struct shape shape, const struct tile_ends *ends)
+{
+    return ends->columns - (shape.vectors - 1) * LANES;
+}
+
+INLINE vf load_end(const struct shape shape, int j, const float *from, int64_t lanes)
+{
+    return shape.masked && j == shape.vectors - 1 ? vf_load_part(from + j * LANES, lanes) : load(shape, j, from);
+}
+
+INLINE void store_end(const struct shape shape, int j, float *to, vf x, int64_t lanes)
+{
+    if (shape.masked && j == shape.vectors - 1)
+        vf_store_part(to + j * LANES, x, lanes);
+    else if (is_half(shape, j))
+        vf_store_half(to + j * LANES, x);
+    else
+        vf_store(to + j * LANES, x);
+}
+
 /* All rows, before any is stored: an operand may be what is stored to. */
 INLINE void add_operands(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
+    int64_t lanes = last_lanes(shape, ends);
     for (int a = 0; a < ends->addend_count; a++) {
         const float *from = ends->addends[a].from;
         int64_t row = ends->addends[a].row;
@@ -155,7 +183,7 @@ INLINE void add_operands(const struct shape shape, int64_t last, const struct ti
         for (int i = 0; i < shape.rows; i++) {
             UNROLL
             for (int j = 0; j < shape.vectors; j++)
-                s[i][j] = vf_add(s[i][j], load(shape, j, from + row_of(shape, i, last) * row));
+                s[i][j] = vf_add(s[i][j], load_end(shape, j, from + row_of(shape, i, last) * row, lanes));
         }
     }
 }
@@ -167,6 +195,21 @@ INLINE void swish(const struct shape shape, sums s)
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
             s[i][j] = vf_hard_swish(s[i][j]);
+    }
+}
+
+INLINE void leak(const struct shape shape, const struct tile_ends *ends, sums s)
+{
+    vf slopes[TILE_VECTORS];
+    int64_t lanes = last_lanes(shape, ends);
+    UNROLL
+    for (int j = 0; j < shape.vectors; j++)
+        slopes[j] = ends->slopes ? load_end(shape, j, ends->slopes, lanes) : vf_set(ends->slope);
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            s[i][j] = tile_leak(s[i][j], slopes[j]);
     }
 }
 
@@ -203,24 +246,23 @@ INLINE void bound(const struct shape shape, const struct tile_ends *ends, sums s
     }
 }
 
+/* Masked: without hard-swish, factor and shift. */
 INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
     add_operands(shape, last, ends, s);
-    if (ends->swish)
+    if (!shape.masked && ends->swish)
         swish(shape, s);
+    if (ends->leaks)
+        leak(shape, ends, s);
     bound(shape, ends, s);
-    if (ends->scaled)
+    if (!shape.masked && ends->scaled)
         scale(shape, ends, s);
+    int64_t lanes = last_lanes(shape, ends);
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
-        for (int j = 0; j < shape.vectors; j++) {
-            float *to = ends->to + row_of(shape, i, last) * ends->to_row + j * LANES;
-            if (is_half(shape, j))
-                vf_store_half(to, s[i][j]);
-            else
-                vf_store(to, s[i][j]);
-        }
+        for (int j = 0; j < shape.vectors; j++)
+            store_end(shape, j, ends->to + row_of(shape, i, last) * ends->to_row, s[i][j], lanes);
     }
 }
 
@@ -306,15 +348,26 @@ static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct t
     }
 }
 
+INLINE void spill(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+{
+    float spilled[TILE_ROWS * TILE_COLUMNS];
+    UNROLL
+    for (int i = 0; i < shape.rows; i++) {
+        UNROLL
+        for (int j = 0; j < shape.vectors; j++)
+            vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
+    }
+    finish_ragged(last + 1, ends, spilled);
+}
+
 INLINE void multiply(const struct shape shape, int64_t last, const struct tile_rows *left,
                      const struct tile_panel *panel, const struct tile_ends *ends)
 {
     sums s;
     const float *end[TILE_ROWS] = {NULL}, *rest;
-    float spilled[TILE_ROWS * TILE_COLUMNS];
     bool whole = ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0);
-    bool closes = closes_rows(shape) && whole && !ends->start && !ends->swish && !ends->scaled && left->taps > 0 &&
-                  left->depth >= TERMS_AT_ONCE;
+    bool closes = closes_rows(shape) && whole && !ends->start && !ends->swish && !ends->leaks && !ends->scaled &&
+                  left->taps > 0 && left->depth >= TERMS_AT_ONCE;
     int64_t terms = closes ? TERMS_AT_ONCE : 0;
     begin(shape, s);
     if (ends->resumes)
@@ -333,21 +386,18 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
     add_start(shape, last, ends, s);
     if (whole) {
         finish(shape, last, ends, s);
-        return;
+    } else if (ENDS_BY_MASKS(shape) && !ends->swish && !ends->scaled) {
+        const struct shape masked = {shape.rows, shape.vectors, .masked = true};
+        finish(masked, last, ends, s);
+    } else {
+        spill(shape, last, ends, s);
     }
-    UNROLL
-    for (int i = 0; i < shape.rows; i++) {
-        UNROLL
-        for (int j = 0; j < shape.vectors; j++)
-            vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
-    }
-    finish_ragged(last + 1, ends, spilled);
 }
 
 INLINE void multiply_abreast(const int rows, const int count, const struct tile_rows *left,
                              const struct tile_panel *panel, int64_t next, const struct tile_ends *ends)
 {
-    const struct shape shape = {rows, TILE_VECTORS, false};
+    const struct shape shape = {rows, TILE_VECTORS, .half = false};
     sums s[MOST_ABREAST];
     struct tile_ends each[MOST_ABREAST];
     UNROLL
@@ -387,10 +437,10 @@ void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left,
         multiply_abreast(2, 2, left, panel, next, ends);
 }
 
-#define SHAPE(rows, vectors, half)                                 \
-    do {                                                           \
-        const struct shape shape = {rows, vectors, half};          \
-        multiply(shape, least(last, (rows)-1), left, panel, ends); \
+#define SHAPE(rows, vectors, half)                                         \
+    do {                                                                   \
+        const struct shape shape = {rows, vectors, half, .masked = false}; \
+        multiply(shape, least(last, (rows)-1), left, panel, ends);         \
     } while (0)
 #if LANES == 16
 #define HALVES(pair)                                                 \

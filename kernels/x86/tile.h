@@ -44,8 +44,8 @@ struct tile_panel {
 };
 
 /* What is added to sums and what they become: start, then addends one after the other, each sum rounded, then come
- * hard-swish, the bounds, a factor and a shift, rounded as operations of their own. Columns are contiguous everywhere;
- * only the first `columns` are touched. */
+ * hard-swish or a slope for what is negative, the bounds, a factor and a shift, rounded as operations of their own.
+ * Columns are contiguous everywhere; only the first `columns` are touched. */
 #define TILE_ADDENDS 3
 #define TILE_TERMS (LANES == 16 ? 2 : 1) /* that are added at once */
 struct tile_ends {
@@ -57,6 +57,9 @@ struct tile_ends {
         int64_t row; /* 0: the same for all rows */
     } addends[TILE_ADDENDS];
     bool swish;
+    bool leaks;          /* what is negative is multiplied */
+    const float *slopes; /* by that of its column; NULL: by `slope` */
+    float slope;
     bool resumes;    /* sums do not begin at zero but go on from what is there at `to`, tile_width columns */
     float low, high; /* bounds; a NaN stays. -inf and inf: none */
     bool scaled;
@@ -70,11 +73,17 @@ struct tile_ends {
     int64_t ahead_step;
 };
 
-/* What becomes of a vector of sums, addends and all. */
-INLINE vf tile_bend(const struct tile_ends *ends, vf sum)
+INLINE vf tile_leak(vf sum, vf slopes)
+{
+    return vf_select(vf_less(sum, vf_set(0)), vf_mul(sum, slopes), sum);
+}
+/* What becomes of a vector of sums, addends and all; slopes: of its columns. */
+INLINE vf tile_bend(const struct tile_ends *ends, vf sum, vf slopes)
 {
     if (ends->swish)
         sum = vf_hard_swish(sum);
+    if (ends->leaks)
+        sum = tile_leak(sum, slopes);
     sum = vf_min(vf_set(ends->high), vf_max(vf_set(ends->low), sum));
     return ends->scaled ? vf_add(vf_mul(sum, vf_set(ends->scale)), vf_set(ends->shift)) : sum;
 }
@@ -83,14 +92,16 @@ INLINE void tile_finish(const struct tile_ends *ends, int64_t row, int64_t colum
 {
     for (int i = 0; i < ends->addend_count; i++)
         sum = vf_add(sum, vf_load(ends->addends[i].from + row * ends->addends[i].row + column));
-    vf_store(ends->to + row * ends->to_row + column, tile_bend(ends, sum));
+    vf slopes = ends->slopes ? vf_load(ends->slopes + column) : vf_set(ends->slope);
+    vf_store(ends->to + row * ends->to_row + column, tile_bend(ends, sum, slopes));
 }
 INLINE void tile_finish_part(const struct tile_ends *ends, int64_t row, int64_t column, vf sum)
 {
     int64_t count = least(ends->columns - column, LANES);
     for (int i = 0; i < ends->addend_count; i++)
         sum = vf_add(sum, vf_load_part(ends->addends[i].from + row * ends->addends[i].row + column, count));
-    vf_store_part(ends->to + row * ends->to_row + column, tile_bend(ends, sum), count);
+    vf slopes = ends->slopes ? vf_load_part(ends->slopes + column, count) : vf_set(ends->slope);
+    vf_store_part(ends->to + row * ends->to_row + column, tile_bend(ends, sum, slopes), count);
 }
 
 /* Goes on to what lies `rows` further down. */
@@ -128,6 +139,8 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
         ends->start += columns;
     for (int i = 0; i < ends->addend_count; i++)
         ends->addends[i].from += columns;
+    if (ends->slopes)
+        ends->slopes += columns;
     ends->to += columns;
 }
 

@@ -188,6 +188,13 @@ static inline vf vf_load_every_second(const float *from)
     __m256 parts = _mm256_shuffle_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from + 7), _MM_SHUFFLE(3, 1, 2, 0));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(parts), _MM_SHUFFLE(3, 1, 2, 0)));
 }
+/* Elements `step` apart. */
+static inline vf vf_load_apart(const float *from, int64_t step)
+{
+    const float *fourth = from + 4 * step;
+    return _mm256_setr_ps(from[0], from[step], from[2 * step], from[3 * step], fourth[0], fourth[step],
+                          fourth[2 * step], fourth[3 * step]);
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {

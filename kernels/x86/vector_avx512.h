@@ -167,6 +167,18 @@ static inline vf vf_load_every_second(const float *from)
     const vi places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(_mm512_loadu_ps(from), places, _mm512_loadu_ps(from + 15));
 }
+/* Elements `step` apart. */
+static inline __m128 four_apart(const float *from, int64_t step)
+{
+    return _mm_setr_ps(from[0], from[step], from[2 * step], from[3 * step]);
+}
+static inline vf vf_load_apart(const float *from, int64_t step)
+{
+    __m256 low = _mm256_set_m128(four_apart(from + 4 * step, step), four_apart(from, step));
+    __m256 high = _mm256_set_m128(four_apart(from + 12 * step, step), four_apart(from + 8 * step, step));
+    return _mm512_castpd_ps(
+        _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(low)), _mm256_castps_pd(high), 1));
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {

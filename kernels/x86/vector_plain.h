@@ -204,6 +204,14 @@ static inline vf vf_load_every_second(const float *from)
         x[i] = from[2 * i];
     return x;
 }
+/* Elements `step` apart. */
+static inline vf vf_load_apart(const float *from, int64_t step)
+{
+    vf x;
+    for (int i = 0; i < LANES; i++)
+        x[i] = from[i * step];
+    return x;
+}
 /* base[index], lane by lane. */
 static inline vf vf_gather(const float *base, vi index)
 {
