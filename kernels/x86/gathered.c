@@ -175,7 +175,9 @@ static void gather_line(const struct gathered *g, struct line line, const float 
     }
 }
 
-void SET_NAME(gathered_rows)(const struct gathered *g, const float *image, int64_t first, int64_t end, float *to)
+/* Aligned: where its loops fall by chance, gathering takes up to 1.4 times as long. */
+__attribute__((aligned(64))) void SET_NAME(gathered_rows)(const struct gathered *g, const float *image, int64_t first,
+                                                          int64_t end, float *to)
 {
     const int64_t *sizes = g->params->window.output;
     const float *last = last_element(g, image);
