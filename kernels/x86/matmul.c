@@ -239,18 +239,24 @@ static const float *operand_at(const struct walk *walk, const struct operand *op
     return memory ? memory + offset_at(p->batch_rank, p->batch, operand->strides.batch, matrix) : NULL;
 }
 
+/* Numbers of the pack before a matrix. */
+static int64_t packed_before(const struct product *product, int64_t matrix)
+{
+    return packed_matrix(product->params, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS;
+}
+
 static void begin_matrix(struct walk *walk, int64_t matrix)
 {
     const struct product *product = walk->product;
     const struct matmul_params *p = product->params;
     walk->left = operand_at(walk, &product->left, matrix);
-    int64_t packed = packed_matrix(p, &product->batch, matrix) * product->panels * product->k * TILE_COLUMNS;
     if (product->mode == RIGHT_BYTES) {
-        walk->bytes = (const uint8_t *)walk->call->packed[0] + packed;
+        walk->bytes = (const uint8_t *)walk->call->packed[0] + packed_before(product, matrix);
         walk->scales = operand_at(walk, &(struct operand){4, p->b_zero}, matrix);
+    } else if (product->mode == RIGHT_PACKED) {
+        walk->right = (const float *)walk->call->packed[0] + packed_before(product, matrix);
     } else {
-        walk->right = product->mode == RIGHT_PACKED ? (const float *)walk->call->packed[0] + packed
-                                                    : operand_at(walk, &product->right, matrix);
+        walk->right = operand_at(walk, &product->right, matrix);
     }
     struct operand d = {2, product->results.turned ? transposed(&p->d) : p->d};
     float *c = walk->call->outputs[0];
