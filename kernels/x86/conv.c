@@ -318,18 +318,9 @@ static void seen_along(const struct window *w, const struct sight *sight, const 
 static void place_whole_line(const struct convolution *conv, const float *from, int64_t step, int64_t count,
                              const float **places)
 {
-    const float *first[TILE_ROWS];
-    for (int64_t i = 0; i < TILE_ROWS; i++)
-        first[i] = from + (i < count ? i * step : 0);
-    for (int64_t tap = 0; tap < conv->taps; tap++, places += TILE_ROWS) {
-        int64_t offset = conv->offsets[tap];
-        if (count == TILE_ROWS) /* nearly all: by vectors */
-            for (int64_t i = 0; i < TILE_ROWS; i++)
-                places[i] = first[i] + offset;
-        else
-            for (int64_t i = 0; i < count; i++)
-                places[i] = first[i] + offset;
-    }
+    for (int64_t i = 0; i < count; i++, from += step)
+        for (int64_t tap = 0; tap < conv->taps; tap++)
+            places[tap * TILE_ROWS + i] = from + conv->offsets[tap];
 }
 
 /* The same for positions that follow each other along an axis; zeros in the padding. */
