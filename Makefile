@@ -74,7 +74,7 @@ include kernels/cuda/build.mk
 
 .PHONY: all library tools check unit unit-clang unit-asan unit-tsan check-includes check-library check-install check-tools check-planner \
         check-kernels check-kernels-asan check-vectors check-demo check-conformance check-contrib check-resize check-damage check-models check-examples check-quantize demo bench bench-memory bench-open bench-compile \
-        bench-peers bench-plot bench-quant bench-shapes bench-choice check-bill install install-library format format-check clean
+        bench-peers bench-builds bench-plot bench-quant bench-shapes bench-choice check-bill install install-library format format-check clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -331,6 +331,9 @@ bench-memory: $(TOOLS)
 # Against other runtimes: PEERS="--quick --models resnet,vgg --profile"; needs ./setup bench-peers.
 bench-peers: $(TOOLS) $(BUILD)/bench_worker
 	$(PEER_PYTHON) tests/models/bench_peers.py --tools $(BUILD) --json $(BUILD)/peers.json $(PEERS)
+# Builds of infer against each other, each a folder: BUILDS="../before/build build --steps --isa avx2".
+bench-builds: $(BUILD)/bench_worker
+	$(PEER_PYTHON) tests/models/bench_builds.py $(BUILDS)
 # Drawings of what bench-peers wrote last.
 bench-plot:
 	$(PEER_PYTHON) tests/models/plot_peers.py $(BUILD)/peers.json $(BUILD)/plots
