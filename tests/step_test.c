@@ -2,6 +2,7 @@
 
 #include "graph/passes/passes.h"
 #include "graph/steps/liveness.h"
+#include "kernels/conv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -125,6 +126,16 @@ void rig_node_many(struct rig *rig, const char *op, int input_count, struct valu
                    outputs, attribute_count, attributes);
 }
 
+struct value *rig_reshape(struct rig *rig, struct value *x, int rank, const int64_t *dims)
+{
+    return rig_op2(rig, "Reshape", x, rig_ints(rig, rank, dims));
+}
+
+struct value *rig_convolve(struct rig *rig, struct value *x, int64_t from, int64_t to)
+{
+    return rig_node(rig, "Conv", 2, (struct value *[]){x, rig_random(rig, DIMS(to, from, 1, 1))}, 0, NULL);
+}
+
 struct value *rig_transpose(struct rig *rig, struct value *x, int rank, const int64_t *order)
 {
     return rig_node(rig, "Transpose", 1, &x, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", rank, order)});
@@ -147,18 +158,27 @@ static void check(enum status status, const struct error *error)
     ck_assert_msg(status == STATUS_OK, "%s", error->text);
 }
 
-/* Whether a step writes what one before it has read. */
+/* No step writes again what one before it has read: of such a value no byte is written twice. */
 static void check_order(const struct segment *segment, struct region *region)
 {
-    bool *read = region_array(region, (size_t)segment->graph->value_count + 1, sizeof *read);
+    size_t values = (size_t)segment->graph->value_count + 1;
+    bool *read = region_array(region, values, sizeof *read), *grows = region_array(region, values, sizeof *grows);
+    size_t *written = region_array(region, values, sizeof *written);
     for (int s = 0; s < segment->steps.count; s++) {
         const struct step *step = segment->steps.steps[s];
-        for (int i = 0; i < step->output_count; i++)
-            ck_assert(!step->outputs[i] || !read[value_root(step->outputs[i], NULL)->id]);
+        for (int i = 0; i < step->output_count; i++) {
+            const struct value *root = step->outputs[i] ? value_root(step->outputs[i], NULL) : NULL;
+            if (!root)
+                continue;
+            grows[root->id] = grows[root->id] || read[root->id];
+            written[root->id] += step_bytes_written(step, i);
+        }
         for (int i = 0; i < step->input_count; i++)
             if (step->inputs[i])
                 read[value_root(step->inputs[i], NULL)->id] = true;
     }
+    for (int i = 0; i < segment->graph->value_count; i++)
+        ck_assert(!grows[i] || written[i] == value_bytes(segment->graph->values[i]));
 }
 
 struct segment rig_lower(struct rig *rig, enum step_passes which)
@@ -218,7 +238,8 @@ const char *describe_steps(const struct segment *segment, struct region *region)
             append_code(text, sizeof text, step->params, "");
             continue;
         }
-        append(text, sizeof text, "%s", kernel_family_name(step->family));
+        bool scales = step->family == FAMILY_conv && ((const struct conv_params *)step->params)->x_scaled;
+        append(text, sizeof text, "%s%s", kernel_family_name(step->family), scales ? "(scaled)" : "");
         if (epilogue && *epilogue)
             append_code(text, sizeof text, *epilogue, "+");
     }
@@ -357,6 +378,12 @@ static void compare_runs(const struct segment *before, const struct segment *aft
             "run %d: output %d differs", run, i);
 }
 
+void compare_segments(const struct segment *before, const struct segment *after, struct region *region)
+{
+    for (int run = 0; run < RUNS; run++)
+        compare_runs(before, after, region, run);
+}
+
 void rig_expect_steps(struct rig *rig, const char *before, const char *after)
 {
     struct region *region = &rig->maker.region;
@@ -367,8 +394,7 @@ void rig_expect_steps(struct rig *rig, const char *before, const char *after)
         ck_assert_str_eq(describe_steps(&passed, region), after);
     struct segment fused = rig_lower(rig, FUSE);
     ck_assert_uint_le(segment_peak(&passed, 1), segment_peak(&fused, 1));
-    for (int run = 0; run < RUNS; run++)
-        compare_runs(&plain, &passed, region, run);
+    compare_segments(&plain, &passed, region);
 }
 
 void rig_expect_step_sources(struct rig *rig, int step, const char *nodes)

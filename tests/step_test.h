@@ -20,6 +20,9 @@ struct value *rig_random(struct rig *rig, int rank, const int64_t *dims);
 void rig_node_many(struct rig *rig, const char *op, int input_count, struct value *const *inputs, int output_count,
                    struct value **outputs, int attribute_count, const struct attribute *attributes);
 
+struct value *rig_reshape(struct rig *rig, struct value *x, int rank, const int64_t *dims);
+/* By windows of one place and random weights, from so many channels to so many. */
+struct value *rig_convolve(struct rig *rig, struct value *x, int64_t from, int64_t to);
 struct value *rig_transpose(struct rig *rig, struct value *x, int rank, const int64_t *order);
 /* Elements start, start + step, ... before end along an axis. */
 struct value *rig_slice(struct rig *rig, struct value *x, int64_t axis, int64_t start, int64_t end, int64_t step);
@@ -30,7 +33,7 @@ enum step_passes { NO_PASSES, FUSE, FUSE_AND_ABSORB };
 struct segment rig_lower(struct rig *rig, enum step_passes which);
 
 /* The steps, with blanks between: the family of each and, after a '+' each, the opcodes of its epilogue; of a pointwise
- * step its opcodes alone ("conv+ADD+RELU copy MUL"). */
+ * step its opcodes alone ("conv+ADD+RELU copy MUL"). "conv(scaled)" scales what it reads. */
 const char *describe_steps(const struct segment *segment, struct region *region);
 
 /* Runs a step alone; its tasks backwards, each with a workspace of just the bytes it asks for. */
@@ -38,6 +41,9 @@ void run_tasks(const struct step *step, const void *const *inputs, void *const *
 /* Runs the steps of a segment as a program would: values share memory where steps may write in place, and lose their
  * content when they die; each has just the bytes it needs. inputs and outputs: of the graph, in C order. */
 void run_steps(const struct segment *segment, const void *const *inputs, void *const *outputs);
+
+/* Both give the same results, for several random inputs. */
+void compare_segments(const struct segment *before, const struct segment *after, struct region *region);
 
 /* The steps before and after the passes are as described (NULL: anything); absorbing copies has not raised the peak;
  * the results of the graph are the same for several random inputs. */

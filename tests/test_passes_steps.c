@@ -23,11 +23,6 @@ static struct value *conv(struct rig *rig, struct value *x, int64_t from, int64_
     return rig_node(rig, "Conv", 2, (struct value *[]){x, rig_random(rig, DIMS(to, from, 1, 1))}, 0, NULL);
 }
 
-static struct value *reshape(struct rig *rig, struct value *x, int rank, const int64_t *dims)
-{
-    return rig_op2(rig, "Reshape", x, rig_ints(rig, rank, dims));
-}
-
 static void expect(struct rig *rig, struct value *output, const char *before, const char *after)
 {
     rig_output(rig, output);
@@ -101,7 +96,7 @@ START_TEST(what_the_graph_hands_out_stays)
     expect(&rig, rig_op1(&rig, "Neg", y), "conv NEG", "conv NEG");
     x = begin(&rig, DIMS(1, 3, 2, 2));
     y = conv(&rig, x, 3, 2);
-    rig_output(&rig, reshape(&rig, y, DIMS(8)));
+    rig_output(&rig, rig_reshape(&rig, y, DIMS(8)));
     expect(&rig, rig_op1(&rig, "Neg", y), "conv NEG", "conv NEG");
 }
 END_TEST
@@ -110,13 +105,14 @@ START_TEST(programs_join_through_a_reshape)
 {
     struct rig rig;
     struct value *x = begin(&rig, DIMS(4, 6)), *y = rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(4, 1)));
-    y = rig_op2(&rig, "Mul", reshape(&rig, y, DIMS(2, 2, 3, 2)), rig_random(&rig, DIMS(2, 1, 2)));
+    y = rig_op2(&rig, "Mul", rig_reshape(&rig, y, DIMS(2, 2, 3, 2)), rig_random(&rig, DIMS(2, 1, 2)));
     expect(&rig, y, "ADD MUL", "ADD+MUL");
     x = begin(&rig, DIMS(4, 6)); /* rows of six and of eight begin at different places */
     y = rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(6)));
-    expect(&rig, rig_op2(&rig, "Mul", reshape(&rig, y, DIMS(3, 8)), rig_random(&rig, DIMS(8))), "ADD MUL", "ADD MUL");
+    expect(&rig, rig_op2(&rig, "Mul", rig_reshape(&rig, y, DIMS(3, 8)), rig_random(&rig, DIMS(8))), "ADD MUL",
+           "ADD MUL");
     x = begin(&rig, DIMS(4, 6)); /* unless nothing repeats along them */
-    y = reshape(&rig, rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(4, 6))), DIMS(3, 8));
+    y = rig_reshape(&rig, rig_op2(&rig, "Add", x, rig_random(&rig, DIMS(4, 6))), DIMS(3, 8));
     expect(&rig, rig_op2(&rig, "Mul", y, rig_random(&rig, DIMS(8))), "ADD MUL", "ADD+MUL");
 }
 END_TEST
@@ -151,7 +147,7 @@ START_TEST(a_smaller_result_is_computed_once)
     x = begin(&rig, DIMS(3, 1));
     y = rig_op2(&rig, "MatMul", x, rig_random(&rig, DIMS(1, 3)));
     /* as many elements, but of another order: y + transpose of y would be one */
-    expect(&rig, rig_op2(&rig, "Add", reshape(&rig, y, DIMS(3, 3, 1)), rig_random(&rig, DIMS(1, 3))), "matmul ADD",
+    expect(&rig, rig_op2(&rig, "Add", rig_reshape(&rig, y, DIMS(3, 3, 1)), rig_random(&rig, DIMS(1, 3))), "matmul ADD",
            "matmul ADD");
 }
 END_TEST
@@ -316,7 +312,7 @@ START_TEST(what_follows_a_program_joins_it)
 {
     struct rig rig;
     struct value *x = begin(&rig, DIMS(2, 3, 4, 4)), *y = rig_op1(&rig, "Relu", conv(&rig, x, 3, 5));
-    y = reshape(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(5, 1, 1))), DIMS(10, 16));
+    y = rig_reshape(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(5, 1, 1))), DIMS(10, 16));
     rig_output(&rig, rig_op2(&rig, "Mul", y, rig_random(&rig, DIMS(16))));
     rig_expect_steps(&rig, "conv RELU ADD MUL", "conv+RELU+ADD+MUL");
     rig_expect_step_sources(&rig, 0, "0 1 2 4");
@@ -361,7 +357,7 @@ END_TEST
 START_TEST(an_epilogue_sees_through_a_reshape)
 {
     struct rig rig;
-    struct value *x = begin(&rig, DIMS(2, 3, 4, 4)), *y = reshape(&rig, conv(&rig, x, 3, 5), DIMS(10, 16));
+    struct value *x = begin(&rig, DIMS(2, 3, 4, 4)), *y = rig_reshape(&rig, conv(&rig, x, 3, 5), DIMS(10, 16));
     rig_output(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(10, 1))));
     rig_expect_steps(&rig, "conv ADD", "conv+ADD");
     rig_expect_step_sources(&rig, 0, "0 2");
@@ -369,7 +365,7 @@ START_TEST(an_epilogue_sees_through_a_reshape)
     x = begin(&rig, DIMS(2, 3, 4, 4)); /* the whole is read beside the view */
     struct value *whole = conv(&rig, x, 3, 5);
     rig_output(&rig, rig_op1(&rig, "Softmax", whole));
-    expect(&rig, rig_op1(&rig, "Neg", reshape(&rig, whole, DIMS(10, 16))), "conv softmax NEG", "conv softmax NEG");
+    expect(&rig, rig_op1(&rig, "Neg", rig_reshape(&rig, whole, DIMS(10, 16))), "conv softmax NEG", "conv softmax NEG");
     x = begin(&rig, DIMS(4, 4)); /* other numbers in the same bits */
     struct value *bits = rig_node(&rig, "BitCast", 1, (struct value *[]){rig_op2(&rig, "MatMul", x, x)}, 1,
                                   (struct attribute[]){ATTRIBUTE_I("to", DTYPE_I32)});

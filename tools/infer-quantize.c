@@ -238,8 +238,6 @@ static enum status prepare(const infer_model *model, enum quantize_form form, st
     if (!*graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
-    if (status == STATUS_OK && form != QUANTIZE_HALF)
-        status = run_pass_alone(merge_affine, *graph, evaluator_of(&plain), error);
     if (status == STATUS_OK && form == QUANTIZE_STATIC)
         status = run_pass_alone(convolve_upsampling, *graph, evaluator_of(&plain), error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {

@@ -1,5 +1,6 @@
 /* A BatchNormalization that no product takes in has four numbers a channel, and the Mul and Add behind it two more:
- * they become one Mul and one Add. Once weights are small, these numbers are what a file is full of. */
+ * they become one Mul and one Add, which a convolution may do as it reads (graph/steps/fuse.c). Results change by
+ * rounding. Once weights are small, these numbers are what a file is full of. */
 #include "graph/passes/affine.h"
 #include "graph/passes/numbers.h"
 

@@ -29,6 +29,7 @@ const struct pass passes[] = {
     {"constant-chains", PASS_ONCE | PASS_SHAPED, merge_constants},
     {"fold-pad", PASS_ONCE | PASS_SHAPED, fold_pads},
     {"fold-weights", PASS_ONCE, fold_weights},
+    {"merge-affine", PASS_ONCE | PASS_SHAPED, merge_affine},
     {"means-first", PASS_ONCE, take_means_first},
     {"strips", PASS_SHAPED, cut_strips},
     {NULL, 0, NULL},

@@ -81,9 +81,8 @@ enum status recognise_normalization(struct graph *graph, struct pass_context *co
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_reductions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);
-/* None of the list: results change by rounding. A BatchNormalization that fold_weights has left, and what multiplies
- * and adds constants behind it, become one Mul and one Add. */
 enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error);
+/* None of the list: it is for models that are quantised. */
 enum status convolve_upsampling(struct graph *graph, struct pass_context *context, struct error *error);
 /* What strips must at least take off the peak. */
 #define STRIPS_LEAST_GAIN 0.20

@@ -1,5 +1,6 @@
 /* Copies that other steps can do without: what reads a transposed, sliced, repeated or flipped tensor reads the
- * original through strides instead; what makes a part of a concatenation writes it where it belongs. Never at the price
+ * original through strides instead; what makes a part of a concatenation writes it where it belongs, and what else
+ * reads that part reads it there. Never at the price
  * of a higher peak: the original may live longer that way, and so may the concatenation. */
 #include "graph/steps/passes.h"
 #include "graph/steps/uses.h"
@@ -345,6 +346,7 @@ static bool move_writing(struct absorption *a, int maker, int index, const struc
     struct traffic *traffic = &a->traffic[target->id];
     if (traffic->writers == 1)
         traffic->last_writer = maker;
+    join_lists(a, made, target);
     return true;
 }
 
@@ -371,6 +373,51 @@ static bool absorb_into_maker(struct absorption *a, int index)
     moved->outputs[0] = view;
     return replace_step(a, maker, moved) && replace_step(a, index, NULL) &&
            move_writing(a, maker, index, value_root(copy->inputs[0], NULL), value_root(target, NULL));
+}
+
+/* The copy is gone, and all that touched the part touches the whole. */
+static bool move_part(struct absorption *a, const struct value *part, const struct value *whole)
+{
+    struct traffic moved = a->traffic[part->id];
+    struct life life = a->lives[whole->id], was = a->lives[part->id];
+    life.first = was.first < life.first ? was.first : life.first;
+    life.last = was.last > life.last ? was.last : life.last;
+    if (!forget_root(a, part) || !change_life(a, whole, life))
+        return false;
+    struct traffic *traffic = &a->traffic[whole->id];
+    if (traffic->writers == 1)
+        traffic->last_writer = moved.last_writer;
+    traffic->readings += moved.readings - 1;
+    traffic->writers += moved.writers - 1;
+    join_lists(a, part, whole);
+    return true;
+}
+
+/* All of a value that several steps write or read lies in the whole that the copy at `index` puts it into: a
+ * concatenation of a concatenation grows where it is. */
+static bool absorb_part(struct absorption *a, int index)
+{
+    struct step_list *steps = &a->segment->steps;
+    const struct step *copy = steps->steps[index];
+    struct value *part = value_root(copy->inputs[0], NULL), *target = copy->outputs[0];
+    const struct value *whole = value_root(target, NULL);
+    const struct traffic *from = &a->traffic[part->id], *to = &a->traffic[whole->id];
+    struct relocation relocation;
+    /* Neither has a byte written twice: then the order in which parts are written and read among them is free. */
+    bool once = from->written == value_bytes(part) && to->written == value_bytes(whole);
+    if (part == whole || part->data || from->writers == 0 || from->outlives || to->outlives || !once ||
+        part->dtype != target->dtype || value_elements(part) != value_elements(copy->inputs[0]) ||
+        !relocation_of_copy(copy, false, &relocation) || !replace_step(a, index, NULL))
+        return false;
+    for (int e = a->index.lists[part->id].first; e >= 0; e = a->index.entries[e].next) {
+        int s = a->index.entries[e].step;
+        struct step *step = steps->steps[s];
+        if (step)
+            step = step_redirected(step, a->segment->graph, part, target, &relocation, a->facts, steps->region);
+        if (step != steps->steps[s] && (!step || !replace_step(a, s, step)))
+            return false;
+    }
+    return move_part(a, part, whole);
 }
 
 /* --- the pass -------------------------------------------------------------------------------------------- */
@@ -450,6 +497,20 @@ static bool allocate_tables(struct absorption *a)
     return a->traffic && a->lives && a->own && a->readers.steps && a->siblings.steps;
 }
 
+/* The last of wholes within wholes first: then what touches a part moves once. Twice, since a part that alone would
+ * have the whole live longer may go with the ones that it has been joined by. */
+static void grow_wholes(struct absorption *a)
+{
+    struct step **steps = a->segment->steps.steps;
+    bool grown = true;
+    for (int sweep = 0; sweep < 2 && grown; sweep++) {
+        grown = false;
+        for (int s = a->segment->steps.count - 1; s >= 0; s--)
+            if (is_copy(steps[s]) && moves_elements(steps[s]))
+                grown |= attempt(a, s, absorb_part);
+    }
+}
+
 static bool absorb_all(struct absorption *a)
 {
     struct segment *segment = a->segment;
@@ -470,6 +531,7 @@ static bool absorb_all(struct absorption *a)
         if (is_copy(steps[s]) && moves_elements(steps[s]) && !attempt(a, s, absorb_into_readers) &&
             !attempt(a, s, absorb_into_maker) && !attempt(a, s, absorb_siblings))
             attempt(a, s, absorb_parts);
+    grow_wholes(a);
     step_list_compact(&segment->steps);
     return true;
 }

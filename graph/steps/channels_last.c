@@ -51,11 +51,15 @@ static bool prefers(const struct layout *l, const struct step *step)
     return l->always || family_prefers_channels_last(step->family, step->params, &facts);
 }
 
-/* A step that moves or normalises what lies so already: what it makes may lie so too. */
+/* A step that moves, normalises or computes element by element what lies so already: what it makes may lie so too. */
 static bool follows(const struct step *step)
 {
-    return (is_family(step, FAMILY_gather) || is_family(step, FAMILY_normalize)) && step->inputs[0] &&
-           value_root(step->inputs[0], NULL)->strides;
+    bool image = is_family(step, FAMILY_gather) || is_family(step, FAMILY_normalize) || is_family(step, FAMILY_copy);
+    if (image || is_family(step, FAMILY_pointwise))
+        for (int i = 0; i < (image ? 1 : step->input_count); i++)
+            if (step->inputs[i] && value_root(step->inputs[i], NULL)->strides)
+                return true;
+    return false;
 }
 
 /* Whether a convolution finds its channels side by side in the value as it is: a model may have channels last itself.

@@ -18,6 +18,8 @@ enum status fold_steps(struct segment *segment, const struct step_pass_options *
 enum status fuse_steps(struct segment *segment, struct error *error);
 enum status absorb_copies(struct segment *segment, const struct step_pass_options *options, struct error *error);
 enum status choose_layouts(struct segment *segment, const struct step_pass_options *options, struct error *error);
+/* Once layouts are chosen. */
+enum status scale_inputs(struct segment *segment, const struct step_pass_options *options, struct error *error);
 /* Last, when the steps have their plans; `threads` is how many tasks of a step run at once. */
 enum status schedule_steps(struct segment *segment, int threads, struct error *error);
 

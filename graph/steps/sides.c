@@ -275,7 +275,10 @@ static bool copy_results(struct copying *c, const struct step *step)
 {
     for (int i = 0; i < step->output_count; i++) {
         struct value *root = step->outputs[i] ? root_of(step->outputs[i]) : NULL;
-        if (root && --c->writes[root->id] == 0 && c->wanted[root->id] && !copy_root(c, root, step->node))
+        if (!root)
+            continue;
+        c->copied[root->id] = false; /* a part of it was, perhaps */
+        if (--c->writes[root->id] == 0 && c->wanted[root->id] && !copy_root(c, root, step->node))
             return false;
     }
     return true;

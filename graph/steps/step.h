@@ -27,7 +27,8 @@ struct step {
     const void **packed; /* by pack of the plan; the program's */
 };
 
-/* All that is written to a value, by one step or several, is written before any step reads of it. */
+/* All that a step reads of a value, or of a part of one, is written before it, by one step or several; other parts may
+ * be written after it. */
 struct step_list {
     struct receiver receiver; /* what lowering hands its steps to: see step_list_receive */
     struct region *region;    /* while a segment is in the making: freed once its steps are done, and copied */

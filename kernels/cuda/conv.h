@@ -46,13 +46,13 @@ static inline conv_window conv_window_of(const struct conv_params *p, int64_t ch
     return window;
 }
 
-/* Whether indices fit what the kernels count with, and the epilogue is one that they take. */
+/* Whether indices fit what the kernels count with, the epilogue is one that they take, and x is read as it is. */
 static inline bool conv_fits(const struct conv_params *p)
 {
     const struct window *w = &p->window;
     const int64_t most = 1 << 28;
     struct epilogue epilogue = conv_epilogue(p);
-    bool fits = product_rides(&epilogue, p->dtype) && p->batch * conv_positions(p) < PRODUCT_LONGEST &&
+    bool fits = !p->x_scaled && product_rides(&epilogue, p->dtype) && p->batch * conv_positions(p) < PRODUCT_LONGEST &&
                 p->output_channels < PRODUCT_LONGEST && conv_taps(p) * (p->input_channels + 64) < most;
     for (int i = 0; i < SPATIAL_AXES; i++)
         fits = fits && w->input[i] * w->spread[i] < most && w->output[i] * w->stride[i] < most &&

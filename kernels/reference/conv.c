@@ -127,6 +127,32 @@ static int conv_tasks(const void *params)
     return task_count(block_count(p), 1 + 1000000 / (1 + each * least(p->input_channels, 1024)));
 }
 
+/* Whether the one place that the window has at a position is no padding. */
+static bool is_inside(const struct conv_params *p, int64_t position)
+{
+    const struct window *w = &p->window;
+    bool inside = true;
+    for (int i = SPATIAL_AXES - 1; i >= 0; position /= w->output[i--])
+        inside = inside && window_source(w, i, position % w->output[i], 0) >= 0;
+    return inside;
+}
+
+/* What windows of one place see of a channel of x where that is scaled: gathered already. */
+static void scale_seen(const struct conv_params *p, const struct kernel_call *call, const struct block *at,
+                       const struct tap *tap, void *seen)
+{
+    const float *factor = call->inputs[3], *shift = call->inputs[4];
+    int64_t channel = at->group * p->input_channels + tap->channel;
+    float *x = seen;
+    for (int64_t j = 0; j < at->positions; j++) {
+        if (!is_inside(p, at->position + j))
+            continue;
+        float scaled = x[j] * factor[channel];
+        scaled += shift[channel];
+        x[j] = p->x_cut && scaled < 0 ? 0 : scaled;
+    }
+}
+
 #define TYPE_NAME f32
 #define T float
 #include "kernels/reference/conv_sums.inc"

@@ -2,6 +2,8 @@
  * stretches of the input, one for each place of the window. Nothing is copied where input channels are contiguous and
  * not few; otherwise what the window sees is gathered, a block of rows at a time.
  *
+ * Where x is scaled, rows are made so, a block at a time, for all panels of weights that a task has.
+ *
  * Terms are added in the order of the window's places and, within one, of the input channels; where what the window
  * sees is gathered, in the order of kernels/x86/gathered.h. A place in the padding adds zeros, as any other does. */
 #include "kernels/conv.h"
@@ -15,6 +17,9 @@
 
 #define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
+/* A scaled row is a little longer than its channels: where these are a multiple of 4 KB, rows would otherwise take
+ * turns in the same sets of the first-level cache. */
+#define ROW_GAP 16
 
 /* state of the plan */
 struct convolution {
@@ -26,6 +31,7 @@ struct convolution {
     int64_t panels;                         /* of one group */
     bool far;                               /* its weights are too many for a near cache */
     int64_t task_panels;                    /* of a block, that are not shared out */
+    int64_t row;                            /* in workspace, of what is gathered or scaled: its floats */
     struct gathered gathered;               /* where rows are */
     /* Otherwise: */
     const float *zeros;     /* as many as channels, what the window sees in the padding */
@@ -34,7 +40,7 @@ struct convolution {
     int64_t point_step;
     struct results results;
     bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
-    size_t places_bytes, gathered_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
+    size_t places_bytes, rows_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -43,16 +49,17 @@ COLD bool conv_supports(const void *params)
 {
     const struct conv_params *p = params;
     const int64_t *spread = p->window.spread;
-    return p->dtype == DTYPE_F32 && spread[0] == 1 && spread[1] == 1 && spread[2] == 1 &&
+    bool scales = !p->x_scaled || p->x.channel == 1; /* what is gathered is not */
+    return p->dtype == DTYPE_F32 && scales && spread[0] == 1 && spread[1] == 1 && spread[2] == 1 &&
            SET_NAME(results_image_fits)(p);
 }
 
 static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut);
-    size_t floats = rows * (size_t)conv->depth;
     conv->places_bytes = conv->gathers ? 0 : align_up(rows * (size_t)conv->taps * sizeof(const float *), ALIGNMENT);
-    conv->gathered_bytes = conv->gathers ? align_up(floats * sizeof(float), ALIGNMENT) : 0;
+    if (conv->gathers || conv->params->x_scaled)
+        conv->rows_bytes = align_up(rows * (size_t)conv->row * sizeof(float), ALIGNMENT);
     bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
     if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
         conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
@@ -132,7 +139,20 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
     conv->cut = tile_cut_by(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1);
 }
 
-/* What is gathered serves all panels of a block: these stay together where that leaves enough tasks. */
+/* How many panels of a block a task has at once: what is gathered serves them all, so they stay together where that
+ * leaves enough tasks; what is scaled, as far as it does. */
+static int64_t panels_together(const struct convolution *conv, int64_t blocks, int threads)
+{
+    int64_t most = conv->panels;
+    if (!conv->gathers && !conv->params->x_scaled)
+        return 1;
+    if (threads > 1 && blocks < 4 * (int64_t)threads)
+        most = conv->gathers || blocks == 0 ? 1 : divide_up(conv->panels, divide_up(4 * (int64_t)threads, blocks));
+    while (most > 1 && conv->panels % most != 0)
+        most--;
+    return most > 0 ? most : 1;
+}
+
 static int cut_tasks(struct convolution *conv, int threads)
 {
     const struct conv_params *p = conv->params;
@@ -144,8 +164,7 @@ static int cut_tasks(struct convolution *conv, int threads)
         return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
     }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
-    bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
-    conv->task_panels = together ? conv->panels : 1;
+    conv->task_panels = panels_together(conv, blocks, threads);
     int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
     return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
 }
@@ -214,6 +233,7 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
     if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
         return false;
+    conv->row = conv->gathers ? conv->depth : conv->channels + ROW_GAP;
     conv->stretch_channels = least(conv->channels, TILE_DEPTH);
     conv->stretch_taps = conv->channels >= TILE_DEPTH ? 1 : 1 + TILE_DEPTH / (1 + conv->channels);
     conv->cut = tile_cut(conv->positions);
@@ -227,7 +247,7 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
     plan->state = conv;
     plan->phases = 1;
     plan->tasks[0] = cut_tasks(conv, facts->threads);
-    plan->task_bytes = conv->places_bytes + conv->gathered_bytes + conv->sums_bytes + conv->shuffled_bytes +
+    plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->sums_bytes + conv->shuffled_bytes +
                        SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
     describe_pack(conv, &plan->packs[0]);
@@ -283,11 +303,12 @@ struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
     const float **places; /* of a block: [tile][tap][TILE_ROWS] */
-    float *gathered;      /* of a block: [row][depth] */
+    float *rows;          /* of a block, gathered or scaled: [row][conv->row] */
     float *sums;
     float *shuffled; /* of a block: all its results, before they are */
     void *epilogue_workspace;
-    const float *image; /* of the group, in the input */
+    const float *image;          /* of the group, in the input */
+    const float *factor, *shift; /* of the group, where x is scaled */
     struct results_target target;
     int64_t first_tile, tiles, first_row, end_row;
 };
@@ -383,7 +404,39 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
     const struct conv_params *p = conv->params;
     const float *x = walk->call->inputs[0];
     walk->image = x + image * p->x.batch + group * p->input_channels * p->x.channel;
+    if (p->x_scaled) {
+        walk->factor = (const float *)walk->call->inputs[3] + group * p->input_channels;
+        walk->shift = (const float *)walk->call->inputs[4] + group * p->input_channels;
+    }
     SET_NAME(results_begin_image)(&conv->results, walk->call, p, image, &walk->target);
+}
+
+static void scale_row(const struct walk *walk, const float *from, float *to)
+{
+    const float *factor = walk->factor, *shift = walk->shift;
+    int64_t channels = walk->conv->channels, i = 0;
+    vf low = vf_set(walk->conv->params->x_cut ? 0 : -INFINITY);
+    for (; i + LANES <= channels; i += LANES)
+        vf_store(to + i, vf_max(low, vf_add(vf_mul(vf_load(from + i), vf_load(factor + i)), vf_load(shift + i))));
+    for (; i < channels; i++)
+        vf_store_part(to + i, vf_max(low, vf_add(vf_mul(vf_set(from[i]), vf_set(factor[i])), vf_set(shift[i]))), 1);
+}
+
+/* Rows of the block, those of the padding apart, as windows see them. */
+static void scale_rows(const struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    float *to = walk->rows;
+    for (int64_t tile = 0, row = walk->first_row, end; tile < walk->tiles; tile++, row = end) {
+        const float **places = walk->places + tile * TILE_ROWS;
+        end = tile_first_row(&conv->cut, walk->first_tile + tile + 1);
+        for (int64_t i = 0; i < end - row; i++, to += conv->row) {
+            if (places[i] == conv->zeros)
+                continue;
+            scale_row(walk, places[i], to);
+            places[i] = to;
+        }
+    }
 }
 
 static void begin_block(struct walk *walk, int64_t block)
@@ -394,11 +447,13 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     if (conv->gathers)
-        SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
+        SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->rows);
     for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
         const float **places = walk->places + i * conv->taps * TILE_ROWS;
         (conv->even ? place_evenly : place_tile)(walk, walk->first_tile + i, places);
     }
+    if (conv->params->x_scaled)
+        scale_rows(walk);
 }
 
 /* Some terms of all sums of a block in one panel: `taps` places of the window, and of each `channels` from `channel`
@@ -424,7 +479,7 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
     for (int64_t i = 1; i <= walk->tiles; i++, row += rows, left.first += conv->gathers ? 0 : conv->taps * TILE_ROWS) {
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         for (int64_t k = 0; conv->gathers && k < rows; k++)
-            gathered[k] = walk->gathered + (row - walk->first_row + k) * conv->depth;
+            gathered[k] = walk->rows + (row - walk->first_row + k) * conv->row;
         if (conv->far)
             tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
@@ -502,11 +557,11 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
 {
     const struct convolution *conv = plan->state;
     const struct conv_params *p = conv->params;
-    char *places = call->workspace, *gathered = places + conv->places_bytes, *sums = gathered + conv->gathered_bytes;
+    char *places = call->workspace, *rows = places + conv->places_bytes, *sums = rows + conv->rows_bytes;
     struct walk walk = {.conv = conv,
                         .call = call,
                         .places = (const float **)(void *)places,
-                        .gathered = (float *)(void *)gathered,
+                        .rows = (float *)(void *)rows,
                         .sums = (float *)(void *)sums,
                         .shuffled = (float *)(void *)(sums + conv->sums_bytes),
                         .epilogue_workspace = sums + conv->sums_bytes + conv->shuffled_bytes};

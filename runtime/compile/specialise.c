@@ -120,6 +120,7 @@ static enum status make_steps(struct segment *segment, const struct specialise_o
         TRY(interrupt_check(options->interrupt, error));
         pass.facts = &best;
         TRY(choose_layouts(segment, &pass, error));
+        TRY(scale_inputs(segment, &pass, error));
     }
     for (int i = 0; i < segment->steps.count; i++)
         step_finish(segment->steps.steps[i]);

@@ -41,6 +41,15 @@ static number zero_at(const struct problem *problem, const struct operands *oper
 
 /* --- conv ---------------------------------------------------------------------------------------------------- */
 
+/* x as the windows see it: an element of f32, each operation rounded. */
+static number scaled(const struct problem *problem, const struct operands *operands, number x, int64_t channel)
+{
+    const struct conv_params *p = problem->params;
+    float seen = (float)x * (float)input_at(problem, operands, 3, channel);
+    seen += (float)input_at(problem, operands, 4, channel);
+    return p->x_cut && seen < 0 ? 0 : seen;
+}
+
 static void add_tap(const struct problem *problem, const struct operands *operands, const int64_t *at, int64_t channel,
                     const int64_t *tap, struct sum *sum)
 {
@@ -60,6 +69,8 @@ static void add_tap(const struct problem *problem, const struct operands *operan
         left -= zero_at(problem, operands, 3, 0);
         right -= zero_at(problem, operands, 4, at[1] * p->w_zero);
     }
+    if (p->x_scaled)
+        left = scaled(problem, operands, left, group * p->input_channels + channel);
     sum_add(sum, p->dtype, left, right);
 }
 

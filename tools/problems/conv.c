@@ -113,6 +113,21 @@ static void choose_positions(struct maker *maker, struct conv_params *p, int64_t
     window_settle(&p->window);
 }
 
+/* One place that sees x scaled, which other windows may not. */
+static void choose_scaled(struct maker *maker, struct conv_params *p)
+{
+    p->x_scaled = true;
+    p->x_cut = random_below(&maker->random, 2);
+    p->window = (struct window){.kernel = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
+    for (int i = 0; i < SPATIAL_AXES; i++) {
+        p->window.stride[i] = random_once_in(&maker->random, 4) ? 2 : 1;
+        p->window.input[i] = i == 0 ? random_between(&maker->random, 1, 2) : make_size(maker, 20);
+        p->window.pad[i] = p->window.pad_after[i] = random_once_in(&maker->random, 6);
+    }
+    choose_channels(maker, p);
+    settle_any(maker, p);
+}
+
 /* The weights of a transposed convolution are turned round. */
 static void choose_weights(struct maker *maker, struct conv_params *p, bool turned)
 {
@@ -140,9 +155,17 @@ static bool is_filter(const struct conv_params *p)
     return is;
 }
 
-static void add_zero_points(struct maker *maker, const struct conv_params *p)
+/* What x is taken less, and the weights; or what x is multiplied by, and what is added. */
+static void add_sides(struct maker *maker, const struct conv_params *p)
 {
     static const char *const names[2] = {"zero point of x", "zero points of the weights"};
+    if (p->x_scaled) {
+        struct operand *factor = add_input(maker, "factor", DTYPE_F32), *shift = add_input(maker, "shift", DTYPE_F32);
+        factor->factor = true;
+        strided_axis(&factor->at, p->groups * p->input_channels, 1);
+        strided_axis(&shift->at, p->groups * p->input_channels, 1);
+        return;
+    }
     if (!conv_is_narrow(p)) {
         add_absent(maker, names[0], false);
         add_absent(maker, names[1], false);
@@ -179,7 +202,7 @@ static void add_operands(struct maker *maker, const struct conv_params *p, bool 
     } else {
         add_absent(maker, "bias", false);
     }
-    add_zero_points(maker, p);
+    add_sides(maker, p);
     struct operand *y = add_output(maker, "y", p->dtype);
     strided_image(&y->at, p->batch, p->groups * p->output_channels, w->output, &p->y);
     y->bound.sum = conv_is_narrow(p)
@@ -203,6 +226,7 @@ static void describe_params(struct maker *maker, const struct conv_params *p, bo
              (long long)p->weight_output, (long long)p->weight_input);
     describe_numbers(maker, "weight_spatial", SPATIAL_AXES, p->weight_spatial);
     describe(maker, has_bias ? " bias" : " no bias");
+    describe(maker, !p->x_scaled ? "" : p->x_cut ? " x scaled and cut" : " x scaled");
     if (!conv_is_narrow(p))
         return;
     describe(maker, maker->problem->inputs[3].absent ? " no x_zero" : " x_zero");
@@ -210,6 +234,7 @@ static void describe_params(struct maker *maker, const struct conv_params *p, bo
 }
 
 #define SHUFFLED 8 /* one problem of so many stores groups of channels in turns */
+#define SCALED 10
 #define LARGE_TILES \
     12 /* two of so many, numbers 2 and 3, of floats and of bytes, have large tiles: each run meets them */
 
@@ -224,14 +249,19 @@ static void make_conv(struct maker *maker)
     if (large)
         p->dtype = DTYPE_F32;
     p->x_dtype = p->w_dtype = p->dtype;
-    if (large ? maker->index % LARGE_TILES == 3 : !shuffles && random_once_in(&maker->random, 3)) {
+    bool scales = !large && !shuffles && maker->index % SCALED == SCALED / 2; /* one of so many */
+    if (scales)
+        p->dtype = p->x_dtype = p->w_dtype = DTYPE_F32;
+    if (large ? maker->index % LARGE_TILES == 3 : !shuffles && !scales && random_once_in(&maker->random, 3)) {
         p->dtype = DTYPE_I32;
         p->x_dtype = make_byte(maker);
         p->w_dtype = make_byte(maker);
         p->w_zero = random_below(&maker->random, 2);
     }
     p->batch = random_once_in(&maker->random, 3) ? random_between(&maker->random, 2, 3) : 1;
-    if (large) {
+    if (scales) {
+        choose_scaled(maker, p);
+    } else if (large) {
         choose_positions(maker, p, 11);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 4)) {
         choose_filter(maker, p);

@@ -313,7 +313,9 @@ static struct interval allowed(const struct expectation *e, bool mixed, int outp
     number epsilon = number_epsilon(operand->dtype), sum = 0;
     if (bound->sum > 0)
         sum = element(operand, e->magnitudes.outputs[output], offset_of(operand, index));
-    if (bound->sum > 0 && e->finite && !isfinite(sum) && dtype_is_float(operand->dtype))
+    /* Magnitudes may leave the range where the sum does not; and an infinity may be cut off that is not as a magnitude.
+     */
+    if (bound->sum > 0 && (e->finite || isfinite(value)) && !isfinite(sum) && dtype_is_float(operand->dtype))
         return (struct interval){.open = true};
     if (!isfinite(value) || !isfinite(sum))
         return interval_of(value);
