@@ -376,19 +376,20 @@ END_TEST
 START_TEST(damaged_weights_are_refused_where_they_are_read)
 {
     static const struct {
-        bool packing, trusted;
+        bool reference, trusted; /* reference: kernels that read them as they are */
         void (*change)(struct model_pack *);
         infer_status status;
     } cases[] = {
-        {.packing = true, .status = INFER_OK},
-        {.packing = true, .change = another_form, .status = INFER_INVALID_MODEL}, /* the pack is made of them */
-        {.packing = false, .status = INFER_INVALID_MODEL},                        /* they are read as they are */
-        {.packing = false, .trusted = true, .status = INFER_OK},
+        {.status = INFER_OK},
+        {.change = another_form, .status = INFER_INVALID_MODEL}, /* a pack is made of them */
+        {.reference = true, .status = INFER_INVALID_MODEL},
+        {.reference = true, .trusted = true, .status = INFER_OK},
     };
     struct maker maker = maker_start();
     const infer_model_options options = {.trust_weights = cases[_i].trusted};
     infer_model *model = packed(&maker, &options, cases[_i].change);
-    infer_session *session = open_session(model, cases[_i].packing, NULL);
+    const infer_session_options plain = {.isa = INFER_ISA_REFERENCE};
+    infer_session *session = open_session(model, !cases[_i].reference, cases[_i].reference ? &plain : NULL);
     infer_tensor in = {.dtype = INFER_FLOAT32, .rank = 2, .dims = {2, DEPTH}};
     infer_error error = {0};
     ((unsigned char *)(uintptr_t)model->stored.packs[0].source)[100] ^= 1;
