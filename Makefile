@@ -95,7 +95,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 # Not among it: what shares out steps and runs them, and where making a program spends most of its instructions.
 SMALL := -Oz
 THROUGH_WEIGHTS := kernels/convert.c graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
-FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul pointwise trees)
+FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul multiply pointwise trees)
 EACH_STEP := kernels/copy.c kernels/gather.c $(wildcard runtime/executor*.c runtime/runner*.c)
 PLANNING := graph/graph.c graph/op.c graph/resolve.c kernels/base.c kernels/kernel.c kernels/sort.c $(patsubst %,graph/passes/%.c,common_subexpressions passes rewrite strips_sweep) \
             $(patsubst %,graph/planner/%.c,placed search) $(patsubst %,graph/steps/%.c,dependencies liveness peak schedule uses walk)

@@ -24,6 +24,16 @@ struct model_pack {
     unsigned padding;
 };
 
+/* A constant of the graph whose bytes nobody has looked at yet. */
+struct model_tensor {
+    const void *data;
+    size_t bytes;
+    uint64_t checksum; /* of them, as version `version` of the format has it */
+    uint32_t version;
+    size_t padding; /* how many zeros stand before them */
+    uint32_t index; /* in the file, for errors */
+};
+
 struct model_metadata {
     const char *name, *producer, *description; /* never NULL */
     int count;                                 /* of the key-value pairs */
@@ -31,11 +41,14 @@ struct model_metadata {
     int pass_count; /* of the passes that the graph has been through, by name in their order */
     const char *const *passes;
     int pack_count;
-    const struct model_pack *packs; /* in ascending order of their sources, where they were read */
+    const struct model_pack *packs;    /* in ascending order of their sources, where they were read */
+    int unread_count;                  /* see leaves_packed */
+    const struct model_tensor *unread; /* in ascending order of their data */
 };
 
 struct model_read_options {
     bool skip_weight_checksum; /* for a file that is trusted: opening it then touches no weight but bools */
+    bool leaves_packed;        /* weights of which there is a pack go to metadata.unread, for model_tensor_is_whole */
     size_t section_limit;      /* a section of more bytes is refused unread, MEMORY_LIMIT; 0: none is */
 };
 
@@ -52,6 +65,8 @@ enum status model_read(const char *name, const void *bytes, size_t size, const s
 /* Whether the bytes of a pack that was read are those that were written. model_read leaves this to whoever uses it: the
  * packs of a file are large, and may be of no use to the machine at hand. */
 bool model_pack_is_whole(const struct model_pack *pack);
+/* The same of weights. */
+bool model_tensor_is_whole(const struct model_tensor *tensor);
 
 /* The other way: the same graph and metadata (NULL: none) give the same bytes each time. Constants of equal content are
  * stored once; packs of what is no constant of the graph are left out. `*bytes` (aligned to ALIGNMENT) is allocated in

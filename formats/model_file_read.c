@@ -36,71 +36,6 @@ static enum status read_names(const struct model_reader *r, const uint8_t *indic
     return STATUS_OK;
 }
 
-/* --- tensors ------------------------------------------------------------------------------------------------------ */
-
-static struct tensor_record tensor_at(const struct model_reader *r, uint32_t index)
-{
-    struct tensor_record record;
-    memcpy(&record, r->sections[SECTION_TENSORS].bytes + index * sizeof record, sizeof record);
-    return record;
-}
-
-/* The name of the first value that uses a tensor, for errors; "" where none does. */
-static const char *tensor_name(const struct model_reader *r, uint32_t index)
-{
-    const struct section *values = &r->sections[SECTION_VALUES];
-    for (size_t at = 0; at < values->size; at += sizeof(struct value_record)) {
-        struct value_record value;
-        memcpy(&value, values->bytes + at, sizeof value);
-        const char *name;
-        size_t length;
-        if (value.tensor == index && value.name < r->strings.count &&
-            model_string(r, value.name, &name, &length) == STATUS_OK)
-            return name;
-    }
-    return "";
-}
-
-static enum status check_tensor(const struct model_reader *r, uint32_t index, size_t free_from)
-{
-    struct tensor_record tensor = tensor_at(r, index);
-    const struct section *weights = &r->sections[SECTION_WEIGHTS];
-    uint64_t base = (uint64_t)(weights->bytes - r->bytes);
-    if (tensor.offset % ALIGNMENT != 0 || tensor.offset < free_from)
-        return INVALID(r, "tensor %u '%s' begins at byte %s of the weights; the next free multiple of %d is %s", index,
-                       tensor_name(r, index), grouped(tensor.offset).text, ALIGNMENT,
-                       grouped(align_up(free_from, ALIGNMENT)).text);
-    if (tensor.offset > weights->size || tensor.bytes > weights->size - tensor.offset)
-        return INVALID(r, "tensor %u '%s' of %s bytes at byte %s of the weights goes past their end (%s)", index,
-                       tensor_name(r, index), grouped(tensor.bytes).text, grouped(tensor.offset).text,
-                       grouped(weights->size).text);
-    if (r->options->skip_weight_checksum)
-        return STATUS_OK;
-    if (!model_all_zero(weights->bytes + free_from, (size_t)tensor.offset - free_from))
-        return INVALID(r, "there are stray bytes before tensor %u '%s', between %s and %s", index,
-                       tensor_name(r, index), grouped(base + free_from).text, grouped(base + tensor.offset).text);
-    if (reader_checksum(r, weights->bytes + tensor.offset, (size_t)tensor.bytes) != tensor.checksum)
-        return INVALID(r, "tensor %u '%s' (bytes %s to %s) does not match its checksum: the file is damaged", index,
-                       tensor_name(r, index), grouped(base + tensor.offset).text,
-                       grouped(base + tensor.offset + tensor.bytes).text);
-    return STATUS_OK;
-}
-
-static enum status check_tensors(const struct model_reader *r)
-{
-    uint32_t count = (uint32_t)section_records(r, SECTION_TENSORS);
-    size_t end = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        TRY(check_tensor(r, i, end));
-        struct tensor_record tensor = tensor_at(r, i);
-        end = (size_t)(tensor.offset + tensor.bytes);
-    }
-    if (end != r->sections[SECTION_WEIGHTS].size)
-        return INVALID(r, "section 'wgts' has %s bytes; its tensors end at %s",
-                       grouped(r->sections[SECTION_WEIGHTS].size).text, grouped(end).text);
-    return STATUS_OK;
-}
-
 /* --- values ------------------------------------------------------------------------------------------------------- */
 
 static enum status read_dims(struct model_reader *r, struct value *value, int symbol_count)
@@ -561,8 +496,9 @@ static enum status read_file(struct model_reader *r, struct graph **graph, struc
         return error_prefix(r->error, "metadata");
     if (read_passes(r, metadata) != STATUS_OK)
         return error_prefix(r->error, "passes");
-    TRY(check_tensors(r));
+    TRY(model_check_tensors(r));
     TRY(model_read_packs(r, metadata));
+    TRY(model_check_contents(r, metadata));
     return read_graphs(r, graph);
 }
 

@@ -49,11 +49,21 @@ static inline size_t section_records(const struct model_reader *r, enum model_se
 {
     return r->sections[kind].size / model_section_types[kind].record_bytes;
 }
+static inline struct tensor_record tensor_at(const struct model_reader *r, uint32_t index)
+{
+    struct tensor_record record;
+    memcpy(&record, r->sections[SECTION_TENSORS].bytes + index * sizeof record, sizeof record);
+    return record;
+}
 /* The next `count` records. */
 enum status model_take(struct model_reader *r, enum model_section kind, uint64_t count, const uint8_t **records);
 enum status model_string(const struct model_reader *r, uint64_t index, const char **text, size_t *length);
 /* The same for one without zeros in it. */
 enum status model_name(const struct model_reader *r, uint64_t index, const char **text);
+/* That tensors lie in the weights, one behind the other. */
+enum status model_check_tensors(const struct model_reader *r);
+/* That they are what was written, with nothing between them; but for those that are left to others. After the packs. */
+enum status model_check_contents(const struct model_reader *r, struct model_metadata *metadata);
 /* After the tensors have been checked. */
 enum status model_read_packs(struct model_reader *r, struct model_metadata *metadata);
 bool model_all_zero(const uint8_t *bytes, size_t size);

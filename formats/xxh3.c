@@ -4,6 +4,8 @@
 
 #include <string.h>
 #ifdef __x86_64__
+#include "kernels/cpu.h"
+
 #include <immintrin.h>
 #endif
 
@@ -208,11 +210,9 @@ static AVX2 void consume_avx2(uint64_t *sums, const unsigned char *p, size_t str
     _mm256_storeu_si256((void *)(sums + 4), b);
 }
 
-/* What the compiler's library found out once: to ask the CPU itself takes long in a virtual machine. */
 bool xxh3_has_vectors(void)
 {
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
+    return cpu_has_avx2();
 }
 #else
 #define consume_avx2 consume

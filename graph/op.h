@@ -65,14 +65,47 @@ struct op_context {
 /* An attribute that an operator has: a row of ops.def. */
 #define ATTRIBUTE_TYPE 9 /* one more kind, which no node ever has: Optional's is left out at import */
 enum op_presence { ATTRIBUTE_OPTIONAL, ATTRIBUTE_REQUIRED, ATTRIBUTE_DEFAULT };
+#define OPSET_END INT8_MAX
 struct op_attribute {
-    struct attribute content; /* its name and kind; of ATTRIBUTE_DEFAULT also what it is where a node leaves it out */
-    int16_t since, until;     /* in opsets of the operator's domain: since <= opset < until */
-    uint8_t presence;
+    const char *name;
+    union { /* of ATTRIBUTE_DEFAULT: what it is where a node leaves it out */
+        int64_t i;
+        float f;
+        const char *string;
+        const int64_t *ints;
+        const char *const *strings;
+    };
+    int8_t since, until; /* in opsets of the operator's domain: since <= opset < until; OPSET_END: up to the newest */
+    uint8_t kind;        /* enum attribute_kind, or ATTRIBUTE_TYPE */
+    uint8_t presence;    /* enum op_presence */
+    uint8_t count;       /* of ints or strings */
 };
-#define OP(name, attributes) extern const struct op_attribute attributes_of_##name[];
+/* The rows of all operators, one after the other, and where each operator's begin and end. */
+extern const struct op_attribute op_attributes[];
+#define OPTIONAL(...) +1
+#define REQUIRED(...) +1
+#define INT(...) +1
+#define FLOAT(...) +1
+#define TEXT(...) +1
+#define LIST(...) +1
+#define WORDS(...) +1
+#define OP(name, rows) FIRST_ATTRIBUTE_OF_##name, LAST_ATTRIBUTE_OF_##name = FIRST_ATTRIBUTE_OF_##name - 1 rows,
+enum {
 #include "graph/ops.def"
+    OP_ATTRIBUTE_COUNT
+};
 #undef OP
+#undef OPTIONAL
+#undef REQUIRED
+#undef INT
+#undef FLOAT
+#undef TEXT
+#undef LIST
+#undef WORDS
+/* Initialises an operator's list. */
+#define ATTRIBUTES_OF(name)                                  \
+    .attributes = op_attributes + FIRST_ATTRIBUTE_OF_##name, \
+    .attribute_count = LAST_ATTRIBUTE_OF_##name + 1 - FIRST_ATTRIBUTE_OF_##name
 
 struct op {
     const char *domain; /* "" for ai.onnx */
@@ -81,8 +114,9 @@ struct op {
      * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     unsigned flags;
-    const struct op_attribute *attributes; /* up to one without a name */
-    int detail;                            /* for functions that serve a whole family: an opcode, a mode */
+    int attribute_count;
+    const struct op_attribute *attributes;
+    int detail; /* for functions that serve a whole family: an opcode, a mode */
     enum status (*shapes)(struct op_context *);
     enum status (*lower)(struct op_context *);
     enum status (*expand)(struct op_context *);
@@ -97,7 +131,7 @@ struct op {
         .max_inputs = (inputs_most),                                                                    \
         .min_outputs = (outputs_least),                                                                 \
         .max_outputs = (outputs_most),                                                                  \
-        .attributes = attributes_of_##op_name,                                                          \
+        ATTRIBUTES_OF(op_name),                                                                         \
         .shapes = (shapes_function),                                                                    \
         __VA_ARGS__,                                                                                    \
     };
@@ -207,9 +241,6 @@ enum status op_doubles(struct op_context *c, int i, int most, double *values, in
 const struct op_attribute *op_attribute(const struct op *op, int version, const char *name);
 /* As ONNX calls it: "FLOATS". */
 const char *attribute_kind_name(int kind);
-/* What the node has, or else the operator's default; NULL: neither, or it is of another kind. */
-const struct attribute *node_attribute_or_default(const struct node *node, const char *name, enum attribute_kind kind);
-
 /* The node's, or the default, or else 0 or "". */
 int64_t op_int(const struct op_context *c, const char *name);
 float op_float(const struct op_context *c, const char *name);
@@ -217,6 +248,7 @@ const char *op_string(const struct op_context *c, const char *name);
 /* The same of a node, for passes. */
 int64_t node_int(const struct node *node, const char *name);
 float node_float(const struct node *node, const char *name);
+const char *node_string(const struct node *node, const char *name);
 /* For an attribute without a constant default: `fallback` where the node leaves it out. */
 int64_t op_int_or(const struct op_context *c, const char *name, int64_t fallback);
 float op_float_or(const struct op_context *c, const char *name, float fallback);

@@ -1,6 +1,7 @@
 #include "kernels/kernel.h"
 
-#include <cpuid.h>
+#include "kernels/cpu.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,18 +64,6 @@ static const char *const family_names[FAMILY_COUNT] = {
 };
 
 static const char *const isa_names[] = {"reference", "avx2", "avx512"};
-
-/* Registers of the answer to CPUID, and a bit in one of them. The compiler's own test names these features only in its
- * later versions. */
-enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
-
-static bool has_leaf_bit(unsigned leaf, unsigned subleaf, enum cpuid_register reg, unsigned bit)
-{
-    unsigned answer[4];
-    if (!__get_cpuid_count(leaf, subleaf, &answer[0], &answer[1], &answer[2], &answer[3]))
-        return false;
-    return answer[reg] >> bit & 1;
-}
 
 void kernel_fault(const struct kernel_call *call, const char *format, ...)
 {
@@ -172,21 +161,20 @@ const char *kernel_family_name(enum kernel_family family)
 unsigned cpu_detect(void)
 {
     unsigned bits = 0;
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+    if (!cpu_has_avx2() || !CPU_HAS(FMA, "fma"))
         return 0;
     bits = CPU_AVX2 | CPU_FMA;
-    if (has_leaf_bit(1, 0, CPUID_ECX, 29))
+    if (CPU_HAS_BIT(F16C, 1, 0, ECX, 29))
         bits |= CPU_F16C;
-    if (has_leaf_bit(7, 1, CPUID_EAX, 4))
+    if (CPU_HAS_BIT(AVX_VNNI, 7, 1, EAX, 4))
         bits |= CPU_AVX_VNNI;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+    if (!CPU_HAS(AVX512F, "avx512f") || !CPU_HAS(AVX512BW, "avx512bw") || !CPU_HAS(AVX512VL, "avx512vl") ||
+        !CPU_HAS(AVX512DQ, "avx512dq"))
         return bits;
     bits |= CPU_AVX512;
-    if (has_leaf_bit(7, 0, CPUID_ECX, 11))
+    if (CPU_HAS_BIT(AVX512_VNNI, 7, 0, ECX, 11))
         bits |= CPU_AVX512_VNNI;
-    if (has_leaf_bit(7, 1, CPUID_EAX, 5))
+    if (CPU_HAS_BIT(AVX512_BF16, 7, 1, EAX, 5))
         bits |= CPU_AVX512_BF16;
     return bits;
 }

@@ -24,10 +24,13 @@ int64_t *sort_numbers(int64_t count, int64_t *order, int64_t *room, sort_compare
     return order;
 }
 
+#define ROOM 4096
+
 struct items {
     char *base;
     size_t bytes;
     int (*compare)(const void *a, const void *b);
+    char *room; /* of ROOM bytes */
 };
 
 static void *item_at(const struct items *items, size_t index)
@@ -84,12 +87,42 @@ static size_t bound(const struct items *items, size_t start, size_t end, size_t 
     return start;
 }
 
-/* Cuts the longer part in its middle and the other one where that item belongs; what lies between the cuts changes
- * places, and two smaller merges are left. */
+static void copy_item(char *to, const char *from, size_t bytes)
+{
+    size_t done = 0;
+    for (uint64_t word; done + sizeof word <= bytes; done += sizeof word) {
+        memcpy(&word, from + done, sizeof word);
+        memcpy(to + done, &word, sizeof word);
+    }
+    for (; done < bytes; done++)
+        to[done] = from[done];
+}
+
+/* By way of room for the first part. */
+static void merge_through(const struct items *items, size_t start, size_t middle, size_t end)
+{
+    size_t bytes = items->bytes;
+    char *to = item_at(items, start), *right = item_at(items, middle), *right_end = item_at(items, end);
+    const char *left = memcpy(items->room, to, (middle - start) * bytes), *left_end = left + (middle - start) * bytes;
+    for (; left < left_end && right < right_end; to += bytes) {
+        bool first = items->compare(right, left) >= 0;
+        copy_item(to, first ? left : right, bytes);
+        left += first ? bytes : 0;
+        right += first ? 0 : bytes;
+    }
+    memcpy(to, left, (size_t)(left_end - left));
+}
+
+/* Where there is no room for the first part, cuts the longer part in its middle and the other one where that item
+ * belongs; what lies between the cuts changes places, and two smaller merges are left. */
 static void merge(const struct items *items, size_t start, size_t middle, size_t end)
 {
     while (start < middle && middle < end && is_before(items, middle, middle - 1)) {
         size_t left = start, right = middle;
+        if ((middle - start) * items->bytes <= ROOM) {
+            merge_through(items, start, middle, end);
+            return;
+        }
         if (end - start == 2) {
             swap(items, start, middle);
             return;
@@ -112,7 +145,8 @@ static void merge(const struct items *items, size_t start, size_t middle, size_t
 void sort_items(void *items, size_t count, size_t bytes_each, int (*compare)(const void *a, const void *b))
 {
     const size_t run = 8; /* sorted by exchanging neighbours */
-    struct items all = {items, bytes_each, compare};
+    _Alignas(max_align_t) char room[ROOM];
+    struct items all = {items, bytes_each, compare, room};
     for (size_t start = 0; start < count; start += run)
         for (size_t i = start + 1; i < count && i < start + run; i++)
             for (size_t k = i; k > start && is_before(&all, k, k - 1); k--)

@@ -156,7 +156,8 @@ typedef struct infer_model_options {
      * much beside them: tables, the copy of a pipe or of memory that is not aligned. 0: none. */
     size_t memory_limit;
     /* Skip the checksums over the weights: opening then reads none of them. Those over packed weights (infer-convert
-     * --pack) are otherwise compared when a program first uses them: INVALID_MODEL where they differ. */
+     * --pack), and over what these were made of, are otherwise compared when a program first uses them: INVALID_MODEL
+     * where they differ. */
     bool trust_weights;
     bool copy_file; /* read the file into memory of the allocator, where nobody can change it, instead of mapping it */
 } infer_model_options;

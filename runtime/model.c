@@ -169,6 +169,7 @@ static enum status model_load(struct infer_model *model, const char *name, const
                               const infer_model_options *options, struct error *error)
 {
     struct model_read_options read = {.skip_weight_checksum = options && options->trust_weights,
+                                      .leaves_packed = true,
                                       .section_limit = model->budget.limit};
     TRY(model_read(name, bytes, size, &read, &model->region, &model->graph, &model->metadata, error));
     if (!stored_packs_init(&model->stored, name, &model->metadata, read.skip_weight_checksum, &model->region))

@@ -180,7 +180,7 @@ static void assert_round_trip(const struct graph *graph)
 {
     static const char *const keys[] = {"license", "author", "license"}, *const values[] = {"", "the same", "MIT"};
     static const char *const passes[] = {"first", "of a build to come", "first"};
-    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values, 3, passes, 0, NULL}, read;
+    struct model_metadata metadata = {"name", "", "two\nlines", 3, keys, values, 3, passes, 0, NULL, 0, NULL}, read;
     struct image first = write_model(graph, &metadata);
     struct graph *copy = read_model(first, &read);
     assert_same_graph(graph, copy);
@@ -409,17 +409,24 @@ static enum status try_read(const void *bytes, size_t size, const struct model_r
     for (int i = 0; status == STATUS_OK && i < metadata.pack_count; i++)
         if (!model_pack_is_whole(&metadata.packs[i]))
             status = error_set(error, STATUS_INVALID_MODEL, "model.bin: pack %d is damaged", i);
+    for (int i = 0; status == STATUS_OK && i < metadata.unread_count; i++)
+        if (!model_tensor_is_whole(&metadata.unread[i]))
+            status =
+                error_set(error, STATUS_INVALID_MODEL, "model.bin: tensor %u is damaged", metadata.unread[i].index);
     region_free(&own);
     return status;
 }
 
 static void assert_refused(const void *bytes, size_t size)
 {
-    struct error error;
-    enum status status = try_read(bytes, size, NULL, &error);
-    ck_assert_msg(status == STATUS_INVALID_MODEL || status == STATUS_UNSUPPORTED, "status %d", status);
-    ck_assert_int_eq(status, error.status);
-    ck_assert_msg(strncmp(error.text, "model.bin: ", 11) == 0 && strlen(error.text) > 20, "%s", error.text);
+    for (int leaves = 0; leaves < 2; leaves++) {
+        const struct model_read_options options = {.leaves_packed = leaves};
+        struct error error;
+        enum status status = try_read(bytes, size, &options, &error);
+        ck_assert_msg(status == STATUS_INVALID_MODEL || status == STATUS_UNSUPPORTED, "status %d", status);
+        ck_assert_int_eq(status, error.status);
+        ck_assert_msg(strncmp(error.text, "model.bin: ", 11) == 0 && strlen(error.text) > 20, "%s", error.text);
+    }
 }
 
 /* Packs of two constants of a graph, in the wrong order for the graphs here, and one of what is no constant of it. */
@@ -462,7 +469,7 @@ static const struct model_pack *some_packs(const struct graph *graph)
 static struct image damage_sample(int number)
 {
     static const char *const key = "key";
-    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key, 1, &key, 0, NULL};
+    struct model_metadata metadata = {"n", "p", "d", 1, &key, &key, 1, &key, 0, NULL, 0, NULL};
     struct graph *graph = number ? dtypes_graph(&region) : attributes_graph(&region);
     metadata.packs = number == 2 ? some_packs(graph) : NULL;
     metadata.pack_count = number == 2 ? PACKS : 0;
@@ -500,6 +507,38 @@ START_TEST(packs_stand_in_the_order_of_what_they_are_made_of)
     ((char *)again.bytes)[again.size - 1] ^= 1;
     read_model(again, &read);
     ck_assert(model_pack_is_whole(&read.packs[0]) && !model_pack_is_whole(&read.packs[1]));
+}
+END_TEST
+
+/* Of two packs one is made of a whole tensor, the largest. */
+START_TEST(weights_that_are_packed_may_be_left_unread)
+{
+    const struct model_read_options leaving = {.leaves_packed = true};
+    struct graph *graph = dtypes_graph(&region);
+    const struct value *largest = graph->values[0];
+    for (int i = 1; i < graph->value_count; i++)
+        largest = graph->values[i]->bytes > largest->bytes ? graph->values[i] : largest;
+    struct model_pack packs[PACKS];
+    memcpy(packs, some_packs(graph), sizeof packs);
+    packs[0].source = largest->data;
+    packs[0].dtype = largest->dtype;
+    packs[0].rank = largest->rank;
+    memcpy(packs[0].dims, largest->dims, sizeof packs[0].dims);
+    struct model_metadata metadata = {
+        .name = "", .producer = "", .description = "", .pack_count = PACKS, .packs = packs};
+    struct model_metadata read;
+    struct error error = {0};
+    struct image image = write_model(graph, &metadata);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        enum status status = model_read("model.bin", image.bytes, image.size, &leaving, &region, &graph, &read, &error);
+        ck_assert_int_eq(status, STATUS_OK);
+        ck_assert_int_eq(read.unread_count, 1);
+        ck_assert_ptr_eq(read.unread[0].data, read.packs[1].source);
+        ck_assert_uint_eq(read.unread[0].bytes, largest->bytes);
+        ck_assert_int_eq(model_tensor_is_whole(&read.unread[0]), !damaged);
+        ck_assert_int_eq(try_read(image.bytes, image.size, NULL, &error), damaged ? STATUS_INVALID_MODEL : STATUS_OK);
+        ((char *)(uintptr_t)read.unread[0].data)[largest->bytes - 1] ^= 1;
+    }
 }
 END_TEST
 
@@ -659,6 +698,7 @@ Suite *model_file_suite(void)
     tcase_add_loop_test(tests, every_changed_byte_is_refused, 0, SAMPLES);
     tcase_add_loop_test(tests, every_cut_is_refused, 0, SAMPLES);
     tcase_add_test(tests, packs_stand_in_the_order_of_what_they_are_made_of);
+    tcase_add_test(tests, weights_that_are_packed_may_be_left_unread);
     tcase_add_test(tests, trusted_weights_are_not_read);
     tcase_add_test(tests, what_no_file_can_hold_is_not_written);
     tcase_add_loop_test(tests, no_memory_is_an_error_wherever_it_happens, 0, 2);

@@ -110,11 +110,12 @@ END_TEST
 START_TEST(every_operator_has_its_rows_in_order)
 {
     for (size_t i = 0; op_at(i); i++)
-        for (const struct op_attribute *row = op_at(i)->attributes; row->content.name; row++) {
+        for (const struct op_attribute *row = op_at(i)->attributes;
+             row < op_at(i)->attributes + op_at(i)->attribute_count; row++) {
             ck_assert_int_lt(row->since, row->until);
             for (const struct op_attribute *other = op_at(i)->attributes; other < row; other++)
-                if (strcmp(other->content.name, row->content.name) == 0)
-                    ck_assert_msg(other->until <= row->since, "%s of %s", row->content.name, op_at(i)->name);
+                if (strcmp(other->name, row->name) == 0)
+                    ck_assert_msg(other->until <= row->since, "%s of %s", row->name, op_at(i)->name);
         }
 }
 END_TEST

@@ -372,6 +372,36 @@ START_TEST(a_damaged_pack_is_refused)
 }
 END_TEST
 
+/* Whoever reads weights as their stored pack alone does not mind them; others do, unless the model is trusted. */
+START_TEST(damaged_weights_are_refused_where_they_are_read)
+{
+    static const struct {
+        bool reference, trusted; /* reference: kernels that read them as they are */
+        void (*change)(struct model_pack *);
+        infer_status status;
+    } cases[] = {
+        {.status = INFER_OK},
+        {.change = another_form, .status = INFER_INVALID_MODEL}, /* a pack is made of them */
+        {.reference = true, .status = INFER_INVALID_MODEL},
+        {.reference = true, .trusted = true, .status = INFER_OK},
+    };
+    struct maker maker = maker_start();
+    const infer_model_options options = {.trust_weights = cases[_i].trusted};
+    infer_model *model = packed(&maker, &options, cases[_i].change);
+    const infer_session_options plain = {.isa = INFER_ISA_REFERENCE};
+    infer_session *session = open_session(model, !cases[_i].reference, cases[_i].reference ? &plain : NULL);
+    infer_tensor in = {.dtype = INFER_FLOAT32, .rank = 2, .dims = {2, DEPTH}};
+    infer_error error = {0};
+    ((unsigned char *)(uintptr_t)model->stored.packs[0].source)[100] ^= 1;
+    ck_assert_int_eq(infer_session_prepare(session, &in, 1, NULL, &error), cases[_i].status);
+    if (cases[_i].status != INFER_OK)
+        ck_assert_str_eq(error.message, "packed: tensor 0 does not match its checksum: the file is damaged");
+    infer_session_release(session);
+    infer_model_release(model);
+    region_free(&maker.region);
+}
+END_TEST
+
 START_TEST(each_allocation_fails_once)
 {
     float got[12 * COLUMNS];
@@ -409,6 +439,7 @@ Suite *runtime_packs_suite(void)
     tcase_add_test(tests, a_stored_pack_is_read_where_it_lies);
     tcase_add_loop_test(tests, a_stored_pack_of_another_kind_is_made_again, 0, 7);
     tcase_add_loop_test(tests, a_damaged_pack_is_refused, 0, 2);
+    tcase_add_loop_test(tests, damaged_weights_are_refused_where_they_are_read, 0, 4);
     tcase_add_test(tests, each_allocation_fails_once);
     suite_add_tcase(suite, tests);
     return suite;

@@ -227,6 +227,10 @@ static int check_packs(const infer_model *model, const char *path)
     for (int i = 0; i < model->stored.count; i++)
         if (!model_pack_is_whole(&model->stored.packs[i]))
             return tool_failed(&tool, "%s: pack %d does not match its checksum: the file is damaged", path, i);
+    for (int i = 0; i < model->stored.unread_count; i++)
+        if (!model_tensor_is_whole(&model->stored.unread[i]))
+            return tool_failed(&tool, "%s: tensor %u does not match its checksum: the file is damaged", path,
+                               model->stored.unread[i].index);
     return EXIT_DONE;
 }
 

@@ -99,9 +99,9 @@ static enum status unknown_name(struct import *im, const Onnx__Node *node, const
 {
     char others[300] = "none";
     size_t used = 0;
-    for (const struct op_attribute *row = op->attributes; row->content.name; row++)
+    for (const struct op_attribute *row = op->attributes; row < op->attributes + op->attribute_count; row++)
         if (of_opset(row, version) && used < sizeof others)
-            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? ", " : "", row->content.name);
+            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? ", " : "", row->name);
     return onnx_node_error(im, node, STATUS_INVALID_MODEL, "it has an attribute '%s', which is none of %s's (%s)", name,
                            op->name, others);
 }
@@ -118,9 +118,9 @@ static enum status check_attribute(struct import *im, const Onnx__Node *node, co
                                "its attribute '%s' %s opset %d, and the model uses opset %d", binding->name,
                                version < row->since ? "came with" : "went with",
                                version < row->since ? row->since : row->until, version);
-    if (kind != (int)row->content.kind && onnx_attribute_kind(binding->attribute) != ONNX__ATTRIBUTE__KIND__UNDEFINED)
+    if (kind != (int)row->kind && onnx_attribute_kind(binding->attribute) != ONNX__ATTRIBUTE__KIND__UNDEFINED)
         return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is of type %s instead of %s",
-                               binding->name, attribute_kind_name(kind), attribute_kind_name((int)row->content.kind));
+                               binding->name, attribute_kind_name(kind), attribute_kind_name((int)row->kind));
     return STATUS_OK;
 }
 
@@ -156,10 +156,10 @@ enum status onnx_check_attributes(struct import *im, const Onnx__Node *node, con
         resolved->bindings[kept++] = *binding;
     }
     resolved->count = kept;
-    for (const struct op_attribute *row = op->attributes; row->content.name; row++)
+    for (const struct op_attribute *row = op->attributes; row < op->attributes + op->attribute_count; row++)
         if (row->presence == ATTRIBUTE_REQUIRED && of_opset(row, version) &&
-            !is_given(resolved, resolved->count, row->content.name))
-            return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is missing", row->content.name);
+            !is_given(resolved, resolved->count, row->name))
+            return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is missing", row->name);
     return STATUS_OK;
 }
 

@@ -29,7 +29,7 @@ const struct op op_infer_AlignAxis = {
     .max_inputs = 2,
     .min_outputs = 1,
     .max_outputs = 1,
-    .attributes = attributes_of_infer_AlignAxis,
+    ATTRIBUTES_OF(infer_AlignAxis),
     .shapes = shapes_align,
     .lower = lower_align,
 };

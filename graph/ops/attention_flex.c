@@ -89,7 +89,7 @@ const struct op op_preview_FlexAttention = {
     .max_inputs = ANY_COUNT,
     .min_outputs = 1,
     .max_outputs = 1,
-    .attributes = attributes_of_preview_FlexAttention,
+    ATTRIBUTES_OF(preview_FlexAttention),
     .shapes = shapes_flex,
     .expand = expand_flex,
 };

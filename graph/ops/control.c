@@ -131,7 +131,7 @@ const struct op op_Loop = {
     .min_outputs = 1,
     .max_outputs = ANY_COUNT,
     .flags = OP_LOOSE_INPUTS,
-    .attributes = attributes_of_Loop,
+    ATTRIBUTES_OF(Loop),
     .shapes = shapes_loop,
     .lower = lower_loop,
 };

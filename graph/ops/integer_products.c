@@ -163,7 +163,7 @@ const struct op op_infer_GemmInteger = {
     .max_inputs = 5,
     .min_outputs = 1,
     .max_outputs = 1,
-    .attributes = attributes_of_infer_GemmInteger,
+    ATTRIBUTES_OF(infer_GemmInteger),
     .shapes = shapes_gemm_integer,
     .lower = lower_product,
 };
@@ -207,7 +207,7 @@ const struct op op_infer_ConvInteger = {
     .max_inputs = 5,
     .min_outputs = 1,
     .max_outputs = 1,
-    .attributes = attributes_of_infer_ConvInteger,
+    ATTRIBUTES_OF(infer_ConvInteger),
     .shapes = shapes_conv_integer,
     .lower = lower_conv_integer,
 };

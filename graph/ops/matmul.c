@@ -130,7 +130,7 @@ const struct op op_infer_MatMulScaled = {
     .max_inputs = 3,
     .min_outputs = 1,
     .max_outputs = 1,
-    .attributes = attributes_of_infer_MatMulScaled,
+    ATTRIBUTES_OF(infer_MatMulScaled),
     .shapes = shapes_scaled,
     .lower = lower_scaled,
 };

@@ -12,7 +12,7 @@
         .max_inputs = (inputs_most),                                                                              \
         .min_outputs = (outputs_least),                                                                           \
         .max_outputs = (outputs_most),                                                                            \
-        .attributes = attributes_of_microsoft_##op_name,                                                          \
+        ATTRIBUTES_OF(microsoft_##op_name),                                                                       \
         .shapes = (shapes_function),                                                                              \
         __VA_ARGS__,                                                                                              \
     };

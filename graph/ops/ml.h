@@ -13,7 +13,7 @@
         .max_inputs = (inputs_most),                                                                       \
         .min_outputs = (outputs_least),                                                                    \
         .max_outputs = (outputs_most),                                                                     \
-        .attributes = attributes_of_ml_##op_name,                                                          \
+        ATTRIBUTES_OF(ml_##op_name),                                                                       \
         .shapes = (shapes_function),                                                                       \
         __VA_ARGS__,                                                                                       \
     };

@@ -39,11 +39,11 @@ static enum status lower_scores(struct op_context *c)
 }
 
 /* Not among the registered operators: expansions alone make such nodes, with the attributes of the node they expand. */
-#define SCORES(form, public_name)                                                                                \
-    {                                                                                                            \
-        .domain = "ai.onnx.ml", .name = #public_name, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1,        \
-        .max_outputs = 1, .flags = OP_HALF_AS_F32, .detail = form, .attributes = attributes_of_ml_##public_name, \
-        .shapes = shapes_scores, .lower = lower_scores                                                           \
+#define SCORES(form, public_name)                                                                         \
+    {                                                                                                     \
+        .domain = "ai.onnx.ml", .name = #public_name, .min_inputs = 1, .max_inputs = 1, .min_outputs = 1, \
+        .max_outputs = 1, .flags = OP_HALF_AS_F32, .detail = form, ATTRIBUTES_OF(ml_##public_name),       \
+        .shapes = shapes_scores, .lower = lower_scores                                                    \
     }
 static const struct op score_ops[] = {
     SCORES(FORM_NEW, TreeEnsemble),

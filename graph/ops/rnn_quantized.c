@@ -85,7 +85,7 @@ const struct op op_infer_QuantizedLSTM = {
     .max_outputs = 3,
     .flags = OP_LOOSE_INPUTS,
     .detail = RECURRENT_LSTM,
-    .attributes = attributes_of_infer_QuantizedLSTM,
+    ATTRIBUTES_OF(infer_QuantizedLSTM),
     .shapes = shapes_quantized,
     .lower = lower_quantized,
 };

@@ -109,7 +109,7 @@ const struct op op_infer_ScaledDotProductAttention = {
     .min_outputs = 1,
     .max_outputs = 1,
     .flags = OP_HALF_AS_F32,
-    .attributes = attributes_of_infer_ScaledDotProductAttention,
+    ATTRIBUTES_OF(infer_ScaledDotProductAttention),
     .shapes = shapes_scaled,
     .lower = lower_scaled,
 };

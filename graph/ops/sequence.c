@@ -334,7 +334,7 @@ const struct op op_infer_SequenceElements = {
     .min_outputs = 1,
     .max_outputs = ANY_COUNT,
     .flags = OP_TAKES_SEQUENCES,
-    .attributes = attributes_of_infer_SequenceElements,
+    ATTRIBUTES_OF(infer_SequenceElements),
     .shapes = shapes_elements,
     .expand = expand_elements,
 };

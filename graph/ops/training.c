@@ -160,18 +160,18 @@ static enum status expand_momentum(struct op_context *c)
 }
 
 /* `detail`: states of a tensor. */
-#define OPTIMISER(op_name, states, expand_function)     \
-    const struct op op_training_##op_name = {           \
-        .domain = "ai.onnx.preview.training",           \
-        .name = #op_name,                               \
-        .min_inputs = 4 + states,                       \
-        .max_inputs = ANY_COUNT,                        \
-        .min_outputs = 1,                               \
-        .max_outputs = ANY_COUNT,                       \
-        .attributes = attributes_of_training_##op_name, \
-        .detail = states,                               \
-        .shapes = shapes_optimiser,                     \
-        .expand = expand_function,                      \
+#define OPTIMISER(op_name, states, expand_function) \
+    const struct op op_training_##op_name = {       \
+        .domain = "ai.onnx.preview.training",       \
+        .name = #op_name,                           \
+        .min_inputs = 4 + states,                   \
+        .max_inputs = ANY_COUNT,                    \
+        .min_outputs = 1,                           \
+        .max_outputs = ANY_COUNT,                   \
+        ATTRIBUTES_OF(training_##op_name),          \
+        .detail = states,                           \
+        .shapes = shapes_optimiser,                 \
+        .expand = expand_function,                  \
     };
 
 OPTIMISER(Adagrad, 1, expand_adagrad)

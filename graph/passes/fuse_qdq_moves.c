@@ -119,10 +119,8 @@ static bool only_moves(const struct node *node)
 
 static bool is_nearest(const struct node *node)
 {
-    const struct attribute *mode = node_attribute_or_default(node, "mode", ATTRIBUTE_STRING);
-    const struct attribute *way = node_attribute_or_default(node, "coordinate_transformation_mode", ATTRIBUTE_STRING);
-    return is_op(node, "Resize") && mode && strcmp(mode->string, "nearest") == 0 &&
-           (!way || strcmp(way->string, "tf_crop_and_resize") != 0);
+    return is_op(node, "Resize") && strcmp(node_string(node, "mode"), "nearest") == 0 &&
+           strcmp(node_string(node, "coordinate_transformation_mode"), "tf_crop_and_resize") != 0;
 }
 
 /* The order of integers is that of the numbers; padding is below both. */

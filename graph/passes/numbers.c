@@ -74,14 +74,10 @@ static void scale_floats(const float *from, int64_t count, double factor, float 
  * computed alone. */
 #define WIDE_STEP 16
 #ifdef __x86_64__
+#include "kernels/cpu.h"
+
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2")))
-
-static bool has_avx2(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2");
-}
 
 AVX2 static inline __m256i magnitudes(const float *floats)
 {
@@ -120,7 +116,7 @@ AVX2 static void wide_scale(const float *from, int64_t count, double factor, flo
     }
 }
 #else
-#define has_avx2() false
+#define cpu_has_avx2() false
 #define wide_largest largest_of_floats
 #define wide_scale scale_floats
 #endif
@@ -130,7 +126,7 @@ AVX2 static void wide_scale(const float *from, int64_t count, double factor, flo
 
 static double largest_float(const float *floats, int64_t count)
 {
-    int64_t wide = has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
+    int64_t wide = cpu_has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
     float rest = largest_of_floats(floats + wide, count - wide), most = wide ? wide_largest(floats, wide) : 0;
     return (double)(rest > most ? rest : most);
 }
@@ -156,7 +152,7 @@ void numbers_scale(const struct value *value, int64_t first, int64_t count, doub
     double numbers[AT_ONCE];
     if (value->dtype == DTYPE_F32) {
         float *to = (float *)data + first;
-        int64_t wide = has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
+        int64_t wide = cpu_has_avx2() ? count / WIDE_STEP * WIDE_STEP : 0;
         if (wide)
             wide_scale(from, wide, factor, to);
         scale_floats(from + wide, count - wide, factor, to + wide);

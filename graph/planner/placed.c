@@ -1,10 +1,11 @@
 /* Where an item fits, few of those placed so far can tell: those that meet it and end above where every offset below is
  * taken in some section of its life. Two trees find them. */
 #include "graph/planner/placed.h"
-#include "kernels/sort.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST_SWEEPS 16
 
 /* --- trees ----------------------------------------------------------------------------------------------- */
 
@@ -111,8 +112,8 @@ static void make_groups(struct placed *placed)
     for (uint32_t i = 0; i < component->count; i++) {
         uint32_t leaf = next[group_number(&component->items[i])]++;
         placed->leaf_of[i] = leaf;
-        placed->item_of[leaf] = i;
         placed->lowers[leaf] = component->items[i].lower;
+        placed->uppers[leaf] = component->items[i].upper;
     }
 }
 
@@ -125,13 +126,14 @@ bool placed_begin(struct placed *placed, const struct component *component, stru
         .solid = {sections, region_array(scratch, 2 * (size_t)sections, sizeof *placed->solid.nodes)},
         .leaves = leaves,
         .leaf_of = region_array(scratch, component->count, sizeof *placed->leaf_of),
-        .item_of = region_array(scratch, component->count, sizeof *placed->item_of),
         .lowers = region_array(scratch, component->count, sizeof *placed->lowers),
+        .uppers = region_array(scratch, component->count, sizeof *placed->uppers),
         .extents = region_array(scratch, 2 * (size_t)leaves, sizeof *placed->extents),
         .found = region_array(scratch, component->count, sizeof *placed->found),
+        .tops = region_array(scratch, MOST_GROUPS * 2 * 32, sizeof *placed->tops),
     };
-    if (!placed->offsets || !placed->solid.nodes || !placed->leaf_of || !placed->item_of || !placed->lowers ||
-        !placed->extents || !placed->found)
+    if (!placed->offsets || !placed->solid.nodes || !placed->leaf_of || !placed->lowers || !placed->uppers ||
+        !placed->extents || !placed->found || !placed->tops)
         return false;
     make_groups(placed);
     placed_clear(placed);
@@ -160,18 +162,41 @@ void placed_put(struct placed *placed, uint32_t index, uint64_t offset)
     }
 }
 
-/* Lists those below a node that meet the item and lie, in part, in a window of offsets. */
-static void find_below(struct placed *placed, uint32_t node, const struct item *item, const struct extent *window)
+static bool reaches_into(const struct extent *extent, const struct extent *window)
 {
-    const struct extent *extent = &placed->extents[node];
-    if (extent->end <= window->offset || extent->offset >= window->end)
-        return;
-    if (node < placed->leaves) {
-        find_below(placed, 2 * node, item, window);
-        find_below(placed, 2 * node + 1, item, window);
-    } else if (items_meet(item, &placed->component->items[placed->item_of[node - placed->leaves]])) {
-        placed->found[placed->found_count++] = *extent;
-    }
+    return extent->end > window->offset && extent->offset < window->end;
+}
+
+/* An item's window of offsets is brought past another that is in the way where it begins; one further up is listed. */
+static void meet(struct placed *placed, const struct extent *other, const struct item *item, struct extent *window)
+{
+    if (other->offset < window->offset + item->size)
+        window->offset = round_up(other->end, item->alignment);
+    else
+        placed->found[placed->found_count++] = *other;
+}
+
+/* The node after those below `node`: its neighbour, or that of the highest node that it ends. */
+static uint32_t node_after(uint32_t node)
+{
+    return (node + 1) >> __builtin_ctz(node + 1);
+}
+
+/* Meets those below a node, which all begin before the item ends, that meet it and lie, in part, in the window. */
+static void look_below(struct placed *placed, uint32_t top, const struct item *item, struct extent *window)
+{
+    uint32_t node = top, end = node_after(top);
+    do {
+        const struct extent *extent = &placed->extents[node];
+        bool reaches = reaches_into(extent, window);
+        if (reaches && node < placed->leaves) {
+            node *= 2;
+            continue;
+        }
+        if (reaches && placed->uppers[node - placed->leaves] > item->lower)
+            meet(placed, extent, item, window);
+        node = node_after(node);
+    } while (node != end);
 }
 
 /* The first leaf of a group whose item begins in the section or later. */
@@ -187,38 +212,83 @@ static uint32_t first_from(const struct placed *placed, const struct group *grou
     return low;
 }
 
-static void find_all(struct placed *placed, const struct item *item, struct extent window)
+/* Lists the nodes below which lies all that may meet the item and end above an offset. */
+static void find_tops(struct placed *placed, const struct item *item, uint64_t offset)
 {
-    placed->found_count = 0;
+    placed->top_count = 0;
     for (uint32_t g = 0; g < placed->group_count; g++) {
         const struct group *group = &placed->groups[g];
         uint32_t earliest = item->lower < group->width ? 0 : item->lower - (uint32_t)group->width + 1;
         uint32_t l = placed->leaves + first_from(placed, group, earliest);
         uint32_t r = placed->leaves + first_from(placed, group, item->upper);
         for (; l < r; l /= 2, r /= 2) {
-            if (l % 2)
-                find_below(placed, l++, item, &window);
-            if (r % 2)
-                find_below(placed, --r, item, &window);
+            if (l % 2 && placed->extents[l++].end > offset)
+                placed->tops[placed->top_count++] = l - 1;
+            if (r % 2 && placed->extents[--r].end > offset)
+                placed->tops[placed->top_count++] = r;
         }
     }
 }
 
-static int compare_extents(const void *left, const void *right)
+/* Looks below all of them; returns where the window begins then. */
+static uint64_t find_all(struct placed *placed, const struct item *item, struct extent window)
 {
-    const struct extent *a = left, *b = right;
-    return a->offset < b->offset ? -1 : a->offset > b->offset;
+    placed->found_count = 0;
+    for (uint32_t i = 0; i < placed->top_count; i++)
+        if (reaches_into(&placed->extents[placed->tops[i]], &window))
+            look_below(placed, placed->tops[i], item, &window);
+    return window.offset;
 }
 
-/* The lowest offset from `offset` on where none of those found is in the way. */
+/* Puts `extent` into a heap, lowest offset first, whose place `i` is empty and may be too high for it. */
+static void sift_down(struct extent *heap, uint32_t count, uint32_t i, struct extent extent)
+{
+    for (uint32_t child; (child = 2 * i + 1) < count; i = child) {
+        if (child + 1 < count && heap[child + 1].offset < heap[child].offset)
+            child++;
+        if (heap[child].offset >= extent.offset)
+            break;
+        heap[i] = heap[child];
+    }
+    heap[i] = extent;
+}
+
+/* Goes past those found, backwards and forwards, as their order often is that of their offsets, or near it; then only
+ * those further up are left. */
+static uint64_t sweep_found(struct placed *placed, const struct item *item, uint64_t offset)
+{
+    struct extent *found = placed->found;
+    uint32_t left = 0;
+    for (uint32_t i = placed->found_count; i > 0; i--)
+        if (found[i - 1].offset < offset + item->size && found[i - 1].end > offset)
+            offset = round_up(found[i - 1].end, item->alignment);
+    for (uint32_t i = 0; i < placed->found_count; i++)
+        if (found[i].offset >= offset + item->size)
+            found[left++] = found[i];
+        else if (found[i].end > offset)
+            offset = round_up(found[i].end, item->alignment);
+    placed->found_count = left;
+    return offset;
+}
+
+/* The lowest offset from `offset` on where none of those found is in the way. After a few sweeps they are taken in the
+ * order of their offsets, from a heap. */
 static uint64_t pass_found(struct placed *placed, const struct item *item, uint64_t offset)
 {
-    if (placed->found_count > 1)
-        sort_items(placed->found, placed->found_count, sizeof *placed->found, compare_extents);
-    for (uint32_t i = 0; i < placed->found_count; i++) {
-        if (offset + item->size <= placed->found[i].offset)
-            break;
-        offset = larger(offset, round_up(placed->found[i].end, item->alignment));
+    for (int sweep = 0; sweep < MOST_SWEEPS && placed->found_count > 0; sweep++) {
+        uint64_t before = offset;
+        offset = sweep_found(placed, item, offset);
+        if (offset == before)
+            return offset;
+    }
+    struct extent *heap = placed->found;
+    uint32_t count = placed->found_count;
+    for (uint32_t i = count / 2; i > 0; i--)
+        sift_down(heap, count, i - 1, heap[i - 1]);
+    while (count > 0 && heap[0].offset < offset + item->size) {
+        offset = larger(offset, round_up(heap[0].end, item->alignment));
+        count--;
+        sift_down(heap, count, 0, heap[count]);
     }
     return offset;
 }
@@ -229,10 +299,10 @@ uint64_t placed_lowest_free(struct placed *placed, uint32_t index)
     const struct item *item = &placed->component->items[index];
     uint64_t solid = highest_top(&placed->solid, item->lower, item->upper);
     uint64_t offset = round_up(solid, item->alignment);
+    find_tops(placed, item, offset);
     for (uint64_t bytes = item->size;; bytes = bytes <= UINT64_MAX / 8 ? 2 * bytes : bytes) {
         struct extent window = {offset, offset + bytes};
-        find_all(placed, item, window);
-        offset = pass_found(placed, item, offset);
+        offset = pass_found(placed, item, find_all(placed, item, window));
         if (offset + item->size <= window.end)
             return offset;
     }

@@ -34,11 +34,13 @@ struct placed {
     uint32_t group_count;
     uint32_t leaves;        /* of the tree of extents, a heap as `solid` is */
     uint32_t *leaf_of;      /* by item */
-    uint32_t *item_of;      /* by leaf */
     uint32_t *lowers;       /* by leaf: the item's first section */
+    uint32_t *uppers;       /* and where it ends */
     struct extent *extents; /* of an item that is not placed: it begins nowhere */
     struct extent *found;   /* scratch, an item each */
     uint32_t found_count;
+    uint32_t *tops; /* scratch: nodes, two on each level of the tree for each group */
+    uint32_t top_count;
 };
 
 /* No item is placed. `offsets` has room for one each. False: no memory. */

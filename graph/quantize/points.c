@@ -40,8 +40,7 @@ static bool carries(const struct node *node)
 
 static bool is_nearest(const struct node *node)
 {
-    const struct attribute *mode = node_attribute_or_default(node, "mode", ATTRIBUTE_STRING);
-    return is_op(node, "Resize") && mode && strcmp(mode->string, "nearest") == 0;
+    return is_op(node, "Resize") && strcmp(node_string(node, "mode"), "nearest") == 0;
 }
 
 int quantize_moved_inputs(const struct node *node)

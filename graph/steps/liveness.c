@@ -212,22 +212,38 @@ static bool ends(const struct progress *progress, const struct touch *touch)
     return progress->left[touch->root] == 1 && !progress->lives[touch->root].carried;
 }
 
-struct demand progress_look(struct progress *progress, int s)
+/* taken: the step is taken, too. */
+static inline struct demand demand_of(struct progress *progress, int s, const bool taken)
 {
     size_t begun = 0, ended = 0;
     for (int t = progress->touches_of[s]; t < progress->touches_of[s + 1]; t++) {
         const struct touch *touch = &progress->touches[t];
         struct life *life = &progress->lives[touch->root];
+        bool first = begins(progress, touch), last = progress->left[touch->root] == 1;
         if (life->first != NOT_HERE)
-            life->first = begins(progress, touch) ? s : -1;
-        life->last = progress->left[touch->root] == 1 ? s : -1;
-        begun += begins(progress, touch) ? progress->bytes[touch->root] : 0;
-        ended += ends(progress, touch) ? progress->bytes[touch->root] : 0;
+            life->first = first ? s : -1;
+        life->last = last ? s : -1;
+        begun += first ? progress->bytes[touch->root] : 0;
+        ended += last && !life->carried ? progress->bytes[touch->root] : 0;
+        progress->written[touch->root] += taken && touch->writes;
+        progress->left[touch->root] -= taken;
     }
     const struct value *overwritten = overwritten_root(progress->lives, progress->segment->steps.steps[s], s);
     size_t shared = overwritten ? progress->bytes[overwritten->id] : 0; /* two values in one buffer count once */
     return (struct demand){.during = progress->live + begun - shared + progress->workspaces[s],
                            .after = progress->live + begun - ended};
+}
+
+struct demand progress_look(struct progress *progress, int s)
+{
+    return demand_of(progress, s, false);
+}
+
+struct demand progress_go(struct progress *progress, int s)
+{
+    struct demand demand = demand_of(progress, s, true);
+    progress->live = demand.after;
+    return demand;
 }
 
 void progress_take(struct progress *progress, int s)

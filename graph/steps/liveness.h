@@ -74,6 +74,7 @@ bool progress_begin(struct progress *progress, const struct segment *segment, in
 void progress_end(struct progress *progress);
 struct demand progress_look(struct progress *progress, int s);
 void progress_take(struct progress *progress, int s);
-void progress_back(struct progress *progress, int s); /* undoes the latest progress_take */
+struct demand progress_go(struct progress *progress, int s); /* looks, and takes */
+void progress_back(struct progress *progress, int s);        /* undoes the latest that was taken */
 
 #endif

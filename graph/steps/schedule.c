@@ -237,11 +237,11 @@ static struct cost cost_of(struct schedule *k, int from, int to)
 {
     struct cost cost = {.peak = 0};
     for (int i = from; i < to; i++) {
-        struct demand demand = look(k, k->path[i]);
+        struct demand demand = progress_go(&k->progress, k->d.first + k->path[i]);
         cost.peak = demand.during > cost.peak ? demand.during : cost.peak;
         cost.area += (double)demand.during;
-        progress_take(&k->progress, k->d.first + k->path[i]);
     }
+    k->looks -= to - from;
     for (int i = to - 1; i >= from; i--)
         progress_back(&k->progress, k->d.first + k->path[i]);
     return cost;

@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 
+#include "kernels/reference/multiply.h"
 #include "kernels/reference/types.h"
 #include "kernels/walk.h"
 

@@ -2,6 +2,7 @@
  * stays in the cache; small blocks, since each thread's workspace is part of the arena). */
 #include "kernels/conv.h"
 
+#include "kernels/reference/multiply.h"
 #include "kernels/reference/types.h"
 #include "kernels/reference/widen.h"
 #include "kernels/walk.h"

@@ -1,5 +1,6 @@
 #include "kernels/matmul.h"
 
+#include "kernels/reference/multiply.h"
 #include "kernels/reference/types.h"
 #include "kernels/reference/widen.h"
 #include "kernels/walk.h"

@@ -453,19 +453,17 @@ INLINE void make_outputs(const bool dot, const int lines, const int outputs, con
         store_sums(lines, outputs, column, whole, copies);
 }
 
-/* The last ones are made again where that fills the registers. */
+/* Some of the last ones are made again where that fills the registers. */
 INLINE void sum_lane(const bool dot, const int lines, const bool three, int64_t columns, const struct lane *whole)
 {
     const struct lane lane = *whole;
-    int64_t j = 0;
-    for (; j + AT_ONCE <= columns; j += AT_ONCE)
-        make_outputs(dot, lines, AT_ONCE, three, j, &lane, whole);
-    if (j < columns && columns >= AT_ONCE) {
-        make_outputs(dot, lines, AT_ONCE, three, columns - AT_ONCE, &lane, whole);
+    if (columns < AT_ONCE) {
+        for (int64_t j = 0; j < columns; j++)
+            make_outputs(dot, lines, 1, three, j, &lane, whole);
         return;
     }
-    for (; j < columns; j++)
-        make_outputs(dot, lines, 1, three, j, &lane, whole);
+    for (int64_t j = 0; j < columns; j += AT_ONCE)
+        make_outputs(dot, lines, AT_ONCE, three, least(j, columns - AT_ONCE), &lane, whole);
 }
 
 /* Windows of 3x3 have loops of their own. */

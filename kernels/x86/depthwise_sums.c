@@ -205,12 +205,11 @@ void SET_NAME(depthwise_sum)(const struct walk *walk, const struct chunk *chunk,
 {
     static const uint8_t taps[] = {[NEAR_3] = 3, [NEAR_3_BY_2] = 3, [NEAR_5] = 5, [NEAR_5_BY_2] = 5};
     static const uint8_t strides[] = {[NEAR_3] = 1, [NEAR_3_BY_2] = 2, [NEAR_5] = 1, [NEAR_5_BY_2] = 2};
+    bool reaches = tile->columns == COLUMNS && tile->first < taps[near] && tile->last > (COLUMNS - 1) * strides[near];
     if (to->store == STORE_CONSTANT)
         store_constant(to, tile->seen ? tile->columns : COLUMNS, chunk->channels);
     else if (!tile->seen)
         sum_chunk(walk, chunk, tile, true, near, to);
-    else if (tile->columns == COLUMNS && tile->first < taps[near] && tile->last > (COLUMNS - 1) * strides[near])
-        sum_chunk(walk, chunk, tile, false, near, to);
     else
-        sum_far_chunk(walk, chunk, *tile, false, 0, *to);
+        sum_chunk(walk, chunk, tile, false, reaches ? near : NOT_NEAR, to);
 }

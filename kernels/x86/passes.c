@@ -20,11 +20,6 @@
     }                                           \
     return true;
 
-static inline vf immediate(const struct pass *pass, int index)
-{
-    return vf_set((float)pass->instruction->immediate[index]);
-}
-
 static inline vi truth(vm m)
 {
     return vi_select(m, vi_set(1), vi_set(0));
@@ -35,18 +30,71 @@ static inline vm is_true(vi x)
     return vm_not(vi_equal(x, vi_set(0)));
 }
 
+/* --- any number of elements --------------------------------------------------------------------------------- */
+
+/* Whole vectors of elements of 4 bytes. From one vector to the next an operand goes on by `step` elements, none where
+ * it is one number; of functions of one operand, b is two floats, their immediate operands. */
+typedef void vectors_function(void *target, const void *a, int64_t step_a, const void *b, int64_t step_b,
+                              int64_t vectors);
+
+/* One number is spread out in a vector's place, so that there is one loop for all, and what is no whole vector is
+ * copied to where there is one. numbers: NULL, or what stands for b. */
+static bool run_vectors(const struct pass_places *at, const float *numbers, int64_t n, vectors_function *function)
+{
+    const int32_t *a = at->a;
+    const void *b = numbers ? (const void *)numbers : at->b;
+    int32_t spread_a[LANES], spread_b[LANES], result[LANES], *to = at->target;
+    const int64_t step_a = at->scalar & 1 ? 0 : LANES, step_b = numbers || at->scalar & 2 ? 0 : LANES, left = n % LANES;
+    if (!step_a) {
+        vi_store(spread_a, vi_set(*a));
+        a = spread_a;
+    }
+    if (!step_b && !numbers) {
+        vi_store(spread_b, vi_set(*(const int32_t *)b));
+        b = spread_b;
+    }
+    function(to, a, step_a, b, step_b, n / LANES);
+    if (left == 0)
+        return true;
+    if (step_a) {
+        vi_store(spread_a, vi_load_part(a + n - left, left));
+        a = spread_a;
+    }
+    if (step_b) {
+        vi_store(spread_b, vi_load_part((const int32_t *)b + n - left, left));
+        b = spread_b;
+    }
+    function(result, a, 0, b, 0, 1);
+    vi_store_part(to + n - left, vi_load(result), left);
+    return true;
+}
+
+#define VECTORS(name)                                                                                      \
+    static void vectors_##name(void *target, const void *a, int64_t step_a, const void *b, int64_t step_b, \
+                               int64_t vectors)
+/* For what has no immediate operands. */
+static const float no_numbers[2];
+
 /* --- one operand ------------------------------------------------------------------------------------------------ */
 
-#define UNARY(name, expression)                                                              \
-    HEADER(name)                                                                             \
-    {                                                                                        \
-        float *to = at->target;                                                              \
-        const float *from = at->a;                                                           \
-        const vf p = immediate(pass, 0), q = immediate(pass, 1), zero = vf_set(0);           \
-        (void)p, (void)q, (void)zero;                                                        \
-        EACH_VECTOR(UNROLLED, const vf x = vf_load(from + i);                                \
-                    vf_store(to + i, expression), const vf x = vf_load_part(from + i, left); \
-                    vf_store_part(to + i, expression, left))                                 \
+#define UNARY(name, expression)                                                    \
+    VECTORS(name)                                                                  \
+    {                                                                              \
+        float *to = target;                                                        \
+        const float *from = a, *numbers = b;                                       \
+        const vf p = vf_set(numbers[0]), q = vf_set(numbers[1]), zero = vf_set(0); \
+        (void)p, (void)q, (void)zero, (void)step_b;                                \
+        UNROLLED for (int64_t i = 0; i < vectors; i++, from += step_a)             \
+        {                                                                          \
+            const vf x = vf_load(from);                                            \
+            vf_store(to + i * LANES, expression);                                  \
+        }                                                                          \
+    }                                                                              \
+    HEADER(name)                                                                   \
+    {                                                                              \
+        const double *immediate = pass->instruction->immediate;                    \
+        const float numbers[] = {(float)immediate[0], (float)immediate[1]};        \
+        return run_vectors(at, numbers, n, vectors_##name);                        \
     }
 /* Of long expressions there is one for both kinds of vectors. */
 #define LONG_UNARY(name, expression)                                                                        \
@@ -104,34 +152,21 @@ LONG_UNARY(GELU_TANH, vf_gelu_tanh(x))
 
 /* --- two operands, either of which may be one number ---------------------------------------------------------- */
 
-/* One number lies in a vector's place over and over, so that there is one loop for all. */
-#define BINARY(name, unrolled, vector, type, store, result, expression)                          \
-    HEADER(name)                                                                                 \
-    {                                                                                            \
-        (void)pass;                                                                              \
-        result *to = at->target;                                                                 \
-        const type *a = at->a, *b = at->b;                                                       \
-        type spread_a[LANES], spread_b[LANES];                                                   \
-        const int64_t step_a = at->scalar & 1 ? 0 : LANES, step_b = at->scalar & 2 ? 0 : LANES;  \
-        if (!step_a) {                                                                           \
-            vector##_store(spread_a, vector##_set(*a));                                          \
-            a = spread_a;                                                                        \
-        }                                                                                        \
-        if (!step_b) {                                                                           \
-            vector##_store(spread_b, vector##_set(*b));                                          \
-            b = spread_b;                                                                        \
-        }                                                                                        \
-        int64_t i = 0;                                                                           \
-        unrolled for (; i + LANES <= n; i += LANES, a += step_a, b += step_b)                    \
-        {                                                                                        \
-            const vector##_t x = vector##_load(a), y = vector##_load(b);                         \
-            store(to + i, expression);                                                           \
-        }                                                                                        \
-        if (i < n) {                                                                             \
-            const vector##_t x = vector##_load_part(a, n - i), y = vector##_load_part(b, n - i); \
-            store##_part(to + i, expression, n - i);                                             \
-        }                                                                                        \
-        return true;                                                                             \
+#define BINARY(name, unrolled, vector, type, store, result, expression)                    \
+    VECTORS(name)                                                                          \
+    {                                                                                      \
+        result *to = target;                                                               \
+        const type *from_a = a, *from_b = b;                                               \
+        unrolled for (int64_t i = 0; i < vectors; i++, from_a += step_a, from_b += step_b) \
+        {                                                                                  \
+            const vector##_t x = vector##_load(from_a), y = vector##_load(from_b);         \
+            store(to + i * LANES, expression);                                             \
+        }                                                                                  \
+    }                                                                                      \
+    HEADER(name)                                                                           \
+    {                                                                                      \
+        (void)pass;                                                                        \
+        return run_vectors(at, NULL, n, vectors_##name);                                   \
     }
 typedef vf vf_t;
 typedef vi vi_t;
@@ -163,15 +198,21 @@ INTEGERS(LOGICAL_XOR, truth(vm_not(vi_equal(truth(is_true(x)), truth(is_true(y))
 
 /* --- from one type to another ----------------------------------------------------------------------------------- */
 
-#define CONVERSION(name, vector, type, store, result, expression)                                       \
-    HEADER(name)                                                                                        \
-    {                                                                                                   \
-        (void)pass;                                                                                     \
-        result *to = at->target;                                                                        \
-        const type *from = at->a;                                                                       \
-        EACH_VECTOR(, const vector##_t x = vector##_load(from + i);                                     \
-                    store(to + i, expression), const vector##_t x = vector##_load_part(from + i, left); \
-                    store##_part(to + i, expression, left))                                             \
+#define CONVERSION(name, vector, type, store, result, expression) \
+    VECTORS(name)                                                 \
+    {                                                             \
+        result *to = target;                                      \
+        const type *from = a;                                     \
+        (void)b, (void)step_b;                                    \
+        for (int64_t i = 0; i < vectors; i++, from += step_a) {   \
+            const vector##_t x = vector##_load(from);             \
+            store(to + i * LANES, expression);                    \
+        }                                                         \
+    }                                                             \
+    HEADER(name)                                                  \
+    {                                                             \
+        (void)pass;                                               \
+        return run_vectors(at, no_numbers, n, vectors_##name);    \
     }
 CONVERSION(IS_NAN, vf, float, vi_store, int32_t, truth(vf_is_nan(x)))
 CONVERSION(TO_BOOL, vf, float, vi_store, int32_t, truth(vm_not(vf_equal(x, vf_set(0)))))

@@ -202,7 +202,13 @@ void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_ab
 
 typedef vi sums[I8_MOST_ROWS][TILE_VECTORS];
 
-/* Expanded for each way and number of rows and of vectors, so that sums stay in registers. */
+/* Expanded for each way and number of rows and of vectors, so that sums stay in registers. Without VNNI rows come in
+ * pairs, as tiles are cut (struct tile_cut): where the last pair is but one row, this is made twice, which halves the
+ * code; with it that costs 2 % of a model. */
+INLINE int64_t row_of(const int rows, int i, int64_t last)
+{
+    return i < rows - 1 ? i : last;
+}
 
 INLINE vi quad_of(const uint8_t *from)
 {
@@ -244,7 +250,7 @@ INLINE void add_quad_wide(const int rows, const int vectors, const uint8_t *cons
     }
 }
 
-INLINE void multiply(const enum i8_way way, const int rows, const int vectors, const struct i8_rows *left,
+INLINE void multiply(const enum i8_way way, const int rows, const int vectors, int64_t last, const struct i8_rows *left,
                      const struct i8_panel *panel, const int32_t *start, int32_t *to, int64_t to_row)
 {
     const int64_t bytes = (way == I8_WIDE ? 2 : 1) * QUAD;
@@ -260,7 +266,7 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
         const uint8_t *end[I8_MOST_ROWS];
         UNROLL
         for (int i = 0; i < rows; i++)
-            end[i] = left->first[tap * left->step + i] + left->quads * bytes;
+            end[i] = left->first[tap * left->step + row_of(rows, i, last)] + left->quads * bytes;
         for (int64_t at = -left->quads * bytes; at < 0; at += bytes, quads += vectors * LANES * QUAD)
             if (way == I8_WIDE)
                 add_quad_wide(rows, vectors, end, at, quads, s);
@@ -271,35 +277,41 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++)
-            vi_store(to + i * to_row + j * LANES, s[i][j]);
+            vi_store(to + row_of(rows, i, last) * to_row + j * LANES, s[i][j]);
     }
 }
 
-#define CASE(way, rows)                                             \
-    case rows:                                                      \
-        if (panel->columns == LANES)                                \
-            multiply(way, rows, 1, left, panel, start, to, to_row); \
-        else                                                        \
-            multiply(way, rows, 2, left, panel, start, to, to_row); \
-        break;
-#define CASES_4(way) CASE(way, 1) CASE(way, 2) CASE(way, 3) CASE(way, 4)
-#define CASES_6(way) CASES_4(way) CASE(way, 5) CASE(way, 6)
+#define ROWS(way, rows, last)                                         \
+    if (panel->columns == LANES)                                      \
+        multiply(way, rows, 1, last, left, panel, start, to, to_row); \
+    else                                                              \
+        multiply(way, rows, 2, last, left, panel, start, to, to_row); \
+    break;
+#define CASE(way, rows) \
+    case rows:          \
+        ROWS(way, rows, (rows)-1)
+#define PAIR(way, rows) \
+    case (rows)-1:      \
+    case rows:          \
+        ROWS(way, rows, count - 1)
+#define PAIRS_4(way) CASE(way, 1) CASE(way, 2) PAIR(way, 4)
+#define PAIRS_6(way) PAIRS_4(way) PAIR(way, 6)
+#define CASES_6(way) CASE(way, 1) CASE(way, 2) CASE(way, 3) CASE(way, 4) CASE(way, 5) CASE(way, 6)
 #if LANES == 16
-#define CASES_12(way) CASES_6(way) CASE(way, 7) CASE(way, 8) CASE(way, 9) CASE(way, 10) CASE(way, 11) CASE(way, 12)
-#define CASES_DOT CASES_12
-#define CASES_OTHERS CASES_6
+#define CASES_DOT(way) CASES_6(way) CASE(way, 7) CASE(way, 8) CASE(way, 9) CASE(way, 10) CASE(way, 11) CASE(way, 12)
+#define CASES_OTHERS PAIRS_6
 #else
 #define CASES_DOT CASES_6
-#define CASES_OTHERS CASES_4
+#define CASES_OTHERS PAIRS_4
 #endif
 
-#define WAY(name, way, cases)                                                                                      \
-    static void name(int64_t rows, const struct i8_rows *left, const struct i8_panel *panel, const int32_t *start, \
-                     int32_t *to, int64_t to_row)                                                                  \
-    {                                                                                                              \
-        switch (rows) {                                                                                            \
-            cases(way)                                                                                             \
-        }                                                                                                          \
+#define WAY(name, way, cases)                                                                                       \
+    static void name(int64_t count, const struct i8_rows *left, const struct i8_panel *panel, const int32_t *start, \
+                     int32_t *to, int64_t to_row)                                                                   \
+    {                                                                                                               \
+        switch (count) {                                                                                            \
+            cases(way)                                                                                              \
+        }                                                                                                           \
     }
 DOT_TARGET WAY(multiply_dot, I8_DOT, CASES_DOT) WAY(multiply_pairs, I8_PAIRS, CASES_OTHERS)
     WAY(multiply_wide, I8_WIDE, CASES_OTHERS)

@@ -296,9 +296,21 @@ INLINE void transform_input(const vf *from, int step, vf *to, int to_step)
     to[5 * to_step] = vf_fnma(vf_set(2.5F), from[3 * step], vf_add(from[step], from[5 * step]));
 }
 
+/* With 16 lanes a mask costs nothing, so that all vectors are loaded by one; otherwise the channels at the end are
+ * copied to where whole vectors are. Code for both would be as long again. */
 INLINE vf load_channels(const float *from, int64_t channels)
 {
-    return channels >= LANES ? vf_load(from) : vf_load_part(from, channels);
+    return LANES == 16 ? vf_load_part(from, channels) : vf_load(from);
+}
+
+static __attribute__((noinline)) void copy_end(const float **places, int64_t channel, int64_t channels, float *copies)
+{
+    for (int i = 0; i < POINTS; i++) {
+        if (!places[i])
+            continue;
+        vf_store(copies + i * LANES, vf_load_part(places[i] + channel, channels));
+        places[i] = (const float *)((uintptr_t)(copies + i * LANES) - (uintptr_t)channel * sizeof *copies);
+    }
 }
 
 /* A vector of channels, or the first `channels` of them. */
@@ -329,17 +341,19 @@ static void transform_patch(const struct walk *walk, int64_t index)
     const struct conv_params *p = w->params;
     struct patch patch = patch_of(walk, walk->first_tile + index);
     const float *places[POINTS] = {NULL};
+    float copies[POINTS * LANES];
     int64_t down = p->window.dilation[1] * p->x.spatial[1], along = p->window.dilation[2] * p->x.spatial[2];
     for (int64_t i = patch.first[0]; i < patch.end[0]; i++)
         for (int64_t j = patch.first[1]; j < patch.end[1]; j++)
             places[i * PATCH + j] = patch.from + (i - patch.first[0]) * down + (j - patch.first[1]) * along;
     for (int64_t first = 0; first < w->channels; first += w->depth) {
         float *to = walk->inputs + first / w->depth * POINTS * w->plane + index * w->row;
-        int64_t count = least(w->channels - first, w->depth), i = 0;
-        for (; i + LANES <= count; i += LANES)
-            transform_channels(places, first + i, LANES, to + i, w->plane);
-        if (i < count)
-            transform_channels(places, first + i, count - i, to + i, w->plane);
+        int64_t count = least(w->channels - first, w->depth);
+        for (int64_t i = 0; i < count; i += LANES) {
+            if (LANES < 16 && count - i < LANES)
+                copy_end(places, first + i, count - i, copies);
+            transform_channels(places, first + i, least(count - i, LANES), to + i, w->plane);
+        }
     }
 }
 

@@ -266,6 +266,50 @@ static enum status pack_steps(struct program *program, const struct program_opti
     return STATUS_OK;
 }
 
+static void use_constant(const struct stored_packs *stored, unsigned char *uses, const struct value *value,
+                         enum stored_use use)
+{
+    const struct value *root = value ? value_root((struct value *)(uintptr_t)value, NULL) : NULL;
+    if (root && root->data)
+        stored_use_source(stored, uses, root->data, use);
+}
+
+static void find_uses(const struct segment *segment, const struct stored_packs *stored, unsigned char *uses)
+{
+    for (int s = 0; s < segment->steps.count; s++) {
+        const struct step *step = segment->steps.steps[s];
+        for (int i = 0; i < step->input_count; i++)
+            use_constant(stored, uses, step->inputs[i], STORED_AS_IT_IS);
+        for (int i = 0; step->packed && i < step->plan->pack_count; i++)
+            stored_use_pack(stored, uses, step->packed[i]);
+    }
+    for (int r = 0; r < segment->rest_count; r++)
+        for (int i = 0; i < segment->rest[r]->input_count; i++)
+            use_constant(stored, uses, segment->rest[r]->inputs[i], STORED_LATER);
+    for (int i = 0; i < segment->graph->output_count; i++)
+        use_constant(stored, uses, segment->graph->outputs[i], STORED_AS_IT_IS);
+    use_constant(stored, uses, segment->needed, STORED_AS_IT_IS);
+}
+
+/* Of weights that opening the model left alone, because there are packs of them, only those may stay unread of which
+ * this program reads the packs and nothing else: of any other it may have read the content to make what it reads. */
+static enum status check_unread(const struct program *program, struct error *error)
+{
+    const struct stored_packs *stored = program->derived.stored;
+    if (!stored || stored->unread_count == 0)
+        return STATUS_OK;
+    const struct allocator *allocator = &program->budget.allocator;
+    size_t bytes = (size_t)stored->unread_count;
+    unsigned char *uses = allocate(allocator, bytes, 1);
+    if (!uses)
+        return no_memory(program->segment.graph, error);
+    memset(uses, STORED_UNUSED, bytes);
+    find_uses(&program->segment, stored, uses);
+    enum status status = stored_check_rest(stored, uses, error);
+    release(allocator, uses, bytes);
+    return status;
+}
+
 static enum status specialise_graph(struct program *program, const struct program_options *options, struct graph *graph,
                                     struct error *error)
 {
@@ -280,6 +324,7 @@ static enum status specialise_graph(struct program *program, const struct progra
     if (!add_size(chosen.constant_limit, before, &limit))
         limit = SIZE_MAX;
     TRY(pack_steps(program, options, limit, error));
+    TRY(check_unread(program, error));
     program->constant_bytes = program->segment.constant_bytes + (parent ? parent->constant_bytes : 0);
     return options->specialise.fuse ? drop_unread(program, error) : STATUS_OK;
 }

@@ -316,6 +316,8 @@ enum status derived_pack(struct derived *derived, const struct step *step, int w
     size_t bytes = step->plan->packs[which].bytes;
     *pack = NULL;
     TRY(find_stored(derived, &wanted, &stored, pack, error));
+    if (!*pack && derived->stored)
+        TRY(stored_check_source(derived->stored, pack_source(&wanted), error));
     if (!*pack)
         TRY(with_key(derived, &use, error));
     if (*pack && derived->observer && stored.source)
@@ -362,6 +364,10 @@ static enum status make_upload(void *user, void *data, struct error *error)
 {
     const struct wanted_upload *wanted = user;
     const struct upload *upload = wanted->upload;
+    const struct stored_packs *stored = wanted->derived->stored;
+    if (stored)
+        TRY(stored_check_source(stored, wanted->pack.step ? pack_source(&wanted->pack) : wanted->constant->data,
+                                error));
     if (!wanted->pack.step)
         return upload->copy(upload->user, data, wanted->constant->data, wanted->bytes, error);
     const struct allocator *allocator = wanted->derived->holder.region->allocator;

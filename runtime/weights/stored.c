@@ -5,13 +5,15 @@
 bool stored_packs_init(struct stored_packs *stored, const char *file, const struct model_metadata *metadata,
                        bool trusted, struct region *region)
 {
-    *stored = (struct stored_packs){.packs = metadata->packs, .trusted = trusted};
+    *stored = (struct stored_packs){.packs = metadata->packs, .trusted = trusted, .unread = metadata->unread};
     if (metadata->pack_count == 0)
         return true;
     stored->file = region_string(region, file);
     stored->checked = region_array(region, (size_t)metadata->pack_count, sizeof *stored->checked);
     stored->count = metadata->pack_count;
-    return stored->file && stored->checked;
+    stored->whole = region_array(region, (size_t)metadata->unread_count + 1, sizeof *stored->whole);
+    stored->unread_count = metadata->unread_count;
+    return stored->file && stored->checked && stored->whole;
 }
 
 struct model_pack stored_pack_of(const struct stored_wanted *wanted, const char *set, const void *data)
@@ -74,6 +76,74 @@ enum status stored_packs_find(const struct stored_packs *stored, const struct st
         return STATUS_OK;
     }
     return STATUS_OK;
+}
+
+/* --- weights that nobody has looked at ------------------------------------------------------------------------- */
+
+static bool lies_in(const void *data, const void *start, size_t bytes)
+{
+    return (uintptr_t)data - (uintptr_t)start < bytes;
+}
+
+/* The weights that `data` lies in; -1: others. */
+static int unread_at(const struct stored_packs *stored, const void *data)
+{
+    int low = 0, high = stored->unread_count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if ((uintptr_t)stored->unread[middle].data <= (uintptr_t)data)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 && lies_in(data, stored->unread[low - 1].data, stored->unread[low - 1].bytes) ? low - 1 : -1;
+}
+
+static enum status check_unread(const struct stored_packs *stored, int i, struct error *error)
+{
+    if (atomic_load(&stored->whole[i]))
+        return STATUS_OK;
+    if (!model_tensor_is_whole(&stored->unread[i]))
+        return error_set(error, STATUS_INVALID_MODEL, "%s: tensor %u does not match its checksum: the file is damaged",
+                         stored->file, stored->unread[i].index);
+    atomic_store(&stored->whole[i], 1);
+    return STATUS_OK;
+}
+
+enum status stored_check_source(const struct stored_packs *stored, const void *data, struct error *error)
+{
+    int i = unread_at(stored, data);
+    return i < 0 ? STATUS_OK : check_unread(stored, i, error);
+}
+
+void stored_use_source(const struct stored_packs *stored, unsigned char *uses, const void *data, enum stored_use use)
+{
+    int i = unread_at(stored, data);
+    if (i >= 0 && uses[i] < use)
+        uses[i] = (unsigned char)use;
+}
+
+void stored_use_pack(const struct stored_packs *stored, unsigned char *uses, const void *pack)
+{
+    int low = 0, high = stored->count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if ((uintptr_t)stored->packs[middle].data < (uintptr_t)pack)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < stored->count && stored->packs[low].data == pack)
+        stored_use_source(stored, uses, stored->packs[low].source, STORED_AS_PACK);
+}
+
+enum status stored_check_rest(const struct stored_packs *stored, const unsigned char *uses, struct error *error)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < stored->unread_count && status == STATUS_OK; i++)
+        if (uses[i] != STORED_AS_PACK && uses[i] != STORED_LATER)
+            status = check_unread(stored, i, error);
+    return status;
 }
 
 size_t stored_packs_used(const struct stored_packs *stored)

@@ -6,30 +6,30 @@
 #include <stdio.h>
 #include <string.h>
 
-static void print_list(const struct attribute *list)
+static void print_list(const struct op_attribute *list)
 {
-    for (size_t i = 0; i < list->count; i++)
+    for (int i = 0; i < list->count; i++)
         if (list->kind == ATTRIBUTE_INTS)
             printf("%s%" PRId64, i ? ", " : "", list->ints[i]);
         else
             printf("%s%s", i ? ", " : "", list->strings[i]);
 }
 
-static void print_default(const struct attribute *content)
+static void print_default(const struct op_attribute *row)
 {
-    if (content->kind == ATTRIBUTE_INT)
-        printf("%" PRId64, content->i);
-    else if (content->kind == ATTRIBUTE_FLOAT)
-        printf("%.9g", (double)content->f);
-    else if (content->kind == ATTRIBUTE_STRING)
-        printf("%s", content->string);
+    if (row->kind == ATTRIBUTE_INT)
+        printf("%" PRId64, row->i);
+    else if (row->kind == ATTRIBUTE_FLOAT)
+        printf("%.9g", (double)row->f);
+    else if (row->kind == ATTRIBUTE_STRING)
+        printf("%s", row->string);
     else
-        print_list(content);
+        print_list(row);
 }
 
 static void print_opsets(const struct op_attribute *row)
 {
-    if (row->until < INT16_MAX)
+    if (row->until < OPSET_END)
         printf("%d to %d", row->since, row->until - 1);
     else
         printf(row->since > 1 ? "from %d" : "all", row->since);
@@ -38,12 +38,12 @@ static void print_opsets(const struct op_attribute *row)
 static void print_row(const struct op *op, const struct op_attribute *row)
 {
     static const char *const presence[] = {[ATTRIBUTE_OPTIONAL] = "optional", [ATTRIBUTE_REQUIRED] = "required"};
-    printf("| %s%s%s | %s | %s | ", op->domain, *op->domain ? "." : "", op->name, row->content.name,
-           attribute_kind_name((int)row->content.kind));
+    printf("| %s%s%s | %s | %s | ", op->domain, *op->domain ? "." : "", op->name, row->name,
+           attribute_kind_name((int)row->kind));
     print_opsets(row);
     fputs(" | ", stdout);
     if (row->presence == ATTRIBUTE_DEFAULT)
-        print_default(&row->content);
+        print_default(row);
     else
         fputs(presence[row->presence], stdout);
     fputs(" |\n", stdout);
@@ -59,10 +59,10 @@ int main(void)
          "| operator | attribute | type | opsets | default |\n|---|---|---|---|---|");
     for (size_t i = 0; op_at(i); i++) {
         const struct op *op = op_at(i);
-        if (!op->attributes->content.name)
+        if (op->attribute_count == 0)
             printf("| %s%s%s | | | | |\n", op->domain, *op->domain ? "." : "", op->name);
-        for (const struct op_attribute *row = op->attributes; row->content.name; row++)
-            print_row(op, row);
+        for (int k = 0; k < op->attribute_count; k++)
+            print_row(op, &op->attributes[k]);
     }
     return 0;
 }
