@@ -7,13 +7,14 @@
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
-#include "kernels/x86/gathered.h"
+#include "kernels/x86/padded.h"
 #include "kernels/x86/results.h"
 #include "kernels/x86/sight.h"
 
 #include <string.h>
 
-#define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
+#define FEW_CHANNELS 12  /* that are gathered, or read from lines with their padding, where there is more than one
+                            stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 
 /* state of the plan */
@@ -27,6 +28,7 @@ struct convolution {
     bool far;                               /* its weights are too many for a near cache */
     int64_t task_panels;                    /* of a block, that are not shared out */
     struct gathered gathered;               /* where rows are */
+    struct padded padded;                   /* where they are read, if it has offsets; short tiles are still gathered */
     /* Otherwise: */
     const float *zeros;     /* as many as channels, what the window sees in the padding */
     const int64_t *offsets; /* of each place of the window from the first */
@@ -50,9 +52,9 @@ COLD bool conv_supports(const void *params)
 static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut);
-    size_t floats = rows * (size_t)conv->depth;
+    size_t floats = (conv->padded.offsets ? TILE_STREWN : rows) * (size_t)conv->depth;
     conv->places_bytes = conv->gathers ? 0 : align_up(rows * (size_t)conv->taps * sizeof(const float *), ALIGNMENT);
-    conv->gathered_bytes = conv->gathers ? align_up(floats * sizeof(float), ALIGNMENT) : 0;
+    conv->gathered_bytes = conv->gathers ? align_up(floats * sizeof(float), ALIGNMENT) + conv->padded.bytes : 0;
     bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
     if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
         conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
@@ -132,6 +134,20 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
     conv->cut = tile_cut_by(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1);
 }
 
+/* Blocks are then of whole lines: of as few tiles as otherwise where these have sums in a buffer. */
+static bool plan_padded(struct convolution *conv, struct region *region)
+{
+    if (!conv->gathers || conv->shuffles || conv->taps == 1 || conv->channels >= FEW_CHANNELS)
+        return true;
+    struct tile_cut cut = conv->cut;
+    if (SET_NAME(results_need_no_buffer)(&conv->results, 1))
+        cut = tile_cut_by(conv->positions, TILE_ROWS, SET_NAME(padded_block)(conv->params, TILE_ROWS) / TILE_ROWS);
+    if (!SET_NAME(padded_plan)(&conv->gathered, tile_block_rows(&cut), region, &conv->padded))
+        return false;
+    conv->cut = conv->padded.offsets ? cut : conv->cut;
+    return true;
+}
+
 /* What is gathered serves all panels of a block: these stay together where that leaves enough tasks. */
 static int cut_tasks(struct convolution *conv, int threads)
 {
@@ -146,7 +162,7 @@ static int cut_tasks(struct convolution *conv, int threads)
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
-    int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
+    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->task_panels * conv->depth;
     return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
 }
 
@@ -223,6 +239,8 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
     conv->shuffles = conv->panels > 0 && SET_NAME(results_take_shuffle)(&conv->results);
     if (conv->shuffles)
         cut_for_shuffle(conv, facts->threads);
+    if (!plan_padded(conv, region))
+        return false;
     size_workspace(conv);
     plan->state = conv;
     plan->phases = 1;
@@ -283,7 +301,8 @@ struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
     const float **places; /* of a block: [tile][tap][TILE_ROWS] */
-    float *gathered;      /* of a block: [row][depth] */
+    float *gathered;      /* of a block: [row][depth]; of a tile, where lines are padded */
+    float *padded;        /* of a block */
     float *sums;
     float *shuffled; /* of a block: all its results, before they are */
     void *epilogue_workspace;
@@ -393,7 +412,9 @@ static void begin_block(struct walk *walk, int64_t block)
     walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
-    if (conv->gathers)
+    if (conv->padded.offsets)
+        SET_NAME(padded_copy)(&conv->padded, walk->image, walk->first_row, walk->end_row, walk->padded);
+    else if (conv->gathers)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->gathered);
     for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
         const float **places = walk->places + i * conv->taps * TILE_ROWS;
@@ -428,6 +449,30 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         if (conv->far)
             tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        tile_move(&ends, rows);
+    }
+}
+
+/* The same where lines are padded. */
+static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends ends)
+{
+    const struct convolution *conv = walk->conv;
+    const struct tile_panel panel = {weights, TILE_COLUMNS};
+    const float *places[TILE_ROWS];
+    const struct tile_strewn strewn = {places, conv->padded.offsets, conv->depth};
+    const struct tile_rows left = {places, 0, 1, conv->depth};
+    int64_t row = walk->first_row, rows;
+    for (int64_t i = 1; i <= walk->tiles; i++, row += rows) {
+        rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
+        if (rows >= TILE_STREWN) {
+            SET_NAME(padded_places)(&conv->padded, walk->padded, walk->first_row, row, rows, places);
+            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, &ends);
+        } else {
+            SET_NAME(gathered_rows)(&conv->gathered, walk->image, row, row + rows, walk->gathered);
+            for (int64_t k = 0; k < rows; k++)
+                places[k] = walk->gathered + k * conv->depth;
+            SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        }
         tile_move(&ends, rows);
     }
 }
@@ -478,7 +523,10 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
             ends.to = walk->shuffled + block.column;
             ends.to_row = conv->results.columns;
         }
-        multiply_tiles(walk, weights, &stretch, ends);
+        if (conv->padded.offsets)
+            multiply_padded_tiles(walk, weights, ends);
+        else
+            multiply_tiles(walk, weights, &stretch, ends);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
@@ -506,7 +554,8 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
     struct walk walk = {.conv = conv,
                         .call = call,
                         .places = (const float **)(void *)places,
-                        .gathered = (float *)(void *)gathered,
+                        .gathered = (float *)(void *)(gathered + conv->padded.bytes),
+                        .padded = (float *)(void *)gathered,
                         .sums = (float *)(void *)sums,
                         .shuffled = (float *)(void *)(sums + conv->sums_bytes),
                         .epilogue_workspace = sums + conv->sums_bytes + conv->shuffled_bytes};

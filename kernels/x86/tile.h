@@ -37,6 +37,13 @@ struct tile_rows {
     int64_t taps, depth;       /* the elements of a stretch are contiguous */
 };
 
+/* The same where the elements of a row lie apart, as they do in all rows alike. */
+struct tile_strewn {
+    const float *const *first; /* [TILE_ROWS]: what offsets count from */
+    const int64_t *offsets;    /* of each element */
+    int64_t depth;
+};
+
 /* Columns of the right operand, TILE_COLUMNS of them whatever number counts. */
 struct tile_panel {
     const float *first; /* [taps * depth][TILE_COLUMNS] */
@@ -182,6 +189,10 @@ static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 /* rows: 1 to TILE_ROWS. */
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                              const struct tile_ends *ends);
+/* Sums that begin at zero and have no start. rows: from TILE_STREWN on, so that there is code for one height alone. */
+#define TILE_STREWN (TILE_ROWS - 1)
+void SET_NAME(tile_multiply_strewn)(int64_t rows, const struct tile_strewn *left, const struct tile_panel *panel,
+                                    const struct tile_ends *ends);
 
 /* One or two rows have too few sums in a panel for multiplications to hide how long each takes: so many whole panels
  * side by side have enough. 1: more of them gain nothing. */
