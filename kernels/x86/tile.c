@@ -16,7 +16,7 @@
 /* Whether tiles whose last vector has lanes too many end in registers, by masks: in code of its own, as whole vectors
  * lose 1 % of a model when they are loaded and stored by masks too, those of 8 columns a tenth. Nearly all tiles are
  * tall. */
-#define ENDS_BY_MASKS(shape) (LANES == 16 && (shape).rows >= 8 && !(shape).half)
+#define ENDS_BY_MASKS(shape) (LANES == 16 && (shape).rows >= 8 && (!(shape).half || (shape).vectors == 1))
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
