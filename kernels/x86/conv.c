@@ -212,10 +212,33 @@ static const struct conv_params *join_images(const struct conv_params *p, struct
     return joined;
 }
 
+/* A window that goes along a line of one channel, and never into the padding, sees a stretch of it: as one place of as
+ * many channels it need not be gathered. Sums of more than a stretch's terms would be put away differently. NULL: no
+ * memory. */
+static const struct conv_params *join_places(const struct conv_params *p, struct region *region)
+{
+    const struct window *w = &p->window;
+    int64_t places = w->kernel[2], last = (w->output[2] - 1) * w->stride[2] + places;
+    bool along = p->groups == 1 && p->input_channels == 1 && w->kernel[0] * w->kernel[1] == 1 && w->dilation[2] == 1;
+    if (!along || p->x.spatial[2] != 1 || w->pad[2] != 0 || last > w->input[2] || places < 2 || places > TILE_DEPTH)
+        return p;
+    struct conv_params *joined = region_allocate(region, sizeof *joined);
+    if (!joined)
+        return NULL;
+    *joined = *p;
+    joined->input_channels = places;
+    joined->x.channel = 1;
+    joined->weight_input = p->weight_spatial[2];
+    joined->window.kernel[2] = 1;
+    joined->window.input[2] -= places - 1;
+    return joined;
+}
+
 COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                     struct kernel_plan *plan)
 {
     const struct conv_params *p = join_images(params, region);
+    p = p ? join_places(p, region) : NULL;
     struct convolution *conv = region_allocate(region, sizeof *conv);
     if (!p || !conv)
         return false;
