@@ -131,7 +131,7 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
     int64_t tiles = least(SHUFFLED_BYTES / (TILE_ROWS * row_bytes), BLOCK_TILES);
     if (threads > 1)
         tiles = least(tiles, conv->params->batch * conv->cut.tiles / (4 * (int64_t)threads));
-    conv->cut = tile_cut_by(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1);
+    conv->cut = tile_cut_shared(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1, threads);
 }
 
 /* Blocks are then of whole lines: of as few tiles as otherwise where these have sums in a buffer. */
@@ -157,13 +157,13 @@ static int cut_tasks(struct convolution *conv, int threads)
     if (conv->shuffles) {
         int64_t rows = least(conv->positions, tile_block_rows(&conv->cut));
         int64_t block = rows * p->groups * conv->panels * TILE_COLUMNS * conv->depth;
-        return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
+        return alone ? 1 : task_count_shared(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block), threads);
     }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+    return alone ? 1 : task_count_shared(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each), threads);
 }
 
 /* The program with the batch inside the channels, where the positions of a joined image have it. */
@@ -255,7 +255,7 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
         return false;
     conv->stretch_channels = least(conv->channels, TILE_DEPTH);
     conv->stretch_taps = conv->channels >= TILE_DEPTH ? 1 : 1 + TILE_DEPTH / (1 + conv->channels);
-    conv->cut = tile_cut(conv->positions);
+    conv->cut = tile_cut_shared(conv->positions, TILE_ROWS, BLOCK_TILES, facts->threads);
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
@@ -431,8 +431,8 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
 static void begin_block(struct walk *walk, int64_t block)
 {
     const struct convolution *conv = walk->conv;
-    walk->first_tile = block * conv->cut.block_tiles;
-    walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&conv->cut, block);
+    walk->tiles = tile_first_of_block(&conv->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     if (conv->padded.offsets)

@@ -389,15 +389,16 @@ static int64_t choose_band(const struct window *w, const struct depthwise *d)
     return lines;
 }
 
-/* Bands are for several threads: each then works on a part of the image as it does in the steps around this one. Of few
- * positions other steps share out channels. */
+/* Bands are for several threads, as many for each: it then works on the part of the image that is its in the steps around
+ * this one. Of few positions other steps share out channels. */
 static int64_t choose_bands(const struct conv_params *p, const struct depthwise *d, int threads)
 {
     int64_t work = d->lines * d->columns * d->taps * d->channels;
     if (threads == 1 || work < ALONE || d->lines * d->columns < FEW_POSITIONS || d->chunks == 0)
         return 1;
     int64_t tasks = least(divide_up(work, GRAIN), BANDS_A_THREAD * (int64_t)threads);
-    return least(divide_up(tasks, d->chunks * p->batch), d->lines);
+    int64_t bands = divide_up(tasks, d->chunks * p->batch);
+    return least(p->batch == 1 ? divide_up(bands, threads) * threads : bands, d->lines);
 }
 
 COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -431,7 +432,7 @@ COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, s
     plan->state = d;
     plan->phases = packs ? 1 : 2;
     plan->tasks[0] = 1;
-    plan->tasks[plan->phases - 1] = work * units < ALONE ? 1 : task_count(units, 1 + GRAIN / (1 + work));
+    plan->tasks[plan->phases - 1] = work * units < ALONE ? 1 : task_count_shared(units, 1 + GRAIN / (1 + work), facts->threads);
     plan->task_bytes = d->tile_bytes + d->staged_bytes;
     if (d->store == STORE_PROGRAM)
         plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);

@@ -287,8 +287,8 @@ static void begin_block(struct walk *walk, int64_t block)
 {
     const struct product *product = walk->product;
     const struct matrix_strides *strides = &product->left.strides;
-    walk->first_tile = block * product->cut.block_tiles;
-    walk->tiles = least(product->cut.block_tiles, product->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&product->cut, block);
+    walk->tiles = tile_first_of_block(&product->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&product->cut, walk->first_tile);
     walk->end_row = tile_first_row(&product->cut, walk->first_tile + walk->tiles);
     walk->rows = walk->left + walk->first_row * strides->row;
