@@ -174,7 +174,8 @@ COLD bool matmul_plan(const void *params, const struct kernel_facts *facts, stru
     if (product->copies_left && items * product->abreast < COPY_PANELS)
         items = COPY_PANELS / product->abreast;
     bool alone = each * product->groups * product->cut.blocks * product->matrices < TILE_ALONE;
-    plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
+    int64_t units = product->matrices * product->cut.blocks * product->groups;
+    plan->tasks[0] = alone ? 1 : task_count_shared(units, items, facts->threads);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED || product->mode == RIGHT_BYTES) {
