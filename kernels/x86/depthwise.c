@@ -16,7 +16,7 @@
 #define CHUNK 128        /* channels that go through a line before the next ones do */
 #define STAGED_CHUNK 32  /* where what the taps see is gathered */
 #define GRAIN 100000     /* multiplications that make a task */
-#define ALONE 350000     /* so many are one thread's: others would have to fetch from it what they work on */
+#define ALONE 150000     /* so many are one thread's: others would have to fetch from it what they work on */
 #define FEW_POSITIONS 64 /* of an image, which is not cut into bands */
 #define BANDS_A_THREAD 8 /* at most */
 #define BAND_BYTES (128 << 10)
