@@ -19,6 +19,7 @@
 #define ALONE 150000     /* so many are one thread's: others would have to fetch from it what they work on */
 #define FEW_POSITIONS 64 /* of an image, which is not cut into bands */
 #define BANDS_A_THREAD 8 /* at most */
+#define AHEAD_BYTES (700 << 10)
 #define BAND_BYTES (128 << 10)
 #define MOST_MASKS (1 << 20) /* bytes, or near it */
 
@@ -35,6 +36,7 @@ struct depthwise {
     int64_t band_strides[SPATIAL_AXES];
     int64_t channels, columns, lines, taps, tiles;
     int64_t chunk, chunks;
+    int64_t ahead_lines; /* of the input, that are asked for before they are seen */
     int64_t bands; /* of lines, as evenly as can be: what tasks are made of, a chunk of channels in each */
     /* Which columns each tap along a line sees, a bit each; of the tiles where some tap sees no input in some column:
      * the first ones, and those from last_inner on. */
@@ -73,6 +75,7 @@ static struct walk walk_of(const struct depthwise *d, const struct window *w, co
         .weights = {w->kernel[1] * w->kernel[2] * WIDE, w->kernel[2] * WIDE},
         .column = w->stride[2] * strides[2],
         .vector = LANES < WIDE ? LANES : d->taps * WIDE,
+        .ahead_lines = d->ahead_lines,
     };
 }
 
@@ -401,6 +404,15 @@ static int64_t choose_bands(const struct conv_params *p, const struct depthwise 
     return least(p->batch == 1 ? divide_up(bands, threads) * threads : bands, d->lines);
 }
 
+/* Images that do not stay in the second-level cache are read across their lines there: a part of each position's
+ * channels, which no CPU foresees. */
+static int64_t lines_ahead(const struct conv_params *p, const struct depthwise *d)
+{
+    const struct window *w = &p->window;
+    int64_t bytes = w->input[0] * w->input[1] * w->input[2] * d->channels * (int64_t)sizeof(float);
+    return d->staged || w->dilation[1] > 1 || bytes < AHEAD_BYTES ? 0 : w->stride[1];
+}
+
 COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                          struct kernel_plan *plan)
 {
@@ -416,6 +428,7 @@ COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, s
     make_masks(w, d, masks);
     d->masks = masks;
     d->near = choose_near(w);
+    d->ahead_lines = lines_ahead(p, d);
     if (d->store >= STORE_PROGRAM)
         d->tile_bytes = align_up((size_t)(COLUMNS * d->chunk) * sizeof(float), ALIGNMENT);
     if (d->staged) {

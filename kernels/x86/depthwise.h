@@ -25,6 +25,7 @@ struct walk {
     int64_t weights[2];      /* from plane to plane and line to line of taps; along a line they are WIDE apart */
     int64_t column;          /* in x, from column to column of the output */
     int64_t vector;          /* in the weights, from vector to vector of channels */
+    int64_t ahead_lines;     /* of the input below what a tile sees that are asked for meanwhile */
 };
 
 /* What stores a tile needs. */
