@@ -13,7 +13,8 @@
 
 #include <string.h>
 
-#define FEW_CHANNELS 12  /* that are gathered, or read from lines with their padding, where there is more than one
+#define FEW_CHANNELS                                                                                               \
+    12                   /* that are gathered, or read from lines with their padding, where there is more than one \
                             stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 
@@ -163,7 +164,8 @@ static int cut_tasks(struct convolution *conv, int threads)
     bool together = conv->gathers && conv->panels > 0 && blocks >= 4 * (int64_t)threads;
     conv->task_panels = together ? conv->panels : 1;
     int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return alone ? 1 : task_count_shared(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each), threads);
+    return alone ? 1
+                 : task_count_shared(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each), threads);
 }
 
 /* The program with the batch inside the channels, where the positions of a joined image have it. */

@@ -13,7 +13,7 @@ enum store {
     STORE_DIRECT,     /* they are stored */
     STORE_CLAMPED,    /* after MAX and MIN with numbers, CLAMP and RELU */
     STORE_CONSTANT,   /* one of these numbers is a NaN: so is everything */
-    STORE_HARD_SWISH, /* after a hard-swish */
+    STORE_HARD_SWISH, /* after a hard-swish, and then a number's product and sum */
     STORE_PROGRAM,    /* they go through the workspace to the epilogue's program */
     STORE_COPIED,     /* they go through the workspace: the channels of y do not lie next to each other */
 };
@@ -25,7 +25,6 @@ struct walk {
     int64_t weights[2];      /* from plane to plane and line to line of taps; along a line they are WIDE apart */
     int64_t column;          /* in x, from column to column of the output */
     int64_t vector;          /* in the weights, from vector to vector of channels */
-    int64_t ahead_lines;     /* of the input below what a tile sees that are asked for meanwhile */
 };
 
 /* What stores a tile needs. */
@@ -33,7 +32,9 @@ struct target {
     enum store store;
     float *y; /* of column 0 and the first channel of the vector at hand */
     int64_t column;
-    vf least, most; /* STORE_CLAMPED */
+    vf least, most;   /* STORE_CLAMPED */
+    bool scaled;      /* STORE_HARD_SWISH: by the numbers that follow */
+    vf factor, shift; /* shift: -0: none */
 };
 
 /* Windows, in steps and their number along a line, for which there is code of their own. */

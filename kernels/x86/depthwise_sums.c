@@ -21,6 +21,11 @@ INLINE void finish(const struct target *to, const int vectors, sums s)
         UNROLL
         for (int i = 0; i < COLUMNS * vectors; i++)
             s[i / vectors][i % vectors] = vf_hard_swish(s[i / vectors][i % vectors]);
+        if (!to->scaled)
+            return;
+        UNROLL
+        for (int i = 0; i < COLUMNS * vectors; i++)
+            s[i / vectors][i % vectors] = vf_add(vf_mul(s[i / vectors][i % vectors], to->factor), to->shift);
     }
 }
 
@@ -100,17 +105,6 @@ static void find_near_ends(const struct tile *tile, int taps, int stride, struct
     }
 }
 
-/* Asks for what the tile below sees and this one does not. */
-INLINE void look_ahead(const struct walk *walk, const struct tile *tile, const int positions)
-{
-    for (int64_t line = 0; line < walk->ahead_lines; line++) {
-        uintptr_t at = (uintptr_t)(tile->x + tile->at) + (uintptr_t)((walk->taps[1] + line) * walk->x[1]) * sizeof(float);
-        UNROLL
-        for (int k = 0; k < positions; k++, at += (uintptr_t)walk->x[2] * sizeof(float))
-            __builtin_prefetch((const void *)at, 0, 2);
-    }
-}
-
 /* One vector of channels at the columns of a tile, where the window is small and known: an element of x is loaded once
  * and goes into the sums of all columns that see it. The order of the taps of a sum is the same. ends: NULL where every
  * tap sees the input in every column; the last tap of the first one and the first tap of the last one always do. */
@@ -123,7 +117,6 @@ INLINE void sum_near(const struct walk *walk, const struct tile *tile, const flo
     UNROLL
     for (int j = 0; j < COLUMNS; j++)
         s[j][0] = first;
-    look_ahead(walk, tile, COLUMNS * stride);
     for (int64_t plane = 0; plane < walk->taps[0]; plane++)
         for (int64_t line = 0; line < walk->taps[1]; line++) {
             int64_t from = tile->at + plane * walk->x[0] + line * walk->x[1];

@@ -7,7 +7,8 @@
 #define MOST_BYTES (80 << 10)
 #define BLOCK_LINES 3 /* whole tiles wherever the width is a multiple of four */
 #define BLOCK_POSITIONS 96
-#define VECTOR (ALIGNMENT / (int64_t)sizeof(float)) /* floats: lines of the input are copied to where vectors are aligned */
+#define VECTOR \
+    (ALIGNMENT / (int64_t)sizeof(float)) /* floats: lines of the input are copied to where vectors are aligned */
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
 

@@ -10,9 +10,9 @@
 
 struct padded {
     const struct conv_params *params;
-    int64_t unit;                  /* floats of a place along a line */
-    int64_t line_floats, lines;    /* of a channel, or of all where they lie next to each other */
-    int64_t lead, pitch; /* floats before the first line's, and from one line to the next */
+    int64_t unit;               /* floats of a place along a line */
+    int64_t line_floats, lines; /* of a channel, or of all where they lie next to each other */
+    int64_t lead, pitch;        /* floats before the first line's, and from one line to the next */
     int64_t channels, channel_floats;
     const int64_t *offsets; /* of each term from the window's first place; NULL: such an image is gathered */
     size_t bytes;           /* what the lines take that a block of positions sees, a multiple of ALIGNMENT */

@@ -85,8 +85,8 @@ INLINE void begin(const struct shape shape, sums s)
 
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
-INLINE void add_some(const struct shape shape, const int count, const struct ends_of_rows *end, int64_t k, const float *panel,
-                     int64_t panel_row, const int ahead, sums s)
+INLINE void add_some(const struct shape shape, const int count, const struct ends_of_rows *end, int64_t k,
+                     const float *panel, int64_t panel_row, const int ahead, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
@@ -139,15 +139,15 @@ INLINE const float *add_terms(const struct shape shape, const struct ends_of_row
 
 /* The same for all stretches: `rest` terms of the last one are left. Sets the ends of its rows. */
 INLINE const float *add_taps(const struct shape shape, int64_t last, const struct tile_rows *left,
-                             const struct tile_panel *panel, int64_t rest, struct ahead *far,
-                             struct ends_of_rows *end, sums s)
+                             const struct tile_panel *panel, int64_t rest, struct ahead *far, struct ends_of_rows *end,
+                             sums s)
 {
     const float *from = panel->first;
     for (int64_t tap = 0; tap < left->taps; tap++) {
         UNROLL
         for (int i = 0; i < shape.rows; i++)
-            end->rows[i] = left->first[tap * TILE_ROWS + row_of(shape, i, last)] + left->skip +
-                           (shape.strewn ? 0 : left->depth);
+            end->rows[i] =
+                left->first[tap * TILE_ROWS + row_of(shape, i, last)] + left->skip + (shape.strewn ? 0 : left->depth);
         from = add_terms(shape, end, left->depth, tap == left->taps - 1 ? rest : 0, from, panel->row, far, s);
     }
     return from;
@@ -458,7 +458,7 @@ void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left,
 #define SHAPE(rows, vectors, half)                                         \
     do {                                                                   \
         const struct shape shape = {rows, vectors, half, .masked = false}; \
-        multiply(shape, least(last, (rows)-1), left, NULL, panel, ends);         \
+        multiply(shape, least(last, (rows)-1), left, NULL, panel, ends);   \
     } while (0)
 #if LANES == 16
 #define HALVES(pair)                                                 \
