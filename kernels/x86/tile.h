@@ -151,7 +151,7 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
     ends->to += columns;
 }
 
-/* Multiplications that are one thread's, though it takes it 20 us: others would have to fetch from it what they work
+/* Multiplications that are one thread's, though it takes it 12 us: others would have to fetch from it what they work
  * on, and the next step from them what they have made, which between distant cores takes as long. */
 #define TILE_ALONE 700000
 
