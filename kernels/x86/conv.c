@@ -1,7 +1,7 @@
 /* Convolution in f32 with lanes along the output channels: a product of positions by channels, whose left rows are
  * stretches of the input, one for each place of the window. Nothing is copied where input channels are contiguous and
- * not few; otherwise what the window sees is gathered, a block of rows at a time, or read from lines that were copied with
- * their padding.
+ * not few; otherwise what the window sees is gathered, a block of rows at a time, or read from lines that were copied
+ * with their padding.
  *
  * Terms are added in the order of the window's places and, within one, of the input channels; where what the window
  * sees is gathered, in the order of kernels/x86/gathered.h. A place in the padding adds zeros, as any other does. */
