@@ -223,9 +223,16 @@ int task_count(int64_t total, int64_t grain)
     return tasks < 1 ? 1 : tasks > 256 ? 256 : (int)tasks;
 }
 
+int task_count_shared(int64_t total, int64_t grain, int threads)
+{
+    int64_t tasks = task_count(total, grain), shared = (tasks + threads - 1) / threads * threads;
+    return (int)(tasks > 1 && shared <= total ? shared : tasks);
+}
+
+/* Longer tasks lie among shorter ones: a thread's stretch of tasks is its share of the items. */
 void task_range(int64_t total, int tasks, int task, int64_t *first, int64_t *last)
 {
     int64_t each = total / tasks, left = total % tasks;
-    *first = each * task + (task < left ? task : left);
-    *last = *first + each + (task < left ? 1 : 0);
+    *first = each * task + left * task / tasks;
+    *last = each * (task + 1) + left * (task + 1) / tasks;
 }

@@ -211,6 +211,8 @@ bool isa_from_name(const char *name, enum isa *isa);
 
 /* The usual ways to cut `total` items into tasks of at least `grain`, at most 256 of them. */
 int task_count(int64_t total, int64_t grain);
+/* The same, and as many for each thread where there are items enough. */
+int task_count_shared(int64_t total, int64_t grain, int threads);
 /* Items [*first, *last) of a task. */
 void task_range(int64_t total, int tasks, int task, int64_t *first, int64_t *last);
 

@@ -61,12 +61,42 @@ START_TEST(the_first_that_fits_is_selected)
 }
 END_TEST
 
+/* Each item is in one task, and the first of several equal shares of the tasks has that share of the items. */
+START_TEST(tasks_share_items_evenly)
+{
+    for (int64_t total = 1; total < 70; total++)
+        for (int tasks = 1; tasks <= 24; tasks++) {
+            int64_t first, last, end = 0;
+            for (int task = 0; task < tasks; task++, end = last) {
+                task_range(total, tasks, task, &first, &last);
+                ck_assert_int_eq(first, end);
+                ck_assert_int_ge(last, first);
+                for (int share = 2; share <= 4 && tasks % share == 0; share++)
+                    ck_assert(task * share != tasks || first == total / share);
+            }
+            ck_assert_int_eq(end, total);
+        }
+}
+END_TEST
+
+START_TEST(threads_get_as_many_tasks)
+{
+    ck_assert_int_eq(task_count_shared(9, 1, 2), 9); /* there is no tenth */
+    ck_assert_int_eq(task_count_shared(10, 1, 2), 10);
+    ck_assert_int_eq(task_count_shared(40, 6, 4), 8);
+    ck_assert_int_eq(task_count_shared(40, 30, 4), 1); /* not worth sharing out */
+    ck_assert_int_eq(task_count_shared(100000, 1, 3), 258);
+}
+END_TEST
+
 Suite *kernels_suite(void)
 {
     Suite *suite = suite_create("kernels");
     TCase *tests = tcase_create("kernels");
     tcase_set_timeout(tests, 30);
     tcase_add_test(tests, the_first_that_fits_is_selected);
+    tcase_add_test(tests, tasks_share_items_evenly);
+    tcase_add_test(tests, threads_get_as_many_tasks);
     tcase_add_loop_test(tests, do_what_their_families_say, 0, SHARES);
     tcase_add_loop_test(tests, so_do_those_in_vectors, 0, SHARES);
     suite_add_tcase(suite, tests);

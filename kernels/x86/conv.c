@@ -1,6 +1,7 @@
 /* Convolution in f32 with lanes along the output channels: a product of positions by channels, whose left rows are
  * stretches of the input, one for each place of the window. Nothing is copied where input channels are contiguous and
- * not few; otherwise what the window sees is gathered, a block of rows at a time.
+ * not few; otherwise what the window sees is gathered, a block of rows at a time, or read from lines that were copied
+ * with their padding.
  *
  * Where x is scaled, rows are made so, a block at a time, for all panels of weights that a task has.
  *
@@ -9,13 +10,15 @@
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
-#include "kernels/x86/gathered.h"
+#include "kernels/x86/padded.h"
 #include "kernels/x86/results.h"
 #include "kernels/x86/sight.h"
 
 #include <string.h>
 
-#define FEW_CHANNELS 12  /* that are gathered where there is more than one stretch of them: it would be too short */
+#define FEW_CHANNELS                                                                                               \
+    12                   /* that are gathered, or read from lines with their padding, where there is more than one \
+                            stretch of them: it would be too short */
 #define TASK_WORK 400000 /* multiplications of a task */
 /* A scaled row is a little longer than its channels: where these are a multiple of 4 KB, rows would otherwise take
  * turns in the same sets of the first-level cache. */
@@ -33,6 +36,7 @@ struct convolution {
     int64_t task_panels;                    /* of a block, that are not shared out */
     int64_t row;                            /* in workspace, of what is gathered or scaled: its floats */
     struct gathered gathered;               /* where rows are */
+    struct padded padded;                   /* where they are read, if it has offsets; short tiles are still gathered */
     /* Otherwise: */
     const float *zeros;     /* as many as channels, what the window sees in the padding */
     const int64_t *offsets; /* of each place of the window from the first */
@@ -40,7 +44,7 @@ struct convolution {
     int64_t point_step;
     struct results results;
     bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
-    size_t places_bytes, rows_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
+    size_t places_bytes, padded_bytes, rows_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -58,8 +62,10 @@ static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut);
     conv->places_bytes = conv->gathers ? 0 : align_up(rows * (size_t)conv->taps * sizeof(const float *), ALIGNMENT);
+    conv->padded_bytes = conv->padded.offsets ? conv->padded.bytes : 0;
     if (conv->gathers || conv->params->x_scaled)
-        conv->rows_bytes = align_up(rows * (size_t)conv->row * sizeof(float), ALIGNMENT);
+        conv->rows_bytes =
+            align_up((conv->padded.offsets ? TILE_STREWN : rows) * (size_t)conv->row * sizeof(float), ALIGNMENT);
     bool at_once = conv->gathers || (conv->stretch_channels == conv->channels && conv->stretch_taps >= conv->taps);
     if (!at_once || !SET_NAME(results_need_no_buffer)(&conv->results, 1))
         conv->sums_bytes = rows * TILE_COLUMNS * sizeof(float);
@@ -136,7 +142,21 @@ static void cut_for_shuffle(struct convolution *conv, int threads)
     int64_t tiles = least(SHUFFLED_BYTES / (TILE_ROWS * row_bytes), BLOCK_TILES);
     if (threads > 1)
         tiles = least(tiles, conv->params->batch * conv->cut.tiles / (4 * (int64_t)threads));
-    conv->cut = tile_cut_by(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1);
+    conv->cut = tile_cut_shared(conv->positions, TILE_ROWS, tiles > 1 ? tiles : 1, threads);
+}
+
+/* Blocks are then of whole lines: of as few tiles as otherwise where these have sums in a buffer. */
+static bool plan_padded(struct convolution *conv, struct region *region)
+{
+    if (!conv->gathers || conv->shuffles || conv->taps == 1 || conv->channels >= FEW_CHANNELS)
+        return true;
+    struct tile_cut cut = conv->cut;
+    if (SET_NAME(results_need_no_buffer)(&conv->results, 1))
+        cut = tile_cut_by(conv->positions, TILE_ROWS, SET_NAME(padded_block)(conv->params, TILE_ROWS) / TILE_ROWS);
+    if (!SET_NAME(padded_plan)(&conv->gathered, tile_block_rows(&cut), region, &conv->padded))
+        return false;
+    conv->cut = conv->padded.offsets ? cut : conv->cut;
+    return true;
 }
 
 /* How many panels of a block a task has at once: what is gathered serves them all, so they stay together where that
@@ -161,12 +181,13 @@ static int cut_tasks(struct convolution *conv, int threads)
     if (conv->shuffles) {
         int64_t rows = least(conv->positions, tile_block_rows(&conv->cut));
         int64_t block = rows * p->groups * conv->panels * TILE_COLUMNS * conv->depth;
-        return alone ? 1 : task_count(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block));
+        return alone ? 1 : task_count_shared(p->batch * conv->cut.blocks, 1 + TASK_WORK / (1 + block), threads);
     }
     int64_t blocks = p->batch * p->groups * conv->cut.blocks;
     conv->task_panels = panels_together(conv, blocks, threads);
-    int64_t each = least(conv->positions, BLOCK_TILES * TILE_ROWS) * TILE_COLUMNS * conv->task_panels * conv->depth;
-    return alone ? 1 : task_count(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each));
+    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->task_panels * conv->depth;
+    return alone ? 1
+                 : task_count_shared(blocks * conv->panels / conv->task_panels, 1 + TASK_WORK / (1 + each), threads);
 }
 
 /* The program with the batch inside the channels, where the positions of a joined image have it. */
@@ -215,10 +236,33 @@ static const struct conv_params *join_images(const struct conv_params *p, struct
     return joined;
 }
 
+/* A window that goes along a line of one channel, and never into the padding, sees a stretch of it: as one place of as
+ * many channels it need not be gathered. Sums of more than a stretch's terms would be put away differently. NULL: no
+ * memory. */
+static const struct conv_params *join_places(const struct conv_params *p, struct region *region)
+{
+    const struct window *w = &p->window;
+    int64_t places = w->kernel[2], last = (w->output[2] - 1) * w->stride[2] + places;
+    bool along = p->groups == 1 && p->input_channels == 1 && w->kernel[0] * w->kernel[1] == 1 && w->dilation[2] == 1;
+    if (!along || p->x.spatial[2] != 1 || w->pad[2] != 0 || last > w->input[2] || places < 2 || places > TILE_DEPTH)
+        return p;
+    struct conv_params *joined = region_allocate(region, sizeof *joined);
+    if (!joined)
+        return NULL;
+    *joined = *p;
+    joined->input_channels = places;
+    joined->x.channel = 1;
+    joined->weight_input = p->weight_spatial[2];
+    joined->window.kernel[2] = 1;
+    joined->window.input[2] -= places - 1;
+    return joined;
+}
+
 COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                     struct kernel_plan *plan)
 {
     const struct conv_params *p = join_images(params, region);
+    p = p ? join_places(p, region) : NULL;
     struct convolution *conv = region_allocate(region, sizeof *conv);
     if (!p || !conv)
         return false;
@@ -236,19 +280,21 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
     conv->row = conv->gathers ? conv->depth : conv->channels + ROW_GAP;
     conv->stretch_channels = least(conv->channels, TILE_DEPTH);
     conv->stretch_taps = conv->channels >= TILE_DEPTH ? 1 : 1 + TILE_DEPTH / (1 + conv->channels);
-    conv->cut = tile_cut(conv->positions);
+    conv->cut = tile_cut_shared(conv->positions, TILE_ROWS, BLOCK_TILES, facts->threads);
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     conv->shuffles = conv->panels > 0 && SET_NAME(results_take_shuffle)(&conv->results);
     if (conv->shuffles)
         cut_for_shuffle(conv, facts->threads);
+    if (!plan_padded(conv, region))
+        return false;
     size_workspace(conv);
     plan->state = conv;
     plan->phases = 1;
     plan->tasks[0] = cut_tasks(conv, facts->threads);
-    plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->sums_bytes + conv->shuffled_bytes +
-                       SET_NAME(results_workspace)(&conv->results);
+    plan->task_bytes = conv->places_bytes + conv->padded_bytes + conv->rows_bytes + conv->sums_bytes +
+                       conv->shuffled_bytes + SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
     describe_pack(conv, &plan->packs[0]);
     return true;
@@ -303,7 +349,8 @@ struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
     const float **places; /* of a block: [tile][tap][TILE_ROWS] */
-    float *rows;          /* of a block, gathered or scaled: [row][conv->row] */
+    float *padded;        /* of a block: its lines with their padding */
+    float *rows;          /* of a block, gathered or scaled: [row][conv->row]; of a tile, where lines are padded */
     float *sums;
     float *shuffled; /* of a block: all its results, before they are */
     void *epilogue_workspace;
@@ -442,11 +489,13 @@ static void scale_rows(const struct walk *walk)
 static void begin_block(struct walk *walk, int64_t block)
 {
     const struct convolution *conv = walk->conv;
-    walk->first_tile = block * conv->cut.block_tiles;
-    walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&conv->cut, block);
+    walk->tiles = tile_first_of_block(&conv->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
-    if (conv->gathers)
+    if (conv->padded.offsets)
+        SET_NAME(padded_copy)(&conv->padded, walk->image, walk->first_row, walk->end_row, walk->padded);
+    else if (conv->gathers)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->rows);
     for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
         const float **places = walk->places + i * conv->taps * TILE_ROWS;
@@ -483,6 +532,30 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         if (conv->far)
             tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
         SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        tile_move(&ends, rows);
+    }
+}
+
+/* The same where lines are padded. */
+static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends ends)
+{
+    const struct convolution *conv = walk->conv;
+    const struct tile_panel panel = {weights, TILE_COLUMNS};
+    const float *places[TILE_ROWS];
+    const struct tile_strewn strewn = {places, conv->padded.offsets, conv->depth};
+    const struct tile_rows left = {places, 0, 1, conv->depth};
+    int64_t row = walk->first_row, rows;
+    for (int64_t i = 1; i <= walk->tiles; i++, row += rows) {
+        rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
+        if (rows >= TILE_STREWN) {
+            SET_NAME(padded_places)(&conv->padded, walk->padded, walk->first_row, row, rows, places);
+            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, &ends);
+        } else {
+            SET_NAME(gathered_rows)(&conv->gathered, walk->image, row, row + rows, walk->rows);
+            for (int64_t k = 0; k < rows; k++)
+                places[k] = walk->rows + k * conv->row;
+            SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+        }
         tile_move(&ends, rows);
     }
 }
@@ -533,7 +606,10 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
             ends.to = walk->shuffled + block.column;
             ends.to_row = conv->results.columns;
         }
-        multiply_tiles(walk, weights, &stretch, ends);
+        if (conv->padded.offsets)
+            multiply_padded_tiles(walk, weights, ends);
+        else
+            multiply_tiles(walk, weights, &stretch, ends);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
@@ -557,10 +633,12 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
 {
     const struct convolution *conv = plan->state;
     const struct conv_params *p = conv->params;
-    char *places = call->workspace, *rows = places + conv->places_bytes, *sums = rows + conv->rows_bytes;
+    char *places = call->workspace, *padded = places + conv->places_bytes, *rows = padded + conv->padded_bytes;
+    char *sums = rows + conv->rows_bytes;
     struct walk walk = {.conv = conv,
                         .call = call,
                         .places = (const float **)(void *)places,
+                        .padded = (float *)(void *)padded,
                         .rows = (float *)(void *)rows,
                         .sums = (float *)(void *)sums,
                         .shuffled = (float *)(void *)(sums + conv->sums_bytes),

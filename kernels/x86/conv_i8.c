@@ -336,8 +336,8 @@ static void begin_image(struct walk *walk, int64_t image, int64_t group)
 static void begin_block(struct walk *walk, int64_t block)
 {
     const struct convolution *conv = walk->conv;
-    walk->first_tile = block * conv->cut.block_tiles;
-    walk->tiles = least(conv->cut.block_tiles, conv->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&conv->cut, block);
+    walk->tiles = tile_first_of_block(&conv->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&conv->cut, walk->first_tile);
     walk->end_row = tile_first_row(&conv->cut, walk->first_tile + walk->tiles);
     walk->has_wide = walk->has_sums = false;

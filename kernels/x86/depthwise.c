@@ -16,7 +16,7 @@
 #define CHUNK 128        /* channels that go through a line before the next ones do */
 #define STAGED_CHUNK 32  /* where what the taps see is gathered */
 #define GRAIN 100000     /* multiplications that make a task */
-#define ALONE 350000     /* so many are one thread's: others would have to fetch from it what they work on */
+#define ALONE 150000     /* so many are one thread's: others would have to fetch from it what they work on */
 #define FEW_POSITIONS 64 /* of an image, which is not cut into bands */
 #define BANDS_A_THREAD 8 /* at most */
 #define BAND_BYTES (128 << 10)
@@ -116,15 +116,32 @@ static void narrow(float low, float high, struct target *to, float *least_of, fl
         to->store = STORE_CONSTANT;
 }
 
+static const float *number_of(const struct depthwise *d, const struct kernel_call *call, int64_t batch,
+                              const struct epilogue_operation *o)
+{
+    const float *number = o->input ? call->inputs[d->epilogue.own_inputs + o->input - 1] : NULL;
+    return number ? number + epilogue_offset(&d->epilogue, o->input, batch, 0, 0) : NULL;
+}
+
+/* Numbers that follow a hard-swish. */
+static void find_scale(const struct depthwise *d, const struct kernel_call *call, int64_t batch, struct target *to)
+{
+    to->scaled = d->form.operation_count > 1;
+    to->factor = vf_set(1);
+    to->shift = vf_set(-0.0F);
+    for (int i = 1; i < d->form.operation_count; i++) {
+        const struct epilogue_operation *o = &d->form.operations[i];
+        *(o->opcode == POINTWISE_MUL ? &to->factor : &to->shift) = vf_set(*number_of(d, call, batch, o));
+    }
+}
+
 /* Numbers that the epilogue bounds results by, operation after operation. */
 static void find_bounds(const struct depthwise *d, const struct kernel_call *call, int64_t batch, struct target *to)
 {
     float least_of = -INFINITY, most_of = INFINITY;
     for (int i = 0; i < d->form.operation_count; i++) {
         const struct epilogue_operation *o = &d->form.operations[i];
-        const float *number = o->input ? call->inputs[d->epilogue.own_inputs + o->input - 1] : NULL;
-        if (number)
-            number += epilogue_offset(&d->epilogue, o->input, batch, 0, 0);
+        const float *number = number_of(d, call, batch, o);
         if (o->opcode == POINTWISE_RELU)
             narrow(0, INFINITY, to, &least_of, &most_of);
         else if (o->opcode == POINTWISE_CLAMP)
@@ -155,6 +172,8 @@ static void find_target(const struct depthwise *d, const struct conv_params *p, 
     to->y = y + start + place->line * d->columns * d->form.column + place->channel;
     if (d->store == STORE_CLAMPED)
         find_bounds(d, call, place->batch, to);
+    if (d->store == STORE_HARD_SWISH)
+        find_scale(d, call, place->batch, to);
 }
 
 static void finish_tile(const struct depthwise *d, const struct conv_params *p, const struct kernel_call *call,
@@ -288,16 +307,37 @@ static enum near choose_near(const struct window *w)
     return taps == 3 ? (stride == 1 ? NEAR_3 : NEAR_3_BY_2) : stride == 1 ? NEAR_5 : NEAR_5_BY_2;
 }
 
+static bool is_number(const struct epilogue_operation *o)
+{
+    return o->input > 0 && o->dtype == DTYPE_F32 && o->row == 0 && o->column == 0;
+}
+
 static bool is_clamp(const struct epilogue_form *form)
 {
     for (int i = 0; i < form->operation_count; i++) {
         const struct epilogue_operation *o = &form->operations[i];
-        bool bound = (o->opcode == POINTWISE_MAX || o->opcode == POINTWISE_MIN) && o->input > 0 &&
-                     o->dtype == DTYPE_F32 && o->row == 0 && o->column == 0;
+        bool bound = (o->opcode == POINTWISE_MAX || o->opcode == POINTWISE_MIN) && is_number(o);
         if (o->on_side || (!bound && o->opcode != POINTWISE_RELU && o->opcode != POINTWISE_CLAMP))
             return false;
     }
     return true;
+}
+
+/* And then a number's product, and a number's sum, or one of them. */
+static bool is_hard_swish(const struct epilogue_form *form)
+{
+    const struct epilogue_operation *o = form->operations;
+    int count = form->operation_count, done = 1;
+    if (count == 0 || o->on_side || o->opcode != POINTWISE_HARD_SWISH)
+        return false;
+    if (done < count && o[done].opcode == POINTWISE_MUL)
+        done++;
+    if (done < count && o[done].opcode == POINTWISE_ADD)
+        done++;
+    for (int i = 1; i < done; i++)
+        if (o[i].on_side || !is_number(&o[i]))
+            return false;
+    return done == count;
 }
 
 static enum store choose_store(const struct conv_params *p, struct depthwise *d)
@@ -311,8 +351,7 @@ static enum store choose_store(const struct conv_params *p, struct depthwise *d)
         return STORE_PROGRAM;
     if (is_clamp(form))
         return STORE_CLAMPED;
-    return form->operation_count == 1 && form->operations[0].opcode == POINTWISE_HARD_SWISH ? STORE_HARD_SWISH
-                                                                                            : STORE_PROGRAM;
+    return is_hard_swish(form) ? STORE_HARD_SWISH : STORE_PROGRAM;
 }
 
 /* Whether every tap sees the input in all columns of a tile. */
@@ -389,15 +428,16 @@ static int64_t choose_band(const struct window *w, const struct depthwise *d)
     return lines;
 }
 
-/* Bands are for several threads: each then works on a part of the image as it does in the steps around this one. Of few
- * positions other steps share out channels. */
+/* Bands are for several threads, as many for each: it then works on the part of the image that is its in the steps
+ * around this one. Of few positions other steps share out channels. */
 static int64_t choose_bands(const struct conv_params *p, const struct depthwise *d, int threads)
 {
     int64_t work = d->lines * d->columns * d->taps * d->channels;
     if (threads == 1 || work < ALONE || d->lines * d->columns < FEW_POSITIONS || d->chunks == 0)
         return 1;
     int64_t tasks = least(divide_up(work, GRAIN), BANDS_A_THREAD * (int64_t)threads);
-    return least(divide_up(tasks, d->chunks * p->batch), d->lines);
+    int64_t bands = divide_up(tasks, d->chunks * p->batch);
+    return least(p->batch == 1 ? divide_up(bands, threads) * threads : bands, d->lines);
 }
 
 COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -431,7 +471,8 @@ COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, s
     plan->state = d;
     plan->phases = packs ? 1 : 2;
     plan->tasks[0] = 1;
-    plan->tasks[plan->phases - 1] = work * units < ALONE ? 1 : task_count(units, 1 + GRAIN / (1 + work));
+    plan->tasks[plan->phases - 1] =
+        work * units < ALONE ? 1 : task_count_shared(units, 1 + GRAIN / (1 + work), facts->threads);
     plan->task_bytes = d->tile_bytes + d->staged_bytes;
     if (d->store == STORE_PROGRAM)
         plan->task_bytes += SET_NAME(epilogue_store_bytes)(&d->epilogue, d->has_form ? &d->form : NULL);

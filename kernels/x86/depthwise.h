@@ -13,7 +13,7 @@ enum store {
     STORE_DIRECT,     /* they are stored */
     STORE_CLAMPED,    /* after MAX and MIN with numbers, CLAMP and RELU */
     STORE_CONSTANT,   /* one of these numbers is a NaN: so is everything */
-    STORE_HARD_SWISH, /* after a hard-swish */
+    STORE_HARD_SWISH, /* after a hard-swish, and then a number's product and sum */
     STORE_PROGRAM,    /* they go through the workspace to the epilogue's program */
     STORE_COPIED,     /* they go through the workspace: the channels of y do not lie next to each other */
 };
@@ -32,7 +32,9 @@ struct target {
     enum store store;
     float *y; /* of column 0 and the first channel of the vector at hand */
     int64_t column;
-    vf least, most; /* STORE_CLAMPED */
+    vf least, most;   /* STORE_CLAMPED */
+    bool scaled;      /* STORE_HARD_SWISH: by the numbers that follow */
+    vf factor, shift; /* shift: -0: none */
 };
 
 /* Windows, in steps and their number along a line, for which there is code of their own. */

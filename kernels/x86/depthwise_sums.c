@@ -21,6 +21,11 @@ INLINE void finish(const struct target *to, const int vectors, sums s)
         UNROLL
         for (int i = 0; i < COLUMNS * vectors; i++)
             s[i / vectors][i % vectors] = vf_hard_swish(s[i / vectors][i % vectors]);
+        if (!to->scaled)
+            return;
+        UNROLL
+        for (int i = 0; i < COLUMNS * vectors; i++)
+            s[i / vectors][i % vectors] = vf_add(vf_mul(s[i / vectors][i % vectors], to->factor), to->shift);
     }
 }
 

@@ -34,6 +34,7 @@ struct chain {
     const struct pointwise_operand *output;
     struct path results, stored, operands[EPILOGUE_OPERATIONS];
     float numbers[EPILOGUE_OPERATIONS]; /* operands that are one number for the whole tile, and no float */
+    bool summed; /* nothing but sums and products of floats that have no gaps along the inner axis, or are one there */
 };
 
 /* Where a block is, and how many elements each of its slots has. */
@@ -402,9 +403,81 @@ static __attribute__((noinline)) void run_block(const struct chain *chain, const
     store(chain, place, full, x);
 }
 
+/* Where a slot of an operand of `summed` lies. */
+INLINE const float *slot_at(const struct path *path, const struct place *place, const char *first, int slot)
+{
+    return (const void *)(path->lines ? at_line(path, place, slot) : first + slot * path->slot);
+}
+
+INLINE void sum_slots(const struct epilogue_operation *operation, const vf *y, vf *x)
+{
+    if (operation->opcode == POINTWISE_ADD)
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_add(x[s], y[s]);
+        }
+    else
+        FOR_SLOTS(s)
+        {
+            x[s] = vf_mul(x[s], y[s]);
+        }
+}
+
+/* run_block for a full block of a chain that is `summed`: without a call in it, all is in registers. */
+static __attribute__((noinline)) void sum_block(const struct chain *chain, const struct place *place)
+{
+    const struct epilogue_form *form = chain->form;
+    const char *first = at_place(&chain->results, place);
+    vf x[SLOTS], y[SLOTS], side[SLOTS];
+    FOR_SLOTS(s)
+    {
+        x[s] = side[s] = vf_load(slot_at(&chain->results, place, first, s));
+    }
+    for (int i = 0; i < form->operation_count; i++) {
+        const struct epilogue_operation *operation = &form->operations[i];
+        const struct path *path = &chain->operands[i];
+        if (operation->input > 0) {
+            first = at_place(path, place);
+            if (path->gait == CONSTANT)
+                FOR_SLOTS(s)
+                {
+                    y[s] = vf_set(*slot_at(path, place, first, s));
+                }
+            else
+                FOR_SLOTS(s)
+                {
+                    y[s] = vf_load(slot_at(path, place, first, s));
+                }
+        } else if (operation->on_side) {
+            copy_slots(x, y);
+        } else {
+            copy_slots(side, y);
+        }
+        if (operation->opcode == POINTWISE_MOVE)
+            copy_slots(y, side);
+        else if (operation->on_side)
+            sum_slots(operation, y, side);
+        else
+            sum_slots(operation, y, x);
+    }
+    first = at_place(&chain->stored, place);
+    FOR_SLOTS(s)
+    {
+        vf_store((float *)(uintptr_t)slot_at(&chain->stored, place, first, s), x[s]);
+    }
+}
+
 static int64_t within(int64_t count, int64_t most)
 {
     return count < 0 ? 0 : count > most ? most : count;
+}
+
+static void run_full(const struct chain *chain, const struct place *place)
+{
+    if (chain->summed)
+        sum_block(chain, place);
+    else
+        run_block(chain, place, true);
 }
 
 /* Lines one after the other, each in blocks along it. */
@@ -413,7 +486,7 @@ static void run_along(const struct chain *chain, int64_t lines, int64_t line)
     struct place place = {0};
     for (place.outer = 0; place.outer < lines; place.outer++) {
         for (place.inner = 0; place.inner + SLOTS * LANES <= line; place.inner += SLOTS * LANES)
-            run_block(chain, &place, true);
+            run_full(chain, &place);
         if (place.inner == line)
             continue;
         for (int s = 0; s < SLOTS; s++)
@@ -430,7 +503,7 @@ static void run_across(const struct chain *chain, int64_t lines, int64_t line)
         for (place.outer = 0; place.outer < lines; place.outer += SLOTS) {
             int64_t count = within(line - place.inner, LANES);
             if (count == LANES && place.outer + SLOTS <= lines) {
-                run_block(chain, &place, true);
+                run_full(chain, &place);
                 continue;
             }
             for (int s = 0; s < SLOTS; s++)
@@ -536,6 +609,18 @@ static void settle_number(struct path *path, float *number)
     *path = (struct path){.base = (char *)number, .dtype = DTYPE_F32, .gait = CONSTANT};
 }
 
+static bool is_summed(const struct chain *chain)
+{
+    bool summed = chain->results.gait == DENSE && chain->stored.gait == DENSE;
+    for (int i = 0; i < chain->form->operation_count; i++) {
+        const struct epilogue_operation *operation = &chain->form->operations[i];
+        bool moves = operation->opcode == POINTWISE_MOVE;
+        summed = summed && (moves || operation->opcode == POINTWISE_ADD || operation->opcode == POINTWISE_MUL) &&
+                 (operation->input <= 0 || chain->operands[i].gait <= CONSTANT);
+    }
+    return summed;
+}
+
 /* A tile along whose lines strides hold. */
 static void store_lines(const struct epilogue *epilogue, const struct epilogue_form *form,
                         const struct kernel_call *call, const struct lie *lie)
@@ -559,6 +644,7 @@ static void store_lines(const struct epilogue *epilogue, const struct epilogue_f
                     operation->row, operation->column, begins[operation->input]);
         settle_number(&chain.operands[i], &chain.numbers[i]);
     }
+    chain.summed = is_summed(&chain);
     (lie->across ? run_across : run_along)(&chain, lines, line);
 }
 

@@ -174,7 +174,8 @@ COLD bool matmul_plan(const void *params, const struct kernel_facts *facts, stru
     if (product->copies_left && items * product->abreast < COPY_PANELS)
         items = COPY_PANELS / product->abreast;
     bool alone = each * product->groups * product->cut.blocks * product->matrices < TILE_ALONE;
-    plan->tasks[0] = alone ? 1 : task_count(product->matrices * product->cut.blocks * product->groups, items);
+    int64_t units = product->matrices * product->cut.blocks * product->groups;
+    plan->tasks[0] = alone ? 1 : task_count_shared(units, items, facts->threads);
     plan->task_bytes = product->left_bytes + product->right_bytes + product->sums_bytes +
                        SET_NAME(results_workspace)(&product->results);
     if (product->mode == RIGHT_PACKED || product->mode == RIGHT_BYTES) {
@@ -287,8 +288,8 @@ static void begin_block(struct walk *walk, int64_t block)
 {
     const struct product *product = walk->product;
     const struct matrix_strides *strides = &product->left.strides;
-    walk->first_tile = block * product->cut.block_tiles;
-    walk->tiles = least(product->cut.block_tiles, product->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&product->cut, block);
+    walk->tiles = tile_first_of_block(&product->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&product->cut, walk->first_tile);
     walk->end_row = tile_first_row(&product->cut, walk->first_tile + walk->tiles);
     walk->rows = walk->left + walk->first_row * strides->row;

@@ -199,8 +199,8 @@ static void begin_block(struct walk *walk, int64_t block)
 {
     const struct product *product = walk->product;
     const struct matmul_params *p = product->params;
-    walk->first_tile = block * product->cut.block_tiles;
-    walk->tiles = least(product->cut.block_tiles, product->cut.tiles - walk->first_tile);
+    walk->first_tile = tile_first_of_block(&product->cut, block);
+    walk->tiles = tile_first_of_block(&product->cut, block + 1) - walk->first_tile;
     walk->first_row = tile_first_row(&product->cut, walk->first_tile);
     walk->end_row = tile_first_row(&product->cut, walk->first_tile + walk->tiles);
     walk->rows = operand_at(walk, 0, &p->a, 1) + walk->first_row * p->a.row;

@@ -16,7 +16,7 @@
 /* Whether tiles whose last vector has lanes too many end in registers, by masks: in code of its own, as whole vectors
  * lose 1 % of a model when they are loaded and stored by masks too, those of 8 columns a tenth. Nearly all tiles are
  * tall. */
-#define ENDS_BY_MASKS(shape) (LANES == 16 && (shape).rows >= 8 && !(shape).half)
+#define ENDS_BY_MASKS(shape) (LANES == 16 && (shape).rows >= 8 && (!(shape).half || (shape).vectors == 1))
 
 typedef vf sums[TILE_ROWS][TILE_VECTORS];
 
@@ -28,7 +28,19 @@ struct shape {
     int rows, vectors;
     bool half;   /* the last vector is half of one */
     bool masked; /* at the end, only `columns` of its lanes count */
+    bool strewn; /* a row's elements lie apart */
 };
+
+/* Where rows end. Element k, which counts up to 0, of row i lies at rows[i] + k, or + offsets[k] where it is strewn. */
+struct ends_of_rows {
+    const float *rows[TILE_ROWS];
+    const int64_t *offsets;
+};
+
+INLINE float element(const struct shape shape, const struct ends_of_rows *end, int i, int64_t k)
+{
+    return end->rows[i][shape.strewn ? end->offsets[k] : k];
+}
 
 INLINE int64_t row_of(const struct shape shape, int i, int64_t last)
 {
@@ -73,8 +85,8 @@ INLINE void begin(const struct shape shape, sums s)
 
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
-INLINE void add_some(const struct shape shape, const int count, const float *const *end, int64_t k, const float *panel,
-                     int64_t panel_row, const int ahead, sums s)
+INLINE void add_some(const struct shape shape, const int count, const struct ends_of_rows *end, int64_t k,
+                     const float *panel, int64_t panel_row, const int ahead, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
@@ -89,7 +101,7 @@ INLINE void add_some(const struct shape shape, const int count, const float *con
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int t = 0; t < count; t++) {
-            vf a = spread(shape, end[i][k + t]);
+            vf a = spread(shape, element(shape, end, i, k + t));
             UNROLL
             for (int j = 0; j < shape.vectors; j++)
                 s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
@@ -106,7 +118,7 @@ struct ahead {
 /* Terms of a stretch but for the last `left` ones; returns where the panel has these. k counts up to 0 from the end of
  * the rows, so that the loop needs one register for both its index and its end. An odd term comes first. far: NULL
  * where nothing but the panel is asked for. */
-INLINE const float *add_terms(const struct shape shape, const float *const *end, int64_t depth, int64_t left,
+INLINE const float *add_terms(const struct shape shape, const struct ends_of_rows *end, int64_t depth, int64_t left,
                               const float *panel, int64_t panel_row, struct ahead *far, sums s)
 {
     int64_t k = -depth;
@@ -127,13 +139,15 @@ INLINE const float *add_terms(const struct shape shape, const float *const *end,
 
 /* The same for all stretches: `rest` terms of the last one are left. Sets the ends of its rows. */
 INLINE const float *add_taps(const struct shape shape, int64_t last, const struct tile_rows *left,
-                             const struct tile_panel *panel, int64_t rest, struct ahead *far, const float **end, sums s)
+                             const struct tile_panel *panel, int64_t rest, struct ahead *far, struct ends_of_rows *end,
+                             sums s)
 {
     const float *from = panel->first;
     for (int64_t tap = 0; tap < left->taps; tap++) {
         UNROLL
         for (int i = 0; i < shape.rows; i++)
-            end[i] = left->first[tap * TILE_ROWS + row_of(shape, i, last)] + left->skip + left->depth;
+            end->rows[i] =
+                left->first[tap * TILE_ROWS + row_of(shape, i, last)] + left->skip + (shape.strewn ? 0 : left->depth);
         from = add_terms(shape, end, left->depth, tap == left->taps - 1 ? rest : 0, from, panel->row, far, s);
     }
     return from;
@@ -274,7 +288,7 @@ INLINE bool closes_rows(const struct shape shape)
     return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS;
 }
 
-INLINE void close_pair(const struct shape shape, const int first, int64_t last, const float *const *end,
+INLINE void close_pair(const struct shape shape, const int first, int64_t last, const struct ends_of_rows *end,
                        vf b[TERMS_AT_ONCE][TILE_VECTORS], const struct tile_ends *ends, sums s)
 {
     if (first >= shape.rows)
@@ -283,7 +297,7 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
     for (int i = first; i < first + 2; i++) {
         UNROLL
         for (int t = 0; t < TERMS_AT_ONCE; t++) {
-            vf a = vf_set(end[i][t - TERMS_AT_ONCE]);
+            vf a = vf_set(element(shape, end, i, t - TERMS_AT_ONCE));
             UNROLL
             for (int j = 0; j < TILE_VECTORS; j++)
                 s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
@@ -319,7 +333,7 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
     }
 }
 
-INLINE void close_rows(const struct shape shape, int64_t last, const float *const *end, const float *panel,
+INLINE void close_rows(const struct shape shape, int64_t last, const struct ends_of_rows *end, const float *panel,
                        int64_t panel_row, const struct tile_ends *ends, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
@@ -360,30 +374,33 @@ INLINE void spill(const struct shape shape, int64_t last, const struct tile_ends
     finish_ragged(last + 1, ends, spilled);
 }
 
-INLINE void multiply(const struct shape shape, int64_t last, const struct tile_rows *left,
+/* offsets: the end of those of a row's elements; NULL where they are contiguous. */
+INLINE void multiply(const struct shape shape, int64_t last, const struct tile_rows *left, const int64_t *offsets,
                      const struct tile_panel *panel, const struct tile_ends *ends)
 {
     sums s;
-    const float *end[TILE_ROWS] = {NULL}, *rest;
+    struct ends_of_rows end = {.offsets = offsets};
+    const float *rest;
     bool whole = ends->columns == shape.vectors * LANES - (shape.half ? LANES / 2 : 0);
     bool closes = closes_rows(shape) && whole && !ends->start && !ends->swish && !ends->leaks && !ends->scaled &&
                   left->taps > 0 && left->depth >= TERMS_AT_ONCE;
     int64_t terms = closes ? TERMS_AT_ONCE : 0;
     begin(shape, s);
-    if (ends->resumes)
+    if (!shape.strewn && ends->resumes)
         resume(shape, last, ends, s);
     /* Code of its own, so only for tiles that there is work in. */
-    if (ends->ahead && shape.rows >= TILE_ROWS - 2 && shape.vectors == TILE_VECTORS && !shape.half) {
+    if (ends->ahead && shape.rows >= TILE_ROWS - 2 && shape.vectors == TILE_VECTORS && !shape.half && !shape.strewn) {
         struct ahead far = {ends->ahead, ends->ahead_step};
-        rest = add_taps(shape, last, left, panel, terms, &far, end, s);
+        rest = add_taps(shape, last, left, panel, terms, &far, &end, s);
     } else {
-        rest = add_taps(shape, last, left, panel, terms, NULL, end, s);
+        rest = add_taps(shape, last, left, panel, terms, NULL, &end, s);
     }
     if (closes) {
-        close_rows(shape, last, end, rest, panel->row, ends, s);
+        close_rows(shape, last, &end, rest, panel->row, ends, s);
         return;
     }
-    add_start(shape, last, ends, s);
+    if (!shape.strewn)
+        add_start(shape, last, ends, s);
     if (whole) {
         finish(shape, last, ends, s);
     } else if (ENDS_BY_MASKS(shape) && !ends->swish && !ends->scaled) {
@@ -407,14 +424,15 @@ INLINE void multiply_abreast(const int rows, const int count, const struct tile_
         begin(shape, s[i]);
     }
     for (int64_t tap = 0; tap < left->taps; tap++) {
-        const float *end[TILE_ROWS], *from = panel->first + tap * left->depth * panel->row;
+        struct ends_of_rows end = {.offsets = NULL};
+        const float *from = panel->first + tap * left->depth * panel->row;
         UNROLL
         for (int i = 0; i < rows; i++)
-            end[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
+            end.rows[i] = left->first[tap * TILE_ROWS + i] + left->skip + left->depth;
         for (int64_t k = -left->depth; k < 0; k++, from += panel->row) {
             UNROLL
             for (int i = 0; i < count; i++)
-                add_some(shape, 1, end, k, from + i * next, panel->row, 0, s[i]);
+                add_some(shape, 1, &end, k, from + i * next, panel->row, 0, s[i]);
         }
     }
     UNROLL
@@ -440,7 +458,7 @@ void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left,
 #define SHAPE(rows, vectors, half)                                         \
     do {                                                                   \
         const struct shape shape = {rows, vectors, half, .masked = false}; \
-        multiply(shape, least(last, (rows)-1), left, panel, ends);         \
+        multiply(shape, least(last, (rows)-1), left, NULL, panel, ends);   \
     } while (0)
 #if LANES == 16
 #define HALVES(pair)                                                 \
@@ -471,6 +489,27 @@ void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const s
         CASE(6)
 #endif
     }
+}
+
+void SET_NAME(tile_multiply_strewn)(int64_t rows, const struct tile_strewn *left, const struct tile_panel *panel,
+                                    const struct tile_ends *ends)
+{
+    const struct tile_rows stretch = {left->first, 0, 1, left->depth};
+    const int64_t *offsets = left->offsets + left->depth;
+    const struct shape two = {TILE_ROWS, 2, .strewn = true}, one = {TILE_ROWS, 1, .strewn = true};
+#if LANES == 16
+    const struct shape more = {TILE_ROWS, 2, .half = true, .strewn = true};
+    const struct shape half = {TILE_ROWS, 1, .half = true, .strewn = true};
+    if (ends->columns <= LANES / 2)
+        multiply(half, rows - 1, &stretch, offsets, panel, ends);
+    else if (ends->columns > LANES && ends->columns <= TILE_COLUMNS - LANES / 2)
+        multiply(more, rows - 1, &stretch, offsets, panel, ends);
+    else
+#endif
+        if (ends->columns > LANES)
+        multiply(two, rows - 1, &stretch, offsets, panel, ends);
+    else
+        multiply(one, rows - 1, &stretch, offsets, panel, ends);
 }
 
 /* Lines of a matrix as they lie. */

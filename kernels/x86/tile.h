@@ -37,6 +37,13 @@ struct tile_rows {
     int64_t taps, depth;       /* the elements of a stretch are contiguous */
 };
 
+/* The same where the elements of a row lie apart, as they do in all rows alike. */
+struct tile_strewn {
+    const float *const *first; /* [TILE_ROWS]: what offsets count from */
+    const int64_t *offsets;    /* of each element */
+    int64_t depth;
+};
+
 /* Columns of the right operand, TILE_COLUMNS of them whatever number counts. */
 struct tile_panel {
     const float *first; /* [taps * depth][TILE_COLUMNS] */
@@ -144,24 +151,26 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
     ends->to += columns;
 }
 
-/* Multiplications that are one thread's, though it takes it 20 us: others would have to fetch from it what they work
+/* Multiplications that are one thread's, though it takes it 12 us: others would have to fetch from it what they work
  * on, and the next step from them what they have made, which between distant cores takes as long. */
-#define TILE_ALONE 1200000
+#define TILE_ALONE 700000
 
 /* Rows cut into tiles as evenly as can be, in pairs, and tiles into blocks, whose rows stay in the second-level cache.
  */
 #define BLOCK_TILES 8
 struct tile_cut {
-    int64_t rows, tiles, block_tiles, blocks;
-    int64_t height;       /* rows of a tile, at most: even */
+    int64_t rows, tiles, block_tiles, blocks; /* block_tiles: at most */
+    int64_t span, parts;                      /* block b begins at tile b * span / parts */
+    int64_t height;                           /* rows of a tile, at most: even */
     int64_t each, longer; /* rows of a tile, which is even; so many, the first ones, have two more */
 };
 static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t tiles_of_block)
 {
-    struct tile_cut cut = {.rows = rows, .height = height, .tiles = divide_up(rows, height)};
+    struct tile_cut cut = {.rows = rows, .height = height, .tiles = divide_up(rows, height), .parts = 1};
     int64_t pairs = divide_up(rows, 2);
     cut.blocks = divide_up(cut.tiles, tiles_of_block);
     cut.block_tiles = cut.blocks > 0 ? divide_up(cut.tiles, cut.blocks) : 0;
+    cut.span = cut.block_tiles;
     cut.each = cut.tiles > 0 ? pairs / cut.tiles * 2 : 0;
     cut.longer = cut.tiles > 0 ? pairs % cut.tiles : 0;
     return cut;
@@ -169,6 +178,25 @@ static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t 
 static inline struct tile_cut tile_cut(int64_t rows)
 {
     return tile_cut_by(rows, TILE_ROWS, BLOCK_TILES);
+}
+/* Blocks of even length, of which each thread gets as many, unless there is but one: then it gets the same part of an
+ * image in all steps, and finds what it made in the one before. */
+static inline struct tile_cut tile_cut_shared(int64_t rows, int64_t height, int64_t tiles_of_block, int threads)
+{
+    struct tile_cut cut = tile_cut_by(rows, height, tiles_of_block);
+    int64_t fewer = cut.blocks / threads * threads, more = divide_up(cut.blocks, threads) * threads;
+    bool down = fewer > 0 && 2 * cut.tiles <= 3 * fewer * tiles_of_block;
+    if (cut.blocks <= 1)
+        return cut;
+    cut.blocks = least(down ? fewer : more, cut.tiles);
+    cut.block_tiles = divide_up(cut.tiles, cut.blocks);
+    cut.span = cut.tiles;
+    cut.parts = cut.blocks;
+    return cut;
+}
+static inline int64_t tile_first_of_block(const struct tile_cut *cut, int64_t block)
+{
+    return least(block * cut->span / cut->parts, cut->tiles);
 }
 static inline int64_t tile_first_row(const struct tile_cut *cut, int64_t tile)
 {
@@ -182,6 +210,10 @@ static inline int64_t tile_block_rows(const struct tile_cut *cut) /* at most */
 /* rows: 1 to TILE_ROWS. */
 void SET_NAME(tile_multiply)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,
                              const struct tile_ends *ends);
+/* Sums that begin at zero and have no start. rows: from TILE_STREWN on, so that there is code for one height alone. */
+#define TILE_STREWN (TILE_ROWS - 1)
+void SET_NAME(tile_multiply_strewn)(int64_t rows, const struct tile_strewn *left, const struct tile_panel *panel,
+                                    const struct tile_ends *ends);
 
 /* One or two rows have too few sums in a panel for multiplications to hide how long each takes: so many whole panels
  * side by side have enough. 1: more of them gain nothing. */
