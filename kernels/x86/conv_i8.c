@@ -13,8 +13,10 @@
 
 #include <string.h>
 
-#define TASK_WORK 1200000 /* multiplications of a task */
-#define BLOCK_BYTES 65536 /* of the rows of a block */
+#define TASK_WORK 1200000 /* multiplications of a task, at least */
+#define TASKS_A_THREAD 16 /* at most, or few more */
+#define BLOCK_BYTES 65536 /* of the rows of a block that are gathered */
+#define COPIED 16         /* bytes at once */
 
 /* state of the plan */
 struct convolution {
@@ -95,7 +97,18 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .bytes = (size_t)(p->groups * i8_matrix_bytes(p->output_channels, conv->depth))};
 }
 
-COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+/* What the rows of a block see is found, or gathered, once for all panels of a task. */
+static int cut_tasks(const struct convolution *conv, int threads)
+{
+    int64_t total = conv->params->batch * conv->params->groups * conv->cut.blocks * conv->panels;
+    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
+    int64_t least_items = 1 + TASK_WORK / (1 + each), items = total / (TASKS_A_THREAD * threads);
+    if (conv->gathers && items < conv->panels)
+        items = conv->panels;
+    return task_count(total, items < least_items ? least_items : items);
+}
+
+COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct region *region, struct kernel_plan *plan)
 {
     const struct window *w = &p->window;
     struct convolution *conv = region_allocate(region, sizeof *conv);
@@ -116,19 +129,15 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region
         (!dot && conv->taps > 1) || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
     conv->even = !conv->gathers && sees_evenly(p);
     conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
-    int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * conv->row);
+    int64_t height = i8_tile_rows(dot), tiles = conv->gathers ? BLOCK_BYTES / (height * conv->row) : BLOCK_TILES;
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     size_workspace(conv);
-    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
-    int64_t items = 1 + TASK_WORK / (1 + each);
-    if (conv->gathers && items < conv->panels) /* it is gathered once for all output channels */
-        items = conv->panels;
     plan->state = conv;
     plan->phases = 1;
-    plan->tasks[0] = task_count(p->batch * p->groups * conv->cut.blocks * conv->panels, items);
+    plan->tasks[0] = cut_tasks(conv, threads);
     plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->wide_bytes + conv->factor_bytes +
                        conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
@@ -139,15 +148,13 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region
 COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                     struct kernel_plan *plan)
 {
-    (void)facts;
-    return plan_conv(params, false, region, plan);
+    return plan_conv(params, false, facts->threads, region, plan);
 }
 
 COLD bool conv_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
                         struct kernel_plan *plan)
 {
-    (void)facts;
-    return plan_conv(params, true, region, plan);
+    return plan_conv(params, true, facts->threads, region, plan);
 }
 
 static void conv_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
@@ -192,12 +199,18 @@ struct walk {
     struct i8_columns columns; /* of the panel */
 };
 
-/* The input under a place of the window; `outside` in the padding. */
-static inline const uint8_t *seen_at(const struct walk *walk, const struct sight *sight, int64_t tap,
-                                     const uint8_t *outside)
+/* Where a position sees each place of the window, `step` pointers apart; `outside` in the padding. */
+static void place_window(const struct walk *walk, const struct sight *sight, const uint8_t *outside, int64_t step,
+                         const uint8_t **places)
 {
     const struct convolution *conv = walk->conv;
-    return is_inside(&conv->params->window, sight, tap) ? walk->image + sight->offset + conv->places[tap] : outside;
+    const struct window *w = &conv->params->window;
+    const uint8_t *from = walk->image + sight->offset;
+    int64_t place[SPATIAL_AXES] = {0};
+    for (int64_t tap = 0; tap < conv->taps && sight->whole; tap++)
+        places[tap * step] = from + conv->places[tap];
+    for (int64_t tap = 0; tap < conv->taps && !sight->whole; tap++, step_coordinates(w->kernel, place))
+        places[tap * step] = is_inside(w, sight, place) ? from + conv->places[tap] : outside;
 }
 
 static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
@@ -213,30 +226,36 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     coordinates(conv->params->window.output, row, position);
     look_at(conv->params, position, &sight);
     for (int64_t i = 0; i < rows; i++) {
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            places[tap * conv->cut.height + i] = seen_at(walk, &sight, tap, walk->rows);
+        place_window(walk, &sight, walk->rows, conv->cut.height, places + i);
         step_coordinates(conv->params->window.output, position);
         look_on(conv->params, position, &sight);
     }
 }
 
+/* The first bytes and the last ones, which may be the same. */
+INLINE void copy_ends(const uint8_t *from, int64_t count, const int64_t each, uint8_t *to)
+{
+    uint8_t first[COPIED], last[COPIED];
+    memcpy(first, from, (size_t)each);
+    memcpy(last, from + count - each, (size_t)each);
+    memcpy(to, first, (size_t)each);
+    memcpy(to + count - each, last, (size_t)each);
+}
+
 /* A call takes longer than a copy of a few channels. */
 static inline void copy_bytes(const uint8_t *from, int64_t count, uint8_t *to)
 {
-    uint64_t first, last;
-    if (count > 16) {
+    if (count > 2 * COPIED)
         memcpy(to, from, (size_t)count);
-        return;
-    }
-    if (count < 8) {
+    else if (count >= COPIED)
+        copy_ends(from, count, COPIED, to);
+    else if (count >= 8)
+        copy_ends(from, count, 8, to);
+    else if (count >= 4)
+        copy_ends(from, count, 4, to);
+    else
         for (int64_t i = 0; i < count; i++)
             to[i] = from[i];
-        return;
-    }
-    memcpy(&first, from, 8);
-    memcpy(&last, from + count - 8, 8);
-    memcpy(to, &first, 8);
-    memcpy(to + count - 8, &last, 8);
 }
 
 static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
@@ -250,6 +269,14 @@ static void gather_place(int64_t channels, int64_t step, const uint8_t *from, ui
             to[c] = from[c * step];
 }
 
+/* What a window that has no place in the padding sees, stretch by stretch. */
+static void gather_whole(const struct convolution *conv, const uint8_t *from, uint8_t *to)
+{
+    int64_t each = conv->run * conv->channels;
+    for (int64_t tap = 0; tap < conv->taps; tap += conv->run, to += each)
+        copy_bytes(from + conv->places[tap], each, to);
+}
+
 static void gather_rows(const struct walk *walk)
 {
     const struct convolution *conv = walk->conv;
@@ -260,13 +287,13 @@ static void gather_rows(const struct walk *walk)
     look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        int64_t run = sight.whole ? conv->run : 1, tap = 0;
-        if (sight.whole && p->x.channel == 1)
-            for (const uint8_t *from = walk->image + sight.offset; tap < conv->taps; tap += run)
-                copy_bytes(from + conv->places[tap], run * conv->channels, to + tap * conv->channels);
-        for (; tap < conv->taps; tap += run)
-            gather_place(run * conv->channels, p->x.channel, seen_at(walk, &sight, tap, NULL), walk->padding,
-                         to + tap * conv->channels);
+        if (sight.whole && p->x.channel == 1) {
+            gather_whole(conv, walk->image + sight.offset, to);
+        } else {
+            place_window(walk, &sight, NULL, 1, walk->places);
+            for (int64_t tap = 0; tap < conv->taps; tap++)
+                gather_place(conv->channels, p->x.channel, walk->places[tap], walk->padding, to + tap * conv->channels);
+        }
         for (int64_t i = conv->depth; i < conv->quads * QUAD; i++)
             to[i] = 0;
         if (p->x_dtype == DTYPE_I8)
