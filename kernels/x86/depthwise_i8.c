@@ -308,10 +308,9 @@ struct lane {
     int64_t plane, width, quad_count, together;
     vi start, zeros;                       /* zeros: of the weights */
     const struct requantiser *requantiser; /* NULL: sums are stored */
-    bool plain;                            /* it only multiplies, adds, and keeps within bounds */
+    bool plain;                            /* it only multiplies, adds, rounds, and keeps within bounds */
     vf factor, addend;
-    float low, high; /* of the requantiser */
-    int32_t zero;
+    struct requantised_bytes ends;
     int64_t channels, stored;  /* that count, and that are stored where sums are */
     int32_t *sums[MOST_LINES]; /* by line of the output */
     uint8_t *bytes[MOST_LINES];
@@ -400,31 +399,29 @@ static __attribute__((noinline)) void store_sums(int64_t lines, int64_t outputs,
 static __attribute__((noinline)) void store_any_bytes(int64_t lines, int64_t outputs, int64_t column,
                                                       const struct lane *lane, const vi *sums)
 {
-    const struct requantiser *q = lane->requantiser;
-    const vf low = vf_set(q->low), high = vf_set(q->high);
-    uint8_t bytes[LANES];
+    uint8_t bytes[4][LANES];
+    vi rounded[4];
     for (int64_t i = 0; i < lines * outputs; i++) {
-        uint8_t *to = lane->bytes[i / outputs] + (column + i % outputs) * lane->bytes_next;
         vf x = vf_add(vf_mul(vi_to_floats(sums[i]), lane->factor), lane->addend);
-        vi result = requantise_bytes(q, x, low, high);
-        vi_store_u8(lane->channels == LANES ? to : bytes, result);
-        if (lane->channels < LANES)
-            memcpy(to, bytes, (size_t)lane->channels);
+        rounded[0] = rounded[1] = rounded[2] = rounded[3] = requantise_round(lane->requantiser, x, false);
+        vi_store_quarters((uint8_t *const[]){bytes[0], bytes[1], bytes[2], bytes[3]},
+                          requantise_pack(&lane->ends, rounded));
+        memcpy(lane->bytes[i / outputs] + (column + i % outputs) * lane->bytes_next, bytes[0], (size_t)lane->channels);
     }
 }
 
 INLINE void store_bytes(const int lines, int64_t column, const struct lane *lane, const vi *sums)
 {
-    const vf low = vf_set(lane->low), high = vf_set(lane->high);
     UNROLL
     for (int l = 0; l < lines; l++) {
-        vi bytes[AT_ONCE];
+        uint8_t *to[AT_ONCE];
+        vi rounded[AT_ONCE];
         UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
-            vf x = vf_add(vf_mul(vi_to_floats(sums[l * AT_ONCE + j]), lane->factor), lane->addend);
-            bytes[j] = vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(lane->zero));
+            to[j] = lane->bytes[l] + (column + j) * lane->bytes_next;
+            rounded[j] = vf_to_nearest(vf_add(vf_mul(vi_to_floats(sums[l * AT_ONCE + j]), lane->factor), lane->addend));
         }
-        vi_store_u8_four(lane->bytes[l] + column * lane->bytes_next, lane->bytes_next, bytes);
+        vi_store_quarters(to, requantise_pack(&lane->ends, rounded));
     }
 }
 
@@ -583,10 +580,8 @@ static void sum_vector(const struct walk *walk, const struct place *place, int64
                         .channels = least(place->channels - c, LANES)};
     place_results(walk, place, c, &lane);
     if (as_bytes) {
-        lane.plain = lane.channels == LANES && !walk->has_zeros && !q->has_second && !q->divides;
-        lane.low = q->low;
-        lane.high = q->high;
-        lane.zero = q->zero;
+        lane.plain = lane.channels == LANES && !walk->has_zeros && requantise_is_plain(q);
+        lane.ends = q->bytes;
         lane.factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane.channels, 1);
         lane.addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane.channels, -0.0F);
     }

@@ -27,7 +27,10 @@ struct requantiser {
     float residual_zero, residual_scale;
     float first_low, first_high, second_factor, second_addend, divisor;
     float low, high; /* of the quotient */
-    int32_t zero;
+    bool bounded;    /* it is a number of 32 bits whatever the sums are */
+    struct requantised_bytes {
+        vi addend, low, high, turn;
+    } bytes; /* of what is rounded: words of the zero point; bounds; what turns bytes into those of a signed type */
 };
 
 /* down: lines go along the rows of the space. False: the form is for those who take any, because of how its operands
@@ -52,9 +55,11 @@ INLINE vf requantise_operand(const float *from, bool each, int64_t first, int64_
 {
     return from && each ? vf_load_part(from + first, count) : vf_set(from ? *from : identity);
 }
-/* The bytes, in the low bits of lanes, of what has been multiplied and added to; low, high: the requantiser's. */
-INLINE vi requantise_bytes(const struct requantiser *q, vf x, vf low, vf high)
+/* What has been multiplied and added to, rounded. plain: the requantiser is, see below. */
+INLINE vi requantise_round(const struct requantiser *q, vf x, const bool plain)
 {
+    if (plain)
+        return vf_to_nearest(x);
     if (q->has_second) {
         x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
         x = q->hard_swish ? vf_hard_swish(x) : x;
@@ -62,7 +67,18 @@ INLINE vi requantise_bytes(const struct requantiser *q, vf x, vf low, vf high)
     }
     if (q->divides)
         x = vf_div(x, vf_set(q->divisor));
-    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
+    return vf_to_nearest(q->bounded ? x : vf_min(vf_set(q->high), vf_max(vf_set(q->low), x)));
+}
+/* Nothing is left to do but to round: bounds are kept as bytes, since rounding leaves the order of numbers. */
+static inline bool requantise_is_plain(const struct requantiser *q)
+{
+    return q->bounded && !q->has_second && !q->divides && !q->gates;
+}
+/* Four vectors that have been rounded, as bytes. */
+INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
+{
+    vi bytes = vi_pack_bytes(rounded, to->addend);
+    return vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
 }
 
 #endif
