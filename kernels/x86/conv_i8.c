@@ -1,9 +1,11 @@
 /* Convolution of 8-bit integers: tiles of tile_i8.h, whose rows are positions and whose columns are output channels.
  *
  * Where bytes are taken as they are, and whole quads of channels lie next to each other, nothing is copied: a row is a
- * stretch of the input for each place of the window. Otherwise what the window sees is gathered, a block of rows at a
- * time; so it is for windows of several places where panels may want words. The padding is the zero point of x: it adds
- * nothing. */
+ * stretch of the input for each place of the window. Channels that are no whole quads make stretches of the places of a
+ * line where these lie next to each other: what a stretch has past them, in its last quad, is multiplied by zeros, and
+ * only positions with a place in the padding, or at the end of the input, are gathered. Otherwise all of what the window
+ * sees is, a block of rows at a time; so it is for windows of several places where panels may want words. The padding is
+ * the zero point of x: it adds nothing. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
@@ -21,11 +23,14 @@
 /* state of the plan */
 struct convolution {
     const struct conv_params *params;
-    bool dot, gathers;
+    bool dot, gathers, joins;                 /* joins: the places of a line, if it does not gather */
     bool even;                                /* the position of a row is that of what it sees, x.spatial[2] apart */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
-    int64_t quads, row;                       /* of a gathered row; bytes from one to the next */
     int64_t run;                              /* places of the window whose channels are one stretch of the input */
+    int64_t stretch, stretches;               /* places that make whole quads together; how many such */
+    int64_t stretch_quads, quads;             /* of one, and of all */
+    int64_t row;                              /* bytes from one gathered row to the next */
+    int64_t seen, extent;                     /* what stretches reach over, and the input has, from their first bytes on */
     struct tile_cut cut;                      /* of the positions of an image */
     int64_t panels;                           /* of one group */
     const int64_t *weights;                   /* where those of each place of the window begin */
@@ -72,15 +77,41 @@ static bool sees_evenly(const struct conv_params *p)
     return true;
 }
 
+static void choose_stretches(struct convolution *conv)
+{
+    const struct conv_params *p = conv->params;
+    const struct window *w = &p->window;
+    bool as_they_are = p->x.channel == 1 && p->x_dtype == DTYPE_U8 && (conv->dot || conv->taps == 1);
+    conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
+    int64_t line = conv->run * conv->channels;
+    conv->joins = as_they_are && conv->dot && conv->channels % QUAD && 2 * divide_up(line, QUAD) * QUAD <= 3 * line;
+    conv->gathers = !as_they_are || (conv->channels % QUAD && !conv->joins);
+    conv->stretch = conv->joins ? conv->run : conv->gathers ? conv->taps : 1;
+    conv->stretches = conv->taps / conv->stretch;
+    conv->stretch_quads = divide_up(conv->stretch * conv->channels, QUAD);
+    conv->quads = conv->stretches * conv->stretch_quads;
+    conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+    conv->seen = conv->places[conv->taps - conv->stretch] + conv->stretch_quads * QUAD;
+    conv->extent = conv->channels;
+    for (int axis = 0; axis < SPATIAL_AXES; axis++)
+        conv->extent += (w->input[axis] - 1) * p->x.spatial[axis];
+}
+
 static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut), row = (size_t)conv->row;
-    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
+    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->stretches;
     conv->places_bytes = align_up(places * sizeof(const uint8_t *), ALIGNMENT);
-    conv->rows_bytes = conv->gathers ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
+    conv->rows_bytes = conv->gathers || conv->joins ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
     conv->wide_bytes = conv->dot ? 0 : 2 * rows * row;
     conv->factor_bytes = align_up(rows * sizeof(int32_t), ALIGNMENT);
     conv->sums_bytes = rows * TILE_COLUMNS * sizeof(int32_t);
+}
+
+/* Of the packed weights of a group. */
+static int64_t matrix_bytes(const struct convolution *conv)
+{
+    return i8_matrix_bytes(conv->params->output_channels, conv->quads * QUAD);
 }
 
 static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
@@ -93,8 +124,9 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->w_dtype, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
-                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
-        .bytes = (size_t)(p->groups * i8_matrix_bytes(p->output_channels, conv->depth))};
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2],
+                     conv->joins ? conv->stretch : 0},
+        .bytes = (size_t)(p->groups * matrix_bytes(conv))};
 }
 
 /* What the rows of a block see is found, or gathered, once for all panels of a task. */
@@ -123,12 +155,8 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     if (!find_places(conv, region))
         return false;
     conv->depth = conv->taps * conv->channels;
-    conv->quads = divide_up(conv->depth, QUAD);
-    conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
-    conv->gathers =
-        (!dot && conv->taps > 1) || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
-    conv->even = !conv->gathers && sees_evenly(p);
-    conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
+    choose_stretches(conv);
+    conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
     int64_t height = i8_tile_rows(dot), tiles = conv->gathers ? BLOCK_BYTES / (height * conv->row) : BLOCK_TILES;
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
     struct epilogue epilogue = conv_epilogue(p);
@@ -172,11 +200,10 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
             .row = p->weight_input,
             .column = p->weight_output,
             .taps = conv->weights,
+            .run = conv->stretch,
             .turn = i8_turn_right(p->w_dtype),
         };
-        SET_NAME(i8_pack_panel)
-        (&source, p->output_channels, i % conv->panels,
-         (uint8_t *)to + group * i8_matrix_bytes(p->output_channels, conv->depth));
+        SET_NAME(i8_pack_panel)(&source, p->output_channels, i % conv->panels, (uint8_t *)to + group * matrix_bytes(conv));
     }
 }
 
@@ -186,7 +213,7 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
 struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
-    const uint8_t **places; /* of a block: [tile][tap][height]; of one position, where rows are gathered */
+    const uint8_t **places; /* of a block: [tile][stretch][height] */
     uint8_t *rows, *wide;   /* of a block: [row][conv->row], and as words; or what the padding is, for one place */
     int32_t *row_sums;      /* of the block: less the sum of each row */
     int32_t *sums;
@@ -198,39 +225,6 @@ struct walk {
     bool has_wide, has_sums;
     struct i8_columns columns; /* of the panel */
 };
-
-/* Where a position sees each place of the window, `step` pointers apart; `outside` in the padding. */
-static void place_window(const struct walk *walk, const struct sight *sight, const uint8_t *outside, int64_t step,
-                         const uint8_t **places)
-{
-    const struct convolution *conv = walk->conv;
-    const struct window *w = &conv->params->window;
-    const uint8_t *from = walk->image + sight->offset;
-    int64_t place[SPATIAL_AXES] = {0};
-    for (int64_t tap = 0; tap < conv->taps && sight->whole; tap++)
-        places[tap * step] = from + conv->places[tap];
-    for (int64_t tap = 0; tap < conv->taps && !sight->whole; tap++, step_coordinates(w->kernel, place))
-        places[tap * step] = is_inside(w, sight, place) ? from + conv->places[tap] : outside;
-}
-
-static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
-{
-    const struct convolution *conv = walk->conv;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES];
-    struct sight sight;
-    for (int64_t i = 0; i < rows && conv->even; i++)
-        places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
-    if (conv->even)
-        return;
-    coordinates(conv->params->window.output, row, position);
-    look_at(conv->params, position, &sight);
-    for (int64_t i = 0; i < rows; i++) {
-        place_window(walk, &sight, walk->rows, conv->cut.height, places + i);
-        step_coordinates(conv->params->window.output, position);
-        look_on(conv->params, position, &sight);
-    }
-}
 
 /* The first bytes and the last ones, which may be the same. */
 INLINE void copy_ends(const uint8_t *from, int64_t count, const int64_t each, uint8_t *to)
@@ -269,12 +263,27 @@ static void gather_place(int64_t channels, int64_t step, const uint8_t *from, ui
             to[c] = from[c * step];
 }
 
-/* What a window that has no place in the padding sees, stretch by stretch. */
-static void gather_whole(const struct convolution *conv, const uint8_t *from, uint8_t *to)
+/* What the window sees at a position, a stretch after the other. */
+static void gather_row(const struct walk *walk, const struct sight *sight, uint8_t *to)
 {
-    int64_t each = conv->run * conv->channels;
-    for (int64_t tap = 0; tap < conv->taps; tap += conv->run, to += each)
-        copy_bytes(from + conv->places[tap], each, to);
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    const uint8_t *from = walk->image + sight->offset;
+    bool together = sight->whole && p->x.channel == 1;
+    int64_t each = together ? conv->run : 1, bytes = each * conv->channels, place[SPATIAL_AXES] = {0};
+    for (int64_t tap = 0; tap < conv->taps;) {
+        for (int64_t end = tap + conv->stretch; tap < end; tap += each, to += bytes) {
+            if (together) {
+                copy_bytes(from + conv->places[tap], bytes, to);
+                continue;
+            }
+            bool inside = is_inside(&p->window, sight, place);
+            gather_place(bytes, p->x.channel, inside ? from + conv->places[tap] : NULL, walk->padding, to);
+            step_coordinates(p->window.kernel, place);
+        }
+        for (int64_t i = conv->stretch * conv->channels; i < conv->stretch_quads * QUAD; i++)
+            *to++ = 0;
+    }
 }
 
 static void gather_rows(const struct walk *walk)
@@ -287,19 +296,59 @@ static void gather_rows(const struct walk *walk)
     look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        if (sight.whole && p->x.channel == 1) {
-            gather_whole(conv, walk->image + sight.offset, to);
-        } else {
-            place_window(walk, &sight, NULL, 1, walk->places);
-            for (int64_t tap = 0; tap < conv->taps; tap++)
-                gather_place(conv->channels, p->x.channel, walk->places[tap], walk->padding, to + tap * conv->channels);
-        }
-        for (int64_t i = conv->depth; i < conv->quads * QUAD; i++)
-            to[i] = 0;
+        gather_row(walk, &sight, to);
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
         step_coordinates(p->window.output, position);
         look_on(p, position, &sight);
+    }
+}
+
+/* Where a position sees each place of the window. */
+static void place_window(const struct walk *walk, const struct sight *sight, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    const struct window *w = &conv->params->window;
+    const uint8_t *from = walk->image + sight->offset;
+    int64_t place[SPATIAL_AXES] = {0};
+    for (int64_t tap = 0; tap < conv->taps; tap++, places += conv->cut.height, step_coordinates(w->kernel, place))
+        *places = is_inside(w, sight, place) ? from + conv->places[tap] : walk->rows;
+}
+
+/* Where each stretch of a row is. */
+static void place_row(const struct walk *walk, const struct sight *sight, int64_t row, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    const uint8_t *from = walk->image + sight->offset;
+    if (sight->whole && sight->offset + conv->seen <= conv->extent) {
+        for (int64_t i = 0; i < conv->stretches; i++)
+            places[i * conv->cut.height] = from + conv->places[i * conv->stretch];
+    } else if (conv->joins) {
+        uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
+        gather_row(walk, sight, to);
+        for (int64_t i = 0; i < conv->stretches; i++)
+            places[i * conv->cut.height] = to + i * conv->stretch_quads * QUAD;
+    } else {
+        place_window(walk, sight, places);
+    }
+}
+
+static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    struct sight sight;
+    for (int64_t i = 0; i < rows && conv->even; i++)
+        places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
+    if (conv->even)
+        return;
+    coordinates(conv->params->window.output, row, position);
+    look_at(conv->params, position, &sight);
+    for (int64_t i = 0; i < rows; i++) {
+        place_row(walk, &sight, row + i, places + i);
+        step_coordinates(conv->params->window.output, position);
+        look_on(conv->params, position, &sight);
     }
 }
 
@@ -323,8 +372,8 @@ static void widen_rows(struct walk *walk)
 static int32_t sum_places(const struct convolution *conv, const uint8_t *const *places)
 {
     uint32_t sum = 0;
-    for (int64_t tap = 0; tap < conv->taps; tap++)
-        sum += (uint32_t)SET_NAME(i8_sum)(places[tap * conv->cut.height], conv->channels);
+    for (int64_t i = 0; i < conv->stretches; i++)
+        sum += (uint32_t)SET_NAME(i8_sum)(places[i * conv->cut.height], conv->stretch * conv->channels);
     return (int32_t)sum;
 }
 
@@ -338,7 +387,7 @@ static void sum_rows(struct walk *walk)
             int64_t within = i - walk->first_row;
             int32_t sum = conv->gathers
                               ? SET_NAME(i8_sum)(walk->rows + within * conv->row, conv->depth)
-                              : sum_places(conv, walk->places + t * conv->taps * conv->cut.height + (i - row));
+                              : sum_places(conv, walk->places + t * conv->stretches * conv->cut.height + (i - row));
             walk->row_sums[within] = (int32_t)(0 - (uint32_t)sum);
         }
     }
@@ -372,7 +421,7 @@ static void begin_block(struct walk *walk, int64_t block)
         gather_rows(walk);
     else
         for (int64_t i = 0; i < walk->tiles; i++)
-            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * conv->cut.height);
+            place_tile(walk, walk->first_tile + i, walk->places + i * conv->stretches * conv->cut.height);
 }
 
 static void multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
@@ -382,8 +431,8 @@ static void multiply_tile(const struct walk *walk, enum i8_way way, const struct
     int64_t row = tile_first_row(&conv->cut, walk->first_tile + index);
     int64_t rows = tile_first_row(&conv->cut, walk->first_tile + index + 1) - row, within = row - walk->first_row;
     const uint8_t *gathered[I8_MOST_ROWS];
-    struct i8_rows left = {walk->places + index * conv->taps * conv->cut.height, conv->cut.height, conv->taps,
-                           conv->channels / QUAD};
+    struct i8_rows left = {walk->places + index * conv->stretches * conv->cut.height, conv->cut.height,
+                           conv->stretches, conv->stretch_quads};
     if (conv->gathers || way == I8_WIDE) {
         for (int64_t i = 0; i < rows; i++)
             gathered[i] =
@@ -411,12 +460,11 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
-    const uint8_t *matrix =
-        (const uint8_t *)walk->call->packed[0] + group * i8_matrix_bytes(p->output_channels, conv->depth);
+    const uint8_t *matrix = (const uint8_t *)walk->call->packed[0] + group * matrix_bytes(conv);
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
                                   group * p->output_channels + index * TILE_COLUMNS,
                                   least(p->output_channels - index * TILE_COLUMNS, TILE_COLUMNS), 1};
-    struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, p->output_channels, conv->depth, index);
+    struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, p->output_channels, conv->quads * QUAD, index);
     const uint8_t *zeros = walk->call->inputs[4];
     const int32_t *bias = walk->call->inputs[2];
     const struct i8_about about = {
@@ -457,7 +505,7 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .sums = (int32_t *)(void *)sums,
                         .epilogue_workspace = sums + conv->sums_bytes,
                         .padding = zero ? *zero : 0};
-    if (!conv->gathers)
+    if (!conv->gathers && !conv->joins)
         memset(rows, walk.padding, (size_t)conv->channels);
     int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
     task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);

@@ -108,6 +108,8 @@ static void pack_columns(const struct i8_source *source, int64_t columns, uint8_
             }
             for (int64_t k = 0; !whole && k < source->depth; k++, term++)
                 quads[term / QUAD * width * QUAD + j * QUAD + term % QUAD] = from[k * source->row] ^ source->turn;
+            if (source->run && (tap + 1) % source->run == 0)
+                term = divide_up(term, QUAD) * QUAD;
         }
     }
 }
@@ -125,15 +127,18 @@ static void add_columns(const uint8_t *quads, int64_t quad_count, int64_t width,
     }
 }
 
+static int64_t quads_of_source(const struct i8_source *source)
+{
+    int64_t run = source->run ? source->run : source->tap_count;
+    return source->tap_count / run * divide_up(run * source->depth, QUAD);
+}
+
 struct i8_panel SET_NAME(i8_pack)(const struct i8_source *source, int64_t columns, void *to)
 {
-    int64_t width = i8_panel_columns(columns), terms = source->tap_count * source->depth;
-    int64_t quad_count = divide_up(terms, QUAD);
+    int64_t width = i8_panel_columns(columns), quad_count = quads_of_source(source);
     uint8_t *quads = quads_of(to, columns);
-    if (columns < width)
+    if (columns < width || quad_count * QUAD > source->tap_count * source->depth)
         memset(quads, 0, (size_t)(quad_count * width * QUAD));
-    else if (terms % QUAD)
-        memset(quads + (quad_count - 1) * width * QUAD, 0, (size_t)(width * QUAD));
     if (source->column == 1 && source->tap_count == 1)
         pack_rows(source, columns, quads, width);
     else
@@ -152,7 +157,7 @@ static bool pairs_fit(const int8_t *bytes, int64_t count)
 
 void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, int64_t index, void *matrix)
 {
-    int64_t depth = source->tap_count * source->depth;
+    int64_t depth = quads_of_source(source) * QUAD;
     struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, columns, depth, index);
     uint8_t *to = (uint8_t *)matrix + index * i8_panel_bytes(TILE_COLUMNS, depth);
     uint8_t *marks = (uint8_t *)matrix + (columns - 1) / TILE_COLUMNS * i8_panel_bytes(TILE_COLUMNS, depth) +
@@ -164,7 +169,7 @@ void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, in
     SET_NAME(i8_pack)(&part, least(columns - index * TILE_COLUMNS, TILE_COLUMNS), to);
     if (index == 0) /* a pack has no byte that nobody wrote: files hold packs */
         memset(rest, 0, (size_t)(end - rest));
-    marks[index] = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
+    marks[index] = pairs_fit((const int8_t *)panel.quads, depth * panel.columns);
 }
 
 /* Where no column has a zero point, and all have an addend of their own or none has. */

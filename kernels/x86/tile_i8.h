@@ -100,6 +100,7 @@ struct i8_source {
     const uint8_t *first;
     int64_t tap_count, depth, row, column;
     const int64_t *taps;
+    int64_t run; /* taps after which a quad ends, divides tap_count; 0: only after the last one */
     uint8_t turn;
 };
 /* Packs the first `columns` of a source, to a panel alone (fits: false; it is not looked into). */
