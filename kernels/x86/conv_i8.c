@@ -252,15 +252,28 @@ static inline void copy_bytes(const uint8_t *from, int64_t count, uint8_t *to)
             to[i] = from[i];
 }
 
-static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
+static inline void fill_bytes(uint8_t with, int64_t count, uint8_t *to)
 {
-    if (!from)
-        memset(to, padding, (size_t)channels);
-    else if (step == 1)
-        copy_bytes(from, channels, to);
-    else
-        for (int64_t c = 0; c < channels; c++)
-            to[c] = from[c * step];
+    for (int64_t i = 0; i < count; i++)
+        to[i] = with;
+}
+
+/* Of `run` places of a line of the window, from `place` on, those in the input are [*first, *end). */
+static void inside_of_line(const struct window *w, const struct sight *sight, const int64_t *place, int64_t run,
+                           int64_t *first, int64_t *end)
+{
+    int64_t at = sight->at[2] + place[2] * w->dilation[2], step = w->dilation[2];
+    bool inside = true;
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t line = sight->at[axis] + place[axis] * w->dilation[axis];
+        inside = inside && line >= 0 && line < w->input[axis];
+    }
+    *first = 0;
+    *end = inside ? run : 0;
+    while (*first < *end && at + *first * step < 0)
+        ++*first;
+    while (*first < *end && at + (*end - 1) * step >= w->input[2])
+        --*end;
 }
 
 /* What the window sees at a position, a stretch after the other. */
@@ -268,21 +281,28 @@ static void gather_row(const struct walk *walk, const struct sight *sight, uint8
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
-    const uint8_t *from = walk->image + sight->offset;
-    bool together = sight->whole && p->x.channel == 1;
-    int64_t each = together ? conv->run : 1, bytes = each * conv->channels, place[SPATIAL_AXES] = {0};
-    for (int64_t tap = 0; tap < conv->taps;) {
-        for (int64_t end = tap + conv->stretch; tap < end; tap += each, to += bytes) {
-            if (together) {
-                copy_bytes(from + conv->places[tap], bytes, to);
-                continue;
-            }
-            bool inside = is_inside(&p->window, sight, place);
-            gather_place(bytes, p->x.channel, inside ? from + conv->places[tap] : NULL, walk->padding, to);
+    int64_t channels = conv->channels, gap = conv->stretch_quads * QUAD - conv->stretch * channels;
+    int64_t place[SPATIAL_AXES] = {0}, first = 0, end = conv->run, left = conv->stretch;
+    for (int64_t tap = 0; tap < conv->taps; tap += conv->run, to += conv->run * channels) {
+        if (!sight->whole) {
+            inside_of_line(&p->window, sight, place, conv->run, &first, &end);
+            fill_bytes(walk->padding, first * channels, to);
+            fill_bytes(walk->padding, (conv->run - end) * channels, to + end * channels);
+            place[2] += conv->run - 1;
             step_coordinates(p->window.kernel, place);
         }
-        for (int64_t i = conv->stretch * conv->channels; i < conv->stretch_quads * QUAD; i++)
-            *to++ = 0;
+        const uint8_t *from = walk->image + sight->offset + conv->places[tap] + first * p->x.spatial[2];
+        if (p->x.channel == 1)
+            copy_bytes(from, (end - first) * channels, to + first * channels);
+        else
+            for (int64_t c = 0; c < (end - first) * channels; c++)
+                to[c] = from[c * p->x.channel];
+        left -= conv->run;
+        if (left == 0) {
+            fill_bytes(0, gap, to + conv->run * channels);
+            to += gap;
+            left = conv->stretch;
+        }
     }
 }
 

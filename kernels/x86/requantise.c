@@ -114,7 +114,7 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
     to->hard_swish = q->hard_swish;
     to->has_second = q->hard_swish || q->second_factor || q->second_addend;
     to->divides = q->divisor > 0;
-    to->residual_zero = number_of(r, q->residual_zero, 0);
+    to->residual_zero = (int32_t)number_of(r, q->residual_zero, 0);
     to->residual_scale = number_of(r, q->residual_scale, 1);
     to->second_factor = number_of(r, q->second_factor, 1);
     to->second_addend = number_of(r, q->second_addend, -0.0F);
@@ -199,7 +199,7 @@ INLINE vf residual_of(const struct requantiser *q, const uint8_t *from, int64_t 
     vi x = count < LANES ? vi_load_u8_part(from, count) : vi_load_u8(from);
     if (q->signed_residual)
         x = vi_sub(vi_xor(x, vi_set(0x80)), vi_set(0x80));
-    return vf_mul(vf_sub(vi_to_floats(x), vf_set(q->residual_zero)), vf_set(q->residual_scale));
+    return vf_mul(vi_to_floats(vi_sub(x, vi_set(q->residual_zero))), vf_set(q->residual_scale));
 }
 
 static void store_ends(uint8_t *const *to, int64_t count, vi bytes)

@@ -24,7 +24,8 @@ struct requantiser {
     int64_t residual_base, to_base; /* of the elements that the first ones are, epilogue_offset */
     bool to_even;                   /* the output lies evenly throughout */
     bool signed_residual, has_second, hard_swish, divides;
-    float residual_zero, residual_scale;
+    int32_t residual_zero; /* a byte */
+    float residual_scale;
     float first_low, first_high, second_factor, second_addend, divisor;
     float low, high; /* of the quotient */
     bool bounded;    /* it is a number of 32 bits whatever the sums are */
