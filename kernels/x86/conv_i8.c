@@ -335,27 +335,48 @@ static void place_window(const struct walk *walk, const struct sight *sight, con
         *places = is_inside(w, sight, place) ? from + conv->places[tap] : walk->rows;
 }
 
-/* Where each stretch of a row is. */
+/* Where each stretch of a row is whose window has a place in the padding, or reaches over the end of the input. */
 static void place_row(const struct walk *walk, const struct sight *sight, int64_t row, const uint8_t **places)
 {
     const struct convolution *conv = walk->conv;
-    const uint8_t *from = walk->image + sight->offset;
-    if (sight->whole && sight->offset + conv->seen <= conv->extent) {
-        for (int64_t i = 0; i < conv->stretches; i++)
-            places[i * conv->cut.height] = from + conv->places[i * conv->stretch];
-    } else if (conv->joins) {
-        uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        gather_row(walk, sight, to);
-        for (int64_t i = 0; i < conv->stretches; i++)
-            places[i * conv->cut.height] = to + i * conv->stretch_quads * QUAD;
-    } else {
+    uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
+    if (!conv->joins) {
         place_window(walk, sight, places);
+        return;
+    }
+    gather_row(walk, sight, to);
+    for (int64_t i = 0; i < conv->stretches; i++)
+        places[i * conv->cut.height] = to + i * conv->stretch_quads * QUAD;
+}
+
+/* How many positions along a line, at most `most`, from the one that is looked at on, have neither. */
+static int64_t count_whole(const struct convolution *conv, const struct sight *sight, int64_t most)
+{
+    const struct window *w = &conv->params->window;
+    int64_t step = w->stride[2] * conv->params->x.spatial[2];
+    int64_t room = w->input[2] - 1 - (w->kernel[2] - 1) * w->dilation[2] - sight->at[2];
+    int64_t count = sight->whole ? least(most, room / w->stride[2] + 1) : 0;
+    while (count > 0 && sight->offset + (count - 1) * step + conv->seen > conv->extent)
+        count--;
+    return count;
+}
+
+/* Where the stretches of so many rows are that have neither. */
+static void place_rows(const struct walk *walk, const struct sight *sight, int64_t count, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t step = conv->params->window.stride[2] * conv->params->x.spatial[2];
+    for (int64_t i = 0; i < conv->stretches; i++, places += conv->cut.height) {
+        const uint8_t *from = walk->image + sight->offset + conv->places[i * conv->stretch];
+        for (int64_t k = 0; k < count; k++, from += step)
+            places[k] = from;
     }
 }
 
 static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
 {
     const struct convolution *conv = walk->conv;
+    const int64_t *sizes = conv->params->window.output;
     int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
     int64_t position[SPATIAL_AXES];
     struct sight sight;
@@ -363,12 +384,18 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
         places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
     if (conv->even)
         return;
-    coordinates(conv->params->window.output, row, position);
-    look_at(conv->params, position, &sight);
-    for (int64_t i = 0; i < rows; i++) {
-        place_row(walk, &sight, row + i, places + i);
-        step_coordinates(conv->params->window.output, position);
-        look_on(conv->params, position, &sight);
+    coordinates(sizes, row, position);
+    for (int64_t i = 0, count; i < rows; i += count) {
+        look_at(conv->params, position, &sight);
+        count = count_whole(conv, &sight, least(rows - i, sizes[2] - position[2]));
+        if (count > 0) {
+            place_rows(walk, &sight, count, places + i);
+        } else {
+            place_row(walk, &sight, row + i, places + i);
+            count = 1;
+        }
+        position[2] += count - 1;
+        step_coordinates(sizes, position);
     }
 }
 

@@ -14,8 +14,9 @@
 
 #include <string.h>
 
-#define CHUNK 64         /* channels that go through a stretch before the next ones do */
-#define STRETCH 2048     /* elements of a line of the output, at most */
+#define CHUNK 96         /* channels that go through a stretch before the next ones do, at most */
+#define STRETCH 2688     /* elements of a line of the output, at most */
+#define AHEAD (4 * LANES) /* bytes that are made quads at a time */
 #define MOST_COLUMNS 128 /* of the input that a stretch may see */
 #define MOST_QUADS 8     /* of one column */
 #define MOST_LINES 2     /* of the output that take the same quads */
@@ -74,10 +75,23 @@ COLD bool depthwise_supports(const void *params)
            SET_NAME(results_image_fits)(p);
 }
 
+/* Even parts, all but the last of whole vectors. */
+static int64_t chunk_of(int64_t channels)
+{
+    int64_t even = divide_up(channels, divide_up(channels, CHUNK));
+    return channels <= CHUNK ? channels : divide_up(even, LANES) * LANES;
+}
+
 static int64_t lines_together(const struct window *w, int64_t quads)
 {
     bool image = w->kernel[0] == 1 && w->output[0] == 1 && w->stride[1] == 1 && w->dilation[1] == 1;
     return image && w->kernel[1] < quads * QUAD ? MOST_LINES : 1;
+}
+
+/* Channels of a line of sums. */
+static int64_t sums_width(const struct depthwise *d)
+{
+    return divide_up(d->chunk, TILE_COLUMNS) * TILE_COLUMNS;
 }
 
 COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
@@ -94,8 +108,8 @@ COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *r
                             .columns = w->output[2],
                             .rows = w->kernel[0] * w->kernel[1],
                             .width = w->kernel[2],
-                            .chunk = least(p->groups, CHUNK),
-                            .chunks = divide_up(p->groups, CHUNK),
+                            .chunk = chunk_of(p->groups),
+                            .chunks = divide_up(p->groups, chunk_of(p->groups)),
                             .parts = dot ? 1 : 2};
     d->quads = divide_up(d->rows, QUAD);
     d->together = lines_together(w, d->quads);
@@ -103,14 +117,14 @@ COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *r
     d->stretch = stretch_of(w, d->chunk);
     d->stretches = divide_up(d->columns, d->stretch);
     d->seen = columns_seen(w, d->stretch);
-    d->plane = d->seen * d->chunk + CHUNK; /* what is past the last channel is read, and may be written */
+    d->plane = d->seen * d->chunk + AHEAD; /* what is past the last channel is read, and may be written */
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, d->lines * d->columns, d->channels, &place, &d->results);
     d->padding_bytes = align_up((size_t)(d->seen * d->chunk), ALIGNMENT);
     d->quad_bytes = align_up((size_t)(d->quads * d->parts * d->plane) * sizeof(int32_t), ALIGNMENT);
     d->factor_bytes = (size_t)(CHUNK / LANES * d->width * d->quads * d->together * d->parts * LANES) * sizeof(int32_t);
-    d->sums_bytes = (size_t)(d->together * d->stretch * CHUNK) * sizeof(int32_t);
+    d->sums_bytes = (size_t)(d->together * d->stretch * sums_width(d)) * sizeof(int32_t);
     int64_t each = d->together * d->stretch * d->chunk * d->rows * d->width;
     plan->state = d;
     plan->phases = 1;
@@ -514,11 +528,11 @@ static void begin_chunk(struct walk *walk, int64_t chunk)
     const struct conv_params *p = d->params;
     const uint8_t *w_zeros = walk->call->inputs[4];
     const int32_t *bias = walk->call->inputs[2];
-    int64_t end = least(d->channels, (chunk + 1) * CHUNK);
+    int64_t begin = chunk * d->chunk, end = least(d->channels, begin + d->chunk);
     walk->has_zeros = false;
-    for (int64_t channel = chunk * CHUNK; channel < end; channel += TILE_COLUMNS) {
+    for (int64_t channel = begin; channel < end; channel += TILE_COLUMNS) {
         int64_t channels = least(end - channel, TILE_COLUMNS);
-        struct i8_columns *columns = &walk->about[channel % CHUNK / TILE_COLUMNS];
+        struct i8_columns *columns = &walk->about[(channel - begin) / TILE_COLUMNS];
         const struct i8_panel sums = {.sums = walk->packed.sums + channel, .columns = i8_panel_columns(channels)};
         const struct i8_about about = {
             .right = p->w_dtype,
@@ -533,7 +547,7 @@ static void begin_chunk(struct walk *walk, int64_t chunk)
         walk->has_zeros = walk->has_zeros || columns->has_zeros;
     }
     int32_t *to = walk->factors;
-    for (int64_t c = chunk * CHUNK; c < end; c += LANES, to += factor_count(d))
+    for (int64_t c = begin; c < end; c += LANES, to += factor_count(d))
         make_factors(d, walk->packed.weights + c * d->width * d->quads, to);
 }
 
@@ -552,7 +566,7 @@ static void place_results(const struct walk *walk, const struct place *place, in
         else if (walk->target.direct)
             lane->sums[l] = (int32_t *)(void *)ends->to + position * ends->to_row + place->channel + c;
         else
-            lane->sums[l] = walk->sums + (l * CHUNK + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
+            lane->sums[l] = walk->sums + (l * sums_width(d) + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
     }
     lane->bytes_next = q->to_step;
     lane->sums_next = walk->target.direct ? ends->to_row : TILE_COLUMNS;
@@ -606,7 +620,7 @@ static void run_stretch(struct walk *walk, const struct place *place)
             const struct results_block block = {(place->line + l) * d->columns + place->column, place->columns,
                                                 place->channel + c, least(place->channels - c, TILE_COLUMNS), 1};
             SET_NAME(results_store)
-            (&walk->target, &block, (float *)(void *)(walk->sums + (l * CHUNK + c) * d->stretch), TILE_COLUMNS,
+            (&walk->target, &block, (float *)(void *)(walk->sums + (l * sums_width(d) + c) * d->stretch), TILE_COLUMNS,
              walk->epilogue_workspace);
         }
 }
@@ -646,10 +660,10 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
         struct place place = {.batch = image,
                               .line = i % parts / d->stretches * d->together,
                               .column = i % d->stretches * d->stretch,
-                              .channel = chunk * CHUNK};
+                              .channel = chunk * d->chunk};
         place.lines = least(d->together, d->lines - place.line);
         place.columns = least(d->stretch, d->columns - place.column);
-        place.channels = least(CHUNK, d->channels - place.channel);
+        place.channels = least(d->chunk, d->channels - place.channel);
         run_stretch(&walk, &place);
     }
 }
