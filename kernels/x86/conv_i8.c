@@ -4,8 +4,7 @@
  * stretch of the input for each place of the window. Channels that are no whole quads make stretches of the places of a
  * line where these lie next to each other: what a stretch has past them, in its last quad, is multiplied by zeros, and
  * only positions with a place in the padding, or at the end of the input, are gathered. Otherwise all of what the window
- * sees is, a block of rows at a time; so it is for windows of several places where panels may want words. The padding is
- * the zero point of x: it adds nothing. */
+ * sees is, a block of rows at a time. The padding is the zero point of x: it adds nothing. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
@@ -17,7 +16,7 @@
 
 #define TASK_WORK 1200000 /* multiplications of a task, at least */
 #define TASKS_A_THREAD 16 /* at most, or few more */
-#define BLOCK_BYTES 65536 /* of the rows of a block that are gathered */
+#define BLOCK_BYTES 65536 /* of the rows of a block, where they are gathered or may be widened */
 #define COPIED 16         /* bytes at once */
 
 /* state of the plan */
@@ -81,7 +80,7 @@ static void choose_stretches(struct convolution *conv)
 {
     const struct conv_params *p = conv->params;
     const struct window *w = &p->window;
-    bool as_they_are = p->x.channel == 1 && p->x_dtype == DTYPE_U8 && (conv->dot || conv->taps == 1);
+    bool as_they_are = p->x.channel == 1 && p->x_dtype == DTYPE_U8;
     conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
     int64_t line = conv->run * conv->channels;
     conv->joins = as_they_are && conv->dot && conv->channels % QUAD && 2 * divide_up(line, QUAD) * QUAD <= 3 * line;
@@ -157,7 +156,7 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     conv->depth = conv->taps * conv->channels;
     choose_stretches(conv);
     conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
-    int64_t height = i8_tile_rows(dot), tiles = conv->gathers ? BLOCK_BYTES / (height * conv->row) : BLOCK_TILES;
+    int64_t height = i8_tile_rows(dot), tiles = dot && !conv->gathers ? BLOCK_TILES : BLOCK_BYTES / (height * conv->row);
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
@@ -399,18 +398,19 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
     }
 }
 
-/* Rows that are not gathered have one place each. */
 static void widen_rows(struct walk *walk)
 {
     const struct convolution *conv = walk->conv;
     for (int64_t t = 0; t < walk->tiles && !walk->has_wide; t++) {
         int64_t first = tile_first_row(&conv->cut, walk->first_tile + t);
         int64_t end = tile_first_row(&conv->cut, walk->first_tile + t + 1);
-        for (int64_t i = first; i < end; i++) {
+        const uint8_t *const *places = walk->places + t * conv->stretches * conv->cut.height;
+        for (int64_t i = first; i < end; i++, places++) {
             int64_t within = i - walk->first_row;
-            const uint8_t *row =
-                conv->gathers ? walk->rows + within * conv->row : walk->places[t * conv->cut.height + i - first];
-            SET_NAME(i8_widen)(row, conv->quads, walk->wide + within * 2 * conv->row);
+            const uint8_t *row = walk->rows + within * conv->row;
+            uint8_t *to = walk->wide + within * 2 * conv->row;
+            for (int64_t s = 0; s < conv->stretches; s++, to += 2 * QUAD * conv->stretch_quads)
+                SET_NAME(i8_widen)(conv->gathers ? row : places[s * conv->cut.height], conv->stretch_quads, to);
         }
     }
     walk->has_wide = true;
@@ -471,8 +471,9 @@ static void begin_block(struct walk *walk, int64_t block)
             place_tile(walk, walk->first_tile + i, walk->places + i * conv->stretches * conv->cut.height);
 }
 
-static void multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
-                          const struct results_block *block, int64_t index)
+/* bytes: what makes bytes of the sums of image row 0, or NULL. False: sums are in the buffer. */
+static bool multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
+                          const struct results_block *block, int64_t index, const struct requantised_columns *bytes)
 {
     const struct convolution *conv = walk->conv;
     int64_t row = tile_first_row(&conv->cut, walk->first_tile + index);
@@ -500,7 +501,24 @@ static void multiply_tile(const struct walk *walk, enum i8_way way, const struct
         ends.terms[0].row = walk->row_sums + within;
         ends.terms[0].column = walk->columns.zeros;
     }
+    struct requantised_columns own;
+    if (bytes && rows >= I8_BYTES_ROWS) {
+        own = *bytes;
+        own.to += row * own.step;
+        ends.bytes = &own;
+    }
     SET_NAME(i8_multiply)(way, rows, &left, panel, &ends);
+    return walk->target.direct || ends.bytes;
+}
+
+static void store_tile(const struct walk *walk, const struct results_block *block, int64_t index)
+{
+    int64_t row = tile_first_row(&walk->conv->cut, walk->first_tile + index);
+    int64_t end = tile_first_row(&walk->conv->cut, walk->first_tile + index + 1);
+    const struct results_block tile = {row, end - row, block->column, block->columns, 1};
+    SET_NAME(results_store)
+    (&walk->target, &tile, (float *)(void *)(walk->sums + (row - walk->first_row) * TILE_COLUMNS), TILE_COLUMNS,
+     walk->epilogue_workspace);
 }
 
 static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
@@ -529,9 +547,14 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
     enum i8_way way = conv->dot ? I8_DOT : panel.fits ? I8_PAIRS : I8_WIDE;
     if (way == I8_WIDE)
         widen_rows(walk);
+    struct requantised_columns bytes;
+    bool as_bytes = conv->cut.height >= I8_BYTES_ROWS && walk->target.requantises && block.columns == TILE_COLUMNS && !walk->columns.has_zeros &&
+                    requantise_columns(&walk->target.requantiser, conv->positions, p->groups * p->output_channels,
+                                       block.column, &bytes);
     for (int64_t i = 0; i < walk->tiles; i++)
-        multiply_tile(walk, way, &panel, &block, i);
-    if (!walk->target.direct)
+        if (!multiply_tile(walk, way, &panel, &block, i, as_bytes ? &bytes : NULL) && as_bytes)
+            store_tile(walk, &block, i);
+    if (!walk->target.direct && !as_bytes)
         SET_NAME(results_store)
     (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }

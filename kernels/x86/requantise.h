@@ -82,4 +82,27 @@ INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
     return vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
 }
 
+/* Two vectors of elements of lines, for those who have the sums of both. */
+struct requantised_columns {
+    vf factors[2], addends[2];
+    struct requantised_bytes ends;
+    uint8_t *to; /* of the first line */
+    int64_t step;
+};
+/* Those from `first` on, of `lines` lines of `elements`. False: there is more to do than these say. */
+static inline bool requantise_columns(const struct requantiser *q, int64_t lines, int64_t elements, int64_t first,
+                                      struct requantised_columns *columns)
+{
+    if (!requantise_is_plain(q) || !requantise_is_even(q, lines, elements))
+        return false;
+    for (int v = 0; v < 2; v++) {
+        columns->factors[v] = requantise_operand(q->factors, q->factor_each, first + v * LANES, LANES, 1);
+        columns->addends[v] = requantise_operand(q->addends, q->addend_each, first + v * LANES, LANES, -0.0F);
+    }
+    columns->ends = q->bytes;
+    columns->to = q->to + first;
+    columns->step = q->to_step;
+    return true;
+}
+
 #endif

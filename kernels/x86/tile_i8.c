@@ -249,10 +249,28 @@ INLINE void add_quad_wide(const int rows, const int vectors, const uint8_t *cons
     }
 }
 
-INLINE void multiply(const enum i8_way way, const int rows, const int vectors, const struct i8_rows *left,
-                     const struct i8_panel *panel, const int32_t *start, int32_t *to, int64_t to_row)
+/* Two rows at a time; the last one twice where they are odd. */
+INLINE void store_bytes(const int rows, const struct requantised_columns *columns, sums s)
 {
-    const int64_t bytes = (way == I8_WIDE ? 2 : 1) * QUAD;
+    const struct requantised_columns c = *columns;
+    UNROLL
+    for (int i = 0; i < rows; i += 2) {
+        const int next = i + 1 < rows ? i + 1 : i;
+        vi rounded[4];
+        UNROLL
+        for (int k = 0; k < 4; k++)
+            rounded[k] = vf_to_nearest(
+                vf_add(vf_mul(vi_to_floats(s[k < 2 ? i : next][k % 2]), c.factors[k % 2]), c.addends[k % 2]));
+        uint8_t *to[2] = {c.to + i * c.step, c.to + next * c.step};
+        vi_store_halves(to, requantise_pack(&c.ends, rounded));
+    }
+}
+
+INLINE void multiply(const enum i8_way way, const int rows, const int vectors, const struct i8_rows *left,
+                     const struct i8_panel *panel, const int32_t *start, int32_t *to, int64_t to_row,
+                     const struct requantised_columns *bytes)
+{
+    const int64_t step = (way == I8_WIDE ? 2 : 1) * QUAD;
     const uint8_t *quads = panel->quads;
     sums s;
     UNROLL
@@ -265,12 +283,16 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
         const uint8_t *end[I8_MOST_ROWS];
         UNROLL
         for (int i = 0; i < rows; i++)
-            end[i] = left->first[tap * left->step + i] + left->quads * bytes;
-        for (int64_t at = -left->quads * bytes; at < 0; at += bytes, quads += vectors * LANES * QUAD)
+            end[i] = left->first[tap * left->step + i] + left->quads * step;
+        for (int64_t at = -left->quads * step; at < 0; at += step, quads += vectors * LANES * QUAD)
             if (way == I8_WIDE)
                 add_quad_wide(rows, vectors, end, at, quads, s);
             else
                 add_quad(way, rows, vectors, end, at, quads, s);
+    }
+    if (vectors == 2 && rows >= I8_BYTES_ROWS && bytes) {
+        store_bytes(rows, bytes, s);
+        return;
     }
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -283,9 +305,9 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
 #define CASE(way, rows)                                             \
     case rows:                                                      \
         if (panel->columns == LANES)                                \
-            multiply(way, rows, 1, left, panel, start, to, to_row); \
+            multiply(way, rows, 1, left, panel, start, to, to_row, bytes); \
         else                                                        \
-            multiply(way, rows, 2, left, panel, start, to, to_row); \
+            multiply(way, rows, 2, left, panel, start, to, to_row, bytes); \
         break;
 #define CASES_4(way) CASE(way, 1) CASE(way, 2) CASE(way, 3) CASE(way, 4)
 #define CASES_6(way) CASES_4(way) CASE(way, 5) CASE(way, 6)
@@ -300,7 +322,7 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
 
 #define WAY(name, way, cases)                                                                                      \
     static void name(int64_t rows, const struct i8_rows *left, const struct i8_panel *panel, const int32_t *start, \
-                     int32_t *to, int64_t to_row)                                                                  \
+                     int32_t *to, int64_t to_row, const struct requantised_columns *bytes)                                                                  \
     {                                                                                                              \
         switch (rows) {                                                                                            \
             cases(way)                                                                                             \
@@ -329,11 +351,11 @@ void SET_NAME(i8_multiply)(enum i8_way way, int64_t rows, const struct i8_rows *
     int32_t *to = whole ? ends->to : spilled;
     int64_t to_row = whole ? ends->to_row : TILE_COLUMNS;
     if (way == I8_DOT)
-        multiply_dot(rows, left, panel, ends->start, to, to_row);
+        multiply_dot(rows, left, panel, ends->start, to, to_row, ends->bytes);
     else if (way == I8_PAIRS)
-        multiply_pairs(rows, left, panel, ends->start, to, to_row);
+        multiply_pairs(rows, left, panel, ends->start, to, to_row, ends->bytes);
     else
-        multiply_wide(rows, left, panel, ends->start, to, to_row);
+        multiply_wide(rows, left, panel, ends->start, to, to_row, ends->bytes);
     for (int term = 0; term < ends->term_count; term++)
         add_outer(ends, term, rows, panel->columns, to, to_row);
     for (int64_t i = 0; i < rows && !whole; i++)

@@ -9,6 +9,7 @@
 #ifndef INFER_KERNELS_X86_TILE_I8_H
 #define INFER_KERNELS_X86_TILE_I8_H
 
+#include "kernels/x86/requantise.h"
 #include "kernels/x86/tile.h"
 
 #define QUAD 4
@@ -130,6 +131,10 @@ void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_ab
 
 /* --- tiles --------------------------------------------------------------------------------------------------- */
 
+/* Tiles of two vectors of columns and so many rows at least can be made bytes in registers, as many as make the code
+ * worth its size. With 16 registers that cost more than going through memory. */
+#define I8_BYTES_ROWS (LANES == 16 ? 8 : I8_MOST_ROWS + 1)
+
 /* What sums begin with and become: start, plus terms, each a number of the row times one of the column. */
 struct i8_ends {
     const int32_t *start; /* as wide as the panel */
@@ -139,6 +144,9 @@ struct i8_ends {
     } terms[2];
     int32_t *to; /* columns are contiguous; only the first `columns` are touched */
     int64_t to_row, columns;
+    /* NULL, or what makes bytes of them, stored instead: of I8_BYTES_ROWS rows or more, all TILE_COLUMNS columns, and
+     * no terms. */
+    const struct requantised_columns *bytes;
 };
 
 /* rows: 1 to i8_tile_rows of the way. */
