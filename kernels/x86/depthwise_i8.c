@@ -573,36 +573,43 @@ static void place_results(const struct walk *walk, const struct place *place, in
     lane->stored = walk->target.direct ? lane->channels : LANES;
 }
 
-static void sum_vector(const struct walk *walk, const struct place *place, int64_t c, bool as_bytes)
+/* All that the vectors of a stretch share. */
+static void begin_lane(const struct walk *walk, bool as_bytes, struct lane *lane)
 {
     const struct depthwise *d = walk->d;
     const struct window *w = &d->params->window;
-    const struct requantiser *q = &walk->target.requantiser;
+    *lane = (struct lane){.ones = walk->has_zeros ? walk->packed.ones : NULL,
+                          .next = w->stride[2] * d->chunk,
+                          .tap = w->dilation[2] * d->chunk,
+                          .plane = d->plane,
+                          .width = d->width,
+                          .quad_count = d->quads,
+                          .together = d->together,
+                          .requantiser = as_bytes ? &walk->target.requantiser : NULL};
+    if (as_bytes)
+        lane->ends = walk->target.requantiser.bytes;
+}
+
+static void sum_vector(const struct walk *walk, const struct place *place, int64_t c, struct lane *lane)
+{
+    const struct depthwise *d = walk->d;
+    const struct requantiser *q = lane->requantiser;
     const struct i8_columns *about = &walk->about[c / TILE_COLUMNS];
-    struct lane lane = {.quads = walk->quads + c,
-                        .factors = walk->factors + c / LANES * factor_count(d),
-                        .ones = walk->has_zeros ? walk->packed.ones : NULL,
-                        .next = w->stride[2] * d->chunk,
-                        .tap = w->dilation[2] * d->chunk,
-                        .plane = d->plane,
-                        .width = d->width,
-                        .quad_count = d->quads,
-                        .together = d->together,
-                        .start = vi_load(about->start + c % TILE_COLUMNS),
-                        .zeros = vi_load(about->zeros + c % TILE_COLUMNS),
-                        .requantiser = as_bytes ? q : NULL,
-                        .channels = least(place->channels - c, LANES)};
-    place_results(walk, place, c, &lane);
-    if (as_bytes) {
-        lane.plain = lane.channels == LANES && !walk->has_zeros && requantise_is_plain(q);
-        lane.ends = q->bytes;
-        lane.factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane.channels, 1);
-        lane.addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane.channels, -0.0F);
+    lane->quads = walk->quads + c;
+    lane->factors = walk->factors + c / LANES * factor_count(d);
+    lane->start = vi_load(about->start + c % TILE_COLUMNS);
+    lane->zeros = vi_load(about->zeros + c % TILE_COLUMNS);
+    lane->channels = least(place->channels - c, LANES);
+    place_results(walk, place, c, lane);
+    if (q) {
+        lane->plain = lane->channels == LANES && !walk->has_zeros && requantise_is_plain(q);
+        lane->factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane->channels, 1);
+        lane->addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane->channels, -0.0F);
     }
     if (d->dot)
-        sum_lane_dot(place->lines, place->columns, &lane);
+        sum_lane_dot(place->lines, place->columns, lane);
     else
-        sum_lane_wide(place->lines, place->columns, &lane);
+        sum_lane_wide(place->lines, place->columns, lane);
 }
 
 static void run_stretch(struct walk *walk, const struct place *place)
@@ -610,9 +617,11 @@ static void run_stretch(struct walk *walk, const struct place *place)
     const struct depthwise *d = walk->d;
     bool as_bytes =
         walk->target.requantises && requantise_is_even(&walk->target.requantiser, d->lines * d->columns, d->channels);
+    struct lane lane;
+    begin_lane(walk, as_bytes, &lane);
     make_columns(walk, place);
     for (int64_t c = 0; c < place->channels; c += LANES)
-        sum_vector(walk, place, c, as_bytes);
+        sum_vector(walk, place, c, &lane);
     if (as_bytes || walk->target.direct)
         return;
     for (int64_t l = 0; l < place->lines; l++)
