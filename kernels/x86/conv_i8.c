@@ -17,6 +17,7 @@
 #define TASK_WORK 1200000 /* multiplications of a task, at least */
 #define TASKS_A_THREAD 16 /* at most, or few more */
 #define BLOCK_BYTES 65536 /* of the rows of a block, where they are gathered or may be widened */
+#define BLOCK_ROWS 96     /* of a block, at most */
 #define COPIED 16         /* bytes at once */
 
 /* state of the plan */
@@ -156,8 +157,9 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     conv->depth = conv->taps * conv->channels;
     choose_stretches(conv);
     conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
-    int64_t height = i8_tile_rows(dot), tiles = dot && !conv->gathers ? BLOCK_TILES : BLOCK_BYTES / (height * conv->row);
-    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
+    int64_t height = i8_tile_rows(dot), most = BLOCK_ROWS / height;
+    int64_t tiles = dot && !conv->gathers ? most : BLOCK_BYTES / (height * conv->row);
+    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, most));
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
@@ -275,21 +277,35 @@ static void inside_of_line(const struct window *w, const struct sight *sight, co
         --*end;
 }
 
+/* What a window with no place in the padding sees, channels being next to each other. */
+static void gather_whole(const struct convolution *conv, const uint8_t *from, uint8_t *to)
+{
+    const int64_t *places = conv->places, run = conv->run, stretch = conv->stretch, bytes = run * conv->channels;
+    const int64_t gap = conv->stretch_quads * QUAD - stretch * conv->channels;
+    for (int64_t i = conv->stretches; i > 0; i--, to += gap) {
+        for (int64_t end = stretch; end > 0; end -= run, places += run, to += bytes)
+            copy_bytes(from + *places, bytes, to);
+        fill_bytes(0, gap, to);
+    }
+}
+
 /* What the window sees at a position, a stretch after the other. */
 static void gather_row(const struct walk *walk, const struct sight *sight, uint8_t *to)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
     int64_t channels = conv->channels, gap = conv->stretch_quads * QUAD - conv->stretch * channels;
-    int64_t place[SPATIAL_AXES] = {0}, first = 0, end = conv->run, left = conv->stretch;
+    int64_t place[SPATIAL_AXES] = {0}, first, end, left = conv->stretch;
+    if (sight->whole && p->x.channel == 1) {
+        gather_whole(conv, walk->image + sight->offset, to);
+        return;
+    }
     for (int64_t tap = 0; tap < conv->taps; tap += conv->run, to += conv->run * channels) {
-        if (!sight->whole) {
-            inside_of_line(&p->window, sight, place, conv->run, &first, &end);
-            fill_bytes(walk->padding, first * channels, to);
-            fill_bytes(walk->padding, (conv->run - end) * channels, to + end * channels);
-            place[2] += conv->run - 1;
-            step_coordinates(p->window.kernel, place);
-        }
+        inside_of_line(&p->window, sight, place, conv->run, &first, &end);
+        fill_bytes(walk->padding, first * channels, to);
+        fill_bytes(walk->padding, (conv->run - end) * channels, to + end * channels);
+        place[2] += conv->run - 1;
+        step_coordinates(p->window.kernel, place);
         const uint8_t *from = walk->image + sight->offset + conv->places[tap] + first * p->x.spatial[2];
         if (p->x.channel == 1)
             copy_bytes(from, (end - first) * channels, to + first * channels);
@@ -501,11 +517,9 @@ static bool multiply_tile(const struct walk *walk, enum i8_way way, const struct
         ends.terms[0].row = walk->row_sums + within;
         ends.terms[0].column = walk->columns.zeros;
     }
-    struct requantised_columns own;
     if (bytes && rows >= I8_BYTES_ROWS) {
-        own = *bytes;
-        own.to += row * own.step;
-        ends.bytes = &own;
+        ends.bytes = bytes;
+        ends.bytes_to = bytes->to + row * bytes->step;
     }
     SET_NAME(i8_multiply)(way, rows, &left, panel, &ends);
     return walk->target.direct || ends.bytes;

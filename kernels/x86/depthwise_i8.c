@@ -409,18 +409,25 @@ static __attribute__((noinline)) void store_sums(int64_t lines, int64_t outputs,
         vi_store_part(lane->sums[i / outputs] + (column + i % outputs) * lane->sums_next, sums[i], lane->stored);
 }
 
-/* Whatever the requantiser does, and however many channels there are. */
+/* Whatever the requantiser does, and however many channels there are: of outputs that are fewer than four the last one
+ * again. */
 static __attribute__((noinline)) void store_any_bytes(int64_t lines, int64_t outputs, int64_t column,
                                                       const struct lane *lane, const vi *sums)
 {
-    uint8_t bytes[4][LANES];
-    vi rounded[4];
-    for (int64_t i = 0; i < lines * outputs; i++) {
-        vf x = vf_add(vf_mul(vi_to_floats(sums[i]), lane->factor), lane->addend);
-        rounded[0] = rounded[1] = rounded[2] = rounded[3] = requantise_round(lane->requantiser, x, false);
-        vi_store_quarters((uint8_t *const[]){bytes[0], bytes[1], bytes[2], bytes[3]},
-                          requantise_pack(&lane->ends, rounded));
-        memcpy(lane->bytes[i / outputs] + (column + i % outputs) * lane->bytes_next, bytes[0], (size_t)lane->channels);
+    for (int64_t l = 0; l < lines; l++) {
+        uint8_t parts[AT_ONCE][LANES], *to[AT_ONCE], *ends[AT_ONCE];
+        vi rounded[AT_ONCE];
+        UNROLL
+        for (int j = 0; j < AT_ONCE; j++) {
+            int64_t output = least(j, outputs - 1);
+            vf x = vf_add(vf_mul(vi_to_floats(sums[l * outputs + output]), lane->factor), lane->addend);
+            rounded[j] = requantise_round(lane->requantiser, x, false);
+            to[j] = lane->bytes[l] + (column + output) * lane->bytes_next;
+            ends[j] = parts[j];
+        }
+        vi_store_quarters(lane->channels == LANES ? to : ends, requantise_pack(&lane->ends, rounded));
+        for (int j = 0; j < AT_ONCE && lane->channels < LANES; j++)
+            memcpy(to[j], parts[j], (size_t)lane->channels);
     }
 }
 

@@ -86,7 +86,7 @@ INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
 struct requantised_columns {
     vf factors[2], addends[2];
     struct requantised_bytes ends;
-    uint8_t *to; /* of the first line */
+    uint8_t *to; /* of line 0 */
     int64_t step;
 };
 /* Those from `first` on, of `lines` lines of `elements`. False: there is more to do than these say. */

@@ -250,7 +250,7 @@ INLINE void add_quad_wide(const int rows, const int vectors, const uint8_t *cons
 }
 
 /* Two rows at a time; the last one twice where they are odd. */
-INLINE void store_bytes(const int rows, const struct requantised_columns *columns, sums s)
+INLINE void store_bytes(const int rows, const struct requantised_columns *columns, uint8_t *first, sums s)
 {
     const struct requantised_columns c = *columns;
     UNROLL
@@ -261,14 +261,13 @@ INLINE void store_bytes(const int rows, const struct requantised_columns *column
         for (int k = 0; k < 4; k++)
             rounded[k] = vf_to_nearest(
                 vf_add(vf_mul(vi_to_floats(s[k < 2 ? i : next][k % 2]), c.factors[k % 2]), c.addends[k % 2]));
-        uint8_t *to[2] = {c.to + i * c.step, c.to + next * c.step};
+        uint8_t *to[2] = {first + i * c.step, first + next * c.step};
         vi_store_halves(to, requantise_pack(&c.ends, rounded));
     }
 }
 
 INLINE void multiply(const enum i8_way way, const int rows, const int vectors, const struct i8_rows *left,
-                     const struct i8_panel *panel, const int32_t *start, int32_t *to, int64_t to_row,
-                     const struct requantised_columns *bytes)
+                     const struct i8_panel *panel, int32_t *to, int64_t to_row, const struct i8_ends *ends)
 {
     const int64_t step = (way == I8_WIDE ? 2 : 1) * QUAD;
     const uint8_t *quads = panel->quads;
@@ -277,7 +276,7 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++)
-            s[i][j] = vi_load(start + j * LANES);
+            s[i][j] = vi_load(ends->start + j * LANES);
     }
     for (int64_t tap = 0; tap < left->taps; tap++) {
         const uint8_t *end[I8_MOST_ROWS];
@@ -290,8 +289,8 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
             else
                 add_quad(way, rows, vectors, end, at, quads, s);
     }
-    if (vectors == 2 && rows >= I8_BYTES_ROWS && bytes) {
-        store_bytes(rows, bytes, s);
+    if (vectors == 2 && rows >= I8_BYTES_ROWS && ends->bytes) {
+        store_bytes(rows, ends->bytes, ends->bytes_to, s);
         return;
     }
     UNROLL
@@ -302,12 +301,12 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
     }
 }
 
-#define CASE(way, rows)                                             \
-    case rows:                                                      \
-        if (panel->columns == LANES)                                \
-            multiply(way, rows, 1, left, panel, start, to, to_row, bytes); \
-        else                                                        \
-            multiply(way, rows, 2, left, panel, start, to, to_row, bytes); \
+#define CASE(way, rows)                                            \
+    case rows:                                                     \
+        if (panel->columns == LANES)                               \
+            multiply(way, rows, 1, left, panel, to, to_row, ends); \
+        else                                                       \
+            multiply(way, rows, 2, left, panel, to, to_row, ends); \
         break;
 #define CASES_4(way) CASE(way, 1) CASE(way, 2) CASE(way, 3) CASE(way, 4)
 #define CASES_6(way) CASES_4(way) CASE(way, 5) CASE(way, 6)
@@ -320,13 +319,13 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
 #define CASES_OTHERS CASES_4
 #endif
 
-#define WAY(name, way, cases)                                                                                      \
-    static void name(int64_t rows, const struct i8_rows *left, const struct i8_panel *panel, const int32_t *start, \
-                     int32_t *to, int64_t to_row, const struct requantised_columns *bytes)                                                                  \
-    {                                                                                                              \
-        switch (rows) {                                                                                            \
-            cases(way)                                                                                             \
-        }                                                                                                          \
+#define WAY(name, way, cases)                                                                              \
+    static void name(int64_t rows, const struct i8_rows *left, const struct i8_panel *panel, int32_t *to, \
+                     int64_t to_row, const struct i8_ends *ends)                                          \
+    {                                                                                                      \
+        switch (rows) {                                                                                    \
+            cases(way)                                                                                     \
+        }                                                                                                  \
     }
 DOT_TARGET WAY(multiply_dot, I8_DOT, CASES_DOT) WAY(multiply_pairs, I8_PAIRS, CASES_OTHERS)
     WAY(multiply_wide, I8_WIDE, CASES_OTHERS)
@@ -351,11 +350,11 @@ void SET_NAME(i8_multiply)(enum i8_way way, int64_t rows, const struct i8_rows *
     int32_t *to = whole ? ends->to : spilled;
     int64_t to_row = whole ? ends->to_row : TILE_COLUMNS;
     if (way == I8_DOT)
-        multiply_dot(rows, left, panel, ends->start, to, to_row, ends->bytes);
+        multiply_dot(rows, left, panel, to, to_row, ends);
     else if (way == I8_PAIRS)
-        multiply_pairs(rows, left, panel, ends->start, to, to_row, ends->bytes);
+        multiply_pairs(rows, left, panel, to, to_row, ends);
     else
-        multiply_wide(rows, left, panel, ends->start, to, to_row, ends->bytes);
+        multiply_wide(rows, left, panel, to, to_row, ends);
     for (int term = 0; term < ends->term_count; term++)
         add_outer(ends, term, rows, panel->columns, to, to_row);
     for (int64_t i = 0; i < rows && !whole; i++)

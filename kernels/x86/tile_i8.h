@@ -147,6 +147,7 @@ struct i8_ends {
     /* NULL, or what makes bytes of them, stored instead: of I8_BYTES_ROWS rows or more, all TILE_COLUMNS columns, and
      * no terms. */
     const struct requantised_columns *bytes;
+    uint8_t *bytes_to; /* of the first row */
 };
 
 /* rows: 1 to i8_tile_rows of the way. */
