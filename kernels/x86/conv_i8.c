@@ -3,8 +3,8 @@
  * Where bytes are taken as they are, and whole quads of channels lie next to each other, nothing is copied: a row is a
  * stretch of the input for each place of the window. Channels that are no whole quads make stretches of the places of a
  * line where these lie next to each other: what a stretch has past them, in its last quad, is multiplied by zeros, and
- * only positions with a place in the padding, or at the end of the input, are gathered. Otherwise all of what the window
- * sees is, a block of rows at a time. The padding is the zero point of x: it adds nothing. */
+ * only positions with a place in the padding, or at the end of the input, are gathered. Otherwise all of what the
+ * window sees is, a block of rows at a time. The padding is the zero point of x: it adds nothing. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
@@ -17,7 +17,6 @@
 #define TASK_WORK 1200000 /* multiplications of a task, at least */
 #define TASKS_A_THREAD 16 /* at most, or few more */
 #define BLOCK_BYTES 65536 /* of the rows of a block, where they are gathered or may be widened */
-#define BLOCK_ROWS 96     /* of a block, at most */
 #define COPIED 16         /* bytes at once */
 
 /* state of the plan */
@@ -30,11 +29,11 @@ struct convolution {
     int64_t stretch, stretches;               /* places that make whole quads together; how many such */
     int64_t stretch_quads, quads;             /* of one, and of all */
     int64_t row;                              /* bytes from one gathered row to the next */
-    int64_t seen, extent;                     /* what stretches reach over, and the input has, from their first bytes on */
-    struct tile_cut cut;                      /* of the positions of an image */
-    int64_t panels;                           /* of one group */
-    const int64_t *weights;                   /* where those of each place of the window begin */
-    const int64_t *places;                    /* and the input, from the window's first place */
+    int64_t seen, extent;   /* what stretches reach over, and the input has, from their first bytes on */
+    struct tile_cut cut;    /* of the positions of an image */
+    int64_t panels;         /* of one group */
+    const int64_t *weights; /* where those of each place of the window begin */
+    const int64_t *places;  /* and the input, from the window's first place */
     struct results results;
     size_t places_bytes, rows_bytes, wide_bytes, factor_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -157,7 +156,7 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     conv->depth = conv->taps * conv->channels;
     choose_stretches(conv);
     conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
-    int64_t height = i8_tile_rows(dot), most = BLOCK_ROWS / height;
+    int64_t height = i8_tile_rows(dot), most = I8_BLOCK_ROWS / height;
     int64_t tiles = dot && !conv->gathers ? most : BLOCK_BYTES / (height * conv->row);
     conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, most));
     struct epilogue epilogue = conv_epilogue(p);
@@ -204,7 +203,8 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
             .run = conv->stretch,
             .turn = i8_turn_right(p->w_dtype),
         };
-        SET_NAME(i8_pack_panel)(&source, p->output_channels, i % conv->panels, (uint8_t *)to + group * matrix_bytes(conv));
+        SET_NAME(i8_pack_panel)
+        (&source, p->output_channels, i % conv->panels, (uint8_t *)to + group * matrix_bytes(conv));
     }
 }
 
@@ -495,8 +495,8 @@ static bool multiply_tile(const struct walk *walk, enum i8_way way, const struct
     int64_t row = tile_first_row(&conv->cut, walk->first_tile + index);
     int64_t rows = tile_first_row(&conv->cut, walk->first_tile + index + 1) - row, within = row - walk->first_row;
     const uint8_t *gathered[I8_MOST_ROWS];
-    struct i8_rows left = {walk->places + index * conv->stretches * conv->cut.height, conv->cut.height,
-                           conv->stretches, conv->stretch_quads};
+    struct i8_rows left = {walk->places + index * conv->stretches * conv->cut.height, conv->cut.height, conv->stretches,
+                           conv->stretch_quads};
     if (conv->gathers || way == I8_WIDE) {
         for (int64_t i = 0; i < rows; i++)
             gathered[i] =
@@ -562,7 +562,8 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
     if (way == I8_WIDE)
         widen_rows(walk);
     struct requantised_columns bytes;
-    bool as_bytes = conv->cut.height >= I8_BYTES_ROWS && walk->target.requantises && block.columns == TILE_COLUMNS && !walk->columns.has_zeros &&
+    bool as_bytes = conv->cut.height >= I8_BYTES_ROWS && walk->target.requantises && block.columns == TILE_COLUMNS &&
+                    !walk->columns.has_zeros &&
                     requantise_columns(&walk->target.requantiser, conv->positions, p->groups * p->output_channels,
                                        block.column, &bytes);
     for (int64_t i = 0; i < walk->tiles; i++)

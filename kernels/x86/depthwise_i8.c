@@ -14,14 +14,14 @@
 
 #include <string.h>
 
-#define CHUNK 96         /* channels that go through a stretch before the next ones do, at most */
-#define STRETCH 2688     /* elements of a line of the output, at most */
+#define CHUNK 96          /* channels that go through a stretch before the next ones do, at most */
+#define STRETCH 2688      /* elements of a line of the output, at most */
 #define AHEAD (4 * LANES) /* bytes that are made quads at a time */
-#define MOST_COLUMNS 128 /* of the input that a stretch may see */
-#define MOST_QUADS 8     /* of one column */
-#define MOST_LINES 2     /* of the output that take the same quads */
-#define AT_ONCE 4        /* columns of the output in registers */
-#define GRAIN 200000     /* multiplications that make a task */
+#define MOST_COLUMNS 128  /* of the input that a stretch may see */
+#define MOST_QUADS 8      /* of one column */
+#define MOST_LINES 2      /* of the output that take the same quads */
+#define AT_ONCE 4         /* columns of the output in registers */
+#define GRAIN 200000      /* multiplications that make a task */
 
 /* state of the plan */
 struct depthwise {
@@ -573,7 +573,8 @@ static void place_results(const struct walk *walk, const struct place *place, in
         else if (walk->target.direct)
             lane->sums[l] = (int32_t *)(void *)ends->to + position * ends->to_row + place->channel + c;
         else
-            lane->sums[l] = walk->sums + (l * sums_width(d) + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
+            lane->sums[l] =
+                walk->sums + (l * sums_width(d) + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
     }
     lane->bytes_next = q->to_step;
     lane->sums_next = walk->target.direct ? ends->to_row : TILE_COLUMNS;

@@ -281,8 +281,10 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
     for (int64_t tap = 0; tap < left->taps; tap++) {
         const uint8_t *end[I8_MOST_ROWS];
         UNROLL
-        for (int i = 0; i < rows; i++)
+        for (int i = 0; i < rows; i++) {
             end[i] = left->first[tap * left->step + i] + left->quads * step;
+            __asm__("" : "+r"(end[i])); /* gcc would undo the sum and count twice, for which registers do not do */
+        }
         for (int64_t at = -left->quads * step; at < 0; at += step, quads += vectors * LANES * QUAD)
             if (way == I8_WIDE)
                 add_quad_wide(rows, vectors, end, at, quads, s);
@@ -319,13 +321,13 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, c
 #define CASES_OTHERS CASES_4
 #endif
 
-#define WAY(name, way, cases)                                                                              \
+#define WAY(name, way, cases)                                                                             \
     static void name(int64_t rows, const struct i8_rows *left, const struct i8_panel *panel, int32_t *to, \
                      int64_t to_row, const struct i8_ends *ends)                                          \
-    {                                                                                                      \
-        switch (rows) {                                                                                    \
-            cases(way)                                                                                     \
-        }                                                                                                  \
+    {                                                                                                     \
+        switch (rows) {                                                                                   \
+            cases(way)                                                                                    \
+        }                                                                                                 \
     }
 DOT_TARGET WAY(multiply_dot, I8_DOT, CASES_DOT) WAY(multiply_pairs, I8_PAIRS, CASES_OTHERS)
     WAY(multiply_wide, I8_WIDE, CASES_OTHERS)

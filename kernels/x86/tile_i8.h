@@ -28,6 +28,9 @@ static inline int64_t i8_tile_rows(bool dot)
     return dot ? I8_MOST_ROWS : LANES == 16 ? 6 : 4;
 }
 
+/* Rows of a block, whose sums lie in the first-level cache: what is done once a block costs as much as a short sum. */
+#define I8_BLOCK_ROWS 96
+
 /* --- left rows ----------------------------------------------------------------------------------------------- */
 
 /* `taps` stretches of `quads` quads a row: bytes, or words in the order of i8_widen. */

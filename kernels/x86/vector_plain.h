@@ -506,7 +506,9 @@ static inline vi vi_pack_bytes(const vi *x, vi addend)
     uint8_t bytes[4 * LANES];
     vi packed;
     for (int i = 0; i < 4 * LANES; i++) {
-        int32_t lane = x[i / LANES][i % LANES], word = lane < INT16_MIN ? INT16_MIN : lane > INT16_MAX ? INT16_MAX : lane;
+        int32_t lane = x[i / LANES][i % LANES], word = lane < INT16_MIN   ? INT16_MIN
+                                                       : lane > INT16_MAX ? INT16_MAX
+                                                                          : lane;
         int32_t sum = word + (int16_t)(addend[0] >> i % 2 * 16);
         bytes[i] = (uint8_t)(sum < 0 ? 0 : sum > UINT8_MAX ? UINT8_MAX : sum);
     }

@@ -392,8 +392,8 @@ static void choose_parts(struct program *program, int rank, const int64_t *dims,
     }
 }
 
-/* The numbers are such that not everything comes out at the ends of a byte's range; huge: but for some that even 32 bits
- * do not hold. */
+/* The numbers are such that not everything comes out at the ends of a byte's range; huge: but for some that even 32
+ * bits do not hold. */
 static void fill_parts(struct problem *problem, const struct parts *parts, bool huge)
 {
     static const double low[PART_COUNT] = {[FACTOR] = 1e-5, [RESIDUAL_SCALE] = 0.01, [GREATEST] = -2,
