@@ -1,9 +1,10 @@
 /* Convolution of 8-bit integers: tiles of tile_i8.h, whose rows are positions and whose columns are output channels.
  *
  * Where bytes are taken as they are, and whole quads of channels lie next to each other, nothing is copied: a row is a
- * stretch of the input for each place of the window. Otherwise what the window sees is gathered, a block of rows at a
- * time; so it is for windows of several places where panels may want words. The padding is the zero point of x: it adds
- * nothing. */
+ * stretch of the input for each place of the window. Channels that are no whole quads make stretches of the places of a
+ * line where these lie next to each other: what a stretch has past them, in its last quad, is multiplied by zeros, and
+ * only positions with a place in the padding, or at the end of the input, are gathered. Otherwise all of what the
+ * window sees is, a block of rows at a time. The padding is the zero point of x: it adds nothing. */
 #include "kernels/conv.h"
 
 #include "kernels/x86/conv_forms.h"
@@ -13,21 +14,26 @@
 
 #include <string.h>
 
-#define TASK_WORK 1200000 /* multiplications of a task */
-#define BLOCK_BYTES 65536 /* of the rows of a block */
+#define TASK_WORK 1200000 /* multiplications of a task, at least */
+#define TASKS_A_THREAD 16 /* at most, or few more */
+#define BLOCK_BYTES 65536 /* of the rows of a block, where they are gathered or may be widened */
+#define COPIED 16         /* bytes at once */
 
 /* state of the plan */
 struct convolution {
     const struct conv_params *params;
-    bool dot, gathers;
+    bool dot, gathers, joins;                 /* joins: the places of a line, if it does not gather */
     bool even;                                /* the position of a row is that of what it sees, x.spatial[2] apart */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
-    int64_t quads, row;                       /* of a gathered row; bytes from one to the next */
     int64_t run;                              /* places of the window whose channels are one stretch of the input */
-    struct tile_cut cut;                      /* of the positions of an image */
-    int64_t panels;                           /* of one group */
-    const int64_t *weights;                   /* where those of each place of the window begin */
-    const int64_t *places;                    /* and the input, from the window's first place */
+    int64_t stretch, stretches;               /* places that make whole quads together; how many such */
+    int64_t stretch_quads, quads;             /* of one, and of all */
+    int64_t row;                              /* bytes from one gathered row to the next */
+    int64_t seen, extent;   /* what stretches reach over, and the input has, from their first bytes on */
+    struct tile_cut cut;    /* of the positions of an image */
+    int64_t panels;         /* of one group */
+    const int64_t *weights; /* where those of each place of the window begin */
+    const int64_t *places;  /* and the input, from the window's first place */
     struct results results;
     size_t places_bytes, rows_bytes, wide_bytes, factor_bytes, sums_bytes; /* of workspace, one after the other */
 };
@@ -70,15 +76,41 @@ static bool sees_evenly(const struct conv_params *p)
     return true;
 }
 
+static void choose_stretches(struct convolution *conv)
+{
+    const struct conv_params *p = conv->params;
+    const struct window *w = &p->window;
+    bool as_they_are = p->x.channel == 1 && p->x_dtype == DTYPE_U8;
+    conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
+    int64_t line = conv->run * conv->channels;
+    conv->joins = as_they_are && conv->dot && conv->channels % QUAD && 2 * divide_up(line, QUAD) * QUAD <= 3 * line;
+    conv->gathers = !as_they_are || (conv->channels % QUAD && !conv->joins);
+    conv->stretch = conv->joins ? conv->run : conv->gathers ? conv->taps : 1;
+    conv->stretches = conv->taps / conv->stretch;
+    conv->stretch_quads = divide_up(conv->stretch * conv->channels, QUAD);
+    conv->quads = conv->stretches * conv->stretch_quads;
+    conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
+    conv->seen = conv->places[conv->taps - conv->stretch] + conv->stretch_quads * QUAD;
+    conv->extent = conv->channels;
+    for (int axis = 0; axis < SPATIAL_AXES; axis++)
+        conv->extent += (w->input[axis] - 1) * p->x.spatial[axis];
+}
+
 static void size_workspace(struct convolution *conv)
 {
     size_t rows = (size_t)tile_block_rows(&conv->cut), row = (size_t)conv->row;
-    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->taps;
+    size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->stretches;
     conv->places_bytes = align_up(places * sizeof(const uint8_t *), ALIGNMENT);
-    conv->rows_bytes = conv->gathers ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
+    conv->rows_bytes = conv->gathers || conv->joins ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
     conv->wide_bytes = conv->dot ? 0 : 2 * rows * row;
     conv->factor_bytes = align_up(rows * sizeof(int32_t), ALIGNMENT);
     conv->sums_bytes = rows * TILE_COLUMNS * sizeof(int32_t);
+}
+
+/* Of the packed weights of a group. */
+static int64_t matrix_bytes(const struct convolution *conv)
+{
+    return i8_matrix_bytes(conv->params->output_channels, conv->quads * QUAD);
 }
 
 static void describe_pack(const struct convolution *conv, struct kernel_pack *pack)
@@ -91,11 +123,23 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
         .tasks = task_count(p->groups * conv->panels, 1 + 65536 / (1 + TILE_COLUMNS * conv->depth)),
         .geometry = {TILE_COLUMNS, p->w_dtype, p->groups, p->input_channels, p->output_channels, p->window.kernel[0],
                      p->window.kernel[1], p->window.kernel[2], p->weight_offset, p->weight_group, p->weight_output,
-                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2]},
-        .bytes = (size_t)(p->groups * i8_matrix_bytes(p->output_channels, conv->depth))};
+                     p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2],
+                     conv->joins ? conv->stretch : 0},
+        .bytes = (size_t)(p->groups * matrix_bytes(conv))};
 }
 
-COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
+/* What the rows of a block see is found, or gathered, once for all panels of a task. */
+static int cut_tasks(const struct convolution *conv, int threads)
+{
+    int64_t total = conv->params->batch * conv->params->groups * conv->cut.blocks * conv->panels;
+    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
+    int64_t least_items = 1 + TASK_WORK / (1 + each), items = total / (TASKS_A_THREAD * threads);
+    if (conv->gathers && items < conv->panels)
+        items = conv->panels;
+    return task_count(total, items < least_items ? least_items : items);
+}
+
+COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct region *region, struct kernel_plan *plan)
 {
     const struct window *w = &p->window;
     struct convolution *conv = region_allocate(region, sizeof *conv);
@@ -110,25 +154,18 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region
     if (!find_places(conv, region))
         return false;
     conv->depth = conv->taps * conv->channels;
-    conv->quads = divide_up(conv->depth, QUAD);
-    conv->row = (conv->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
-    conv->gathers =
-        (!dot && conv->taps > 1) || p->x_dtype == DTYPE_I8 || p->x.channel != 1 || conv->channels % QUAD != 0;
-    conv->even = !conv->gathers && sees_evenly(p);
-    conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
-    int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * conv->row);
-    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
+    choose_stretches(conv);
+    conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
+    int64_t height = i8_tile_rows(dot), most = I8_BLOCK_ROWS / height;
+    int64_t tiles = dot && !conv->gathers ? most : BLOCK_BYTES / (height * conv->row);
+    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, most));
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
     size_workspace(conv);
-    int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
-    int64_t items = 1 + TASK_WORK / (1 + each);
-    if (conv->gathers && items < conv->panels) /* it is gathered once for all output channels */
-        items = conv->panels;
     plan->state = conv;
     plan->phases = 1;
-    plan->tasks[0] = task_count(p->batch * p->groups * conv->cut.blocks * conv->panels, items);
+    plan->tasks[0] = cut_tasks(conv, threads);
     plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->wide_bytes + conv->factor_bytes +
                        conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
@@ -139,15 +176,13 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, struct region *region
 COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
                     struct kernel_plan *plan)
 {
-    (void)facts;
-    return plan_conv(params, false, region, plan);
+    return plan_conv(params, false, facts->threads, region, plan);
 }
 
 COLD bool conv_plan_dot(const void *params, const struct kernel_facts *facts, struct region *region,
                         struct kernel_plan *plan)
 {
-    (void)facts;
-    return plan_conv(params, true, region, plan);
+    return plan_conv(params, true, facts->threads, region, plan);
 }
 
 static void conv_pack(const struct kernel_plan *plan, int which, const void *from, void *to, int task)
@@ -165,11 +200,11 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
             .row = p->weight_input,
             .column = p->weight_output,
             .taps = conv->weights,
+            .run = conv->stretch,
             .turn = i8_turn_right(p->w_dtype),
         };
         SET_NAME(i8_pack_panel)
-        (&source, p->output_channels, i % conv->panels,
-         (uint8_t *)to + group * i8_matrix_bytes(p->output_channels, conv->depth));
+        (&source, p->output_channels, i % conv->panels, (uint8_t *)to + group * matrix_bytes(conv));
     }
 }
 
@@ -179,7 +214,7 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
 struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
-    const uint8_t **places; /* of a block: [tile][tap][height]; of one position, where rows are gathered */
+    const uint8_t **places; /* of a block: [tile][stretch][height] */
     uint8_t *rows, *wide;   /* of a block: [row][conv->row], and as words; or what the padding is, for one place */
     int32_t *row_sums;      /* of the block: less the sum of each row */
     int32_t *sums;
@@ -192,62 +227,98 @@ struct walk {
     struct i8_columns columns; /* of the panel */
 };
 
-/* The input under a place of the window; `outside` in the padding. */
-static inline const uint8_t *seen_at(const struct walk *walk, const struct sight *sight, int64_t tap,
-                                     const uint8_t *outside)
+/* The first bytes and the last ones, which may be the same. */
+INLINE void copy_ends(const uint8_t *from, int64_t count, const int64_t each, uint8_t *to)
 {
-    const struct convolution *conv = walk->conv;
-    return is_inside(&conv->params->window, sight, tap) ? walk->image + sight->offset + conv->places[tap] : outside;
-}
-
-static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
-{
-    const struct convolution *conv = walk->conv;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES];
-    struct sight sight;
-    for (int64_t i = 0; i < rows && conv->even; i++)
-        places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
-    if (conv->even)
-        return;
-    coordinates(conv->params->window.output, row, position);
-    look_at(conv->params, position, &sight);
-    for (int64_t i = 0; i < rows; i++) {
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            places[tap * conv->cut.height + i] = seen_at(walk, &sight, tap, walk->rows);
-        step_coordinates(conv->params->window.output, position);
-        look_on(conv->params, position, &sight);
-    }
+    uint8_t first[COPIED], last[COPIED];
+    memcpy(first, from, (size_t)each);
+    memcpy(last, from + count - each, (size_t)each);
+    memcpy(to, first, (size_t)each);
+    memcpy(to + count - each, last, (size_t)each);
 }
 
 /* A call takes longer than a copy of a few channels. */
 static inline void copy_bytes(const uint8_t *from, int64_t count, uint8_t *to)
 {
-    uint64_t first, last;
-    if (count > 16) {
+    if (count > 2 * COPIED)
         memcpy(to, from, (size_t)count);
-        return;
-    }
-    if (count < 8) {
+    else if (count >= COPIED)
+        copy_ends(from, count, COPIED, to);
+    else if (count >= 8)
+        copy_ends(from, count, 8, to);
+    else if (count >= 4)
+        copy_ends(from, count, 4, to);
+    else
         for (int64_t i = 0; i < count; i++)
             to[i] = from[i];
-        return;
-    }
-    memcpy(&first, from, 8);
-    memcpy(&last, from + count - 8, 8);
-    memcpy(to, &first, 8);
-    memcpy(to + count - 8, &last, 8);
 }
 
-static void gather_place(int64_t channels, int64_t step, const uint8_t *from, uint8_t padding, uint8_t *to)
+static inline void fill_bytes(uint8_t with, int64_t count, uint8_t *to)
 {
-    if (!from)
-        memset(to, padding, (size_t)channels);
-    else if (step == 1)
-        copy_bytes(from, channels, to);
-    else
-        for (int64_t c = 0; c < channels; c++)
-            to[c] = from[c * step];
+    for (int64_t i = 0; i < count; i++)
+        to[i] = with;
+}
+
+/* Of `run` places of a line of the window, from `place` on, those in the input are [*first, *end). */
+static void inside_of_line(const struct window *w, const struct sight *sight, const int64_t *place, int64_t run,
+                           int64_t *first, int64_t *end)
+{
+    int64_t at = sight->at[2] + place[2] * w->dilation[2], step = w->dilation[2];
+    bool inside = true;
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t line = sight->at[axis] + place[axis] * w->dilation[axis];
+        inside = inside && line >= 0 && line < w->input[axis];
+    }
+    *first = 0;
+    *end = inside ? run : 0;
+    while (*first < *end && at + *first * step < 0)
+        ++*first;
+    while (*first < *end && at + (*end - 1) * step >= w->input[2])
+        --*end;
+}
+
+/* What a window with no place in the padding sees, channels being next to each other. */
+static void gather_whole(const struct convolution *conv, const uint8_t *from, uint8_t *to)
+{
+    const int64_t *places = conv->places, run = conv->run, stretch = conv->stretch, bytes = run * conv->channels;
+    const int64_t gap = conv->stretch_quads * QUAD - stretch * conv->channels;
+    for (int64_t i = conv->stretches; i > 0; i--, to += gap) {
+        for (int64_t end = stretch; end > 0; end -= run, places += run, to += bytes)
+            copy_bytes(from + *places, bytes, to);
+        fill_bytes(0, gap, to);
+    }
+}
+
+/* What the window sees at a position, a stretch after the other. */
+static void gather_row(const struct walk *walk, const struct sight *sight, uint8_t *to)
+{
+    const struct convolution *conv = walk->conv;
+    const struct conv_params *p = conv->params;
+    int64_t channels = conv->channels, gap = conv->stretch_quads * QUAD - conv->stretch * channels;
+    int64_t place[SPATIAL_AXES] = {0}, first, end, left = conv->stretch;
+    if (sight->whole && p->x.channel == 1) {
+        gather_whole(conv, walk->image + sight->offset, to);
+        return;
+    }
+    for (int64_t tap = 0; tap < conv->taps; tap += conv->run, to += conv->run * channels) {
+        inside_of_line(&p->window, sight, place, conv->run, &first, &end);
+        fill_bytes(walk->padding, first * channels, to);
+        fill_bytes(walk->padding, (conv->run - end) * channels, to + end * channels);
+        place[2] += conv->run - 1;
+        step_coordinates(p->window.kernel, place);
+        const uint8_t *from = walk->image + sight->offset + conv->places[tap] + first * p->x.spatial[2];
+        if (p->x.channel == 1)
+            copy_bytes(from, (end - first) * channels, to + first * channels);
+        else
+            for (int64_t c = 0; c < (end - first) * channels; c++)
+                to[c] = from[c * p->x.channel];
+        left -= conv->run;
+        if (left == 0) {
+            fill_bytes(0, gap, to + conv->run * channels);
+            to += gap;
+            left = conv->stretch;
+        }
+    }
 }
 
 static void gather_rows(const struct walk *walk)
@@ -260,15 +331,7 @@ static void gather_rows(const struct walk *walk)
     look_at(p, position, &sight);
     for (int64_t row = walk->first_row; row < walk->end_row; row++) {
         uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
-        int64_t run = sight.whole ? conv->run : 1, tap = 0;
-        if (sight.whole && p->x.channel == 1)
-            for (const uint8_t *from = walk->image + sight.offset; tap < conv->taps; tap += run)
-                copy_bytes(from + conv->places[tap], run * conv->channels, to + tap * conv->channels);
-        for (; tap < conv->taps; tap += run)
-            gather_place(run * conv->channels, p->x.channel, seen_at(walk, &sight, tap, NULL), walk->padding,
-                         to + tap * conv->channels);
-        for (int64_t i = conv->depth; i < conv->quads * QUAD; i++)
-            to[i] = 0;
+        gather_row(walk, &sight, to);
         if (p->x_dtype == DTYPE_I8)
             SET_NAME(i8_turn)(to, i8_turn_left(p->x_dtype), conv->depth, to);
         step_coordinates(p->window.output, position);
@@ -276,18 +339,94 @@ static void gather_rows(const struct walk *walk)
     }
 }
 
-/* Rows that are not gathered have one place each. */
+/* Where a position sees each place of the window. */
+static void place_window(const struct walk *walk, const struct sight *sight, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    const struct window *w = &conv->params->window;
+    const uint8_t *from = walk->image + sight->offset;
+    int64_t place[SPATIAL_AXES] = {0};
+    for (int64_t tap = 0; tap < conv->taps; tap++, places += conv->cut.height, step_coordinates(w->kernel, place))
+        *places = is_inside(w, sight, place) ? from + conv->places[tap] : walk->rows;
+}
+
+/* Where each stretch of a row is whose window has a place in the padding, or reaches over the end of the input. */
+static void place_row(const struct walk *walk, const struct sight *sight, int64_t row, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    uint8_t *to = walk->rows + (row - walk->first_row) * conv->row;
+    if (!conv->joins) {
+        place_window(walk, sight, places);
+        return;
+    }
+    gather_row(walk, sight, to);
+    for (int64_t i = 0; i < conv->stretches; i++)
+        places[i * conv->cut.height] = to + i * conv->stretch_quads * QUAD;
+}
+
+/* How many positions along a line, at most `most`, from the one that is looked at on, have neither. */
+static int64_t count_whole(const struct convolution *conv, const struct sight *sight, int64_t most)
+{
+    const struct window *w = &conv->params->window;
+    int64_t step = w->stride[2] * conv->params->x.spatial[2];
+    int64_t room = w->input[2] - 1 - (w->kernel[2] - 1) * w->dilation[2] - sight->at[2];
+    int64_t count = sight->whole ? least(most, room / w->stride[2] + 1) : 0;
+    while (count > 0 && sight->offset + (count - 1) * step + conv->seen > conv->extent)
+        count--;
+    return count;
+}
+
+/* Where the stretches of so many rows are that have neither. */
+static void place_rows(const struct walk *walk, const struct sight *sight, int64_t count, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    int64_t step = conv->params->window.stride[2] * conv->params->x.spatial[2];
+    for (int64_t i = 0; i < conv->stretches; i++, places += conv->cut.height) {
+        const uint8_t *from = walk->image + sight->offset + conv->places[i * conv->stretch];
+        for (int64_t k = 0; k < count; k++, from += step)
+            places[k] = from;
+    }
+}
+
+static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
+{
+    const struct convolution *conv = walk->conv;
+    const int64_t *sizes = conv->params->window.output;
+    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
+    int64_t position[SPATIAL_AXES];
+    struct sight sight;
+    for (int64_t i = 0; i < rows && conv->even; i++)
+        places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
+    if (conv->even)
+        return;
+    coordinates(sizes, row, position);
+    for (int64_t i = 0, count; i < rows; i += count) {
+        look_at(conv->params, position, &sight);
+        count = count_whole(conv, &sight, least(rows - i, sizes[2] - position[2]));
+        if (count > 0) {
+            place_rows(walk, &sight, count, places + i);
+        } else {
+            place_row(walk, &sight, row + i, places + i);
+            count = 1;
+        }
+        position[2] += count - 1;
+        step_coordinates(sizes, position);
+    }
+}
+
 static void widen_rows(struct walk *walk)
 {
     const struct convolution *conv = walk->conv;
     for (int64_t t = 0; t < walk->tiles && !walk->has_wide; t++) {
         int64_t first = tile_first_row(&conv->cut, walk->first_tile + t);
         int64_t end = tile_first_row(&conv->cut, walk->first_tile + t + 1);
-        for (int64_t i = first; i < end; i++) {
+        const uint8_t *const *places = walk->places + t * conv->stretches * conv->cut.height;
+        for (int64_t i = first; i < end; i++, places++) {
             int64_t within = i - walk->first_row;
-            const uint8_t *row =
-                conv->gathers ? walk->rows + within * conv->row : walk->places[t * conv->cut.height + i - first];
-            SET_NAME(i8_widen)(row, conv->quads, walk->wide + within * 2 * conv->row);
+            const uint8_t *row = walk->rows + within * conv->row;
+            uint8_t *to = walk->wide + within * 2 * conv->row;
+            for (int64_t s = 0; s < conv->stretches; s++, to += 2 * QUAD * conv->stretch_quads)
+                SET_NAME(i8_widen)(conv->gathers ? row : places[s * conv->cut.height], conv->stretch_quads, to);
         }
     }
     walk->has_wide = true;
@@ -296,8 +435,8 @@ static void widen_rows(struct walk *walk)
 static int32_t sum_places(const struct convolution *conv, const uint8_t *const *places)
 {
     uint32_t sum = 0;
-    for (int64_t tap = 0; tap < conv->taps; tap++)
-        sum += (uint32_t)SET_NAME(i8_sum)(places[tap * conv->cut.height], conv->channels);
+    for (int64_t i = 0; i < conv->stretches; i++)
+        sum += (uint32_t)SET_NAME(i8_sum)(places[i * conv->cut.height], conv->stretch * conv->channels);
     return (int32_t)sum;
 }
 
@@ -311,7 +450,7 @@ static void sum_rows(struct walk *walk)
             int64_t within = i - walk->first_row;
             int32_t sum = conv->gathers
                               ? SET_NAME(i8_sum)(walk->rows + within * conv->row, conv->depth)
-                              : sum_places(conv, walk->places + t * conv->taps * conv->cut.height + (i - row));
+                              : sum_places(conv, walk->places + t * conv->stretches * conv->cut.height + (i - row));
             walk->row_sums[within] = (int32_t)(0 - (uint32_t)sum);
         }
     }
@@ -345,18 +484,19 @@ static void begin_block(struct walk *walk, int64_t block)
         gather_rows(walk);
     else
         for (int64_t i = 0; i < walk->tiles; i++)
-            place_tile(walk, walk->first_tile + i, walk->places + i * conv->taps * conv->cut.height);
+            place_tile(walk, walk->first_tile + i, walk->places + i * conv->stretches * conv->cut.height);
 }
 
-static void multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
-                          const struct results_block *block, int64_t index)
+/* bytes: what makes bytes of the sums of image row 0, or NULL. False: sums are in the buffer. */
+static bool multiply_tile(const struct walk *walk, enum i8_way way, const struct i8_panel *panel,
+                          const struct results_block *block, int64_t index, const struct requantised_columns *bytes)
 {
     const struct convolution *conv = walk->conv;
     int64_t row = tile_first_row(&conv->cut, walk->first_tile + index);
     int64_t rows = tile_first_row(&conv->cut, walk->first_tile + index + 1) - row, within = row - walk->first_row;
     const uint8_t *gathered[I8_MOST_ROWS];
-    struct i8_rows left = {walk->places + index * conv->taps * conv->cut.height, conv->cut.height, conv->taps,
-                           conv->channels / QUAD};
+    struct i8_rows left = {walk->places + index * conv->stretches * conv->cut.height, conv->cut.height, conv->stretches,
+                           conv->stretch_quads};
     if (conv->gathers || way == I8_WIDE) {
         for (int64_t i = 0; i < rows; i++)
             gathered[i] =
@@ -377,19 +517,33 @@ static void multiply_tile(const struct walk *walk, enum i8_way way, const struct
         ends.terms[0].row = walk->row_sums + within;
         ends.terms[0].column = walk->columns.zeros;
     }
+    if (bytes && rows >= I8_BYTES_ROWS) {
+        ends.bytes = bytes;
+        ends.bytes_to = bytes->to + row * bytes->step;
+    }
     SET_NAME(i8_multiply)(way, rows, &left, panel, &ends);
+    return walk->target.direct || ends.bytes;
+}
+
+static void store_tile(const struct walk *walk, const struct results_block *block, int64_t index)
+{
+    int64_t row = tile_first_row(&walk->conv->cut, walk->first_tile + index);
+    int64_t end = tile_first_row(&walk->conv->cut, walk->first_tile + index + 1);
+    const struct results_block tile = {row, end - row, block->column, block->columns, 1};
+    SET_NAME(results_store)
+    (&walk->target, &tile, (float *)(void *)(walk->sums + (row - walk->first_row) * TILE_COLUMNS), TILE_COLUMNS,
+     walk->epilogue_workspace);
 }
 
 static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
 {
     const struct convolution *conv = walk->conv;
     const struct conv_params *p = conv->params;
-    const uint8_t *matrix =
-        (const uint8_t *)walk->call->packed[0] + group * i8_matrix_bytes(p->output_channels, conv->depth);
+    const uint8_t *matrix = (const uint8_t *)walk->call->packed[0] + group * matrix_bytes(conv);
     struct results_block block = {walk->first_row, walk->end_row - walk->first_row,
                                   group * p->output_channels + index * TILE_COLUMNS,
                                   least(p->output_channels - index * TILE_COLUMNS, TILE_COLUMNS), 1};
-    struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, p->output_channels, conv->depth, index);
+    struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, p->output_channels, conv->quads * QUAD, index);
     const uint8_t *zeros = walk->call->inputs[4];
     const int32_t *bias = walk->call->inputs[2];
     const struct i8_about about = {
@@ -407,9 +561,15 @@ static void multiply_panel(struct walk *walk, int64_t group, int64_t index)
     enum i8_way way = conv->dot ? I8_DOT : panel.fits ? I8_PAIRS : I8_WIDE;
     if (way == I8_WIDE)
         widen_rows(walk);
+    struct requantised_columns bytes;
+    bool as_bytes = conv->cut.height >= I8_BYTES_ROWS && walk->target.requantises && block.columns == TILE_COLUMNS &&
+                    !walk->columns.has_zeros &&
+                    requantise_columns(&walk->target.requantiser, conv->positions, p->groups * p->output_channels,
+                                       block.column, &bytes);
     for (int64_t i = 0; i < walk->tiles; i++)
-        multiply_tile(walk, way, &panel, &block, i);
-    if (!walk->target.direct)
+        if (!multiply_tile(walk, way, &panel, &block, i, as_bytes ? &bytes : NULL) && as_bytes)
+            store_tile(walk, &block, i);
+    if (!walk->target.direct && !as_bytes)
         SET_NAME(results_store)
     (&walk->target, &block, (float *)(void *)walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
 }
@@ -430,7 +590,7 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
                         .sums = (int32_t *)(void *)sums,
                         .epilogue_workspace = sums + conv->sums_bytes,
                         .padding = zero ? *zero : 0};
-    if (!conv->gathers)
+    if (!conv->gathers && !conv->joins)
         memset(rows, walk.padding, (size_t)conv->channels);
     int64_t each = conv->cut.blocks * conv->panels, first, last, image = -1, block = -1;
     task_range(p->batch * p->groups * each, plan->tasks[0], task, &first, &last);

@@ -14,13 +14,14 @@
 
 #include <string.h>
 
-#define CHUNK 64         /* channels that go through a stretch before the next ones do */
-#define STRETCH 2048     /* elements of a line of the output, at most */
-#define MOST_COLUMNS 128 /* of the input that a stretch may see */
-#define MOST_QUADS 8     /* of one column */
-#define MOST_LINES 2     /* of the output that take the same quads */
-#define AT_ONCE 4        /* columns of the output in registers */
-#define GRAIN 200000     /* multiplications that make a task */
+#define CHUNK 96          /* channels that go through a stretch before the next ones do, at most */
+#define STRETCH 2688      /* elements of a line of the output, at most */
+#define AHEAD (4 * LANES) /* bytes that are made quads at a time */
+#define MOST_COLUMNS 128  /* of the input that a stretch may see */
+#define MOST_QUADS 8      /* of one column */
+#define MOST_LINES 2      /* of the output that take the same quads */
+#define AT_ONCE 4         /* columns of the output in registers */
+#define GRAIN 200000      /* multiplications that make a task */
 
 /* state of the plan */
 struct depthwise {
@@ -74,10 +75,23 @@ COLD bool depthwise_supports(const void *params)
            SET_NAME(results_image_fits)(p);
 }
 
+/* Even parts, all but the last of whole vectors. */
+static int64_t chunk_of(int64_t channels)
+{
+    int64_t even = divide_up(channels, divide_up(channels, CHUNK));
+    return channels <= CHUNK ? channels : divide_up(even, LANES) * LANES;
+}
+
 static int64_t lines_together(const struct window *w, int64_t quads)
 {
     bool image = w->kernel[0] == 1 && w->output[0] == 1 && w->stride[1] == 1 && w->dilation[1] == 1;
     return image && w->kernel[1] < quads * QUAD ? MOST_LINES : 1;
+}
+
+/* Channels of a line of sums. */
+static int64_t sums_width(const struct depthwise *d)
+{
+    return divide_up(d->chunk, TILE_COLUMNS) * TILE_COLUMNS;
 }
 
 COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *region, struct kernel_plan *plan)
@@ -94,8 +108,8 @@ COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *r
                             .columns = w->output[2],
                             .rows = w->kernel[0] * w->kernel[1],
                             .width = w->kernel[2],
-                            .chunk = least(p->groups, CHUNK),
-                            .chunks = divide_up(p->groups, CHUNK),
+                            .chunk = chunk_of(p->groups),
+                            .chunks = divide_up(p->groups, chunk_of(p->groups)),
                             .parts = dot ? 1 : 2};
     d->quads = divide_up(d->rows, QUAD);
     d->together = lines_together(w, d->quads);
@@ -103,14 +117,14 @@ COLD bool plan_depthwise(const struct conv_params *p, bool dot, struct region *r
     d->stretch = stretch_of(w, d->chunk);
     d->stretches = divide_up(d->columns, d->stretch);
     d->seen = columns_seen(w, d->stretch);
-    d->plane = d->seen * d->chunk + CHUNK; /* what is past the last channel is read, and may be written */
+    d->plane = d->seen * d->chunk + AHEAD; /* what is past the last channel is read, and may be written */
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, d->lines * d->columns, d->channels, &place, &d->results);
     d->padding_bytes = align_up((size_t)(d->seen * d->chunk), ALIGNMENT);
     d->quad_bytes = align_up((size_t)(d->quads * d->parts * d->plane) * sizeof(int32_t), ALIGNMENT);
     d->factor_bytes = (size_t)(CHUNK / LANES * d->width * d->quads * d->together * d->parts * LANES) * sizeof(int32_t);
-    d->sums_bytes = (size_t)(d->together * d->stretch * CHUNK) * sizeof(int32_t);
+    d->sums_bytes = (size_t)(d->together * d->stretch * sums_width(d)) * sizeof(int32_t);
     int64_t each = d->together * d->stretch * d->chunk * d->rows * d->width;
     plan->state = d;
     plan->phases = 1;
@@ -308,10 +322,9 @@ struct lane {
     int64_t plane, width, quad_count, together;
     vi start, zeros;                       /* zeros: of the weights */
     const struct requantiser *requantiser; /* NULL: sums are stored */
-    bool plain;                            /* it only multiplies, adds, and keeps within bounds */
+    bool plain;                            /* it only multiplies, adds, rounds, and keeps within bounds */
     vf factor, addend;
-    float low, high; /* of the requantiser */
-    int32_t zero;
+    struct requantised_bytes ends;
     int64_t channels, stored;  /* that count, and that are stored where sums are */
     int32_t *sums[MOST_LINES]; /* by line of the output */
     uint8_t *bytes[MOST_LINES];
@@ -396,35 +409,40 @@ static __attribute__((noinline)) void store_sums(int64_t lines, int64_t outputs,
         vi_store_part(lane->sums[i / outputs] + (column + i % outputs) * lane->sums_next, sums[i], lane->stored);
 }
 
-/* Whatever the requantiser does, and however many channels there are. */
+/* Whatever the requantiser does, and however many channels there are: of outputs that are fewer than four the last one
+ * again. */
 static __attribute__((noinline)) void store_any_bytes(int64_t lines, int64_t outputs, int64_t column,
                                                       const struct lane *lane, const vi *sums)
 {
-    const struct requantiser *q = lane->requantiser;
-    const vf low = vf_set(q->low), high = vf_set(q->high);
-    uint8_t bytes[LANES];
-    for (int64_t i = 0; i < lines * outputs; i++) {
-        uint8_t *to = lane->bytes[i / outputs] + (column + i % outputs) * lane->bytes_next;
-        vf x = vf_add(vf_mul(vi_to_floats(sums[i]), lane->factor), lane->addend);
-        vi result = requantise_bytes(q, x, low, high);
-        vi_store_u8(lane->channels == LANES ? to : bytes, result);
-        if (lane->channels < LANES)
-            memcpy(to, bytes, (size_t)lane->channels);
+    for (int64_t l = 0; l < lines; l++) {
+        uint8_t parts[AT_ONCE][LANES], *to[AT_ONCE], *ends[AT_ONCE];
+        vi rounded[AT_ONCE];
+        UNROLL
+        for (int j = 0; j < AT_ONCE; j++) {
+            int64_t output = least(j, outputs - 1);
+            vf x = vf_add(vf_mul(vi_to_floats(sums[l * outputs + output]), lane->factor), lane->addend);
+            rounded[j] = requantise_round(lane->requantiser, x, false);
+            to[j] = lane->bytes[l] + (column + output) * lane->bytes_next;
+            ends[j] = parts[j];
+        }
+        vi_store_quarters(lane->channels == LANES ? to : ends, requantise_pack(&lane->ends, rounded));
+        for (int j = 0; j < AT_ONCE && lane->channels < LANES; j++)
+            memcpy(to[j], parts[j], (size_t)lane->channels);
     }
 }
 
 INLINE void store_bytes(const int lines, int64_t column, const struct lane *lane, const vi *sums)
 {
-    const vf low = vf_set(lane->low), high = vf_set(lane->high);
     UNROLL
     for (int l = 0; l < lines; l++) {
-        vi bytes[AT_ONCE];
+        uint8_t *to[AT_ONCE];
+        vi rounded[AT_ONCE];
         UNROLL
         for (int j = 0; j < AT_ONCE; j++) {
-            vf x = vf_add(vf_mul(vi_to_floats(sums[l * AT_ONCE + j]), lane->factor), lane->addend);
-            bytes[j] = vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(lane->zero));
+            to[j] = lane->bytes[l] + (column + j) * lane->bytes_next;
+            rounded[j] = vf_to_nearest(vf_add(vf_mul(vi_to_floats(sums[l * AT_ONCE + j]), lane->factor), lane->addend));
         }
-        vi_store_u8_four(lane->bytes[l] + column * lane->bytes_next, lane->bytes_next, bytes);
+        vi_store_quarters(to, requantise_pack(&lane->ends, rounded));
     }
 }
 
@@ -515,11 +533,11 @@ static void begin_chunk(struct walk *walk, int64_t chunk)
     const struct conv_params *p = d->params;
     const uint8_t *w_zeros = walk->call->inputs[4];
     const int32_t *bias = walk->call->inputs[2];
-    int64_t end = least(d->channels, (chunk + 1) * CHUNK);
+    int64_t begin = chunk * d->chunk, end = least(d->channels, begin + d->chunk);
     walk->has_zeros = false;
-    for (int64_t channel = chunk * CHUNK; channel < end; channel += TILE_COLUMNS) {
+    for (int64_t channel = begin; channel < end; channel += TILE_COLUMNS) {
         int64_t channels = least(end - channel, TILE_COLUMNS);
-        struct i8_columns *columns = &walk->about[channel % CHUNK / TILE_COLUMNS];
+        struct i8_columns *columns = &walk->about[(channel - begin) / TILE_COLUMNS];
         const struct i8_panel sums = {.sums = walk->packed.sums + channel, .columns = i8_panel_columns(channels)};
         const struct i8_about about = {
             .right = p->w_dtype,
@@ -534,7 +552,7 @@ static void begin_chunk(struct walk *walk, int64_t chunk)
         walk->has_zeros = walk->has_zeros || columns->has_zeros;
     }
     int32_t *to = walk->factors;
-    for (int64_t c = chunk * CHUNK; c < end; c += LANES, to += factor_count(d))
+    for (int64_t c = begin; c < end; c += LANES, to += factor_count(d))
         make_factors(d, walk->packed.weights + c * d->width * d->quads, to);
 }
 
@@ -553,45 +571,51 @@ static void place_results(const struct walk *walk, const struct place *place, in
         else if (walk->target.direct)
             lane->sums[l] = (int32_t *)(void *)ends->to + position * ends->to_row + place->channel + c;
         else
-            lane->sums[l] = walk->sums + (l * CHUNK + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
+            lane->sums[l] =
+                walk->sums + (l * sums_width(d) + c / TILE_COLUMNS * TILE_COLUMNS) * d->stretch + c % TILE_COLUMNS;
     }
     lane->bytes_next = q->to_step;
     lane->sums_next = walk->target.direct ? ends->to_row : TILE_COLUMNS;
     lane->stored = walk->target.direct ? lane->channels : LANES;
 }
 
-static void sum_vector(const struct walk *walk, const struct place *place, int64_t c, bool as_bytes)
+/* All that the vectors of a stretch share. */
+static void begin_lane(const struct walk *walk, bool as_bytes, struct lane *lane)
 {
     const struct depthwise *d = walk->d;
     const struct window *w = &d->params->window;
-    const struct requantiser *q = &walk->target.requantiser;
+    *lane = (struct lane){.ones = walk->has_zeros ? walk->packed.ones : NULL,
+                          .next = w->stride[2] * d->chunk,
+                          .tap = w->dilation[2] * d->chunk,
+                          .plane = d->plane,
+                          .width = d->width,
+                          .quad_count = d->quads,
+                          .together = d->together,
+                          .requantiser = as_bytes ? &walk->target.requantiser : NULL};
+    if (as_bytes)
+        lane->ends = walk->target.requantiser.bytes;
+}
+
+static void sum_vector(const struct walk *walk, const struct place *place, int64_t c, struct lane *lane)
+{
+    const struct depthwise *d = walk->d;
+    const struct requantiser *q = lane->requantiser;
     const struct i8_columns *about = &walk->about[c / TILE_COLUMNS];
-    struct lane lane = {.quads = walk->quads + c,
-                        .factors = walk->factors + c / LANES * factor_count(d),
-                        .ones = walk->has_zeros ? walk->packed.ones : NULL,
-                        .next = w->stride[2] * d->chunk,
-                        .tap = w->dilation[2] * d->chunk,
-                        .plane = d->plane,
-                        .width = d->width,
-                        .quad_count = d->quads,
-                        .together = d->together,
-                        .start = vi_load(about->start + c % TILE_COLUMNS),
-                        .zeros = vi_load(about->zeros + c % TILE_COLUMNS),
-                        .requantiser = as_bytes ? q : NULL,
-                        .channels = least(place->channels - c, LANES)};
-    place_results(walk, place, c, &lane);
-    if (as_bytes) {
-        lane.plain = lane.channels == LANES && !walk->has_zeros && !q->has_second && !q->divides;
-        lane.low = q->low;
-        lane.high = q->high;
-        lane.zero = q->zero;
-        lane.factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane.channels, 1);
-        lane.addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane.channels, -0.0F);
+    lane->quads = walk->quads + c;
+    lane->factors = walk->factors + c / LANES * factor_count(d);
+    lane->start = vi_load(about->start + c % TILE_COLUMNS);
+    lane->zeros = vi_load(about->zeros + c % TILE_COLUMNS);
+    lane->channels = least(place->channels - c, LANES);
+    place_results(walk, place, c, lane);
+    if (q) {
+        lane->plain = lane->channels == LANES && !walk->has_zeros && requantise_is_plain(q);
+        lane->factor = requantise_operand(q->factors, q->factor_each, place->channel + c, lane->channels, 1);
+        lane->addend = requantise_operand(q->addends, q->addend_each, place->channel + c, lane->channels, -0.0F);
     }
     if (d->dot)
-        sum_lane_dot(place->lines, place->columns, &lane);
+        sum_lane_dot(place->lines, place->columns, lane);
     else
-        sum_lane_wide(place->lines, place->columns, &lane);
+        sum_lane_wide(place->lines, place->columns, lane);
 }
 
 static void run_stretch(struct walk *walk, const struct place *place)
@@ -599,9 +623,11 @@ static void run_stretch(struct walk *walk, const struct place *place)
     const struct depthwise *d = walk->d;
     bool as_bytes =
         walk->target.requantises && requantise_is_even(&walk->target.requantiser, d->lines * d->columns, d->channels);
+    struct lane lane;
+    begin_lane(walk, as_bytes, &lane);
     make_columns(walk, place);
     for (int64_t c = 0; c < place->channels; c += LANES)
-        sum_vector(walk, place, c, as_bytes);
+        sum_vector(walk, place, c, &lane);
     if (as_bytes || walk->target.direct)
         return;
     for (int64_t l = 0; l < place->lines; l++)
@@ -609,7 +635,7 @@ static void run_stretch(struct walk *walk, const struct place *place)
             const struct results_block block = {(place->line + l) * d->columns + place->column, place->columns,
                                                 place->channel + c, least(place->channels - c, TILE_COLUMNS), 1};
             SET_NAME(results_store)
-            (&walk->target, &block, (float *)(void *)(walk->sums + (l * CHUNK + c) * d->stretch), TILE_COLUMNS,
+            (&walk->target, &block, (float *)(void *)(walk->sums + (l * sums_width(d) + c) * d->stretch), TILE_COLUMNS,
              walk->epilogue_workspace);
         }
 }
@@ -649,10 +675,10 @@ static void depthwise_run(const struct kernel_plan *plan, const struct kernel_ca
         struct place place = {.batch = image,
                               .line = i % parts / d->stretches * d->together,
                               .column = i % d->stretches * d->stretch,
-                              .channel = chunk * CHUNK};
+                              .channel = chunk * d->chunk};
         place.lines = least(d->together, d->lines - place.line);
         place.columns = least(d->stretch, d->columns - place.column);
-        place.channels = least(CHUNK, d->channels - place.channel);
+        place.channels = least(d->chunk, d->channels - place.channel);
         run_stretch(&walk, &place);
     }
 }

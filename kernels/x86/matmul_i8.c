@@ -76,7 +76,7 @@ COLD bool plan_product(const struct matmul_params *p, const struct kernel_facts 
         p->a_dtype == DTYPE_I8 || p->a.column != 1 || p->k % QUAD != 0 || (p->a.row % CACHE_SET == 0 && p->m > 8);
     product->left_row = (product->quads * QUAD + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
     int64_t height = i8_tile_rows(dot), tiles = BLOCK_BYTES / (height * product->left_row);
-    product->cut = tile_cut_by(p->m, height, tiles < 1 ? 1 : least(tiles, BLOCK_TILES));
+    product->cut = tile_cut_by(p->m, height, tiles < 1 ? 1 : least(tiles, I8_BLOCK_ROWS / height));
     product->panels = divide_up(p->n, TILE_COLUMNS);
     product->matrices = elements(p->batch_rank, p->batch);
     size_workspace(product);

@@ -9,6 +9,8 @@
 /* With no number beyond this, and no divisor below its reciprocal, no infinity is ever subtracted from another. */
 #define LARGEST 1e20F
 #define LARGEST_FACTOR 1e8F
+#define LARGEST_SUM 2147483648.0F
+#define LARGEST_BOUNDED 1e9F /* rounding on the way there does not reach 2^31 */
 
 struct request {
     const struct epilogue *epilogue;
@@ -45,22 +47,20 @@ static float number_of(const struct request *r, int input, float otherwise)
     }
 }
 
-/* Whether all of them are. Of numbers without their sign, NaN has the largest bits. */
-static bool are_small(const float *numbers, int64_t count, float most)
+/* Of numbers without their sign; a NaN if there is one, whose bits are larger than those of any number. */
+static float largest_of(const float *numbers, int64_t count)
 {
     vi largest = vi_set(0);
-    int32_t bits[LANES];
+    int32_t bits[LANES], most = 0;
+    float number;
     for (int64_t i = 0; i < count; i += LANES)
         largest =
             vi_max(largest, vi_and(vf_bits(vf_load_part(numbers + i, least(count - i, LANES))), vi_set(INT32_MAX)));
     vi_store(bits, largest);
-    for (int i = 0; i < LANES; i++) {
-        float number;
-        memcpy(&number, &bits[i], sizeof number);
-        if (!(number <= most))
-            return false;
-    }
-    return true;
+    for (int i = 0; i < LANES; i++)
+        most = bits[i] > most ? bits[i] : most;
+    memcpy(&number, &most, sizeof number);
+    return number;
 }
 
 static bool is_small(float number, float most)
@@ -80,9 +80,10 @@ static bool goes_evenly(const struct request *r, int input, enum epilogue_axis a
     return true;
 }
 
-/* Of an operand of a line, where it begins and whether each element has its own. False: lines differ, or a number is
- * larger than `most`. */
-static bool read_operand(const struct request *r, int operation, float most, const float **from, bool *each)
+/* Of an operand of a line, where it begins, whether each element has its own, and the largest without its sign; without
+ * an operand that is left as it is. False: lines differ, or a number is larger than `most`. */
+static bool read_operand(const struct request *r, int operation, float most, const float **from, bool *each,
+                         float *largest)
 {
     const struct epilogue_operation *of = operation ? &r->form->operations[operation - 1] : NULL;
     enum epilogue_axis along = r->down ? EPILOGUE_ROWS : EPILOGUE_COLUMNS,
@@ -90,10 +91,12 @@ static bool read_operand(const struct request *r, int operation, float most, con
     int64_t step = !of ? 0 : r->down ? of->row : of->column;
     *from = of ? operand_at(r, of->input) : NULL;
     *each = step == 1;
-    if (of &&
-        (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0)))
+    if (!of)
+        return true;
+    if (step < 0 || step > 1 || !goes_evenly(r, of->input, along, step) || !goes_evenly(r, of->input, across, 0))
         return false;
-    return !of || are_small(*from, step ? r->epilogue->dims[along] : 1, most);
+    *largest = largest_of(*from, step ? r->epilogue->dims[along] : 1);
+    return is_small(*largest, most);
 }
 
 /* False: one is a NaN, or they are not in order. */
@@ -111,12 +114,11 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
     to->hard_swish = q->hard_swish;
     to->has_second = q->hard_swish || q->second_factor || q->second_addend;
     to->divides = q->divisor > 0;
-    to->residual_zero = number_of(r, q->residual_zero, 0);
+    to->residual_zero = (int32_t)number_of(r, q->residual_zero, 0);
     to->residual_scale = number_of(r, q->residual_scale, 1);
     to->second_factor = number_of(r, q->second_factor, 1);
     to->second_addend = number_of(r, q->second_addend, -0.0F);
     to->divisor = number_of(r, q->divisor, 1);
-    to->zero = (int32_t)zero;
     if (!read_bounds(r, &q->first, &to->first_low, &to->first_high) || !read_bounds(r, &q->second, &low, &high) ||
         !is_small(to->residual_scale, LARGEST) || !is_small(to->second_factor, LARGEST_FACTOR) ||
         !is_small(to->second_addend, LARGEST) || !(to->divisor >= 1 / LARGEST && to->divisor <= LARGEST))
@@ -127,7 +129,23 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
     }
     to->low = fmaxf(low / to->divisor, least - zero);
     to->high = fminf(high / to->divisor, least + 255 - zero);
-    return to->low <= to->high;
+    if (!(to->low <= to->high))
+        return false;
+    int32_t shift = (int32_t)(zero - least), word = shift & UINT16_MAX;
+    to->bytes = (struct requantised_bytes){.addend = vi_set(word | word << 16),
+                                           .low = vi_set(0x01010101 * ((int32_t)nearbyintf(to->low) + shift)),
+                                           .high = vi_set(0x01010101 * ((int32_t)nearbyintf(to->high) + shift)),
+                                           .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0)};
+    return true;
+}
+
+/* The largest that a quotient may be, with what sums are at most multiplied by, and what is added to them. */
+static float largest_quotient(const struct requantiser *q, float factor, float addend, float gate)
+{
+    float most = (LARGEST_SUM * factor + addend) * (1 + gate) + 512 * fabsf(q->residual_scale);
+    if (q->has_second)
+        most = (most + 3) * fabsf(q->second_factor) + fabsf(q->second_addend);
+    return most / q->divisor;
 }
 
 bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct epilogue_form *form,
@@ -142,12 +160,14 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
                                .down = down,
                                .line_run = down ? form->column_run : form->row_run,
                                .element_run = down ? form->row_run : form->column_run};
+    float factor = 1, addend = 0, gate = 0;
     if (!form->requantises || (down ? form->row : form->column) != 1 ||
         (residual && (down ? residual->row : residual->column) != 1) || !read_numbers(&r, to) ||
-        !read_operand(&r, q->factor, LARGEST, &to->factors, &to->factor_each) ||
-        !read_operand(&r, q->addend, LARGEST, &to->addends, &to->addend_each) ||
-        !read_operand(&r, q->gate, LARGEST_FACTOR, &to->gates, &to->gate_each) || (to->gates && to->has_second))
+        !read_operand(&r, q->factor, LARGEST, &to->factors, &to->factor_each, &factor) ||
+        !read_operand(&r, q->addend, LARGEST, &to->addends, &to->addend_each, &addend) ||
+        !read_operand(&r, q->gate, LARGEST_FACTOR, &to->gates, &to->gate_each, &gate) || (to->gates && to->has_second))
         return false;
+    to->bounded = largest_quotient(to, factor, addend, gate) < LARGEST_BOUNDED;
     to->to = (uint8_t *)(uintptr_t)operand_at(&r, epilogue->program->input_count);
     to->to_step = down ? form->column : form->row;
     to->to_base = epilogue_offset(epilogue, epilogue->program->input_count, batch, 0, 0);
@@ -165,7 +185,7 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
 
 /* --- lines ------------------------------------------------------------------------------------------------------- */
 
-/* Some elements of some lines. */
+/* Some elements of some lines: WIDTH of each, or at most LANES. */
 struct part {
     const int32_t *sums;
     int64_t step, lines, count;
@@ -174,65 +194,82 @@ struct part {
     vf factors[2], addends[2], gates[2];
 };
 
-static vf residual_of(const struct requantiser *q, const uint8_t *bytes)
+INLINE vf residual_of(const struct requantiser *q, const uint8_t *from, int64_t count)
 {
-    vi x = q->signed_residual ? vi_load_i8((const int8_t *)bytes) : vi_load_u8(bytes);
-    return vf_mul(vf_sub(vi_to_floats(x), vf_set(q->residual_zero)), vf_set(q->residual_scale));
+    vi x = count < LANES ? vi_load_u8_part(from, count) : vi_load_u8(from);
+    if (q->signed_residual)
+        x = vi_sub(vi_xor(x, vi_set(0x80)), vi_set(0x80));
+    return vf_mul(vi_to_floats(vi_sub(x, vi_set(q->residual_zero))), vf_set(q->residual_scale));
+}
+
+static void store_ends(uint8_t *const *to, int64_t count, vi bytes)
+{
+    uint8_t lines[4][LANES];
+    vi_store_quarters((uint8_t *const[]){lines[0], lines[1], lines[2], lines[3]}, bytes);
+    for (int l = 0; l < 4; l++)
+        memcpy(to[l], lines[l], (size_t)count);
+}
+
+/* Four vectors at a time, of two lines or of four: where there are no more, of the last one again. */
+INLINE void run_part(const struct requantiser *q, const struct part *part, const int vectors, const bool full,
+                     const bool plain)
+{
+    const struct requantised_bytes ends = q->bytes;
+    const int lines = 4 / vectors;
+    for (int64_t i = 0; i < part->lines; i += lines) {
+        uint8_t *to[4];
+        vi rounded[4];
+        UNROLL
+        for (int l = 0; l < lines; l++) {
+            int64_t line = least(i + l, part->lines - 1);
+            const int32_t *sums = part->sums + line * part->step;
+            to[l] = part->to + line * q->to_step;
+            UNROLL
+            for (int v = 0; v < vectors; v++) {
+                vf x = vi_to_floats(full ? vi_load(sums + v * LANES) : vi_load_part(sums, part->count));
+                x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
+                if (!plain && q->gates)
+                    x = vf_add(vf_mul(x, part->gates[v]), x);
+                if (part->residual)
+                    x = vf_add(x, residual_of(q, part->residual + line * q->residual_step + v * LANES,
+                                              full ? LANES : part->count));
+                rounded[l * vectors + v] = requantise_round(q, x, plain);
+            }
+        }
+        vi bytes = requantise_pack(&ends, rounded);
+        if (vectors == 2)
+            vi_store_halves(to, bytes);
+        else if (full)
+            vi_store_quarters(to, bytes);
+        else
+            store_ends(to, part->count, bytes);
+    }
+}
+
+static __attribute__((noinline)) void run_plain(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 2, true, true);
+}
+
+static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 2, true, false);
+}
+
+static __attribute__((noinline)) void run_vector(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 1, true, false);
+}
+
+static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 1, false, false);
 }
 
 static inline int64_t lanes_left(int64_t count, int vector)
 {
     int64_t left = count - vector * LANES;
     return left < 0 ? 0 : least(left, LANES);
-}
-
-INLINE void run_part(const struct requantiser *q, const struct part *part, const int vectors, const bool full)
-{
-    const vf low = vf_set(q->low), high = vf_set(q->high);
-    const int32_t *sums = part->sums;
-    const uint8_t *residual = part->residual;
-    uint8_t *to = part->to, bytes[WIDTH], ends[WIDTH] = {0};
-    for (int64_t i = 0; i < part->lines; i++, sums += part->step, to += q->to_step) {
-        const uint8_t *other = residual;
-        if (!full && residual) {
-            memcpy(ends, residual, (size_t)part->count);
-            other = ends;
-        }
-        vi result[2];
-        UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const int32_t *from = sums + v * LANES;
-            vf x = vi_to_floats(full ? vi_load(from) : vi_load_part(from, lanes_left(part->count, v)));
-            x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
-            if (q->gates)
-                x = vf_add(vf_mul(x, part->gates[v]), x);
-            if (residual)
-                x = vf_add(x, residual_of(q, other + v * LANES));
-            result[v] = requantise_bytes(q, x, low, high);
-        }
-        if (vectors == 2)
-            vi_store_u8_twice(full ? to : bytes, result[0], result[1]);
-        else
-            vi_store_u8(full ? to : bytes, result[0]);
-        if (!full)
-            memcpy(to, bytes, (size_t)part->count);
-        residual = residual ? residual + q->residual_step : NULL;
-    }
-}
-
-static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
-{
-    run_part(q, part, 2, true);
-}
-
-static __attribute__((noinline)) void run_vector(const struct requantiser *q, const struct part *part)
-{
-    run_part(q, part, 1, true);
-}
-
-static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
-{
-    run_part(q, part, 2, false);
 }
 
 INLINE void load_operand(const float *from, bool each, int64_t first, int64_t count, float identity, vf *vectors)
@@ -268,15 +305,18 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
     struct part part = {.step = step, .lines = lines};
     const uint8_t *residual = q->residual ? q->residual + residual_offset(q, line, first) : NULL;
     uint8_t *to = q->to + output_offset(q, line, first);
-    for (int64_t i = 0; i < count; i += WIDTH) {
-        part.count = least(WIDTH, count - i);
+    bool plain = requantise_is_plain(q);
+    for (int64_t i = 0; i < count; i += part.count) {
+        part.count = count - i >= WIDTH ? WIDTH : least(LANES, count - i);
         part.sums = sums + i;
         part.residual = residual ? residual + i : NULL;
         part.to = to + i;
         load_operand(q->factors, q->factor_each, first + i, part.count, 1, part.factors);
         load_operand(q->addends, q->addend_each, first + i, part.count, -0.0F, part.addends);
         load_operand(q->gates, q->gate_each, first + i, part.count, 0, part.gates);
-        if (part.count == WIDTH)
+        if (part.count == WIDTH && plain)
+            run_plain(q, &part);
+        else if (part.count == WIDTH)
             run_full(q, &part);
         else if (part.count == LANES)
             run_vector(q, &part);

@@ -24,10 +24,14 @@ struct requantiser {
     int64_t residual_base, to_base; /* of the elements that the first ones are, epilogue_offset */
     bool to_even;                   /* the output lies evenly throughout */
     bool signed_residual, has_second, hard_swish, divides;
-    float residual_zero, residual_scale;
+    int32_t residual_zero; /* a byte */
+    float residual_scale;
     float first_low, first_high, second_factor, second_addend, divisor;
     float low, high; /* of the quotient */
-    int32_t zero;
+    bool bounded;    /* it is a number of 32 bits whatever the sums are */
+    struct requantised_bytes {
+        vi addend, low, high, turn;
+    } bytes; /* of what is rounded: words of the zero point; bounds; what turns bytes into those of a signed type */
 };
 
 /* down: lines go along the rows of the space. False: the form is for those who take any, because of how its operands
@@ -52,9 +56,11 @@ INLINE vf requantise_operand(const float *from, bool each, int64_t first, int64_
 {
     return from && each ? vf_load_part(from + first, count) : vf_set(from ? *from : identity);
 }
-/* The bytes, in the low bits of lanes, of what has been multiplied and added to; low, high: the requantiser's. */
-INLINE vi requantise_bytes(const struct requantiser *q, vf x, vf low, vf high)
+/* What has been multiplied and added to, rounded. plain: the requantiser is, see below. */
+INLINE vi requantise_round(const struct requantiser *q, vf x, const bool plain)
 {
+    if (plain)
+        return vf_to_nearest(x);
     if (q->has_second) {
         x = vf_min(vf_set(q->first_high), vf_max(vf_set(q->first_low), x));
         x = q->hard_swish ? vf_hard_swish(x) : x;
@@ -62,7 +68,41 @@ INLINE vi requantise_bytes(const struct requantiser *q, vf x, vf low, vf high)
     }
     if (q->divides)
         x = vf_div(x, vf_set(q->divisor));
-    return vi_add(vf_to_nearest(vf_min(high, vf_max(low, x))), vi_set(q->zero));
+    return vf_to_nearest(q->bounded ? x : vf_min(vf_set(q->high), vf_max(vf_set(q->low), x)));
+}
+/* Nothing is left to do but to round: bounds are kept as bytes, since rounding leaves the order of numbers. */
+static inline bool requantise_is_plain(const struct requantiser *q)
+{
+    return q->bounded && !q->has_second && !q->divides && !q->gates;
+}
+/* Four vectors that have been rounded, as bytes. */
+INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
+{
+    vi bytes = vi_pack_bytes(rounded, to->addend);
+    return vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
+}
+
+/* Two vectors of elements of lines, for those who have the sums of both. */
+struct requantised_columns {
+    vf factors[2], addends[2];
+    struct requantised_bytes ends;
+    uint8_t *to; /* of line 0 */
+    int64_t step;
+};
+/* Those from `first` on, of `lines` lines of `elements`. False: there is more to do than these say. */
+static inline bool requantise_columns(const struct requantiser *q, int64_t lines, int64_t elements, int64_t first,
+                                      struct requantised_columns *columns)
+{
+    if (!requantise_is_plain(q) || !requantise_is_even(q, lines, elements))
+        return false;
+    for (int v = 0; v < 2; v++) {
+        columns->factors[v] = requantise_operand(q->factors, q->factor_each, first + v * LANES, LANES, 1);
+        columns->addends[v] = requantise_operand(q->addends, q->addend_each, first + v * LANES, LANES, -0.0F);
+    }
+    columns->ends = q->bytes;
+    columns->to = q->to + first;
+    columns->step = q->to_step;
+    return true;
 }
 
 #endif

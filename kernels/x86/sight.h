@@ -69,13 +69,9 @@ static inline struct sight look(const struct conv_params *p, const int64_t *posi
     return sight;
 }
 
-/* Whether place `tap` of the window lies in the input. */
-static inline bool is_inside(const struct window *w, const struct sight *sight, int64_t tap)
+/* Whether a place of the window, by its coordinates there, lies in the input. */
+static inline bool is_inside(const struct window *w, const struct sight *sight, const int64_t *place)
 {
-    if (sight->whole)
-        return true;
-    int64_t place[SPATIAL_AXES];
-    coordinates(w->kernel, tap, place);
     for (int axis = 0; axis < SPATIAL_AXES; axis++) {
         int64_t at = sight->at[axis] + place[axis] * w->dilation[axis];
         if (at < 0 || at >= w->input[axis])

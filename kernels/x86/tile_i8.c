@@ -108,6 +108,8 @@ static void pack_columns(const struct i8_source *source, int64_t columns, uint8_
             }
             for (int64_t k = 0; !whole && k < source->depth; k++, term++)
                 quads[term / QUAD * width * QUAD + j * QUAD + term % QUAD] = from[k * source->row] ^ source->turn;
+            if (source->run && (tap + 1) % source->run == 0)
+                term = divide_up(term, QUAD) * QUAD;
         }
     }
 }
@@ -125,15 +127,18 @@ static void add_columns(const uint8_t *quads, int64_t quad_count, int64_t width,
     }
 }
 
+static int64_t quads_of_source(const struct i8_source *source)
+{
+    int64_t run = source->run ? source->run : source->tap_count;
+    return source->tap_count / run * divide_up(run * source->depth, QUAD);
+}
+
 struct i8_panel SET_NAME(i8_pack)(const struct i8_source *source, int64_t columns, void *to)
 {
-    int64_t width = i8_panel_columns(columns), terms = source->tap_count * source->depth;
-    int64_t quad_count = divide_up(terms, QUAD);
+    int64_t width = i8_panel_columns(columns), quad_count = quads_of_source(source);
     uint8_t *quads = quads_of(to, columns);
-    if (columns < width)
+    if (columns < width || quad_count * QUAD > source->tap_count * source->depth)
         memset(quads, 0, (size_t)(quad_count * width * QUAD));
-    else if (terms % QUAD)
-        memset(quads + (quad_count - 1) * width * QUAD, 0, (size_t)(width * QUAD));
     if (source->column == 1 && source->tap_count == 1)
         pack_rows(source, columns, quads, width);
     else
@@ -152,7 +157,7 @@ static bool pairs_fit(const int8_t *bytes, int64_t count)
 
 void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, int64_t index, void *matrix)
 {
-    int64_t depth = source->tap_count * source->depth;
+    int64_t depth = quads_of_source(source) * QUAD;
     struct i8_panel panel = SET_NAME(i8_panel_at)(matrix, columns, depth, index);
     uint8_t *to = (uint8_t *)matrix + index * i8_panel_bytes(TILE_COLUMNS, depth);
     uint8_t *marks = (uint8_t *)matrix + (columns - 1) / TILE_COLUMNS * i8_panel_bytes(TILE_COLUMNS, depth) +
@@ -164,7 +169,7 @@ void SET_NAME(i8_pack_panel)(const struct i8_source *source, int64_t columns, in
     SET_NAME(i8_pack)(&part, least(columns - index * TILE_COLUMNS, TILE_COLUMNS), to);
     if (index == 0) /* a pack has no byte that nobody wrote: files hold packs */
         memset(rest, 0, (size_t)(end - rest));
-    marks[index] = pairs_fit((const int8_t *)panel.quads, divide_up(depth, QUAD) * QUAD * panel.columns);
+    marks[index] = pairs_fit((const int8_t *)panel.quads, depth * panel.columns);
 }
 
 /* Where no column has a zero point, and all have an addend of their own or none has. */
@@ -250,28 +255,51 @@ INLINE void add_quad_wide(const int rows, const int vectors, const uint8_t *cons
     }
 }
 
-INLINE void multiply(const enum i8_way way, const int rows, const int vectors, int64_t last, const struct i8_rows *left,
-                     const struct i8_panel *panel, const int32_t *start, int32_t *to, int64_t to_row)
+/* Two rows at a time; the last one twice where they are odd. */
+INLINE void store_bytes(const int rows, const struct requantised_columns *columns, uint8_t *first, sums s)
 {
-    const int64_t bytes = (way == I8_WIDE ? 2 : 1) * QUAD;
+    const struct requantised_columns c = *columns;
+    UNROLL
+    for (int i = 0; i < rows; i += 2) {
+        const int next = i + 1 < rows ? i + 1 : i;
+        vi rounded[4];
+        UNROLL
+        for (int k = 0; k < 4; k++)
+            rounded[k] = vf_to_nearest(
+                vf_add(vf_mul(vi_to_floats(s[k < 2 ? i : next][k % 2]), c.factors[k % 2]), c.addends[k % 2]));
+        uint8_t *to[2] = {first + i * c.step, first + next * c.step};
+        vi_store_halves(to, requantise_pack(&c.ends, rounded));
+    }
+}
+
+INLINE void multiply(const enum i8_way way, const int rows, const int vectors, int64_t last, const struct i8_rows *left,
+                     const struct i8_panel *panel, int32_t *to, int64_t to_row, const struct i8_ends *ends)
+{
+    const int64_t step = (way == I8_WIDE ? 2 : 1) * QUAD;
     const uint8_t *quads = panel->quads;
     sums s;
     UNROLL
     for (int i = 0; i < rows; i++) {
         UNROLL
         for (int j = 0; j < vectors; j++)
-            s[i][j] = vi_load(start + j * LANES);
+            s[i][j] = vi_load(ends->start + j * LANES);
     }
     for (int64_t tap = 0; tap < left->taps; tap++) {
         const uint8_t *end[I8_MOST_ROWS];
         UNROLL
-        for (int i = 0; i < rows; i++)
-            end[i] = left->first[tap * left->step + row_of(rows, i, last)] + left->quads * bytes;
-        for (int64_t at = -left->quads * bytes; at < 0; at += bytes, quads += vectors * LANES * QUAD)
+        for (int i = 0; i < rows; i++) {
+            end[i] = left->first[tap * left->step + row_of(rows, i, last)] + left->quads * step;
+            __asm__("" : "+r"(end[i])); /* gcc would undo the sum and count twice, for which registers do not do */
+        }
+        for (int64_t at = -left->quads * step; at < 0; at += step, quads += vectors * LANES * QUAD)
             if (way == I8_WIDE)
                 add_quad_wide(rows, vectors, end, at, quads, s);
             else
                 add_quad(way, rows, vectors, end, at, quads, s);
+    }
+    if (vectors == 2 && rows >= I8_BYTES_ROWS && ends->bytes) {
+        store_bytes(rows, ends->bytes, ends->bytes_to, s);
+        return;
     }
     UNROLL
     for (int i = 0; i < rows; i++) {
@@ -281,11 +309,11 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, i
     }
 }
 
-#define ROWS(way, rows, last)                                         \
-    if (panel->columns == LANES)                                      \
-        multiply(way, rows, 1, last, left, panel, start, to, to_row); \
-    else                                                              \
-        multiply(way, rows, 2, last, left, panel, start, to, to_row); \
+#define ROWS(way, rows, last)                                        \
+    if (panel->columns == LANES)                                     \
+        multiply(way, rows, 1, last, left, panel, to, to_row, ends); \
+    else                                                             \
+        multiply(way, rows, 2, last, left, panel, to, to_row, ends); \
     break;
 #define CASE(way, rows) \
     case rows:          \
@@ -305,13 +333,13 @@ INLINE void multiply(const enum i8_way way, const int rows, const int vectors, i
 #define CASES_OTHERS PAIRS_4
 #endif
 
-#define WAY(name, way, cases)                                                                                       \
-    static void name(int64_t count, const struct i8_rows *left, const struct i8_panel *panel, const int32_t *start, \
-                     int32_t *to, int64_t to_row)                                                                   \
-    {                                                                                                               \
-        switch (count) {                                                                                            \
-            cases(way)                                                                                              \
-        }                                                                                                           \
+#define WAY(name, way, cases)                                                                              \
+    static void name(int64_t count, const struct i8_rows *left, const struct i8_panel *panel, int32_t *to, \
+                     int64_t to_row, const struct i8_ends *ends)                                           \
+    {                                                                                                      \
+        switch (count) {                                                                                   \
+            cases(way)                                                                                     \
+        }                                                                                                  \
     }
 DOT_TARGET WAY(multiply_dot, I8_DOT, CASES_DOT) WAY(multiply_pairs, I8_PAIRS, CASES_OTHERS)
     WAY(multiply_wide, I8_WIDE, CASES_OTHERS)
@@ -336,11 +364,11 @@ void SET_NAME(i8_multiply)(enum i8_way way, int64_t rows, const struct i8_rows *
     int32_t *to = whole ? ends->to : spilled;
     int64_t to_row = whole ? ends->to_row : TILE_COLUMNS;
     if (way == I8_DOT)
-        multiply_dot(rows, left, panel, ends->start, to, to_row);
+        multiply_dot(rows, left, panel, to, to_row, ends);
     else if (way == I8_PAIRS)
-        multiply_pairs(rows, left, panel, ends->start, to, to_row);
+        multiply_pairs(rows, left, panel, to, to_row, ends);
     else
-        multiply_wide(rows, left, panel, ends->start, to, to_row);
+        multiply_wide(rows, left, panel, to, to_row, ends);
     for (int term = 0; term < ends->term_count; term++)
         add_outer(ends, term, rows, panel->columns, to, to_row);
     for (int64_t i = 0; i < rows && !whole; i++)

@@ -9,6 +9,7 @@
 #ifndef INFER_KERNELS_X86_TILE_I8_H
 #define INFER_KERNELS_X86_TILE_I8_H
 
+#include "kernels/x86/requantise.h"
 #include "kernels/x86/tile.h"
 
 #define QUAD 4
@@ -26,6 +27,9 @@ static inline int64_t i8_tile_rows(bool dot)
 {
     return dot ? I8_MOST_ROWS : LANES == 16 ? 6 : 4;
 }
+
+/* Rows of a block, whose sums lie in the first-level cache: what is done once a block costs as much as a short sum. */
+#define I8_BLOCK_ROWS 96
 
 /* --- left rows ----------------------------------------------------------------------------------------------- */
 
@@ -100,6 +104,7 @@ struct i8_source {
     const uint8_t *first;
     int64_t tap_count, depth, row, column;
     const int64_t *taps;
+    int64_t run; /* taps after which a quad ends, divides tap_count; 0: only after the last one */
     uint8_t turn;
 };
 /* Packs the first `columns` of a source, to a panel alone (fits: false; it is not looked into). */
@@ -129,6 +134,10 @@ void SET_NAME(i8_begin_columns)(const struct i8_panel *panel, const struct i8_ab
 
 /* --- tiles --------------------------------------------------------------------------------------------------- */
 
+/* Tiles of two vectors of columns and so many rows at least can be made bytes in registers, as many as make the code
+ * worth its size. With 16 registers that cost more than going through memory. */
+#define I8_BYTES_ROWS (LANES == 16 ? 8 : I8_MOST_ROWS + 1)
+
 /* What sums begin with and become: start, plus terms, each a number of the row times one of the column. */
 struct i8_ends {
     const int32_t *start; /* as wide as the panel */
@@ -138,6 +147,10 @@ struct i8_ends {
     } terms[2];
     int32_t *to; /* columns are contiguous; only the first `columns` are touched */
     int64_t to_row, columns;
+    /* NULL, or what makes bytes of them, stored instead: of I8_BYTES_ROWS rows or more, all TILE_COLUMNS columns, and
+     * no terms. */
+    const struct requantised_columns *bytes;
+    uint8_t *bytes_to; /* of the first row */
 };
 
 /* rows: 1 to i8_tile_rows of the way. */

@@ -327,6 +327,10 @@ static inline vi vi_max_bytes(vi a, vi b)
 {
     return _mm256_max_epu8(a, b);
 }
+static inline vi vi_min_bytes(vi a, vi b)
+{
+    return _mm256_min_epu8(a, b);
+}
 
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
@@ -393,6 +397,13 @@ static inline vi vi_load_u8(const uint8_t *from)
 {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from));
 }
+static inline vi vi_load_u8_part(const uint8_t *from, int64_t n)
+{
+    uint64_t bytes = 0;
+    for (int64_t i = 0; i < n; i++)
+        bytes |= (uint64_t)from[i] << 8 * i;
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes));
+}
 static inline vi vi_load_i8(const int8_t *from)
 {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)from));
@@ -408,29 +419,26 @@ static inline void vi_store_u8(uint8_t *to, vi x)
     __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
     _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(words, words));
 }
-/* The same of two vectors, one behind the other. */
-static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+/* Bytes of four vectors in their order: of each lane cut to 16 bits, plus a word of `addend`, cut to 0 ... 255. */
+static inline vi vi_pack_bytes(const vi *x, vi addend)
 {
-    const __m256i low = _mm256_set1_epi32(0xff);
-    __m256i words = _mm256_packus_epi32(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
-    __m256i bytes =
-        _mm256_packus_epi16(words, words); /* 0 and 2, 1 and 3 of the quarters, in the low half of each half */
-    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
-    _mm_storeu_si128((__m128i *)to, _mm256_castsi256_si128(bytes));
+    const __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(x[0], x[1]), addend);
+    const __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(x[2], x[3]), addend);
+    return _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
-/* The same of four, which fit 16 bits with their sign, each so many bytes behind the one before. */
-static inline void vi_store_u8_four(uint8_t *to, int64_t step, const vi *x)
+/* Bytes of both halves, each to a place of its own; and of the four quarters. */
+static inline void vi_store_halves(uint8_t *const *to, vi x)
 {
-    const __m256i low = _mm256_set1_epi16(0xff);
-    __m256i ab = _mm256_and_si256(_mm256_packs_epi32(x[0], x[1]), low);
-    __m256i cd = _mm256_and_si256(_mm256_packs_epi32(x[2], x[3]), low);
-    __m256i bytes = _mm256_packus_epi16(ab, cd); /* a quarter of each, and then the others */
-    bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    __m128i first = _mm256_castsi256_si128(bytes), second = _mm256_extracti128_si256(bytes, 1);
-    _mm_storel_epi64((__m128i *)to, first);
-    _mm_storeh_pd((double *)(void *)(to + step), _mm_castsi128_pd(first));
-    _mm_storel_epi64((__m128i *)(to + 2 * step), second);
-    _mm_storeh_pd((double *)(void *)(to + 3 * step), _mm_castsi128_pd(second));
+    _mm_storeu_si128((__m128i *)to[0], _mm256_castsi256_si128(x));
+    _mm_storeu_si128((__m128i *)to[1], _mm256_extracti128_si256(x, 1));
+}
+static inline void vi_store_quarters(uint8_t *const *to, vi x)
+{
+    const __m128i first = _mm256_castsi256_si128(x), second = _mm256_extracti128_si256(x, 1);
+    _mm_storel_epi64((__m128i *)to[0], first);
+    _mm_storeh_pd((double *)(void *)to[1], _mm_castsi128_pd(first));
+    _mm_storel_epi64((__m128i *)to[2], second);
+    _mm_storeh_pd((double *)(void *)to[3], _mm_castsi128_pd(second));
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

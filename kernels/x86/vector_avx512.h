@@ -313,6 +313,10 @@ static inline vi vi_max_bytes(vi a, vi b)
 {
     return _mm512_max_epu8(a, b);
 }
+static inline vi vi_min_bytes(vi a, vi b)
+{
+    return _mm512_min_epu8(a, b);
+}
 
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
@@ -378,6 +382,10 @@ static inline vi vi_load_u8(const uint8_t *from)
 {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
 }
+static inline vi vi_load_u8_part(const uint8_t *from, int64_t n)
+{
+    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(vm_first(n), from));
+}
 static inline vi vi_load_i8(const int8_t *from)
 {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)from));
@@ -391,17 +399,26 @@ static inline void vi_store_u8(uint8_t *to, vi x)
 {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(x));
 }
-/* The same of two vectors, one behind the other. */
-static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+/* Bytes of four vectors in their order: of each lane cut to 16 bits, plus a word of `addend`, cut to 0 ... 255. */
+static inline vi vi_pack_bytes(const vi *x, vi addend)
 {
-    vi_store_u8(to, a);
-    vi_store_u8(to + LANES, b);
+    const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32(x[0], x[1]), addend);
+    const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32(x[2], x[3]), addend);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
 }
-/* The same of four, which fit 16 bits with their sign, each so many bytes behind the one before. */
-static inline void vi_store_u8_four(uint8_t *to, int64_t step, const vi *x)
+/* Bytes of both halves, each to a place of its own; and of the four quarters. */
+static inline void vi_store_halves(uint8_t *const *to, vi x)
 {
-    for (int i = 0; i < 4; i++)
-        vi_store_u8(to + i * step, x[i]);
+    _mm256_storeu_si256((__m256i *)to[0], _mm512_castsi512_si256(x));
+    _mm256_storeu_si256((__m256i *)to[1], _mm512_extracti64x4_epi64(x, 1));
+}
+static inline void vi_store_quarters(uint8_t *const *to, vi x)
+{
+    _mm_storeu_si128((__m128i *)to[0], _mm512_castsi512_si128(x));
+    _mm_storeu_si128((__m128i *)to[1], _mm512_extracti32x4_epi32(x, 1));
+    _mm_storeu_si128((__m128i *)to[2], _mm512_extracti32x4_epi32(x, 2));
+    _mm_storeu_si128((__m128i *)to[3], _mm512_extracti32x4_epi32(x, 3));
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

@@ -384,6 +384,16 @@ static inline vi vi_max_bytes(vi a, vi b)
     memcpy(&a, x, sizeof x);
     return a;
 }
+static inline vi vi_min_bytes(vi a, vi b)
+{
+    uint8_t x[4 * LANES], y[4 * LANES];
+    memcpy(x, &a, sizeof x);
+    memcpy(y, &b, sizeof y);
+    for (int i = 0; i < 4 * LANES; i++)
+        x[i] = x[i] < y[i] ? x[i] : y[i];
+    memcpy(&a, x, sizeof x);
+    return a;
+}
 
 /* Four times LANES bytes from each of a, b, c and d: lane i of to[j] has those of place j LANES + i. */
 static inline void vi_load_quads(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d, vi *to)
@@ -463,6 +473,13 @@ static inline vi vi_load_u8(const uint8_t *from)
         x[i] = from[i];
     return x;
 }
+static inline vi vi_load_u8_part(const uint8_t *from, int64_t n)
+{
+    vi x = {0};
+    for (int i = 0; i < n; i++)
+        x[i] = from[i];
+    return x;
+}
 static inline vi vi_load_i8(const int8_t *from)
 {
     vi x;
@@ -483,17 +500,31 @@ static inline void vi_store_u8(uint8_t *to, vi x)
     for (int i = 0; i < LANES; i++)
         to[i] = (uint8_t)x[i];
 }
-/* The same of two vectors, one behind the other. */
-static inline void vi_store_u8_twice(uint8_t *to, vi a, vi b)
+/* Bytes of four vectors in their order: of each lane cut to 16 bits, plus a word of `addend`, cut to 0 ... 255. */
+static inline vi vi_pack_bytes(const vi *x, vi addend)
 {
-    vi_store_u8(to, a);
-    vi_store_u8(to + LANES, b);
+    uint8_t bytes[4 * LANES];
+    vi packed;
+    for (int i = 0; i < 4 * LANES; i++) {
+        int32_t lane = x[i / LANES][i % LANES], word = lane < INT16_MIN   ? INT16_MIN
+                                                       : lane > INT16_MAX ? INT16_MAX
+                                                                          : lane;
+        int32_t sum = word + (int16_t)(addend[0] >> i % 2 * 16);
+        bytes[i] = (uint8_t)(sum < 0 ? 0 : sum > UINT8_MAX ? UINT8_MAX : sum);
+    }
+    memcpy(&packed, bytes, sizeof packed);
+    return packed;
 }
-/* The same of four, which fit 16 bits with their sign, each so many bytes behind the one before. */
-static inline void vi_store_u8_four(uint8_t *to, int64_t step, const vi *x)
+/* Bytes of both halves, each to a place of its own; and of the four quarters. */
+static inline void vi_store_halves(uint8_t *const *to, vi x)
+{
+    for (int i = 0; i < 2; i++)
+        memcpy(to[i], (const char *)&x + i * 2 * LANES, 2 * LANES);
+}
+static inline void vi_store_quarters(uint8_t *const *to, vi x)
 {
     for (int i = 0; i < 4; i++)
-        vi_store_u8(to + i * step, x[i]);
+        memcpy(to[i], (const char *)&x + i * LANES, LANES);
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

@@ -392,8 +392,9 @@ static void choose_parts(struct program *program, int rank, const int64_t *dims,
     }
 }
 
-/* The numbers are such that not everything comes out at the ends of a byte's range. */
-static void fill_parts(struct problem *problem, const struct parts *parts)
+/* The numbers are such that not everything comes out at the ends of a byte's range; huge: but for some that even 32
+ * bits do not hold. */
+static void fill_parts(struct problem *problem, const struct parts *parts, bool huge)
 {
     static const double low[PART_COUNT] = {[FACTOR] = 1e-5, [RESIDUAL_SCALE] = 0.01, [GREATEST] = -2,
                                            [LEAST] = 3,     [SECOND_FACTOR] = 0.5,   [DIVISOR] = 0.02};
@@ -405,7 +406,7 @@ static void fill_parts(struct problem *problem, const struct parts *parts)
         struct operand *operand = &problem->inputs[problem->own_inputs + parts->of[i] - 1];
         operand->fill = FILL_NUMBERS;
         operand->low = low[i];
-        operand->high = high[i];
+        operand->high = huge && i == FACTOR ? 1e8 : high[i];
     }
 }
 
@@ -465,7 +466,7 @@ static const struct pointwise_params *make_requantised(struct maker *maker, int 
     if (!epilogue_fit(&rides, params))
         params = program_build(&program, false);
     program_operands(maker, params, 1);
-    fill_parts(problem, &parts);
+    fill_parts(problem, &parts, random_once_in(&maker->random, 8));
     problem->in_place = program_in_place(params, 1, problem->own_inputs);
     problem->epilogue = params;
     describe(maker, " | bytes");
