@@ -2,10 +2,16 @@
  * with a precision of their own; here it is one sum in double, so comparisons need bounds on both. */
 #include "inside.h"
 
-#include "kernels/cuda/ptx.h"
-
 namespace emulation
 {
+
+/* By a product that is exact: not every compiler that makes this file has a type of half precision. */
+static float from_half(uint16_t bits)
+{
+    float magnitude = __uint_as_float((bits & 0x7fffu) << 13) * 0x1p112f;
+    unsigned special = (bits & 0x7c00) == 0x7c00 ? 0x7f800000u : 0;
+    return __uint_as_float(__float_as_uint(magnitude) | special | (bits & 0x8000u) << 16);
+}
 
 /* What a lane holds of A [16, K] and B [K, 8], K being 8 EACH, as numbers: EACH elements in a register. Element (row,
  * k) of A: register (row >= 8) + 2 (k >= half of K) of lane 4 (row % 8) + k % half / EACH; of B: register k / half of
@@ -19,7 +25,7 @@ template <typename N, unsigned EACH, typename S, typename D>
 static void multiply(D (&d)[4], const fragments<N, EACH> &mine)
 {
     typedef const fragments<N, EACH> held;
-    const given *lanes = exchange(ALL_LANES, &mine, sizeof mine);
+    const given *lanes = exchange(0xffffffffu, &mine, sizeof mine);
     const given *row = lanes + self->lane / 4 * 4, *columns = lanes + self->lane % 4 * 8;
     for (unsigned i = 0; i < 4; i++) {
         const given *column = columns + i % 2 * 4;
@@ -52,7 +58,7 @@ static fragments<N, EACH> numbers_of(const uint32_t (&a)[4], const uint32_t (&b)
 void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
     multiply<float, 2, double>(
-        d, numbers_of<float, 2>(a, b, [](uint32_t bits, bool) { return from_f16((uint16_t)bits); }));
+        d, numbers_of<float, 2>(a, b, [](uint32_t bits, bool) { return from_half((uint16_t)bits); }));
 }
 
 void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
