@@ -10,6 +10,13 @@ bool epilogue_fit(const struct epilogue *epilogue, struct pointwise_params *prog
     return pointwise_split_axes(program, EPILOGUE_AXES, epilogue->dims);
 }
 
+size_t epilogue_result_bytes(const struct epilogue *epilogue)
+{
+    const int64_t *dims = epilogue->dims;
+    int64_t results = dims[EPILOGUE_BATCH] * dims[EPILOGUE_ROWS] * dims[EPILOGUE_COLUMNS];
+    return epilogue->program ? dtype_bytes((enum dtype)epilogue->program->operands[0].dtype, results) : 0;
+}
+
 void epilogue_axes(const struct epilogue *epilogue, int *first)
 {
     const struct pointwise_params *program = epilogue->program;

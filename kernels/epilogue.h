@@ -41,6 +41,9 @@ bool epilogue_fit(const struct epilogue *epilogue, struct pointwise_params *prog
  */
 void epilogue_axes(const struct epilogue *epilogue, int *first);
 
+/* Bytes of all results, in the type of the program's input 0; 0 without a program. */
+size_t epilogue_result_bytes(const struct epilogue *epilogue);
+
 /* --- by tile: any program ------------------------------------------------------------------------------------ */
 
 /* Results of one batch index, row `row` and on, column `column` and on. */

@@ -11,7 +11,8 @@ CUDA_OBJECTS := $(patsubst %.cu,$(BUILD)/obj/%.cu.o,$(CUDA_SOURCES))
 # Kernels whose every access to memory the emulation looks at.
 WATCHED_OBJECTS := $(patsubst %.cu,$(BUILD)/obj/%.watched.o,$(CUDA_SOURCES))
 EMULATION_OBJECTS := $(patsubst %.cc,$(BUILD)/obj/%.o,$(wildcard tests/cuda/emulation/*.cc))
-EMULATED_CXXFLAGS := -std=c++17 -g -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -pthread -Wall -Wextra \
+# An instruction for fmaf, and for half precision, instead of a call: a CPU with AVX2 is asked for.
+EMULATED_CXXFLAGS := -std=c++17 -g -march=x86-64-v3 -ffp-contract=off -fno-math-errno -fno-exceptions -fno-rtti -pthread -Wall -Wextra \
                      -Wno-missing-field-initializers -Wno-unused-function -Wno-unknown-pragmas $(if $(WERROR),-Werror) -Itests/cuda/emulation -I. -I$(BUILD)/gen
 # One machine code an architecture, and PTX of the last for those to come. nvcc contracts no product and sum: see kernels/cuda/cuda.h.
 NVCCFLAGS = -std=c++17 -O3 -fmad=false --threads 0 -I. -Xcompiler -Wall,-fno-exceptions,-ffunction-sections,-fdata-sections \
@@ -25,6 +26,8 @@ ifeq ($(CUDA),emulated)
 ALL_CFLAGS += -Itests/cuda/emulation
 CUDA_LIBRARIES := -lstdc++
 SUPPORT_OBJECTS := $(EMULATION_OBJECTS)
+# What the fake cuBLAS calls must be found in the program.
+FOR_FAKES := -Wl,--export-dynamic-symbol=cudaLaunchHostFunc -Wl,--export-dynamic-symbol=emulation_memory_fault
 else
 ALL_CFLAGS += -I$(CUDA_HOME)/include
 CUDA_LIBRARIES := -L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt -lstdc++
@@ -43,11 +46,12 @@ $(BUILD)/obj/%.cu.o: %.cu Makefile kernels/cuda/build.mk
 	$(call say,NVCC)
 	$(Q)$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 endif
-# Strict aliasing lets the compiler move accesses that the emulation is to see one by one. FULL_GRID: kernels/cuda/product.h.
+# Strict aliasing lets the compiler move accesses that the emulation is to see one by one. Small problems are to reach
+# all kernels: thresholds of product.h, and CUBLAS_LEAST of matmul_cublas.cu.
 $(BUILD)/obj/%.watched.o: %.cu Makefile kernels/cuda/build.mk
 	@mkdir -p $(@D)
 	$(call say,CXX)
-	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O1 -fno-strict-aliasing -fsanitize=thread -DFULL_GRID=8 -x c++ -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(EMULATED_CXXFLAGS) -O1 -fno-strict-aliasing -fsanitize=thread -DFULL_GRID=8 -DCUT_STAGES=2 -DCUBLAS_LEAST=1 -x c++ -MMD -MP -c $< -o $@
 $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernels/cuda/build.mk
 	@mkdir -p $(@D)
 	$(call say,CXX)
@@ -63,8 +67,9 @@ check-cuda-emulation:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels check-cuda-runtime check-cuda-suites check-cuda-models
 check-cuda-bugs:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
-check-cuda-kernels: $(BUILD)/check-cuda-kernels
-	$< $(or $(KERNELS),--problems 6)
+check-cuda-kernels: $(BUILD)/check-cuda-kernels $(BUILD)/fake/libcublas.so.13
+	FAKE_CUBLAS=well LD_LIBRARY_PATH=$(BUILD)/fake $< $(or $(KERNELS),--problems 6)
+$(BUILD)/check-cuda-kernels: private ALL_LDFLAGS += $(FOR_FAKES)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \
     $(DEVICE_OBJECTS) $(BUILD)/internal.a
@@ -82,12 +87,11 @@ check-cuda-runtime: $(BUILD)/check-cuda-runtime $(BUILD)/fake/libcublas.so.13
 check-cuda-suites: $(BUILD)/check-cuda-suites
 	for suite in $(SUITES_ON_DEVICE); do CK_TIMEOUT_MULTIPLIER=15 $< $$suite || exit 1; done
 STAND_INS := $(call object,tests/cuda/runtime/stand_ins.c)
-# What the fake library calls must be found in the program.
 $(BUILD)/fake/libcublas.so.13: tests/cuda/runtime/fake_cublas.c
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) -std=c11 $(WARNINGS) -I. -shared -fPIC -o $@ $<
-$(BUILD)/check-cuda-runtime: private ALL_LDFLAGS += -Wl,--export-dynamic-symbol=cudaLaunchHostFunc
+$(BUILD)/check-cuda-runtime: private ALL_LDFLAGS += $(FOR_FAKES)
 $(BUILD)/check-cuda-runtime: $(call object,$(wildcard tests/cuda/runtime/test_*.c) tests/model_maker.c) $(RANDOM_GRAPHS) $(STAND_INS) $(BUILD)/internal.a
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(IMPORT_LIBRARIES) -lm

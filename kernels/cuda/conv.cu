@@ -164,14 +164,14 @@ arguments_of(const struct kernel_plan *plan, const struct kernel_call *call)
         sizes_of(p),
         seen_source_of<READER>(p, call->inputs[0]),
         {},
-        conv_finish_of<typename READER::element>(p, call),
+        conv_finish_of<typename READER::element>(plan, call),
         nullptr};
     a.b.data = (const typename READER::memory *)ordered_weights(plan, call);
     a.b.batch = {1, {p->groups}, {conv_taps(p) * p->input_channels * weights_pitch(p)}};
     a.b.row = 1;
     a.b.depth = weights_pitch(p);
     a.b.way = READER::COPIES_FOURS ? WAY_FOURS : WAY_ALONG_ROWS;
-    if (a.sizes.apart)
+    if (a.sizes.slices > 1)
         a.partial = (typename READER::element *)((char *)call->shared + (plan->pack_count ? 0 : weights_room(p)));
     return a;
 }
@@ -200,6 +200,8 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
         product_enqueue(call, arguments_of<plain_reader<double>>(plan, call));
     else
         product_enqueue(call, arguments_of<plain_reader<uint32_t>>(plan, call));
+    struct epilogue epilogue = conv_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
 }
 
 static bool conv_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -217,6 +219,8 @@ static bool conv_plan(const void *params, const struct kernel_facts *facts, stru
     } else {
         plan->shared_bytes += weights_room(p);
     }
+    struct epilogue epilogue = conv_epilogue(p);
+    cuda_epilogue_reserve(&epilogue, plan);
     return true;
 }
 

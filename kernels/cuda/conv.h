@@ -139,7 +139,7 @@ template <typename T> struct conv_finish {
         p.y = y + p.image * batch + z * spatial[0] + v * spatial[1] + (rest - v * line.by) * spatial[2];
         return p;
     }
-    template <bool ANY, int N>
+    template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
         int64_t first = p.channel + column;
@@ -148,14 +148,16 @@ template <typename T> struct conv_finish {
         for (int i = 0; i < N; i++)
             sums[i] = bias && i < count ? values[i] + bias[first + i] : values[i];
         if (rides)
-            product_ride<true, ANY>(epilogue, p.image, first, p.position, count, sums);
+            product_ride<true>(epilogue, p.image, first, p.position, count, sums);
         else
             store_line(p.y + first * channel, channel, count, sums);
     }
 };
 
-template <typename T> static conv_finish<T> conv_finish_of(const struct conv_params *p, const struct kernel_call *call)
+template <typename T>
+static conv_finish<T> conv_finish_of(const struct kernel_plan *plan, const struct kernel_call *call)
 {
+    const struct conv_params *p = (const struct conv_params *)plan->params;
     const int64_t *output = p->window.output;
     struct epilogue epilogue = conv_epilogue(p);
     return {
@@ -169,7 +171,7 @@ template <typename T> static conv_finish<T> conv_finish_of(const struct conv_par
         divider_of(output[1] * output[2]),
         divider_of(output[2]),
         p->epilogue != nullptr,
-        p->epilogue ? cuda_epilogue_make(&epilogue, call, p->dtype, nullptr) : cuda_epilogue{},
+        p->epilogue ? cuda_epilogue_make(&epilogue, plan, call, p->dtype, nullptr) : cuda_epilogue{},
     };
 }
 
@@ -177,10 +179,8 @@ template <typename T> static conv_finish<T> conv_finish_of(const struct conv_par
 static inline product_sizes conv_sizes(const struct conv_params *p, int64_t k, int64_t multiple)
 {
     int64_t positions = conv_positions(p);
-    product_sizes sizes = {p->groups, (int)positions, (int)p->output_channels, (int)k, 1, 0, false};
-    struct epilogue epilogue = conv_epilogue(p);
+    product_sizes sizes = {p->groups, (int)positions, (int)p->output_channels, (int)k, 1, 0};
     product_cut(&sizes, multiple);
-    sizes.apart = sizes.apart || cuda_epilogue_is_program(&epilogue);
     sizes.m = (int)(p->batch * positions);
     return sizes;
 }

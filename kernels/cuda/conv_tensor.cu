@@ -195,10 +195,12 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         p->output_channels * pitch,
         pitch,
         zeros_of(p, call, &l, weights),
-        conv_finish_of<result>(p, call),
-        l.sizes.apart ? (result *)(room + l.padding_bytes + l.x_bytes) : nullptr,
+        conv_finish_of<result>(plan, call),
+        l.sizes.slices > 1 ? (result *)(room + l.padding_bytes + l.x_bytes) : nullptr,
     };
     tensor_enqueue<false>(call, a);
+    struct epilogue epilogue = conv_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
 }
 
 static void run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -228,6 +230,8 @@ static bool plan_kind(const void *params, const struct kernel_facts *facts, stru
     } else {
         plan->shared_bytes += l.weight_bytes;
     }
+    struct epilogue epilogue = conv_epilogue(p);
+    cuda_epilogue_reserve(&epilogue, plan);
     return true;
 }
 

@@ -110,15 +110,16 @@ static __global__ void __launch_bounds__(THREADS) depthwise(const __grid_constan
         for (int i = 0; i < STRIP && s.first + i < a.output[a.axis]; i++) {
             int y = a.axis == 1 ? s.first + i : s.other, at = a.axis == 1 ? s.other : s.first + i;
             const float one[1] = {i == 0 ? sums[0] : i == 1 ? sums[1] : i == 2 ? sums[2] : sums[3]};
-            a.finish.store<true>(a.finish.at(group, row + y * a.output[2] + at), (int)output, 1, one);
+            a.finish.store(a.finish.at(group, row + y * a.output[2] + at), (int)output, 1, one);
         }
     }
 }
 
 /* --- the kernel -------------------------------------------------------------------------------------------------- */
 
-static depthwise_arguments arguments_of(const struct conv_params *p, const struct kernel_call *call)
+static depthwise_arguments arguments_of(const struct kernel_plan *plan, const struct kernel_call *call)
 {
+    const struct conv_params *p = (const struct conv_params *)plan->params;
     depthwise_arguments a = {};
     a.window = conv_window_of(p, 1);
     a.x = (const float *)call->inputs[0];
@@ -126,7 +127,7 @@ static depthwise_arguments arguments_of(const struct conv_params *p, const struc
     a.batch = p->x.batch;
     a.channel = p->x.channel;
     a.weights = conv_weights_of(p);
-    a.finish = conv_finish_of<float>(p, call);
+    a.finish = conv_finish_of<float>(plan, call);
     for (int i = 0; i < SPATIAL_AXES; i++) {
         a.spatial[i] = p->x.spatial[i];
         a.output[i] = (int)p->window.output[i];
@@ -144,7 +145,7 @@ static depthwise_arguments arguments_of(const struct conv_params *p, const struc
 static void conv_depthwise_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct conv_params *p = (const struct conv_params *)plan->params;
-    depthwise_arguments a = arguments_of(p, call);
+    depthwise_arguments a = arguments_of(plan, call);
     const struct window *w = &p->window;
     int64_t taps = w->kernel[a.axis], stride = w->stride[a.axis];
     bool plain = w->dilation[a.axis] == 1 && w->spread[a.axis] == 1;
@@ -157,6 +158,19 @@ static void conv_depthwise_run(const struct kernel_plan *plan, const struct kern
                 : plain && taps == 5 && stride == 1 ? depthwise<5, 1>
                                                     : depthwise<0, 1>,
                 grid_for(a.count, THREADS), THREADS, 0, a);
+    struct epilogue epilogue = conv_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
+}
+
+static bool conv_depthwise_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                                struct kernel_plan *plan)
+{
+    struct epilogue epilogue = conv_epilogue((const struct conv_params *)params);
+    (void)facts, (void)region;
+    plan->phases = 1;
+    plan->tasks[0] = 1;
+    cuda_epilogue_reserve(&epilogue, plan);
+    return true;
 }
 
 static bool conv_depthwise_supports(const void *params)
@@ -170,6 +184,7 @@ extern "C" const struct kernel conv_depthwise_cuda = {
     .family = FAMILY_conv,
     .requires = DEVICE_CUDA,
     .supports = conv_depthwise_supports,
+    .plan = conv_depthwise_plan,
     .run = conv_depthwise_run,
     .explain = cuda_program_explain,
 };

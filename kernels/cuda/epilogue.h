@@ -1,5 +1,6 @@
 /* Epilogues on the device: what a kernel of another family does to a result before it stores it (kernels/epilogue.h).
- * None, a form, or any program.
+ * None, or a form. What is no form is a second kernel's, the interpreter of family pointwise: the first one leaves its
+ * results at the end of the step's workspace. An interpreter in registers would be larger than all else in a kernel.
  *
  * A kernel that stores through one takes its arguments as `const __grid_constant__ A a`: they are read by address,
  * which would else copy them into each thread's own memory. */
@@ -28,20 +29,11 @@ struct cuda_form {
     struct cuda_operation operations[EPILOGUE_OPERATIONS];
 };
 
-enum cuda_epilogue_kind {
-    CUDA_STORE,  /* there is no program */
-    CUDA_FORM,   /* operations in registers */
-    CUDA_PROGRAM /* the interpreter */
-};
-
 struct cuda_epilogue {
-    enum cuda_epilogue_kind kind;
+    bool has_form; /* operations in registers; else results are stored as they are */
     uint8_t dtype; /* of the output */
     struct cuda_place output;
-    union {
-        struct cuda_form form;
-        struct cuda_program program;
-    };
+    struct cuda_form form;
 };
 
 /* Whether the store works on the device: elements of a byte that others share are not written. */
@@ -103,11 +95,32 @@ static inline bool cuda_epilogue_is_program(const struct epilogue *epilogue)
     return !cuda_form_make(epilogue, NULL, first, &unused);
 }
 
+/* Bytes at the end of the step's workspace for what the interpreter takes: results in C order of the epilogue's space,
+ * of the type of the program's input 0. 0: it has nothing to do. */
+static inline size_t cuda_epilogue_room(const struct epilogue *epilogue)
+{
+    return cuda_epilogue_is_program(epilogue) ? align_up(epilogue_result_bytes(epilogue), ALIGNMENT) : 0;
+}
+
+/* The last thing that a kernel's plan() does. */
+static inline void cuda_epilogue_reserve(const struct epilogue *epilogue, struct kernel_plan *plan)
+{
+    plan->shared_bytes = align_up(plan->shared_bytes, ALIGNMENT) + cuda_epilogue_room(epilogue);
+}
+
+static inline void *cuda_epilogue_results(const struct epilogue *epilogue, const struct kernel_plan *plan,
+                                          const struct kernel_call *call)
+{
+    return (char *)call->shared + plan->shared_bytes - cuda_epilogue_room(epilogue);
+}
+
 /* strides: of the output along the axes of the epilogue's space, and dtype its type, where there is no program. */
-static inline struct cuda_epilogue cuda_epilogue_make(const struct epilogue *epilogue, const struct kernel_call *call,
-                                                      enum dtype dtype, const int64_t *strides)
+static inline struct cuda_epilogue cuda_epilogue_make(const struct epilogue *epilogue, const struct kernel_plan *plan,
+                                                      const struct kernel_call *call, enum dtype dtype,
+                                                      const int64_t *strides)
 {
     const struct pointwise_params *program = epilogue->program;
+    const int64_t *dims = epilogue->dims;
     struct cuda_epilogue made = {};
     made.dtype = program ? program->operands[program->input_count].dtype : (uint8_t)dtype;
     if (!program) {
@@ -116,18 +129,34 @@ static inline struct cuda_epilogue cuda_epilogue_make(const struct epilogue *epi
     }
     int first[EPILOGUE_AXES + 1];
     epilogue_axes(epilogue, first);
-    if (cuda_form_make(epilogue, call, first, &made)) {
-        made.kind = CUDA_FORM;
+    made.has_form = cuda_form_make(epilogue, call, first, &made);
+    if (made.has_form)
         return made;
-    }
-    made.kind = CUDA_PROGRAM;
-    made.program = {};
-    cuda_program_make(&made.program, program, call);
-    memcpy(made.program.first_axis, first, sizeof first);
-    for (int i = 1; i < program->input_count; i++)
-        made.program.operands[i] = const_cast<void *>(call->inputs[epilogue->own_inputs + i - 1]);
-    made.program.operands[program->input_count] = call->outputs[0];
+    made.dtype = program->operands[0].dtype;
+    made.output = {cuda_epilogue_results(epilogue, plan, call), dims[EPILOGUE_ROWS] * dims[EPILOGUE_COLUMNS],
+                   dims[EPILOGUE_COLUMNS], 1};
     return made;
+}
+
+/* The last thing that a kernel's run() does: what its results still lack. */
+static inline void cuda_epilogue_finish(const struct epilogue *epilogue, const struct kernel_plan *plan,
+                                        const struct kernel_call *call)
+{
+    if (!cuda_epilogue_is_program(epilogue))
+        return;
+    const struct pointwise_params *params = epilogue->program;
+    struct cuda_program program = {};
+    cuda_program_make(&program, params, call);
+    int64_t step = 1;
+    for (int axis = params->rank - 1; axis >= 0; axis--) {
+        program.code.operands[0].strides[axis] = step;
+        step *= params->dims[axis];
+    }
+    program.operands[0] = cuda_epilogue_results(epilogue, plan, call);
+    for (int i = 1; i < params->input_count; i++)
+        program.operands[i] = const_cast<void *>(call->inputs[epilogue->own_inputs + i - 1]);
+    program.operands[params->input_count] = call->outputs[0];
+    cuda_program_enqueue(call, program);
 }
 
 static __device__ __forceinline__ int64_t place_of(const struct cuda_place &place, int64_t batch, int64_t row,
@@ -321,32 +350,6 @@ static __device__ __forceinline__ void store_floats(void *memory, int64_t at, in
     }
 }
 
-/* A result as the program reads it from memory of the type of its input 0. */
-static __device__ __forceinline__ union cuda_register result_register(float x, unsigned dtype)
-{
-    return as_register(dtype == DTYPE_F16 ? from_f16(to_f16(x)) : dtype == DTYPE_BF16 ? from_bf16(f32_to_bf16(x)) : x);
-}
-static __device__ __forceinline__ union cuda_register result_register(double x, unsigned)
-{
-    return as_register(x);
-}
-template <typename T> static __device__ __forceinline__ union cuda_register result_register(T x, unsigned)
-{
-    return as_register((int64_t)x);
-}
-
-static __device__ __attribute__((noinline)) void
-epilogue_interpret(const struct cuda_program &p, int64_t batch, int64_t row, int64_t column, union cuda_register result)
-{
-    union cuda_register registers[POINTWISE_MAX_REGISTERS];
-    int64_t offsets[POINTWISE_MAX_OPERANDS] = {};
-    move_along(p.code, p.first_axis[EPILOGUE_BATCH], p.first_axis[EPILOGUE_ROWS], batch, offsets);
-    move_along(p.code, p.first_axis[EPILOGUE_ROWS], p.first_axis[EPILOGUE_COLUMNS], row, offsets);
-    move_along(p.code, p.first_axis[EPILOGUE_COLUMNS], p.first_axis[EPILOGUE_AXES], column, offsets);
-    registers[0] = result;
-    run_program(p, offsets, registers, 1);
-}
-
 /* A type's own elements, where there is no program. Floats may be stored as f16 or bf16. */
 template <typename T> struct stored_plainly {
     template <int N>
@@ -367,20 +370,14 @@ template <> struct stored_plainly<float> {
 
 /* Stores results that are neighbours along the rows' axis (DOWN) or the columns': values[i] for i below `count`, the
  * first of them at the place named. T: float for sums in f32 (of operands of f16 and bf16 too), int32_t for those of
- * bytes, else the type of the results. ANY: also by the interpreter, which makes any kernel some 170 KB larger. */
-template <bool DOWN, bool ANY, typename T, int N>
+ * bytes, else the type of the results. */
+template <bool DOWN, typename T, int N>
 static __device__ __forceinline__ void cuda_epilogue_store_line(const struct cuda_epilogue &e, int64_t batch,
                                                                 int64_t row, int64_t column, int count,
                                                                 const T (&values)[N])
 {
-    if (ANY && e.kind == CUDA_PROGRAM) {
-        for (int i = 0; i < count; i++)
-            epilogue_interpret(e.program, batch, row + (DOWN ? i : 0), column + (DOWN ? 0 : i),
-                               result_register(values[i], e.program.code.operands[0].dtype));
-        return;
-    }
     int64_t at = place_of(e.output, batch, row, column), step = DOWN ? e.output.row : e.output.column;
-    if (e.kind == CUDA_STORE) {
+    if (!e.has_form) {
         stored_plainly<T>::store(e.output.memory, at, step, e.dtype, count, values);
         return;
     }
@@ -399,7 +396,7 @@ static __device__ __forceinline__ void cuda_epilogue_store(const struct cuda_epi
                                                            int64_t column, T result)
 {
     const T values[1] = {result};
-    cuda_epilogue_store_line<false, true>(e, batch, row, column, 1, values);
+    cuda_epilogue_store_line<false>(e, batch, row, column, 1, values);
 }
 
 #endif

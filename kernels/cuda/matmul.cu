@@ -36,34 +36,36 @@ static void set_zeros(matrix_source<byte_reader> *source, const struct matmul_pa
 
 /* --- the kernels ------------------------------------------------------------------------------------------------- */
 
-template <typename T> static void run_plain(const struct matmul_params *p, const struct kernel_call *call)
+template <typename T> static void run_plain(const struct kernel_plan *plan, const struct kernel_call *call)
 {
+    const struct matmul_params *p = (const struct matmul_params *)plan->params;
     typedef matrix_source<plain_reader<T>> source;
     product_arguments<source, source, matmul_finish<T>> a = {
         matmul_sizes(p, p->k, DEPTH),
         source_of<plain_reader<T>>(p, &p->a, p->a.row, p->a.column, call->inputs[0]),
         source_of<plain_reader<T>>(p, &p->b, p->b.column, p->b.row, call->inputs[1]),
-        matmul_finish_of<T>(p, call),
+        matmul_finish_of<T>(plan, call),
         nullptr,
     };
-    if (a.sizes.apart)
+    if (a.sizes.slices > 1)
         a.partial = (T *)call->shared;
     product_enqueue(call, a);
 }
 
-static void run_narrow(const struct matmul_params *p, const struct kernel_call *call)
+static void run_narrow(const struct kernel_plan *plan, const struct kernel_call *call)
 {
+    const struct matmul_params *p = (const struct matmul_params *)plan->params;
     typedef matrix_source<byte_reader> source;
     product_arguments<source, source, matmul_finish<uint32_t>> a = {
         matmul_sizes(p, p->k, DEPTH),
         source_of<byte_reader>(p, &p->a, p->a.row, p->a.column, call->inputs[0]),
         source_of<byte_reader>(p, &p->b, p->b.column, p->b.row, call->inputs[1]),
-        matmul_finish_of<uint32_t>(p, call),
+        matmul_finish_of<uint32_t>(plan, call),
         nullptr,
     };
     set_zeros(&a.a, p, p->a_dtype, call->inputs[3], &p->a_zero, p->a_zero.row);
     set_zeros(&a.b, p, p->b_dtype, call->inputs[4], &p->b_zero, p->b_zero.column);
-    if (a.sizes.apart)
+    if (a.sizes.slices > 1)
         a.partial = (uint32_t *)call->shared;
     product_enqueue(call, a);
 }
@@ -73,15 +75,17 @@ static void matmul_run(const struct kernel_plan *plan, const struct kernel_call 
     const struct matmul_params *p = (const struct matmul_params *)plan->params;
     (void)task;
     if (matmul_is_narrow(p))
-        run_narrow(p, call);
+        run_narrow(plan, call);
     else if (p->dtype == DTYPE_F32)
-        run_plain<float>(p, call);
+        run_plain<float>(plan, call);
     else if (p->dtype == DTYPE_F64)
-        run_plain<double>(p, call);
+        run_plain<double>(plan, call);
     else if (p->dtype == DTYPE_I32 || p->dtype == DTYPE_U32)
-        run_plain<uint32_t>(p, call);
+        run_plain<uint32_t>(plan, call);
     else
-        run_plain<uint64_t>(p, call);
+        run_plain<uint64_t>(plan, call);
+    struct epilogue epilogue = matmul_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
 }
 
 static bool matmul_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -94,6 +98,8 @@ static bool matmul_plan(const void *params, const struct kernel_facts *facts, st
     plan->phases = 1;
     plan->tasks[0] = 1;
     plan->shared_bytes = product_partial_bytes(&sizes, product_element_bytes(p->dtype));
+    struct epilogue epilogue = matmul_epilogue(p);
+    cuda_epilogue_reserve(&epilogue, plan);
     return true;
 }
 

@@ -34,7 +34,7 @@ template <typename T> struct matmul_finish {
     {
         return {m.c + row * c_row, m.d ? m.d + row * d_row : nullptr, m.index, row};
     }
-    template <bool ANY, int N>
+    template <int N>
     __device__ __forceinline__ void store(const place &p, int column, int count, const T (&values)[N]) const
     {
         T sums[N];
@@ -42,7 +42,7 @@ template <typename T> struct matmul_finish {
         for (int i = 0; i < N; i++)
             sums[i] = p.d && i < count ? values[i] + p.d[(column + i) * d_column] : values[i];
         if (rides)
-            product_ride<false, ANY>(epilogue, p.matrix, p.row, column, count, sums);
+            product_ride<false>(epilogue, p.matrix, p.row, column, count, sums);
         else
             store_line(p.c + column * c_column, c_column, count, sums);
     }
@@ -59,8 +59,9 @@ static inline batch_strides matmul_batch(const struct matmul_params *p, const in
 }
 
 template <typename T>
-static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const struct kernel_call *call)
+static matmul_finish<T> matmul_finish_of(const struct kernel_plan *plan, const struct kernel_call *call)
 {
+    const struct matmul_params *p = (const struct matmul_params *)plan->params;
     struct epilogue epilogue = matmul_epilogue(p);
     return {
         (T *)call->outputs[0],
@@ -72,7 +73,7 @@ static matmul_finish<T> matmul_finish_of(const struct matmul_params *p, const st
         p->d.row,
         p->d.column,
         p->epilogue != nullptr,
-        p->epilogue ? cuda_epilogue_make(&epilogue, call, p->dtype, nullptr) : cuda_epilogue{},
+        p->epilogue ? cuda_epilogue_make(&epilogue, plan, call, p->dtype, nullptr) : cuda_epilogue{},
     };
 }
 
@@ -92,10 +93,8 @@ static inline bool matmul_fits(const struct matmul_params *p)
 /* k: elements along it, or bytes; `multiple` as in product_cut. */
 static inline product_sizes matmul_sizes(const struct matmul_params *p, int64_t k, int64_t multiple)
 {
-    product_sizes sizes = {matmul_matrices(p), (int)p->m, (int)p->n, (int)k, 1, 0, false};
+    product_sizes sizes = {matmul_matrices(p), (int)p->m, (int)p->n, (int)k, 1, 0};
     product_cut(&sizes, multiple);
-    struct epilogue epilogue = matmul_epilogue(p);
-    sizes.apart = sizes.apart || cuda_epilogue_is_program(&epilogue);
     return sizes;
 }
 

@@ -87,12 +87,19 @@ static bool describe(const struct matrix_strides *s, int64_t rows, int64_t colum
     return (matrix->by_rows || s->row == 1 || rows == 1) && matrix->pitch >= length && matrix->pitch < PRODUCT_LONGEST;
 }
 
+/* Of the batch; cuBLAS' documentation knows no steps backwards. */
+static int64_t batch_stride(const struct matmul_params *p, const struct matrix_strides *s)
+{
+    return p->batch_rank ? s->batch[0] : 0;
+}
+
 extern "C" bool cublas_takes(const struct matmul_params *p)
 {
     cublas_matrix a, b;
     return p->dtype == DTYPE_F32 && p->a_dtype == DTYPE_F32 && p->b_dtype == DTYPE_F32 && p->batch_rank <= 1 &&
            matmul_matrices(p) < PRODUCT_LONGEST && p->m > 0 && p->n > 0 && p->k > 0 && matmul_fits(p) &&
-           describe(&p->a, p->m, p->k, &a) && describe(&p->b, p->k, p->n, &b);
+           batch_stride(p, &p->a) >= 0 && batch_stride(p, &p->b) >= 0 && describe(&p->a, p->m, p->k, &a) &&
+           describe(&p->b, p->k, p->n, &b);
 }
 
 /* C = A B by rows is C' = B' A' by columns, which is how cuBLAS has all its matrices. */
@@ -111,14 +118,17 @@ extern "C" int cublas_multiply(const struct matmul_params *p, const void *a, con
     if (status != 0)
         return status;
     return blas.gemm(blas.handle, right.by_rows ? OPERATION_N : OPERATION_T, left.by_rows ? OPERATION_N : OPERATION_T,
-                     (int)p->n, (int)p->m, (int)p->k, &one, b, TYPE_F32, (int)right.pitch,
-                     p->batch_rank ? p->b.batch[0] : 0, a, TYPE_F32, (int)left.pitch, p->batch_rank ? p->a.batch[0] : 0,
-                     &zero, c, TYPE_F32, (int)row, batch, (int)matmul_matrices(p), (int)compute, ALGORITHM_DEFAULT);
+                     (int)p->n, (int)p->m, (int)p->k, &one, b, TYPE_F32, (int)right.pitch, batch_stride(p, &p->b), a,
+                     TYPE_F32, (int)left.pitch, batch_stride(p, &p->a), &zero, c, TYPE_F32, (int)row, batch,
+                     (int)matmul_matrices(p), (int)compute, ALGORITHM_DEFAULT);
 }
 
 /* --- the kernel -------------------------------------------------------------------------------------------------- */
 
-#define LARGE ((int64_t)1 << 20)          /* multiplications, from which it is worth a call of a library */
+/* Multiplications from which a product is worth a call of a library. Tests whose problems must be small set fewer. */
+#ifndef CUBLAS_LEAST
+#define CUBLAS_LEAST 0x1p20
+#endif
 #define WORKSPACE_BYTES ((size_t)4 << 20) /* of cuBLAS: in the arena, so that no two streams share it */
 
 /* Whether results go to C at once. */
@@ -143,12 +153,14 @@ static void cublas_run(const struct kernel_plan *plan, const struct kernel_call 
     if (direct)
         return;
     slices_arguments<float, matmul_finish<float>> a = {
-        {matmul_matrices(p), (int)p->m, (int)p->n, (int)p->k, 1, (int)p->k, true},
-        matmul_finish_of<float>(p, call),
+        {matmul_matrices(p), (int)p->m, (int)p->n, (int)p->k, 1, (int)p->k},
+        matmul_finish_of<float>(plan, call),
         (const float *)product,
     };
     cuda_launch(call, add_slices<float, matmul_finish<float>>, grid_for(a.sizes.matrices * p->m * p->n, 256), 256, 0,
                 a);
+    struct epilogue epilogue = matmul_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
 }
 
 static bool cublas_plan(const void *params, const struct kernel_facts *facts, struct region *region,
@@ -161,13 +173,15 @@ static bool cublas_plan(const void *params, const struct kernel_facts *facts, st
     plan->tasks[0] = 1;
     /* Whether there is a D, and so whether the product needs room, only a call tells. */
     plan->shared_bytes = WORKSPACE_BYTES + (size_t)(matmul_matrices(p) * p->m * p->n) * sizeof(float);
+    struct epilogue epilogue = matmul_epilogue(p);
+    cuda_epilogue_reserve(&epilogue, plan);
     return true;
 }
 
 static bool cublas_supports(const void *params)
 {
     const struct matmul_params *p = (const struct matmul_params *)params;
-    return cublas_takes(p) && (double)p->m * (double)p->n * (double)p->k >= (double)LARGE;
+    return cublas_takes(p) && (double)p->m * (double)p->n * (double)p->k >= CUBLAS_LEAST;
 }
 
 extern "C" const struct kernel matmul_cublas_cuda = {

@@ -137,10 +137,12 @@ static void run_kind(const struct kernel_plan *plan, const struct kernel_call *c
         is_shared(p, p->b.batch) ? 0 : p->n * staging_pitch(&l.b),
         staging_pitch(&l.b),
         zeros_of(p, call, &l, b),
-        matmul_finish_of<result>(p, call),
-        l.sizes.apart ? (result *)(room + l.a_bytes) : nullptr,
+        matmul_finish_of<result>(plan, call),
+        l.sizes.slices > 1 ? (result *)(room + l.a_bytes) : nullptr,
     };
     tensor_enqueue<LARGER>(call, a);
+    struct epilogue epilogue = matmul_epilogue(p);
+    cuda_epilogue_finish(&epilogue, plan, call);
 }
 
 static void run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
@@ -163,11 +165,12 @@ static bool plan_kind(const void *params, const struct kernel_facts *facts, stru
     (void)region;
     plan->phases = 1;
     plan->tasks[0] = 1;
-    plan->shared_bytes = l.a_bytes + l.partial_bytes;
-    if (!(facts->constant_inputs & 1u << 1)) {
-        plan->shared_bytes += l.b_bytes;
+    bool packs = facts->constant_inputs & 1u << 1;
+    struct epilogue epilogue = matmul_epilogue(p);
+    plan->shared_bytes = l.a_bytes + l.partial_bytes + (packs ? 0 : l.b_bytes);
+    cuda_epilogue_reserve(&epilogue, plan);
+    if (!packs)
         return true;
-    }
     plan->pack_count = 1;
     struct kernel_pack *pack = &plan->packs[0];
     pack->input = 1;

@@ -87,7 +87,7 @@ static void normalize_run(const struct kernel_plan *plan, const struct kernel_ca
                              epilogue.dims[EPILOGUE_ROWS],
                              epilogue.dims[EPILOGUE_COLUMNS],
                              {},
-                             cuda_epilogue_make(&epilogue, call, p->dtype, strides)};
+                             cuda_epilogue_make(&epilogue, plan, call, p->dtype, strides)};
     (void)task;
     if (a.groups == 0)
         return;
@@ -99,6 +99,18 @@ static void normalize_run(const struct kernel_plan *plan, const struct kernel_ca
         cuda_launch(call, normalize_by_team<float>, blocks, TEAM_THREADS, TEAM_THREADS * sizeof(double), a);
     else
         cuda_launch(call, normalize_by_team<double>, blocks, TEAM_THREADS, TEAM_THREADS * sizeof(double), a);
+    cuda_epilogue_finish(&epilogue, plan, call);
+}
+
+static bool normalize_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                           struct kernel_plan *plan)
+{
+    struct epilogue epilogue = normalize_epilogue((const struct normalize_params *)params);
+    (void)facts, (void)region;
+    plan->phases = 1;
+    plan->tasks[0] = 1;
+    cuda_epilogue_reserve(&epilogue, plan);
+    return true;
 }
 
 static bool normalize_supports(const void *params)
@@ -113,6 +125,7 @@ extern "C" const struct kernel normalize_cuda = {
     .family = FAMILY_normalize,
     .requires = DEVICE_CUDA,
     .supports = normalize_supports,
+    .plan = normalize_plan,
     .run = normalize_run,
     .explain = cuda_program_explain,
 };

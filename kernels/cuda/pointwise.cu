@@ -36,7 +36,7 @@ template <typename T> static __global__ void pointwise_form(const __grid_constan
             for (int k = 0; k < LINE; k++)
                 values[k] = k < count ? from[k * a.x.column] : (T)0;
         }
-        cuda_epilogue_store_line<false, true>(a.epilogue, 0, row, column, count, values);
+        cuda_epilogue_store_line<false>(a.epilogue, 0, row, column, count, values);
     }
 }
 
@@ -53,7 +53,7 @@ static __device__ __attribute__((noinline)) void run_element(const struct cuda_p
     union cuda_register registers[POINTWISE_MAX_REGISTERS];
     int64_t offsets[POINTWISE_MAX_OPERANDS] = {};
     move_along(p.code, 0, p.code.rank, index, offsets);
-    run_program(p, offsets, registers, 0);
+    run_program(p, offsets, registers);
 }
 
 static __global__ void pointwise_interpret(const __grid_constant__ pointwise_arguments a)
@@ -105,12 +105,23 @@ static void form_run(const struct kernel_plan *plan, const struct kernel_call *c
     a.rows = epilogue.dims[EPILOGUE_ROWS];
     a.columns = epilogue.dims[EPILOGUE_COLUMNS];
     cuda_place_make(p, first, 0, call->inputs[0], &a.x);
-    a.epilogue = cuda_epilogue_make(&epilogue, &others, DTYPE_F32, NULL);
+    a.epilogue = cuda_epilogue_make(&epilogue, plan, &others, DTYPE_F32, NULL);
     unsigned blocks = grid_for(a.rows * divide_up(a.columns, LINE), THREADS);
     if (p->operands[0].dtype == DTYPE_I32)
         cuda_launch(call, pointwise_form<int32_t>, blocks, THREADS, 0, a);
     else
         cuda_launch(call, pointwise_form<float>, blocks, THREADS, 0, a);
+}
+
+void cuda_program_enqueue(const struct kernel_call *call, const struct cuda_program &program)
+{
+    const struct pointwise_builder &code = program.code;
+    pointwise_arguments a = {elements(code.rank, code.dims), 1, program};
+    for (int i = code.input_count; i < code.input_count + code.output_count; i++)
+        if (packed_bits(code.operands[i].dtype) < 8)
+            a.run = 4;
+    if (a.elements > 0)
+        cuda_launch(call, pointwise_interpret, grid_for(divide_up(a.elements, a.run), THREADS), THREADS, 0, a);
 }
 
 static bool interpret_supports(const void *params)
@@ -122,18 +133,14 @@ static bool interpret_supports(const void *params)
 static void interpret_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct pointwise_params *p = (const struct pointwise_params *)plan->params;
-    pointwise_arguments a = {elements(p->rank, p->dims), 1, {}};
+    struct cuda_program program = {};
     (void)task;
-    if (a.elements == 0)
-        return;
-    cuda_program_make(&a.program, p, call);
-    for (int i = 0; i < pointwise_operand_count(p); i++) {
-        a.program.operands[i] =
-            i < p->input_count ? const_cast<void *>(call->inputs[i]) : call->outputs[i - p->input_count];
-        if (i >= p->input_count && packed_bits(p->operands[i].dtype) < 8)
-            a.run = 4;
-    }
-    cuda_launch(call, pointwise_interpret, grid_for(divide_up(a.elements, a.run), THREADS), THREADS, 0, a);
+    cuda_program_make(&program, p, call);
+    for (int i = 0; i < p->input_count; i++)
+        program.operands[i] = const_cast<void *>(call->inputs[i]);
+    for (int i = 0; i < p->output_count; i++)
+        program.operands[p->input_count + i] = call->outputs[i];
+    cuda_program_enqueue(call, program);
 }
 
 extern "C" const struct kernel pointwise_form_cuda = {

@@ -115,20 +115,30 @@ static void pool_run(const struct kernel_plan *plan, const struct kernel_call *c
                         (int64_t *)call->outputs[1],
                         p->epilogue != NULL,
                         p->y.channel == 1 && p->channels > 1,
-                        cuda_epilogue_make(&epilogue, call, p->dtype, strides)};
+                        cuda_epilogue_make(&epilogue, plan, call, p->dtype, strides)};
     (void)task;
     if (!p->indices)
         a.indices = NULL;
-    switch (p->dtype) {
-    case DTYPE_F32:
-        return p->kind == POOL_MAX ? enqueue<float, true>(call, a) : enqueue<float, false>(call, a);
-    case DTYPE_F64:
-        return p->kind == POOL_MAX ? enqueue<double, true>(call, a) : enqueue<double, false>(call, a);
-    case DTYPE_I8:
-        return enqueue<int8_t, true>(call, a);
-    default:
-        return enqueue<uint8_t, true>(call, a);
-    }
+    if (p->dtype == DTYPE_F32)
+        p->kind == POOL_MAX ? enqueue<float, true>(call, a) : enqueue<float, false>(call, a);
+    else if (p->dtype == DTYPE_F64)
+        p->kind == POOL_MAX ? enqueue<double, true>(call, a) : enqueue<double, false>(call, a);
+    else if (p->dtype == DTYPE_I8)
+        enqueue<int8_t, true>(call, a);
+    else
+        enqueue<uint8_t, true>(call, a);
+    cuda_epilogue_finish(&epilogue, plan, call);
+}
+
+static bool pool_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                      struct kernel_plan *plan)
+{
+    struct epilogue epilogue = pool_epilogue((const struct pool_params *)params);
+    (void)facts, (void)region;
+    plan->phases = 1;
+    plan->tasks[0] = 1;
+    cuda_epilogue_reserve(&epilogue, plan);
+    return true;
 }
 
 static bool pool_supports(const void *params)
@@ -146,6 +156,7 @@ extern "C" const struct kernel pool_cuda = {
     .requires = DEVICE_CUDA,
     .channels_last = true,
     .supports = pool_supports,
+    .plan = pool_plan,
     .run = pool_run,
     .explain = cuda_program_explain,
 };

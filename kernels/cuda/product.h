@@ -4,8 +4,7 @@
  *
  * A block of threads makes a tile of C. Panels of A and B, DEPTH deep, come to shared memory asynchronously, STAGES of
  * them; every thread multiplies a column of A's by a row of B's, in registers. Where C has few tiles and k is long,
- * slices of k are other blocks' work, and a second kernel adds up what they leave, slice by slice. It stores what the
- * interpreter of epilogues must be asked for, too: that is larger than all the rest of a kernel.
+ * slices of k are other blocks' work, and a second kernel adds up what they leave, slice by slice.
  *
  * Every element is a chain of sums along k, in order, slice after slice: no other tile changes it. */
 #ifndef INFER_KERNELS_CUDA_PRODUCT_H
@@ -44,7 +43,6 @@ struct product_sizes {
     int64_t matrices;
     int m, n, k;
     int slices, slice; /* of k; a slice is a multiple of what a stage of the loop takes */
-    bool apart;        /* a second kernel stores results: there are slices, or the interpreter does the epilogue */
 };
 
 #define PRODUCT_LONGEST 0x7ffffc00
@@ -55,19 +53,26 @@ struct product_sizes {
 #define FULL_GRID 128
 #endif
 
-/* How k is cut depends on one matrix alone, and is the same for all its tiles: results must not depend on the batch, nor
- * on which tile a row comes to. */
+/* How k is cut depends on one matrix alone, and is the same for all its tiles: results must not depend on the batch,
+ * nor on which tile a row comes to; nor on the GPU, so what it has of multiprocessors is taken to be CUT_BLOCKS. With s
+ * slices a block goes through 1/s of the stages of k, and every result is a sum of s numbers that the second kernel
+ * reads, each of which costs about half a stage: the two are least together at s * s = 2 stages. Where k has fewer than
+ * CUT_STAGES, a second launch takes longer than what is saved (docs/cuda.md); tests whose problems must be small set
+ * fewer. */
+#define CUT_BLOCKS 128
+#ifndef CUT_STAGES
+#define CUT_STAGES 16
+#endif
+
+/* multiple: of k, that a stage of the loop takes. */
 static inline void product_cut(struct product_sizes *s, int64_t multiple)
 {
-    const int64_t most = 8, blocks = 128, shortest = 128;
-    int64_t tiles = divide_up(s->m, 64) * divide_up(s->n, 64), slices = 1;
-    if (tiles > 0 && tiles < blocks)
-        slices = least(least(blocks / tiles, s->k / shortest), most);
-    slices = slices > 1 ? slices : 1;
-    int64_t slice = divide_up(divide_up(s->k, slices), multiple) * multiple;
+    int64_t tiles = divide_up(s->m, 64) * divide_up(s->n, 64), stages = divide_up(s->k, multiple), slices = 1;
+    while (stages >= CUT_STAGES && (slices + 1) * tiles <= CUT_BLOCKS && (slices + 1) * (slices + 1) <= 2 * stages)
+        slices++;
+    int64_t slice = divide_up(stages, slices) * multiple;
     s->slice = (int)(slice > 0 ? slice : multiple);
     s->slices = s->k > 0 ? (int)divide_up(s->k, s->slice) : 1;
-    s->apart = s->slices > 1;
 }
 
 static inline size_t product_element_bytes(enum dtype dtype)
@@ -78,7 +83,7 @@ static inline size_t product_element_bytes(enum dtype dtype)
 /* Bytes that the slices leave; 0: results are stored where they belong at once. */
 static inline size_t product_partial_bytes(const struct product_sizes *s, size_t element)
 {
-    return s->apart ? (size_t)s->slices * (size_t)s->matrices * (size_t)s->m * (size_t)s->n * element : 0;
+    return s->slices > 1 ? (size_t)s->slices * (size_t)s->matrices * (size_t)s->m * (size_t)s->n * element : 0;
 }
 
 static inline int64_t product_blocks(const struct product_sizes *s, int rows, int columns)
@@ -260,7 +265,7 @@ template <> struct ridden<uint64_t> {
 };
 
 /* Stores neighbours along the rows of an epilogue's space (DOWN) or its columns. */
-template <bool DOWN, bool ANY, typename T, int N>
+template <bool DOWN, typename T, int N>
 static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int64_t batch, int64_t row, int64_t column,
                                                     int count, const T (&values)[N])
 {
@@ -268,7 +273,7 @@ static __device__ __forceinline__ void product_ride(const cuda_epilogue &e, int6
     UNROLL
     for (int i = 0; i < N; i++)
         results[i] = (typename ridden<T>::type)values[i];
-    cuda_epilogue_store_line<DOWN, ANY>(e, batch, row, column, count, results);
+    cuda_epilogue_store_line<DOWN>(e, batch, row, column, count, results);
 }
 
 /* Whether a kernel takes the epilogue of results of that type. */
@@ -397,7 +402,7 @@ static __device__ __forceinline__ void product_store(const product_sizes &s, con
     int count = s.n - column < N ? s.n - column : N;
     if (!partial) {
         if (count > 0)
-            finish.template store<false>(place, column, count, values);
+            finish.store(place, column, count, values);
         return;
     }
     T *to = partial + (((int64_t)at.slice * s.matrices + at.matrix) * s.m + row) * s.n + column;
@@ -498,7 +503,7 @@ static __global__ void add_slices(const __grid_constant__ slices_arguments<T, FI
             sum += a.partial[slice * count + i];
         int64_t row = i / s.n;
         const T one[1] = {sum};
-        a.finish.template store<true>(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
+        a.finish.store(a.finish.at(a.finish.enter(row / s.m), (int)(row % s.m)), (int)(i % s.n), 1, one);
     }
 }
 
@@ -517,7 +522,7 @@ static void product_add_slices(const struct kernel_call *call, const product_siz
                                const T *partial)
 {
     slices_arguments<T, FINISH> a = {sizes, finish, partial};
-    if (sizes.apart)
+    if (sizes.slices > 1)
         cuda_launch(call, add_slices<T, FINISH>, grid_for(sizes.matrices * sizes.m * sizes.n, 256), 256, 0, a);
 }
 

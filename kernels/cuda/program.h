@@ -242,7 +242,6 @@ struct cuda_program {
     void *operands[POINTWISE_MAX_OPERANDS];
     struct device_fault *fault;
     uint32_t step;
-    int first_axis[EPILOGUE_AXES + 1]; /* of an epilogue: see epilogue_axes */
 };
 
 /* Moves operands on by so many elements of axes [first, last), counted in C order. */
@@ -288,12 +287,12 @@ static __device__ __forceinline__ bool run_instructions(const struct cuda_progra
     return true;
 }
 
-/* One element; inputs before `given` are in the registers already. */
+/* One element. */
 static __device__ __attribute__((noinline)) void run_program(const struct cuda_program &p, const int64_t *offsets,
-                                                             union cuda_register *registers, int given)
+                                                             union cuda_register *registers)
 {
     const struct pointwise_builder &code = p.code;
-    for (int i = given; i < code.input_count; i++)
+    for (int i = 0; i < code.input_count; i++)
         registers[i] = load_element(p.operands[i], offsets[i], code.operands[i].dtype);
     if (!run_instructions(p, registers))
         return;
@@ -315,6 +314,9 @@ static inline void cuda_program_make(struct cuda_program *program, const struct 
     program->fault = call->device_fault;
     program->step = call->step;
 }
+
+/* Enqueues the interpreter over all elements of the program (pointwise.cu). */
+void cuda_program_enqueue(const struct kernel_call *call, const struct cuda_program &program);
 
 /* kernel.explain where the program is all that may fail. */
 static inline void cuda_program_explain(const struct kernel_plan *plan, const struct device_fault *record,

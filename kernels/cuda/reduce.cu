@@ -151,7 +151,9 @@ static __device__ __forceinline__ T finished(const reduce_arguments &a, typename
     }
 }
 
-template <typename T> static __global__ void reduce_by_team(const __grid_constant__ reduce_arguments a)
+/* 64 registers a thread: what four blocks, of which sm_75 has no more, leave. */
+template <typename T>
+static __global__ void __launch_bounds__(TEAM_THREADS, 4) reduce_by_team(const __grid_constant__ reduce_arguments a)
 {
     typedef typename accumulator<T>::type A;
     int64_t results = elements(a.p.kept_rank, a.p.kept);
@@ -198,7 +200,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
     const struct reduce_params *p = (const struct reduce_params *)plan->params;
     struct epilogue epilogue = reduce_epilogue(p);
     static const int64_t strides[] = {0, 0, 1};
-    reduce_arguments a = {*p, call->inputs[0], {}, cuda_epilogue_make(&epilogue, call, p->dtype, strides)};
+    reduce_arguments a = {*p, call->inputs[0], {}, cuda_epilogue_make(&epilogue, plan, call, p->dtype, strides)};
     int64_t results = epilogue.dims[EPILOGUE_COLUMNS], *kept = a.p.kept_strides, *folded = a.p.folded_strides;
     (void)task;
     if (results == 0)
@@ -213,6 +215,18 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
         cuda_launch(call, reduce_by_team<decltype(type)>, grid_for(results, a.team.across), TEAM_THREADS,
                     TEAM_THREADS * sizeof(uint64_t), a);
     });
+    cuda_epilogue_finish(&epilogue, plan, call);
+}
+
+static bool reduce_plan(const void *params, const struct kernel_facts *facts, struct region *region,
+                        struct kernel_plan *plan)
+{
+    struct epilogue epilogue = reduce_epilogue((const struct reduce_params *)params);
+    (void)facts, (void)region;
+    plan->phases = 1;
+    plan->tasks[0] = 1;
+    cuda_epilogue_reserve(&epilogue, plan);
+    return true;
 }
 
 static bool reduce_supports(const void *params)
@@ -227,6 +241,7 @@ extern "C" const struct kernel reduce_cuda = {
     .family = FAMILY_reduce,
     .requires = DEVICE_CUDA,
     .supports = reduce_supports,
+    .plan = reduce_plan,
     .run = reduce_run,
     .explain = cuda_program_explain,
 };

@@ -3,6 +3,7 @@ registers, spills and stack of every kernel, and of the loop that multiplies (if
 multiplications among its instructions, of 16-byte loads among its loads from device memory, and accesses to local memory.
 
 Files with main loops are made for all GPUs, the others for three that differ most (--architectures: all for those).
+Loops are looked for where budgets have some, and everywhere with --write.
 
     check_build.py [--architectures 75,80,90] [--files conv,matmul] [--build DIR] [--write] [--table]
 """
@@ -160,13 +161,13 @@ def read_sass(target):
     return loops
 
 
-def measure(nvcc, source, architectures, build):
+def measure(nvcc, source, architectures, build, looks_for_loops):
     if not architectures:
         architectures = EVERY if source.stem in WITH_LOOPS else USUAL
     target, status, text = compile_file(nvcc, source, architectures, build)
     if status:
         return source, text, {}
-    kernels, loops = read_ptxas(text), read_sass(target)
+    kernels, loops = read_ptxas(text), read_sass(target) if looks_for_loops else {}
     names = demangle(sorted({name for name, _ in kernels}))
     rows = {}
     for (name, number), row in kernels.items():
@@ -228,9 +229,12 @@ def main():
     build.mkdir(parents=True, exist_ok=True)
     sources = sorted(s for s in (ROOT / "kernels/cuda").glob("*.cu") if s.name.startswith(tuple(options.files.split(","))))
     sources.sort(key=lambda s: s.stem not in WITH_LOOPS)  # what takes longest begins first
+    have_loops = {name.split(":")[0] for (name, _), budget in read_budgets().items() if budget["loop"]}
     rows, passed, failed = {}, 0, 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        for source, wrong, measured in pool.map(lambda s: measure(nvcc, s, architectures, build), sources):
+        for source, wrong, measured in pool.map(
+            lambda s: measure(nvcc, s, architectures, build, options.write or s.stem in have_loops), sources
+        ):
             rows.update(measured)
             passed, failed = passed + (not wrong), failed + bool(wrong)
             if wrong:

@@ -1,5 +1,6 @@
 /* Takes every kernel for CUDA to random problems, under the emulation: check-cuda-kernels [--seed N] [--problems N]
  * [--filter SUBSTRING]. */
+#include "kernels/cublas.h"
 #include "tests/cuda/emulation/emulation.h"
 #include "tests/cuda/on_device.h"
 #include "tests/kernels/harness.h"
@@ -46,6 +47,7 @@ int main(int argc, char **argv)
                               .seed = 1,
                               .only = -1,
                               .problems = 24};
+    char why[300];
     bool counters = false;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -56,6 +58,10 @@ int main(int argc, char **argv)
             return found == 'h' ? 0 : 2;
         }
     }
+    if (cublas_open(why, sizeof why))
+        harness.cpu |= CUDA_CUBLAS;
+    else
+        puts(why);
     trial_run_on_device = run_on_device;
     emulation_abort_on_complaint(false);
     emulation_count(counters);

@@ -111,8 +111,8 @@ def output_fault(node, output, expected, relative, absolute):
     return None if error <= allowed else f"an error of {error:.3g}, {allowed:.3g} is allowed"
 
 
-def faults(path, inputs, session_options, tools, seconds, relative, absolute):
-    """Yields a sentence for each output of a node that is wrong; then says how many were compared."""
+def faults(path, inputs, session_options, tools, seconds, relative, absolute, options=()):
+    """Yields a sentence for each output of a node that is wrong; then says how many were compared. options: of infer-run."""
     convert, run = tools
     model, values = reference_values(path, inputs, session_options)
     compared = 0
@@ -122,7 +122,7 @@ def faults(path, inputs, session_options, tools, seconds, relative, absolute):
             part, given, outputs = cut(model, group, values)
             onnx.save(part, folder / "part.onnx")
             arguments = save_inputs(given, folder)
-            for command in ([convert, "part.onnx", "part.bin"], [run, "part.bin", *arguments, "-o", "out"]):
+            for command in ([convert, "part.onnx", "part.bin"], [run, "part.bin", *arguments, *options, "-o", "out"]):
                 ended = run_tool(command, seconds, cwd=folder)
                 if ended.outcome != "ok":
                     yield f"{command[0].rsplit('/', 1)[-1]}: {ended.outcome}: {ended.message}"

@@ -26,25 +26,25 @@ struct in_flight {
 struct fiber {
     thread is; /* first: `self` points here */
     void *stack_pointer;
-    enum state state;
-    unsigned mask;     /* of the warp barrier it waits at */
-    given mine;        /* at an exchange */
     const given *seen; /* what the exchange gave */
     in_flight copies[256];
     unsigned copy_count, group; /* group: that its next asynchronous copies belong to */
 };
 
-thread_local thread *self;
-thread_local block *here;
-uint64_t launch_number;
+__thread thread *self;
+__thread block *here;
+uint64_t launch_number, block_meetings;
+uint32_t warp_meetings[WARPS];
 
 static block current;
 static fiber *fibers;
 static unsigned char *stacks;
 static given (*views)[32]; /* by thread: the lowest of a mask keeps what all of it gave */
-static unsigned thread_count, order[BLOCK_THREADS];
-static uint64_t meetings;
-static uint32_t warp_meetings[WARPS];
+static unsigned thread_count;
+/* By thread, side by side, since all of them are looked at after each round. */
+static enum state states[BLOCK_THREADS];
+static unsigned masks[BLOCK_THREADS]; /* of the warp barrier it waits at */
+static given offers[BLOCK_THREADS];   /* at an exchange */
 static void *scheduler;
 static caller *kernel_call;
 static const void *kernel_function, *kernel_arguments;
@@ -72,14 +72,14 @@ static void begin()
     kernel_call(kernel_function, kernel_arguments);
     if (mine()->copy_count)
         complain("thread %u ends while asynchronous copies of its own are under way", thread_number());
-    mine()->state = ENDED;
+    states[thread_number()] = ENDED;
     for (;;)
         yield();
 }
 
 void abandon()
 {
-    mine()->state = ENDED;
+    states[thread_number()] = ENDED;
     for (;;)
         yield();
 }
@@ -93,21 +93,6 @@ bool is_private(const void *address)
            a - (uintptr_t)fibers < BLOCK_THREADS * sizeof *fibers ||
            a - (uintptr_t)&__executable_start < (uintptr_t)(&end - &__executable_start) ||
            a - (uintptr_t)&self < sizeof self || a - (uintptr_t)&here < sizeof here;
-}
-
-unsigned thread_number()
-{
-    return (unsigned)(mine() - fibers);
-}
-
-uint64_t block_epoch()
-{
-    return meetings;
-}
-
-uint32_t warp_epoch()
-{
-    return warp_meetings[self->warp];
 }
 
 static void allocate()
@@ -132,7 +117,7 @@ static void prepare_fiber(unsigned i)
     const dim3 &dim = current.dim;
     fiber &f = fibers[i];
     f.is = {{i % dim.x, i / dim.x % dim.y, i / dim.x / dim.y}, i % 32, i / 32};
-    f.state = READY;
+    states[i] = READY;
     f.copy_count = f.group = 0;
     void **top = (void **)(stacks + (i + 1) * STACK_BYTES);
     *--top = nullptr; /* as a call leaves the stack: 8 bytes off a multiple of 16 */
@@ -141,57 +126,47 @@ static void prepare_fiber(unsigned i)
     f.stack_pointer = top;
 }
 
-static void shuffle_order()
-{
-    for (unsigned i = thread_count - 1; i > 0; i--) {
-        unsigned j = chance_below(i + 1), kept = order[i];
-        order[i] = order[j];
-        order[j] = kept;
-    }
-}
-
-/* Each thread that can run does so until it waits; some are left for the next round. */
+/* Each thread that can run does so until it waits, in any order; some are left for the next round. */
 static unsigned run_ready()
 {
-    unsigned ran = 0;
-    shuffle_order();
-    for (unsigned i = 0; i < thread_count && failed == cudaSuccess; i++) {
-        fiber &f = fibers[order[i]];
-        if (f.state != READY)
-            continue;
-        ran++;
+    unsigned ready[BLOCK_THREADS], count = 0;
+    for (unsigned i = 0; i < thread_count; i++)
+        if (states[i] == READY)
+            ready[count++] = i;
+    for (unsigned left = count; left > 0 && failed == cudaSuccess; left--) {
+        unsigned at = chance_below(left);
+        fiber &f = fibers[ready[at]];
+        ready[at] = ready[left - 1];
         if (chance_below(16) == 0)
             continue;
         self = &f.is;
         emulation_switch(&scheduler, f.stack_pointer);
     }
-    return ran;
+    return count;
 }
 
 /* Lanes that wait for each other, all of them; they go on. */
 static bool release_mask(unsigned warp, unsigned mask)
 {
-    fiber *lanes = fibers + warp * 32;
+    unsigned first = warp * 32;
     unsigned lowest = (unsigned)__builtin_ctz(mask);
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(mask >> lane & 1))
             continue;
-        if (warp * 32 + lane >= thread_count || lanes[lane].state == ENDED) {
+        if (first + lane >= thread_count || states[first + lane] == ENDED) {
             complain("lane %u of warp %u waits for lane %u, which %s (mask %08x)", lowest, warp, lane,
-                     warp * 32 + lane >= thread_count ? "there is not" : "has ended", mask);
+                     first + lane >= thread_count ? "there is not" : "has ended", mask);
             return false;
         }
-        if (lanes[lane].state != AT_WARP)
-            return false;
-        if (lanes[lane].mask != mask)
+        if (states[first + lane] != AT_WARP || masks[first + lane] != mask)
             return false;
     }
-    given *view = views[warp * 32 + lowest];
+    given *view = views[first + lowest];
     for (unsigned lane = 0; lane < 32; lane++)
         if (mask >> lane & 1) {
-            view[lane] = lanes[lane].mine;
-            lanes[lane].seen = view;
-            lanes[lane].state = READY;
+            view[lane] = offers[first + lane];
+            fibers[first + lane].seen = view;
+            states[first + lane] = READY;
         }
     warp_meetings[warp]++;
     return true;
@@ -201,8 +176,8 @@ static bool release_warps()
 {
     bool any = false;
     for (unsigned i = 0; i < thread_count && failed == cudaSuccess; i++)
-        if (fibers[i].state == AT_WARP && (unsigned)__builtin_ctz(fibers[i].mask) == i % 32)
-            any |= release_mask(i / 32, fibers[i].mask);
+        if (states[i] == AT_WARP && (unsigned)__builtin_ctz(masks[i]) == i % 32)
+            any |= release_mask(i / 32, masks[i]);
     return any;
 }
 
@@ -210,13 +185,13 @@ static bool release_block()
 {
     bool any = false;
     for (unsigned i = 0; i < thread_count; i++)
-        if (fibers[i].state != AT_BLOCK && fibers[i].state != ENDED)
+        if (states[i] != AT_BLOCK && states[i] != ENDED)
             return false;
     watch_meeting();
-    meetings++;
+    block_meetings++;
     for (unsigned i = 0; i < thread_count; i++)
-        if (fibers[i].state == AT_BLOCK) {
-            fibers[i].state = READY;
+        if (states[i] == AT_BLOCK) {
+            states[i] = READY;
             any = true;
         }
     return any;
@@ -225,7 +200,7 @@ static bool release_block()
 static bool has_ended()
 {
     for (unsigned i = 0; i < thread_count; i++)
-        if (fibers[i].state != ENDED)
+        if (states[i] != ENDED)
             return false;
     return true;
 }
@@ -235,10 +210,9 @@ static void say_stuck()
     static const char *const waits[] = {"could run", "waits at __syncthreads", "waits for its warp", "has ended"};
     for (unsigned i = 0; i < thread_count; i++)
         for (unsigned j = 0; j < i; j++)
-            if (fibers[i].state != fibers[j].state ||
-                (fibers[i].state == AT_WARP && fibers[i].mask != fibers[j].mask)) {
-                complain("the block is stuck: thread %u %s (mask %08x), thread %u %s (mask %08x)", j,
-                         waits[fibers[j].state], fibers[j].mask, i, waits[fibers[i].state], fibers[i].mask);
+            if (states[i] != states[j] || (states[i] == AT_WARP && masks[i] != masks[j])) {
+                complain("the block is stuck: thread %u %s (mask %08x), thread %u %s (mask %08x)", j, waits[states[j]],
+                         masks[j], i, waits[states[i]], masks[i]);
                 return;
             }
     complain("the block is stuck");
@@ -246,11 +220,9 @@ static void say_stuck()
 
 static void run_block()
 {
-    for (unsigned i = 0; i < thread_count; i++) {
+    for (unsigned i = 0; i < thread_count; i++)
         prepare_fiber(i);
-        order[i] = i;
-    }
-    meetings++;
+    block_meetings++;
     while (failed == cudaSuccess) {
         if (run_ready() || failed != cudaSuccess)
             continue;
@@ -300,22 +272,22 @@ void run_kernel(caller *call, const void *kernel, const shape &shape, const void
 
 void block_barrier()
 {
-    mine()->state = AT_BLOCK;
+    states[thread_number()] = AT_BLOCK;
     yield();
 }
 
 const given *exchange(unsigned mask, const void *from, size_t bytes)
 {
-    fiber *f = mine();
+    unsigned me = thread_number();
     if (!(mask >> self->lane & 1)) {
         complain("lane %u takes part in what mask %08x does together, and is not of it", self->lane, mask);
         abandon();
     }
-    memcpy(f->mine.bytes, from, bytes);
-    f->mask = mask;
-    f->state = AT_WARP;
+    memcpy(offers[me].bytes, from, bytes);
+    masks[me] = mask;
+    states[me] = AT_WARP;
     yield();
-    return f->seen;
+    return mine()->seen;
 }
 
 void warp_barrier(unsigned mask)
@@ -364,11 +336,6 @@ void copy_async_wait(int groups_left)
         watch(c.to, c.bytes, true, __builtin_return_address(0), false);
     }
     f->copy_count = kept;
-}
-
-void count_matrix_product()
-{
-    counters.matrix_products += self->lane == 0;
 }
 
 } // namespace emulation

@@ -63,8 +63,9 @@ struct block {
     dim3 dim, grid;
     unsigned char *shared;
 };
-extern thread_local thread *self;
-extern thread_local block *here;
+/* __thread, whose variables need no function to be found, as thread_local's do. */
+extern __thread thread *self;
+extern __thread block *here;
 
 void block_barrier();
 void warp_barrier(unsigned mask);
@@ -88,7 +89,12 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void copy_async(void *to, const void *from, size_t bytes, bool zero);
 void copy_async_commit();
 void copy_async_wait(int groups_left);
-void count_matrix_product();
+
+/* d += a b of fragments that the lanes of a warp hold (matrix.cc). */
+void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], bool a_signed, bool b_signed);
 
 /* Calls a kernel with a copy of its arguments. */
 typedef void caller(const void *kernel, const void *arguments);

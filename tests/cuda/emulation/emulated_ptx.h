@@ -77,70 +77,22 @@ static inline uint32_t to_tf32(float x)
     return (bits & 0x7f800000) == 0x7f800000 ? bits : (bits + 0x1000) & ~0x1fffu;
 }
 
-/* What lanes hold of A [16, K] and B [K, 8], in 32-bit registers of K / 4 ... elements each. */
-struct fragments {
-    uint32_t a[4], b[2];
-};
-
-/* Element (row, k) of A, of `each` elements in a register: register (row >= 8) + 2 (k >= half of K) of lane
- * 4 (row % 8) + k % half / each. Of B: register k / half of lane 4 n + k % half / each. */
-struct fragment_view {
-    const emulation::given *lanes;
-    unsigned each;
-    EMULATION_PLAIN uint32_t a(unsigned row, unsigned k) const
-    {
-        unsigned half = 4 * each, lane = 4 * (row % 8) + k % half / each;
-        fragments f;
-        memcpy(&f, lanes[lane].bytes, sizeof f);
-        return f.a[row / 8 + 2 * (k / half)] >> (32 / each * (k % each));
-    }
-    EMULATION_PLAIN uint32_t b(unsigned k, unsigned n) const
-    {
-        unsigned half = 4 * each, lane = 4 * n + k % half / each;
-        fragments f;
-        memcpy(&f, lanes[lane].bytes, sizeof f);
-        return f.b[k / half] >> (32 / each * (k % each));
-    }
-};
-
-/* Lane l has elements (l / 4, 2 (l % 4)), the next one, and the same of row l / 4 + 8. Tensor cores add products in an
- * order and with a precision of their own; here it is one sum in double, so comparisons need bounds on both. */
-template <typename D, typename S, typename F>
-EMULATION_PLAIN static inline void multiply(D (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], unsigned each,
-                                            F number)
-{
-    fragments mine;
-    memcpy(mine.a, a, sizeof a);
-    memcpy(mine.b, b, sizeof b);
-    fragment_view view = {emulation::exchange(ALL_LANES, &mine, sizeof mine), each};
-    unsigned lane = emulation::self->lane;
-    for (unsigned i = 0; i < 4; i++) {
-        unsigned row = lane / 4 + i / 2 * 8, column = 2 * (lane % 4) + i % 2;
-        S sum = (S)d[i];
-        for (unsigned k = 0; k < 8 * each; k++)
-            sum += (S)number(view.a(row, k), true) * (S)number(view.b(k, column), false);
-        d[i] = (D)sum;
-    }
-    emulation::count_matrix_product();
-}
 static inline void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
-    multiply<float, double>(d, a, b, 2, [](uint32_t bits, bool) { return from_f16((uint16_t)bits); });
+    emulation::multiply_f16(d, a, b);
 }
 static inline void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
-    multiply<float, double>(d, a, b, 2, [](uint32_t bits, bool) { return __uint_as_float(bits << 16); });
+    emulation::multiply_bf16(d, a, b);
 }
 static inline void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
-    multiply<float, double>(d, a, b, 1, [](uint32_t bits, bool) { return __uint_as_float(bits & ~0x1fffu); });
+    emulation::multiply_tf32(d, a, b);
 }
 template <bool A_SIGNED, bool B_SIGNED>
 static inline void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
-    multiply<int32_t, uint32_t>(d, a, b, 4, [](uint32_t bits, bool is_a) {
-        return (is_a ? A_SIGNED : B_SIGNED) ? (int)(int8_t)bits : (int)(uint8_t)bits;
-    });
+    emulation::multiply_i8(d, a, b, A_SIGNED, B_SIGNED);
 }
 
 template <typename T> EMULATION_PLAIN static inline uint4 load_16(const T *from)

@@ -27,6 +27,8 @@ void emulation_abort_on_complaint(bool abort);
 /* Bytes of device memory that are allocated, and the most there may be: beyond it cudaMalloc has none left. */
 size_t emulation_bytes(void);
 void emulation_set_capacity(size_t bytes);
+/* What is wrong with touching so many bytes of the device, a sentence; NULL: they are all of one allocation. */
+const char *emulation_memory_fault(const void *memory, size_t bytes);
 /* Streams, events, graphs and pinned host buffers that have not been freed. */
 int emulation_objects(void);
 /* Compute capability that the device claims, 90 for 9.0. */

@@ -44,9 +44,20 @@ extern uint64_t launch_number;
 /* Runs all blocks of a kernel, unless there is a complaint. */
 void run_kernel(caller *call, const void *kernel, const shape &shape, const void *arguments);
 /* Of the thread under way: its number in the block, and how often its block and its warp have met. */
-unsigned thread_number();
-uint64_t block_epoch();
-uint32_t warp_epoch();
+extern uint64_t block_meetings;
+extern uint32_t warp_meetings[BLOCK_THREADS / 32];
+static inline unsigned thread_number()
+{
+    return self->warp * 32 + self->lane;
+}
+static inline uint64_t block_epoch()
+{
+    return block_meetings;
+}
+static inline uint32_t warp_epoch()
+{
+    return warp_meetings[self->warp];
+}
 /* Ends the kernel from inside a thread; does not return there. */
 void abandon();
 /* Memory that a thread may touch beside that of the device: its stack, constants, what the emulation has of it. */

@@ -152,6 +152,12 @@ size_t emulation_bytes(void)
     return used;
 }
 
+const char *emulation_memory_fault(const void *memory, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    return memory_fault(memory, bytes);
+}
+
 void emulation_set_capacity(size_t bytes)
 {
     capacity = bytes;

@@ -12,7 +12,8 @@ namespace emulation
 {
 
 /* Of a byte of shared memory: who has last written and read it, in which epochs (block_epoch, warp_epoch). Blocks run
- * one after another and epochs never come again, so nothing is cleared. */
+ * one after another and epochs never come again, so nothing is cleared. Nearly all accesses are to whole words of four
+ * bytes: while a block has done nothing else to a word, its first byte stands for all. */
 struct shared_byte {
     uint64_t written_at, read_at;
     uint32_t written_by_warp_at, read_by_warp_at;
@@ -27,6 +28,7 @@ struct global_byte {
 };
 
 static shared_byte *shared_bytes;
+static bool is_whole[SHARED_BYTES / 4]; /* by word */
 static global_byte *global_bytes;
 static size_t shared_size;
 static uint64_t block_number;
@@ -80,6 +82,7 @@ void watch_block(size_t shared)
     block_number++;
     block_in_grid = here->index.x + here->grid.x * (here->index.y + here->grid.y * here->index.z) + 1;
     memset(here->shared, 0xff, shared);
+    memset(is_whole, true, (shared + 3) / 4);
 }
 
 static void stop(cudaError_t error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -126,33 +129,44 @@ static void note_write(shared_byte *b)
     b->filled_in = block_number;
 }
 
-static void watch_shared(size_t at, size_t bytes, bool write, bool atomic, bool all_writes_known)
+static void watch_byte(shared_byte *b, bool write, bool atomic, bool all_writes_known)
 {
     unsigned me = thread_number();
-    if (at + bytes > shared_size)
-        stop(cudaErrorIllegalAddress, "thread %u %s byte %zu of shared memory, of %zu", me, verb(write), at + bytes - 1,
-             shared_size);
-    for (shared_byte *b = shared_bytes + at; b < shared_bytes + at + bytes; b++) {
-        size_t byte = (size_t)(b - shared_bytes);
-        if (!atomic && races(b->writer, b->written_at, b->written_by_warp_at))
-            stop(cudaErrorLaunchFailure,
-                 "race: thread %u %s byte %zu of shared memory, which thread %u writes with no barrier between", me,
-                 verb(write), byte, b->writer - 1u);
-        if (write && !atomic && races(b->reader, b->read_at, b->read_by_warp_at))
-            stop(cudaErrorLaunchFailure,
-                 "race: thread %u writes byte %zu of shared memory, which thread %u reads with no barrier between", me,
-                 byte, b->reader - 1u);
-        if (write && !atomic && b->read_by_other_warps && b->read_at == block_epoch())
-            stop(cudaErrorLaunchFailure,
-                 "race: thread %u writes byte %zu of shared memory, which other warps read with no barrier between", me,
-                 byte);
-        if (!write && all_writes_known && b->filled_in != block_number)
-            stop(cudaErrorLaunchFailure, "thread %u reads byte %zu of shared memory, which nobody has written", me,
-                 byte);
-        if (write)
-            note_write(b);
-        else
-            note_read(b);
+    size_t byte = (size_t)(b - shared_bytes);
+    if (!atomic && races(b->writer, b->written_at, b->written_by_warp_at))
+        stop(cudaErrorLaunchFailure,
+             "race: thread %u %s byte %zu of shared memory, which thread %u writes with no barrier between", me,
+             verb(write), byte, b->writer - 1u);
+    if (write && !atomic && races(b->reader, b->read_at, b->read_by_warp_at))
+        stop(cudaErrorLaunchFailure,
+             "race: thread %u writes byte %zu of shared memory, which thread %u reads with no barrier between", me,
+             byte, b->reader - 1u);
+    if (write && !atomic && b->read_by_other_warps && b->read_at == block_epoch())
+        stop(cudaErrorLaunchFailure,
+             "race: thread %u writes byte %zu of shared memory, which other warps read with no barrier between", me,
+             byte);
+    if (!write && all_writes_known && b->filled_in != block_number)
+        stop(cudaErrorLaunchFailure, "thread %u reads byte %zu of shared memory, which nobody has written", me, byte);
+    if (write)
+        note_write(b);
+    else
+        note_read(b);
+}
+
+static void watch_shared(size_t at, size_t bytes, bool write, bool atomic, bool all_writes_known)
+{
+    size_t last = at + bytes;
+    if (last > shared_size)
+        stop(cudaErrorIllegalAddress, "thread %u %s byte %zu of shared memory, of %zu", thread_number(), verb(write),
+             last - 1, shared_size);
+    while (at < last) {
+        size_t word = at / 4;
+        bool all = is_whole[word] && at % 4 == 0 && last - at >= 4;
+        for (size_t i = 1; i < 4 && is_whole[word] && !all; i++)
+            shared_bytes[4 * word + i] = shared_bytes[4 * word];
+        is_whole[word] = all;
+        watch_byte(shared_bytes + at, write, atomic, all_writes_known);
+        at += all ? 4 : 1;
     }
 }
 
@@ -160,7 +174,7 @@ void watch_in_flight(const void *shared, size_t bytes)
 {
     size_t at = (size_t)((const unsigned char *)shared - here->shared);
     memset((void *)shared, 0xff, bytes);
-    for (size_t i = at; i < at + bytes; i++)
+    for (size_t i = at; i < at + bytes; i += is_whole[i / 4] ? 4 : 1) /* whole words: see copy_async */
         shared_bytes[i].filled_in = 0;
 }
 

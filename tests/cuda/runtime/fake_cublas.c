@@ -1,6 +1,7 @@
 /* A libcublas.so.13 whose products the emulated GPU's streams do, as cuBLAS' documentation has its calls. It refuses
- * what cuBLAS would. FAKE_CUBLAS=broken: it does not begin. */
+ * what cuBLAS would, and matrices that reach beyond an allocation. FAKE_CUBLAS=broken: it does not begin. */
 #include "tests/cuda/emulation/cuda_runtime_api.h"
+#include "tests/cuda/emulation/emulation.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ int cublasSetStream_v2(void *handle, void *stream)
 int cublasSetWorkspace_v2(void *handle, void *workspace, size_t bytes)
 {
     (void)handle;
-    if ((uintptr_t)workspace % 16 != 0)
+    if ((uintptr_t)workspace % 16 != 0 || emulation_memory_fault(workspace, bytes))
         return INVALID_VALUE;
     the_handle.workspace = workspace;
     the_handle.workspace_bytes = bytes;
@@ -73,6 +74,20 @@ static void multiply(void *user)
             }
 }
 
+/* Matrices of so many columns, `pitch` apart, each of so many rows. */
+static bool is_there(const float *matrix, int rows, int columns, int pitch, long long stride, int batch)
+{
+    long long most = stride * (batch - 1) + (long long)pitch * (columns - 1) + rows;
+    return rows <= pitch && stride >= 0 && !emulation_memory_fault(matrix, (size_t)most * sizeof *matrix);
+}
+
+/* Whether no two matrices share a result: they follow each other, or columns of all lie between those of each. */
+static bool are_apart(int rows, int columns, int pitch, long long stride, int batch)
+{
+    return batch == 1 || stride >= (long long)pitch * (columns - 1) + rows ||
+           (stride >= rows && stride * (batch - 1) + rows <= pitch);
+}
+
 /* What is enqueued may be captured, and done any number of times: nobody frees it. */
 int cublasGemmStridedBatchedEx(void *handle, int transpose_a, int transpose_b, int m, int n, int k, const void *alpha,
                                const void *a, int a_type, int lda, long long stride_a, const void *b, int b_type,
@@ -83,7 +98,11 @@ int cublasGemmStridedBatchedEx(void *handle, int transpose_a, int transpose_b, i
     (void)handle;
     if (!product || a_type != 0 || b_type != 0 || c_type != 0 || compute != 68 || algorithm != -1 ||
         *(const float *)alpha != 1 || *(const float *)beta != 0 || m < 1 || n < 1 || k < 1 || batch < 1 ||
-        lda < (transpose_a ? k : m) || ldb < (transpose_b ? n : k) || ldc < m)
+        transpose_a / 2 != 0 || transpose_b / 2 != 0)
+        return INVALID_VALUE;
+    if (!are_apart(m, n, ldc, stride_c, batch) || !is_there(c, m, n, ldc, stride_c, batch) ||
+        !is_there(a, transpose_a ? k : m, transpose_a ? m : k, lda, stride_a, batch) ||
+        !is_there(b, transpose_b ? n : k, transpose_b ? k : n, ldb, stride_b, batch))
         return INVALID_VALUE;
     *product = (struct product){.m = m,
                                 .n = n,
