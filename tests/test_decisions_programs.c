@@ -1,12 +1,15 @@
 /* What becomes of graphs when a program is made of them, with vectors of 16 lanes: the steps in their order, the kernel
  * and the epilogue of each, and where all operands lie. Random graphs, and networks that are cut into strips to save
  * memory or time. No program runs. */
+#include "formats/hash.h"
 #include "runtime/session.h"
 #include "tests/decisions.h"
+#include "tests/kept_cases.h"
 #include "tests/suites.h"
 #include "tests/tall_net.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RANDOM_PROGRAMS 120
@@ -71,23 +74,19 @@ struct way {
 
 struct wish {
     struct infer_session *session;
-    struct value *const *inputs; /* with the shapes that are asked for */
+    const struct known_input *inputs;
 };
 
 static enum status make_program(void *user, const struct program_options *options, struct program **program,
                                 struct error *error)
 {
     struct wish *wish = user;
-    struct known_input inputs[RIG_MOST];
-    for (int i = 0; i < wish->session->graph->input_count; i++)
-        inputs[i] = (struct known_input){
-            .dtype = wish->inputs[i]->dtype, .rank = wish->inputs[i]->rank, .dims = wish->inputs[i]->dims};
-    return program_create(options, wish->session->graph, inputs, program, error);
+    return program_create(options, wish->session->graph, wish->inputs, program, error);
 }
 
 /* Writes the line of the program that a session makes of the model, which ends here. Returns the bytes of its tables.
  */
-static size_t add_model(FILE *file, infer_model *model, struct value *const *inputs, struct way way)
+static size_t add_model(FILE *file, infer_model *model, const struct known_input *inputs, struct way way)
 {
     const infer_session_options options = {
         .threads = 1, .isa = INFER_ISA_REFERENCE, .memory_saving = way.memory_saving};
@@ -112,6 +111,15 @@ static size_t add_model(FILE *file, infer_model *model, struct value *const *inp
     infer_session_release(wish.session);
     infer_model_release(model);
     return bytes;
+}
+
+/* The same, for inputs of the shapes that the graph says. */
+static size_t add_graph(FILE *file, infer_model *model, int input_count, struct value *const *inputs, struct way way)
+{
+    struct known_input known[RIG_MOST];
+    for (int i = 0; i < input_count; i++)
+        known[i] = (struct known_input){.dtype = inputs[i]->dtype, .rank = inputs[i]->rank, .dims = inputs[i]->dims};
+    return add_model(file, model, known, way);
 }
 
 /* What all programs of a table take in tables. AddressSanitizer gives each block of a region memory of its own. */
@@ -147,7 +155,8 @@ START_TEST(random_graphs)
         fprintf(decisions.file, "%d:", i);
         infer_model *model =
             maker_finish(&maker, graph->input_count, graph->inputs, graph->output_count, graph->outputs, NULL);
-        bytes += add_model(decisions.file, model, graph->inputs, (struct way){1 + i % 4, i % 3 == 0, i % 5 == 0});
+        bytes += add_graph(decisions.file, model, graph->input_count, graph->inputs,
+                           (struct way){1 + i % 4, i % 3 == 0, i % 5 == 0});
         region_free(&maker.region);
         random_graph_free(&random);
     }
@@ -161,7 +170,7 @@ static size_t add_rig(FILE *file, struct rig *rig, struct way way)
 {
     infer_model *model =
         maker_finish(&rig->maker, rig->input_count, rig->inputs, rig->output_count, rig->outputs, NULL);
-    return add_model(file, model, rig->inputs, way);
+    return add_graph(file, model, rig->input_count, rig->inputs, way);
 }
 
 START_TEST(tall_networks)
@@ -260,6 +269,48 @@ START_TEST(thin_networks)
 }
 END_TEST
 
+/* --- of single operators --------------------------------------------------------------------------------- */
+
+/* The kernels, and a hash of all that the line of a program says. */
+static void add_short(FILE *file, const char *line, size_t bytes)
+{
+    for (const char *at = line; *at == ' ' && at[1] != '='; at += strcspn(at, ")") + 1)
+        fprintf(file, " %.*s", (int)strcspn(at + 1, "("), at + 1);
+    fprintf(file, " %08" PRIx32 "\n", (uint32_t)xxh64(line, bytes, 0));
+}
+
+static void add_case(const struct kept_case *c, struct graph *graph, void *user)
+{
+    struct decisions *decisions = user;
+    struct known_input inputs[KEPT_MOST];
+    struct maker maker = maker_start();
+    char *line;
+    size_t bytes;
+    FILE *file = open_memstream(&line, &bytes);
+    maker.graph = graph;
+    for (size_t i = 0; i < c->input_count; i++)
+        inputs[i] = (struct known_input){
+            .dtype = (enum dtype)c->inputs[i].dtype, .rank = c->inputs[i].rank, .dims = c->inputs[i].dims};
+    infer_model *model =
+        maker_finish(&maker, graph->input_count, graph->inputs, graph->output_count, graph->outputs, NULL);
+    add_model(file, model, inputs, (struct way){.threads = 2});
+    fclose(file);
+    fprintf(decisions->file, "%s:", c->name);
+    add_short(decisions->file, line, bytes);
+    free(line);
+    region_free(&maker.region);
+}
+
+START_TEST(single_operators)
+{
+    struct decisions decisions;
+    decisions_begin(&decisions, "programs_operators");
+    try_kept_cases("tests/data/cases/onnx.zlib", 0, 1, add_case, &decisions);
+    try_kept_cases("tests/data/cases/contrib.zlib", 0, 1, add_case, &decisions);
+    decisions_end(&decisions);
+}
+END_TEST
+
 Suite *decisions_programs_suite(void)
 {
     Suite *suite = suite_create("decisions_programs");
@@ -267,6 +318,7 @@ Suite *decisions_programs_suite(void)
     tcase_add_test(tests, random_graphs);
     tcase_add_test(tests, tall_networks);
     tcase_add_test(tests, thin_networks);
+    tcase_add_test(tests, single_operators);
     suite_add_tcase(suite, tests);
     return suite;
 }
