@@ -174,6 +174,7 @@ unit: $(BUILD)/check
 decisions: $(BUILD)/check
 	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_kernels
 	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_programs
+	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_forms
 
 # The same tests built otherwise. Sanitizers make gcc see warnings that are not there.
 unit-clang:
