@@ -254,6 +254,16 @@ START_TEST(old_trees_classify)
     binary[12] = (struct attribute)ATTRIBUTE_NUMBERS("base_values", bases);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(binary));
     expect_f32(&out[1], raised, 0, 2, 2, 2);
+    /* No leaf votes for any: they are not two classes of which one has all votes. */
+    struct attribute silent[12];
+    const float nothing[] = {0, 0, 0, 0};
+    const int64_t first[] = {7, 7};
+    memcpy(silent, list, sizeof silent);
+    for (int i = 7; i < 11; i++)
+        silent[i].count = 0;
+    RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(silent));
+    expect_i64(&out[0], first, 1, 2);
+    expect_f32(&out[1], nothing, 0, 2, 2, 2);
     list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_classes);
     list[11] = (struct attribute)ATTRIBUTE_VALUE("classlabels_int64s", &of_labels);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));
