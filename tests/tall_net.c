@@ -66,7 +66,8 @@ static void add_conv(struct net *net)
                                                                        : ATTRIBUTE_TEXT("auto_pad", "SAME_LOWER")
                                                  : pads_of(net, kernel),
                                            strides_of(net)};
-    add(net, "Conv", at, -1, 2 + (int)roll(&net->dice, 2), inputs, keeps && roll(&net->dice, 2) ? 3 : 4, attributes);
+    int attribute_count = keeps && roll(&net->dice, 2) ? 3 : 4;
+    add(net, "Conv", at, -1, 2 + (int)roll(&net->dice, 2), inputs, attribute_count, attributes);
 }
 
 static void add_conv_transpose(struct net *net)

@@ -221,10 +221,12 @@ static void activate(struct thin *thin)
 static void add_layer(struct thin *thin)
 {
     struct value *before = thin->x;
+    int64_t stride;
     switch (roll(&thin->dice, 6)) {
     case 0:
     case 1:
-        convolve(thin, thin->channels, 3 + 2 * roll(&thin->dice, 2), 1 + !roll(&thin->dice, 4), thin->channels);
+        stride = 1 + !roll(&thin->dice, 4);
+        convolve(thin, thin->channels, 3 + 2 * roll(&thin->dice, 2), stride, thin->channels);
         break;
     case 2:
     case 3:
