@@ -172,9 +172,7 @@ unit: $(BUILD)/check
 # Writes the tables of tests/decisions.h anew, where choices are meant to be others.
 .PHONY: decisions
 decisions: $(BUILD)/check
-	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_kernels
-	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_programs
-	INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_forms
+	for kind in kernels forms programs planner; do INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_$$kind || exit 1; done
 
 # The same tests built otherwise. Sanitizers make gcc see warnings that are not there.
 unit-clang:
