@@ -169,6 +169,11 @@ $(BUILD)/check-vectors: $(call object,tests/vectors/main.c) $(foreach set,avx2 a
 unit: $(BUILD)/check
 	CK_TIMEOUT_MULTIPLIER=15 $(BUILD)/check $(SUITE)
 
+# Writes the tables of tests/decisions.h anew, where choices are meant to be others.
+.PHONY: decisions
+decisions: $(BUILD)/check
+	for kind in kernels forms programs planner; do INFER_RECORD_DECISIONS=1 $(BUILD)/check decisions_$$kind || exit 1; done
+
 # The same tests built otherwise. Sanitizers make gcc see warnings that are not there.
 unit-clang:
 	$(MAKE) BUILD=build-clang CC=clang unit

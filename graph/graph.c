@@ -24,7 +24,7 @@ static bool grow(struct region *region, void *array_pointer, int count, int *cap
 
 static void *copy_pointers(struct region *region, int count, const void *pointers)
 {
-    void *copy = region_array(region, (size_t)(count ? count : 1), sizeof(void *));
+    void *copy = region_array(region, (size_t)count, sizeof(void *));
     if (copy && count)
         memcpy(copy, pointers, (size_t)count * sizeof(void *));
     return copy;
@@ -92,7 +92,7 @@ struct node *graph_add_node(struct graph *graph, const struct op *op, int versio
     node->input_count = input_count;
     node->outputs = copy_pointers(region, output_count, outputs);
     node->output_count = output_count;
-    struct attribute *copy = region_array(region, (size_t)attribute_count + 1, sizeof *copy);
+    struct attribute *copy = region_array(region, (size_t)attribute_count, sizeof *copy);
     const char *const *sources = copy_pointers(region, 1, &node->name);
     if (!node->name || !node->inputs || !node->outputs || !copy || !sources)
         return NULL;
@@ -149,7 +149,7 @@ const char *graph_symbol_name(const struct graph *graph, int64_t dim)
 
 static bool map_values(struct graph *copy, int count, struct value *const *from, struct value ***to)
 {
-    *to = region_array(copy->region, (size_t)count + 1, sizeof **to);
+    *to = region_array(copy->region, (size_t)count, sizeof **to);
     if (!*to)
         return false;
     for (int i = 0; i < count; i++)
@@ -159,8 +159,8 @@ static bool map_values(struct graph *copy, int count, struct value *const *from,
 
 static bool copy_values(const struct graph *graph, struct graph *copy)
 {
-    copy->values = region_items(copy->region, (size_t)graph->value_count + 1, sizeof *copy->values);
-    struct value *block = region_items(copy->region, (size_t)graph->value_count + 1, sizeof *block);
+    copy->values = region_items(copy->region, (size_t)graph->value_count, sizeof *copy->values);
+    struct value *block = region_items(copy->region, (size_t)graph->value_count, sizeof *block);
     if (!copy->values || !block)
         return false;
     for (int i = 0; i < graph->value_count; i++) {
@@ -184,8 +184,8 @@ struct graph *graph_clone(const struct graph *graph, struct region *region)
     copy->name = graph->name;
     copy->symbol_count = copy->symbol_capacity = graph->symbol_count;
     copy->symbols = copy_pointers(region, graph->symbol_count, graph->symbols);
-    copy->nodes = region_items(region, (size_t)graph->node_count + 1, sizeof *copy->nodes);
-    struct node *block = region_items(region, (size_t)graph->node_count + 1, sizeof *block);
+    copy->nodes = region_items(region, (size_t)graph->node_count, sizeof *copy->nodes);
+    struct node *block = region_items(region, (size_t)graph->node_count, sizeof *block);
     if (!copy->symbols || !copy->nodes || !block || !copy_values(graph, copy))
         return NULL;
     for (int i = 0; i < graph->node_count; i++) {

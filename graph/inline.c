@@ -33,8 +33,8 @@ static enum status inline_node(struct mapping *map, const struct node *node, str
     if (!copy)
         return no_memory(map);
     *copy = *node;
-    copy->inputs = region_array(region, (size_t)node->input_count + 1, sizeof *copy->inputs);
-    copy->outputs = region_array(region, (size_t)node->output_count + 1, sizeof *copy->outputs);
+    copy->inputs = region_array(region, (size_t)node->input_count, sizeof *copy->inputs);
+    copy->outputs = region_array(region, (size_t)node->output_count, sizeof *copy->outputs);
     if (!copy->inputs || !copy->outputs)
         return no_memory(map);
     for (int i = 0; i < node->input_count; i++)
@@ -50,7 +50,7 @@ enum status inline_graph(const struct graph *body, struct graph *values, struct 
                          struct value *const *inputs, struct value *const *outputs, struct error *error)
 {
     struct mapping map = {.values = values, .error = error};
-    map.to = region_array(target->region, (size_t)body->value_count + 1, sizeof *map.to);
+    map.to = region_array(target->region, (size_t)body->value_count, sizeof *map.to);
     if (!map.to)
         return no_memory(&map);
     for (int i = 0; i < body->input_count; i++)

@@ -130,7 +130,7 @@ enum status op_set_list(struct op_context *c, int i, const struct value_list *li
     if (!output)
         return STATUS_OK;
     struct value_list *copy = region_allocate(c->graph->region, sizeof *copy);
-    struct value **values = region_array(c->graph->region, (size_t)list->count + 1, sizeof *values);
+    struct value **values = region_array(c->graph->region, (size_t)list->count, sizeof *values);
     if (!copy || !values)
         return op_no_memory(c);
     if (list->count)

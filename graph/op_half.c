@@ -48,8 +48,8 @@ enum status op_expand_as_f32(struct op_context *c)
 {
     const struct node *node = c->node;
     struct region *region = c->graph->region;
-    struct value **inputs = region_array(region, (size_t)node->input_count + 1, sizeof *inputs);
-    struct value **outputs = region_array(region, (size_t)node->output_count + 1, sizeof *outputs);
+    struct value **inputs = region_array(region, (size_t)node->input_count, sizeof *inputs);
+    struct value **outputs = region_array(region, (size_t)node->output_count, sizeof *outputs);
     if (!inputs || !outputs)
         return op_no_memory(c);
     for (int i = 0; i < node->input_count; i++) {

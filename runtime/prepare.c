@@ -79,11 +79,11 @@ static enum status no_memory(struct error *error)
 static enum status compute_needed(struct foresight *f, bool *known, struct error *error)
 {
     int values = f->programs[f->count - 1]->place_count;
-    f->needed = region_array(f->region, (size_t)values + 1, sizeof *f->needed);
+    f->needed = region_array(f->region, (size_t)values, sizeof *f->needed);
     f->steps = region_array(f->region, (size_t)f->count, sizeof *f->steps);
     bool done = f->needed && f->steps;
     for (int p = 0; p < f->count && done; p++) {
-        f->steps[p] = region_array(f->region, (size_t)f->programs[p]->step_count + 1, sizeof **f->steps);
+        f->steps[p] = region_array(f->region, (size_t)f->programs[p]->step_count, sizeof **f->steps);
         done = f->steps[p] != NULL;
     }
     if (!done)

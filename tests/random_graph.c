@@ -172,7 +172,8 @@ static void add_unary(struct random_maker *m)
 {
     static const char *const names[] = {"Relu",     "Sigmoid",     "Tanh",     "HardSwish", "Abs",  "Neg",
                                         "Softplus", "HardSigmoid", "Identity", "Erf",       "Gelu", "Dropout"};
-    node1(m, names[roll(m->dice, sizeof names / sizeof *names)], any(m));
+    struct value *x = any(m);
+    node1(m, names[roll(m->dice, sizeof names / sizeof *names)], x);
 }
 
 /* A constant that broadcasts to x: a scalar, one a channel, one along the last axis, or all of it. */
@@ -302,13 +303,15 @@ static void add_product(struct random_maker *m)
         return;
     int64_t k = x->dims[x->rank - 1], n = 1 + roll(m->dice, 9), dims[2] = {k, n}, turned[2] = {n, k};
     int64_t order[MAX_RANK];
+    float alpha;
     switch (roll(m->dice, 3)) {
     case 0:
         random_node2(m, "MatMul", x, random_constant(m, 2, dims));
         return;
     case 1:
+        alpha = roll(m->dice, 2) ? 1 : 0.5f;
         random_node(m, "Gemm", 3, (struct value *[]){x, random_constant(m, 2, turned), random_constant(m, 1, &n)}, 1, 2,
-                    (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
+                    (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", alpha)});
         return;
     default:
         for (int i = 0; i < x->rank; i++)
@@ -325,9 +328,9 @@ static void add_reduction(struct random_maker *m)
     struct value *x = any(m);
     if (x->rank == 0)
         return;
-    int64_t axis = roll(m->dice, x->rank);
+    int64_t axis = roll(m->dice, x->rank), keep = roll(m->dice, 2);
     random_node(m, names[roll(m->dice, 4)], 2, (struct value *[]){x, ints(m, 1, &axis)}, 1, 1,
-                (struct attribute[]){ATTRIBUTE_I("keepdims", roll(m->dice, 2))});
+                (struct attribute[]){ATTRIBUTE_I("keepdims", keep)});
 }
 
 static void add_softmax(struct random_maker *m)
@@ -405,12 +408,12 @@ static void add_spelled_softmax(struct random_maker *m)
 
 static void add_activation(struct random_maker *m)
 {
-    struct value *x = any(m);
+    struct value *x = any(m), *last, *parts[3]; /* one by one: compilers differ in which argument they take first */
     switch (roll(m->dice, 4)) {
     case 0:
-        random_node2(m, "Mul", random_node2(m, "Mul", x, random_scalar(m, 0.5)),
-                     random_node2(m, "Add", node1(m, "Erf", random_node2(m, "Div", x, random_scalar(m, 1.41421356))),
-                                  random_scalar(m, 1)));
+        last = random_scalar(m, 1);
+        last = random_node2(m, "Add", node1(m, "Erf", random_node2(m, "Div", x, random_scalar(m, 1.41421356))), last);
+        random_node2(m, "Mul", random_node2(m, "Mul", x, random_scalar(m, 0.5)), last);
         return;
     case 1:
         random_node2(m, "Mul", x, node1(m, "Sigmoid", x));
@@ -419,13 +422,11 @@ static void add_activation(struct random_maker *m)
         random_node2(m, "Mul", x, node1(m, "Tanh", node1(m, "Softplus", x)));
         return;
     default:
-        random_node2(m, "Div",
-                     random_node2(m, "Mul", x,
-                                  random_node(m, "Clip", 3,
-                                              (struct value *[]){random_node2(m, "Add", x, random_scalar(m, 3)),
-                                                                 random_scalar(m, 0), random_scalar(m, 6)},
-                                              1, 0, NULL)),
-                     random_scalar(m, 6));
+        last = random_scalar(m, 6);
+        parts[0] = random_node2(m, "Add", x, random_scalar(m, 3));
+        parts[1] = random_scalar(m, 0);
+        parts[2] = random_scalar(m, 6);
+        random_node2(m, "Div", random_node2(m, "Mul", x, random_node(m, "Clip", 3, parts, 1, 0, NULL)), last);
     }
 }
 
@@ -434,8 +435,8 @@ static struct value *heads_of(struct random_maker *m, struct value *x, int64_t h
                               const int64_t *order)
 {
     int64_t dims[2] = {x->dims[x->rank - 1], heads * width}, cut[4] = {1, x->dims[x->rank - 2], heads, width};
-    struct value *y =
-        random_node2(m, "Reshape", random_node2(m, "MatMul", x, random_constant(m, 2, dims)), ints(m, 4, cut));
+    struct value *shape = ints(m, 4, cut);
+    struct value *y = random_node2(m, "Reshape", random_node2(m, "MatMul", x, random_constant(m, 2, dims)), shape);
     return y ? random_node(m, "Transpose", 1, &y, 1, 1, (struct attribute[]){ATTRIBUTE_LIST("perm", 4, order)}) : NULL;
 }
 
@@ -447,7 +448,8 @@ static void add_attention(struct random_maker *m)
     if (x->rank < 2 || value_elements(x) != x->dims[x->rank - 1] * x->dims[x->rank - 2])
         return;
     struct value *q = heads_of(m, x, heads, width, rows), *k = heads_of(m, x, heads, width, columns);
-    struct value *scores = random_node2(m, "Mul", random_node2(m, "MatMul", q, k), random_scalar(m, 0.5));
+    struct value *half = random_scalar(m, 0.5);
+    struct value *scores = random_node2(m, "Mul", random_node2(m, "MatMul", q, k), half);
     if (scores && roll(m->dice, 2))
         scores = random_node2(m, "Add", scores, random_constant(m, 2, &scores->dims[2]));
     if (!scores)

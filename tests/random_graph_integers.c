@@ -63,10 +63,11 @@ void random_integers(struct random_maker *m)
         return;
     }
     int64_t k = x->dims[x->rank - 1], n = 1 + roll(m->dice, 9), dims[2] = {k, n}, turned[2] = {n, k};
-    if (x->rank == 2 && roll(m->dice, 2))
+    if (x->rank == 2 && roll(m->dice, 2)) {
+        float alpha = roll(m->dice, 2) ? 1 : 0.5f;
         random_node(m, "Gemm", 3, (struct value *[]){x, small_weights(m, 2, turned, 0), random_constant(m, 1, &n)}, 1,
-                    2,
-                    (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", roll(m->dice, 2) ? 1 : 0.5f)});
-    else
+                    2, (struct attribute[]){ATTRIBUTE_I("transB", 1), ATTRIBUTE_F("alpha", alpha)});
+    } else {
         random_node2(m, "MatMul", x, small_weights(m, 2, dims, 1));
+    }
 }

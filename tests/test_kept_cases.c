@@ -1,112 +1,16 @@
 /* Small cases with what must come of them: ONNX's node tests, and operators of com.microsoft and ai.onnx.ml as ONNX
- * Runtime has them. On the kernels that this CPU has, and on the reference kernels without passes.
- * tests/conformance/keep_cases.py writes the files. */
-#include "formats/file.h"
+ * Runtime has them. On the kernels that this CPU has, and on the reference kernels without passes. */
 #include "formats/model_file.h"
-#include "formats/onnx/onnx_import.h"
 #include "kernels/convert.h"
-#include "runtime/infer.h"
+#include "tests/kept_cases.h"
 #include "tests/suites.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #define SHARES 32 /* a process for so many shares of the cases */
-#define MOST 128  /* tensors, or lengths of sequences, of a case */
-
-struct reader {
-    const uint8_t *at, *end;
-};
-
-static const uint8_t *take(struct reader *r, size_t bytes)
-{
-    ck_assert_uint_le(bytes, (size_t)(r->end - r->at));
-    r->at += bytes;
-    return r->at - bytes;
-}
-
-static uint32_t take_number(struct reader *r)
-{
-    uint32_t number;
-    memcpy(&number, take(r, sizeof number), sizeof number);
-    return number;
-}
-
-static double take_double(struct reader *r)
-{
-    double number;
-    memcpy(&number, take(r, sizeof number), sizeof number);
-    return number;
-}
-
-static struct reader take_block(struct reader *r)
-{
-    uint32_t bytes = take_number(r);
-    const uint8_t *at = take(r, bytes);
-    return (struct reader){at, at + bytes};
-}
-
-/* In memory of its own, aligned for all types, so that a sanitizer sees what reads past it. */
-static infer_tensor take_tensor(struct reader *r)
-{
-    infer_tensor tensor = {.dtype = (infer_dtype)take_number(r), .rank = (int)take_number(r)};
-    ck_assert_int_le(tensor.rank, INFER_MAX_RANK);
-    memcpy(tensor.dims, take(r, (size_t)tensor.rank * 8), (size_t)tensor.rank * 8);
-    struct reader data = take_block(r);
-    tensor.bytes = (size_t)(data.end - data.at);
-    tensor.data = malloc(tensor.bytes + !tensor.bytes);
-    if (tensor.bytes)
-        memcpy(tensor.data, data.at, tensor.bytes);
-    return tensor;
-}
-
-struct expected {
-    infer_tensor tensor;
-    double rtol, atol; /* by how much a number may be off */
-    uint32_t most;     /* how many numbers may */
-};
-
-struct kept_case {
-    const char *name;
-    struct reader model;
-    struct onnx_elements elements[MOST];
-    infer_tensor inputs[MOST];
-    struct expected expected[MOST];
-    int element_count;
-    size_t input_count, output_count;
-};
-
-static uint32_t take_count(struct reader *r)
-{
-    uint32_t count = take_number(r);
-    ck_assert_uint_le(count, MOST);
-    return count;
-}
-
-static void take_case(struct reader *r, struct kept_case *c)
-{
-    c->name = (const char *)take_block(r).at;
-    c->model = take_block(r);
-    c->element_count = (int)take_count(r);
-    for (int i = 0; i < c->element_count; i++) {
-        c->elements[i].name = (const char *)take_block(r).at;
-        c->elements[i].count = (int)take_number(r);
-    }
-    c->input_count = take_count(r);
-    for (size_t i = 0; i < c->input_count; i++)
-        c->inputs[i] = take_tensor(r);
-    c->output_count = take_count(r);
-    for (size_t i = 0; i < c->output_count; i++) {
-        struct expected *e = &c->expected[i];
-        e->rtol = take_double(r);
-        e->atol = take_double(r);
-        e->most = take_number(r);
-        e->tensor = take_tensor(r);
-    }
-}
 
 static double element(const infer_tensor *tensor, int64_t i)
 {
@@ -161,19 +65,6 @@ static void expect_output(const struct kept_case *c, size_t at, const infer_tens
     }
 }
 
-static struct graph *import_case(const struct kept_case *c, struct region *region)
-{
-    struct onnx_model imported;
-    struct error error = {0};
-    const struct onnx_import_options options = {.elements = c->elements, .element_count = c->element_count};
-    enum status status = onnx_import_bytes(c->name, c->model.at, (size_t)(c->model.end - c->model.at), NULL, &options,
-                                           region, &imported, &error);
-    ck_assert_msg(status == STATUS_OK, "%s", error.text);
-    struct graph *graph = imported.graph;
-    onnx_close(&imported);
-    return graph;
-}
-
 static enum status run_graph(const struct kept_case *c, const struct graph *graph, const infer_tensor *inputs,
                              const infer_session_options *options, bool expected)
 {
@@ -181,7 +72,7 @@ static enum status run_graph(const struct kept_case *c, const struct graph *grap
     struct region region;
     struct error unwritten = {0};
     infer_error error = {0};
-    infer_tensor outputs[MOST] = {{0}};
+    infer_tensor outputs[KEPT_MOST] = {{0}};
     infer_model *model = NULL;
     infer_session *session = NULL;
     infer_context *context = NULL;
@@ -207,10 +98,11 @@ static enum status run_graph(const struct kept_case *c, const struct graph *grap
     return (enum status)status;
 }
 
-static void expect_case(const struct kept_case *c, struct graph *graph)
+static void expect_case(const struct kept_case *c, struct graph *graph, void *user)
 {
     static const infer_session_options ways[] = {{.threads = 1},
                                                  {.threads = 1, .isa = INFER_ISA_REFERENCE, .no_optimize = true}};
+    (void)user;
     for (size_t way = 0; way < sizeof ways / sizeof *ways; way++)
         run_graph(c, graph, c->inputs, &ways[way], true);
 }
@@ -244,8 +136,9 @@ static void fill(const infer_tensor *from, infer_tensor *to)
 }
 
 /* What does not fit is refused, or is computed; nothing reads or writes what is not its own. */
-static void survive_case(const struct kept_case *c, struct graph *graph)
+static void survive_case(const struct kept_case *c, struct graph *graph, void *user)
 {
+    (void)user;
     const infer_session_options options = {
         .threads = 1, .memory_limit = (size_t)64 << 20, .run_limits = {.multiply_adds = 100000000, .loop_turns = 1000}};
     for (int i = 0; i < graph->output_count; i++)
@@ -254,7 +147,7 @@ static void survive_case(const struct kept_case *c, struct graph *graph)
     for (size_t i = 0; i < c->input_count; i++) {
         struct value *declared = graph->inputs[i];
         const struct value before = *declared;
-        infer_tensor inputs[MOST];
+        infer_tensor inputs[KEPT_MOST];
         memcpy(inputs, c->inputs, sizeof inputs);
         for (int which = 0; which < 2 + 2 * c->inputs[i].rank; which++) {
             if (!reshape(&c->inputs[i], which, &inputs[i]))
@@ -269,57 +162,22 @@ static void survive_case(const struct kept_case *c, struct graph *graph)
     }
 }
 
-static void try_case(struct reader *r, void (*attempt)(const struct kept_case *c, struct graph *graph))
-{
-    static struct kept_case c;
-    struct region region;
-    region_init(&region, &default_allocator);
-    take_case(r, &c);
-    attempt(&c, import_case(&c, &region));
-    for (size_t i = 0; i < c.input_count; i++)
-        free(c.inputs[i].data);
-    for (size_t i = 0; i < c.output_count; i++)
-        free(c.expected[i].tensor.data);
-    region_free(&region);
-}
-
-static void try_share(const char *path, int share, void (*attempt)(const struct kept_case *c, struct graph *graph))
-{
-    struct file_map map;
-    struct error error = {0};
-    ck_assert_int_eq(file_map_path(&map, path, SIZE_MAX, &default_allocator, &error), STATUS_OK);
-    struct reader packed = {map.bytes, (const uint8_t *)map.bytes + map.size};
-    int count = (int)take_number(&packed);
-    uLongf bytes = take_number(&packed);
-    uint8_t *content = malloc(bytes);
-    ck_assert_int_eq(uncompress(content, &bytes, packed.at, (uLong)(packed.end - packed.at)), Z_OK);
-    struct reader all = {content, content + bytes};
-    for (int i = 0; i < count; i++) {
-        struct reader record = take_block(&all);
-        if (i % SHARES == share)
-            try_case(&record, attempt);
-    }
-    ck_assert_ptr_eq(all.at, all.end);
-    free(content);
-    file_unmap(&map);
-}
-
 START_TEST(nodes_of_onnx)
 {
-    try_share("tests/data/cases/onnx.zlib", _i, expect_case);
+    try_kept_cases("tests/data/cases/onnx.zlib", _i, SHARES, expect_case, NULL);
 }
 END_TEST
 
 START_TEST(contributed_operators)
 {
-    try_share("tests/data/cases/contrib.zlib", _i, expect_case);
+    try_kept_cases("tests/data/cases/contrib.zlib", _i, SHARES, expect_case, NULL);
 }
 END_TEST
 
 START_TEST(survive_other_shapes)
 {
-    try_share("tests/data/cases/onnx.zlib", _i, survive_case);
-    try_share("tests/data/cases/contrib.zlib", _i, survive_case);
+    try_kept_cases("tests/data/cases/onnx.zlib", _i, SHARES, survive_case, NULL);
+    try_kept_cases("tests/data/cases/contrib.zlib", _i, SHARES, survive_case, NULL);
 }
 END_TEST
 

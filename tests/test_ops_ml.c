@@ -71,6 +71,20 @@ START_TEST(labels_are_looked_up)
     expect_f32(&out[0], found, 0, 1, 4);
     RUN_OP(in, out, ML("OneHotEncoder"), ATTRIBUTES(one_hot));
     expect_f32(&out[0], hot, 0, 2, 4, 2);
+    /* The other value may be a tensor of one element, and of its type: else it is the number. */
+    const float nine[] = {9, 9}, as_tensor[] = {2.5f, 9, 1.5f, 2.5f};
+    for (int64_t elements = 1; elements <= 2; elements++) {
+        const struct value other = {.name = "",
+                                    .dtype = DTYPE_F32,
+                                    .rank = 1,
+                                    .dims = {elements},
+                                    .data = nine,
+                                    .bytes = (size_t)elements * sizeof *nine};
+        const struct attribute with_tensor[] = {encoder[0], encoder[1], encoder[2],
+                                                ATTRIBUTE_VALUE("default_tensor", &other)};
+        RUN_OP(in, out, ML("LabelEncoder"), ATTRIBUTES(with_tensor));
+        expect_f32(&out[0], elements == 1 ? as_tensor : found, 0, 1, 4);
+    }
     in[0] = F32(numbers, 1, 3);
     RUN_OP(in, out, ML("LabelEncoder"), ATTRIBUTES(by_float));
     expect_i64(&out[0], ranked, 1, 3);
@@ -254,6 +268,16 @@ START_TEST(old_trees_classify)
     binary[12] = (struct attribute)ATTRIBUTE_NUMBERS("base_values", bases);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(binary));
     expect_f32(&out[1], raised, 0, 2, 2, 2);
+    /* No leaf votes for any: they are not two classes of which one has all votes. */
+    struct attribute silent[12];
+    const float nothing[] = {0, 0, 0, 0};
+    const int64_t first[] = {7, 7};
+    memcpy(silent, list, sizeof silent);
+    for (int i = 7; i < 11; i++)
+        silent[i].count = 0;
+    RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(silent));
+    expect_i64(&out[0], first, 1, 2);
+    expect_f32(&out[1], nothing, 0, 2, 2, 2);
     list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_classes);
     list[11] = (struct attribute)ATTRIBUTE_VALUE("classlabels_int64s", &of_labels);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));

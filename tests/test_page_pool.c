@@ -97,6 +97,24 @@ static size_t resident_bytes(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+START_TEST(blocks_of_2_kb_and_more_share_pages)
+{
+    static const struct {
+        size_t bytes, alignment, pooled;
+    } cases[] = {{2047, 64, 0}, {2048, 64, 1}, {2048, 256, 1}, {2048, 512, 0}, {SIZE_MAX / 2 + 1, 64, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct page_pool pool;
+        page_pool_init(&pool);
+        void *block = allocate(&pool.allocator, cases[i].bytes, cases[i].alignment);
+        ck_assert_uint_eq(pool.blocks, cases[i].pooled);
+        if (block)
+            release(&pool.allocator, block, cases[i].bytes);
+        ck_assert_uint_eq(pool.blocks, 0);
+        page_pool_free(&pool);
+    }
+}
+END_TEST
+
 /* Whether it was one large block or many small ones. */
 START_TEST(memory_goes_back)
 {
@@ -173,6 +191,7 @@ Suite *page_pool_suite(void)
     tcase_add_test(tests, blocks_are_apart);
     tcase_add_test(tests, what_was_released_is_given_out_again);
 #ifndef ADDRESSES_CHECKED
+    tcase_add_test(tests, blocks_of_2_kb_and_more_share_pages);
     tcase_add_test(tests, memory_goes_back);
     tcase_add_test(tests, a_request_too_large_is_refused);
 #endif

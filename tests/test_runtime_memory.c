@@ -149,6 +149,24 @@ START_TEST(a_fixed_model_tells_its_memory_before_anything_runs)
 }
 END_TEST
 
+START_TEST(the_kernels_are_told)
+{
+    for (infer_isa isa = INFER_ISA_REFERENCE; isa <= INFER_ISA_AVX512; isa++) {
+        struct maker maker = maker_start();
+        infer_model *model = network(&maker, 8, 8, NULL);
+        const infer_session_options options = {.isa = isa, .threads = 1};
+        infer_session *session;
+        infer_error error = {0};
+        if (infer_session_create(model, &options, &session, &error) == INFER_OK) {
+            ck_assert_int_eq(ask(session).isa, isa);
+            infer_session_release(session);
+        }
+        infer_model_release(model);
+        region_free(&maker.region);
+    }
+}
+END_TEST
+
 START_TEST(a_model_of_open_shapes_tells_what_was_prepared)
 {
     struct counting counting = {.fail_at = -1};
@@ -532,6 +550,7 @@ Suite *runtime_memory_suite(void)
     TCase *tests = tcase_create("runtime_memory");
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, a_fixed_model_tells_its_memory_before_anything_runs);
+    tcase_add_test(tests, the_kernels_are_told);
     tcase_add_test(tests, a_model_of_open_shapes_tells_what_was_prepared);
     tcase_add_test(tests, memory_of_a_copied_model_counts_its_file);
     tcase_add_test(tests, a_copied_file_may_be_cut);

@@ -203,7 +203,7 @@ enum status rewrite_absorb(struct rewriter *r, struct node *node, const struct n
     int most = node->source_count + absorbed->source_count, count = 0;
     if (most > MOST_SOURCES)
         return STATUS_OK;
-    const char **sources = region_array(r->c.graph->region, (size_t)most + 1, sizeof *sources);
+    const char **sources = region_array(r->c.graph->region, (size_t)most, sizeof *sources);
     if (!sources)
         return no_memory(r);
     for (int i = 0; i < absorbed->source_count; i++)
@@ -233,8 +233,8 @@ enum status rewrite_as(struct rewriter *r, struct node *node, const struct op *o
                        struct value *const *inputs, int attribute_count, const struct attribute *attributes)
 {
     struct region *region = r->c.graph->region;
-    struct value **new_inputs = region_array(region, (size_t)input_count + 1, sizeof *new_inputs);
-    struct attribute *new_attributes = region_array(region, (size_t)attribute_count + 1, sizeof *new_attributes);
+    struct value **new_inputs = region_array(region, (size_t)input_count, sizeof *new_inputs);
+    struct attribute *new_attributes = region_array(region, (size_t)attribute_count, sizeof *new_attributes);
     if (!new_inputs || !new_attributes || !reserve(r))
         return no_memory(r);
     if (input_count)

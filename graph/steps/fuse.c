@@ -229,7 +229,7 @@ static enum status rebuild(struct fusion *f, const struct carrier *maker, struct
     const struct pointwise_params *program = pointwise_build(builder, &room);
     struct pointwise_params *kept = region_allocate(region, pointwise_bytes(program));
     int own = maker->space.own_inputs, skipped = maker->epilogue ? 1 : 0, count = own + draft->input_count - skipped;
-    struct value **inputs = region_array(region, (size_t)count + 1, sizeof *inputs);
+    struct value **inputs = region_array(region, (size_t)count, sizeof *inputs);
     if (!kept || !inputs)
         return no_memory(f);
     memcpy(kept, program, pointwise_bytes(program));

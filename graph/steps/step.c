@@ -90,8 +90,8 @@ const struct pointwise_params **step_epilogue(const struct step *step, struct ep
 struct step *step_copy(const struct step *step, struct region *region)
 {
     struct step *copy = region_allocate(region, sizeof *copy);
-    struct value **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
-    struct value **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
+    struct value **inputs = region_array(region, (size_t)step->input_count, sizeof *inputs);
+    struct value **outputs = region_array(region, (size_t)step->output_count, sizeof *outputs);
     if (!copy || !inputs || !outputs)
         return NULL;
     *copy = *step;
@@ -101,7 +101,7 @@ struct step *step_copy(const struct step *step, struct region *region)
     copy->plan = NULL;
     if (step->control)
         return copy;
-    void *params = region_allocate(region, step->params_bytes + 1);
+    void *params = region_allocate(region, step->params_bytes);
     if (!params)
         return NULL;
     copy->params = memcpy(params, step->params, step->params_bytes);

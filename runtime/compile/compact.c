@@ -59,7 +59,7 @@ static const char *kept_text(struct compaction *c, const char *text)
 
 static void *room(struct compaction *c, struct region *region, size_t count, size_t bytes_each)
 {
-    void *memory = region_array(region, count + 1, bytes_each);
+    void *memory = region_array(region, count, bytes_each);
     c->failed = c->failed || !memory;
     return memory;
 }
@@ -172,7 +172,7 @@ static const struct node *kept_node(struct compaction *c, const struct node *nod
 {
     if (!leaves(c, node) || node == c->last)
         return leaves(c, node) ? c->last_copy : node;
-    struct node *copy = room(c, c->region, 0, sizeof *copy);
+    struct node *copy = room(c, c->region, 1, sizeof *copy);
     if (!copy)
         return NULL;
     *copy = (struct node){
@@ -188,7 +188,7 @@ static const struct node *kept_node(struct compaction *c, const struct node *nod
 
 static const struct control *kept_control(struct compaction *c, const struct control *control)
 {
-    struct control *copy = room(c, c->region, 0, sizeof *copy);
+    struct control *copy = room(c, c->region, 1, sizeof *copy);
     if (!copy)
         return NULL;
     size_t inputs = (size_t)control->scan_inputs, outputs = (size_t)control->scan_outputs;
@@ -285,7 +285,7 @@ static void keep_params(struct compaction *c, int index, struct step *copy)
         *program = kept_bytes(c, plain->epilogue, plain->epilogue ? pointwise_bytes(plain->epilogue) : 0);
     struct kernel_facts facts = *c->facts;
     facts.constant_inputs = plain->constant_inputs;
-    struct kernel_plan *plan = room(c, c->region, 0, sizeof *plan);
+    struct kernel_plan *plan = room(c, c->region, 1, sizeof *plan);
     c->failed = c->failed || !kernel_make_plan(copy->kernel, copy->params, &facts, c->region, plan);
     copy->plan = plan;
 }
@@ -373,7 +373,7 @@ static struct device_program *keep_device(struct compaction *c)
 {
     const struct device_program *from = c->program->device;
     size_t count = (size_t)c->program->step_count;
-    struct device_program *device = room(c, c->region, 0, sizeof *device);
+    struct device_program *device = room(c, c->region, 1, sizeof *device);
     struct device_step *steps = room(c, c->region, count, sizeof *steps);
     if (c->failed)
         return NULL;

@@ -304,7 +304,7 @@ static enum status place_operands(struct placing *p)
     for (int s = 0; s < steps->count; s++) {
         const struct step *step = steps->steps[s];
         size_t count = (size_t)step->input_count + (size_t)step->output_count;
-        struct operand *operands = region_array(&program->region, count + 1, sizeof *operands);
+        struct operand *operands = region_array(&program->region, count, sizeof *operands);
         if (!operands)
             return no_memory(p);
         for (int i = 0; i < step->input_count; i++)
@@ -349,7 +349,7 @@ static bool is_shown(const struct program *program, struct value *value, int mak
 static enum status find_shown(struct placing *p)
 {
     struct program *program = p->program;
-    program->shown = region_array(&program->region, (size_t)p->graph->value_count + 1, sizeof *program->shown);
+    program->shown = region_array(&program->region, (size_t)p->graph->value_count, sizeof *program->shown);
     if (!program->shown)
         return no_memory(p);
     for (int i = 0; i < p->graph->value_count; i++) {
@@ -369,13 +369,13 @@ static enum status allocate_tables(struct placing *p)
     /* Copies to outputs add at most one value and one step each. */
     size_t values = (size_t)p->graph->value_count + (size_t)p->graph->output_count;
     size_t steps = (size_t)program->segment.steps.count + (size_t)p->graph->output_count;
-    program->places = region_array(region, values + 1, sizeof *program->places);
+    program->places = region_array(region, values, sizeof *program->places);
     program->place_count = (int)values;
-    program->steps = region_array(region, steps + 1, sizeof *program->steps);
-    program->constants = region_array(region, values + 1, sizeof *program->constants);
-    program->outputs = region_array(region, (size_t)p->graph->output_count + 1, sizeof *program->outputs);
-    program->makers = region_array(region, values + 1, sizeof *program->makers);
-    p->lives = region_array(region, values + 1, sizeof *p->lives);
+    program->steps = region_array(region, steps, sizeof *program->steps);
+    program->constants = region_array(region, values, sizeof *program->constants);
+    program->outputs = region_array(region, (size_t)p->graph->output_count, sizeof *program->outputs);
+    program->makers = region_array(region, values, sizeof *program->makers);
+    p->lives = region_array(region, values, sizeof *p->lives);
     bool done =
         program->places && program->steps && program->constants && program->outputs && program->makers && p->lives;
     return done ? STATUS_OK : no_memory(p);

@@ -197,7 +197,7 @@ static enum status find_awaited(struct program *program, struct error *error)
     const struct node *last = segment_awaited(segment);
     if (!last)
         return STATUS_OK;
-    program->awaited = region_array(&program->region, (size_t)last->output_count + 1, sizeof *program->awaited);
+    program->awaited = region_array(&program->region, (size_t)last->output_count, sizeof *program->awaited);
     if (!program->awaited)
         return no_memory(segment->graph, error);
     for (int i = 0; i < last->output_count; i++)

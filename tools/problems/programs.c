@@ -551,8 +551,8 @@ static const struct pointwise_params *make_any_epilogue(struct maker *maker, int
     }
     if (form.residual) {
         make_strides(maker, LAYOUT_ANY, rank, dims, strides);
-        operands[count++] =
-            program_input(&program, choose_type(maker, results), random_once_in(&maker->random, 2) ? y : strides);
+        const int64_t *chosen = random_once_in(&maker->random, 2) ? y : strides;
+        operands[count++] = program_input(&program, choose_type(maker, results), chosen);
     }
     if (form.whole != DTYPE_NONE && form.by_operands) {
         scale = problem->own_inputs + program.params->input_count - 1;
