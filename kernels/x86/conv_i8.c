@@ -84,6 +84,8 @@ static void choose_stretches(struct convolution *conv)
     conv->run = p->x.channel == 1 && w->dilation[2] * p->x.spatial[2] == conv->channels ? w->kernel[2] : 1;
     int64_t line = conv->run * conv->channels;
     conv->joins = as_they_are && conv->dot && conv->channels % QUAD && 2 * divide_up(line, QUAD) * QUAD <= 3 * line;
+    for (int axis = 0; axis < SPATIAL_AXES; axis++) /* else the input may end with its first line */
+        conv->joins = conv->joins && p->x.spatial[axis] >= 0;
     conv->gathers = !as_they_are || (conv->channels % QUAD && !conv->joins);
     conv->stretch = conv->joins ? conv->run : conv->gathers ? conv->taps : 1;
     conv->stretches = conv->taps / conv->stretch;
