@@ -275,6 +275,11 @@ typedef enum infer_isa {
  * and adds in orders of its own. */
 typedef enum infer_gemm { INFER_GEMM_NATIVE = 0, INFER_GEMM_CUBLAS = 1 } infer_gemm;
 
+/* To what a GPU may round the factors of products and convolutions of float32, which its tensor cores then multiply;
+ * sums stay float32. TF32 keeps 11 significant bits, and half precision too, but of numbers from 6e-5 to 65504: larger
+ * ones become infinite. Both are an error of about 5e-4 a product. Attention computes in float32. */
+typedef enum infer_factors { INFER_FACTORS_F32 = 0, INFER_FACTORS_TF32 = 1, INFER_FACTORS_F16 = 2 } infer_factors;
+
 typedef struct infer_device_info {
     char name[256];
     size_t memory_bytes, free_bytes; /* of its own memory, free at this moment */
@@ -308,6 +313,7 @@ typedef struct infer_session_options {
                                   * arenas and results, and infer_device_allocate; 0: none. memory_limit counts the
                                   * host's alone. */
     infer_gemm gemm;             /* UNSUPPORTED where cuBLAS cannot be opened, INVALID_ARGUMENT on the CPU */
+    infer_factors factors;       /* INVALID_ARGUMENT on the CPU and with cuBLAS; UNSUPPORTED: TF32 before sm_80 */
 } infer_session_options;
 
 /* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12

@@ -58,6 +58,13 @@ static enum status choose_device(struct infer_session *session, const infer_sess
         return error_set(error, STATUS_INVALID_ARGUMENT, "gemm number %d does not exist", (int)options->gemm);
     if (options->device == INFER_DEVICE_CPU && options->gemm != INFER_GEMM_NATIVE)
         return error_set(error, STATUS_INVALID_ARGUMENT, "cuBLAS computes on a GPU; the session runs on the CPU alone");
+    if ((unsigned)options->factors > INFER_FACTORS_F16)
+        return error_set(error, STATUS_INVALID_ARGUMENT, "factors number %d do not exist", (int)options->factors);
+    if (options->factors != INFER_FACTORS_F32 &&
+        (options->device == INFER_DEVICE_CPU || options->gemm != INFER_GEMM_NATIVE))
+        return error_set(error, STATUS_INVALID_ARGUMENT,
+                         "factors are rounded on a GPU, by the library's own kernels; the session runs %s",
+                         options->device == INFER_DEVICE_CPU ? "on the CPU alone" : "with cuBLAS");
     if (options->device == INFER_DEVICE_CPU)
         return STATUS_OK;
     if (options->device != INFER_DEVICE_CUDA)

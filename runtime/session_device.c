@@ -52,11 +52,15 @@ static bool reclaim(void *user)
 }
 
 /* The bits of kernels that programs may have. */
-static enum status choose_bits(const struct device *device, infer_gemm gemm, unsigned *bits, struct error *error)
+static enum status choose_bits(const struct device *device, const infer_session_options *options, unsigned *bits,
+                               struct error *error)
 {
+    static const unsigned roundings[] = {[INFER_FACTORS_TF32] = CUDA_TF32, [INFER_FACTORS_F16] = CUDA_HALF};
     char why[160];
-    *bits = device_bits(device);
-    if (gemm != INFER_GEMM_CUBLAS)
+    *bits = device_bits(device) | roundings[options->factors];
+    if (options->factors == INFER_FACTORS_TF32 && !(*bits & CUDA_SM80))
+        return error_set(error, STATUS_UNSUPPORTED, "this GPU has no TF32, which came with compute capability 8.0");
+    if (options->gemm != INFER_GEMM_CUBLAS)
         return STATUS_OK;
     *bits |= CUDA_CUBLAS;
     return cublas_open(why, sizeof why) ? STATUS_OK : error_set(error, STATUS_UNSUPPORTED, "%s", why);
@@ -68,7 +72,7 @@ enum status session_open_device(struct infer_session *session, const infer_sessi
     struct device *device;
     unsigned bits;
     size_t limit = options->device_memory_limit;
-    if (device_open(&device, error) != STATUS_OK || choose_bits(device, options->gemm, &bits, error) != STATUS_OK)
+    if (device_open(&device, error) != STATUS_OK || choose_bits(device, options, &bits, error) != STATUS_OK)
         return error_prefix(error, "device cuda");
     struct session_device *own = region_allocate(&session->region, sizeof *own);
     struct weights *weights = weights_on(session, device);

@@ -30,6 +30,7 @@ static const char help[] =
     "  --threads N           the most to try (the cores this process may use)\n"
     "  --device cpu|cuda     where to run (cpu)\n"
     "  --gemm native|cublas  who computes large products on a GPU (native)\n"
+    "  --factors f32|tf32|f16  to what a GPU rounds the factors of products of float32 (f32)\n"
     "serve: MODEL, with --shape, --threads and --device as above, in a predictor that requests come to whether or not "
     "the ones\n"
     "before have ended (Poisson arrivals): latency, from when a request was due, against the rate of arrivals.\n"
@@ -46,16 +47,25 @@ static const char help[] =
     "Example: infer-bench kernels --filter matmul\n"
     "Exit codes: 0 done, 1 a kernel is wrong or the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"filter", required_argument, NULL, 'f'},  {"check-only", no_argument, NULL, 'c'},
-    {"random", required_argument, NULL, 'r'},  {"shape", required_argument, NULL, 's'},
-    {"threads", required_argument, NULL, 't'}, {"isa", required_argument, NULL, 'i'},
-    {"json", required_argument, NULL, 'j'},    {"rate", required_argument, NULL, 'R'},
-    {"seconds", required_argument, NULL, 'S'}, {"batch", required_argument, NULL, 'B'},
-    {"delay", required_argument, NULL, 'D'},   {"contexts", required_argument, NULL, 'C'},
-    {"device", required_argument, NULL, 'd'},  {"gemm", required_argument, NULL, 'g'},
-    {"svg", required_argument, NULL, 'v'},     {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"filter", required_argument, NULL, 'f'},
+                                        {"check-only", no_argument, NULL, 'c'},
+                                        {"random", required_argument, NULL, 'r'},
+                                        {"shape", required_argument, NULL, 's'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"json", required_argument, NULL, 'j'},
+                                        {"rate", required_argument, NULL, 'R'},
+                                        {"seconds", required_argument, NULL, 'S'},
+                                        {"batch", required_argument, NULL, 'B'},
+                                        {"delay", required_argument, NULL, 'D'},
+                                        {"contexts", required_argument, NULL, 'C'},
+                                        {"device", required_argument, NULL, 'd'},
+                                        {"gemm", required_argument, NULL, 'g'},
+                                        {"factors", required_argument, NULL, 'F'},
+                                        {"svg", required_argument, NULL, 'v'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-bench", .help = help, .options = options, .short_options = ":hV"};
 
@@ -150,6 +160,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'g':
         request->model.session.gemm = parse_gemm(&tool, optarg);
+        break;
+    case 'F':
+        request->model.session.factors = parse_factors(&tool, optarg);
         break;
     case 'i':
         if (!parse_isa(optarg, &request->kernels.isa))

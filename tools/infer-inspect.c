@@ -24,22 +24,29 @@ static const char help[] =
     "  --json[=FILE]      everything as JSON, on stdout or to a file\n"
     "  --dump-after PASS  the graph after a pass, or after 'import'; with --shape again when a pass runs with shapes "
     "known\n"
-    "  --device cpu|cuda, --gemm native|cublas, --isa auto|reference|avx2|avx512, --threads N, --no-optimize, "
-    "--memory-saving\n"
-    "                     as infer-run has them\n"
+    "  --device cpu|cuda, --gemm native|cublas, --factors f32|tf32|f16, --isa auto|reference|avx2|avx512, --threads "
+    "N,\n"
+    "  --no-optimize, --memory-saving   as infer-run has them\n"
     "  --help, --version\n"
     "\n"
     "Example: infer-inspect digits.bin --shape image=1x1x8x8\n"
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n";
 
-static const struct option options[] = {
-    {"shape", required_argument, NULL, 's'},      {"dot", required_argument, NULL, 'd'},
-    {"memory", required_argument, NULL, 'm'},     {"json", optional_argument, NULL, 'j'},
-    {"dump-after", required_argument, NULL, 'a'}, {"isa", required_argument, NULL, 'i'},
-    {"threads", required_argument, NULL, 't'},    {"no-optimize", no_argument, NULL, 'n'},
-    {"memory-saving", no_argument, NULL, 'S'},    {"device", required_argument, NULL, 'D'},
-    {"gemm", required_argument, NULL, 'g'},       {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0}};
+static const struct option options[] = {{"shape", required_argument, NULL, 's'},
+                                        {"dot", required_argument, NULL, 'd'},
+                                        {"memory", required_argument, NULL, 'm'},
+                                        {"json", optional_argument, NULL, 'j'},
+                                        {"dump-after", required_argument, NULL, 'a'},
+                                        {"isa", required_argument, NULL, 'i'},
+                                        {"threads", required_argument, NULL, 't'},
+                                        {"no-optimize", no_argument, NULL, 'n'},
+                                        {"memory-saving", no_argument, NULL, 'S'},
+                                        {"device", required_argument, NULL, 'D'},
+                                        {"gemm", required_argument, NULL, 'g'},
+                                        {"factors", required_argument, NULL, 'F'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
 
 static const struct tool tool = {.name = "infer-inspect", .help = help, .options = options, .short_options = ":hV"};
 
@@ -85,6 +92,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'g':
         request->session.gemm = parse_gemm(&tool, optarg);
+        break;
+    case 'F':
+        request->session.factors = parse_factors(&tool, optarg);
         break;
     case 'n':
         request->session.no_optimize = true;

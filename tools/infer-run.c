@@ -23,6 +23,7 @@ static const char help[] =
     "  --labels FILE         names of the classes, one a line, for outputs that look like class scores\n"
     "  --device cpu|cuda     where to run (cpu)\n"
     "  --gemm native|cublas  who computes large products on a GPU (native)\n"
+    "  --factors f32|tf32|f16  to what a GPU rounds the factors of products of float32 (f32)\n"
     "  --precision fp32|fp16|int8   (as the model file says)\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set allowed; the same as INFER_ISA\n"
     "  --threads N           (the cores this process may use)\n"
@@ -39,7 +40,8 @@ static const char help[] =
     "  --against reference|DIR   what --bisect expects: the unoptimised program on the reference kernels; or\n"
     "                        DIR/NAME.npy, as --dump writes them\n"
     "  --no-optimize         the graph as it was imported\n"
-    "  --memory-saving       large intermediates in strips, where 5 % more arithmetic lowers the peak by 20 % or more;\n"
+    "  --memory-saving       large intermediates in strips, where 5 % more arithmetic lowers the peak by 20 % or "
+    "more;\n"
     "                        weights of 3x3 convolutions as they are, transformed each time that they are used\n"
     "  --copy                read the model into memory instead of mapping it, where others may cut the file "
     "meanwhile\n"
@@ -60,6 +62,7 @@ static const struct option options[] = {{"output", required_argument, NULL, 'o'}
                                         {"labels", required_argument, NULL, 'l'},
                                         {"device", required_argument, NULL, 'd'},
                                         {"gemm", required_argument, NULL, 'g'},
+                                        {"factors", required_argument, NULL, 'f'},
                                         {"precision", required_argument, NULL, 'p'},
                                         {"isa", required_argument, NULL, 'i'},
                                         {"threads", required_argument, NULL, 't'},
@@ -150,6 +153,9 @@ static void take_option(struct request *request, int found)
         break;
     case 'g':
         request->session.gemm = parse_gemm(&tool, optarg);
+        break;
+    case 'f':
+        request->session.factors = parse_factors(&tool, optarg);
         break;
     case 'p':
         precision_option(optarg);

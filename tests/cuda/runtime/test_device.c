@@ -4,6 +4,7 @@
 #include "tests/cuda/emulation/emulation.h"
 #include "tests/cuda/runtime/stand_ins.h"
 #include "tests/cuda/runtime/test_cublas.h"
+#include "tests/cuda/runtime/test_factors.h"
 #include "tests/cuda/runtime/test_limits.h"
 #include "tests/cuda/runtime/test_tensors.h"
 #include "tests/model_maker.h"
@@ -573,6 +574,7 @@ int main(void)
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, tensor_tests());
     suite_add_tcase(suite, cublas_tests());
+    suite_add_tcase(suite, factors_tests());
     suite_add_tcase(suite, limit_tests());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
