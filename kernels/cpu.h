@@ -9,8 +9,16 @@
 #if __has_include(<sys/platform/x86.h>)
 #include <sys/platform/x86.h>
 /* feature: as glibc calls it; name: as the compiler does; leaf, subleaf, reg, bit: where cpuid tells. */
-#define CPU_HAS(feature, name) CPU_FEATURE_ACTIVE(feature)
-#define CPU_HAS_BIT(feature, leaf, subleaf, reg, bit) CPU_FEATURE_ACTIVE(feature)
+#define CPU_HAS(feature, name) cpu_has(x86_cpu_##feature)
+#define CPU_HAS_BIT(feature, leaf, subleaf, reg, bit) cpu_has(x86_cpu_##feature)
+
+/* CPU_FEATURE_ACTIVE, which shifts into the sign. Features are numbered by leaf, and by register and bit within it. */
+static inline bool cpu_has(unsigned feature)
+{
+    const unsigned register_bits = 8 * sizeof(unsigned), leaf_bits = 4 * register_bits;
+    const struct cpuid_feature *leaf = __x86_get_cpuid_feature_leaf(feature / leaf_bits);
+    return leaf->active_array[feature % leaf_bits / register_bits] >> feature % register_bits & 1;
+}
 #else
 #include <cpuid.h>
 #define CPU_HAS(feature, name) (__builtin_cpu_init(), __builtin_cpu_supports(name))

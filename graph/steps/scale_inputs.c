@@ -145,6 +145,8 @@ enum status scale_inputs(struct segment *segment, const struct step_pass_options
     struct step **steps = segment->steps.steps;
     struct region *region = segment->steps.region;
     struct uses uses = {.value_count = 0};
+    if (options->facts->cpu & DEVICE_CUDA) /* a GPU's kernels read x as it is */
+        return STATUS_OK;
     for (int s = 0; s < segment->steps.count; s++) {
         struct scaling scaling;
         if (!steps[s] || !may_scale(steps[s], options->facts->threads))
