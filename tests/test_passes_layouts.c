@@ -110,13 +110,15 @@ static struct value *scaled(struct rig *rig, struct value *x, int64_t channels, 
     return cut ? rig_op1(rig, "Relu", x) : x;
 }
 
-/* The steps of the graph with images channels last and a CPU that has all; before and after give the same bits. */
-static void expect_scaled(struct rig *rig, int threads, const char *steps)
+#define ALL_OF_CPUS (DEVICE_CUDA - 1u)
+
+/* The steps of the graph with images channels last; before and after give the same bits. */
+static void expect_scaled(struct rig *rig, int threads, unsigned cpu, const char *steps)
 {
     struct region *region = &rig->maker.region;
     struct segment before = rig_lower(rig, FUSE_AND_ABSORB), after = rig_lower(rig, FUSE_AND_ABSORB);
     struct error error = {0};
-    const struct kernel_facts all = {.threads = threads, .cpu = ~0u};
+    const struct kernel_facts all = {.threads = threads, .cpu = cpu};
     const struct step_pass_options options = {.facts = &all, .channels_last = true};
     ck_assert_int_eq(choose_layouts(&after, &options, &error), STATUS_OK);
     ck_assert_int_eq(scale_inputs(&after, &options, &error), STATUS_OK);
@@ -134,7 +136,7 @@ START_TEST(a_convolution_scales_what_it_reads)
         if (part)                                      /* what it reads lies among other channels */
             y = rig_slice(&rig, y, 1, 2, 8, 1);
         rig_output(&rig, rig_convolve(&rig, scaled(&rig, y, part ? 6 : 8, swapped, cut), part ? 6 : 8, 4));
-        expect_scaled(&rig, 1, "conv conv conv(scaled)");
+        expect_scaled(&rig, 1, ALL_OF_CPUS, "conv conv conv(scaled)");
         rig_end(&rig);
     }
 }
@@ -148,29 +150,33 @@ static struct value *read_twice(struct rig *rig, int64_t width)
     return x;
 }
 
-/* Where others read the image in between, where there are few positions for so many threads, and where other things
- * are done to it. */
+/* Where others read the image in between, where there are few positions for so many threads, where a GPU reads it,
+ * and where other things are done to it. */
 START_TEST(what_is_not_scaled_by_a_convolution)
 {
     struct rig rig;
     struct value *x = read_twice(&rig, 4), *y = scaled(&rig, x, 8, false, true);
     rig_output(&rig, rig_convolve(&rig, y, 8, 4));
     rig_output(&rig, rig_convolve(&rig, y, 8, 2));
-    expect_scaled(&rig, 1, "conv conv MUL+ADD+RELU conv conv");
+    expect_scaled(&rig, 1, ALL_OF_CPUS, "conv conv MUL+ADD+RELU conv conv");
     rig_end(&rig);
     x = read_twice(&rig, 4);
     rig_output(&rig, rig_convolve(&rig, scaled(&rig, x, 8, false, true), 8, 4));
-    expect_scaled(&rig, 2, "conv conv MUL+ADD+RELU conv");
+    expect_scaled(&rig, 2, ALL_OF_CPUS, "conv conv MUL+ADD+RELU conv");
+    rig_end(&rig);
+    x = read_twice(&rig, 4);
+    rig_output(&rig, rig_convolve(&rig, scaled(&rig, x, 8, false, true), 8, 4));
+    expect_scaled(&rig, 1, ALL_OF_CPUS | DEVICE_CUDA, "conv conv MUL+ADD+RELU conv");
     rig_end(&rig);
     x = read_twice(&rig, 4);
     y = rig_op1(&rig, "Relu", rig_op2(&rig, "Mul", rig_random(&rig, DIMS(8, 1, 1)), x));
     rig_output(&rig, rig_convolve(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(8, 1, 1))), 8, 4));
-    expect_scaled(&rig, 1, "conv conv MUL+RELU+ADD conv");
+    expect_scaled(&rig, 1, ALL_OF_CPUS, "conv conv MUL+RELU+ADD conv");
     rig_end(&rig);
     x = read_twice(&rig, 8); /* numbers of the last axis */
     y = rig_op2(&rig, "Mul", x, rig_random(&rig, DIMS(8)));
     rig_output(&rig, rig_convolve(&rig, rig_op2(&rig, "Add", y, rig_random(&rig, DIMS(8, 1, 1))), 8, 4));
-    expect_scaled(&rig, 1, "conv conv MUL+ADD conv");
+    expect_scaled(&rig, 1, ALL_OF_CPUS, "conv conv MUL+ADD conv");
     rig_end(&rig);
 }
 END_TEST
