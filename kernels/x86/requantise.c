@@ -107,6 +107,12 @@ static bool read_bounds(const struct request *r, const struct epilogue_bounds *b
     return *low <= *high && !isnan(number_of(r, bounds->low_input, 0)) && !isnan(number_of(r, bounds->high_input, 0));
 }
 
+/* A byte in all four of a lane. */
+static int32_t four_times(int32_t byte)
+{
+    return (int32_t)(0x01010101u * (uint32_t)byte);
+}
+
 static bool read_numbers(const struct request *r, struct requantiser *to)
 {
     const struct epilogue_requantisation *q = &r->form->requantisation;
@@ -133,8 +139,8 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
         return false;
     int32_t shift = (int32_t)(zero - least), word = shift & UINT16_MAX;
     to->bytes = (struct requantised_bytes){.addend = vi_set(word | word << 16),
-                                           .low = vi_set(0x01010101 * ((int32_t)nearbyintf(to->low) + shift)),
-                                           .high = vi_set(0x01010101 * ((int32_t)nearbyintf(to->high) + shift)),
+                                           .low = vi_set(four_times((int32_t)nearbyintf(to->low) + shift)),
+                                           .high = vi_set(four_times((int32_t)nearbyintf(to->high) + shift)),
                                            .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0)};
     return true;
 }
