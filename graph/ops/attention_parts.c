@@ -111,8 +111,11 @@ static enum status expand_rotary(struct op_context *c)
     struct value *turned = build_slice(c, x, 3, 0, r.turned);
     struct value *a = half(c, turned, dims, interleaved, 0), *b = half(c, turned, dims, interleaved, 1);
     struct value *cosine = angles(c, 1, &r), *sine = angles(c, 2, &r);
-    struct value *first = op_build2(c, "Sub", op_build2(c, "Mul", a, cosine), op_build2(c, "Mul", b, sine));
-    struct value *second = op_build2(c, "Add", op_build2(c, "Mul", a, sine), op_build2(c, "Mul", b, cosine));
+    /* One after the other: compilers differ in the order of arguments, and with it steps would. */
+    struct value *b_sine = op_build2(c, "Mul", b, sine), *a_cosine = op_build2(c, "Mul", a, cosine);
+    struct value *first = op_build2(c, "Sub", a_cosine, b_sine);
+    struct value *b_cosine = op_build2(c, "Mul", b, cosine), *a_sine = op_build2(c, "Mul", a, sine);
+    struct value *second = op_build2(c, "Add", a_sine, b_cosine);
     struct value *y = joined(c, first, second, dims, interleaved);
     if (rest)
         y = build_concat(c, y, rest, 3);

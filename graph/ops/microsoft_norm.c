@@ -75,8 +75,9 @@ static enum status normalised(struct op_context *c, struct value *sum, struct va
 
 static enum status expand_skip(struct op_context *c)
 {
-    struct value *bias = summand(c, is_simplified(c) ? 3 : 4);
-    struct value *sum = op_build2(c, "Add", summand(c, 0), summand(c, 1));
+    /* One after the other: compilers differ in the order of arguments, and with it steps would. */
+    struct value *bias = summand(c, is_simplified(c) ? 3 : 4), *skip = summand(c, 1), *x = summand(c, 0);
+    struct value *sum = op_build2(c, "Add", x, skip);
     if (bias)
         sum = op_build2(c, "Add", sum, bias);
     const enum dtype dtype = op_input(c, 0)->dtype;
