@@ -94,8 +94,8 @@ static void expect_session_ops(infer_model *model, const char *expected)
 
 /* --- weights ------------------------------------------------------------------------------------------------ */
 
-/* y = Mul(BatchNormalization(Conv(x, w)), 2), in which w has 864 KB: more than is folded when a model is opened, so that
- * the numbers of a channel become a Mul and an Add. */
+/* y = Mul(BatchNormalization(Conv(x, w)), 2), in which w has 864 KB: more than is folded when a model is opened, so
+ * that the numbers of a channel become a Mul and an Add. */
 static void large_conv(void)
 {
     struct graph *graph = maker.graph;

@@ -31,7 +31,8 @@ bool draft_add_inputs(struct draft *draft, const struct pointwise_params *progra
  * draft's. False: too long. */
 bool draft_add_code(struct draft *draft, const struct pointwise_params *program, struct value *const *values,
                     const struct value *joint, int joint_register);
-/* Rounds the result to f16 or bf16, as a store and a load would, unless it is of that type as it is. False: too long. */
+/* Rounds the result to f16 or bf16, as a store and a load would, unless it is of that type as it is. False: too long.
+ */
 bool draft_round(struct draft *draft, enum dtype dtype);
 /* Gives registers places among the few there are. False: they do not suffice. */
 bool draft_settle(const struct draft *draft, struct pointwise_builder *builder);

@@ -346,7 +346,8 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
 template <typename SHAPE, enum tensor_kind KIND, typename A, typename FINISH>
 static void tensor_launch(const struct kernel_call *call, const tensor_arguments<KIND, A, FINISH> &a)
 {
-    /* Of a block's shared memory: what sm_75 has, and of those from sm_80 on sm_86, sm_89 and sm_120, who have least. */
+    /* Of a block's shared memory: what sm_75 has, and of those from sm_80 on sm_86, sm_89 and sm_120, who have least.
+     */
     static_assert(tensor_shared<SHAPE, A>() <= (SHAPE::ROWS <= 128 ? 64u << 10 : 99u << 10), "a block's stages fit");
     int64_t blocks = product_blocks(&a.sizes, SHAPE::ROWS, SHAPE::COLUMNS);
     cuda_launch(call, tensor_kernel<KIND, SHAPE, A, FINISH>, grid_for(blocks, 1), SHAPE::THREADS,

@@ -414,8 +414,9 @@ COLD bool depthwise_supports(const void *params)
     const struct window *w = &p->window;
     int64_t at_ends = divide_up((w->kernel[2] - 1) * w->dilation[2] + llabs(w->pad[2]) + llabs(w->pad_after[2]),
                                 COLUMNS * w->stride[2]);
-    return p->dtype == DTYPE_F32 && !p->x_scaled && p->groups > 1 && p->input_channels == 1 && w->spread[0] == 1 && w->spread[1] == 1 &&
-           w->spread[2] == 1 && least(at_ends + 2, divide_up(w->output[2], COLUMNS)) * w->kernel[2] <= MOST_MASKS;
+    return p->dtype == DTYPE_F32 && !p->x_scaled && p->groups > 1 && p->input_channels == 1 && w->spread[0] == 1 &&
+           w->spread[1] == 1 && w->spread[2] == 1 &&
+           least(at_ends + 2, divide_up(w->output[2], COLUMNS)) * w->kernel[2] <= MOST_MASKS;
 }
 
 /* Lines that a band has room for, where images are flat and a line is not too long. */
