@@ -83,7 +83,8 @@ static enum status expand_skip(struct op_context *c)
     const enum dtype dtype = op_input(c, 0)->dtype;
     if (op_output(c, 3))
         TRY(build_output(c, 3, dtype == sum_type(dtype) ? sum : build_cast(c, sum, dtype)));
-    return normalised(c, sum, summand(c, 2), is_simplified(c) ? NULL : summand(c, 3));
+    struct value *beta = is_simplified(c) ? NULL : summand(c, 3), *gamma = summand(c, 2);
+    return normalised(c, sum, gamma, beta);
 }
 
 MICROSOFT_OPERATOR(SkipLayerNormalization, 3, 5, 1, 4, shapes_skip, .expand = expand_skip)
