@@ -108,9 +108,9 @@ static bool may_scale(const struct step *step, int threads)
 static struct step *maker_of(const struct segment *segment, const struct uses *uses, const struct step *conv)
 {
     struct value *read = conv->inputs[0], *root = value_root(read, NULL);
-    bool alone = uses->reads[read->id] == 1 && (read == root || uses->reads[root->id] == 1);
-    if (!alone || read->alias != (read == root ? NULL : root) || root->data || root->dims_at_run ||
-        uses->writes[root->id] != 1 || value_elements(read) != value_elements(root))
+    bool direct = read == root || read->alias == root;
+    bool alone = uses->reads[read->id] == 1 && uses->reads[root->id] == 1 && uses->writes[root->id] == 1;
+    if (!direct || !alone || root->data || root->dims_at_run || value_elements(read) != value_elements(root))
         return NULL;
     struct step *maker = segment->steps.steps[uses->maker[root->id]];
     return is_family(maker, FAMILY_pointwise) && maker->outputs[0] == root ? maker : NULL;

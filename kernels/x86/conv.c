@@ -465,8 +465,11 @@ static void scale_row(const struct walk *walk, const float *from, float *to)
     vf low = vf_set(walk->conv->params->x_cut ? 0 : -INFINITY);
     for (; i + LANES <= channels; i += LANES)
         vf_store(to + i, vf_max(low, vf_add(vf_mul(vf_load(from + i), vf_load(factor + i)), vf_load(shift + i))));
-    for (; i < channels; i++)
-        vf_store_part(to + i, vf_max(low, vf_add(vf_mul(vf_set(from[i]), vf_set(factor[i])), vf_set(shift[i]))), 1);
+    int64_t left = channels - i;
+    if (left > 0) {
+        vf x = vf_mul(vf_load_part(from + i, left), vf_load_part(factor + i, left));
+        vf_store_part(to + i, vf_max(low, vf_add(x, vf_load_part(shift + i, left))), left);
+    }
 }
 
 /* Rows of the block, those of the padding apart, as windows see them. */
