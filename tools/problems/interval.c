@@ -281,14 +281,25 @@ static struct interval float_unary(enum pointwise_opcode opcode, const struct in
     return opcode == POINTWISE_SIN || opcode == POINTWISE_COS ? of_turns(opcode, result, x) : result;
 }
 
+static bool holds_zero(const struct interval *x)
+{
+    return x->low <= 0 && x->high >= 0;
+}
+
+/* Of a product: 0 times an infinity is NaN, and neither need be an end of its interval. */
+static bool may_be_zero_times_infinity(const struct interval *x, const struct interval *y)
+{
+    return (holds_zero(x) && (isinf(y->low) || isinf(y->high))) || (holds_zero(y) && (isinf(x->low) || isinf(x->high)));
+}
+
 static struct interval float_binary(enum pointwise_opcode opcode, const struct interval *x, const struct interval *y)
 {
     if ((opcode == POINTWISE_DIV && is_either_zero(y)) || (opcode == POINTWISE_POW && is_either_zero(x)))
         return interval_open;
     if (is_nan(x) || is_nan(y) || (interval_is_point(x) && interval_is_point(y)))
         return interval_of(binary(opcode, x->low, y->low));
-    bool holds_zero = y->low <= 0 && y->high >= 0;
-    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds_zero) ||
+    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds_zero(y)) ||
+        ((opcode == POINTWISE_MUL || opcode == POINTWISE_PRELU) && may_be_zero_times_infinity(x, y)) ||
         (opcode == POINTWISE_POW && !(x->low > 0)))
         return interval_open;
     struct interval result = interval_of(binary(opcode, x->low, y->low));
