@@ -254,6 +254,8 @@ static bool breaks(enum pointwise_opcode opcode, const struct interval *x)
         return x->low <= 0 && x->high >= 0;
     if (opcode == POINTWISE_TAN)
         return floorl(x->low / PI - 0.5L) != floorl(x->high / PI - 0.5L);
+    if (opcode == POINTWISE_ASIN || opcode == POINTWISE_ACOS || opcode == POINTWISE_ATANH)
+        return x->low < -1 && x->high > 1; /* NaN at both ends, and numbers between them */
     return false;
 }
 
@@ -453,7 +455,10 @@ static struct interval run_float(const struct pointwise_instruction *code, const
         return convert_float(opcode, x, p, q);
     struct slack slack = slack_of(opcode, fmaxl(fabsl(x->low), fabsl(x->high)), p, q);
     struct interval result = pointwise_arity(opcode) == 2 ? float_binary(opcode, x, y) : float_unary(opcode, x, p, q);
-    return loosen(result, class, &slack);
+    result = loosen(result, class, &slack);
+    if (opcode == POINTWISE_HARD_SIGMOID && !result.open && !is_nan(&result))
+        result = (struct interval){.low = fmaxl(result.low, 0), .high = fminl(result.high, 1)};
+    return result;
 }
 
 /* --- programs ------------------------------------------------------------------------------------------------ */
