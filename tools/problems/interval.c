@@ -254,6 +254,8 @@ static bool breaks(enum pointwise_opcode opcode, const struct interval *x)
         return x->low <= 0 && x->high >= 0;
     if (opcode == POINTWISE_TAN)
         return floorl(x->low / PI - 0.5L) != floorl(x->high / PI - 0.5L);
+    if (opcode == POINTWISE_ASIN || opcode == POINTWISE_ACOS || opcode == POINTWISE_ATANH)
+        return x->low < -1 && x->high > 1; /* NaN at both ends, and numbers between them */
     return false;
 }
 
@@ -281,14 +283,25 @@ static struct interval float_unary(enum pointwise_opcode opcode, const struct in
     return opcode == POINTWISE_SIN || opcode == POINTWISE_COS ? of_turns(opcode, result, x) : result;
 }
 
+static bool holds_zero(const struct interval *x)
+{
+    return x->low <= 0 && x->high >= 0;
+}
+
+/* Of a product: 0 times an infinity is NaN, and neither need be an end of its interval. */
+static bool may_be_zero_times_infinity(const struct interval *x, const struct interval *y)
+{
+    return (holds_zero(x) && (isinf(y->low) || isinf(y->high))) || (holds_zero(y) && (isinf(x->low) || isinf(x->high)));
+}
+
 static struct interval float_binary(enum pointwise_opcode opcode, const struct interval *x, const struct interval *y)
 {
     if ((opcode == POINTWISE_DIV && is_either_zero(y)) || (opcode == POINTWISE_POW && is_either_zero(x)))
         return interval_open;
     if (is_nan(x) || is_nan(y) || (interval_is_point(x) && interval_is_point(y)))
         return interval_of(binary(opcode, x->low, y->low));
-    bool holds_zero = y->low <= 0 && y->high >= 0;
-    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds_zero) ||
+    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds_zero(y)) ||
+        ((opcode == POINTWISE_MUL || opcode == POINTWISE_PRELU) && may_be_zero_times_infinity(x, y)) ||
         (opcode == POINTWISE_POW && !(x->low > 0)))
         return interval_open;
     struct interval result = interval_of(binary(opcode, x->low, y->low));
@@ -442,7 +455,10 @@ static struct interval run_float(const struct pointwise_instruction *code, const
         return convert_float(opcode, x, p, q);
     struct slack slack = slack_of(opcode, fmaxl(fabsl(x->low), fabsl(x->high)), p, q);
     struct interval result = pointwise_arity(opcode) == 2 ? float_binary(opcode, x, y) : float_unary(opcode, x, p, q);
-    return loosen(result, class, &slack);
+    result = loosen(result, class, &slack);
+    if (opcode == POINTWISE_HARD_SIGMOID && !result.open && !is_nan(&result))
+        result = (struct interval){.low = fmaxl(result.low, 0), .high = fminl(result.high, 1)};
+    return result;
 }
 
 /* --- programs ------------------------------------------------------------------------------------------------ */

@@ -16,9 +16,19 @@ static int64_t folded_count(const struct reduce_params *p)
     return count;
 }
 
+/* Roundings of a sum of many terms partly make up for each other, but not where one term is added again and again:
+ * they all go the same way as long as the sum has the same exponent. */
+static double roundings_of(const struct reduce_params *p)
+{
+    for (int i = 0; i < p->folded_rank; i++)
+        if (p->folded_strides[i] == 0)
+            return (double)folded_count(p);
+    return 2 * sqrt((double)folded_count(p));
+}
+
 static struct bound bound_of(const struct reduce_params *p)
 {
-    double units = 4 + 2 * sqrt((double)folded_count(p));
+    double units = 4 + roundings_of(p);
     switch (p->kind) {
     case REDUCE_MAX:
     case REDUCE_MIN:
