@@ -345,6 +345,14 @@ static __device__ __forceinline__ void load_panel(const S &s, typename S::elemen
     }
 }
 
+static __device__ __forceinline__ void read_four(float *to, const float *from)
+{
+    float4 four = load_float4(from);
+    to[0] = four.x;
+    to[1] = four.y;
+    to[2] = four.z;
+    to[3] = four.w;
+}
 template <typename T> static __device__ __forceinline__ void read_four(T *to, const T *from)
 {
     UNROLL

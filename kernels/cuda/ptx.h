@@ -202,9 +202,17 @@ template <typename T> static __device__ __forceinline__ void store_16(T *to, uin
 {
     *reinterpret_cast<uint4 *>(to) = value;
 }
-template <typename T> static __device__ __forceinline__ void store_8(T *to, uint2 value)
+static __device__ __forceinline__ float4 load_float4(const float *from)
 {
-    *reinterpret_cast<uint2 *>(to) = value;
+    return *reinterpret_cast<const float4 *>(from);
+}
+static __device__ __forceinline__ void store_two(float *to, float first, float second)
+{
+    *reinterpret_cast<float2 *>(to) = make_float2(first, second);
+}
+static __device__ __forceinline__ void store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    *reinterpret_cast<uint2 *>(to) = make_uint2(first, second);
 }
 
 #else

@@ -251,15 +251,15 @@ template <enum tensor_kind KIND, typename SHAPE>
 static __device__ __forceinline__ void write_strip(tensor_strip<KIND, SHAPE> *strip,
                                                    const tensor_results<KIND, SHAPE> &sums, int i)
 {
+    typedef typename tensor_sums<KIND>::result result;
     int lane = threadIdx.x % WARP;
     UNROLL
     for (int half = 0; half < 2; half++) {
         int row = half * 8 + lane / 4;
         UNROLL
         for (int j = 0; j < SHAPE::WIDE / 8; j++) {
-            uint2 two;
-            memcpy(&two, &sums.products[i][j][2 * half], sizeof two);
-            store_8(strip->results + row * strip->PITCH + j * 8 + lane % 4 * 2, two);
+            const auto *two = &sums.products[i][j][2 * half];
+            store_two(strip->results + row * strip->PITCH + j * 8 + lane % 4 * 2, (result)two[0], (result)two[1]);
         }
         if (lane % 4 == 0)
             strip->row_sums[row] = sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0][2 * half];

@@ -66,7 +66,7 @@ def share(row):
 
 def faults(now, limit, comparable):
     if not limit:
-        return ["it has no limits: see --write"]
+        return ["it has no limits: see --write"] if comparable else []
     wrong = []
     if now["conflicts"] > limit["conflicts"] + (SLACK if limit["conflicts"] else 0) and (
             comparable or limit["conflicts"] == 0):

@@ -112,10 +112,18 @@ template <typename T> EMULATION_PLAIN static inline void store_16(T *to, uint4 v
     emulation::check_write(to, 16, __builtin_return_address(0));
     memcpy((void *)to, &value, sizeof value);
 }
-template <typename T> EMULATION_PLAIN static inline void store_8(T *to, uint2 value)
+EMULATION_PLAIN static inline float4 load_float4(const float *from)
 {
-    emulation::check_write(to, 8, __builtin_return_address(0));
-    memcpy((void *)to, &value, sizeof value);
+    float4 value;
+    emulation::check_read(from, 16, __builtin_return_address(0));
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+template <typename T> EMULATION_PLAIN static inline void store_two(T *to, T first, T second)
+{
+    emulation::check_write(to, 2 * sizeof *to, __builtin_return_address(0));
+    to[0] = first;
+    to[1] = second;
 }
 
 #endif
