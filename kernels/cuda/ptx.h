@@ -186,10 +186,12 @@ static __device__ __forceinline__ uint16_t to_f16(float x)
 }
 
 /* The address, in a register from here on. Else compilers may find that a kernel has less to keep if it multiplies its
- * way to the address anew in each turn of a loop. */
+ * way to the address anew in each turn of a loop. Not before sm_80, whose loops hold what they copy in registers. */
 template <typename T> static __device__ __forceinline__ const T *computed_here(const T *address)
 {
+#if !INFER_BEFORE_SM80
     asm volatile("" : "+l"(address));
+#endif
     return address;
 }
 
