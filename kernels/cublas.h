@@ -9,7 +9,12 @@ extern "C" {
 #endif
 
 /* Numbers of cublasComputeType_t: what factors of float32 are rounded to; sums are float32. */
-enum cublas_compute { CUBLAS_COMPUTE_F32 = 68, CUBLAS_COMPUTE_F16 = 74, CUBLAS_COMPUTE_TF32 = 77 };
+enum cublas_compute {
+    CUBLAS_COMPUTE_F32 = 68,
+    CUBLAS_COMPUTE_F16 = 74,
+    CUBLAS_COMPUTE_BF16 = 75,
+    CUBLAS_COMPUTE_TF32 = 77
+};
 
 /* Opens the library, once for the process. false: `why`, a sentence. Any thread may ask. */
 bool cublas_open(char *why, size_t room);

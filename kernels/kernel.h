@@ -28,13 +28,14 @@ enum cpu_bit {
     CPU_AVX512_BF16 = 64,
     /* A graphics processor that CUDA drives: its kernels work on memory of their own (struct kernel_call, `stream`).
      * CUDA_SM80: it has bfloat16, TF32 and asynchronous copies to shared memory. The others are leave, not ability:
-     * products of float32 may round their operands to TF32, or to half precision; cuBLAS, which has been opened, may
-     * compute them. */
+     * products of float32 may round their operands to TF32, to half precision or to bfloat16; cuBLAS, which has been
+     * opened, may compute them. */
     DEVICE_CUDA = 1 << 16,
     CUDA_SM80 = 1 << 17,
     CUDA_TF32 = 1 << 18,
     CUDA_HALF = 1 << 19,
-    CUDA_CUBLAS = 1 << 20,
+    CUDA_BF16 = 1 << 20,
+    CUDA_CUBLAS = 1 << 21,
 };
 
 /* Whether this build has kernels for a device. A constant, so that what asks for it first is left out elsewhere. */

@@ -277,8 +277,15 @@ typedef enum infer_gemm { INFER_GEMM_NATIVE = 0, INFER_GEMM_CUBLAS = 1 } infer_g
 
 /* To what a GPU may round the factors of products and convolutions of float32, which its tensor cores then multiply;
  * sums stay float32. TF32 keeps 11 significant bits, and half precision too, but of numbers from 6e-5 to 65504: larger
- * ones become infinite. Both are an error of about 5e-4 a product. Attention computes in float32. */
-typedef enum infer_factors { INFER_FACTORS_F32 = 0, INFER_FACTORS_TF32 = 1, INFER_FACTORS_F16 = 2 } infer_factors;
+ * ones become infinite. Both are an error of about 5e-4 a product. Bfloat16 keeps 8 bits of all numbers, an error of
+ * about 4e-3; weights that are stored so lose nothing. TF32 and bfloat16 came with compute capability 8.0: an older GPU
+ * multiplies float32 as it is, and the name of a step's kernel says what it does. Attention computes in float32. */
+typedef enum infer_factors {
+    INFER_FACTORS_F32 = 0,
+    INFER_FACTORS_TF32 = 1,
+    INFER_FACTORS_F16 = 2,
+    INFER_FACTORS_BF16 = 3
+} infer_factors;
 
 typedef struct infer_device_info {
     char name[256];
@@ -313,7 +320,7 @@ typedef struct infer_session_options {
                                   * arenas and results, and infer_device_allocate; 0: none. memory_limit counts the
                                   * host's alone. */
     infer_gemm gemm;             /* UNSUPPORTED where cuBLAS cannot be opened, INVALID_ARGUMENT on the CPU */
-    infer_factors factors;       /* INVALID_ARGUMENT on the CPU and with cuBLAS; UNSUPPORTED: TF32 before sm_80 */
+    infer_factors factors;       /* INVALID_ARGUMENT on the CPU and with cuBLAS */
 } infer_session_options;
 
 /* Options for models of anybody's making: checksums verified, 1 GiB of memory, and for a run 10 seconds, 10^12

@@ -58,7 +58,7 @@ static enum status choose_device(struct infer_session *session, const infer_sess
         return error_set(error, STATUS_INVALID_ARGUMENT, "gemm number %d does not exist", (int)options->gemm);
     if (options->device == INFER_DEVICE_CPU && options->gemm != INFER_GEMM_NATIVE)
         return error_set(error, STATUS_INVALID_ARGUMENT, "cuBLAS computes on a GPU; the session runs on the CPU alone");
-    if ((unsigned)options->factors > INFER_FACTORS_F16)
+    if ((unsigned)options->factors > INFER_FACTORS_BF16)
         return error_set(error, STATUS_INVALID_ARGUMENT, "factors number %d do not exist", (int)options->factors);
     if (options->factors != INFER_FACTORS_F32 &&
         (options->device == INFER_DEVICE_CPU || options->gemm != INFER_GEMM_NATIVE))

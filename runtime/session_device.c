@@ -55,11 +55,10 @@ static bool reclaim(void *user)
 static enum status choose_bits(const struct device *device, const infer_session_options *options, unsigned *bits,
                                struct error *error)
 {
-    static const unsigned roundings[] = {[INFER_FACTORS_TF32] = CUDA_TF32, [INFER_FACTORS_F16] = CUDA_HALF};
+    static const unsigned roundings[] = {
+        [INFER_FACTORS_TF32] = CUDA_TF32, [INFER_FACTORS_F16] = CUDA_HALF, [INFER_FACTORS_BF16] = CUDA_BF16};
     char why[160];
     *bits = device_bits(device) | roundings[options->factors];
-    if (options->factors == INFER_FACTORS_TF32 && !(*bits & CUDA_SM80))
-        return error_set(error, STATUS_UNSUPPORTED, "this GPU has no TF32, which came with compute capability 8.0");
     if (options->gemm != INFER_GEMM_CUBLAS)
         return STATUS_OK;
     *bits |= CUDA_CUBLAS;

@@ -19,7 +19,7 @@ checks=(
     "check-bits        random graphs give the committed bits with every set of instructions, and on qemu's Haswell"
     "check-kernels     every kernel on random problems behind guard pages; planted bugs"
     "check-kernels-asan the same, fewer, under AddressSanitizer and UndefinedBehaviorSanitizer"
-    "check-cuda-bugs   bugs of ten kinds in kernels for CUDA, which the emulation of a GPU must find"
+    "check-cuda-bugs   bugs of ten kinds in kernels for CUDA, and what makes them slow: the emulation must find them"
     "check-cuda-emulation every kernel for CUDA on random problems, on the emulated GPU"
     "check-cuda-build  kernels for CUDA compiled by nvcc: registers, spills and main loops within budgets"
     "check-vectors     functions of vectors against libm, and every set against the others"

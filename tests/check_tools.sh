@@ -549,7 +549,8 @@ refused 2 "'-1'" infer-run "$model" "$digit" --warmup -1
 refused 2 "'0'" infer-run "$model" "$digit" --repeat 0
 refused 2 "'sse'" infer-run "$model" "$digit" --isa sse
 refused 2 "'tpu'" infer-run "$model" "$digit" --device tpu
-refused 2 "'bf16'" infer-run "$model" "$digit" --factors bf16
+refused 2 "'fp16'" infer-run "$model" "$digit" --factors fp16
+refused 1 'the session runs on the CPU alone' infer-run "$model" "$digit" --factors bf16
 refused 1 'the session runs on the CPU alone' infer-run "$model" "$digit" --factors tf32
 refused 2 "'fp8'" infer-run "$model" "$digit" --precision fp8
 refused 2 "'1T'" infer-run "$model" "$digit" --memory-limit 1T

@@ -212,7 +212,7 @@ START_TEST(options_of_sessions)
         {{.isa = (infer_isa)(INFER_ISA_AVX512 + 1)}, "ISA number"},
         {{.isa = INFER_ISA_REFERENCE}, NULL},
         {{.gemm = (infer_gemm)2}, "gemm number 2 does not exist"},
-        {{.factors = (infer_factors)3}, "factors number 3 do not exist"},
+        {{.factors = (infer_factors)4}, "factors number 4 do not exist"},
         {{.factors = (infer_factors)-1}, "factors number -1 do not exist"},
         {{.factors = INFER_FACTORS_TF32}, "the session runs on the CPU alone"},
         {{.device = (infer_device)2}, "device number 2 does not exist"},

@@ -164,11 +164,11 @@ infer_gemm parse_gemm(const struct tool *tool, const char *text)
 
 infer_factors parse_factors(const struct tool *tool, const char *text)
 {
-    static const char *const names[] = {"f32", "tf32", "f16"};
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"f32", "tf32", "f16", "bf16"};
+    for (int i = 0; i < 4; i++)
         if (strcmp(text, names[i]) == 0)
             return (infer_factors)i;
-    exit(tool_usage(tool, "--factors takes f32, tf32 or f16, not '%s'", text));
+    exit(tool_usage(tool, "--factors takes f32, tf32, f16 or bf16, not '%s'", text));
 }
 
 FILE *text_open(const char *path, struct error *error)

@@ -39,7 +39,7 @@ const char *isa_text(infer_isa isa);
 infer_device parse_device(const struct tool *tool, const char *text);
 /* Who computes large products, native or cublas. */
 infer_gemm parse_gemm(const struct tool *tool, const char *text);
-/* To what factors are rounded: f32, tf32 or f16. */
+/* To what factors are rounded: f32, tf32, f16 or bf16. */
 infer_factors parse_factors(const struct tool *tool, const char *text);
 
 /* A file for text, "-" being stdout. NULL, and the error set, where it cannot be written. */

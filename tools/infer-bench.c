@@ -30,7 +30,7 @@ static const char help[] =
     "  --threads N           the most to try (the cores this process may use)\n"
     "  --device cpu|cuda     where to run (cpu)\n"
     "  --gemm native|cublas  who computes large products on a GPU (native)\n"
-    "  --factors f32|tf32|f16  to what a GPU rounds the factors of products of float32 (f32)\n"
+    "  --factors f32|tf32|f16|bf16  to what a GPU rounds the factors of products of float32 (f32)\n"
     "serve: MODEL, with --shape, --threads and --device as above, in a predictor that requests come to whether or not "
     "the ones\n"
     "before have ended (Poisson arrivals): latency, from when a request was due, against the rate of arrivals.\n"

@@ -23,7 +23,7 @@ static const char help[] =
     "  --labels FILE         names of the classes, one a line, for outputs that look like class scores\n"
     "  --device cpu|cuda     where to run (cpu)\n"
     "  --gemm native|cublas  who computes large products on a GPU (native)\n"
-    "  --factors f32|tf32|f16  to what a GPU rounds the factors of products of float32 (f32)\n"
+    "  --factors f32|tf32|f16|bf16  to what a GPU rounds the factors of products of float32 (f32)\n"
     "  --precision fp32|fp16|int8   (as the model file says)\n"
     "  --isa auto|reference|avx2|avx512   highest kernel set allowed; the same as INFER_ISA\n"
     "  --threads N           (the cores this process may use)\n"

@@ -60,15 +60,16 @@ $(BUILD)/obj/tests/cuda/emulation/%.o: tests/cuda/emulation/%.cc Makefile kernel
 # What runs the kernels of tests: the emulation, every access looked at, or a GPU.
 DEVICE_OBJECTS := $(if $(filter emulated,$(CUDA)),$(WATCHED_OBJECTS),$(call object,tests/cuda/real_gpu.c))
 
-# Every kernel for CUDA on random problems, under the emulation; options in KERNELS as for check-kernels, such as
-# "--filter conv --problems 100 --seed 7": the default is what takes some minutes.
+# Every kernel for CUDA on random problems, under the emulation, and what it asks of memory against
+# tests/cuda/counters.tsv; options in KERNELS as for check-kernels, such as "--filter conv --problems 100 --seed 7", and
+# "--table", which prints the counters, and "--write", which makes limits of them.
 .PHONY: check-cuda-emulation check-cuda-bugs check-cuda-kernels check-cuda-planted
 check-cuda-emulation:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-kernels check-cuda-runtime check-cuda-suites check-cuda-models
 check-cuda-bugs:
 	$(MAKE) BUILD=build-cuda CUDA=emulated check-cuda-planted
 check-cuda-kernels: $(BUILD)/check-cuda-kernels $(BUILD)/fake/libcublas.so.13
-	FAKE_CUBLAS=well LD_LIBRARY_PATH=$(BUILD)/fake $< $(or $(KERNELS),--problems 6)
+	FAKE_CUBLAS=well LD_LIBRARY_PATH=$(BUILD)/fake $(PYTHON) tests/cuda/check_counters.py $< $(KERNELS)
 $(BUILD)/check-cuda-kernels: private ALL_LDFLAGS += $(FOR_FAKES)
 $(BUILD)/check-cuda-kernels: $(call object,tests/cuda/check_kernels.c tests/cuda/on_device.c) \
     $(filter-out %/main.o %/planted.o %/shapes.o,$(call object,$(KERNEL_TEST_SOURCES))) $(call object,$(PROBLEM_SOURCES)) \

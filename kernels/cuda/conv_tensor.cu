@@ -62,15 +62,6 @@ static __global__ void fill_padding(padding_arguments a)
 
 /* --- what is where ----------------------------------------------------------------------------------------------- */
 
-template <enum tensor_kind KIND> static enum staging_form form_of(bool is_weights, enum dtype dtype)
-{
-    if (KIND == TENSOR_F16)
-        return STAGING_F16;
-    if (KIND == TENSOR_TF32)
-        return STAGING_TF32;
-    return is_weights && dtype == DTYPE_U8 ? STAGING_FLIPPED : STAGING_BYTES;
-}
-
 /* Whether bytes of x can be read where they are. */
 static bool reads_in_place(const struct conv_params *p)
 {
@@ -91,13 +82,13 @@ template <enum tensor_kind KIND> static layout layout_of(const struct conv_param
 {
     const struct window *w = &p->window;
     layout l = {};
-    l.x.form = form_of<KIND>(false, p->x_dtype);
+    l.x.form = tensor_form<KIND>(false, p->x_dtype);
     staging_axis(&l.x, p->batch, p->x.batch);
     for (int i = 0; i < SPATIAL_AXES; i++)
         staging_axis(&l.x, w->input[i], p->x.spatial[i]);
     staging_axis(&l.x, p->groups, p->input_channels * p->x.channel);
     staging_depth(&l.x, p->input_channels, p->x.channel);
-    l.weights.form = form_of<KIND>(true, p->w_dtype);
+    l.weights.form = tensor_form<KIND>(true, p->w_dtype);
     staging_axis(&l.weights, p->groups, p->weight_group);
     staging_axis(&l.weights, p->output_channels, p->weight_output);
     for (int i = 0; i < SPATIAL_AXES; i++)
@@ -272,5 +263,6 @@ static bool supports_bytes(const void *params)
 }
 
 TENSOR_KERNEL(conv, f16, CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16>);
+TENSOR_KERNEL(conv, bf16, CUDA_SM80 | CUDA_BF16, TENSOR_BF16, supports_floats, run_kind<TENSOR_BF16>);
 TENSOR_KERNEL(conv, tf32, CUDA_SM80 | CUDA_TF32, TENSOR_TF32, supports_floats, run_kind<TENSOR_TF32>);
 TENSOR_KERNEL(conv, i8, 0u, TENSOR_I8, supports_bytes, run_bytes);

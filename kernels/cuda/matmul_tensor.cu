@@ -1,5 +1,6 @@
-/* Family matmul by tensor cores: f32 rounded to half precision or to TF32 where that is allowed, and bytes. Operands
- * are staged first (kernels/cuda/staging.h), unless they are bytes that already lie as the product reads them. */
+/* Family matmul by tensor cores: f32 rounded to half precision, bfloat16 or TF32 where that is allowed, and bytes.
+ * Operands are staged first (kernels/cuda/staging.h), unless they are bytes that already lie as the product reads them.
+ */
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/tensor.h"
 
@@ -28,15 +29,6 @@ static staging staging_of(const struct matmul_params *p, enum staging_form form,
     return stage;
 }
 
-template <enum tensor_kind KIND> static enum staging_form form_of(bool is_b, enum dtype dtype)
-{
-    if (KIND == TENSOR_F16)
-        return STAGING_F16;
-    if (KIND == TENSOR_TF32)
-        return STAGING_TF32;
-    return is_b && dtype == DTYPE_U8 ? STAGING_FLIPPED : STAGING_BYTES;
-}
-
 /* Whether bytes of A can be read where they are. */
 static bool reads_in_place(const struct matmul_params *p)
 {
@@ -56,8 +48,8 @@ struct layout {
 template <enum tensor_kind KIND> static layout layout_of(const struct matmul_params *p)
 {
     layout l = {};
-    l.a = staging_of(p, form_of<KIND>(false, p->a_dtype), &p->a, p->m, p->a.row, p->a.column);
-    l.b = staging_of(p, form_of<KIND>(true, p->b_dtype), &p->b, p->n, p->b.column, p->b.row);
+    l.a = staging_of(p, tensor_form<KIND>(false, p->a_dtype), &p->a, p->m, p->a.row, p->a.column);
+    l.b = staging_of(p, tensor_form<KIND>(true, p->b_dtype), &p->b, p->n, p->b.column, p->b.row);
     l.sizes = matmul_sizes(p, staging_pitch(&l.b), STAGE_BYTES);
     l.b_rows = align_up(staging_bytes(&l.b), ALIGNMENT);
     l.b_bytes = l.b_rows + (tensor_sums<KIND>::IS_BYTES ? align_up((size_t)staging_rows(&l.b) * 4, ALIGNMENT) : 0);
@@ -222,5 +214,6 @@ static bool supports_bytes(const void *params)
 
 TENSOR_KERNEL(matmul, f16, CUDA_SM80 | CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16, true>);
 TENSOR_KERNEL(matmul, f16_sm75, CUDA_HALF, TENSOR_F16, supports_floats, run_kind<TENSOR_F16, false>);
+TENSOR_KERNEL(matmul, bf16, CUDA_SM80 | CUDA_BF16, TENSOR_BF16, supports_floats, run_kind<TENSOR_BF16, true>);
 TENSOR_KERNEL(matmul, tf32, CUDA_SM80 | CUDA_TF32, TENSOR_TF32, supports_floats, run_kind<TENSOR_TF32, true>);
 TENSOR_KERNEL(matmul, i8, 0u, TENSOR_I8, supports_bytes, run_bytes);

@@ -347,7 +347,7 @@ static __device__ __forceinline__ void load_panel(const S &s, typename S::elemen
 
 static __device__ __forceinline__ void read_four(float *to, const float *from)
 {
-    float4 four = *reinterpret_cast<const float4 *>(from);
+    float4 four = load_float4(from);
     to[0] = four.x;
     to[1] = four.y;
     to[2] = four.z;

@@ -67,7 +67,16 @@ static __device__ __forceinline__ void load_matrix_x4_transposed(uint32_t (&to)[
                  : "memory");
 }
 
-/* d += a b: 16x16 times 16x8 of half precision, sums in f32. Before sm_80 it takes two halves of that depth. */
+/* Products of tensor cores: d [16, 8] += a [16, K] b [K, 8] by a warp. A register of a or b holds 4 bytes of k: E
+ * elements, the first in the lowest bits; K is 8 E, and H half of it. What lane 4 g + t has (PTX ISA, "Matrix Fragments
+ * for mma.m16n8k16 with floating point type", and its like for .tf32 and for integers):
+ *
+ *     a[0]: row g,     from k = E t          b[0]: column g, from k = E t
+ *     a[1]: row g + 8, from k = E t          b[1]: column g, from k = H + E t
+ *     a[2]: row g,     from k = H + E t      d[0], d[1]: row g,     columns 2 t and the next
+ *     a[3]: row g + 8, from k = H + E t      d[2], d[3]: row g + 8, the same */
+
+/* Of half precision (E = 2), sums in f32. Before sm_80 it takes two halves of that depth. */
 static __device__ __forceinline__ void multiply_f16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
 #if INFER_BEFORE_SM80
@@ -83,7 +92,7 @@ static __device__ __forceinline__ void multiply_f16(float (&d)[4], const uint32_
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
-/* Of bfloat16; from sm_80, as TF32: code for earlier ones is never reached. */
+/* Of bfloat16 (E = 2); from sm_80, as TF32: code for earlier ones is never reached. */
 static __device__ __forceinline__ void multiply_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
 #if INFER_BEFORE_SM80
@@ -95,7 +104,7 @@ static __device__ __forceinline__ void multiply_bf16(float (&d)[4], const uint32
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
-/* 16x8 times 8x8 of TF32: f32 whose lowest 13 bits do not count. */
+/* Of TF32 (E = 1): f32 whose lowest 13 bits do not count. */
 static __device__ __forceinline__ void multiply_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
 #if INFER_BEFORE_SM80
@@ -107,8 +116,8 @@ static __device__ __forceinline__ void multiply_tf32(float (&d)[4], const uint32
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
 }
-/* 16x32 times 32x8 of 8-bit integers, signed or not, sums in i32, which wrap. Before sm_80 it takes four parts of 8
- * rows and half the depth. */
+/* Of 8-bit integers (E = 4), signed or not, sums in i32, which wrap. Before sm_80 it takes four parts of 8 rows and
+ * half the depth. */
 template <bool A_SIGNED, bool B_SIGNED>
 static __device__ __forceinline__ void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2])
 {
@@ -176,7 +185,17 @@ static __device__ __forceinline__ uint16_t to_f16(float x)
     return (uint16_t)pack_f16(x, 0);
 }
 
-/* 16 bytes at once, from an address that is a multiple of them. */
+/* The address, in a register from here on. Else compilers may find that a kernel has less to keep if it multiplies its
+ * way to the address anew in each turn of a loop. Not before sm_80, whose loops hold what they copy in registers. */
+template <typename T> static __device__ __forceinline__ const T *computed_here(const T *address)
+{
+#if !INFER_BEFORE_SM80
+    asm volatile("" : "+l"(address));
+#endif
+    return address;
+}
+
+/* 16 bytes at once, or 8, from an address that is a multiple of them. */
 template <typename T> static __device__ __forceinline__ uint4 load_16(const T *from)
 {
     return *reinterpret_cast<const uint4 *>(from);
@@ -184,6 +203,18 @@ template <typename T> static __device__ __forceinline__ uint4 load_16(const T *f
 template <typename T> static __device__ __forceinline__ void store_16(T *to, uint4 value)
 {
     *reinterpret_cast<uint4 *>(to) = value;
+}
+static __device__ __forceinline__ float4 load_float4(const float *from)
+{
+    return *reinterpret_cast<const float4 *>(from);
+}
+static __device__ __forceinline__ void store_two(float *to, float first, float second)
+{
+    *reinterpret_cast<float2 *>(to) = make_float2(first, second);
+}
+static __device__ __forceinline__ void store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    *reinterpret_cast<uint2 *>(to) = make_uint2(first, second);
 }
 
 #else

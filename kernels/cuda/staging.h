@@ -12,10 +12,11 @@
 #define STAGING_AXES (MAX_RANK + 1)
 
 enum staging_form {
-    STAGING_F16,    /* f32 rounded to half precision */
-    STAGING_TF32,   /* f32 rounded to TF32 */
-    STAGING_BYTES,  /* as they are */
-    STAGING_FLIPPED /* unsigned bytes less 128, as signed ones */
+    STAGING_F16,     /* f32 rounded to half precision */
+    STAGING_TF32,    /* f32 rounded to TF32 */
+    STAGING_BYTES,   /* as they are */
+    STAGING_FLIPPED, /* unsigned bytes less 128, as signed ones */
+    STAGING_BF16     /* f32 rounded to bfloat16 */
 };
 
 struct staging {
@@ -29,9 +30,10 @@ struct staging {
     bool rows_first; /* neighbouring threads take neighbouring rows, which are neighbours in memory */
 };
 
-static inline int64_t staging_elements(enum staging_form form)
+/* Of a chunk. */
+static inline ANYWHERE int64_t staging_elements(enum staging_form form)
 {
-    return form == STAGING_F16 ? 8 : form == STAGING_TF32 ? 4 : 16;
+    return form == STAGING_F16 || form == STAGING_BF16 ? 8 : form == STAGING_TF32 ? 4 : 16;
 }
 
 static inline void staging_axis(struct staging *s, int64_t dim, int64_t stride)
@@ -80,6 +82,8 @@ static __device__ __forceinline__ uint32_t staged_word(const staging &s, int64_t
     auto number = [&](int64_t d) { return d < s.depth ? ((const float *)s.from)[offset + d * s.depth_stride] : 0; };
     if (s.form == STAGING_F16)
         return pack_f16(number(element), number(element + 1));
+    if (s.form == STAGING_BF16)
+        return pack_bf16(number(element), number(element + 1));
     if (s.form == STAGING_TF32)
         return to_tf32(number(element));
     uint32_t word = 0, flip = s.form == STAGING_FLIPPED ? 0x80 : 0;
@@ -91,7 +95,7 @@ static __device__ __forceinline__ uint32_t staged_word(const staging &s, int64_t
 
 static __global__ void stage_rows(staging s)
 {
-    int64_t each = s.form == STAGING_F16 ? 8 : s.form == STAGING_TF32 ? 4 : 16, rows = 1;
+    int64_t each = staging_elements(s.form), rows = 1;
     for (int i = 0; i < s.rank; i++)
         rows *= s.dims[i];
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < rows * s.chunks;
@@ -153,6 +157,8 @@ static inline void pack_element(const struct staging *s, int64_t at, unsigned ch
 {
     if (s->form == STAGING_F16)
         ((uint16_t *)to)[d] = f32_to_f16(((const float *)s->from)[at]);
+    else if (s->form == STAGING_BF16)
+        ((uint16_t *)to)[d] = f32_to_bf16(((const float *)s->from)[at]);
     else if (s->form == STAGING_TF32)
         ((uint32_t *)to)[d] = nearest_tf32(((const float *)s->from)[at]);
     else

@@ -1,6 +1,7 @@
 /* Products by tensor cores: rows of A and columns of B as kernels/cuda/staging.h lays them out, 16-byte chunks along
  * k. To shared memory, and to the fragments that a warp multiplies, bytes are all alike: one loop serves half
- * precision, TF32 and bytes. A source says where the chunks of A are: of a matrix, or of an image through a window.
+ * precision, bfloat16, TF32 and bytes. A source says where the chunks of A are: of a matrix, or of an image through a
+ * window.
  *
  * A stage is 64 bytes of k. Its rows are 64 bytes apart in shared memory, their four chunks exchanged by the row's
  * number (place_of_chunk), so that the eight rows of an 8x8 matrix lie in eight different groups of banks. While a
@@ -15,7 +16,13 @@
 #define STAGE_BYTES 64
 #define STAGE_CHUNKS (STAGE_BYTES / CHUNK)
 
-enum tensor_kind { TENSOR_F16, TENSOR_TF32, TENSOR_U8, TENSOR_I8 }; /* of bytes: what A has; B's are signed */
+enum tensor_kind {
+    TENSOR_F16,
+    TENSOR_TF32,
+    TENSOR_U8, /* of bytes: what A has; B's are signed */
+    TENSOR_I8,
+    TENSOR_BF16
+};
 
 template <enum tensor_kind KIND> struct tensor_sums {
     typedef float element;
@@ -38,6 +45,8 @@ static __device__ __forceinline__ void multiply_fragments(float (&d)[4], const u
 {
     if (KIND == TENSOR_F16)
         multiply_f16(d, a, b);
+    else if (KIND == TENSOR_BF16)
+        multiply_bf16(d, a, b);
     else
         multiply_tf32(d, a, b);
 }
@@ -46,6 +55,21 @@ static __device__ __forceinline__ void multiply_fragments(int32_t (&d)[4], const
                                                           const uint32_t (&b)[2])
 {
     multiply_i8<KIND == TENSOR_I8, true>(d, a, b);
+}
+
+/* How an operand of that type is staged. */
+template <enum tensor_kind KIND> static enum staging_form tensor_form(bool is_b, enum dtype dtype)
+{
+    switch (KIND) {
+    case TENSOR_F16:
+        return STAGING_F16;
+    case TENSOR_BF16:
+        return STAGING_BF16;
+    case TENSOR_TF32:
+        return STAGING_TF32;
+    default:
+        return is_b && dtype == DTYPE_U8 ? STAGING_FLIPPED : STAGING_BYTES;
+    }
 }
 
 /* --- sources of A ------------------------------------------------------------------------------------------------ */
@@ -227,16 +251,16 @@ template <enum tensor_kind KIND, typename SHAPE>
 static __device__ __forceinline__ void write_strip(tensor_strip<KIND, SHAPE> *strip,
                                                    const tensor_results<KIND, SHAPE> &sums, int i)
 {
+    typedef typename tensor_sums<KIND>::result result;
     int lane = threadIdx.x % WARP;
     UNROLL
     for (int half = 0; half < 2; half++) {
         int row = half * 8 + lane / 4;
         UNROLL
-        for (int j = 0; j < SHAPE::WIDE / 8; j++)
-            UNROLL
-        for (int k = 0; k < 2; k++)
-            strip->results[row * strip->PITCH + j * 8 + lane % 4 * 2 + k] =
-                (typename tensor_sums<KIND>::result)sums.products[i][j][2 * half + k];
+        for (int j = 0; j < SHAPE::WIDE / 8; j++) {
+            const auto *two = &sums.products[i][j][2 * half];
+            store_two(strip->results + row * strip->PITCH + j * 8 + lane % 4 * 2, (result)two[0], (result)two[1]);
+        }
         if (lane % 4 == 0)
             strip->row_sums[row] = sums.rows[tensor_sums<KIND>::IS_BYTES ? i : 0][2 * half];
     }
@@ -296,7 +320,8 @@ static __global__ void __launch_bounds__(SHAPE::THREADS, SHAPE::BLOCKS)
         int from = at.slice * s.slice, to = s.k - from < s.slice ? s.k : from + s.slice;
         int steps = (to - from + STAGE_BYTES - 1) / STAGE_BYTES;
         auto rows = arguments.a.template enter<SHAPE::ROWS>(at.matrix, at.row, s.m, table);
-        const unsigned char *b = arguments.b + at.matrix * arguments.b_matrix + at.column * arguments.b_pitch;
+        const unsigned char *b =
+            computed_here(arguments.b + at.matrix * arguments.b_matrix + at.column * arguments.b_pitch);
         int last = s.n - at.column - 1;
         __syncthreads();
         auto load = [&](int step) {

@@ -148,6 +148,8 @@ static double cublas_seconds(const struct problem *problem, const struct on_devi
     struct cublas_call blas = {p, on, CUBLAS_COMPUTE_F32};
     if (needs & CUDA_HALF)
         blas.compute = CUBLAS_COMPUTE_F16;
+    else if (needs & CUDA_BF16)
+        blas.compute = CUBLAS_COMPUTE_BF16;
     else if (needs & CUDA_TF32)
         blas.compute = CUBLAS_COMPUTE_TF32;
     return seconds_of(run_cublas, &blas, on->call.stream);
@@ -262,8 +264,8 @@ int main(int argc, char **argv)
     }
     MUST(cudaGetDeviceProperties, &gpu, 0);
     MUST(cudaStreamCreateWithFlags, &bench.stream, cudaStreamNonBlocking);
-    bench.facts = (struct kernel_facts){.cpu = DEVICE_CUDA | CUDA_TF32 | CUDA_HALF | (gpu.major >= 8 ? CUDA_SM80 : 0),
-                                        .threads = 1};
+    bench.facts = (struct kernel_facts){
+        .cpu = DEVICE_CUDA | CUDA_TF32 | CUDA_HALF | CUDA_BF16 | (gpu.major >= 8 ? CUDA_SM80 : 0), .threads = 1};
     char why[160];
     bench.compares = cublas_open(why, sizeof why);
     if (!bench.compares)

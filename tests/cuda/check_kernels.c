@@ -5,17 +5,19 @@
 #include "tests/cuda/on_device.h"
 #include "tests/kernels/harness.h"
 
+#include <cuda_runtime_api.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const char usage[] =
     "Usage: check-cuda-kernels [options]\n"
     "Each kernel for CUDA on random problems against the reference kernel, in the emulation of a GPU.\n" HARNESS_HELP
-    "  --counters           what kernels did: conflicts of banks, sectors of memory\n";
+    "  --counters FILE      what each kernel did: conflicts of banks, sectors of memory\n";
 
 static const struct option options[] = {
-    HARNESS_OPTIONS, {"counters", no_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    HARNESS_OPTIONS, {"counters", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 static const struct kernel *const *device_kernels(void)
 {
@@ -28,15 +30,34 @@ static const struct kernel *const *device_kernels(void)
     return list;
 }
 
-static void print_counters(void)
+/* A GPU that lacks it would trap. */
+static bool has_sm80(void)
 {
-    struct emulation_counters c = emulation_take_counters();
-    printf("%llu launches, %llu blocks, %llu threads, %llu products of tensor cores\n", (unsigned long long)c.launches,
-           (unsigned long long)c.blocks, (unsigned long long)c.threads, (unsigned long long)c.matrix_products);
-    printf("shared memory: %llu cycles, %llu without conflicts of banks\n", (unsigned long long)c.shared_cycles,
-           (unsigned long long)c.shared_least_cycles);
-    printf("device memory: %llu sectors of 32 bytes, %llu if all of their bytes were used\n",
-           (unsigned long long)c.global_sectors, (unsigned long long)c.global_least_sectors);
+    int major = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major >= 8;
+}
+
+/* A line a kernel, of numbers with tabs between, for tests/cuda/check_counters.py. */
+static bool write_counters(const char *path)
+{
+    static struct emulation_counters kernels[1000];
+    size_t count = emulation_take_counters(kernels, sizeof kernels / sizeof kernels[0]);
+    FILE *file = fopen(path, "w");
+    for (size_t i = 0; file && i < count; i++) {
+        const struct emulation_counters *c = &kernels[i];
+        fprintf(file, "%" PRIxPTR, c->kernel);
+        const uint64_t numbers[] = {c->launches,
+                                    c->blocks,
+                                    c->matrix_products,
+                                    c->shared_cycles,
+                                    c->shared_least_cycles,
+                                    c->global_sectors,
+                                    c->global_least_sectors};
+        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
+            fprintf(file, "\t%" PRIu64, numbers[k]);
+        putc('\n', file);
+    }
+    return file && fclose(file) == 0;
 }
 
 int main(int argc, char **argv)
@@ -48,11 +69,11 @@ int main(int argc, char **argv)
                               .only = -1,
                               .problems = 24};
     char why[300];
-    bool counters = false;
+    const char *counters = NULL;
     int found;
     while ((found = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (found == 'c') {
-            counters = true;
+            counters = optarg;
         } else if (!harness_option(&harness, found, optarg)) {
             fputs(usage, found == 'h' ? stdout : stderr);
             return found == 'h' ? 0 : 2;
@@ -62,11 +83,15 @@ int main(int argc, char **argv)
         harness.cpu |= CUDA_CUBLAS;
     else
         puts(why);
+    if (!has_sm80())
+        harness.cpu &= ~(unsigned)CUDA_SM80;
     trial_run_on_device = run_on_device;
     emulation_abort_on_complaint(false);
-    emulation_count(counters);
+    emulation_count(counters != NULL);
     harness_run(&harness);
-    if (counters)
-        print_counters();
+    if (counters && !write_counters(counters)) {
+        perror(counters);
+        return 1;
+    }
     return harness_finish(&harness);
 }

@@ -1,5 +1,6 @@
-/* Ten kinds of bugs of kernels and of those who launch them, each beside the same code without it: the emulation must
- * find the bug and nothing else. Also what it is for: a kind that is not found here is not found in a kernel. */
+/* Bugs of kernels and of those who launch them, ten kinds, each beside the same code without it: the emulation must
+ * find the bug and nothing else. Also what it is for: a kind that is not found here is not found in a kernel. Two more
+ * are no bugs but slow, and its counters must show them. */
 #include "tests/cuda/emulation/emulation.h"
 
 #include "kernels/cuda/ptx.h"
@@ -143,8 +144,9 @@ static void off_by_one(verdict *v, bool broken)
 /* --- 3. a fragment of a matrix is held by the wrong lanes --------------------------------------------------------- */
 
 /* C [16, 8] = A [16, 16] B [16, 8]: the first warp multiplies. A is x in rows, B has element (k, n) = k + 2 n. */
-static __global__ void multiply_fragments(arguments a)
+template <bool BF16> static __global__ void multiply_fragments(arguments a)
 {
+    auto pack = [](float low, float high) { return BF16 ? pack_bf16(low, high) : pack_f16(low, high); };
     unsigned lane = threadIdx.x % WARP, group = lane / 4, pair = 2 * (lane % 4);
     uint32_t left[4], right[2];
     float sums[4] = {0, 0, 0, 0};
@@ -152,18 +154,21 @@ static __global__ void multiply_fragments(arguments a)
         return;
     for (unsigned i = 0; i < 4; i++) {
         unsigned row = group + (a.broken ? i / 2 : i % 2) * 8, column = pair + (a.broken ? i % 2 : i / 2) * 8;
-        left[i] = pack_f16(a.x[row * 16 + column], a.x[row * 16 + column + 1]);
+        left[i] = pack(a.x[row * 16 + column], a.x[row * 16 + column + 1]);
     }
     for (unsigned i = 0; i < 2; i++)
-        right[i] = pack_f16((float)(pair + 8 * i + 2 * group), (float)(pair + 8 * i + 1 + 2 * group));
-    multiply_f16(sums, left, right);
+        right[i] = pack((float)(pair + 8 * i + 2 * group), (float)(pair + 8 * i + 1 + 2 * group));
+    if (BF16)
+        multiply_bf16(sums, left, right);
+    else
+        multiply_f16(sums, left, right);
     for (unsigned i = 0; i < 4; i++)
         a.y[(group + i / 2 * 8) * 8 + pair + i % 2] = sums[i];
 }
 
-static void wrong_lane(verdict *v, bool broken)
+template <bool BF16> static void wrong_lane(verdict *v, bool broken)
 {
-    run_and_compare(v, broken, multiply_fragments, 256, 1, 0, [](int64_t i) {
+    run_and_compare(v, broken, multiply_fragments<BF16>, 256, 1, 0, [](int64_t i) {
         float sum = 0;
         for (int64_t k = 0; k < 16; k++)
             sum += (float)(i / 8 * 16 + k) * (float)(k + 2 * (i % 8));
@@ -307,6 +312,65 @@ static void unchecked(verdict *v, bool broken)
         say(v, "an error of a launch that nobody has looked at");
 }
 
+/* --- 11. columns of a tile lie in one bank ------------------------------------------------------------------------ */
+
+/* Turns 32 x 32 of x, each warp four rows. */
+static __global__ void turn(arguments a)
+{
+    float *tile = shared_memory<float>();
+    unsigned pitch = a.broken ? 32 : 33, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    for (unsigned r = warp; r < 32; r += THREADS / WARP)
+        tile[r * pitch + lane] = a.x[r * 32 + lane];
+    __syncthreads();
+    for (unsigned r = warp; r < 32; r += THREADS / WARP)
+        a.y[r * 32 + lane] = tile[lane * pitch + r];
+}
+
+/* Runs it with counters. */
+template <typename F>
+static emulation_counters counted_run(verdict *v, bool broken, void (*kernel)(arguments), size_t shared, F expected)
+{
+    emulation_counters counters = {};
+    emulation_count(true);
+    emulation_take_counters(nullptr, 0);
+    run_and_compare(v, broken, kernel, 1024, 1, shared, expected);
+    expect(v, emulation_take_counters(&counters, 1) == 1 && counters.launches == 1);
+    emulation_count(false);
+    return counters;
+}
+
+static void bank_conflicts(verdict *v, bool broken)
+{
+    emulation_counters c =
+        counted_run(v, broken, turn, 32 * 33 * sizeof(float), [](int64_t i) { return (float)(i % 32 * 32 + i / 32); });
+    char text[100];
+    snprintf(text, sizeof text, "banks take %d cycles for what 64 do", (int)c.shared_cycles);
+    expect(v, c.shared_least_cycles == 64);
+    if (c.shared_cycles != 64)
+        say(v, text);
+}
+
+/* --- 12. neighbouring threads read places far apart ----------------------------------------------------------------
+ */
+
+static __global__ void eight_each(arguments a)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned at = a.broken ? threadIdx.x * 8 + i : i * THREADS + threadIdx.x;
+        a.y[at] = a.x[at];
+    }
+}
+
+static void uncoalesced(verdict *v, bool broken)
+{
+    emulation_counters c = counted_run(v, broken, eight_each, 0, [](int64_t i) { return (float)i; });
+    char text[100];
+    snprintf(text, sizeof text, "%d sectors for what lies in 256", (int)c.global_sectors);
+    expect(v, c.global_least_sectors == 256);
+    if (c.global_sectors != 256)
+        say(v, text);
+}
+
 /* --------------------------------------------------------------------------------------------------------------------
  */
 
@@ -315,14 +379,17 @@ static const struct plant {
     void (*run)(verdict *v, bool broken);
 } plants[] = {{"a barrier is missing", missing_barrier},
               {"the edge of a tile is off by one", off_by_one},
-              {"a fragment is held by the wrong lanes", wrong_lane},
+              {"a fragment is held by the wrong lanes", wrong_lane<false>},
+              {"the same of bfloat16", wrong_lane<true>},
               {"a race on shared memory", shared_race},
               {"an asynchronous copy is not waited for", stale_copy},
               {"a vector load is misaligned", misaligned},
               {"an index passes 2^31", overflow},
               {"streams run in the wrong order", stream_order},
               {"device memory leaks", leak},
-              {"the error of a launch is not looked at", unchecked}};
+              {"the error of a launch is not looked at", unchecked},
+              {"banks of shared memory conflict", bank_conflicts},
+              {"accesses to device memory lie apart", uncoalesced}};
 
 static int caught(const plant &p, bool broken, verdict *last)
 {

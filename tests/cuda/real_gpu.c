@@ -30,7 +30,8 @@ void emulation_count(bool on)
     (void)on;
 }
 
-struct emulation_counters emulation_take_counters(void)
+size_t emulation_take_counters(struct emulation_counters *to, size_t most)
 {
-    return (struct emulation_counters){.launches = 0};
+    (void)to, (void)most;
+    return 0;
 }

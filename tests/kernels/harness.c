@@ -24,7 +24,7 @@ struct family_run {
     const struct family_problems *family;
     struct tally tallies[MOST_KERNELS];
     int count, wanted;
-    unsigned rounding; /* of the kernels whose turn it is: bits of CUDA_TF32 and CUDA_HALF */
+    unsigned rounding; /* of the kernels whose turn it is: bits of CUDA_TF32, CUDA_HALF and CUDA_BF16 */
     int64_t problems, runs, compared, open;
 };
 
@@ -47,7 +47,7 @@ static void no_memory(void)
 
 static unsigned rounding_of(const struct kernel *kernel)
 {
-    return kernel->requires & (CUDA_TF32 | CUDA_HALF);
+    return kernel->requires & (CUDA_TF32 | CUDA_HALF | CUDA_BF16);
 }
 
 static bool any_needs(const struct family_run *run, const struct problem *problem)
@@ -184,27 +184,16 @@ static bool oracle_is_right(struct family_run *run, const struct expectation *e,
 
 /* --- rounded factors ----------------------------------------------------------------------------------------- */
 
-/* Half of the problems are given to kernels that round the factors of products with factors that are rounded already:
- * what they make of them is as exact as anything. The other half shows that they round, and to nearest. */
-
-/* Allows for the rounding of both factors: by half of 2^-10 each. False: factors are to be rounded beforehand, as
- * always where some are out of half precision's range. */
-static bool widen_bound(struct problem *problem, uint64_t index)
-{
-    const double both = 0x1p-10 + 0x1p-22;
-    for (int i = 0; i < problem->input_count; i++)
-        if (problem->inputs[i].factor && (problem->inputs[i].fill != FILL_NUMBERS || index % 2 == 0))
-            return false;
-    struct operand *sums = problem->epilogue ? &problem->results : &problem->outputs[0];
-    sums->bound.sum += both / 0x1p-23;
-    return true;
-}
+/* Of kernels that round the factors of products the oracle multiplies the rounded factors: what they make of the
+ * factors themselves must be as exact as anything, so they round to nearest, and once. */
 
 static float round_factor(float x, unsigned rounding)
 {
     uint32_t bits;
     if (rounding == CUDA_HALF)
         return f16_to_f32(f32_to_f16(x));
+    if (rounding == CUDA_BF16)
+        return bf16_to_f32(f32_to_bf16(x));
     memcpy(&bits, &x, sizeof bits);
     if ((bits & 0x7f800000) != 0x7f800000)
         bits = (bits + 0x1000) & ~0x1fffu;
@@ -212,16 +201,24 @@ static float round_factor(float x, unsigned rounding)
     return x;
 }
 
-static void round_factors(const struct problem *problem, unsigned rounding, struct operands *operands)
+/* The operands with factors that are rounded; the others are shared. False: no memory. */
+static bool round_factors(const struct problem *problem, unsigned rounding, const struct operands *operands,
+                          struct region *region, struct operands *rounded)
 {
-    for (int i = 0; i < problem->input_count; i++) {
+    *rounded = *operands;
+    for (int i = 0; i < problem->input_count && rounding; i++) {
         const struct operand *input = &problem->inputs[i];
-        float *numbers = operands->inputs[i];
-        if (!input->factor || input->dtype != DTYPE_F32)
+        const float *numbers = operands->inputs[i];
+        size_t bytes = operand_bytes(input);
+        if (!input->factor || input->dtype != DTYPE_F32 || !bytes)
             continue;
-        for (size_t k = 0; k < operand_bytes(input) / sizeof(float); k++)
-            numbers[k] = round_factor(numbers[k], rounding);
+        float *to = rounded->inputs[i] = region_buffer(region, bytes);
+        if (!to)
+            return false;
+        for (size_t k = 0; k < bytes / sizeof(float); k++)
+            to[k] = round_factor(numbers[k], rounding);
     }
+    return true;
 }
 
 /* --- one problem --------------------------------------------------------------------------------------------- */
@@ -242,25 +239,25 @@ static void try_rounded(struct family_run *run, uint64_t index)
 {
     struct region region;
     struct problem problem, plain;
-    struct operands operands;
+    struct operands operands, rounded;
     struct expectation expectation;
     uint64_t seed = random_for(run->harness->seed, index).state;
     region_init(&region, &default_allocator);
     problem_make(run->family, run->harness->seed, index, &region, &problem);
-    bool rounds_here = run->rounding && !widen_bound(&problem, index);
     if (any_needs(run, &problem)) {
         run->problems++;
         trial_set_subject(problem.text);
         problem_without_epilogue(&problem, &plain);
-        if (!operands_make(&problem, seed, &region, &operands))
+        if (!operands_make(&problem, seed, &region, &operands) ||
+            !round_factors(&problem, run->rounding, &operands, &region, &rounded))
             no_memory();
-        if (rounds_here)
-            round_factors(&problem, run->rounding, &operands);
-        bool survives = oracle_survives(run, &plain, &operands, &region, index);
-        if (survives && !expectation_make(&problem, &operands, &region, &expectation))
+        bool survives = oracle_survives(run, &plain, &rounded, &region, index);
+        if (survives && !expectation_make(&problem, &rounded, &region, &expectation))
             no_memory();
-        if (survives && oracle_is_right(run, &expectation, &region, index))
+        if (survives && oracle_is_right(run, &expectation, &region, index)) {
+            expectation.operands = &operands; /* what kernels are given */
             try_kernels(run, &expectation, &region, index);
+        }
     }
     region_free(&region);
 }
@@ -268,7 +265,7 @@ static void try_rounded(struct family_run *run, uint64_t index)
 /* Kernels that round alike share operands and what is expected. */
 static void try_problem(struct family_run *run, uint64_t index)
 {
-    static const unsigned roundings[] = {0, CUDA_TF32, CUDA_HALF};
+    static const unsigned roundings[] = {0, CUDA_TF32, CUDA_HALF, CUDA_BF16};
     for (size_t i = 0; i < sizeof roundings / sizeof roundings[0]; i++) {
         run->rounding = roundings[i];
         try_rounded(run, index);

@@ -39,6 +39,7 @@ const struct kernel *oracle_of(const struct problem *problem);
 
 struct expectation {
     const struct problem *problem;
+    /* That kernels are given. Who has kernels round them puts the unrounded ones here once it is made. */
     const struct operands *operands;
     struct problem plain;        /* without the epilogue */
     struct operands results;     /* what the oracle makes of it */

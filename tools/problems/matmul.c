@@ -144,28 +144,34 @@ static void choose_zeros(struct maker *maker, struct matmul_params *p)
         p->b_zero = columns;
 }
 
-#define LARGE_TILES \
-    12 /* four of so many, the first two of floats, have large tiles under an emulation: each run meets them */
+/* Of so many problems four, the first two of floats, have large tiles under an emulation, and one of floats a single
+ * small one whose k is cut: each run meets them. */
+#define TILES 12
+#define SMALL_TILE 4
 
 static void make_matmul(struct maker *maker)
 {
-    int64_t large = (int64_t)(maker->index % LARGE_TILES);
+    int64_t tile = (int64_t)(maker->index % TILES);
     struct matmul_params *p = make_params(maker, sizeof *p);
     bool has_d = random_once_in(&maker->random, 3), rides = wants_epilogue(maker);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I32, DTYPE_U32, DTYPE_I64, DTYPE_U64));
-    if (large < 4)
+    if (tile <= SMALL_TILE)
         p->dtype = DTYPE_F32;
     p->a_dtype = p->b_dtype = p->dtype;
-    if (large < 4 ? large >= 2 : random_once_in(&maker->random, 3)) {
+    if (tile <= SMALL_TILE ? tile == 2 || tile == 3 : random_once_in(&maker->random, 3)) {
         p->dtype = DTYPE_I32;
         p->a_dtype = make_byte(maker);
         p->b_dtype = make_byte(maker);
-    } else if (p->dtype == DTYPE_F32 && large >= 4 && random_once_in(&maker->random, 3)) {
+    } else if (p->dtype == DTYPE_F32 && tile > SMALL_TILE && random_once_in(&maker->random, 3)) {
         p->b_dtype = make_byte(maker);
     }
-    if (large < 4) {
+    if (tile == SMALL_TILE) {
+        p->m = random_between(&maker->random, 8, 60);
+        p->n = random_between(&maker->random, 8, 60);
+        p->k = random_between(&maker->random, 70, 150);
+    } else if (tile < SMALL_TILE) {
         choose_matrices(maker, p, 8);
-        p->m = large % 2 ? random_between(&maker->random, 129, 140) : random_between(&maker->random, 65, 128);
+        p->m = tile % 2 ? random_between(&maker->random, 129, 140) : random_between(&maker->random, 65, 128);
     } else {
         choose_sizes(maker, p);
     }

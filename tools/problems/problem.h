@@ -59,7 +59,7 @@ struct operand {
     struct strided at;
     /* Inputs. */
     bool constant; /* it is one in practice: weights */
-    bool factor;   /* of sums of products, which some kernels may round (CUDA_TF32, CUDA_HALF) */
+    bool factor;   /* of sums of products, which some kernels may round (CUDA_TF32, CUDA_HALF, CUDA_BF16) */
     enum fill fill;
     double low, high;
     int odd_in;

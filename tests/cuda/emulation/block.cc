@@ -233,8 +233,8 @@ static void run_block()
             say_stuck();
     }
     watch_meeting();
-    counters.blocks++;
-    counters.threads += thread_count;
+    counters->blocks++;
+    counters->threads += thread_count;
 }
 
 static uint64_t common_divisor(uint64_t a, uint64_t b)
@@ -257,7 +257,8 @@ void run_kernel(caller *call, const void *kernel, const shape &shape, const void
     current.grid = shape.grid;
     here = &current;
     launch_number++;
-    counters.launches++;
+    count_for(kernel);
+    counters->launches++;
     watch_launch();
     for (uint64_t i = 0; i < blocks && failed == cudaSuccess; i++, at = (at + stride) % blocks) {
         current.index = {(unsigned)(at % shape.grid.x), (unsigned)(at / shape.grid.x % shape.grid.y),
@@ -296,7 +297,7 @@ void warp_barrier(unsigned mask)
 }
 
 /* The bytes land when the thread waits for them; until then what lies there is rubbish. */
-void copy_async(void *to, const void *from, size_t bytes, bool zero)
+void copy_async(void *to, const void *from, size_t bytes, bool zero, const void *pc)
 {
     fiber *f = mine();
     if ((bytes != 4 && bytes != 8 && bytes != 16) || (uintptr_t)to % bytes || (!zero && (uintptr_t)from % bytes)) {
@@ -304,8 +305,8 @@ void copy_async(void *to, const void *from, size_t bytes, bool zero)
         abandon();
     }
     if (!zero)
-        watch(from, bytes, false, __builtin_return_address(0), false);
-    watch(to, bytes, true, __builtin_return_address(0), false);
+        watch(from, bytes, false, pc, false);
+    watch(to, bytes, true, (const char *)pc + 1, false); /* another access than the read */
     watch_in_flight(to, bytes);
     if (f->copy_count == sizeof f->copies / sizeof f->copies[0]) {
         complain("more than %u asynchronous copies of one thread are under way", f->copy_count);
@@ -333,7 +334,7 @@ void copy_async_wait(int groups_left)
             memset(c.to, 0, c.bytes);
         else
             memcpy(c.to, c.from, c.bytes);
-        watch(c.to, c.bytes, true, __builtin_return_address(0), false);
+        watch(c.to, c.bytes, true, nullptr, false);
     }
     f->copy_count = kept;
 }

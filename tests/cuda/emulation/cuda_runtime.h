@@ -80,13 +80,13 @@ const given *exchange(unsigned mask, const void *mine, size_t bytes);
 #else
 #define EMULATION_WATCHED false
 #endif
-/* An access of the kernel outside of what the compiler instruments. */
-void check_read(const void *from, size_t bytes, bool all_writes_known = EMULATION_WATCHED);
-void check_write(void *to, size_t bytes);
+/* An access of the kernel outside of what the compiler instruments; pc: where in the kernel. */
+void check_read(const void *from, size_t bytes, const void *pc, bool all_writes_known = EMULATION_WATCHED);
+void check_write(void *to, size_t bytes, const void *pc);
 void check_atomic(void *at, size_t bytes);
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Asynchronous copies of the calling thread. zero: writes zeros. */
-void copy_async(void *to, const void *from, size_t bytes, bool zero);
+void copy_async(void *to, const void *from, size_t bytes, bool zero, const void *pc);
 void copy_async_commit();
 void copy_async_wait(int groups_left);
 

@@ -5,11 +5,11 @@
 
 EMULATION_PLAIN static inline void copy_async_16(void *shared, const void *global, bool valid)
 {
-    emulation::copy_async(shared, global, 16, !valid);
+    emulation::copy_async(shared, global, 16, !valid, __builtin_return_address(0));
 }
 EMULATION_PLAIN static inline void copy_async_4(void *shared, const void *global, bool valid)
 {
-    emulation::copy_async(shared, global, 4, !valid);
+    emulation::copy_async(shared, global, 4, !valid, __builtin_return_address(0));
 }
 static inline void copy_async_commit()
 {
@@ -23,7 +23,7 @@ template <int GROUPS_LEFT> static inline void copy_async_wait()
 /* Lane l gets elements 2 (l % 4) and the next of row l / 4 of each matrix; transposed: of column l / 4. */
 template <bool TRANSPOSED> EMULATION_PLAIN static inline void load_matrices(uint32_t (&to)[4], const void *row)
 {
-    emulation::check_read(row, 16);
+    emulation::check_read(row, 16, __builtin_return_address(0));
     const emulation::given *rows = emulation::exchange(ALL_LANES, row, 16);
     unsigned lane = emulation::self->lane;
     for (unsigned i = 0; i < 4; i++)
@@ -95,17 +95,35 @@ static inline void multiply_i8(int32_t (&d)[4], const uint32_t (&a)[4], const ui
     emulation::multiply_i8(d, a, b, A_SIGNED, B_SIGNED);
 }
 
+template <typename T> static inline const T *computed_here(const T *address)
+{
+    return address;
+}
+
 template <typename T> EMULATION_PLAIN static inline uint4 load_16(const T *from)
 {
     uint4 value;
-    emulation::check_read(from, 16);
+    emulation::check_read(from, 16, __builtin_return_address(0));
     memcpy(&value, (const void *)from, sizeof value);
     return value;
 }
 template <typename T> EMULATION_PLAIN static inline void store_16(T *to, uint4 value)
 {
-    emulation::check_write(to, 16);
+    emulation::check_write(to, 16, __builtin_return_address(0));
     memcpy((void *)to, &value, sizeof value);
+}
+EMULATION_PLAIN static inline float4 load_float4(const float *from)
+{
+    float4 value;
+    emulation::check_read(from, 16, __builtin_return_address(0));
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+template <typename T> EMULATION_PLAIN static inline void store_two(T *to, T first, T second)
+{
+    emulation::check_write(to, 2 * sizeof *to, __builtin_return_address(0));
+    to[0] = first;
+    to[1] = second;
 }
 
 #endif

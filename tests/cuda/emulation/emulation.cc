@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 namespace emulation
 {
@@ -10,12 +11,22 @@ namespace emulation
 std::recursive_mutex lock;
 cudaError_t failed = cudaSuccess;
 bool counting;
-emulation_counters counters;
+emulation_counters *counters;
 
 static uint64_t state = 1;
 static char complaint[600];
 static bool aborts = true;
 static int capability = 90;
+
+/* By the address of the kernel. */
+static std::map<const void *, emulation_counters> counted;
+extern "C" const char __executable_start;
+
+void count_for(const void *kernel)
+{
+    counters = &counted[kernel];
+    counters->kernel = (uintptr_t)kernel - (uintptr_t)&__executable_start;
+}
 
 uint64_t chance() /* splitmix64 */
 {
@@ -82,12 +93,15 @@ void emulation_count(bool on)
     counting = on;
 }
 
-emulation_counters emulation_take_counters(void)
+size_t emulation_take_counters(emulation_counters *to, size_t most)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
-    emulation_counters taken = counters;
-    counters = {};
-    return taken;
+    size_t count = 0;
+    for (const auto &kernel : counted)
+        if (count < most)
+            to[count++] = kernel.second;
+    counted.clear();
+    return count;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)

@@ -34,16 +34,18 @@ int emulation_objects(void);
 /* Compute capability that the device claims, 90 for 9.0. */
 void emulation_set_capability(int capability);
 
-/* What kernels did since the counters were last taken; of code compiled with the checks alone. A warp's access to
+/* What a kernel did since the counters were last taken; of code compiled with the checks alone. A warp's access to
  * shared memory counts the cycles that banks of 4 bytes need for it, and those its words need without conflicts; one to
  * global memory the sectors of 32 bytes that it touches, and those that its bytes would fill. */
 struct emulation_counters {
+    uintptr_t kernel; /* its address in the program's file, as tables of symbols give it */
     uint64_t launches, blocks, threads;
     uint64_t shared_cycles, shared_least_cycles;
     uint64_t global_sectors, global_least_sectors;
     uint64_t matrix_products; /* mma instructions of a warp */
 };
-struct emulation_counters emulation_take_counters(void);
+/* Of at most so many kernels, in the order of their addresses; how many there are. */
+size_t emulation_take_counters(struct emulation_counters *to, size_t most);
 /* They cost time: off at first. */
 void emulation_count(bool on);
 

@@ -20,7 +20,8 @@ unsigned chance_below(unsigned n); /* n > 0 */
 /* --- complaints (emulation.cc) --- */
 extern cudaError_t failed; /* sticky: cudaSuccess where nothing was complained of */
 extern bool counting;
-extern emulation_counters counters;
+extern emulation_counters *counters; /* of the kernel under way */
+void count_for(const void *kernel);
 void complain_of(cudaError_t error, const char *format, va_list arguments);
 
 /* --- memory (memory.cc) --- */
@@ -67,7 +68,7 @@ bool is_private(const void *address);
 void watch_launch();
 void watch_block(size_t shared);
 void watch_meeting(); /* all threads of the block have met, or it is over: what a warp did together is counted */
-/* all_writes_known: reading what nobody has written is a fault. */
+/* pc: where in the code; NULL: it has been counted. all_writes_known: reading what nobody has written is a fault. */
 void watch(const void *address, size_t bytes, bool write, const void *pc, bool atomic, bool all_writes_known = true);
 void watch_in_flight(const void *shared, size_t bytes); /* an asynchronous copy will write it */
 

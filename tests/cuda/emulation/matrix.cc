@@ -38,7 +38,7 @@ static void multiply(D (&d)[4], const fragments<N, EACH> &mine)
             }
         d[i] = (D)sum;
     }
-    counters.matrix_products += self->lane == 0;
+    counters->matrix_products += self->lane == 0;
 }
 
 /* number: of the bits of an element, which are the lowest of what it gets, and whether it is A's. */

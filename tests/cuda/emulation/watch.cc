@@ -208,33 +208,32 @@ static void note_access(const void *address, size_t bytes, const void *pc, bool 
 }
 
 /* Cycles that shared memory takes: quarter, half or whole warps at once, by the width of the access; in each, the most
- * different words that one of the 32 banks has to give (CUDA C++ Programming Guide, Shared Memory). */
+ * different words that one of the 32 banks has to give (CUDA C++ Programming Guide, Shared Memory). One each, where no
+ * two of a bank are asked for. */
 static void count_shared(const warp_access &a)
 {
-    unsigned width = 4, cycles = 0, all = 0;
+    unsigned width = 4;
     for (unsigned lane = 0; lane < 32; lane++)
         width = a.lanes >> lane & 1 && a.sizes[lane] > width ? a.sizes[lane] : width;
-    unsigned at_once = 32 / (width / 4);
+    unsigned at_once = width < 16 ? 32 / (width / 4) : 8;
     for (unsigned first = 0; first < 32; first += at_once) {
-        std::vector<uint64_t> words[32];
-        unsigned most = 0;
+        uint64_t words[8 * 64];
+        unsigned count = 0, of_bank[32] = {}, most = 0;
         for (unsigned lane = first; lane < first + at_once; lane++)
             for (unsigned i = 0; a.lanes >> lane & 1 && i < a.sizes[lane]; i += 4) {
                 uint64_t word = (a.addresses[lane] + i) / 4;
-                std::vector<uint64_t> &bank = words[word % 32];
                 bool known = false;
-                for (uint64_t w : bank)
-                    known |= w == word;
-                if (!known) {
-                    bank.push_back(word);
-                    all++;
-                }
-                most = bank.size() > most ? (unsigned)bank.size() : most;
+                for (unsigned k = 0; k < count; k++)
+                    known |= words[k] == word;
+                if (known)
+                    continue;
+                words[count++] = word;
+                unsigned of = ++of_bank[word % 32];
+                most = of > most ? of : most;
             }
-        cycles += most;
+        counters->shared_cycles += most;
+        counters->shared_least_cycles += (count + 31) / 32;
     }
-    counters.shared_cycles += cycles;
-    counters.shared_least_cycles += (all + 31) / 32;
 }
 
 static void count_global(const warp_access &a)
@@ -253,8 +252,8 @@ static void count_global(const warp_access &a)
                 sectors.push_back(s);
         }
     }
-    counters.global_sectors += sectors.size();
-    counters.global_least_sectors += (bytes + 31) / 32;
+    counters->global_sectors += sectors.size();
+    counters->global_least_sectors += (bytes + 31) / 32;
 }
 
 void watch_meeting()
@@ -292,18 +291,18 @@ void watch(const void *address, size_t bytes, bool write, const void *pc, bool a
         watch_shared(at - (uintptr_t)here->shared, bytes, write, atomic, all_writes_known);
     else
         watch_global(address, bytes, write, atomic);
-    if (counting)
+    if (counting && pc)
         note_access(address, bytes, pc, shared);
 }
 
-void check_read(const void *from, size_t bytes, bool all_writes_known)
+void check_read(const void *from, size_t bytes, const void *pc, bool all_writes_known)
 {
-    watch(from, bytes, false, __builtin_return_address(0), false, all_writes_known);
+    watch(from, bytes, false, pc, false, all_writes_known);
 }
 
-void check_write(void *to, size_t bytes)
+void check_write(void *to, size_t bytes, const void *pc)
 {
-    watch(to, bytes, true, __builtin_return_address(0), false);
+    watch(to, bytes, true, pc, false);
 }
 
 void check_atomic(void *at, size_t bytes)
