@@ -103,8 +103,7 @@ enum {
 #undef LIST
 #undef WORDS
 /* Initialises an operator's list. */
-#define ATTRIBUTES_OF(name) \
-    .first_attribute = FIRST_ATTRIBUTE_OF_##name, .attributes_end = LAST_ATTRIBUTE_OF_##name + 1
+#define ATTRIBUTES_OF(name) .first_attribute = FIRST_ATTRIBUTE_OF_##name, .attributes_end = LAST_ATTRIBUTE_OF_##name + 1
 
 struct op {
     const char *domain; /* "" for ai.onnx */
@@ -114,7 +113,7 @@ struct op {
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
     uint16_t flags;
     uint16_t first_attribute, attributes_end; /* of op_attributes */
-    int16_t detail; /* for functions that serve a whole family: an opcode, a mode */
+    int16_t detail;                           /* for functions that serve a whole family: an opcode, a mode */
     enum status (*shapes)(struct op_context *);
     enum status (*lower)(struct op_context *);
     enum status (*expand)(struct op_context *);

@@ -485,18 +485,18 @@ INLINE void sum_lane(const bool dot, const int lines, const bool three, int64_t 
 }
 
 /* Windows of 3x3 have loops of their own but where outputs are so few that they are made one by one. */
-#define WAY(name, dot)                                                        \
-    static void name(int64_t lines, int64_t columns, const struct lane *lane) \
-    {                                                                         \
-        bool three = lane->width == 3 && lane->quad_count == 1 && columns >= AT_ONCE;            \
-        if (three && lines == MOST_LINES)                                     \
-            sum_lane(dot, MOST_LINES, true, columns, lane);                   \
-        else if (three)                                                       \
-            sum_lane(dot, 1, true, columns, lane);                            \
-        else if (lines == MOST_LINES)                                         \
-            sum_lane(dot, MOST_LINES, false, columns, lane);                  \
-        else                                                                  \
-            sum_lane(dot, 1, false, columns, lane);                           \
+#define WAY(name, dot)                                                                \
+    static void name(int64_t lines, int64_t columns, const struct lane *lane)         \
+    {                                                                                 \
+        bool three = lane->width == 3 && lane->quad_count == 1 && columns >= AT_ONCE; \
+        if (three && lines == MOST_LINES)                                             \
+            sum_lane(dot, MOST_LINES, true, columns, lane);                           \
+        else if (three)                                                               \
+            sum_lane(dot, 1, true, columns, lane);                                    \
+        else if (lines == MOST_LINES)                                                 \
+            sum_lane(dot, MOST_LINES, false, columns, lane);                          \
+        else                                                                          \
+            sum_lane(dot, 1, false, columns, lane);                                   \
     }
 DOT_TARGET WAY(sum_lane_dot, true) WAY(sum_lane_wide, false)
 

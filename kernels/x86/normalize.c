@@ -135,7 +135,8 @@ static void normalize_along(const struct normalize_state *state, const struct ke
     int outer_rank = p->folded_rank - 1;
     int64_t outer = elements(outer_rank, p->folded), n = p->folded[outer_rank];
     const struct folded folded = {p->folded_rank, p->folded, p->x.folded};
-    float count = (float)(outer * n), mean = p->centred ? SET_NAME(fold_along)(&SET_NAME(fold_sum), &folded, at.x, 0) / count : 0;
+    float count = (float)(outer * n),
+          mean = p->centred ? SET_NAME(fold_along)(&SET_NAME(fold_sum), &folded, at.x, 0) / count : 0;
     float square = SET_NAME(fold_along)(&sum_of_squares, &folded, at.x, mean);
     float factor = 1 / sqrtf(square / count + (float)p->epsilon);
     for (int64_t i = 0; i < outer; i++) {

@@ -27,9 +27,15 @@ static const struct fold magnitudes = {add_magnitude_along, add_magnitude_across
 static const struct fold squares = {add_square_along, add_square_across, NULL, 0};
 static const struct fold exponentials = {add_exponential_along, add_exponential_across, NULL, 0};
 static const struct fold *const folds[REDUCE_COUNT] = {
-    [REDUCE_SUM] = &SET_NAME(fold_sum), [REDUCE_MEAN] = &SET_NAME(fold_sum), [REDUCE_PROD] = &product,
-    [REDUCE_MAX] = &most,               [REDUCE_MIN] = &smallest,            [REDUCE_L1] = &magnitudes,
-    [REDUCE_L2] = &squares,             [REDUCE_SUM_SQUARE] = &squares,      [REDUCE_LOG_SUM] = &SET_NAME(fold_sum),
+    [REDUCE_SUM] = &SET_NAME(fold_sum),
+    [REDUCE_MEAN] = &SET_NAME(fold_sum),
+    [REDUCE_PROD] = &product,
+    [REDUCE_MAX] = &most,
+    [REDUCE_MIN] = &smallest,
+    [REDUCE_L1] = &magnitudes,
+    [REDUCE_L2] = &squares,
+    [REDUCE_SUM_SQUARE] = &squares,
+    [REDUCE_LOG_SUM] = &SET_NAME(fold_sum),
     [REDUCE_LOG_SUM_EXP] = &exponentials,
 };
 

@@ -261,23 +261,27 @@ INLINE void bound(const struct shape shape, const struct tile_ends *ends, sums s
 }
 
 /* What is more than additions and bounds takes code of its own in each shape: low tiles, in which there is little work,
- * end in memory for it. */
+ * and masked ones end in memory for it. */
 INLINE bool bends_in_registers(const struct shape shape)
 {
-    return shape.rows > TILE_ROWS / 2;
+    return shape.rows > TILE_ROWS / 2 && !shape.masked;
 }
 
-/* Masked: without hard-swish, factor and shift. */
+INLINE bool finishes_in_registers(const struct shape shape, const struct tile_ends *ends)
+{
+    return bends_in_registers(shape) || !(ends->swish || ends->leaks || ends->scaled);
+}
+
 INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
     const bool bends = bends_in_registers(shape);
     add_operands(shape, last, ends, s);
-    if (bends && !shape.masked && ends->swish)
+    if (bends && ends->swish)
         swish(shape, s);
     if (bends && ends->leaks)
         leak(shape, ends, s);
     bound(shape, ends, s);
-    if (bends && !shape.masked && ends->scaled)
+    if (bends && ends->scaled)
         scale(shape, ends, s);
     int64_t lanes = last_lanes(shape, ends);
     UNROLL
@@ -293,7 +297,7 @@ INLINE void finish(const struct shape shape, int64_t last, const struct tile_end
  * has nothing to multiply meanwhile. */
 INLINE bool closes_rows(const struct shape shape)
 {
-    return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS;
+    return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS && !shape.half;
 }
 
 INLINE void close_pair(const struct shape shape, const int first, int64_t last, const struct ends_of_rows *end,
@@ -308,7 +312,7 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
             vf a = vf_set(element(shape, end, i, t - TERMS_AT_ONCE));
             UNROLL
             for (int j = 0; j < TILE_VECTORS; j++)
-                s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
+                s[i][j] = vf_fma(a, b[t][j], s[i][j]);
         }
     }
     for (int a = 0; a < ends->addend_count; a++) {
@@ -332,12 +336,8 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
     UNROLL
     for (int i = first; i < first + 2; i++) {
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++) {
-            if (is_half(shape, j))
-                vf_store_half(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
-            else
-                vf_store(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
-        }
+        for (int j = 0; j < TILE_VECTORS; j++)
+            vf_store(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
     }
 }
 
@@ -381,11 +381,6 @@ INLINE void spill(const struct shape shape, sums s, float *to)
     }
 }
 
-INLINE bool finishes_in_registers(const struct shape shape, const struct tile_ends *ends)
-{
-    return bends_in_registers(shape) || !(ends->swish || ends->leaks || ends->scaled);
-}
-
 /* offsets: the end of those of a row's elements; NULL where they are contiguous. */
 INLINE void multiply(const struct shape shape, int64_t last, const struct tile_rows *left, const int64_t *offsets,
                      const struct tile_panel *panel, const struct tile_ends *ends)
@@ -413,10 +408,10 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
     }
     if (!shape.strewn)
         add_start(shape, last, ends, s);
+    const struct shape masked = {shape.rows, shape.vectors, .masked = true};
     if (whole && finishes_in_registers(shape, ends)) {
         finish(shape, last, ends, s);
-    } else if (!whole && ENDS_BY_MASKS(shape) && !ends->swish && !ends->scaled) {
-        const struct shape masked = {shape.rows, shape.vectors, .masked = true};
+    } else if (!whole && ENDS_BY_MASKS(shape) && finishes_in_registers(masked, ends)) {
         finish(masked, last, ends, s);
     } else {
         float spilled[TILE_ROWS * TILE_COLUMNS];
