@@ -27,8 +27,8 @@ SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -
 # -flto is taken back: the names of the library's one object are made local, and only machine code has names to be made so.
 # No contraction: a*b+c gives the same bits whatever the compiler and the ISA.
 # No exception passes through C: tables for unwinding would be a tenth of the library.
-# Nothing of ours is faster for places that begin a line of the cache (structs in tables, loops, what is jumped to), nor for
-# blocks that stand twice to spare a jump: no bytes for either, which gcc alone would spend.
+# Nothing of ours is faster for places that begin a line of the cache (structs in tables, loops, what is jumped to): no bytes
+# for these, which gcc alone would spend.
 only_gcc = $(if $(findstring clang,$(CC)),,$(1))
 PACKED_DATA := $(call only_gcc,-malign-data=abi)
 PACKED_CODE := $(call only_gcc,-falign-jumps=1 -falign-labels=1 -falign-loops=1)
@@ -112,8 +112,10 @@ $(call object,$(filter-out $(FAST),$(SMALL_SOURCES))): private OPT := $(SMALL)
 $(call object,$(FAST)): private OPT += $(PACKED_CODE) $(call only_gcc,-freorder-blocks-algorithm=simple)
 
 # Loops over vectors are written as such: what the compiler makes vectors of is tails and tables.
-$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize $(PACKED_CODE) \
-    $(call only_gcc,-fno-thread-jumps -freorder-blocks-algorithm=simple)
+$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize $(call only_gcc,-falign-jumps=1 -falign-labels=1)
+# Copies of few bytes at a time are loops so short that they notice both where they lie and jumps: twice the time.
+$(foreach set,avx2 avx512,$(filter-out %/copy.$(set).o %/transpose.$(set).o,$(call vector_object,$(set)))): private OPT += \
+    $(call only_gcc,-falign-loops=1 -fno-thread-jumps -freorder-blocks-algorithm=simple)
 
 # Fuzzers are after readers: with sanitizers for them clang takes a quarter of an hour for the largest of these files,
 # which check-kernels-asan runs with gcc's.
