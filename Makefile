@@ -27,8 +27,13 @@ SANITIZER := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -
 # -flto is taken back: the names of the library's one object are made local, and only machine code has names to be made so.
 # No contraction: a*b+c gives the same bits whatever the compiler and the ISA.
 # No exception passes through C: tables for unwinding would be a tenth of the library.
+# Nothing of ours is faster for places that begin a line of the cache (structs in tables, loops, what is jumped to): no bytes
+# for these, which gcc alone would spend.
+only_gcc = $(if $(findstring clang,$(CC)),,$(1))
+PACKED_DATA := $(call only_gcc,-malign-data=abi)
+PACKED_CODE := $(call only_gcc,-falign-jumps=1 -falign-labels=1 -falign-loops=1)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DINFER_VERSION='"$(VERSION)"' $(OPT) -g -fno-asynchronous-unwind-tables -ffp-contract=off -fno-math-errno \
-             -fno-trapping-math -ffunction-sections -fdata-sections -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS) $(if $(findstring -flto,$(CFLAGS) $(OPT)),-fno-lto)
+             -fno-trapping-math -ffunction-sections -fdata-sections $(PACKED_DATA) -pthread $(WARNINGS) $(SANITIZER) -I. -I$(BUILD)/gen $(CFLAGS) $(if $(findstring -flto,$(CFLAGS) $(OPT)),-fno-lto)
 ALL_LDFLAGS = -pthread $(SANITIZER) $(LDFLAGS)
 # Tables are full of addresses, which are 24 bytes each as relocations and less than one packed (glibc 2.36).
 SMALL_LDFLAGS := -Wl,--gc-sections -Wl,-z,pack-relative-relocs -Wl,-z,noseparate-code
@@ -93,7 +98,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 # Better small than fast: what runs once a node, a program or a model, unless it goes through all weights; and reference
 # kernels, since most CPUs have vector kernels in their place, but for those that take most of a model's time where there are none.
 # Not among it: what shares out steps and runs them, and where making a program spends most of its instructions.
-SMALL := -Oz
+# Of what -Oz has gcc do, this makes code larger.
+SMALL := -Oz $(call only_gcc,-fno-tree-loop-im -fno-move-loop-invariants -fno-tree-dominator-opts)
 THROUGH_WEIGHTS := kernels/convert.c graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
 FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul multiply pointwise trees)
 EACH_STEP := kernels/copy.c kernels/gather.c $(wildcard runtime/executor*.c runtime/runner*.c)
@@ -101,11 +107,15 @@ PLANNING := graph/graph.c graph/op.c graph/resolve.c kernels/base.c kernels/kern
             $(patsubst %,graph/planner/%.c,placed search) $(patsubst %,graph/steps/%.c,dependencies liveness peak schedule uses walk)
 SMALL_SOURCES := $(wildcard graph/*.c graph/*/*.c formats/*.c formats/onnx/*.c kernels/*.c kernels/reference/*.c \
                    runtime/*.c runtime/*/*.c predictor/*.c tools/*.c)
-$(call object,$(filter-out $(THROUGH_WEIGHTS) $(FAST_REFERENCE) $(EACH_STEP) $(PLANNING),$(SMALL_SOURCES))): private OPT := $(SMALL)
+FAST := $(THROUGH_WEIGHTS) $(FAST_REFERENCE) $(EACH_STEP) $(PLANNING)
+$(call object,$(filter-out $(FAST),$(SMALL_SOURCES))): private OPT := $(SMALL)
+$(call object,$(FAST)): private OPT += $(PACKED_CODE) $(call only_gcc,-freorder-blocks-algorithm=simple)
 
 # Loops over vectors are written as such: what the compiler makes vectors of is tails and tables.
-$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize \
-    $(if $(findstring clang,$(CC)),,-falign-jumps=1 -falign-labels=1)
+$(foreach set,avx2 avx512,$(call vector_object,$(set))): private OPT += -fno-tree-vectorize $(call only_gcc,-falign-jumps=1 -falign-labels=1)
+# Copies of few bytes at a time are loops so short that they notice both where they lie and jumps: twice the time.
+$(foreach set,avx2 avx512,$(filter-out %/copy.$(set).o %/transpose.$(set).o,$(call vector_object,$(set)))): private OPT += \
+    $(call only_gcc,-falign-loops=1 -fno-thread-jumps -freorder-blocks-algorithm=simple)
 
 # Fuzzers are after readers: with sanitizers for them clang takes a quarter of an hour for the largest of these files,
 # which check-kernels-asan runs with gcc's.

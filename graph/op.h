@@ -103,9 +103,7 @@ enum {
 #undef LIST
 #undef WORDS
 /* Initialises an operator's list. */
-#define ATTRIBUTES_OF(name)                                  \
-    .attributes = op_attributes + FIRST_ATTRIBUTE_OF_##name, \
-    .attribute_count = LAST_ATTRIBUTE_OF_##name + 1 - FIRST_ATTRIBUTE_OF_##name
+#define ATTRIBUTES_OF(name) .first_attribute = FIRST_ATTRIBUTE_OF_##name, .attributes_end = LAST_ATTRIBUTE_OF_##name + 1
 
 struct op {
     const char *domain; /* "" for ai.onnx */
@@ -113,10 +111,9 @@ struct op {
     /* The first min_inputs are required, and all where max_inputs is ANY_COUNT (but see OP_LOOSE_INPUTS): a node
      * without them is refused before anything looks at it, so neither passes nor the functions below check. */
     int16_t min_inputs, max_inputs, min_outputs, max_outputs;
-    unsigned flags;
-    int attribute_count;
-    const struct op_attribute *attributes;
-    int detail; /* for functions that serve a whole family: an opcode, a mode */
+    uint16_t flags;
+    uint16_t first_attribute, attributes_end; /* of op_attributes */
+    int16_t detail;                           /* for functions that serve a whole family: an opcode, a mode */
     enum status (*shapes)(struct op_context *);
     enum status (*lower)(struct op_context *);
     enum status (*expand)(struct op_context *);
@@ -143,6 +140,14 @@ static inline bool is_op(const struct node *node, const char *name)
 {
     /* Most have another first letter, which tells without a call. */
     return node && node->op->name[0] == name[0] && node->op->domain[0] == '\0' && strcmp(node->op->name, name) == 0;
+}
+static inline const struct op_attribute *op_first_attribute(const struct op *op)
+{
+    return op_attributes + op->first_attribute;
+}
+static inline const struct op_attribute *op_attributes_end(const struct op *op)
+{
+    return op_attributes + op->attributes_end;
 }
 /* All operators, by index, for listings; NULL past the last. */
 const struct op *op_at(size_t index);

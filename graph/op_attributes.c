@@ -36,7 +36,7 @@ _Static_assert(sizeof op_attributes / sizeof *op_attributes == OP_ATTRIBUTE_COUN
 const struct op_attribute *op_attribute(const struct op *op, int version, const char *name)
 {
     const struct op_attribute *nearest = NULL;
-    for (const struct op_attribute *row = op->attributes; row < op->attributes + op->attribute_count; row++) {
+    for (const struct op_attribute *row = op_first_attribute(op); row < op_attributes_end(op); row++) {
         if (strcmp(row->name, name) != 0)
             continue;
         nearest = row; /* the rows of a name are in order of opsets */

@@ -34,7 +34,7 @@ verdict "a program does not link with libc, libm and pthread" \
     "$("${CC:-cc}" -std=c11 -Iruntime "$work/main.c" "$build/libinfer.a" -lm -pthread -o "$work/main" 2>&1)"
 
 # Sanitizers and other options make another program.
-most=1570000
+most=1500000
 strip -o "$work/infer-run" "$build/infer-run"
 size=$(stat -c %s "$work/infer-run")
 verdict "infer-run is larger than $most bytes without its symbols" \

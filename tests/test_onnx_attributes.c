@@ -110,10 +110,9 @@ END_TEST
 START_TEST(every_operator_has_its_rows_in_order)
 {
     for (size_t i = 0; op_at(i); i++)
-        for (const struct op_attribute *row = op_at(i)->attributes;
-             row < op_at(i)->attributes + op_at(i)->attribute_count; row++) {
+        for (const struct op_attribute *row = op_first_attribute(op_at(i)); row < op_attributes_end(op_at(i)); row++) {
             ck_assert_int_lt(row->since, row->until);
-            for (const struct op_attribute *other = op_at(i)->attributes; other < row; other++)
+            for (const struct op_attribute *other = op_first_attribute(op_at(i)); other < row; other++)
                 if (strcmp(other->name, row->name) == 0)
                     ck_assert_msg(other->until <= row->since, "%s of %s", row->name, op_at(i)->name);
         }

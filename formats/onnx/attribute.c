@@ -99,7 +99,7 @@ static enum status unknown_name(struct import *im, const Onnx__Node *node, const
 {
     char others[300] = "none";
     size_t used = 0;
-    for (const struct op_attribute *row = op->attributes; row < op->attributes + op->attribute_count; row++)
+    for (const struct op_attribute *row = op_first_attribute(op); row < op_attributes_end(op); row++)
         if (of_opset(row, version) && used < sizeof others)
             used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? ", " : "", row->name);
     return onnx_node_error(im, node, STATUS_INVALID_MODEL, "it has an attribute '%s', which is none of %s's (%s)", name,
@@ -156,7 +156,7 @@ enum status onnx_check_attributes(struct import *im, const Onnx__Node *node, con
         resolved->bindings[kept++] = *binding;
     }
     resolved->count = kept;
-    for (const struct op_attribute *row = op->attributes; row < op->attributes + op->attribute_count; row++)
+    for (const struct op_attribute *row = op_first_attribute(op); row < op_attributes_end(op); row++)
         if (row->presence == ATTRIBUTE_REQUIRED && of_opset(row, version) &&
             !is_given(resolved, resolved->count, row->name))
             return onnx_node_error(im, node, STATUS_INVALID_MODEL, "its attribute '%s' is missing", row->name);

@@ -471,11 +471,11 @@ INLINE void make_outputs(const bool dot, const int lines, const int outputs, con
         store_sums(lines, outputs, column, whole, copies);
 }
 
-/* Some of the last ones are made again where that fills the registers. */
+/* Some of the last ones are made again where that fills the registers. three: with AT_ONCE columns or more. */
 INLINE void sum_lane(const bool dot, const int lines, const bool three, int64_t columns, const struct lane *whole)
 {
     const struct lane lane = *whole;
-    if (columns < AT_ONCE) {
+    if (!three && columns < AT_ONCE) {
         for (int64_t j = 0; j < columns; j++)
             make_outputs(dot, lines, 1, three, j, &lane, whole);
         return;
@@ -484,19 +484,19 @@ INLINE void sum_lane(const bool dot, const int lines, const bool three, int64_t 
         make_outputs(dot, lines, AT_ONCE, three, least(j, columns - AT_ONCE), &lane, whole);
 }
 
-/* Windows of 3x3 have loops of their own. */
-#define WAY(name, dot)                                                        \
-    static void name(int64_t lines, int64_t columns, const struct lane *lane) \
-    {                                                                         \
-        bool three = lane->width == 3 && lane->quad_count == 1;               \
-        if (three && lines == MOST_LINES)                                     \
-            sum_lane(dot, MOST_LINES, true, columns, lane);                   \
-        else if (three)                                                       \
-            sum_lane(dot, 1, true, columns, lane);                            \
-        else if (lines == MOST_LINES)                                         \
-            sum_lane(dot, MOST_LINES, false, columns, lane);                  \
-        else                                                                  \
-            sum_lane(dot, 1, false, columns, lane);                           \
+/* Windows of 3x3 have loops of their own but where outputs are so few that they are made one by one. */
+#define WAY(name, dot)                                                                \
+    static void name(int64_t lines, int64_t columns, const struct lane *lane)         \
+    {                                                                                 \
+        bool three = lane->width == 3 && lane->quad_count == 1 && columns >= AT_ONCE; \
+        if (three && lines == MOST_LINES)                                             \
+            sum_lane(dot, MOST_LINES, true, columns, lane);                           \
+        else if (three)                                                               \
+            sum_lane(dot, 1, true, columns, lane);                                    \
+        else if (lines == MOST_LINES)                                                 \
+            sum_lane(dot, MOST_LINES, false, columns, lane);                          \
+        else                                                                          \
+            sum_lane(dot, 1, false, columns, lane);                                   \
     }
 DOT_TARGET WAY(sum_lane_dot, true) WAY(sum_lane_wide, false)
 

@@ -1,5 +1,8 @@
 #include "kernels/x86/fold.h"
 
+FOLD(add, vf_add(s, x))
+const struct fold SET_NAME(fold_sum) = {add_along, add_across, NULL, 0};
+
 #define MOST_TERMS 1024 /* of a sum of which others are made; a multiple of 16 */
 
 /* A way through all that is folded, in pieces of its last axis, none longer than what may be added up at a time. */

@@ -44,6 +44,7 @@ struct fold {
     float (*join)(struct wide partial); /* NULL: it adds, and begins with 0 */
     float start;
 };
+extern const struct fold SET_NAME(fold_sum);
 /* What is folded: elements along at least one axis. */
 struct folded {
     int rank;

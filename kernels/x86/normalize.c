@@ -8,9 +8,7 @@
 
 #define TILE 512 /* results that wait for an epilogue */
 
-FOLD(add, vf_add(s, x))
 FOLD(add_deviation, vf_fma(vf_sub(x, shift), vf_sub(x, shift), s))
-static const struct fold sum = {add_along, add_across, NULL, 0};
 static const struct fold sum_of_squares = {add_deviation_along, add_deviation_across, NULL, 0};
 
 struct normalize_state {
@@ -137,7 +135,8 @@ static void normalize_along(const struct normalize_state *state, const struct ke
     int outer_rank = p->folded_rank - 1;
     int64_t outer = elements(outer_rank, p->folded), n = p->folded[outer_rank];
     const struct folded folded = {p->folded_rank, p->folded, p->x.folded};
-    float count = (float)(outer * n), mean = p->centred ? SET_NAME(fold_along)(&sum, &folded, at.x, 0) / count : 0;
+    float count = (float)(outer * n),
+          mean = p->centred ? SET_NAME(fold_along)(&SET_NAME(fold_sum), &folded, at.x, 0) / count : 0;
     float square = SET_NAME(fold_along)(&sum_of_squares, &folded, at.x, mean);
     float factor = 1 / sqrtf(square / count + (float)p->epsilon);
     for (int64_t i = 0; i < outer; i++) {
@@ -285,7 +284,7 @@ static void normalize_across(const struct normalize_state *state, const struct k
     for (int k = 0; k < STRIPES; k++)
         mean[k] = vf_set(0);
     if (p->centred)
-        SET_NAME(fold_across)(&sum, &folded, at.x, n, at.x_step, mean, mean);
+        SET_NAME(fold_across)(&SET_NAME(fold_sum), &folded, at.x, n, at.x_step, mean, mean);
     for (int k = 0; k < STRIPES; k++)
         mean[k] = vf_div(mean[k], count);
     SET_NAME(fold_across)(&sum_of_squares, &folded, at.x, n, at.x_step, mean, factor);

@@ -400,7 +400,7 @@ static void multiply_group(const struct part *part, int64_t group, float scale, 
 
 static void multiply_states(const struct part *part, int64_t t)
 {
-    int32_t zero;
+    int32_t zero = 0;
     float scale = quantize(part, t, &zero);
     if (scale == 0) {
         memset(part->gates, 0, (size_t)(part->active_count * GATES * part->room) * sizeof *part->gates);

@@ -10,7 +10,6 @@
 
 /* --- folding ------------------------------------------------------------------------------------------------------ */
 
-FOLD(add, vf_add(s, x))
 FOLD(multiply, vf_mul(s, x))
 FOLD(largest, vf_larger(s, x))
 FOLD(smallest, vf_smaller(s, x))
@@ -21,18 +20,23 @@ FOLD(add_exponential, vf_add(s, vf_exp(vf_sub(x, shift))))
 WIDE_TREE(wide_product, vf_mul)
 WIDE_TREE(wide_smallest, vf_smaller)
 
-#define ADDS(name) name##_along, name##_across, NULL, 0
-static const struct fold folds[REDUCE_COUNT] = {
-    [REDUCE_SUM] = {ADDS(add)},
-    [REDUCE_MEAN] = {ADDS(add)},
-    [REDUCE_PROD] = {multiply_along, multiply_across, wide_product, 1},
-    [REDUCE_MAX] = {largest_along, largest_across, wide_largest, -INFINITY},
-    [REDUCE_MIN] = {smallest_along, smallest_across, wide_smallest, INFINITY},
-    [REDUCE_L1] = {ADDS(add_magnitude)},
-    [REDUCE_L2] = {ADDS(add_square)},
-    [REDUCE_SUM_SQUARE] = {ADDS(add_square)},
-    [REDUCE_LOG_SUM] = {ADDS(add)},
-    [REDUCE_LOG_SUM_EXP] = {ADDS(add_exponential)},
+static const struct fold product = {multiply_along, multiply_across, wide_product, 1};
+static const struct fold most = {largest_along, largest_across, wide_largest, -INFINITY};
+static const struct fold smallest = {smallest_along, smallest_across, wide_smallest, INFINITY};
+static const struct fold magnitudes = {add_magnitude_along, add_magnitude_across, NULL, 0};
+static const struct fold squares = {add_square_along, add_square_across, NULL, 0};
+static const struct fold exponentials = {add_exponential_along, add_exponential_across, NULL, 0};
+static const struct fold *const folds[REDUCE_COUNT] = {
+    [REDUCE_SUM] = &SET_NAME(fold_sum),
+    [REDUCE_MEAN] = &SET_NAME(fold_sum),
+    [REDUCE_PROD] = &product,
+    [REDUCE_MAX] = &most,
+    [REDUCE_MIN] = &smallest,
+    [REDUCE_L1] = &magnitudes,
+    [REDUCE_L2] = &squares,
+    [REDUCE_SUM_SQUARE] = &squares,
+    [REDUCE_LOG_SUM] = &SET_NAME(fold_sum),
+    [REDUCE_LOG_SUM_EXP] = &exponentials,
 };
 
 /* Lanes lie along the outputs where these lie closer than what is folded, or that is little. */
@@ -94,12 +98,12 @@ static void reduce_tile(const struct tile *tile, float *y)
     const struct reduce_params *p = tile->params;
     float shifts[TILE] = {0};
     if (p->kind == REDUCE_LOG_SUM_EXP) {
-        fold_tile(tile, &folds[REDUCE_MAX], shifts, shifts);
+        fold_tile(tile, folds[REDUCE_MAX], shifts, shifts);
         for (int64_t i = 0; i < TILE; i++)
             if (!isfinite(shifts[i]))
                 shifts[i] = 0; /* e^(inf - inf) would be a NaN */
     }
-    fold_tile(tile, &folds[p->kind], y, shifts);
+    fold_tile(tile, folds[p->kind], y, shifts);
     for (int64_t i = 0; i < tile->count; i += LANES)
         vf_store(y + i, finished(p, vf_load(y + i), vf_load(shifts + i)));
 }

@@ -260,16 +260,28 @@ INLINE void bound(const struct shape shape, const struct tile_ends *ends, sums s
     }
 }
 
-/* Masked: without hard-swish, factor and shift. */
+/* What is more than additions and bounds takes code of its own in each shape: low tiles, in which there is little work,
+ * and masked ones end in memory for it. */
+INLINE bool bends_in_registers(const struct shape shape)
+{
+    return shape.rows > TILE_ROWS / 2 && !shape.masked;
+}
+
+INLINE bool finishes_in_registers(const struct shape shape, const struct tile_ends *ends)
+{
+    return bends_in_registers(shape) || !(ends->swish || ends->leaks || ends->scaled);
+}
+
 INLINE void finish(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
 {
+    const bool bends = bends_in_registers(shape);
     add_operands(shape, last, ends, s);
-    if (!shape.masked && ends->swish)
+    if (bends && ends->swish)
         swish(shape, s);
-    if (ends->leaks)
+    if (bends && ends->leaks)
         leak(shape, ends, s);
     bound(shape, ends, s);
-    if (!shape.masked && ends->scaled)
+    if (bends && ends->scaled)
         scale(shape, ends, s);
     int64_t lanes = last_lanes(shape, ends);
     UNROLL
@@ -285,7 +297,7 @@ INLINE void finish(const struct shape shape, int64_t last, const struct tile_end
  * has nothing to multiply meanwhile. */
 INLINE bool closes_rows(const struct shape shape)
 {
-    return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS;
+    return LANES == 16 && shape.rows >= 8 && shape.vectors == TILE_VECTORS && !shape.half;
 }
 
 INLINE void close_pair(const struct shape shape, const int first, int64_t last, const struct ends_of_rows *end,
@@ -300,7 +312,7 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
             vf a = vf_set(element(shape, end, i, t - TERMS_AT_ONCE));
             UNROLL
             for (int j = 0; j < TILE_VECTORS; j++)
-                s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
+                s[i][j] = vf_fma(a, b[t][j], s[i][j]);
         }
     }
     for (int a = 0; a < ends->addend_count; a++) {
@@ -324,12 +336,8 @@ INLINE void close_pair(const struct shape shape, const int first, int64_t last, 
     UNROLL
     for (int i = first; i < first + 2; i++) {
         UNROLL
-        for (int j = 0; j < TILE_VECTORS; j++) {
-            if (is_half(shape, j))
-                vf_store_half(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
-            else
-                vf_store(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
-        }
+        for (int j = 0; j < TILE_VECTORS; j++)
+            vf_store(to + row_of(shape, i, last) * to_row + j * LANES, s[i][j]);
     }
 }
 
@@ -351,27 +359,26 @@ INLINE void close_rows(const struct shape shape, int64_t last, const struct ends
     close_pair(shape, 10, last, end, b, ends, s);
 }
 
-/* The same where the last vector has lanes too many, for sums in memory. */
-static __attribute__((noinline)) void finish_ragged(int64_t rows, const struct tile_ends *ends, const float *from)
+/* The same for sums in memory, whatever becomes of them; the last vector may have lanes too many. */
+static __attribute__((noinline)) void finish_spilled(int64_t rows, const struct tile_ends *ends, const float *from)
 {
     int64_t whole = ends->columns / LANES * LANES;
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < whole; j += LANES)
             tile_finish(ends, i, j, vf_load(from + i * TILE_COLUMNS + j));
-        tile_finish_part(ends, i, whole, vf_load(from + i * TILE_COLUMNS + whole));
+        if (whole < ends->columns)
+            tile_finish_part(ends, i, whole, vf_load(from + i * TILE_COLUMNS + whole));
     }
 }
 
-INLINE void spill(const struct shape shape, int64_t last, const struct tile_ends *ends, sums s)
+INLINE void spill(const struct shape shape, sums s, float *to)
 {
-    float spilled[TILE_ROWS * TILE_COLUMNS];
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
-            vf_store(spilled + i * TILE_COLUMNS + j * LANES, s[i][j]);
+            vf_store(to + i * TILE_COLUMNS + j * LANES, s[i][j]);
     }
-    finish_ragged(last + 1, ends, spilled);
 }
 
 /* offsets: the end of those of a row's elements; NULL where they are contiguous. */
@@ -401,13 +408,15 @@ INLINE void multiply(const struct shape shape, int64_t last, const struct tile_r
     }
     if (!shape.strewn)
         add_start(shape, last, ends, s);
-    if (whole) {
+    const struct shape masked = {shape.rows, shape.vectors, .masked = true};
+    if (whole && finishes_in_registers(shape, ends)) {
         finish(shape, last, ends, s);
-    } else if (ENDS_BY_MASKS(shape) && !ends->swish && !ends->scaled) {
-        const struct shape masked = {shape.rows, shape.vectors, .masked = true};
+    } else if (!whole && ENDS_BY_MASKS(shape) && finishes_in_registers(masked, ends)) {
         finish(masked, last, ends, s);
     } else {
-        spill(shape, last, ends, s);
+        float spilled[TILE_ROWS * TILE_COLUMNS];
+        spill(shape, s, spilled);
+        finish_spilled(last + 1, ends, spilled);
     }
 }
 
@@ -436,10 +445,20 @@ INLINE void multiply_abreast(const int rows, const int count, const struct tile_
         }
     }
     UNROLL
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         add_start(shape, rows - 1, &each[i], s[i]);
-        finish(shape, rows - 1, &each[i], s[i]);
+    if (finishes_in_registers(shape, ends)) {
+        UNROLL
+        for (int i = 0; i < count; i++)
+            finish(shape, rows - 1, &each[i], s[i]);
+        return;
     }
+    float spilled[MOST_ABREAST][2 * TILE_COLUMNS];
+    UNROLL
+    for (int i = 0; i < count; i++)
+        spill(shape, s[i], spilled[i]);
+    for (int i = 0; i < count; i++)
+        finish_spilled(rows, &each[i], spilled[i]);
 }
 
 void SET_NAME(tile_multiply_abreast)(int64_t rows, const struct tile_rows *left, const struct tile_panel *panel,

@@ -59,10 +59,10 @@ int main(void)
          "| operator | attribute | type | opsets | default |\n|---|---|---|---|---|");
     for (size_t i = 0; op_at(i); i++) {
         const struct op *op = op_at(i);
-        if (op->attribute_count == 0)
+        if (op->first_attribute == op->attributes_end)
             printf("| %s%s%s | | | | |\n", op->domain, *op->domain ? "." : "", op->name);
-        for (int k = 0; k < op->attribute_count; k++)
-            print_row(op, &op->attributes[k]);
+        for (const struct op_attribute *row = op_first_attribute(op); row < op_attributes_end(op); row++)
+            print_row(op, row);
     }
     return 0;
 }
