@@ -515,9 +515,9 @@ struct stretch {
     bool first, last;
 };
 
-/* All tiles of the block; ends: of the first. */
+/* All tiles of the block; ends: of the first, and moved on from one to the next. */
 static void multiply_tiles(const struct walk *walk, const float *weights, const struct stretch *stretch,
-                           struct tile_ends ends)
+                           struct tile_ends *ends)
 {
     const struct convolution *conv = walk->conv;
     const float *gathered[TILE_ROWS];
@@ -533,14 +533,14 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->rows + (row - walk->first_row + k) * conv->row;
         if (conv->far)
-            tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
-        SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
-        tile_move(&ends, rows);
+            tile_look_ahead(ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
+        SET_NAME(tile_multiply)(rows, &left, &panel, ends);
+        tile_move(ends, rows);
     }
 }
 
 /* The same where lines are padded. */
-static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends ends)
+static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends *ends)
 {
     const struct convolution *conv = walk->conv;
     const struct tile_panel panel = {weights, TILE_COLUMNS};
@@ -552,14 +552,14 @@ static void multiply_padded_tiles(const struct walk *walk, const float *weights,
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         if (rows >= TILE_STREWN) {
             SET_NAME(padded_places)(&conv->padded, walk->padded, walk->first_row, row, rows, places);
-            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, &ends);
+            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, ends);
         } else {
             SET_NAME(gathered_rows)(&conv->gathered, walk->image, row, row + rows, walk->rows);
             for (int64_t k = 0; k < rows; k++)
                 places[k] = walk->rows + k * conv->row;
-            SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+            SET_NAME(tile_multiply)(rows, &left, &panel, ends);
         }
-        tile_move(&ends, rows);
+        tile_move(ends, rows);
     }
 }
 
@@ -603,16 +603,16 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
-        struct tile_ends ends =
-            SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last);
+        struct tile_ends ends;
+        SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last, &ends);
         if (conv->shuffles && walk->target.direct && stretch.last) {
             ends.to = walk->shuffled + block.column;
             ends.to_row = conv->results.columns;
         }
         if (conv->padded.offsets)
-            multiply_padded_tiles(walk, weights, ends);
+            multiply_padded_tiles(walk, weights, &ends);
         else
-            multiply_tiles(walk, weights, &stretch, ends);
+            multiply_tiles(walk, weights, &stretch, &ends);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);
