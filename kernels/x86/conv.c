@@ -12,7 +12,7 @@
 #include "kernels/x86/conv_forms.h"
 #include "kernels/x86/padded.h"
 #include "kernels/x86/results.h"
-#include "kernels/x86/sight.h"
+#include "kernels/x86/seen.h"
 
 #include <string.h>
 
@@ -37,11 +37,7 @@ struct convolution {
     int64_t row;                            /* in workspace, of what is gathered or scaled: its floats */
     struct gathered gathered;               /* where rows are */
     struct padded padded;                   /* where they are read, if it has offsets; short tiles are still gathered */
-    /* Otherwise: */
-    const float *zeros;     /* as many as channels, what the window sees in the padding */
-    const int64_t *offsets; /* of each place of the window from the first */
-    bool even;              /* the window is one place, never in the padding, and these places are all so far apart: */
-    int64_t point_step;
+    struct seen seen;                       /* where they are otherwise */
     struct results results;
     bool shuffles; /* a task makes all channels of its rows, which are shuffled when they are stored */
     size_t places_bytes, padded_bytes, rows_bytes, sums_bytes, shuffled_bytes; /* of workspace, one after the other */
@@ -92,45 +88,6 @@ static void describe_pack(const struct convolution *conv, struct kernel_pack *pa
                      p->weight_input, p->weight_spatial[0], p->weight_spatial[1], p->weight_spatial[2],
                      packs_by_channel(conv)},
         .bytes = (size_t)(p->groups * conv->panels * TILE_COLUMNS * conv->depth) * sizeof(float)};
-}
-
-static bool is_point(const struct window *w)
-{
-    for (int axis = 0; axis < SPATIAL_AXES; axis++)
-        if (w->kernel[axis] != 1 || w->pad[axis] != 0 || (w->output[axis] - 1) * w->stride[axis] >= w->input[axis])
-            return false;
-    return true;
-}
-
-/* Whether what positions see, a place each, is the same way apart from one to the next. */
-static bool is_even(const struct conv_params *p, int64_t *step)
-{
-    int64_t passed = 1;
-    for (int axis = SPATIAL_AXES - 1; axis >= 0; axis--) {
-        int64_t apart = p->window.stride[axis] * p->x.spatial[axis], count = p->window.output[axis];
-        if (count > 1 && passed == 1)
-            *step = apart;
-        else if (count > 1 && apart != *step * passed)
-            return false;
-        passed *= count;
-    }
-    return true;
-}
-
-static bool find_offsets(struct convolution *conv, struct region *region)
-{
-    const struct conv_params *p = conv->params;
-    int64_t *offsets = region_array(region, (size_t)conv->taps + 1, sizeof *offsets);
-    conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
-    conv->offsets = offsets;
-    conv->even = is_point(&p->window) && is_even(p, &conv->point_step);
-    for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
-        int64_t place[SPATIAL_AXES];
-        coordinates(p->window.kernel, tap, place);
-        for (int axis = 0; axis < SPATIAL_AXES; axis++)
-            offsets[tap] += place[axis] * p->window.dilation[axis] * p->x.spatial[axis];
-    }
-    return conv->offsets && conv->zeros;
 }
 
 #define SHUFFLED_BYTES (64 << 10) /* of a block's results, before they are shuffled */
@@ -275,7 +232,8 @@ COLD bool conv_plan(const void *params, const struct kernel_facts *facts, struct
     conv->depth = conv->taps * conv->channels;
     conv->far = conv->panels * conv->depth * TILE_COLUMNS * (int64_t)sizeof(float) >= TILE_FAR_BYTES;
     conv->gathers = p->x.channel != 1 || (conv->taps > 1 && conv->channels < FEW_CHANNELS);
-    if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered) : !find_offsets(conv, region))
+    if (conv->gathers ? !SET_NAME(gathered_plan)(p, region, &conv->gathered)
+                      : !SET_NAME(seen_plan)(p, region, &conv->seen))
         return false;
     conv->row = conv->gathers ? conv->depth : conv->channels + ROW_GAP;
     conv->stretch_channels = least(conv->channels, TILE_DEPTH);
@@ -342,7 +300,7 @@ static void conv_pack(const struct kernel_plan *plan, int which, const void *fro
     }
 }
 
-/* --- what the window sees ------------------------------------------------------------------------------------ */
+/* --- run ----------------------------------------------------------------------------------------------------- */
 
 /* A task's way through its items. */
 struct walk {
@@ -359,91 +317,6 @@ struct walk {
     struct results_target target;
     int64_t first_tile, tiles, first_row, end_row;
 };
-
-/* So many strides reach so far; nearly all windows move by one place. */
-static int64_t strides_to(int64_t far, int64_t stride)
-{
-    return stride == 1 ? far : divide_up(far, stride);
-}
-
-/* Of `count` positions that follow `sight` along an axis, those that see a place of the window are [*first, *end). */
-static void seen_along(const struct window *w, const struct sight *sight, const int64_t *place, int axis, int64_t count,
-                       int64_t *first, int64_t *end)
-{
-    *first = *end = 0;
-    for (int i = 0; i < SPATIAL_AXES; i++) {
-        int64_t at = sight->at[i] + place[i] * w->dilation[i];
-        if (i != axis && (at < 0 || at >= w->input[i]))
-            return;
-    }
-    int64_t at = sight->at[axis] + place[axis] * w->dilation[axis], stride = w->stride[axis];
-    *first = at < 0 ? least(strides_to(-at, stride), count) : 0;
-    *end = at < w->input[axis] ? least(strides_to(w->input[axis] - at, stride), count) : 0;
-}
-
-/* The input under each place of the window at `count` positions of a tile that lie `step` apart, where all of it is
- * seen. */
-static void place_whole_line(const struct convolution *conv, const float *from, int64_t step, int64_t count,
-                             const float **places)
-{
-    for (int64_t i = 0; i < count; i++, from += step)
-        for (int64_t tap = 0; tap < conv->taps; tap++)
-            places[tap * TILE_ROWS + i] = from + conv->offsets[tap];
-}
-
-/* The same for positions that follow each other along an axis; zeros in the padding. */
-static void place_line(const struct walk *walk, const int64_t *position, int axis, int64_t count, const float **places)
-{
-    const struct convolution *conv = walk->conv;
-    const struct conv_params *p = conv->params;
-    const struct window *w = &p->window;
-    struct sight sight = look(p, position);
-    int64_t step = w->stride[axis] * p->x.spatial[axis], place[SPATIAL_AXES] = {0}, first, end;
-    const float *from = walk->image + sight.offset;
-    if (sight.whole && sees_inside(w, axis, sight.at[axis] + (count - 1) * w->stride[axis])) {
-        place_whole_line(conv, from, step, count, places);
-        return;
-    }
-    for (int64_t tap = 0; tap < conv->taps; tap++, step_coordinates(w->kernel, place), places += TILE_ROWS) {
-        seen_along(w, &sight, place, axis, count, &first, &end);
-        const float *seen = from + conv->offsets[tap];
-        int64_t i = 0;
-        for (; i < first; i++)
-            places[i] = conv->zeros;
-        for (; i < end; i++)
-            places[i] = seen + i * step;
-        for (; i < count; i++)
-            places[i] = conv->zeros;
-    }
-}
-
-static void place_tile(const struct walk *walk, int64_t tile, const float **places)
-{
-    const struct convolution *conv = walk->conv;
-    const int64_t *sizes = conv->params->window.output;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    int64_t position[SPATIAL_AXES];
-    int axis = sizes[2] > 1 ? 2 : sizes[1] > 1 ? 1 : 0;
-    coordinates(sizes, row, position);
-    for (int64_t i = 0, count; i < rows; i += count) {
-        count = least(rows - i, sizes[axis] - position[axis]);
-        place_line(walk, position, axis, count, places + i);
-        position[axis] += count - 1;
-        step_coordinates(sizes, position);
-    }
-}
-
-/* The same where the window is one place, and all that positions see is evenly spaced. */
-static void place_evenly(const struct walk *walk, int64_t tile, const float **places)
-{
-    const struct convolution *conv = walk->conv;
-    int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
-    const float *from = walk->image + row * conv->point_step;
-    for (int64_t i = 0; i < rows; i++)
-        places[i] = from + i * conv->point_step;
-}
-
-/* --- run ----------------------------------------------------------------------------------------------------- */
 
 static void begin_image(struct walk *walk, int64_t image, int64_t group)
 {
@@ -481,11 +354,23 @@ static void scale_rows(const struct walk *walk)
         const float **places = walk->places + tile * TILE_ROWS;
         end = tile_first_row(&conv->cut, walk->first_tile + tile + 1);
         for (int64_t i = 0; i < end - row; i++, to += conv->row) {
-            if (places[i] == conv->zeros)
+            if (places[i] == conv->seen.zeros)
                 continue;
             scale_row(walk, places[i], to);
             places[i] = to;
         }
+    }
+}
+
+/* What the windows of a block see. */
+static void find_rows(const struct walk *walk)
+{
+    const struct convolution *conv = walk->conv;
+    const float **places = walk->places;
+    for (int64_t tile = 0, row = walk->first_row, end; tile < walk->tiles; tile++, row = end) {
+        end = tile_first_row(&conv->cut, walk->first_tile + tile + 1);
+        SET_NAME(seen_rows)(&conv->seen, walk->image, row, end - row, places);
+        places += conv->taps * TILE_ROWS;
     }
 }
 
@@ -500,10 +385,8 @@ static void begin_block(struct walk *walk, int64_t block)
         SET_NAME(padded_copy)(&conv->padded, walk->image, walk->first_row, walk->end_row, walk->padded);
     else if (conv->gathers)
         SET_NAME(gathered_rows)(&conv->gathered, walk->image, walk->first_row, walk->end_row, walk->rows);
-    for (int64_t i = 0; i < walk->tiles && !conv->gathers; i++) {
-        const float **places = walk->places + i * conv->taps * TILE_ROWS;
-        (conv->even ? place_evenly : place_tile)(walk, walk->first_tile + i, places);
-    }
+    if (!conv->gathers)
+        find_rows(walk);
     if (conv->params->x_scaled)
         scale_rows(walk);
 }
@@ -515,9 +398,9 @@ struct stretch {
     bool first, last;
 };
 
-/* All tiles of the block; ends: of the first. */
+/* All tiles of the block; ends: of the first, and moved on from one to the next. */
 static void multiply_tiles(const struct walk *walk, const float *weights, const struct stretch *stretch,
-                           struct tile_ends ends)
+                           struct tile_ends *ends)
 {
     const struct convolution *conv = walk->conv;
     const float *gathered[TILE_ROWS];
@@ -533,14 +416,14 @@ static void multiply_tiles(const struct walk *walk, const float *weights, const 
         for (int64_t k = 0; conv->gathers && k < rows; k++)
             gathered[k] = walk->rows + (row - walk->first_row + k) * conv->row;
         if (conv->far)
-            tile_look_ahead(&ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
-        SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
-        tile_move(&ends, rows);
+            tile_look_ahead(ends, &panel, left.taps * left.depth, i - 1, walk->tiles);
+        SET_NAME(tile_multiply)(rows, &left, &panel, ends);
+        tile_move(ends, rows);
     }
 }
 
 /* The same where lines are padded. */
-static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends ends)
+static void multiply_padded_tiles(const struct walk *walk, const float *weights, struct tile_ends *ends)
 {
     const struct convolution *conv = walk->conv;
     const struct tile_panel panel = {weights, TILE_COLUMNS};
@@ -552,14 +435,14 @@ static void multiply_padded_tiles(const struct walk *walk, const float *weights,
         rows = tile_first_row(&conv->cut, walk->first_tile + i) - row;
         if (rows >= TILE_STREWN) {
             SET_NAME(padded_places)(&conv->padded, walk->padded, walk->first_row, row, rows, places);
-            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, &ends);
+            SET_NAME(tile_multiply_strewn)(rows, &strewn, &panel, ends);
         } else {
             SET_NAME(gathered_rows)(&conv->gathered, walk->image, row, row + rows, walk->rows);
             for (int64_t k = 0; k < rows; k++)
                 places[k] = walk->rows + k * conv->row;
-            SET_NAME(tile_multiply)(rows, &left, &panel, &ends);
+            SET_NAME(tile_multiply)(rows, &left, &panel, ends);
         }
-        tile_move(&ends, rows);
+        tile_move(ends, rows);
     }
 }
 
@@ -603,16 +486,16 @@ static void multiply_panel(const struct walk *walk, int64_t group, int64_t panel
                                   least(p->output_channels - panel * TILE_COLUMNS, TILE_COLUMNS), 1};
     struct stretch stretch = first_stretch(conv);
     do {
-        struct tile_ends ends =
-            SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last);
+        struct tile_ends ends;
+        SET_NAME(results_stretch)(&walk->target, &block, walk->sums, stretch.first, stretch.last, &ends);
         if (conv->shuffles && walk->target.direct && stretch.last) {
             ends.to = walk->shuffled + block.column;
             ends.to_row = conv->results.columns;
         }
         if (conv->padded.offsets)
-            multiply_padded_tiles(walk, weights, ends);
+            multiply_padded_tiles(walk, weights, &ends);
         else
-            multiply_tiles(walk, weights, &stretch, ends);
+            multiply_tiles(walk, weights, &stretch, &ends);
     } while (next_stretch(conv, &stretch));
     if (!walk->target.direct)
         SET_NAME(results_store)(&walk->target, &block, walk->sums, TILE_COLUMNS, walk->epilogue_workspace);

@@ -366,10 +366,10 @@ static void multiply_stretch(const struct walk *walk, const struct results_block
 {
     const struct product *product = walk->product;
     struct tile_panel right = panel_at(walk, panel, k, depth);
-    struct tile_ends ends =
-        SET_NAME(results_stretch)(&walk->target, block, walk->sums, k == 0, k + depth == product->k);
+    struct tile_ends ends;
     const float *rows[TILE_ROWS], *next = walk->rows;
     struct tile_rows left = {rows, k, 1, depth};
+    SET_NAME(results_stretch)(&walk->target, block, walk->sums, k == 0, k + depth == product->k, &ends);
     for (int64_t i = 0, count; i < walk->tiles; i++, tile_move(&ends, count)) {
         count = tile_first_row(&product->cut, walk->first_tile + i + 1) -
                 tile_first_row(&product->cut, walk->first_tile + i);
@@ -411,7 +411,8 @@ static void multiply_abreast(const struct walk *walk, int64_t panel, int64_t cou
     do {
         depth = least(product->k - k, TILE_DEPTH);
         bool last = k + depth == product->k;
-        struct tile_ends ends = SET_NAME(results_stretch)(&walk->target, &block, walk->sums, k == 0, last);
+        struct tile_ends ends;
+        SET_NAME(results_stretch)(&walk->target, &block, walk->sums, k == 0, last, &ends);
         ends.start_row = width;
         if (!last || !walk->target.direct)
             ends.to_row = width;

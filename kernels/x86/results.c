@@ -269,42 +269,41 @@ void SET_NAME(results_begin_image)(const struct results *results, const struct k
     SET_NAME(results_begin)(target);
 }
 
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile)
+void SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile,
+                            struct tile_ends *ends)
 {
-    struct tile_ends ends = target->ends;
-    for (int i = 0; i < ends.addend_count; i++) {
-        ends.addends[i].from += tile->row * ends.addends[i].row + tile->column;
-        ends.addends[i].row *= tile->step;
+    *ends = target->ends;
+    for (int i = 0; i < ends->addend_count; i++) {
+        ends->addends[i].from += tile->row * ends->addends[i].row + tile->column;
+        ends->addends[i].row *= tile->step;
     }
-    if (ends.slopes)
-        ends.slopes += tile->column;
-    ends.to += tile->row * ends.to_row + tile->column;
-    ends.to_row *= tile->step;
-    ends.columns = tile->columns;
-    return ends;
+    if (ends->slopes)
+        ends->slopes += tile->column;
+    ends->to += tile->row * ends->to_row + tile->column;
+    ends->to_row *= tile->step;
+    ends->columns = tile->columns;
 }
 
-struct tile_ends SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile,
-                                           float *sums, bool first, bool last)
+void SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile, float *sums,
+                               bool first, bool last, struct tile_ends *ends)
 {
-    struct tile_ends ends;
     if (target->direct && last)
-        ends = SET_NAME(results_ends)(target, tile);
+        SET_NAME(results_ends)(target, tile, ends);
     else
-        ends = (struct tile_ends){.low = -INFINITY,
-                                  .high = INFINITY,
-                                  .to = sums,
-                                  .to_row = tile->step * TILE_COLUMNS,
-                                  .columns = tile_width(tile->columns)};
-    ends.start = first ? NULL : sums;
-    ends.start_row = tile->step * TILE_COLUMNS;
-    return ends;
+        *ends = (struct tile_ends){.low = -INFINITY,
+                                   .high = INFINITY,
+                                   .to = sums,
+                                   .to_row = tile->step * TILE_COLUMNS,
+                                   .columns = tile_width(tile->columns)};
+    ends->start = first ? NULL : sums;
+    ends->start_row = tile->step * TILE_COLUMNS;
 }
 
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last)
 {
-    struct tile_ends ends = SET_NAME(results_stretch)(target, tile, sums, first, last);
+    struct tile_ends ends;
+    SET_NAME(results_stretch)(target, tile, sums, first, last, &ends);
     SET_NAME(tile_multiply)(tile->rows, left, panel, &ends);
 }
 

@@ -97,10 +97,13 @@ void SET_NAME(results_shuffle)(const struct results_target *target, int64_t row,
  * `sums` is the tile's place in it. */
 void SET_NAME(results_multiply)(const struct results_target *target, const struct results_block *tile, float *sums,
                                 const struct tile_rows *left, const struct tile_panel *panel, bool first, bool last);
-/* What that begins and ends with, for tiles one below the other, from the first on. */
-struct tile_ends SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile,
-                                           float *sums, bool first, bool last);
+/* What that begins and ends with, for tiles one below the other, from the first on. Not by value, here and below: a
+ * copy reads by vectors what has just been written by parts, and waits until all stores before it have reached the
+ * cache. */
+void SET_NAME(results_stretch)(const struct results_target *target, const struct results_block *tile, float *sums,
+                               bool first, bool last, struct tile_ends *ends);
 /* Where results are stored directly: how the sums of a tile end, for those who make them by other means. */
-struct tile_ends SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile);
+void SET_NAME(results_ends)(const struct results_target *target, const struct results_block *tile,
+                            struct tile_ends *ends);
 
 #endif

@@ -85,17 +85,19 @@ INLINE void begin(const struct shape shape, sums s)
 
 /* Terms k to k + count - 1. The rows' elements are read where the multiplication needs them: as an operand that is
  * spread over the lanes (AVX-512), or by a load that spreads it. */
-INLINE void add_some(const struct shape shape, const int count, const struct ends_of_rows *end, int64_t k,
-                     const float *panel, int64_t panel_row, const int ahead, sums s)
+INLINE const float *add_some(const struct shape shape, const int count, const struct ends_of_rows *end, int64_t k,
+                             const float *panel, int64_t panel_row, const int ahead, sums s)
 {
     vf b[TERMS_AT_ONCE][TILE_VECTORS];
     UNROLL
     for (int t = 0; t < count; t++) {
         UNROLL
         for (int j = 0; j < shape.vectors; j++)
-            b[t][j] = load(shape, j, panel + t * panel_row);
+            b[t][j] = load(shape, j, panel);
         if (ahead > 0 && shape.rows > 2)
-            __builtin_prefetch((const void *)((uintptr_t)(panel + t * panel_row) + (uintptr_t)ahead));
+            __builtin_prefetch((const void *)((uintptr_t)panel + (uintptr_t)ahead));
+        panel += panel_row;
+        __asm__("" : "+r"(panel)); /* gcc would keep a sum for each load, for which registers do not do */
     }
     UNROLL
     for (int i = 0; i < shape.rows; i++) {
@@ -107,6 +109,7 @@ INLINE void add_some(const struct shape shape, const int count, const struct end
                 s[i][j] = is_half(shape, j) ? vf_fma_half(a, b[t][j], s[i][j]) : vf_fma(a, b[t][j], s[i][j]);
         }
     }
+    return panel;
 }
 
 /* Weights to ask for. */
@@ -123,12 +126,11 @@ INLINE const float *add_terms(const struct shape shape, const struct ends_of_row
 {
     int64_t k = -depth;
     if (depth % TERMS_AT_ONCE) {
-        add_some(shape, 1, end, k, panel, panel_row, 0, s);
+        panel = add_some(shape, 1, end, k, panel, panel_row, 0, s);
         k++;
-        panel += panel_row;
     }
-    for (; k < -left; k += TERMS_AT_ONCE, panel += TERMS_AT_ONCE * panel_row) {
-        add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, far ? 0 : AHEAD, s);
+    for (; k < -left; k += TERMS_AT_ONCE) {
+        panel = add_some(shape, TERMS_AT_ONCE, end, k, panel, panel_row, far ? 0 : AHEAD, s);
         if (far) {
             __builtin_prefetch(far->at);
             far->at += far->step;

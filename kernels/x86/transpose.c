@@ -34,6 +34,12 @@ static inline void transpose_quad(const char *from, int64_t from_step, char *to,
             memcpy(to + j * to_step + i * 4, from + i * from_step + j * 4, 4);
 }
 
+static inline void interleave_quads(const char *from, int64_t from_step, char *to)
+{
+    transpose_quad(from, from_step, to, 16);
+    transpose_quad(from + 16, from_step, to + 64, 16);
+}
+
 #else
 
 static inline void transpose_1(const char *from, int64_t from_step, char *to, int64_t to_step)
@@ -116,6 +122,23 @@ static inline void transpose_quad(const char *from, int64_t from_step, char *to,
     _mm_storeu_ps((float *)(void *)(to + 3 * to_step), _mm_movehl_ps(d, b));
 }
 
+/* Two of them side by side, which become rows without a gap. */
+static inline void interleave_quads(const char *from, int64_t from_step, char *to)
+{
+    __m256 r[4];
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm256_loadu_ps((const float *)(const void *)(from + i * from_step));
+    __m256 a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    __m256 c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    __m256 e = _mm256_shuffle_ps(a, c, 0x44), f = _mm256_shuffle_ps(a, c, 0xee); /* rows 0 and 4, 1 and 5 */
+    __m256 g = _mm256_shuffle_ps(b, d, 0x44), h = _mm256_shuffle_ps(b, d, 0xee); /* 2 and 6, 3 and 7 */
+    _mm256_storeu_ps((float *)(void *)to, _mm256_permute2f128_ps(e, f, 0x20));
+    _mm256_storeu_ps((float *)(void *)(to + 32), _mm256_permute2f128_ps(g, h, 0x20));
+    _mm256_storeu_ps((float *)(void *)(to + 64), _mm256_permute2f128_ps(e, f, 0x31));
+    _mm256_storeu_ps((float *)(void *)(to + 96), _mm256_permute2f128_ps(g, h, 0x31));
+}
+
 static inline void transpose_8(const char *from, int64_t from_step, char *to, int64_t to_step)
 {
     UNROLL
@@ -135,10 +158,17 @@ static inline void transpose_8(const char *from, int64_t from_step, char *to, in
 
 #endif
 
-/* Four rows. */
+/* Four rows. Where columns become rows without a gap, the last ones are taken together with some before them. */
 static void transpose_quads(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t columns)
 {
     int64_t j = 0;
+    if (to_step == QUAD * 4 && columns >= 2 * QUAD) {
+        for (; j < columns; j += 2 * QUAD) {
+            int64_t at = j < columns - 2 * QUAD ? j : columns - 2 * QUAD;
+            interleave_quads(from + at * 4, from_step, to + at * QUAD * 4);
+        }
+        return;
+    }
     for (; j + QUAD <= columns; j += QUAD)
         transpose_quad(from + j * 4, from_step, to + j * to_step, to_step);
     for (; j < columns; j++)

@@ -461,16 +461,17 @@ static int64_t line_at(const struct winograd *w, const struct place *place, int6
     return (place->down.first + i * window->dilation[1]) * window->output[2] + place->along.first;
 }
 
-/* Outputs of a line, `step` positions apart, and a vector of columns from `column` on. */
-INLINE void finish_line(const struct tile_ends *ends, int64_t rows, int64_t step, int64_t column, const vf *outputs)
+/* Outputs of a line from row `first` on, `step` positions apart, and a vector of columns from `column` on. */
+INLINE void finish_line(const struct tile_ends *ends, int64_t first, int64_t rows, int64_t step, int64_t column,
+                        const vf *outputs)
 {
     bool whole = ends->columns - column >= LANES;
     UNROLL
     for (int i = 0; i < EDGE; i++)
         if (i < rows && whole)
-            tile_finish(ends, i * step, column, outputs[i]);
+            tile_finish(ends, first + i * step, column, outputs[i]);
         else if (i < rows)
-            tile_finish_part(ends, i * step, column, outputs[i]);
+            tile_finish_part(ends, first + i * step, column, outputs[i]);
 }
 
 static void store_directly(const struct walk *walk, int64_t index, int64_t column, int64_t columns)
@@ -479,16 +480,14 @@ static void store_directly(const struct walk *walk, int64_t index, int64_t colum
     const struct window *window = &w->params->window;
     struct place place = place_of(w, walk->first_tile + index);
     struct results_block block = {.row = line_at(w, &place, 0), .column = column, .columns = columns, .step = 1};
-    struct tile_ends ends = SET_NAME(results_ends)(&walk->target, &block);
+    struct tile_ends ends;
     int64_t below = window->dilation[1] * window->output[2];
     vf outputs[EDGE * EDGE];
+    SET_NAME(results_ends)(&walk->target, &block, &ends);
     for (int64_t part = 0; part < columns; part += LANES) {
-        struct tile_ends line = ends;
         transform_sums(walk->sums + index * TILE_COLUMNS + part, w->sums_plane, outputs);
-        for (int64_t i = 0; i < place.down.count; i++) {
-            finish_line(&line, place.along.count, window->dilation[2], part, outputs + i * EDGE);
-            tile_move(&line, below);
-        }
+        for (int64_t i = 0; i < place.down.count; i++)
+            finish_line(&ends, i * below, place.along.count, window->dilation[2], part, outputs + i * EDGE);
     }
 }
 

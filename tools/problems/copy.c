@@ -32,9 +32,8 @@ static int64_t make_offset(struct maker *maker, int rank, const int64_t *dims, c
     return offset;
 }
 
-static void make_copy(struct maker *maker)
+static void choose_any(struct maker *maker, struct copy_params *p)
 {
-    struct copy_params *p = make_params(maker, sizeof *p);
     int64_t *sizes[MAX_RANK];
     p->rank = (int)random_below(&maker->random, 7);
     p->element_bytes = 1u << random_below(&maker->random, 5);
@@ -48,6 +47,26 @@ static void make_copy(struct maker *maker)
         p->dims[random_below(&maker->random, p->rank)] = 0;
     make_strides(maker, LAYOUT_READ, p->rank, p->dims, p->input_strides);
     make_strides(maker, LAYOUT_ANY, p->rank, p->dims, p->output_strides);
+}
+
+#define INTERLEAVED 8 /* one problem of so many is rows that become columns without a gap */
+
+static void choose_interleaved(struct maker *maker, struct copy_params *p)
+{
+    p->rank = 2;
+    p->element_bytes = 4;
+    p->dims[0] = random_between(&maker->random, 1, 40);
+    p->dims[1] = 4 * random_between(&maker->random, 1, 2);
+    p->input_strides[0] = 1;
+    p->input_strides[1] = p->dims[0] + random_between(&maker->random, 0, 3);
+    p->output_strides[0] = p->dims[1];
+    p->output_strides[1] = 1;
+}
+
+static void make_copy(struct maker *maker)
+{
+    struct copy_params *p = make_params(maker, sizeof *p);
+    (maker->index % INTERLEAVED == INTERLEAVED - 1 ? choose_interleaved : choose_any)(maker, p);
     p->input_offset = make_offset(maker, p->rank, p->dims, p->input_strides);
     p->output_offset = make_offset(maker, p->rank, p->dims, p->output_strides);
     if (random_once_in(&maker->random, 2))
