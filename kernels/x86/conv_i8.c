@@ -135,7 +135,7 @@ static int cut_tasks(const struct convolution *conv, int threads)
 {
     int64_t total = conv->params->batch * conv->params->groups * conv->cut.blocks * conv->panels;
     int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
-    int64_t least_items = 1 + TASK_WORK / (1 + each), items = total / (TASKS_A_THREAD * threads);
+    int64_t least_items = 1 + TASK_WORK / (1 + each), items = threads == 1 ? total : total / (TASKS_A_THREAD * threads);
     if (conv->gathers && items < conv->panels)
         items = conv->panels;
     return task_count(total, items < least_items ? least_items : items);
