@@ -4,6 +4,7 @@
 #define INFER_KERNELS_X86_REQUANTISE_H
 
 #include "kernels/x86/epilogue.h"
+#include "kernels/x86/reciprocal.h"
 #include "kernels/x86/vector.h"
 #include "kernels/x86/vector_math.h"
 
@@ -29,6 +30,8 @@ struct requantiser {
     float first_low, first_high, second_factor, second_addend, divisor;
     float low, high; /* of the quotient */
     bool bounded;    /* it is a number of 32 bits whatever the sums are */
+    bool inverts;    /* then the quotient's nearest integer may be found without a division */
+    struct reciprocal reciprocal;
     struct requantised_bytes {
         vi addend, low, high, turn;
     } bytes; /* of what is rounded: words of the zero point; bounds; what turns bytes into those of a signed type */
@@ -55,6 +58,11 @@ static inline bool requantise_is_even(const struct requantiser *q, int64_t lines
 INLINE vf requantise_operand(const float *from, bool each, int64_t first, int64_t count, float identity)
 {
     return from && each ? vf_load_part(from + first, count) : vf_set(from ? *from : identity);
+}
+/* The quotient, for what inverts. */
+INLINE vf requantise_quotient(const struct reciprocal *reciprocal, vf x)
+{
+    return vf_fma(x, vf_set(reciprocal->high), vf_mul(x, vf_set(reciprocal->low)));
 }
 /* What has been multiplied and added to, rounded. plain: the requantiser is, see below. */
 INLINE vi requantise_round(const struct requantiser *q, vf x, const bool plain)
