@@ -138,10 +138,12 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
     if (!(to->low <= to->high))
         return false;
     int32_t shift = (int32_t)(zero - least), word = shift & UINT16_MAX;
+    int32_t lowest = (int32_t)nearbyintf(to->low) + shift, highest = (int32_t)nearbyintf(to->high) + shift;
     to->bytes = (struct requantised_bytes){.addend = vi_set(word | word << 16),
-                                           .low = vi_set(four_times((int32_t)nearbyintf(to->low) + shift)),
-                                           .high = vi_set(four_times((int32_t)nearbyintf(to->high) + shift)),
-                                           .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0)};
+                                           .low = vi_set(four_times(lowest)),
+                                           .high = vi_set(four_times(highest)),
+                                           .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0),
+                                           .are_done = lowest == 0 && highest == UINT8_MAX && least == 0};
     return true;
 }
 

@@ -34,6 +34,7 @@ struct requantiser {
     struct reciprocal reciprocal;
     struct requantised_bytes {
         vi addend, low, high, turn;
+        bool are_done; /* neither bounds nor turns change what has become bytes */
     } bytes; /* of what is rounded: words of the zero point; bounds; what turns bytes into those of a signed type */
 };
 
@@ -87,7 +88,7 @@ static inline bool requantise_is_plain(const struct requantiser *q)
 INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
 {
     vi bytes = vi_pack_bytes(rounded, to->addend);
-    return vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
+    return to->are_done ? bytes : vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
 }
 
 /* Two vectors of elements of lines, for those who have the sums of both. */
