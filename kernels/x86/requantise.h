@@ -3,8 +3,8 @@
 #ifndef INFER_KERNELS_X86_REQUANTISE_H
 #define INFER_KERNELS_X86_REQUANTISE_H
 
+#include "kernels/reciprocal.h"
 #include "kernels/x86/epilogue.h"
-#include "kernels/x86/reciprocal.h"
 #include "kernels/x86/vector.h"
 #include "kernels/x86/vector_math.h"
 

@@ -11,9 +11,8 @@
 #define SQUARE_8 4
 /* Of elements of 4 bytes also in squares of so many rows, where no more are left: of 4 groups of channels, say. */
 #define QUAD 4
-/* Of bytes in three rows, an image's, so many columns at once. */
+/* Of bytes in three rows, an image's, so many columns at once, of at least two more. */
 #define TRIPLES 16
-#define TRIPLES_END 4
 
 #if KERNEL_SET == SET_PLAIN
 
@@ -67,7 +66,7 @@ static inline void transpose_1(const char *from, int64_t from_step, char *to, in
     }
 }
 
-/* Three rows of 16 columns, without a gap; TRIPLES_END bytes more are written over. */
+/* Three rows, without a gap; 4 bytes past them are written over. */
 static inline void transpose_triples(const char *from, int64_t from_step, char *to)
 {
     const __m128i closed = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
@@ -207,10 +206,10 @@ void SET_NAME(transpose)(int64_t bytes, const void *from, int64_t from_step, voi
 {
     switch (bytes) {
     case 1:
-        if (rows == 3 && to_step == 3) {
-            for (; columns > TRIPLES + 1;
-                 columns -= TRIPLES, from = (const char *)from + TRIPLES, to = (char *)to + 3 * TRIPLES)
-                transpose_triples(from, from_step, to);
+        for (; rows == 3 && to_step == 3 && columns >= TRIPLES + 2; columns -= TRIPLES) {
+            transpose_triples(from, from_step, to);
+            from = (const char *)from + TRIPLES;
+            to = (char *)to + 3 * TRIPLES;
         }
         transpose_rows_1(from, from_step, to, to_step, rows, columns);
         break;

@@ -286,7 +286,7 @@ static void make_conv(struct maker *maker)
         choose_filter(maker, p);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
         choose_upsampling(maker, p);
-    } else if (conv_is_narrow(p) && random_once_in(&maker->random, 3)) {
+    } else if (conv_is_narrow(p) && random_once_in(&maker->random, 2)) {
         choose_lines(maker, p);
     } else if (random_once_in(&maker->random, 60)) {
         choose_positions(maker, p, 50);

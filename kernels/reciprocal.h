@@ -1,7 +1,7 @@
 /* Division by a number that many are divided by, where of each quotient the nearest integer counts, if it is less than
  * 256 either way. */
-#ifndef INFER_KERNELS_X86_RECIPROCAL_H
-#define INFER_KERNELS_X86_RECIPROCAL_H
+#ifndef INFER_KERNELS_RECIPROCAL_H
+#define INFER_KERNELS_RECIPROCAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
