@@ -56,10 +56,29 @@ static void swap_axes(struct pointwise_params *p, int i, int j)
     }
 }
 
-/* The axis along which the output has its elements next to each other is the last. */
+static bool is_whole(const struct pointwise_params *p, const struct pointwise_operand *operand)
+{
+    for (int i = 0; i < p->rank; i++)
+        if (p->dims[i] > 1 && operand->strides[i] == 0)
+            return false;
+    return true;
+}
+
+/* The operand whose elements are next to each other along the last axis: the output. Bytes made of larger elements are
+ * turned over when they are stored, which is less than to turn those. */
+static const struct pointwise_operand *leading_operand(const struct pointwise_params *p)
+{
+    const struct pointwise_operand *output = &p->operands[p->input_count];
+    bool bytes = p->output_count == 1 && dtype_bits((enum dtype)output->dtype) == 8;
+    for (int i = 0; bytes && i < p->input_count; i++)
+        if (dtype_bits((enum dtype)p->operands[i].dtype) > 8 && is_whole(p, &p->operands[i]))
+            return &p->operands[i];
+    return output;
+}
+
 static void order_axes(struct pointwise_params *p)
 {
-    const int64_t *strides = p->operands[p->input_count].strides;
+    const int64_t *strides = leading_operand(p)->strides;
     for (int i = 1; i < p->rank; i++)
         for (int j = i; j > 0 && size_of(strides[j - 1]) < size_of(strides[j]); j--)
             swap_axes(p, j - 1, j);
@@ -90,8 +109,9 @@ static void cut_blocks(struct passes *passes)
     passes->rows = 1;
     passes->columns = along > PASS_BLOCK ? PASS_BLOCK : along > 0 ? along : 1;
     if (turned) {
-        passes->columns = least(passes->columns, PASS_BLOCK / 16);
-        passes->rows = least(down, PASS_BLOCK / passes->columns / 16 * 16);
+        passes->columns = least(passes->columns, PASS_BLOCK / least(down, 16) / 16 * 16);
+        passes->rows = least(down, PASS_BLOCK / passes->columns);
+        passes->rows -= passes->rows > 16 ? passes->rows % 16 : 0;
     } else if (along > 0 && along <= (row_numbers ? PASS_BLOCK / 4 : PASS_BLOCK / 2)) {
         passes->rows = least(down, PASS_BLOCK / along);
     }
@@ -390,7 +410,7 @@ static void add_input(struct lowering *l, int input)
     value->direct = is_direct(l->passes, operand) && !scalar;
 }
 
-/* --- products that are added --------------------------------------------------------------------------------- */
+/* --- passes that become one ----------------------------------------------------------------------------------- */
 
 static int uses_of(const struct lowering *l, int16_t value)
 {
@@ -405,8 +425,20 @@ static int uses_of(const struct lowering *l, int16_t value)
     return uses;
 }
 
-/* A product that only the sum after it reads: one pass instead of two. */
-static void fuse_products(struct lowering *l)
+/* The pass that does what `first` does and then `second`, the only one to read its result; PASS_REFERENCE: none. */
+static enum pass_code joined_code(const struct pass *first, const struct pass *second)
+{
+    bool as_b = second->b == first->target;
+    if (first->code == PASS_MUL && second->code == PASS_ADD)
+        return (second->a == first->target) != as_b ? PASS_MUL_ADD : PASS_REFERENCE;
+    if (second->a != first->target)
+        return PASS_REFERENCE;
+    return first->code == PASS_DIV && second->code == PASS_ROUND        ? PASS_DIV_ROUND
+           : first->code == PASS_CLAMP && second->code == PASS_TRUNCATE ? PASS_CLAMP_TRUNCATE
+                                                                        : PASS_REFERENCE;
+}
+
+static void join_passes(struct lowering *l)
 {
     struct passes *passes = l->passes;
     bool single[MOST_VALUES];
@@ -415,14 +447,13 @@ static void fuse_products(struct lowering *l)
         single[i] = uses_of(l, (int16_t)i) == 1;
     for (int i = 0; i < passes->pass_count; i++) {
         struct pass *pass = &l->code[i], *last = kept > 0 ? &l->code[kept - 1] : NULL;
-        bool sums = last && last->code == PASS_MUL && pass->code == PASS_ADD &&
-                    (pass->a == last->target) != (pass->b == last->target) && single[last->target];
-        if (!sums) {
+        enum pass_code code = last && single[last->target] ? joined_code(last, pass) : PASS_REFERENCE;
+        if (code == PASS_REFERENCE) {
             l->code[kept++] = *pass;
             continue;
         }
-        last->code = PASS_MUL_ADD;
-        last->c = pass->a == last->target ? pass->b : pass->a;
+        last->code = (uint8_t)code;
+        last->c = code != PASS_MUL_ADD ? last->c : pass->a == last->target ? pass->b : pass->a;
         last->target = pass->target;
     }
     passes->pass_count = kept;
@@ -477,7 +508,7 @@ static void lower_program(struct lowering *l)
         l->held[pointwise_code(p)[i].target] = lower_instruction(l, &pointwise_code(p)[i]);
     for (int i = 0; i < p->output_count; i++)
         passes->outputs[i] = expanded(l, l->held[p->operands[p->input_count + i].reg]);
-    fuse_products(l);
+    join_passes(l);
     passes->direct_output = p->output_count == 1 && passes->pass_count > 0 &&
                             l->code[passes->pass_count - 1].target == passes->outputs[0] &&
                             is_direct(passes, &p->operands[p->input_count]);

@@ -34,7 +34,7 @@ struct pass {
 #define PASS_BLOCK 512 /* elements of a block at most */
 
 struct passes {
-    /* The program over axes in the order of the output's strides, at least two of them. */
+    /* The program over axes in the order of the strides of the output, or of what a byte is made of; at least two. */
     const struct pointwise_params *program;
     int64_t rows, columns; /* of a block, along the last two axes */
     int64_t blocks;        /* in all */

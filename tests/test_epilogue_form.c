@@ -1,5 +1,6 @@
 /* What an epilogue means: the same program as a pointwise step, by tile and by form, to the bit. */
 #include "kernels/epilogue.h"
+#include "kernels/reciprocal.h"
 #include "tests/kernel_run.h"
 #include "tests/step_test.h"
 #include "tests/suites.h"
@@ -475,11 +476,35 @@ START_TEST(tile_and_form_mean_the_program)
 }
 END_TEST
 
+/* Around all numbers where the nearest integer changes. */
+START_TEST(quotients_without_a_division)
+{
+    uint64_t state = 1;
+    int trusted = 0, wrong = 0;
+    struct reciprocal reciprocal;
+    for (int i = 0; i < 500; i++) {
+        float divisor = ldexpf(1 + (float)(next_random(&state) % 0x800000) * 0x1p-23F, (int)up_to(&state, 40) - 20);
+        if (!find_reciprocal(divisor, &reciprocal))
+            continue;
+        trusted++;
+        for (int half = -511; half < 512; half += 2) {
+            float x = nextafterf(nextafterf((float)half / 2 * divisor, -INFINITY), -INFINITY);
+            for (int k = 0; k < 5; k++, x = nextafterf(x, INFINITY))
+                wrong += lrintf(x / divisor) != lrintf(fmaf(x, reciprocal.high, x * reciprocal.low));
+        }
+    }
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_int_gt(trusted, 490);
+    ck_assert(!find_reciprocal(1.5F, &reciprocal));
+}
+END_TEST
+
 Suite *epilogue_form_suite(void)
 {
     Suite *suite = suite_create("epilogue_form");
     TCase *tests = tcase_create("epilogue forms");
     tcase_add_loop_test(tests, tile_and_form_mean_the_program, 0, BATCHES);
+    tcase_add_test(tests, quotients_without_a_division);
     suite_add_tcase(suite, tests);
     return suite;
 }

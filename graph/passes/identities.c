@@ -2,10 +2,10 @@
 #include "graph/passes/rewrite.h"
 
 /* Dropout outside training; before opset 12 it has no third input, and before 7 an attribute says so. */
-static bool is_idle_dropout(const struct node *node)
+static bool is_idle_dropout(const struct rewriter *r, const struct node *node)
 {
     double training = 0;
-    bool has_mask = node->output_count > 1 && node->outputs[1];
+    bool has_mask = node->output_count > 1 && node->outputs[1] && rewrite_is_read(r, node->outputs[1]);
     if (!is_op(node, "Dropout") || has_mask)
         return false;
     if (node->input_count > 2 && node->inputs[2])
@@ -37,7 +37,7 @@ static bool is_idle_move(const struct node *node)
 
 static enum status visit(struct rewriter *r, struct node *node)
 {
-    bool idle = is_op(node, "Identity") || is_idle_dropout(node) || is_idle_cast(r, node) ||
+    bool idle = is_op(node, "Identity") || is_idle_dropout(r, node) || is_idle_cast(r, node) ||
                 (r->context->shaped && is_idle_move(node));
     return idle ? rewrite_forward(r, node, node->inputs[0]) : STATUS_OK;
 }

@@ -18,6 +18,11 @@ bool rewrite_sole(const struct rewriter *r, const struct value *value)
     return value->id < r->capacity && r->readers[value->id] == 1;
 }
 
+bool rewrite_is_read(const struct rewriter *r, const struct value *value)
+{
+    return value->id >= r->capacity || r->readers[value->id] > 0;
+}
+
 struct node *rewrite_sole_maker(const struct rewriter *r, const struct value *value, const char *name)
 {
     struct node *maker = rewrite_maker(r, value, name);
@@ -244,8 +249,11 @@ enum status rewrite_as(struct rewriter *r, struct node *node, const struct op *o
     const struct node old = *node;
     r->context->changed = true;
     node->op = op;
-    while (node->output_count > op->max_outputs && !node->outputs[node->output_count - 1]) /* a Dropout's mask */
-        node->output_count--;
+    for (const struct value *last; node->output_count > op->max_outputs; node->output_count--) { /* a Dropout's mask */
+        last = node->outputs[node->output_count - 1];
+        if (last && rewrite_is_read(r, last))
+            break;
+    }
     node->version = NEWEST_OPSET;
     node->inputs = new_inputs;
     node->input_count = input_count;

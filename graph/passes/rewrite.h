@@ -35,6 +35,8 @@ struct node *rewrite_maker(const struct rewriter *r, const struct value *value, 
 struct node *rewrite_sole_maker(const struct rewriter *r, const struct value *value, const char *name);
 /* One operand reads it, and it does not leave the graph. */
 bool rewrite_sole(const struct rewriter *r, const struct value *value);
+/* Something reads it, or it leaves the graph. */
+bool rewrite_is_read(const struct rewriter *r, const struct value *value);
 /* A constant of one element; its number. */
 bool rewrite_scalar(const struct value *value, double *number);
 /* The input of a two-input node that is not `other`; NULL: `other` is not among them, or is both. */

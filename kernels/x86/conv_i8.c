@@ -23,6 +23,7 @@
 struct convolution {
     const struct conv_params *params;
     bool dot, gathers, joins;                 /* joins: the places of a line, if it does not gather */
+    bool skips;                               /* places that are padding to a whole tile, if padding is zeros */
     bool even;                                /* the position of a row is that of what it sees, x.spatial[2] apart */
     int64_t taps, channels, positions, depth; /* of one group; depth: terms of a sum */
     int64_t run;                              /* places of the window whose channels are one stretch of the input */
@@ -35,7 +36,13 @@ struct convolution {
     const int64_t *weights; /* where those of each place of the window begin */
     const int64_t *places;  /* and the input, from the window's first place */
     struct results results;
-    size_t places_bytes, rows_bytes, wide_bytes, factor_bytes, sums_bytes; /* of workspace, one after the other */
+    size_t places_bytes, spans_bytes, rows_bytes, wide_bytes, factor_bytes,
+        sums_bytes; /* of workspace, one after the other */
+};
+
+/* Stretches [first, end) are multiplied. */
+struct span {
+    int64_t first, end;
 };
 
 /* --- plan ---------------------------------------------------------------------------------------------------- */
@@ -103,6 +110,7 @@ static void size_workspace(struct convolution *conv)
     size_t rows = (size_t)tile_block_rows(&conv->cut), row = (size_t)conv->row;
     size_t places = (conv->gathers ? 1 : rows) * (size_t)conv->stretches;
     conv->places_bytes = align_up(places * sizeof(const uint8_t *), ALIGNMENT);
+    conv->spans_bytes = align_up((size_t)conv->cut.block_tiles * sizeof(struct span), ALIGNMENT);
     conv->rows_bytes = conv->gathers || conv->joins ? rows * row : align_up((size_t)conv->channels, ALIGNMENT);
     conv->wide_bytes = conv->dot ? 0 : 2 * rows * row;
     conv->factor_bytes = align_up(rows * sizeof(int32_t), ALIGNMENT);
@@ -135,7 +143,7 @@ static int cut_tasks(const struct convolution *conv, int threads)
 {
     int64_t total = conv->params->batch * conv->params->groups * conv->cut.blocks * conv->panels;
     int64_t each = least(conv->positions, tile_block_rows(&conv->cut)) * TILE_COLUMNS * conv->depth;
-    int64_t least_items = 1 + TASK_WORK / (1 + each), items = total / (TASKS_A_THREAD * threads);
+    int64_t least_items = 1 + TASK_WORK / (1 + each), items = threads == 1 ? total : total / (TASKS_A_THREAD * threads);
     if (conv->gathers && items < conv->panels)
         items = conv->panels;
     return task_count(total, items < least_items ? least_items : items);
@@ -160,7 +168,10 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     conv->even = !conv->gathers && !conv->joins && sees_evenly(p);
     int64_t height = i8_tile_rows(dot), most = I8_BLOCK_ROWS / height;
     int64_t tiles = dot && !conv->gathers ? most : BLOCK_BYTES / (height * conv->row);
-    conv->cut = tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, most));
+    conv->skips = !conv->gathers && !conv->joins && conv->taps > 1;
+    conv->cut = dot && conv->skips && w->output[2] < height && 2 * w->output[2] > height
+                    ? tile_cut_lines(conv->positions / w->output[2], w->output[2], I8_BLOCK_ROWS / w->output[2])
+                    : tile_cut_by(conv->positions, height, tiles < 1 ? 1 : least(tiles, most));
     struct epilogue epilogue = conv_epilogue(p);
     struct results_place place = SET_NAME(results_image_place)(p);
     SET_NAME(results_plan)(&epilogue, true, conv->positions, p->groups * p->output_channels, &place, &conv->results);
@@ -168,8 +179,8 @@ COLD bool plan_conv(const struct conv_params *p, bool dot, int threads, struct r
     plan->state = conv;
     plan->phases = 1;
     plan->tasks[0] = cut_tasks(conv, threads);
-    plan->task_bytes = conv->places_bytes + conv->rows_bytes + conv->wide_bytes + conv->factor_bytes +
-                       conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
+    plan->task_bytes = conv->places_bytes + conv->spans_bytes + conv->rows_bytes + conv->wide_bytes +
+                       conv->factor_bytes + conv->sums_bytes + SET_NAME(results_workspace)(&conv->results);
     plan->pack_count = 1;
     describe_pack(conv, &plan->packs[0]);
     return true;
@@ -217,6 +228,7 @@ struct walk {
     const struct convolution *conv;
     const struct kernel_call *call;
     const uint8_t **places; /* of a block: [tile][stretch][height] */
+    struct span *spans;     /* of a block: [tile] */
     uint8_t *rows, *wide;   /* of a block: [row][conv->row], and as words; or what the padding is, for one place */
     int32_t *row_sums;      /* of the block: less the sum of each row */
     int32_t *sums;
@@ -390,13 +402,36 @@ static void place_rows(const struct walk *walk, const struct sight *sight, int64
     }
 }
 
-static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places)
+static bool is_padding(const struct walk *walk, const uint8_t *const *places, int64_t rows)
+{
+    for (int64_t i = 0; i < rows; i++)
+        if (places[i] != walk->rows)
+            return false;
+    return true;
+}
+
+/* Zeros add nothing: stretches that all rows have in the padding, as those at the edge of an image have their first
+ * lines or their last ones. */
+static struct span find_span(const struct walk *walk, const uint8_t *const *places, int64_t rows)
+{
+    int64_t height = walk->conv->cut.height;
+    struct span span = {0, walk->conv->stretches};
+    while (span.first < span.end && is_padding(walk, places + span.first * height, rows))
+        span.first++;
+    while (span.end > span.first && is_padding(walk, places + (span.end - 1) * height, rows))
+        span.end--;
+    return span;
+}
+
+static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **places, struct span *span)
 {
     const struct convolution *conv = walk->conv;
     const int64_t *sizes = conv->params->window.output;
     int64_t row = tile_first_row(&conv->cut, tile), rows = tile_first_row(&conv->cut, tile + 1) - row;
     int64_t position[SPATIAL_AXES];
     struct sight sight;
+    bool padded = conv->skips && walk->padding == 0;
+    *span = (struct span){0, conv->stretches};
     for (int64_t i = 0; i < rows && conv->even; i++)
         places[i] = walk->image + (row + i) * conv->params->x.spatial[2];
     if (conv->even)
@@ -407,6 +442,7 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
         count = count_whole(conv, &sight, least(rows - i, sizes[2] - position[2]));
         if (count > 0) {
             place_rows(walk, &sight, count, places + i);
+            padded = false;
         } else {
             place_row(walk, &sight, row + i, places + i);
             count = 1;
@@ -414,6 +450,8 @@ static void place_tile(const struct walk *walk, int64_t tile, const uint8_t **pl
         position[2] += count - 1;
         step_coordinates(sizes, position);
     }
+    if (padded)
+        *span = find_span(walk, places, rows);
 }
 
 static void widen_rows(struct walk *walk)
@@ -486,7 +524,8 @@ static void begin_block(struct walk *walk, int64_t block)
         gather_rows(walk);
     else
         for (int64_t i = 0; i < walk->tiles; i++)
-            place_tile(walk, walk->first_tile + i, walk->places + i * conv->stretches * conv->cut.height);
+            place_tile(walk, walk->first_tile + i, walk->places + i * conv->stretches * conv->cut.height,
+                       &walk->spans[i]);
 }
 
 /* bytes: what makes bytes of the sums of image row 0, or NULL. False: sums are in the buffer. */
@@ -499,11 +538,19 @@ static bool multiply_tile(const struct walk *walk, enum i8_way way, const struct
     const uint8_t *gathered[I8_MOST_ROWS];
     struct i8_rows left = {walk->places + index * conv->stretches * conv->cut.height, conv->cut.height, conv->stretches,
                            conv->stretch_quads};
+    struct i8_panel part;
     if (conv->gathers || way == I8_WIDE) {
         for (int64_t i = 0; i < rows; i++)
             gathered[i] =
                 way == I8_WIDE ? walk->wide + (within + i) * 2 * conv->row : walk->rows + (within + i) * conv->row;
         left = (struct i8_rows){gathered, I8_MOST_ROWS, 1, conv->quads};
+    } else if (conv->skips) {
+        const struct span span = walk->spans[index];
+        left.first += span.first * conv->cut.height;
+        left.taps = span.end - span.first;
+        part = *panel;
+        part.quads += span.first * conv->stretch_quads * QUAD * panel->columns;
+        panel = &part;
     }
     struct i8_ends ends = {.start = walk->columns.start,
                            .to = walk->sums + within * TILE_COLUMNS,
@@ -581,11 +628,13 @@ static void conv_run(const struct kernel_plan *plan, const struct kernel_call *c
     const struct convolution *conv = plan->state;
     const struct conv_params *p = conv->params;
     const uint8_t *zero = call->inputs[3];
-    uint8_t *places = call->workspace, *rows = places + conv->places_bytes, *wide = rows + conv->rows_bytes;
+    uint8_t *places = call->workspace, *spans = places + conv->places_bytes, *rows = spans + conv->spans_bytes;
+    uint8_t *wide = rows + conv->rows_bytes;
     uint8_t *factors = wide + conv->wide_bytes, *sums = factors + conv->factor_bytes;
     struct walk walk = {.conv = conv,
                         .call = call,
                         .places = (const uint8_t **)(void *)places,
+                        .spans = (struct span *)(void *)spans,
                         .rows = rows,
                         .wide = wide,
                         .row_sums = (int32_t *)(void *)factors,

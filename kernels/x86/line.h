@@ -13,10 +13,17 @@ struct line_taps {
     int64_t first[SPATIAL_AXES - 1], count[SPATIAL_AXES - 1];
 };
 
+/* How many taps look at what lies before a place so far from the first one. */
+static inline int64_t taps_up_to(const struct window *w, int axis, int64_t distance)
+{
+    int64_t step = w->dilation[axis];
+    return least(w->kernel[axis], step == 1 && distance > 0 ? distance : divide_up(distance, step));
+}
+
 static inline void find_seen(const struct window *w, int axis, int64_t start, int64_t *first, int64_t *count)
 {
-    int64_t end = least(w->kernel[axis], divide_up(w->input[axis] - start, w->dilation[axis]));
-    *first = least(w->kernel[axis], divide_up(-start, w->dilation[axis]));
+    int64_t end = taps_up_to(w, axis, w->input[axis] - start);
+    *first = taps_up_to(w, axis, -start);
     *count = end > *first ? end - *first : 0;
 }
 

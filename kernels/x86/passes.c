@@ -30,6 +30,11 @@ static inline vm is_true(vi x)
     return vm_not(vi_equal(x, vi_set(0)));
 }
 
+static inline vi truncated(vf x)
+{
+    return vi_select(vf_is_nan(x), vi_set(0), vf_truncate(x));
+}
+
 /* --- any number of elements --------------------------------------------------------------------------------- */
 
 /* Whole vectors of elements of 4 bytes. From one vector to the next an operand goes on by `step` elements, none where
@@ -120,6 +125,7 @@ UNARY(NEG, vf_neg(x))
 UNARY(ABS, vf_abs(x))
 UNARY(SIGN, vf_select(vf_less(zero, x), vf_set(1), vf_select(vf_less(x, zero), vf_set(-1), x)))
 UNARY(CLAMP, vf_min(q, vf_max(p, x)))
+UNARY(CLAMP_TRUNCATE, vi_as_floats(truncated(vf_min(q, vf_max(p, x)))))
 UNARY(FLOOR, vf_floor(x))
 UNARY(CEIL, vf_ceil(x))
 UNARY(ROUND, vf_round(x))
@@ -178,6 +184,7 @@ FLOATS(ADD, vf_add(x, y))
 FLOATS(SUB, vf_sub(x, y))
 FLOATS(MUL, vf_mul(x, y))
 FLOATS(DIV, vf_div(x, y))
+FLOATS(DIV_ROUND, vf_round(vf_div(x, y)))
 FLOATS(MIN, vf_smaller(x, y))
 FLOATS(MAX, vf_larger(x, y))
 FLOATS(PRELU, vf_select(vf_less(x, vf_set(0)), vf_mul(x, y), x))
@@ -216,7 +223,7 @@ INTEGERS(LOGICAL_XOR, truth(vm_not(vi_equal(truth(is_true(x)), truth(is_true(y))
     }
 CONVERSION(IS_NAN, vf, float, vi_store, int32_t, truth(vf_is_nan(x)))
 CONVERSION(TO_BOOL, vf, float, vi_store, int32_t, truth(vm_not(vf_equal(x, vf_set(0)))))
-CONVERSION(TRUNCATE, vf, float, vi_store, int32_t, vi_select(vf_is_nan(x), vi_set(0), vf_truncate(x)))
+CONVERSION(TRUNCATE, vf, float, vi_store, int32_t, truncated(x))
 CONVERSION(TO_BOOL_I32, vi, int32_t, vi_store, int32_t, truth(is_true(x)))
 CONVERSION(LOGICAL_NOT, vi, int32_t, vi_store, int32_t, truth(vi_equal(x, vi_set(0))))
 CONVERSION(TO_F32, vi, int32_t, vf_store, float, vi_to_floats(x))

@@ -115,6 +115,14 @@ static void store_integers(const int32_t *from, void *to, int64_t step, int64_t 
 }
 #undef LINE
 
+/* Columns become rows of bytes, `step` apart. */
+static void store_turned(const int32_t *from, int64_t rows, int64_t n, uint8_t *to, int64_t step)
+{
+    uint8_t bytes[PASS_BLOCK];
+    store_integers(from, bytes, 1, rows * n, DTYPE_U8);
+    SET_NAME(transpose)(1, bytes, n, to, step, rows, n);
+}
+
 /* --- blocks ------------------------------------------------------------------------------------------------------- */
 
 /* A block that is being run. */
@@ -158,8 +166,11 @@ static void load_rows(const struct block *block, const struct pass_value *value,
         columns *= rows;
         rows = 1;
     }
+    bool apart = rows > 1 && strides[1] == 1 && columns < p->dims[p->rank - 1];
     for (int64_t i = 0; i < rows; i++) {
         const char *row = from + i * strides[0] * bytes;
+        for (int64_t next = columns * bytes; apart && next < 2 * columns * bytes; next += ALIGNMENT)
+            __builtin_prefetch(row + next); /* of the next block: rows are too short for the CPU to foresee it */
         if (value->format == FORMAT_F32)
             load_floats((float *)(void *)slot + i * columns, row, strides[1], columns, dtype);
         else if (value->format == FORMAT_I32)
@@ -223,6 +234,10 @@ static void store_output(const struct block *block, int output)
     const char *from = place_of(block, block->passes->outputs[output]);
     char *to = memory_of(block, index, block->call->outputs[output]);
     int64_t bytes = dtype_bits((enum dtype)operand->dtype) / 8, n = block->columns, rows = block->rows;
+    if (bytes == 1 && value->format == FORMAT_I32 && strides[0] == 1 && strides[1] > 1 && rows > 1) {
+        store_turned((const int32_t *)(const void *)from, rows, n, (uint8_t *)to, strides[1]);
+        return;
+    }
     if (strides[1] == 1 && strides[0] == n) { /* short rows without a gap are one */
         n *= rows;
         rows = 1;

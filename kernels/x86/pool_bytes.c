@@ -24,38 +24,40 @@ struct walk {
     vi turns; /* what makes the bytes unsigned */
 };
 
-static vi load_bytes(const uint8_t *from, int64_t count)
+INLINE vi load_bytes(const uint8_t *from, int64_t count, const bool full)
 {
     uint8_t bytes[WIDTH] = {0};
-    if (count >= WIDTH)
+    if (full)
         return vi_load((const void *)from);
     memcpy(bytes, from, (size_t)count);
     return vi_load((const void *)bytes);
 }
 
-static void store_bytes(uint8_t *to, vi x, int64_t count)
+/* Of so many channels, or of a whole vector. Each has a loop of its own, since vectors do not outlive calls of memcpy
+ * in registers. */
+INLINE vi most_of(const struct walk *walk, const uint8_t *x, int64_t count, const bool full)
 {
-    uint8_t bytes[WIDTH];
-    if (count >= WIDTH) {
-        vi_store((void *)to, x);
-        return;
-    }
-    vi_store((void *)bytes, x);
-    memcpy(to, bytes, (size_t)count);
+    const vi turns = walk->turns;
+    vi most = vi_set(0);
+    for (int64_t i = 0; i < walk->taps[0]; i++)
+        for (int64_t j = 0; j < walk->taps[1]; j++) {
+            const uint8_t *from = x + i * walk->steps[0] + j * walk->steps[1];
+            for (int64_t k = 0; k < walk->taps[2]; k++, from += walk->steps[2])
+                most = vi_max_bytes(most, vi_xor(load_bytes(from, count, full), turns));
+        }
+    return vi_xor(most, turns);
 }
 
 static void pool_position(const struct walk *walk, const uint8_t *x, int64_t channels, uint8_t *y)
 {
-    for (int64_t c = 0; c < channels; c += WIDTH) {
-        vi most = vi_set(0);
-        for (int64_t i = 0; i < walk->taps[0]; i++)
-            for (int64_t j = 0; j < walk->taps[1]; j++) {
-                const uint8_t *from = x + i * walk->steps[0] + j * walk->steps[1] + c;
-                for (int64_t k = 0; k < walk->taps[2]; k++, from += walk->steps[2])
-                    most = vi_max_bytes(most, vi_xor(load_bytes(from, channels - c), walk->turns));
-            }
-        store_bytes(y + c, vi_xor(most, walk->turns), channels - c);
-    }
+    uint8_t bytes[WIDTH];
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH)
+        vi_store((void *)(y + c), most_of(walk, x + c, WIDTH, true));
+    if (c == channels)
+        return;
+    vi_store((void *)bytes, most_of(walk, x + c, channels - c, false));
+    memcpy(y + c, bytes, (size_t)(channels - c));
 }
 
 static void pool_channels(const struct pool_params *p, const struct walk *walk, const uint8_t *x, uint8_t *y,

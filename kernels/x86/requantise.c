@@ -138,10 +138,12 @@ static bool read_numbers(const struct request *r, struct requantiser *to)
     if (!(to->low <= to->high))
         return false;
     int32_t shift = (int32_t)(zero - least), word = shift & UINT16_MAX;
+    int32_t lowest = (int32_t)nearbyintf(to->low) + shift, highest = (int32_t)nearbyintf(to->high) + shift;
     to->bytes = (struct requantised_bytes){.addend = vi_set(word | word << 16),
-                                           .low = vi_set(four_times((int32_t)nearbyintf(to->low) + shift)),
-                                           .high = vi_set(four_times((int32_t)nearbyintf(to->high) + shift)),
-                                           .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0)};
+                                           .low = vi_set(four_times(lowest)),
+                                           .high = vi_set(four_times(highest)),
+                                           .turn = vi_set(least < 0 ? (int32_t)0x80808080 : 0),
+                                           .are_done = lowest == 0 && highest == UINT8_MAX && least == 0};
     return true;
 }
 
@@ -174,6 +176,7 @@ bool SET_NAME(requantise_begin)(const struct epilogue *epilogue, const struct ep
         !read_operand(&r, q->gate, LARGEST_FACTOR, &to->gates, &to->gate_each, &gate) || (to->gates && to->has_second))
         return false;
     to->bounded = largest_quotient(to, factor, addend, gate) < LARGEST_BOUNDED;
+    to->inverts = to->bounded && find_reciprocal(to->divisor, &to->reciprocal);
     to->to = (uint8_t *)(uintptr_t)operand_at(&r, epilogue->program->input_count);
     to->to_step = down ? form->column : form->row;
     to->to_base = epilogue_offset(epilogue, epilogue->program->input_count, batch, 0, 0);
@@ -200,12 +203,24 @@ struct part {
     vf factors[2], addends[2], gates[2];
 };
 
-INLINE vf residual_of(const struct requantiser *q, const uint8_t *from, int64_t count)
+/* What a residual is made a number by. */
+struct residual_scale {
+    vi zero;
+    vf scale;
+    bool has_sign;
+};
+
+INLINE struct residual_scale residual_scale_of(const struct requantiser *q)
+{
+    return (struct residual_scale){vi_set(q->residual_zero), vf_set(q->residual_scale), q->signed_residual};
+}
+
+INLINE vf residual_of(const struct residual_scale *by, const uint8_t *from, int64_t count)
 {
     vi x = count < LANES ? vi_load_u8_part(from, count) : vi_load_u8(from);
-    if (q->signed_residual)
+    if (by->has_sign)
         x = vi_sub(vi_xor(x, vi_set(0x80)), vi_set(0x80));
-    return vf_mul(vi_to_floats(vi_sub(x, vi_set(q->residual_zero))), vf_set(q->residual_scale));
+    return vf_mul(vi_to_floats(vi_sub(x, by->zero)), by->scale);
 }
 
 static void store_ends(uint8_t *const *to, int64_t count, vi bytes)
@@ -216,11 +231,17 @@ static void store_ends(uint8_t *const *to, int64_t count, vi bytes)
         memcpy(to[l], lines[l], (size_t)count);
 }
 
+/* What is done to sums after their factor and addend: PLAIN rounding, maybe of a sum with a residual; the SUM with a
+ * residual divided by what has a reciprocal; or ANYTHING. */
+enum work { PLAIN, SUM, ANYTHING };
+
 /* Four vectors at a time, of two lines or of four: where there are no more, of the last one again. */
 INLINE void run_part(const struct requantiser *q, const struct part *part, const int vectors, const bool full,
-                     const bool plain)
+                     const enum work work)
 {
     const struct requantised_bytes ends = q->bytes;
+    const struct residual_scale scale = residual_scale_of(q);
+    const struct reciprocal reciprocal = q->reciprocal;
     const int lines = 4 / vectors;
     for (int64_t i = 0; i < part->lines; i += lines) {
         uint8_t *to[4];
@@ -234,12 +255,13 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
             for (int v = 0; v < vectors; v++) {
                 vf x = vi_to_floats(full ? vi_load(sums + v * LANES) : vi_load_part(sums, part->count));
                 x = vf_add(vf_mul(x, part->factors[v]), part->addends[v]);
-                if (!plain && q->gates)
+                if (work == ANYTHING && q->gates)
                     x = vf_add(vf_mul(x, part->gates[v]), x);
-                if (part->residual)
-                    x = vf_add(x, residual_of(q, part->residual + line * q->residual_step + v * LANES,
+                if (work == SUM || part->residual)
+                    x = vf_add(x, residual_of(&scale, part->residual + line * q->residual_step + v * LANES,
                                               full ? LANES : part->count));
-                rounded[l * vectors + v] = requantise_round(q, x, plain);
+                rounded[l * vectors + v] = work == SUM ? vf_to_nearest(requantise_quotient(&reciprocal, x))
+                                                       : requantise_round(q, x, work == PLAIN);
             }
         }
         vi bytes = requantise_pack(&ends, rounded);
@@ -254,22 +276,27 @@ INLINE void run_part(const struct requantiser *q, const struct part *part, const
 
 static __attribute__((noinline)) void run_plain(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, 2, true, true);
+    run_part(q, part, 2, true, PLAIN);
+}
+
+static __attribute__((noinline)) void run_sum(const struct requantiser *q, const struct part *part)
+{
+    run_part(q, part, 2, true, SUM);
 }
 
 static __attribute__((noinline)) void run_full(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, 2, true, false);
+    run_part(q, part, 2, true, ANYTHING);
 }
 
 static __attribute__((noinline)) void run_vector(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, 1, true, false);
+    run_part(q, part, 1, true, ANYTHING);
 }
 
 static __attribute__((noinline)) void run_rest(const struct requantiser *q, const struct part *part)
 {
-    run_part(q, part, 1, false, false);
+    run_part(q, part, 1, false, ANYTHING);
 }
 
 static inline int64_t lanes_left(int64_t count, int vector)
@@ -311,7 +338,7 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
     struct part part = {.step = step, .lines = lines};
     const uint8_t *residual = q->residual ? q->residual + residual_offset(q, line, first) : NULL;
     uint8_t *to = q->to + output_offset(q, line, first);
-    bool plain = requantise_is_plain(q);
+    bool plain = requantise_is_plain(q), sum = residual && q->inverts && q->divides && !q->has_second && !q->gates;
     for (int64_t i = 0; i < count; i += part.count) {
         part.count = count - i >= WIDTH ? WIDTH : least(LANES, count - i);
         part.sums = sums + i;
@@ -322,6 +349,8 @@ static void run_even(const struct requantiser *q, const int32_t *sums, int64_t s
         load_operand(q->gates, q->gate_each, first + i, part.count, 0, part.gates);
         if (part.count == WIDTH && plain)
             run_plain(q, &part);
+        else if (part.count == WIDTH && sum)
+            run_sum(q, &part);
         else if (part.count == WIDTH)
             run_full(q, &part);
         else if (part.count == LANES)

@@ -3,6 +3,7 @@
 #ifndef INFER_KERNELS_X86_REQUANTISE_H
 #define INFER_KERNELS_X86_REQUANTISE_H
 
+#include "kernels/reciprocal.h"
 #include "kernels/x86/epilogue.h"
 #include "kernels/x86/vector.h"
 #include "kernels/x86/vector_math.h"
@@ -29,8 +30,11 @@ struct requantiser {
     float first_low, first_high, second_factor, second_addend, divisor;
     float low, high; /* of the quotient */
     bool bounded;    /* it is a number of 32 bits whatever the sums are */
+    bool inverts;    /* then the quotient's nearest integer may be found without a division */
+    struct reciprocal reciprocal;
     struct requantised_bytes {
         vi addend, low, high, turn;
+        bool are_done; /* neither bounds nor turns change what has become bytes */
     } bytes; /* of what is rounded: words of the zero point; bounds; what turns bytes into those of a signed type */
 };
 
@@ -56,6 +60,11 @@ INLINE vf requantise_operand(const float *from, bool each, int64_t first, int64_
 {
     return from && each ? vf_load_part(from + first, count) : vf_set(from ? *from : identity);
 }
+/* The quotient, for what inverts. */
+INLINE vf requantise_quotient(const struct reciprocal *reciprocal, vf x)
+{
+    return vf_fma(x, vf_set(reciprocal->high), vf_mul(x, vf_set(reciprocal->low)));
+}
 /* What has been multiplied and added to, rounded. plain: the requantiser is, see below. */
 INLINE vi requantise_round(const struct requantiser *q, vf x, const bool plain)
 {
@@ -79,7 +88,7 @@ static inline bool requantise_is_plain(const struct requantiser *q)
 INLINE vi requantise_pack(const struct requantised_bytes *to, const vi *rounded)
 {
     vi bytes = vi_pack_bytes(rounded, to->addend);
-    return vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
+    return to->are_done ? bytes : vi_xor(vi_max_bytes(vi_min_bytes(bytes, to->high), to->low), to->turn);
 }
 
 /* Two vectors of elements of lines, for those who have the sums of both. */

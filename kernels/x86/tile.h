@@ -161,8 +161,8 @@ static inline void tile_shift(struct tile_ends *ends, int64_t columns)
 struct tile_cut {
     int64_t rows, tiles, block_tiles, blocks; /* block_tiles: at most */
     int64_t span, parts;                      /* block b begins at tile b * span / parts */
-    int64_t height;                           /* rows of a tile, at most: even */
-    int64_t each, longer; /* rows of a tile, which is even; so many, the first ones, have two more */
+    int64_t height;                           /* rows of a tile, at most: even, unless tiles are lines */
+    int64_t each, longer;                     /* rows of a tile, as even; so many, the first ones, have two more */
 };
 static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t tiles_of_block)
 {
@@ -173,6 +173,14 @@ static inline struct tile_cut tile_cut_by(int64_t rows, int64_t height, int64_t 
     cut.span = cut.block_tiles;
     cut.each = cut.tiles > 0 ? pairs / cut.tiles * 2 : 0;
     cut.longer = cut.tiles > 0 ? pairs % cut.tiles : 0;
+    return cut;
+}
+/* A tile for each line of `width` rows. */
+static inline struct tile_cut tile_cut_lines(int64_t lines, int64_t width, int64_t tiles_of_block)
+{
+    struct tile_cut cut = {.rows = lines * width, .height = width, .tiles = lines, .parts = 1, .each = width};
+    cut.blocks = divide_up(lines, tiles_of_block);
+    cut.span = cut.block_tiles = cut.blocks > 0 ? divide_up(lines, cut.blocks) : 0;
     return cut;
 }
 static inline struct tile_cut tile_cut(int64_t rows)

@@ -11,6 +11,8 @@
 #define SQUARE_8 4
 /* Of elements of 4 bytes also in squares of so many rows, where no more are left: of 4 groups of channels, say. */
 #define QUAD 4
+/* Of bytes in three rows, an image's, so many columns at once, of at least two more. */
+#define TRIPLES 16
 
 #if KERNEL_SET == SET_PLAIN
 
@@ -21,6 +23,12 @@
             for (int j = 0; j < SQUARE_##bytes; j++)                                                     \
                 memcpy(to + j * to_step + i * (bytes), from + i * from_step + j * (bytes), bytes);       \
     }
+static inline void transpose_triples(const char *from, int64_t from_step, char *to)
+{
+    for (int j = 0; j < TRIPLES; j++)
+        for (int i = 0; i < 3; i++)
+            to[3 * j + i] = from[i * from_step + j];
+}
 TRANSPOSE_SQUARE(1)
 TRANSPOSE_SQUARE(2)
 TRANSPOSE_SQUARE(4)
@@ -62,6 +70,23 @@ static inline void transpose_1(const char *from, int64_t from_step, char *to, in
         _mm_storel_epi64((__m128i *)(void *)(to + 2 * i * to_step), r[i]);
         _mm_storel_epi64((__m128i *)(void *)(to + (2 * i + 1) * to_step), _mm_unpackhi_epi64(r[i], r[i]));
     }
+}
+
+/* Three rows, without a gap; 4 bytes past them are written over. */
+static inline void transpose_triples(const char *from, int64_t from_step, char *to)
+{
+    const __m128i closed = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    __m128i r[3];
+    UNROLL
+    for (int i = 0; i < 3; i++)
+        r[i] = _mm_loadu_si128((const __m128i *)(const void *)(from + i * from_step));
+    __m128i a = _mm_unpacklo_epi8(r[0], r[1]), b = _mm_unpackhi_epi8(r[0], r[1]);
+    __m128i c = _mm_unpacklo_epi8(r[2], r[2]), d = _mm_unpackhi_epi8(r[2], r[2]);
+    const __m128i quads[] = {_mm_unpacklo_epi16(a, c), _mm_unpackhi_epi16(a, c), _mm_unpacklo_epi16(b, d),
+                             _mm_unpackhi_epi16(b, d)};
+    UNROLL
+    for (int i = 0; i < 4; i++)
+        _mm_storeu_si128((__m128i *)(void *)(to + 12 * i), _mm_shuffle_epi8(quads[i], closed));
 }
 
 static inline void transpose_2(const char *from, int64_t from_step, char *to, int64_t to_step)
@@ -211,6 +236,11 @@ void SET_NAME(transpose)(int64_t bytes, const void *from, int64_t from_step, voi
 {
     switch (bytes) {
     case 1:
+        for (; rows == 3 && to_step == 3 && columns >= TRIPLES + 2; columns -= TRIPLES) {
+            transpose_triples(from, from_step, to);
+            from = (const char *)from + TRIPLES;
+            to = (char *)to + 3 * TRIPLES;
+        }
         transpose_rows_1(from, from_step, to, to_step, rows, columns);
         break;
     case 2:

@@ -113,6 +113,25 @@ static void choose_positions(struct maker *maker, struct conv_params *p, int64_t
     window_settle(&p->window);
 }
 
+/* Bytes whose lines are a tile or less, so that at the first and the last one a tile has places in the padding alone.
+ */
+static void choose_lines(struct maker *maker, struct conv_params *p)
+{
+    struct random *random = &maker->random;
+    p->x_dtype = DTYPE_U8;
+    p->groups = 1;
+    p->input_channels = 4 * random_between(random, 1, 6);
+    p->output_channels = random_between(random, 20, 70);
+    p->window = (struct window){.kernel = {1, 3, 3}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}, .spread = {1, 1, 1}};
+    for (int i = 1; i < SPATIAL_AXES; i++) {
+        p->window.pad[i] = random_between(random, 1, 2);
+        p->window.pad_after[i] = random_between(random, 0, 2);
+        p->window.input[i] = random_between(random, 3, i == 1 ? 8 : 16);
+    }
+    p->window.input[0] = 1;
+    window_settle(&p->window);
+}
+
 /* One place that sees x scaled, which other windows may not. */
 static void choose_scaled(struct maker *maker, struct conv_params *p)
 {
@@ -267,6 +286,8 @@ static void make_conv(struct maker *maker)
         choose_filter(maker, p);
     } else if (!conv_is_narrow(p) && random_once_in(&maker->random, 10)) {
         choose_upsampling(maker, p);
+    } else if (conv_is_narrow(p) && random_once_in(&maker->random, 2)) {
+        choose_lines(maker, p);
     } else if (random_once_in(&maker->random, 60)) {
         choose_positions(maker, p, 50);
     } else {

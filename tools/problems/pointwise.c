@@ -151,9 +151,42 @@ static void choose_numbers(struct maker *maker)
     }
 }
 
+static void make_params_of(struct maker *maker, struct program *program)
+{
+    const struct pointwise_params *params = program_build(program, true);
+    program_operands(maker, params, 0);
+    maker->problem->params = params;
+    maker->problem->in_place = program_in_place(params, 0, 0);
+    choose_numbers(maker);
+    describe_program(maker, params);
+}
+
+/* Planes of floats become bytes side by side, as an image that is quantised. */
+static void make_planes(struct maker *maker)
+{
+    struct random *random = &maker->random;
+    int64_t planes = random_once_in(random, 2) ? 3 : random_between(random, 1, 20), step = planes;
+    step += random_once_in(random, 3) ? random_between(random, 1, 3) : 0;
+    const int64_t dims[] = {planes, random_between(random, 1, maker->large ? 20000 : 500)};
+    const int64_t strides[] = {dims[1], 1}, turned[] = {1, step}, number[] = {0, 0};
+    struct program program = program_begin(maker, 2, dims);
+    int x = program_input(&program, DTYPE_F32, strides), scale = program_input(&program, DTYPE_F32, number);
+    x = program_code(&program, POINTWISE_DIV, CLASS_F32, x, scale, 0, 0, 0);
+    x = program_code(&program, POINTWISE_ROUND, CLASS_F32, x, 0, 0, 0, 0);
+    x = program_code(&program, POINTWISE_CLAMP, CLASS_F32, x, 0, 0, 0, 255);
+    program_output(&program, DTYPE_U8, program_convert(&program, x, CLASS_I64), turned);
+    make_params_of(maker, &program);
+}
+
+#define PLANES 24 /* one problem of so many is an image */
+
 static void make_pointwise(struct maker *maker)
 {
     int64_t dims[MAX_RANK], *sizes[MAX_RANK];
+    if (maker->index % PLANES == PLANES / 2) {
+        make_planes(maker);
+        return;
+    }
     int rank = (int)random_between(&maker->random, 1, 4);
     for (int i = 0; i < rank; i++) {
         dims[i] = make_size(maker, 80);
@@ -172,12 +205,7 @@ static void make_pointwise(struct maker *maker)
     add_output_of(&program, program.registers - 1);
     if (random_once_in(&maker->random, 5))
         add_output_of(&program, (int)random_below(&maker->random, program.registers));
-    const struct pointwise_params *params = program_build(&program, true);
-    program_operands(maker, params, 0);
-    maker->problem->params = params;
-    maker->problem->in_place = program_in_place(params, 0, 0);
-    choose_numbers(maker);
-    describe_program(maker, params);
+    make_params_of(maker, &program);
 }
 
 /* --- real ones ----------------------------------------------------------------------------------------------- */
