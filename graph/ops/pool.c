@@ -98,6 +98,37 @@ static enum status lower_global(struct op_context *c)
 POOL_OP(GlobalAveragePool, REDUCE_MEAN, 1, shapes_global, lower_global)
 POOL_OP(GlobalMaxPool, REDUCE_MAX, 1, shapes_global, lower_global)
 
+/* Of ours: what fuse-qdq makes of a GlobalAveragePool of dequantised bytes. float32: the exact sum of each channel's
+ * bytes, rounded and divided by their number. */
+static enum status shapes_global_integer(struct op_context *c)
+{
+    TRY(op_require(c, 0, TYPE(DTYPE_U8) | TYPE(DTYPE_I8)));
+    TRY(op_require_rank(c, 0, 2, MAX_RANK));
+    const struct value *x = op_input(c, 0);
+    int64_t dims[MAX_RANK], positions = 1;
+    for (int i = 0; i < x->rank; i++) {
+        dims[i] = i < 2 ? x->dims[i] : 1;
+        positions *= i < 2 ? 1 : x->dims[i];
+    }
+    if (positions > REDUCE_MOST_BYTES)
+        return op_error(c, STATUS_UNSUPPORTED, "%lld positions; the sum of at most %d bytes is exact",
+                        (long long)positions, REDUCE_MOST_BYTES);
+    return op_set_output(c, 0, DTYPE_F32, x->rank, dims);
+}
+
+const struct op op_infer_GlobalMeanInteger = {
+    .domain = OWN_DOMAIN,
+    .name = "GlobalMeanInteger",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    ATTRIBUTES_OF(infer_GlobalMeanInteger),
+    .shapes = shapes_global_integer,
+    .detail = REDUCE_MEAN,
+    .lower = lower_global,
+};
+
 static enum status shapes_global_norm(struct op_context *c)
 {
     TRY(op_require_rank(c, 0, 3, 2 + SPATIAL_AXES));

@@ -3,21 +3,33 @@
 #include "graph/passes/rewrite.h"
 #include "graph/passes/strips_plan.h"
 
-#define NEAR_BYTES (2 << 20) /* of a strip */
-#define FAR_BYTES (3 << 20)  /* of an intermediate that is worth it */
 #define LONGEST_NEAR 12      /* stages of a region */
 #define MOST_TIMES 4         /* strips: of as many as one far intermediate takes to be near */
 #define MOST_THREADS 4       /* more have too little to do in a strip, and caches enough */
-
-/* Layers on integers are faster than those on floating numbers by about what their images are smaller: limits of bytes
- * and seconds are a quarter there. */
-#define BYTES_PART (size_t)4
 
 /* What is saved and what it costs. */
 #define SECONDS_A_BYTE 30e-12 /* written far away and read from there */
 #define SECONDS_A_WORK 20e-12
 #define SECONDS_A_STEP 2e-6
-#define LEAST_SECONDS 20e-6 /* of all threads together, before steps: less is within the error of the estimate */
+
+/* Layers on integers are faster than those on floating numbers by about what their images are smaller. */
+struct limits {
+    size_t near;  /* bytes of a strip, at most */
+    size_t far;   /* of an intermediate that is worth it, at least */
+    double least; /* seconds saved in all threads together, before steps: less is within the error of the estimate */
+};
+
+static const struct limits of_floats = {2 << 20, 3 << 20, 20e-6}, of_bytes = {384 << 10, 768 << 10, 5e-6};
+
+static const struct limits *limits_of(const struct value *image)
+{
+    return dtype_bits(image->dtype) == 8 ? &of_bytes : &of_floats;
+}
+
+static bool is_far(const struct value *image, size_t bytes)
+{
+    return bytes >= limits_of(image)->far;
+}
 
 static const int strip_counts[] = {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48};
 
@@ -29,16 +41,6 @@ struct search {
     double *saved;               /* by position: the most seconds that regions save before it */
     struct strip_region *chosen; /* the last of them; strips 0: the stage before is in none */
 };
-
-static size_t part_of(const struct value *image)
-{
-    return dtype_bits(image->dtype) == 8 ? BYTES_PART : 1;
-}
-
-static bool is_far(const struct value *image, size_t bytes)
-{
-    return bytes >= FAR_BYTES / part_of(image);
-}
 
 bool strip_plan_has_far(const struct graph *graph, int threads)
 {
@@ -110,18 +112,18 @@ static void judge(struct search *search, int end, size_t bytes, size_t whole, do
 static void find_regions(struct search *search, int end, const struct value *far, int strips)
 {
     struct sweep *sweep = &search->sweep;
-    size_t bytes = 0, whole = 0, near = NEAR_BYTES / part_of(far);
+    size_t bytes = 0, whole = 0;
     sweep_begin(sweep, end, strips);
-    while (sweep_add(sweep) && sweep->strip_peak <= near) {
+    while (sweep_add(sweep) && sweep->strip_peak <= limits_of(far)->near) {
         const struct stage *stage = &search->stages->list[search->order->stages[sweep->begin]];
         if (stays_whole(stage) || may_overwrite(search->stages, stage))
             break;
         size_t made = search->stages->bytes[stage->output->id];
         if (!is_result(sweep, stage->output) && is_far(stage->output, made))
-            bytes += made - NEAR_BYTES / part_of(stage->output);
+            bytes += made - limits_of(stage->output)->near;
         size_t live = search->order->live[sweep->begin];
         whole = live > whole ? live : whole;
-        judge(search, end, bytes, whole, LEAST_SECONDS / (double)part_of(far));
+        judge(search, end, bytes, whole, limits_of(far)->least);
     }
 }
 
@@ -157,7 +159,7 @@ bool strip_plan_make_near(const struct stages *stages, int threads, struct strip
         search.saved[end] = search.saved[end - 1];
         /* Fewer strips would be too large, and many more have too many rows twice. */
         const struct value *far = reads_far(&search, &stages->list[search.order->stages[end - 1]]);
-        size_t least = far ? stages->bytes[far->id] / (NEAR_BYTES / part_of(far)) : 0;
+        size_t least = far ? stages->bytes[far->id] / limits_of(far)->near : 0;
         for (size_t k = 0; k < sizeof strip_counts / sizeof *strip_counts; k++)
             if (least > 0 && (size_t)strip_counts[k] > least && (size_t)strip_counts[k] <= MOST_TIMES * least)
                 find_regions(&search, end, far, strip_counts[k]);

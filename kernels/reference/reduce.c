@@ -145,10 +145,45 @@ static int reduce_tasks(const void *params)
 #undef T
 #undef LARGEST
 
+/* The sum of an output's bytes, which starts at x. */
+static int32_t sum_bytes(const struct reduce_params *p, const uint8_t *x)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; i < elements(p->folded_rank, p->folded); i++) {
+        uint8_t byte = x[offset_at(p->folded_rank, p->folded, p->folded_strides, i)];
+        sum += p->bytes == DTYPE_I8 ? (int8_t)byte : byte;
+    }
+    return sum;
+}
+
+static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct reduce_params *p = plan->params;
+    const struct epilogue epilogue = reduce_epilogue(p);
+    const uint8_t *x = call->inputs[0];
+    int64_t first, last;
+    task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
+    for (int64_t n; first < last; first += n) {
+        float results[TILE], *y = p->epilogue ? results : (float *)call->outputs[0] + first;
+        n = least(TILE, last - first);
+        for (int64_t i = 0; i < n; i++)
+            y[i] = (float)sum_bytes(p, x + offset_at(p->kept_rank, p->kept, p->kept_strides, first + i)) /
+                   (float)elements(p->folded_rank, p->folded);
+        struct epilogue_tile tile = {.results = results, .column_stride = 1, .rows = 1, .column = first, .columns = n};
+        if (p->epilogue)
+            epilogue_run(&epilogue, call, &tile, call->workspace);
+    }
+}
+
+static bool is_of(const struct reduce_params *p, enum dtype dtype)
+{
+    return p->dtype == dtype && !p->bytes;
+}
+
 #define REDUCE(type, condition)                                           \
     static bool reduce_supports_##type(const void *params)                \
     {                                                                     \
-        enum dtype dtype = ((const struct reduce_params *)params)->dtype; \
+        const struct reduce_params *p = params;                           \
         return condition;                                                 \
     }                                                                     \
     const struct kernel reduce_##type##_reference = {                     \
@@ -159,13 +194,14 @@ static int reduce_tasks(const void *params)
         .tasks = reduce_tasks,                                            \
         .run = reduce_run_##type,                                         \
     };
-REDUCE(f32, dtype == DTYPE_F32)
-REDUCE(f64, dtype == DTYPE_F64)
-REDUCE(i8, dtype == DTYPE_I8)
-REDUCE(i16, dtype == DTYPE_I16)
-REDUCE(i32, dtype == DTYPE_I32)
-REDUCE(i64, dtype == DTYPE_I64)
-REDUCE(u8, dtype == DTYPE_U8 || dtype == DTYPE_BOOL)
-REDUCE(u16, dtype == DTYPE_U16)
-REDUCE(u32, dtype == DTYPE_U32)
-REDUCE(u64, dtype == DTYPE_U64)
+REDUCE(f32, is_of(p, DTYPE_F32))
+REDUCE(f64, is_of(p, DTYPE_F64))
+REDUCE(i8, is_of(p, DTYPE_I8))
+REDUCE(i16, is_of(p, DTYPE_I16))
+REDUCE(i32, is_of(p, DTYPE_I32))
+REDUCE(i64, is_of(p, DTYPE_I64))
+REDUCE(u8, is_of(p, DTYPE_U8) || is_of(p, DTYPE_BOOL))
+REDUCE(u16, is_of(p, DTYPE_U16))
+REDUCE(u32, is_of(p, DTYPE_U32))
+REDUCE(u64, is_of(p, DTYPE_U64))
+REDUCE(bytes, p->bytes)

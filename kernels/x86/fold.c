@@ -67,3 +67,65 @@ void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded,
     for (int k = 0; k < STRIPES; k++)
         results[k] = adds ? vf_add(totals[k], stripes[k]) : stripes[k];
 }
+
+/* --- bytes ------------------------------------------------------------------------------------------------------- */
+
+/* What makes signed bytes unsigned ones that are larger by 128: 0x80. */
+#define TURN 0x80
+
+/* Adds rows of n bytes side by side, each row `down` after the one before. */
+static void sum_across(vi *sums, const uint8_t *from, int64_t n, int64_t rows, int64_t down, vi turn)
+{
+    const int64_t whole = n / LANES;
+    vi stripes[STRIPES];
+    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];
+    for (int64_t i = 0; whole > 0 && i < rows; i++)
+        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)
+        {
+            if (k >= whole)
+                break;
+            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + i * down + k * LANES), turn));
+        }
+    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) sums[k] = stripes[k];
+    for (int64_t i = 0; whole * LANES < n && i < rows; i++)
+        sums[whole] = vi_add(sums[whole],
+                             vi_xor(vi_load_u8_part(from + i * down + whole * LANES, n - whole * LANES), turn));
+}
+
+static int32_t sum_along(const uint8_t *from, int64_t n, int64_t step, uint8_t turn)
+{
+    int32_t lanes[LANES], sum = 0;
+    int64_t i = 0;
+    vi vectors = vi_set(0);
+    for (; step == 1 && i + LANES <= n; i += LANES)
+        vectors = vi_add(vectors, vi_xor(vi_load_u8(from + i), vi_set(turn)));
+    vi_store(lanes, vectors);
+    for (int k = 0; k < LANES; k++)
+        sum += lanes[k];
+    for (; i < n; i++)
+        sum += from[i * step] ^ turn;
+    return sum;
+}
+
+void SET_NAME(mean_bytes)(const struct folded *f, const uint8_t *from, bool is_signed, int64_t n, int64_t step,
+                          vf *results)
+{
+    const int outer = f->rank - 1;
+    const int64_t count = elements(f->rank, f->dims), inner = f->dims[outer], down = f->strides[outer];
+    const uint8_t turn = is_signed ? TURN : 0;
+    int32_t sums[STRIPES * LANES] = {0};
+    vi stripes[STRIPES];
+    for (int k = 0; k < STRIPES; k++)
+        stripes[k] = vi_set(0);
+    for (int64_t i = 0; count > 0 && i < elements(outer, f->dims); i++) {
+        const uint8_t *at = from + offset_at(outer, f->dims, f->strides, i);
+        if (step == 1)
+            sum_across(stripes, at, n, inner, down, vi_set(turn));
+        for (int64_t j = 0; step != 1 && j < n; j++)
+            sums[j] += sum_along(at + j * step, inner, down, turn);
+    }
+    for (int k = 0; k < STRIPES; k++) {
+        const vi sum = vi_sub(vi_add(stripes[k], vi_load(sums + k * LANES)), vi_set((int32_t)(turn * count)));
+        results[k] = vf_div(vi_to_floats(sum), vf_set((float)count));
+    }
+}

@@ -48,16 +48,22 @@ static bool folds_across(const struct reduce_params *p)
 /* Where the tile's first output folds from. */
 struct tile {
     const struct reduce_params *params;
-    const float *from;
+    const void *from;
     int64_t count, step; /* outputs, and how far they are apart in x */
     struct folded folded;
 };
+
+/* Where output j folds from. */
+static const void *from_output(const struct tile *tile, int64_t j)
+{
+    return (const char *)tile->from + (size_t)(j * tile->step) * dtype_bits(reduce_x_dtype(tile->params)) / 8;
+}
 
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
 {
     if (!folds_across(tile->params)) {
         for (int64_t j = 0; j < tile->count; j++)
-            sums[j] = SET_NAME(fold_along)(fold, &tile->folded, tile->from + j * tile->step, shifts[j]);
+            sums[j] = SET_NAME(fold_along)(fold, &tile->folded, from_output(tile, j), shifts[j]);
         return;
     }
     for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
@@ -65,7 +71,7 @@ static void fold_tile(const struct tile *tile, const struct fold *fold, float *s
         for (int k = 0; k < STRIPES; k++)
             shift[k] = vf_load(shifts + j + k * LANES);
         SET_NAME(fold_across)
-        (fold, &tile->folded, tile->from + j * tile->step, least(tile->count - j, STRIPES * LANES), tile->step, shift,
+        (fold, &tile->folded, from_output(tile, j), least(tile->count - j, STRIPES * LANES), tile->step, shift,
          results);
         for (int k = 0; k < STRIPES; k++)
             vf_store(sums + j + k * LANES, results[k]);
@@ -88,11 +94,27 @@ static vf finished(const struct reduce_params *p, vf sum, vf shift)
     }
 }
 
+static void mean_tile(const struct tile *tile, float *y)
+{
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
+        vf means[STRIPES];
+        SET_NAME(mean_bytes)
+        (&tile->folded, from_output(tile, j), tile->params->bytes == DTYPE_I8, least(tile->count - j, STRIPES * LANES),
+         tile->step, means);
+        for (int k = 0; k < STRIPES; k++)
+            vf_store(y + j + k * LANES, means[k]);
+    }
+}
+
 /* y has room for TILE. */
 static void reduce_tile(const struct tile *tile, float *y)
 {
     const struct reduce_params *p = tile->params;
     float shifts[TILE] = {0};
+    if (p->bytes) {
+        mean_tile(tile, y);
+        return;
+    }
     if (p->kind == REDUCE_LOG_SUM_EXP) {
         fold_tile(tile, &folds[REDUCE_MAX], shifts, shifts);
         for (int64_t i = 0; i < TILE; i++)
@@ -144,7 +166,8 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
         tile.count = least(TILE, least(left, last - first));
         tile.from = call->inputs[0];
         if (tile.from) /* NULL: nothing to fold */
-            tile.from += offset_at(p->kept_rank, p->kept, p->kept_strides, first);
+            tile.from = (const char *)tile.from + (size_t)offset_at(p->kept_rank, p->kept, p->kept_strides, first) *
+                                                      dtype_bits(reduce_x_dtype(p)) / 8;
         reduce_tile(&tile, results);
         store_tile(plan->state, call, results, first, tile.count);
         first += tile.count;
