@@ -107,16 +107,32 @@ static bool can_overwrite(const struct life *lives, const struct step *step, int
            value_bytes(root) == value_bytes(step->outputs[0]) && !shared_elsewhere(step, root);
 }
 
-struct value *overwritten_root(const struct life *lives, const struct step *step, int s)
+/* Output 0, where step s alone makes it, and may write it over an input. NULL: there is none. */
+static const struct value *made_in_place(const struct life *lives, const struct step *step, int s)
 {
     const struct value *output = step->in_place ? step->outputs[0] : NULL;
-    if (!output || output->alias || output->dims_at_run || !is_ours(output, &lives[output->id]) ||
-        lives[output->id].first != s)
-        return NULL;
+    return output && !output->alias && !output->dims_at_run && lives[output->id].first == s ? output : NULL;
+}
+
+static struct value *dying_root(const struct life *lives, const struct step *step, int s)
+{
     for (int i = 0; i < step->input_count; i++)
         if (step->in_place & 1u << i && can_overwrite(lives, step, s, step->inputs[i]))
             return value_root(step->inputs[i], NULL);
     return NULL;
+}
+
+struct value *overwritten_root(const struct life *lives, const struct step *step, int s)
+{
+    const struct value *output = made_in_place(lives, step, s);
+    return output && is_ours(output, &lives[output->id]) ? dying_root(lives, step, s) : NULL;
+}
+
+struct value *root_in_output(const struct life *lives, const struct step *step, int s)
+{
+    const struct value *output = made_in_place(lives, step, s);
+    return output && !output->data && output->rank >= 0 && lives[output->id].foreign ? dying_root(lives, step, s)
+                                                                                     : NULL;
 }
 
 /* --- progress ------------------------------------------------------------------------------------------- */
