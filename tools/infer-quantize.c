@@ -30,6 +30,8 @@ static const char help[] =
     "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
     "multiply them at\n"
     "                          three quarters of the speed\n"
+    "  --equalise              scale channels between layers of weights such that they have like magnitudes, before "
+    "anything else\n"
     "  --max-error E           keep in float32 what is needed for a relative error of at most E of the outputs; needs\n"
     "                          samples, of which every fourth is held out for it\n"
     "  --keep NODE             keep this node in float32; may be given more than once\n"
@@ -46,6 +48,7 @@ static const struct option options[] = {{"precision", required_argument, NULL, '
                                         {"weights-only", required_argument, NULL, 'w'},
                                         {"block", required_argument, NULL, 'B'},
                                         {"full-range", no_argument, NULL, 'F'},
+                                        {"equalise", no_argument, NULL, 'E'},
                                         {"max-error", required_argument, NULL, 'e'},
                                         {"keep", required_argument, NULL, 'k'},
                                         {"report", required_argument, NULL, 'r'},
@@ -60,7 +63,7 @@ static const struct tool tool = {.name = "infer-quantize", .help = help, .option
 struct request {
     const char *from, *to, *report, *precision;
     enum quantize_form form;
-    bool dynamic, weights_only, has_block, any_method, full_range;
+    bool dynamic, weights_only, has_block, any_method, full_range, equalise;
     int bits;
     int64_t block;
     enum range_method method;
@@ -117,6 +120,8 @@ static void check_request(struct request *request)
         exit(tool_usage(&tool, "--block goes with --weights-only int4"));
     if (request->full_range && (half || request->weights_only))
         exit(tool_usage(&tool, "--full-range goes with --precision int8 and --dynamic"));
+    if (request->equalise && half)
+        exit(tool_usage(&tool, "--equalise goes without --precision fp16"));
     request->form = half                    ? QUANTIZE_HALF
                     : request->dynamic      ? QUANTIZE_DYNAMIC
                     : request->weights_only ? QUANTIZE_WEIGHTS
@@ -145,6 +150,8 @@ static void parse(struct request *request, int argc, char **argv)
             request->dynamic = true;
         else if (found == 'F')
             request->full_range = true;
+        else if (found == 'E')
+            request->equalise = true;
         else if (found == 'e' || found == 'B')
             parse_number(request, found, optarg);
         else
@@ -227,7 +234,16 @@ static void drop_made_up_names(struct graph *graph)
             graph->values[i]->name = "";
 }
 
-static enum status prepare(const infer_model *model, enum quantize_form form, struct region *region,
+static enum status equalise(struct graph *graph, struct error *error)
+{
+    int pairs;
+    enum status status = quantize_equalise(graph, &pairs, error);
+    if (status == STATUS_OK && pairs == 0)
+        say("warning: no two layers have channels between them that could be scaled");
+    return status;
+}
+
+static enum status prepare(const struct request *request, const infer_model *model, struct region *region,
                            struct graph **graph, struct error *error)
 {
     const struct kernel_facts facts = {.threads = 1};
@@ -238,8 +254,10 @@ static enum status prepare(const infer_model *model, enum quantize_form form, st
     if (!*graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
-    if (status == STATUS_OK && form == QUANTIZE_STATIC)
+    if (status == STATUS_OK && request->form == QUANTIZE_STATIC)
         status = run_pass_alone(convolve_upsampling, *graph, evaluator_of(&plain), error);
+    if (status == STATUS_OK && request->equalise)
+        status = equalise(*graph, error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {
         struct value *value = (*graph)->values[i];
         if (!*value->name && !value->data)
@@ -354,7 +372,7 @@ static enum status work(const struct request *request, const infer_model *model,
 {
     struct graph *graph;
     double relative = -1;
-    enum status status = prepare(model, request->form, region, &graph, error);
+    enum status status = prepare(request, model, region, &graph, error);
     study->metadata = model->metadata;
     study->metadata.pass_count = study->metadata.pack_count = 0;
     study->plan = (struct quantize_plan){.graph = graph,

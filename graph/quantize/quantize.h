@@ -70,6 +70,11 @@ struct quantize_plan {
  * been through. `quantize_plan.graph`, form, bits, block, in_pairs and region are given. OUT_OF_MEMORY. */
 enum status quantize_find(struct quantize_plan *plan, struct error *error);
 
+/* Scales the channels between layers such that they have like magnitudes (cross-layer equalisation); what the graph
+ * computes stays the same but for rounding. New weights lie in the graph's region. *pairs: of layers that were found.
+ * OUT_OF_MEMORY. */
+enum status quantize_equalise(struct graph *graph, int *pairs, struct error *error);
+
 /* Fills in the points; quantize_find does. */
 enum status quantize_find_points(struct quantize_plan *plan, struct error *error);
 /* Operators that may do what they do to integers of one scale (fuse-qdq knows more of them): the data inputs. 0: it is
