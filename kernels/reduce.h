@@ -43,9 +43,4 @@ static inline struct epilogue reduce_epilogue(const struct reduce_params *p)
     return (struct epilogue){p->epilogue, REDUCE_INPUTS, {1, 1, results}};
 }
 
-static inline enum dtype reduce_x_dtype(const struct reduce_params *p)
-{
-    return p->bytes ? p->bytes : p->dtype;
-}
-
 #endif

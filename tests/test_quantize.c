@@ -626,6 +626,7 @@ Suite *quantize_suite(void)
     TCase *graphs = tcase_create("graphs");
     tcase_add_test(graphs, a_residual_block);
     tcase_add_test(graphs, the_other_operand_of_a_sum);
+    tcase_add_test(graphs, what_is_pooled_over_whole_images);
     tcase_add_test(graphs, dense_blocks);
     tcase_add_test(graphs, windows_that_do_not_overlap);
     tcase_add_test(graphs, what_moves_is_quantised_where_it_comes_from);

@@ -53,10 +53,16 @@ struct tile {
     struct folded folded;
 };
 
+/* x, elements of it farther. */
+static const void *farther(const struct reduce_params *p, const void *x, int64_t elements)
+{
+    return (const char *)x + elements * (p->bytes ? 1 : (int64_t)sizeof(float));
+}
+
 /* Where output j folds from. */
 static const void *from_output(const struct tile *tile, int64_t j)
 {
-    return (const char *)tile->from + (size_t)(j * tile->step) * dtype_bits(reduce_x_dtype(tile->params)) / 8;
+    return farther(tile->params, tile->from, j * tile->step);
 }
 
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
@@ -166,8 +172,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
         tile.count = least(TILE, least(left, last - first));
         tile.from = call->inputs[0];
         if (tile.from) /* NULL: nothing to fold */
-            tile.from = (const char *)tile.from + (size_t)offset_at(p->kept_rank, p->kept, p->kept_strides, first) *
-                                                      dtype_bits(reduce_x_dtype(p)) / 8;
+            tile.from = farther(p, tile.from, offset_at(p->kept_rank, p->kept, p->kept_strides, first));
         reduce_tile(&tile, results);
         store_tile(plan->state, call, results, first, tile.count);
         first += tile.count;

@@ -39,7 +39,7 @@ static struct bound bound_of(const struct reduce_params *p)
 
 static void add_operands(struct maker *maker, const struct reduce_params *p)
 {
-    struct operand *x = add_input(maker, "x", reduce_x_dtype(p)), *y = add_output(maker, "y", p->dtype);
+    struct operand *x = add_input(maker, "x", p->bytes ? p->bytes : p->dtype), *y = add_output(maker, "y", p->dtype);
     for (int i = 0; i < p->kept_rank; i++)
         strided_axis(&x->at, p->kept[i], p->kept_strides[i]);
     for (int i = 0; i < p->folded_rank; i++)
