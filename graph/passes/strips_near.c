@@ -12,14 +12,18 @@
 #define SECONDS_A_WORK 20e-12
 #define SECONDS_A_STEP 2e-6
 
+/* Of the peak of all stages, which counts parts of a concatenation twice. */
+#define NEARLY_PEAK 0.75
+
 /* Layers on integers are faster than those on floating numbers by about what their images are smaller. */
 struct limits {
     size_t near;  /* bytes of a strip, at most */
     size_t far;   /* of an intermediate that is worth it, at least */
     double least; /* seconds saved in all threads together, before steps: less is within the error of the estimate */
+    double price; /* seconds that a byte less may cost where nearly the most are alive */
 };
 
-static const struct limits of_floats = {2 << 20, 3 << 20, 20e-6}, of_bytes = {384 << 10, 768 << 10, 5e-6};
+static const struct limits of_floats = {2 << 20, 3 << 20, 20e-6, 0}, of_bytes = {384 << 10, 768 << 10, 5e-6, 15e-12};
 
 static const struct limits *limits_of(const struct value *image)
 {
@@ -94,15 +98,17 @@ static bool may_overwrite(const struct stages *stages, const struct stage *stage
 }
 
 /* Makes the stage at the beginning of the sweep a part of regions, the best of which ends at `end`. `bytes`: that its
- * intermediates do not write; `whole`: most bytes alive without strips; `least`: seconds that it must save. */
-static void judge(struct search *search, int end, size_t bytes, size_t whole, double least)
+ * intermediates do not write; `whole`: most bytes alive without strips. */
+static void judge(struct search *search, int end, size_t bytes, size_t whole, const struct limits *limits)
 {
     const struct sweep *sweep = &search->sweep;
     size_t peak = search->order->entering[sweep->begin] + sweep->results + sweep->strip_peak;
     double steps = (double)(sweep->strips - 1) * (end - sweep->begin);
     double gain = (double)bytes * SECONDS_A_BYTE - sweep->extra * SECONDS_A_WORK;
     double saved = gain / search->threads - steps * SECONDS_A_STEP + search->saved[sweep->begin];
-    if (gain < least || peak > whole || saved <= search->saved[end])
+    if ((double)whole > NEARLY_PEAK * (double)search->order->peak && peak < whole)
+        saved += (double)(whole - peak) * limits->price;
+    if (gain < limits->least || peak > whole || saved <= search->saved[end])
         return;
     search->saved[end] = saved;
     search->chosen[end] = (struct strip_region){sweep->begin, end, sweep->strips};
@@ -123,7 +129,7 @@ static void find_regions(struct search *search, int end, const struct value *far
             bytes += made - limits_of(stage->output)->near;
         size_t live = search->order->live[sweep->begin];
         whole = live > whole ? live : whole;
-        judge(search, end, bytes, whole, limits_of(far)->least);
+        judge(search, end, bytes, whole, limits_of(far));
     }
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/x86/fold.h"
 
+#include <string.h>
+
 #define MOST_TERMS 1024 /* of a sum of which others are made; a multiple of 16 */
 
 /* A way through all that is folded, in pieces of its last axis, none longer than what may be added up at a time. */
@@ -73,23 +75,44 @@ void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded,
 /* What makes signed bytes unsigned ones that are larger by 128: 0x80. */
 #define TURN 0x80
 
-/* Adds rows of n bytes side by side, each row `down` after the one before. */
+/* Adds `rows` rows of `vectors` vectors, each row `down` after the one before. */
+static inline __attribute__((always_inline)) void add_rows(vi *sums, const uint8_t *from, int64_t rows, int64_t down,
+                                                           vi turn, int vectors)
+{
+    vi stripes[STRIPES];
+    for (int k = 0; k < vectors; k++)
+        stripes[k] = sums[k];
+    for (int64_t i = 0; i < rows; i++)
+        for (int k = 0; k < vectors; k++)
+            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + i * down + k * LANES), turn));
+    for (int k = 0; k < vectors; k++)
+        sums[k] = stripes[k];
+}
+
+/* Adds rows of n bytes side by side. The last vector of a row may reach into the next one; what it finds there goes
+ * into sums that nobody reads. The last rows are copied. */
 static void sum_across(vi *sums, const uint8_t *from, int64_t n, int64_t rows, int64_t down, vi turn)
 {
-    const int64_t whole = n / LANES;
-    vi stripes[STRIPES];
-    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = sums[k];
-    for (int64_t i = 0; whole > 0 && i < rows; i++)
-        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++)
-        {
-            if (k >= whole)
-                break;
-            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + i * down + k * LANES), turn));
-        }
-    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) sums[k] = stripes[k];
-    for (int64_t i = 0; whole * LANES < n && i < rows; i++)
-        sums[whole] = vi_add(sums[whole],
-                             vi_xor(vi_load_u8_part(from + i * down + whole * LANES, n - whole * LANES), turn));
+    const int64_t vectors = (n + LANES - 1) / LANES, over = vectors * LANES - n;
+    const int64_t copied = over == 0 ? 0 : down > 0 ? least(rows, (over + down - 1) / down) : rows, whole = rows - copied;
+    switch (vectors) {
+    case 1:
+        add_rows(sums, from, whole, down, turn, 1);
+        break;
+    case 2:
+        add_rows(sums, from, whole, down, turn, 2);
+        break;
+    case 3:
+        add_rows(sums, from, whole, down, turn, 3);
+        break;
+    default:
+        add_rows(sums, from, whole, down, turn, STRIPES);
+    }
+    for (int64_t i = whole; i < rows; i++) {
+        uint8_t bytes[STRIPES * LANES] = {0};
+        memcpy(bytes, from + i * down, (size_t)n);
+        add_rows(sums, bytes, 1, 0, turn, STRIPES);
+    }
 }
 
 static int32_t sum_along(const uint8_t *from, int64_t n, int64_t step, uint8_t turn)
