@@ -293,7 +293,8 @@ START_TEST(means_of_whole_images_of_integers)
     rig_begin(&rig);
     struct value *x = quantised(&rig, rig_open_input(&rig, DIMS(2, 5, 6, 7)), 0.008, 131);
     rig_output(&rig, rig_op1(&rig, "GlobalAveragePool", numbers(&rig, x, 0.008, 131)));
-    rig_output(&rig, rig_op1(&rig, "GlobalAveragePool", rig_op2(&rig, "DequantizeLinear", x, rig_weights(&rig, DIMS(5)))));
+    rig_output(&rig,
+               rig_op1(&rig, "GlobalAveragePool", rig_op2(&rig, "DequantizeLinear", x, rig_weights(&rig, DIMS(5)))));
     rig_expect(&rig, NULL, "QuantizeLinear GlobalMeanInteger Sub Mul DequantizeLinear GlobalAveragePool", NEAR);
 }
 END_TEST

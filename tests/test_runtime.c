@@ -274,8 +274,8 @@ START_TEST(a_value_read_later_is_not_overwritten)
 }
 END_TEST
 
-/* y = softmax(exp(x)): the powers lie in y from the start; where a sum reads them after that, in that; or they are handed
- * out themselves. */
+/* y = softmax(exp(x)): the powers lie in y from the start; where a sum reads them after that, in that; or they are
+ * handed out themselves. */
 START_TEST(a_result_may_be_written_over_what_it_is_made_of)
 {
     enum { WIDTH = 1000 };

@@ -30,8 +30,7 @@ static const char help[] =
     "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
     "multiply them at\n"
     "                          three quarters of the speed\n"
-    "  --equalise              scale channels between layers of weights such that they have like magnitudes, before "
-    "anything else\n"
+    "  --equalise              scale channels between layers such that activations and weights have like magnitudes\n"
     "  --max-error E           keep in float32 what is needed for a relative error of at most E of the outputs; needs\n"
     "                          samples, of which every fourth is held out for it\n"
     "  --keep NODE             keep this node in float32; may be given more than once\n"
@@ -120,14 +119,14 @@ static void check_request(struct request *request)
         exit(tool_usage(&tool, "--block goes with --weights-only int4"));
     if (request->full_range && (half || request->weights_only))
         exit(tool_usage(&tool, "--full-range goes with --precision int8 and --dynamic"));
-    if (request->equalise && half)
-        exit(tool_usage(&tool, "--equalise goes without --precision fp16"));
     request->form = half                    ? QUANTIZE_HALF
                     : request->dynamic      ? QUANTIZE_DYNAMIC
                     : request->weights_only ? QUANTIZE_WEIGHTS
                                             : QUANTIZE_STATIC;
     if (request->form == QUANTIZE_STATIC && request->calibrate_count == 0)
         exit(tool_usage(&tool, "--precision int8 needs --calibrate, or --dynamic or --weights-only"));
+    if (request->equalise && request->form != QUANTIZE_STATIC)
+        exit(tool_usage(&tool, "--equalise goes with --precision int8 --calibrate alone"));
     if (request->most_error >= 0 && request->calibrate_count == 0)
         exit(tool_usage(&tool, "--max-error needs samples: --calibrate"));
 }
@@ -234,16 +233,7 @@ static void drop_made_up_names(struct graph *graph)
             graph->values[i]->name = "";
 }
 
-static enum status equalise(struct graph *graph, struct error *error)
-{
-    int pairs;
-    enum status status = quantize_equalise(graph, &pairs, error);
-    if (status == STATUS_OK && pairs == 0)
-        say("warning: no two layers have channels between them that could be scaled");
-    return status;
-}
-
-static enum status prepare(const struct request *request, const infer_model *model, struct region *region,
+static enum status prepare(const infer_model *model, enum quantize_form form, struct region *region,
                            struct graph **graph, struct error *error)
 {
     const struct kernel_facts facts = {.threads = 1};
@@ -254,10 +244,8 @@ static enum status prepare(const struct request *request, const infer_model *mod
     if (!*graph)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while preparing the model");
     enum status status = optimise_once(*graph, evaluator_of(&plain), &names, &count, error);
-    if (status == STATUS_OK && request->form == QUANTIZE_STATIC)
+    if (status == STATUS_OK && form == QUANTIZE_STATIC)
         status = run_pass_alone(convolve_upsampling, *graph, evaluator_of(&plain), error);
-    if (status == STATUS_OK && request->equalise)
-        status = equalise(*graph, error);
     for (int i = 0; status == STATUS_OK && i < (*graph)->value_count; i++) {
         struct value *value = (*graph)->values[i];
         if (!*value->name && !value->data)
@@ -358,6 +346,16 @@ static enum status save(const struct request *request, struct study *study, doub
     return status;
 }
 
+/* What calibration has seen is not so any more. */
+static enum status equalise(struct study *study, struct graph *graph, struct error *error)
+{
+    int pairs;
+    enum status status = quantize_equalise(&study->plan, graph, &pairs, error);
+    if (status == STATUS_OK && pairs == 0)
+        say("warning: no two layers have channels between them that could be scaled");
+    return status == STATUS_OK && pairs > 0 ? study_calibrate(study, error) : status;
+}
+
 static enum status choose_ranges(const struct request *request, struct study *study, struct error *error)
 {
     study->method = request->method;
@@ -372,7 +370,7 @@ static enum status work(const struct request *request, const infer_model *model,
 {
     struct graph *graph;
     double relative = -1;
-    enum status status = prepare(request, model, region, &graph, error);
+    enum status status = prepare(model, request->form, region, &graph, error);
     study->metadata = model->metadata;
     study->metadata.pass_count = study->metadata.pack_count = 0;
     study->plan = (struct quantize_plan){.graph = graph,
@@ -393,6 +391,8 @@ static enum status work(const struct request *request, const infer_model *model,
     study->held = measured && study->samples->count >= HELD_OUT ? HELD_OUT : 0;
     warn_of_samples(request, study);
     status = study_calibrate(study, error);
+    if (status == STATUS_OK && request->equalise)
+        status = equalise(study, graph, error);
     if (status == STATUS_OK && request->form == QUANTIZE_STATIC)
         status = choose_ranges(request, study, error);
     if (status == STATUS_OK)

@@ -3,9 +3,9 @@
 #include "graph/passes/rewrite.h"
 #include "graph/passes/strips_plan.h"
 
-#define LONGEST_NEAR 12      /* stages of a region */
-#define MOST_TIMES 4         /* strips: of as many as one far intermediate takes to be near */
-#define MOST_THREADS 4       /* more have too little to do in a strip, and caches enough */
+#define LONGEST_NEAR 12 /* stages of a region */
+#define MOST_TIMES 4    /* strips: of as many as one far intermediate takes to be near */
+#define MOST_THREADS 4  /* more have too little to do in a strip, and caches enough */
 
 /* What is saved and what it costs. */
 #define SECONDS_A_BYTE 30e-12 /* written far away and read from there */

@@ -26,8 +26,8 @@ static bool is_pointwise(const struct node *node)
 /* Operators whose kernels take an epilogue. */
 static bool takes_epilogue(const struct node *node)
 {
-    static const char *const names[] = {"ConvTranspose", "MatMul", "Gemm",         "MaxPool",
-                                        "AveragePool",   "LpPool", "GlobalAveragePool", "GlobalMaxPool"};
+    static const char *const names[] = {"ConvTranspose",     "MatMul",       "Gemm", "MaxPool", "AveragePool", "LpPool",
+                                        "GlobalAveragePool", "GlobalMaxPool"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_op(node, names[i]))
             return true;

@@ -1,9 +1,10 @@
 /* Cross-layer equalisation (Nagel et al. 2019, Data-Free Quantization Through Weight Equalization and Bias Correction,
  * section 4.1). Between two layers with nothing between them but what is positively homogeneous, channel by channel,
  * each channel may have another magnitude: what the first layer's weights and bias are divided by, the second one's
- * weights are multiplied by. The number that makes both layers' weights of the channel equally large makes channels of
- * a like magnitude, of which one scale for all fits better. ReLU6 is not homogeneous: its bound would have to be
- * another for each channel. */
+ * weights are multiplied by. Outputs of the first have scales of their own, so nothing is lost there, and the balance
+ * is between the activation, as samples show it, whose channels share a scale, and the second one's weights, of which
+ * all inputs of an output do. Depthwise weights do not, so there the activation's channels become equal. ReLU6 is not
+ * homogeneous: its bound would have to be another for each channel. */
 #include "graph/op.h"
 #include "graph/quantize/quantize.h"
 
@@ -17,10 +18,13 @@
 struct pair {
     const struct node *first, *second;
     int64_t channels;
+    double *reach; /* of the second's input, by channel */
 };
 
 struct equalising {
+    const struct quantize_plan *plan;
     struct graph *graph;
+    struct region scratch;
     struct node **makers; /* by value id; NULL: none */
     int *readers;         /* by value id: operands of nodes, and outputs of the graph */
     struct pair *pairs;   /* the first layers last */
@@ -138,50 +142,60 @@ static int64_t channel_of(const struct node *node, bool input, int64_t at)
     return input ? output / (w->dims[0] / groups_of(node)) * w->dims[1] + at / window % w->dims[1] : output;
 }
 
-static void find_reach(const struct node *node, bool input, float *reach)
-{
-    const float *w = node->inputs[1]->data;
-    for (int64_t at = 0; at < value_elements(node->inputs[1]); at++) {
-        float *most = &reach[channel_of(node, input, at)];
-        *most = fmaxf(*most, fabsf(w[at]));
-    }
-}
-
 /* The constants of a pair are copies by now. */
-static void scale_weights(const struct node *node, bool input, const float *factors)
+static void scale_weights(const struct node *node, bool input, const double *factors)
 {
     float *w = (float *)(uintptr_t)node->inputs[1]->data;
     for (int64_t at = 0; at < value_elements(node->inputs[1]); at++)
-        w[at] *= factors[channel_of(node, input, at)];
+        w[at] = (float)((double)w[at] * factors[channel_of(node, input, at)]);
 }
 
-/* Its channels' factors; the largest relative change. reach: room for twice the channels. */
-static double find_factors(const struct pair *pair, float *reach, float *factors)
+static bool is_depthwise(const struct node *node)
 {
-    double change = 0;
-    memset(reach, 0, 2 * (size_t)pair->channels * sizeof *reach);
-    find_reach(pair->first, false, reach);
-    find_reach(pair->second, true, reach + pair->channels);
+    return is_op(node, "Conv") && node->inputs[1]->dims[1] == 1;
+}
+
+/* Whose logarithms add up to 0; the largest relative change. */
+static double find_factors(const struct pair *pair, double *factors)
+{
+    const float *w = pair->second->inputs[1]->data;
+    double change = 0, sum = 0;
+    memset(factors, 0, (size_t)pair->channels * sizeof *factors);
+    for (int64_t at = 0; at < value_elements(pair->second->inputs[1]); at++) {
+        double *most = &factors[channel_of(pair->second, true, at)];
+        *most = fmax(*most, fabs((double)w[at]));
+    }
     for (int64_t i = 0; i < pair->channels; i++) {
-        float factor = sqrtf(reach[i] / reach[pair->channels + i]);
-        factors[i] = isfinite(factor) && factor > 0 ? factor : 1;
-        change = fmax(change, fabs((double)factors[i] - 1));
+        double factor = is_depthwise(pair->second) ? pair->reach[i] : sqrt(pair->reach[i] / factors[i]);
+        factors[i] = isfinite(factor) && factor > 0 ? factor : 0;
+    }
+    int64_t known = 0;
+    for (int64_t i = 0; i < pair->channels; i++)
+        if (factors[i] > 0) {
+            sum += log(factors[i]);
+            known++;
+        }
+    for (int64_t i = 0; i < pair->channels; i++) {
+        factors[i] = factors[i] > 0 ? factors[i] / exp(sum / (double)known) : 1;
+        change = fmax(change, fabs(factors[i] - 1));
     }
     return change;
 }
 
-static double equalise_pair(const struct pair *pair, float *reach, float *factors)
+static double equalise_pair(const struct pair *pair, double *factors)
 {
-    double change = find_factors(pair, reach, factors);
+    double change = find_factors(pair, factors);
     scale_weights(pair->second, true, factors);
-    for (int64_t i = 0; i < pair->channels; i++)
+    for (int64_t i = 0; i < pair->channels; i++) {
         factors[i] = 1 / factors[i];
+        pair->reach[i] *= factors[i];
+    }
     scale_weights(pair->first, false, factors);
     float *bias = pair->first->input_count > 2 && pair->first->inputs[2]
                       ? (float *)(uintptr_t)pair->first->inputs[2]->data
                       : NULL;
     for (int64_t i = 0; bias && i < pair->channels; i++)
-        bias[i] *= factors[i];
+        bias[i] = (float)((double)bias[i] * factors[i]);
     return change;
 }
 
@@ -197,18 +211,39 @@ static enum status copy_constant(struct equalising *e, struct value *value)
     return STATUS_OK;
 }
 
+/* What calibration saw of the layer's input; NULL: nothing. */
+static const struct layer *layer_of(const struct equalising *e, const struct node *node)
+{
+    for (int i = 0; i < e->plan->count; i++)
+        if (e->plan->layers[i].node == node)
+            return e->plan->layers[i].reach ? &e->plan->layers[i] : NULL;
+    return NULL;
+}
+
+static enum status add_pair(struct equalising *e, const struct node *first, const struct node *second,
+                            const struct layer *layer)
+{
+    struct pair pair = {first, second, layer->mean_count, NULL};
+    size_t bytes = (size_t)pair.channels * sizeof *pair.reach;
+    pair.reach = region_allocate(&e->scratch, bytes + 1);
+    if (!pair.reach)
+        return no_memory(e);
+    memcpy(pair.reach, layer->reach, bytes);
+    e->pairs[e->count++] = pair;
+    TRY(copy_constant(e, first->inputs[1]));
+    TRY(copy_constant(e, second->inputs[1]));
+    return first->input_count > 2 && first->inputs[2] ? copy_constant(e, first->inputs[2]) : STATUS_OK;
+}
+
 static enum status find_pairs(struct equalising *e, int64_t *most_channels)
 {
     for (int i = 0; i < e->graph->node_count; i++) {
         const struct node *second = e->graph->nodes[i], *first = is_layer(e, second) ? first_of(e, second) : NULL;
-        if (!first)
+        const struct layer *layer = first ? layer_of(e, second) : NULL;
+        if (!layer || layer->mean_count != outputs_of(first))
             continue;
-        e->pairs[e->count++] = (struct pair){first, second, outputs_of(first)};
-        *most_channels = outputs_of(first) > *most_channels ? outputs_of(first) : *most_channels;
-        TRY(copy_constant(e, first->inputs[1]));
-        TRY(copy_constant(e, second->inputs[1]));
-        if (first->input_count > 2 && first->inputs[2])
-            TRY(copy_constant(e, first->inputs[2]));
+        *most_channels = layer->mean_count > *most_channels ? layer->mean_count : *most_channels;
+        TRY(add_pair(e, first, second, layer));
     }
     return STATUS_OK;
 }
@@ -228,30 +263,35 @@ static void read_graph(struct equalising *e)
         e->readers[e->graph->outputs[i]->id]++;
 }
 
-enum status quantize_equalise(struct graph *graph, int *pairs, struct error *error)
+static enum status equalise(struct equalising *e, int64_t channels)
 {
-    struct region scratch;
-    struct equalising e = {.graph = graph, .error = error};
+    double change = 1, *factors = region_array(&e->scratch, (size_t)channels + 1, sizeof *factors);
+    if (!factors)
+        return no_memory(e);
+    for (int sweep = 0; sweep < MOST_SWEEPS && change > SETTLED; sweep++) {
+        change = 0;
+        for (int i = 0; i < e->count; i++)
+            change = fmax(change, equalise_pair(&e->pairs[i], factors));
+    }
+    return STATUS_OK;
+}
+
+enum status quantize_equalise(const struct quantize_plan *plan, struct graph *graph, int *pairs, struct error *error)
+{
+    struct equalising e = {.plan = plan, .graph = graph, .error = error};
     int64_t channels = 0;
-    region_init(&scratch, graph->region->allocator);
-    e.makers = region_array(&scratch, (size_t)graph->value_count + 1, sizeof(struct node *));
-    e.readers = region_array(&scratch, (size_t)graph->value_count + 1, sizeof *e.readers);
-    e.pairs = region_array(&scratch, (size_t)graph->node_count + 1, sizeof *e.pairs);
+    region_init(&e.scratch, graph->region->allocator);
+    e.makers = region_array(&e.scratch, (size_t)graph->value_count + 1, sizeof(struct node *));
+    e.readers = region_array(&e.scratch, (size_t)graph->value_count + 1, sizeof *e.readers);
+    e.pairs = region_array(&e.scratch, (size_t)graph->node_count + 1, sizeof *e.pairs);
     enum status status = e.makers && e.readers && e.pairs ? STATUS_OK : no_memory(&e);
     if (status == STATUS_OK) {
         read_graph(&e);
         status = find_pairs(&e, &channels);
     }
-    float *reach = region_array(&scratch, 3 * (size_t)channels + 1, sizeof *reach);
-    if (status == STATUS_OK && !reach)
-        status = no_memory(&e);
-    double change = 1;
-    for (int sweep = 0; status == STATUS_OK && sweep < MOST_SWEEPS && change > SETTLED; sweep++) {
-        change = 0;
-        for (int i = 0; i < e.count; i++)
-            change = fmax(change, equalise_pair(&e.pairs[i], reach, reach + 2 * channels));
-    }
+    if (status == STATUS_OK)
+        status = equalise(&e, channels);
     *pairs = e.count;
-    region_free(&scratch);
+    region_free(&e.scratch);
     return status;
 }

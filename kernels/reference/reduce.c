@@ -180,19 +180,19 @@ static bool is_of(const struct reduce_params *p, enum dtype dtype)
     return p->dtype == dtype && !p->bytes;
 }
 
-#define REDUCE(type, condition)                                           \
-    static bool reduce_supports_##type(const void *params)                \
-    {                                                                     \
-        const struct reduce_params *p = params;                           \
-        return condition;                                                 \
-    }                                                                     \
-    const struct kernel reduce_##type##_reference = {                     \
-        .name = "reduce_" #type "_reference",                             \
-        .family = FAMILY_reduce,                                          \
-        .supports = reduce_supports_##type,                               \
-        .workspace_bytes = reduce_workspace,                              \
-        .tasks = reduce_tasks,                                            \
-        .run = reduce_run_##type,                                         \
+#define REDUCE(type, condition)                            \
+    static bool reduce_supports_##type(const void *params) \
+    {                                                      \
+        const struct reduce_params *p = params;            \
+        return condition;                                  \
+    }                                                      \
+    const struct kernel reduce_##type##_reference = {      \
+        .name = "reduce_" #type "_reference",              \
+        .family = FAMILY_reduce,                           \
+        .supports = reduce_supports_##type,                \
+        .workspace_bytes = reduce_workspace,               \
+        .tasks = reduce_tasks,                             \
+        .run = reduce_run_##type,                          \
     };
 REDUCE(f32, is_of(p, DTYPE_F32))
 REDUCE(f64, is_of(p, DTYPE_F64))

@@ -94,7 +94,10 @@ static inline __attribute__((always_inline)) void add_rows(vi *sums, const uint8
 static void sum_across(vi *sums, const uint8_t *from, int64_t n, int64_t rows, int64_t down, vi turn)
 {
     const int64_t vectors = (n + LANES - 1) / LANES, over = vectors * LANES - n;
-    const int64_t copied = over == 0 ? 0 : down > 0 ? least(rows, (over + down - 1) / down) : rows, whole = rows - copied;
+    const int64_t copied = over == 0  ? 0
+                           : down > 0 ? least(rows, (over + down - 1) / down)
+                                      : rows,
+                  whole = rows - copied;
     switch (vectors) {
     case 1:
         add_rows(sums, from, whole, down, turn, 1);

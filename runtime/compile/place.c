@@ -182,8 +182,8 @@ static void place_in_outputs(struct placing *p)
     for (int s = 0; s < steps->count; s++) {
         struct value *root = root_in_output(p->lives, steps->steps[s], s);
         struct value *output = root ? steps->steps[s]->outputs[0] : NULL;
-        if (!root || root->on_device != output->on_device ||
-            p->program->places[output->id].space != SPACE_OUTPUT || p->program->places[root->id].space != SPACE_NONE)
+        if (!root || root->on_device != output->on_device || p->program->places[output->id].space != SPACE_OUTPUT ||
+            p->program->places[root->id].space != SPACE_NONE)
             continue;
         root->alias = output;
         p->lives[root->id].foreign = true;
