@@ -221,16 +221,12 @@ static enum status visit_global_average(struct rewriter *r, struct node *node)
 {
     struct quantised x;
     TRY(as_integers(r, node->inputs[0], &x));
-    if (!r->context->shaped || !r->context->on_host || !x.integers || x.axis >= 0 || !has_shape(r, x.integers))
-        return STATUS_OK;
-    int64_t positions = 1;
-    for (int i = 2; i < x.integers->rank; i++)
-        positions *= x.integers->dims[i];
-    if (positions > REDUCE_MOST_BYTES)
+    if (!r->context->shaped || !r->context->on_host || !x.integers || x.axis >= 0 || !has_shape(r, x.integers) ||
+        value_elements(x.integers) > REDUCE_MOST_BYTES)
         return STATUS_OK;
     const float zero = (float)zero_at(&x, 0);
     struct value *mean = rewrite_build(r, op_find(OWN_DOMAIN, "GlobalMeanInteger"), 1, &x.integers, 0, NULL);
-    if (mean && zero != 0)
+    if (mean)
         mean = rewrite_build(r, op_find("", "Sub"), 2,
                              (struct value *[]){mean, rewrite_constant(r, DTYPE_F32, 0, NULL, &zero)}, 0, NULL);
     return mean ? rewrite_as(r, node, op_find("", "Mul"), 2, (struct value *[]){mean, x.scale}, 0, NULL)

@@ -12,9 +12,6 @@
 #define SECONDS_A_WORK 20e-12
 #define SECONDS_A_STEP 2e-6
 
-/* Of the peak of all stages, which counts parts of a concatenation twice. */
-#define NEARLY_PEAK 0.75
-
 /* Layers on integers are faster than those on floating numbers by about what their images are smaller. */
 struct limits {
     size_t near;  /* bytes of a strip, at most */
@@ -97,6 +94,12 @@ static bool may_overwrite(const struct stages *stages, const struct stage *stage
     return false;
 }
 
+/* The peak of all stages counts parts of a concatenation twice. */
+static bool is_nearly(size_t bytes, size_t peak)
+{
+    return bytes > peak / 4 * 3;
+}
+
 /* Makes the stage at the beginning of the sweep a part of regions, the best of which ends at `end`. `bytes`: that its
  * intermediates do not write; `whole`: most bytes alive without strips. */
 static void judge(struct search *search, int end, size_t bytes, size_t whole, const struct limits *limits)
@@ -106,7 +109,7 @@ static void judge(struct search *search, int end, size_t bytes, size_t whole, co
     double steps = (double)(sweep->strips - 1) * (end - sweep->begin);
     double gain = (double)bytes * SECONDS_A_BYTE - sweep->extra * SECONDS_A_WORK;
     double saved = gain / search->threads - steps * SECONDS_A_STEP + search->saved[sweep->begin];
-    if ((double)whole > NEARLY_PEAK * (double)search->order->peak && peak < whole)
+    if (is_nearly(whole, search->order->peak) && peak < whole)
         saved += (double)(whole - peak) * limits->price;
     if (gain < limits->least || peak > whole || saved <= search->saved[end])
         return;

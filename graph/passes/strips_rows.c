@@ -27,21 +27,14 @@ static bool has_rows(const struct value *value)
            dtype_bits(value->dtype) % 8 == 0 && value->dtype != DTYPE_STRING;
 }
 
-/* One scale for all, or one for each channel. */
-static bool quantises_by_channel(const struct node *node)
+static bool quantises_by_tensor(const struct node *node)
 {
-    if (!is_op(node, "QuantizeLinear") && !is_op(node, "DequantizeLinear"))
-        return false;
-    const struct value *x = node->inputs[0], *scale = node->inputs[1];
-    const struct op_context c = {.node = (struct node *)(uintptr_t)node};
-    int64_t axis = op_int(&c, "axis");
-    return value_elements(scale) == 1 ||
-           (op_int(&c, "block_size") == 0 && scale->rank == 1 && (axis < 0 ? axis + x->rank : axis) < ROW_AXIS);
+    return (is_op(node, "QuantizeLinear") || is_op(node, "DequantizeLinear")) && value_elements(node->inputs[1]) == 1;
 }
 
 bool rows_elementwise(const struct node *node)
 {
-    return (node->op->flags & OP_ELEMENTWISE) != 0 || quantises_by_channel(node);
+    return (node->op->flags & OP_ELEMENTWISE) != 0 || quantises_by_tensor(node);
 }
 
 bool rows_convolves(const struct node *node)

@@ -28,7 +28,7 @@ struct rows_map {
 };
 
 /* An element of the result comes from the elements at its place in the inputs: elementwise operators, and those that
- * quantise and back by scales that are the same for each row. */
+ * quantise and back by one scale for all. */
 bool rows_elementwise(const struct node *node);
 /* A convolution, of floating numbers or of integers. */
 bool rows_convolves(const struct node *node);

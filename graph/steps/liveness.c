@@ -107,15 +107,13 @@ static bool can_overwrite(const struct life *lives, const struct step *step, int
            value_bytes(root) == value_bytes(step->outputs[0]) && !shared_elsewhere(step, root);
 }
 
-/* Output 0, where step s alone makes it, and may write it over an input. NULL: there is none. */
-static const struct value *made_in_place(const struct life *lives, const struct step *step, int s)
+/* foreign: whether output 0 lies in the caller's memory. */
+static struct value *root_under_output(const struct life *lives, const struct step *step, int s, bool foreign)
 {
     const struct value *output = step->in_place ? step->outputs[0] : NULL;
-    return output && !output->alias && !output->dims_at_run && lives[output->id].first == s ? output : NULL;
-}
-
-static struct value *dying_root(const struct life *lives, const struct step *step, int s)
-{
+    if (!output || output->alias || output->data || output->rank < 0 || output->dims_at_run ||
+        lives[output->id].first != s || lives[output->id].foreign != foreign)
+        return NULL;
     for (int i = 0; i < step->input_count; i++)
         if (step->in_place & 1u << i && can_overwrite(lives, step, s, step->inputs[i]))
             return value_root(step->inputs[i], NULL);
@@ -124,15 +122,12 @@ static struct value *dying_root(const struct life *lives, const struct step *ste
 
 struct value *overwritten_root(const struct life *lives, const struct step *step, int s)
 {
-    const struct value *output = made_in_place(lives, step, s);
-    return output && is_ours(output, &lives[output->id]) ? dying_root(lives, step, s) : NULL;
+    return root_under_output(lives, step, s, false);
 }
 
 struct value *root_in_output(const struct life *lives, const struct step *step, int s)
 {
-    const struct value *output = made_in_place(lives, step, s);
-    return output && !output->data && output->rank >= 0 && lives[output->id].foreign ? dying_root(lives, step, s)
-                                                                                     : NULL;
+    return root_under_output(lives, step, s, true);
 }
 
 /* --- progress ------------------------------------------------------------------------------------------- */

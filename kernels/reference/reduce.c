@@ -145,33 +145,26 @@ static int reduce_tasks(const void *params)
 #undef T
 #undef LARGEST
 
-/* The sum of an output's bytes, which starts at x. */
-static int32_t sum_bytes(const struct reduce_params *p, const uint8_t *x)
-{
-    int32_t sum = 0;
-    for (int64_t i = 0; i < elements(p->folded_rank, p->folded); i++) {
-        uint8_t byte = x[offset_at(p->folded_rank, p->folded, p->folded_strides, i)];
-        sum += p->bytes == DTYPE_I8 ? (int8_t)byte : byte;
-    }
-    return sum;
-}
-
 static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
     const struct reduce_params *p = plan->params;
     const struct epilogue epilogue = reduce_epilogue(p);
-    const uint8_t *x = call->inputs[0];
+    const int64_t count = elements(p->folded_rank, p->folded);
     int64_t first, last;
     task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
-    for (int64_t n; first < last; first += n) {
-        float results[TILE], *y = p->epilogue ? results : (float *)call->outputs[0] + first;
-        n = least(TILE, last - first);
-        for (int64_t i = 0; i < n; i++)
-            y[i] = (float)sum_bytes(p, x + offset_at(p->kept_rank, p->kept, p->kept_strides, first + i)) /
-                   (float)elements(p->folded_rank, p->folded);
-        struct epilogue_tile tile = {.results = results, .column_stride = 1, .rows = 1, .column = first, .columns = n};
+    for (; first < last; first++) {
+        const uint8_t *x = (const uint8_t *)call->inputs[0] + offset_at(p->kept_rank, p->kept, p->kept_strides, first);
+        int32_t sum = 0;
+        for (int64_t i = 0; i < count; i++) {
+            const uint8_t byte = x[offset_at(p->folded_rank, p->folded, p->folded_strides, i)];
+            sum += p->bytes == DTYPE_I8 ? (int8_t)byte : byte;
+        }
+        const float mean = (float)sum / (float)count;
+        const struct epilogue_tile tile = {.results = &mean, .rows = 1, .column = first, .columns = 1};
         if (p->epilogue)
             epilogue_run(&epilogue, call, &tile, call->workspace);
+        else
+            ((float *)call->outputs[0])[first] = mean;
     }
 }
 

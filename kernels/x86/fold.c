@@ -75,83 +75,53 @@ void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded,
 /* What makes signed bytes unsigned ones that are larger by 128: 0x80. */
 #define TURN 0x80
 
-/* Adds `rows` rows of `vectors` vectors, each row `down` after the one before. */
-static inline __attribute__((always_inline)) void add_rows(vi *sums, const uint8_t *from, int64_t rows, int64_t down,
-                                                           vi turn, int vectors)
+#define ROW (STRIPES * LANES)
+
+/* Adds `rows` rows of ROW bytes, each `down` after the one before. */
+static __attribute__((noinline)) void add_rows(int32_t *sums, const uint8_t *from, int64_t rows, int64_t down, vi turn)
 {
     vi stripes[STRIPES];
-    for (int k = 0; k < vectors; k++)
-        stripes[k] = sums[k];
+    for (int k = 0; k < STRIPES; k++)
+        stripes[k] = vi_load(sums + k * LANES);
+    for (int64_t i = 0; i < rows; i++, from += down)
+        for (int k = 0; k < STRIPES; k++)
+            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + k * LANES), turn));
+    for (int k = 0; k < STRIPES; k++)
+        vi_store(sums + k * LANES, stripes[k]);
+}
+
+/* Adds rows of n bytes `step` apart. */
+static void add_bytes(int32_t *sums, const uint8_t *from, int64_t n, int64_t step, int64_t rows, int64_t down,
+                      uint8_t turn)
+{
     for (int64_t i = 0; i < rows; i++)
-        for (int k = 0; k < vectors; k++)
-            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + i * down + k * LANES), turn));
-    for (int k = 0; k < vectors; k++)
-        sums[k] = stripes[k];
+        for (int64_t j = 0; j < n; j++)
+            sums[j] += from[i * down + j * step] ^ turn;
 }
 
-/* Adds rows of n bytes side by side. The last vector of a row may reach into the next one; what it finds there goes
- * into sums that nobody reads. The last rows are copied. */
-static void sum_across(vi *sums, const uint8_t *from, int64_t n, int64_t rows, int64_t down, vi turn)
+/* Rows whose ROW bytes reach into no more than the rows after them; what they find there goes into sums that nobody
+ * reads. */
+static int64_t wide_rows(int64_t n, int64_t step, int64_t rows, int64_t down)
 {
-    const int64_t vectors = (n + LANES - 1) / LANES, over = vectors * LANES - n;
-    const int64_t copied = over == 0  ? 0
-                           : down > 0 ? least(rows, (over + down - 1) / down)
-                                      : rows,
-                  whole = rows - copied;
-    switch (vectors) {
-    case 1:
-        add_rows(sums, from, whole, down, turn, 1);
-        break;
-    case 2:
-        add_rows(sums, from, whole, down, turn, 2);
-        break;
-    case 3:
-        add_rows(sums, from, whole, down, turn, 3);
-        break;
-    default:
-        add_rows(sums, from, whole, down, turn, STRIPES);
-    }
-    for (int64_t i = whole; i < rows; i++) {
-        uint8_t bytes[STRIPES * LANES] = {0};
-        memcpy(bytes, from + i * down, (size_t)n);
-        add_rows(sums, bytes, 1, 0, turn, STRIPES);
-    }
-}
-
-static int32_t sum_along(const uint8_t *from, int64_t n, int64_t step, uint8_t turn)
-{
-    int32_t lanes[LANES], sum = 0;
-    int64_t i = 0;
-    vi vectors = vi_set(0);
-    for (; step == 1 && i + LANES <= n; i += LANES)
-        vectors = vi_add(vectors, vi_xor(vi_load_u8(from + i), vi_set(turn)));
-    vi_store(lanes, vectors);
-    for (int k = 0; k < LANES; k++)
-        sum += lanes[k];
-    for (; i < n; i++)
-        sum += from[i * step] ^ turn;
-    return sum;
+    const int64_t last = ROW > n ? (ROW - n - 1) / (down > 0 ? down : 1) + 1 : 0;
+    return step == 1 && down > 0 && rows > last ? rows - last : 0;
 }
 
 void SET_NAME(mean_bytes)(const struct folded *f, const uint8_t *from, bool is_signed, int64_t n, int64_t step,
-                          vf *results)
+                          float *means)
 {
     const int outer = f->rank - 1;
     const int64_t count = elements(f->rank, f->dims), inner = f->dims[outer], down = f->strides[outer];
+    const int64_t wide = wide_rows(n, step, inner, down);
     const uint8_t turn = is_signed ? TURN : 0;
-    int32_t sums[STRIPES * LANES] = {0};
-    vi stripes[STRIPES];
-    for (int k = 0; k < STRIPES; k++)
-        stripes[k] = vi_set(0);
+    int32_t sums[ROW] = {0};
     for (int64_t i = 0; count > 0 && i < elements(outer, f->dims); i++) {
         const uint8_t *at = from + offset_at(outer, f->dims, f->strides, i);
-        if (step == 1)
-            sum_across(stripes, at, n, inner, down, vi_set(turn));
-        for (int64_t j = 0; step != 1 && j < n; j++)
-            sums[j] += sum_along(at + j * step, inner, down, turn);
+        add_rows(sums, at, wide, down, vi_set(turn));
+        add_bytes(sums, at + wide * down, n, step, inner - wide, down, turn);
     }
     for (int k = 0; k < STRIPES; k++) {
-        const vi sum = vi_sub(vi_add(stripes[k], vi_load(sums + k * LANES)), vi_set((int32_t)(turn * count)));
-        results[k] = vf_div(vi_to_floats(sum), vf_set((float)count));
+        const vi sum = vi_sub(vi_load(sums + k * LANES), vi_set((int32_t)(turn * count)));
+        vf_store(means + k * LANES, vf_div(vi_to_floats(sum), vf_set((float)count)));
     }
 }

@@ -49,20 +49,15 @@ static bool folds_across(const struct reduce_params *p)
 struct tile {
     const struct reduce_params *params;
     const void *from;
+    int64_t size;        /* bytes of an element of x */
     int64_t count, step; /* outputs, and how far they are apart in x */
     struct folded folded;
 };
 
-/* x, elements of it farther. */
-static const void *farther(const struct reduce_params *p, const void *x, int64_t elements)
-{
-    return (const char *)x + elements * (p->bytes ? 1 : (int64_t)sizeof(float));
-}
-
 /* Where output j folds from. */
 static const void *from_output(const struct tile *tile, int64_t j)
 {
-    return farther(tile->params, tile->from, j * tile->step);
+    return (const char *)tile->from + j * tile->step * tile->size;
 }
 
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
@@ -102,14 +97,10 @@ static vf finished(const struct reduce_params *p, vf sum, vf shift)
 
 static void mean_tile(const struct tile *tile, float *y)
 {
-    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
-        vf means[STRIPES];
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES)
         SET_NAME(mean_bytes)
-        (&tile->folded, from_output(tile, j), tile->params->bytes == DTYPE_I8, least(tile->count - j, STRIPES * LANES),
-         tile->step, means);
-        for (int k = 0; k < STRIPES; k++)
-            vf_store(y + j + k * LANES, means[k]);
-    }
+    (&tile->folded, from_output(tile, j), tile->params->bytes == DTYPE_I8, least(tile->count - j, STRIPES * LANES),
+     tile->step, y + j);
 }
 
 /* y has room for TILE. */
@@ -160,6 +151,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
     static const int64_t one = 1, nowhere = 0;
     int last_kept = p->kept_rank - 1;
     struct tile tile = {.params = p,
+                        .size = p->bytes ? 1 : (int64_t)sizeof(float),
                         .step = last_kept >= 0 ? p->kept_strides[last_kept] : 0,
                         .folded = {p->folded_rank, p->folded, p->folded_strides}};
     if (p->folded_rank == 0) /* each element alone */
@@ -172,7 +164,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
         tile.count = least(TILE, least(left, last - first));
         tile.from = call->inputs[0];
         if (tile.from) /* NULL: nothing to fold */
-            tile.from = farther(p, tile.from, offset_at(p->kept_rank, p->kept, p->kept_strides, first));
+            tile.from = (const char *)tile.from + offset_at(p->kept_rank, p->kept, p->kept_strides, first) * tile.size;
         reduce_tile(&tile, results);
         store_tile(plan->state, call, results, first, tile.count);
         first += tile.count;

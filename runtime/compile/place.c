@@ -180,10 +180,8 @@ static void place_in_outputs(struct placing *p)
 {
     const struct step_list *steps = &p->program->segment.steps;
     for (int s = 0; s < steps->count; s++) {
-        struct value *root = root_in_output(p->lives, steps->steps[s], s);
-        struct value *output = root ? steps->steps[s]->outputs[0] : NULL;
-        if (!root || root->on_device != output->on_device || p->program->places[output->id].space != SPACE_OUTPUT ||
-            p->program->places[root->id].space != SPACE_NONE)
+        struct value *root = root_in_output(p->lives, steps->steps[s], s), *output = steps->steps[s]->outputs[0];
+        if (!root || root->on_device != output->on_device || p->program->places[output->id].space != SPACE_OUTPUT)
             continue;
         root->alias = output;
         p->lives[root->id].foreign = true;
