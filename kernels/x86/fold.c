@@ -81,13 +81,11 @@ void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded,
 static __attribute__((noinline)) void add_rows(int32_t *sums, const uint8_t *from, int64_t rows, int64_t down, vi turn)
 {
     vi stripes[STRIPES];
-    for (int k = 0; k < STRIPES; k++)
-        stripes[k] = vi_load(sums + k * LANES);
+    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] = vi_load(sums + k * LANES);
     for (int64_t i = 0; i < rows; i++, from += down)
-        for (int k = 0; k < STRIPES; k++)
-            stripes[k] = vi_add(stripes[k], vi_xor(vi_load_u8(from + k * LANES), turn));
-    for (int k = 0; k < STRIPES; k++)
-        vi_store(sums + k * LANES, stripes[k]);
+        _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) stripes[k] =
+            vi_add(stripes[k], vi_xor(vi_load_u8(from + k * LANES), turn));
+    _Pragma("GCC unroll 4") for (int k = 0; k < STRIPES; k++) vi_store(sums + k * LANES, stripes[k]);
 }
 
 /* Adds rows of n bytes `step` apart. */
@@ -107,8 +105,9 @@ static int64_t wide_rows(int64_t n, int64_t step, int64_t rows, int64_t down)
     return step == 1 && down > 0 && rows > last ? rows - last : 0;
 }
 
-void SET_NAME(mean_bytes)(const struct folded *f, const uint8_t *from, bool is_signed, int64_t n, int64_t step,
-                          float *means)
+/* Small rather than fast: add_rows takes the time. */
+__attribute__((cold)) void SET_NAME(mean_bytes)(const struct folded *f, const uint8_t *from, bool is_signed, int64_t n,
+                                                int64_t step, float *means)
 {
     const int outer = f->rank - 1;
     const int64_t count = elements(f->rank, f->dims), inner = f->dims[outer], down = f->strides[outer];

@@ -183,7 +183,10 @@ COLD bool reduce_plan(const void *params, const struct kernel_facts *facts, stru
     state->has_form = p->epilogue && epilogue_recognise(&state->epilogue, &state->form);
     plan->state = state;
     plan->phases = 1;
-    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept), 1 + 65536 / (1 + elements(p->folded_rank, p->folded)));
+    /* Fewer bytes of a row take as long. */
+    int64_t least_outputs = p->bytes ? STRIPES * LANES : 1;
+    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept),
+                                least_outputs + 65536 / (1 + elements(p->folded_rank, p->folded)));
     plan->task_bytes = SET_NAME(epilogue_store_bytes)(&state->epilogue, state->has_form ? &state->form : NULL);
     return true;
 }
