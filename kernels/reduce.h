@@ -20,9 +20,14 @@ enum reduce_kind {
     REDUCE_COUNT
 };
 
+#define REDUCE_MOST_BYTES (1 << 23) /* whose sum an int32 holds */
+
 /* input: x; output: y, contiguous over the kept axes in their order. Strides of x in elements. */
 struct reduce_params {
     enum dtype dtype;
+    /* NONE: x is of that type too. U8 or I8, of REDUCE_MEAN to F32 over at most REDUCE_MOST_BYTES elements: x is of
+     * this one; its sum is exact, rounded to F32, and then divided. */
+    enum dtype bytes;
     enum reduce_kind kind;
     int kept_rank, folded_rank;
     int64_t kept[MAX_RANK], kept_strides[MAX_RANK];

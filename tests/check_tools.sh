@@ -770,7 +770,8 @@ refused 1 'cut\.bin: ' infer-quantize "$work/cut.bin" "$work/x.bin" --precision 
 refused 1 'nosuch/x\.bin' infer-quantize "$model" "$work/nosuch/x.bin" --precision fp16
 for usage in "" "--precision int4" "--precision int8" "--precision fp16 --dynamic" "--precision int8 --calibrate a.npy --method max" \
     "--precision fp16 --max-error 1" "--precision int8 --calibrate a.npy --max-error x" "--precision fp16 --block 8" \
-    "--weights-only int5" "--weights-only int8 --full-range" "--weights-only int4 --block 1" "--dynamic --weights-only int8"; do
+    "--weights-only int5" "--weights-only int8 --full-range" "--dynamic --equalise" "--weights-only int4 --block 1" \
+    "--dynamic --weights-only int8"; do
     # shellcheck disable=SC2086
     refused 2 '--help' infer-quantize "$model" "$work/x.bin" $usage
 done

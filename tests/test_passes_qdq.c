@@ -286,6 +286,19 @@ START_TEST(means_of_integers)
 }
 END_TEST
 
+/* A whole image's is that of its integers, but where a channel has a scale of its own. */
+START_TEST(means_of_whole_images_of_integers)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = quantised(&rig, rig_open_input(&rig, DIMS(2, 5, 6, 7)), 0.008, 131);
+    rig_output(&rig, rig_op1(&rig, "GlobalAveragePool", numbers(&rig, x, 0.008, 131)));
+    rig_output(&rig,
+               rig_op1(&rig, "GlobalAveragePool", rig_op2(&rig, "DequantizeLinear", x, rig_weights(&rig, DIMS(5)))));
+    rig_expect(&rig, NULL, "QuantizeLinear GlobalMeanInteger Sub Mul DequantizeLinear GlobalAveragePool", NEAR);
+}
+END_TEST
+
 /* --- moves ----------------------------------------------------------------------------------------------- */
 
 static struct value *moved(struct rig *rig, const char *op, struct value *x)
@@ -564,6 +577,7 @@ Suite *passes_qdq_suite(void)
     suite_add_tcase(suite, products);
     TCase *moving = tcase_create("moves");
     tcase_add_test(moving, means_of_integers);
+    tcase_add_test(moving, means_of_whole_images_of_integers);
     tcase_add_test(moving, moves_between_both_move_integers);
     tcase_add_test(moving, what_a_product_reads_is_moved_as_integers);
     tcase_add_test(moving, what_moves_integers_stands_for_what_moved_numbers);

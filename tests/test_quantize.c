@@ -150,6 +150,28 @@ START_TEST(the_other_operand_of_a_sum)
 }
 END_TEST
 
+/* The gate of a squeeze-and-excite block: the image that is pooled and scaled is quantised, its means are not. */
+START_TEST(what_is_pooled_over_whole_images)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *x = rig_input(&rig, DIMS(1, 4, 6, 6));
+    struct value *image = rig_op1(&rig, "Relu", rig_op2(&rig, "Conv", x, rig_weights(&rig, DIMS(4, 4, 1, 1))));
+    struct value *gate = rig_op1(&rig, "Sigmoid", rig_op1(&rig, "GlobalAveragePool", image));
+    rig_output(&rig, rig_op2(&rig, "Mul", image, gate));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_STATIC, 8, 1);
+    for (int i = 0; i < plan.point_count; i++) {
+        plan.points[i].chosen = plan.points[i].value == image;
+        plan.points[i].quantum = quantum_of((struct range){0, 4});
+    }
+    expect(&rig, &plan,
+           "QuantizeLinear DequantizeLinear DequantizeLinear Conv Relu QuantizeLinear DequantizeLinear "
+           "GlobalAveragePool Sigmoid Mul",
+           0.05);
+    finish(&rig);
+}
+END_TEST
+
 /* What the last concatenation is quantised with goes for all that is in it. */
 START_TEST(dense_blocks)
 {
@@ -604,6 +626,7 @@ Suite *quantize_suite(void)
     TCase *graphs = tcase_create("graphs");
     tcase_add_test(graphs, a_residual_block);
     tcase_add_test(graphs, the_other_operand_of_a_sum);
+    tcase_add_test(graphs, what_is_pooled_over_whole_images);
     tcase_add_test(graphs, dense_blocks);
     tcase_add_test(graphs, windows_that_do_not_overlap);
     tcase_add_test(graphs, what_moves_is_quantised_where_it_comes_from);

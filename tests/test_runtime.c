@@ -3,6 +3,7 @@
 #include "tests/model_maker.h"
 #include "tests/suites.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -273,6 +274,41 @@ START_TEST(a_value_read_later_is_not_overwritten)
 }
 END_TEST
 
+/* y = softmax(exp(x)): the powers lie in y from the start; where a sum reads them after that, in that; or they are
+ * handed out themselves. */
+START_TEST(a_result_may_be_written_over_what_it_is_made_of)
+{
+    enum { WIDTH = 1000 };
+    struct maker maker = maker_start();
+    struct graph *graph = maker.graph = graph_create(&maker.region, "over");
+    struct value *x = graph_add_value(graph, "x", DTYPE_F32, 1, (int64_t[]){WIDTH}), *outputs[2];
+    struct value *power = make_node1(graph, "Exp", "power", x);
+    outputs[0] = make_node1(graph, "Softmax", "y", power);
+    outputs[1] = _i == 1 ? make_node2(graph, "Add", "sum", power, outputs[0]) : power;
+    infer_model *model = maker_finish(&maker, 1, &x, _i ? 2 : 1, outputs, NULL);
+    struct running r = running_begin(model, &(infer_session_options){.no_optimize = true});
+    float numbers[WIDTH], powers[WIDTH], y[WIDTH];
+    double sum = 0;
+    for (int i = 0; i < WIDTH; i++) {
+        numbers[i] = (float)(i % 7) / 7;
+        powers[i] = expf(numbers[i]);
+        sum += exp((double)powers[i]);
+    }
+    infer_tensor in = f32_tensor(numbers, 1, WIDTH, 0), out[2] = {{.data = y, .capacity = sizeof y}, {0}};
+    run_well(r.context, &in, 1, out, _i ? 2 : 1);
+    ck_assert_ptr_eq(out[0].data, y);
+    for (int i = 0; i < WIDTH; i++) {
+        double expected = exp((double)powers[i]) / sum;
+        ck_assert_double_eq_tol((double)y[i], expected, 1e-6 * expected + 1e-9);
+        if (_i)
+            ck_assert_double_eq_tol((double)((const float *)out[1].data)[i],
+                                    (double)powers[i] + (_i == 1 ? expected : 0), 1e-5);
+    }
+    ck_assert_uint_lt(infer_context_arena_bytes(r.context), sizeof powers);
+    running_end(&r, &maker);
+}
+END_TEST
+
 struct worker {
     infer_session *session;
     int seed;
@@ -485,6 +521,7 @@ Suite *runtime_suite(void)
     tcase_add_test(tests, threads_and_batches_do_not_change_a_bit);
     tcase_add_test(tests, no_optimize_gives_the_same);
     tcase_add_test(tests, a_value_read_later_is_not_overwritten);
+    tcase_add_loop_test(tests, a_result_may_be_written_over_what_it_is_made_of, 0, 3);
     tcase_add_test(tests, many_threads_share_a_session);
     tcase_add_test(tests, results_go_where_the_caller_says);
     tcase_add_test(tests, wrong_inputs_get_a_sentence);

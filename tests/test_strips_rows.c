@@ -67,6 +67,11 @@ START_TEST(what_is_cut)
         {"MaxPool", {1, 2, 3, 4}, .output = {1, 2, 1, 2}, .attributes = {THREE_BY_THREE}, ALONE, .cut = false},
         {"Conv", IMAGE, {3, 2, 3, 3}, {1, 3, 4, 2}, .constant = true, .cut = true},
         {"Conv", {1, 2, 1, 4}, {3, 2, 1, 3}, {1, 3, 1, 2}, .constant = true, .cut = false},
+        {"ConvInteger", IMAGE, {3, 2, 3, 3}, {1, 3, 4, 2}, .constant = true, .cut = true},
+        {"QuantizeLinear", IMAGE, {1}, IMAGE, .second_rank = 1, .constant = true, .cut = true},
+        {"QuantizeLinear", IMAGE, {6}, IMAGE, {ATTRIBUTE_I("axis", 2)}, .second_rank = 1, .constant = true},
+        {"DequantizeLinear", IMAGE, {1}, IMAGE, .second_rank = 1, .cut = true},
+        {"DequantizeLinear", IMAGE, {2}, IMAGE, {ATTRIBUTE_I("axis", -3)}, .second_rank = 1, .cut = false},
         {"ConvTranspose", IMAGE, {2, 3, 3, 3}, {1, 3, 8, 6}, .constant = true, .cut = true},
         {"Upsample", IMAGE, .output = {1, 2, 12, 4}, .attributes = {NEAREST}, ALONE, .cut = false},
     };

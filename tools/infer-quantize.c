@@ -30,6 +30,7 @@ static const char help[] =
     "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
     "multiply them at\n"
     "                          three quarters of the speed\n"
+    "  --equalise              scale channels between layers such that activations and weights have like magnitudes\n"
     "  --max-error E           keep in float32 what is needed for a relative error of at most E of the outputs; needs\n"
     "                          samples, of which every fourth is held out for it\n"
     "  --keep NODE             keep this node in float32; may be given more than once\n"
@@ -46,6 +47,7 @@ static const struct option options[] = {{"precision", required_argument, NULL, '
                                         {"weights-only", required_argument, NULL, 'w'},
                                         {"block", required_argument, NULL, 'B'},
                                         {"full-range", no_argument, NULL, 'F'},
+                                        {"equalise", no_argument, NULL, 'E'},
                                         {"max-error", required_argument, NULL, 'e'},
                                         {"keep", required_argument, NULL, 'k'},
                                         {"report", required_argument, NULL, 'r'},
@@ -60,7 +62,7 @@ static const struct tool tool = {.name = "infer-quantize", .help = help, .option
 struct request {
     const char *from, *to, *report, *precision;
     enum quantize_form form;
-    bool dynamic, weights_only, has_block, any_method, full_range;
+    bool dynamic, weights_only, has_block, any_method, full_range, equalise;
     int bits;
     int64_t block;
     enum range_method method;
@@ -123,6 +125,8 @@ static void check_request(struct request *request)
                                             : QUANTIZE_STATIC;
     if (request->form == QUANTIZE_STATIC && request->calibrate_count == 0)
         exit(tool_usage(&tool, "--precision int8 needs --calibrate, or --dynamic or --weights-only"));
+    if (request->equalise && request->form != QUANTIZE_STATIC)
+        exit(tool_usage(&tool, "--equalise goes with --precision int8 --calibrate alone"));
     if (request->most_error >= 0 && request->calibrate_count == 0)
         exit(tool_usage(&tool, "--max-error needs samples: --calibrate"));
 }
@@ -145,6 +149,8 @@ static void parse(struct request *request, int argc, char **argv)
             request->dynamic = true;
         else if (found == 'F')
             request->full_range = true;
+        else if (found == 'E')
+            request->equalise = true;
         else if (found == 'e' || found == 'B')
             parse_number(request, found, optarg);
         else
@@ -340,6 +346,16 @@ static enum status save(const struct request *request, struct study *study, doub
     return status;
 }
 
+/* What calibration has seen is not so any more. */
+static enum status equalise(struct study *study, struct graph *graph, struct error *error)
+{
+    int pairs;
+    enum status status = quantize_equalise(&study->plan, graph, &pairs, error);
+    if (status == STATUS_OK && pairs == 0)
+        say("warning: no two layers have channels between them that could be scaled");
+    return status == STATUS_OK && pairs > 0 ? study_calibrate(study, error) : status;
+}
+
 static enum status choose_ranges(const struct request *request, struct study *study, struct error *error)
 {
     study->method = request->method;
@@ -375,6 +391,8 @@ static enum status work(const struct request *request, const infer_model *model,
     study->held = measured && study->samples->count >= HELD_OUT ? HELD_OUT : 0;
     warn_of_samples(request, study);
     status = study_calibrate(study, error);
+    if (status == STATUS_OK && request->equalise)
+        status = equalise(study, graph, error);
     if (status == STATUS_OK && request->form == QUANTIZE_STATIC)
         status = choose_ranges(request, study, error);
     if (status == STATUS_OK)

@@ -41,11 +41,16 @@ static void add_channels(struct study *study, int i, const infer_tensor *tensor)
     if (sums->channels == 0) {
         sums->channels = tensor->dims[axis];
         sums->sums = region_array(study->plan.region, (size_t)sums->channels + 1, sizeof *sums->sums);
+        sums->reach = region_array(study->plan.region, (size_t)sums->channels + 1, sizeof *sums->reach);
     }
-    if (!sums->sums || sums->channels != tensor->dims[axis])
+    if (!sums->sums || !sums->reach || sums->channels != tensor->dims[axis])
         return;
-    for (int64_t k = 0; k < elements; k++)
-        sums->sums[k / inner % sums->channels] += (double)((const float *)tensor->data)[k];
+    for (int64_t k = 0; k < elements; k++) {
+        const double number = (double)((const float *)tensor->data)[k];
+        double *reach = &sums->reach[k / inner % sums->channels];
+        sums->sums[k / inner % sums->channels] += number;
+        *reach = fmax(*reach, fabs(number));
+    }
     sums->count += (double)(elements / sums->channels);
 }
 
@@ -151,6 +156,7 @@ static enum status take_means(struct study *study, struct error *error)
         for (int64_t k = 0; k < sums->channels; k++)
             means[k] = sums->sums[k] / sums->count;
         layer->means = means;
+        layer->reach = sums->reach;
         layer->mean_count = sums->channels;
     }
     return STATUS_OK;

@@ -27,7 +27,8 @@ struct point_facts {
 struct channel_sums {
     int64_t channels; /* 0: nothing was seen */
     double *sums;
-    double count; /* of the elements of a channel */
+    double *reach; /* largest magnitudes */
+    double count;  /* of the elements of a channel */
 };
 
 struct study {

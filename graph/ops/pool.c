@@ -78,15 +78,24 @@ POOL_OP(LpPool, POOL_LP, 1, shapes_pool, lower_pool)
 
 /* --- whole images ----------------------------------------------------------------------------------------- */
 
-static enum status shapes_global(struct op_context *c)
+static enum status set_global(struct op_context *c, enum dtype dtype, int64_t *positions)
 {
-    TRY(op_require(c, 0, TYPES_FLOAT));
     TRY(op_require_rank(c, 0, 2, MAX_RANK));
     const struct value *x = op_input(c, 0);
     int64_t dims[MAX_RANK];
-    for (int i = 0; i < x->rank; i++)
+    *positions = 1;
+    for (int i = 0; i < x->rank; i++) {
         dims[i] = i < 2 ? x->dims[i] : 1;
-    return op_set_output(c, 0, x->dtype, x->rank, dims);
+        *positions *= i < 2 ? 1 : x->dims[i];
+    }
+    return op_set_output(c, 0, dtype, x->rank, dims);
+}
+
+static enum status shapes_global(struct op_context *c)
+{
+    int64_t positions;
+    TRY(op_require(c, 0, TYPES_FLOAT));
+    return set_global(c, op_input(c, 0)->dtype, &positions);
 }
 
 static enum status lower_global(struct op_context *c)
@@ -97,6 +106,31 @@ static enum status lower_global(struct op_context *c)
 
 POOL_OP(GlobalAveragePool, REDUCE_MEAN, 1, shapes_global, lower_global)
 POOL_OP(GlobalMaxPool, REDUCE_MAX, 1, shapes_global, lower_global)
+
+/* Of ours: what fuse-qdq makes of a GlobalAveragePool of dequantised bytes. float32: the exact sum of each channel's
+ * bytes, rounded and divided by their number. */
+static enum status shapes_global_integer(struct op_context *c)
+{
+    int64_t positions;
+    TRY(op_require(c, 0, TYPE(DTYPE_U8) | TYPE(DTYPE_I8)));
+    TRY(set_global(c, DTYPE_F32, &positions));
+    return positions <= REDUCE_MOST_BYTES
+               ? STATUS_OK
+               : op_error(c, STATUS_UNSUPPORTED, "sums are exact of at most %d positions", REDUCE_MOST_BYTES);
+}
+
+const struct op op_infer_GlobalMeanInteger = {
+    .domain = OWN_DOMAIN,
+    .name = "GlobalMeanInteger",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .min_outputs = 1,
+    .max_outputs = 1,
+    ATTRIBUTES_OF(infer_GlobalMeanInteger),
+    .shapes = shapes_global_integer,
+    .detail = REDUCE_MEAN,
+    .lower = lower_global,
+};
 
 static enum status shapes_global_norm(struct op_context *c)
 {

@@ -20,7 +20,8 @@ static void append_axis(int *rank, int64_t *dims, int64_t *strides, int64_t dim,
 enum status op_reduce(struct op_context *c, enum reduce_kind kind, struct value *input, unsigned axes,
                       struct value *output)
 {
-    struct reduce_params p = {.dtype = input->dtype, .kind = kind};
+    struct reduce_params p = {.dtype = output->dtype, .kind = kind};
+    p.bytes = input->dtype == output->dtype ? DTYPE_NONE : input->dtype;
     int64_t strides[MAX_RANK];
     contiguous_strides(input->rank, input->dims, strides);
     bool was_folded = false;

@@ -9,6 +9,8 @@
  * is of the order of float32's own error, so a QuantizeLinear behind it may come out one quantum apart at a tie. */
 #include "graph/passes/fuse_qdq.h"
 
+#include "kernels/reduce.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -212,6 +214,23 @@ static enum status visit_average(struct rewriter *r, struct node *node)
         return op_built(&r->c);
     memset(ones, 1, (size_t)(dims[0] * taps));
     return scale_product(r, &p, 1 / (double)taps, 0, NULL) ? emit(r, node, &p) : op_built(&r->c);
+}
+
+/* The same of a whole image: the mean of the integers, less the zero point, times the scale. */
+static enum status visit_global_average(struct rewriter *r, struct node *node)
+{
+    struct quantised x;
+    TRY(as_integers(r, node->inputs[0], &x));
+    if (!r->context->shaped || !r->context->on_host || !x.integers || x.axis >= 0 || !has_shape(r, x.integers) ||
+        value_elements(x.integers) > REDUCE_MOST_BYTES)
+        return STATUS_OK;
+    const float zero = (float)zero_at(&x, 0);
+    struct value *mean = rewrite_build(r, op_find(OWN_DOMAIN, "GlobalMeanInteger"), 1, &x.integers, 0, NULL);
+    if (mean)
+        mean = rewrite_build(r, op_find("", "Sub"), 2,
+                             (struct value *[]){mean, rewrite_constant(r, DTYPE_F32, 0, NULL, &zero)}, 0, NULL);
+    return mean ? rewrite_as(r, node, op_find("", "Mul"), 2, (struct value *[]){mean, x.scale}, 0, NULL)
+                : op_built(&r->c);
 }
 
 /* --- MatMul ---------------------------------------------------------------------------------------------- */
@@ -459,6 +478,8 @@ static enum status visit(struct rewriter *r, struct node *node)
         return visit_conv(r, node);
     if (is_op(node, "AveragePool"))
         return visit_average(r, node);
+    if (is_op(node, "GlobalAveragePool"))
+        return visit_global_average(r, node);
     if (is_op(node, "MatMul"))
         return visit_matmul(r, node);
     if (is_op(node, "Gemm"))

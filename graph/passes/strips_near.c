@@ -3,17 +3,34 @@
 #include "graph/passes/rewrite.h"
 #include "graph/passes/strips_plan.h"
 
-#define NEAR_BYTES (2 << 20) /* of a strip */
-#define FAR_BYTES (3 << 20)  /* of an intermediate that is worth it */
-#define LONGEST_NEAR 12      /* stages of a region */
-#define MOST_TIMES 4         /* strips: of as many as one far intermediate takes to be near */
-#define MOST_THREADS 4       /* more have too little to do in a strip, and caches enough */
+#define LONGEST_NEAR 12 /* stages of a region */
+#define MOST_TIMES 4    /* strips: of as many as one far intermediate takes to be near */
+#define MOST_THREADS 4  /* more have too little to do in a strip, and caches enough */
 
 /* What is saved and what it costs. */
 #define SECONDS_A_BYTE 30e-12 /* written far away and read from there */
 #define SECONDS_A_WORK 20e-12
 #define SECONDS_A_STEP 2e-6
-#define LEAST_SECONDS 20e-6 /* of all threads together, before steps: less is within the error of the estimate */
+
+/* Layers on integers are faster than those on floating numbers by about what their images are smaller. */
+struct limits {
+    size_t near;  /* bytes of a strip, at most */
+    size_t far;   /* of an intermediate that is worth it, at least */
+    double least; /* seconds saved in all threads together, before steps: less is within the error of the estimate */
+    double price; /* seconds that a byte less may cost where nearly the most are alive */
+};
+
+static const struct limits of_floats = {2 << 20, 3 << 20, 20e-6, 0}, of_bytes = {384 << 10, 768 << 10, 5e-6, 15e-12};
+
+static const struct limits *limits_of(const struct value *image)
+{
+    return dtype_bits(image->dtype) == 8 ? &of_bytes : &of_floats;
+}
+
+static bool is_far(const struct value *image, size_t bytes)
+{
+    return bytes >= limits_of(image)->far;
+}
 
 static const int strip_counts[] = {2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48};
 
@@ -31,7 +48,7 @@ bool strip_plan_has_far(const struct graph *graph, int threads)
     for (int n = 0; threads > 0 && threads <= MOST_THREADS && n < graph->node_count; n++) {
         const struct node *node = graph->nodes[n];
         const struct value *output = node->output_count > 0 ? node->outputs[0] : NULL;
-        if (output && output->rank > ROW_AXIS && !output->dims_at_run && value_bytes(output) >= FAR_BYTES)
+        if (output && output->rank > ROW_AXIS && !output->dims_at_run && is_far(output, value_bytes(output)))
             return true;
     }
     return false;
@@ -52,60 +69,70 @@ static bool stays_whole(const struct stage *stage)
     return weights->dims[1] > 1 && w->kernel[1] == 3 && w->kernel[2] == 3 && w->stride[1] == 1 && w->stride[2] == 1;
 }
 
-/* The largest of what a stage reads; 0: nothing of it is far. */
-static size_t reads_far(const struct search *search, const struct stage *stage)
+/* The largest of what a stage reads; NULL: nothing of it is far. */
+static const struct value *reads_far(const struct search *search, const struct stage *stage)
 {
-    size_t most = 0;
+    const struct value *most = NULL;
+    const size_t *bytes = search->stages->bytes;
     for (int n = 0; n < stage->node_count; n++)
         for (int i = 0; i < stage->nodes[n]->input_count; i++) {
             const struct value *input = stage->nodes[n]->inputs[i];
-            size_t bytes = input ? search->stages->bytes[input->id] : 0;
-            most = bytes > most ? bytes : most;
+            if (input && is_far(input, bytes[input->id]) && (!most || bytes[input->id] > bytes[most->id]))
+                most = input;
         }
-    return most >= FAR_BYTES ? most : 0;
+    return most;
 }
 
 /* Whether it adds to another large image, which it may overwrite as a whole but not in strips. */
 static bool may_overwrite(const struct stages *stages, const struct stage *stage)
 {
     size_t bytes = stages->bytes[stage->output->id];
-    for (int n = 1; bytes >= FAR_BYTES && n < stage->node_count; n++)
+    for (int n = 1; is_far(stage->output, bytes) && n < stage->node_count; n++)
         for (int i = 0; i < stage->nodes[n]->input_count; i++)
             if (stage->nodes[n]->inputs[i] && stages->bytes[stage->nodes[n]->inputs[i]->id] == bytes)
                 return true;
     return false;
 }
 
+/* The peak of all stages counts parts of a concatenation twice. */
+static bool is_nearly(size_t bytes, size_t peak)
+{
+    return bytes > peak / 4 * 3;
+}
+
 /* Makes the stage at the beginning of the sweep a part of regions, the best of which ends at `end`. `bytes`: that its
  * intermediates do not write; `whole`: most bytes alive without strips. */
-static void judge(struct search *search, int end, size_t bytes, size_t whole)
+static void judge(struct search *search, int end, size_t bytes, size_t whole, const struct limits *limits)
 {
     const struct sweep *sweep = &search->sweep;
     size_t peak = search->order->entering[sweep->begin] + sweep->results + sweep->strip_peak;
     double steps = (double)(sweep->strips - 1) * (end - sweep->begin);
     double gain = (double)bytes * SECONDS_A_BYTE - sweep->extra * SECONDS_A_WORK;
     double saved = gain / search->threads - steps * SECONDS_A_STEP + search->saved[sweep->begin];
-    if (gain < LEAST_SECONDS || peak > whole || saved <= search->saved[end])
+    if (is_nearly(whole, search->order->peak) && peak < whole)
+        saved += (double)(whole - peak) * limits->price;
+    if (gain < limits->least || peak > whole || saved <= search->saved[end])
         return;
     search->saved[end] = saved;
     search->chosen[end] = (struct strip_region){sweep->begin, end, sweep->strips};
 }
 
-static void find_regions(struct search *search, int end, int strips)
+/* Regions at whose end `far` is read. */
+static void find_regions(struct search *search, int end, const struct value *far, int strips)
 {
     struct sweep *sweep = &search->sweep;
     size_t bytes = 0, whole = 0;
     sweep_begin(sweep, end, strips);
-    while (sweep_add(sweep) && sweep->strip_peak <= NEAR_BYTES) {
+    while (sweep_add(sweep) && sweep->strip_peak <= limits_of(far)->near) {
         const struct stage *stage = &search->stages->list[search->order->stages[sweep->begin]];
         if (stays_whole(stage) || may_overwrite(search->stages, stage))
             break;
         size_t made = search->stages->bytes[stage->output->id];
-        if (!is_result(sweep, stage->output) && made >= FAR_BYTES)
-            bytes += made - NEAR_BYTES;
+        if (!is_result(sweep, stage->output) && is_far(stage->output, made))
+            bytes += made - limits_of(stage->output)->near;
         size_t live = search->order->live[sweep->begin];
         whole = live > whole ? live : whole;
-        judge(search, end, bytes, whole);
+        judge(search, end, bytes, whole, limits_of(far));
     }
 }
 
@@ -140,10 +167,11 @@ bool strip_plan_make_near(const struct stages *stages, int threads, struct strip
     for (int end = 1; end <= stages->count; end++) {
         search.saved[end] = search.saved[end - 1];
         /* Fewer strips would be too large, and many more have too many rows twice. */
-        size_t least = reads_far(&search, &stages->list[search.order->stages[end - 1]]) / NEAR_BYTES;
+        const struct value *far = reads_far(&search, &stages->list[search.order->stages[end - 1]]);
+        size_t least = far ? stages->bytes[far->id] / limits_of(far)->near : 0;
         for (size_t k = 0; k < sizeof strip_counts / sizeof *strip_counts; k++)
             if (least > 0 && (size_t)strip_counts[k] > least && (size_t)strip_counts[k] <= MOST_TIMES * least)
-                find_regions(&search, end, strip_counts[k]);
+                find_regions(&search, end, far, strip_counts[k]);
     }
     *plan = (struct strip_plan){.stages = stages, .order = search.order};
     return collect(&search, plan);

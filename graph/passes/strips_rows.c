@@ -27,9 +27,20 @@ static bool has_rows(const struct value *value)
            dtype_bits(value->dtype) % 8 == 0 && value->dtype != DTYPE_STRING;
 }
 
-static bool is_elementwise(const struct node *node)
+static bool quantises_by_tensor(const struct node *node)
 {
-    return (node->op->flags & OP_ELEMENTWISE) != 0;
+    return (is_op(node, "QuantizeLinear") || is_op(node, "DequantizeLinear")) && value_elements(node->inputs[1]) == 1;
+}
+
+bool rows_elementwise(const struct node *node)
+{
+    return (node->op->flags & OP_ELEMENTWISE) != 0 || quantises_by_tensor(node);
+}
+
+bool rows_convolves(const struct node *node)
+{
+    /* ONNX's, and that of ours. */
+    return is_op(node, "Conv") || strcmp(node->op->name, "ConvInteger") == 0;
 }
 
 static bool joins_rows(const struct op_context *c)
@@ -40,7 +51,7 @@ static bool joins_rows(const struct op_context *c)
 
 bool rows_reads_part(const struct node *node, int i)
 {
-    bool alike = is_elementwise(node) || is_op(node, "Concat");
+    bool alike = rows_elementwise(node) || is_op(node, "Concat");
     return node->inputs[i] && (i == 0 || alike) && node->inputs[i]->rank == node->outputs[0]->rank &&
            node->inputs[i]->dims[ROW_AXIS] > 1;
 }
@@ -73,7 +84,7 @@ static bool is_by_channel(struct op_context *c)
 
 static bool is_window(const struct node *node)
 {
-    return is_op(node, "Conv") || is_op(node, "MaxPool") || is_op(node, "AveragePool") || is_op(node, "LpPool");
+    return rows_convolves(node) || is_op(node, "MaxPool") || is_op(node, "AveragePool") || is_op(node, "LpPool");
 }
 
 static enum status read_window(struct op_context *c, struct window *window)
@@ -81,7 +92,7 @@ static enum status read_window(struct op_context *c, struct window *window)
     int64_t groups;
     if (is_op(c->node, "ConvTranspose"))
         return op_conv_transpose_window(c, window, &groups);
-    return is_op(c->node, "Conv") ? op_conv_window(c, window, &groups) : op_pool_window(c, window);
+    return rows_convolves(c->node) ? op_conv_window(c, window, &groups) : op_pool_window(c, window);
 }
 
 static bool is_single(const struct node *node)
@@ -99,7 +110,7 @@ bool rows_map_of(struct graph *graph, struct node *node, struct rows_map *map)
     *map = (struct rows_map){.kind = ROWS_SAME};
     if (!is_single(node))
         return false;
-    if (is_elementwise(node) || is_op(node, "Concat"))
+    if (rows_elementwise(node) || is_op(node, "Concat"))
         return inputs_go_along(node) && !joins_rows(&c);
     if (node->input_count == 0 || !has_rows(node->inputs[0]) || node->inputs[0]->data)
         return false;

@@ -27,6 +27,11 @@ struct rows_map {
     int64_t factors[MAX_RANK];
 };
 
+/* An element of the result comes from the elements at its place in the inputs: elementwise operators, and those that
+ * quantise and back by one scale for all. */
+bool rows_elementwise(const struct node *node);
+/* A convolution, of floating numbers or of integers. */
+bool rows_convolves(const struct node *node);
 /* False: the node needs whole inputs, or is nothing that can be cut. */
 bool rows_map_of(struct graph *graph, struct node *node, struct rows_map *map);
 /* Whether rows of input i are enough for rows of the output; the others are read whole. */

@@ -13,29 +13,37 @@ struct grouping {
     bool *headed; /* by last node: the group has a node that is not elementwise */
 };
 
+#define INTEGERS_FASTER 4 /* multiplications, than floating ones */
+
 #define NO_READER (-1)
 #define NO_GROUP (-2)
 
 static bool is_pointwise(const struct node *node)
 {
-    return (node->op->flags & OP_ELEMENTWISE) || is_op(node, "BatchNormalization");
+    return rows_elementwise(node) || is_op(node, "BatchNormalization");
 }
 
 /* Operators whose kernels take an epilogue. */
 static bool takes_epilogue(const struct node *node)
 {
-    static const char *const names[] = {"Conv",   "ConvTranspose",     "MatMul",       "Gemm", "MaxPool", "AveragePool",
-                                        "LpPool", "GlobalAveragePool", "GlobalMaxPool"};
+    static const char *const names[] = {"ConvTranspose",     "MatMul",       "Gemm", "MaxPool", "AveragePool", "LpPool",
+                                        "GlobalAveragePool", "GlobalMaxPool"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (is_op(node, names[i]))
             return true;
-    return false;
+    return rows_convolves(node);
 }
 
 static bool same_shape(const struct value *a, const struct value *b)
 {
     return a->rank == b->rank && a->rank >= 0 && !a->dims_at_run && !b->dims_at_run &&
            memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
+}
+
+/* Numbers of the type stay in registers: floating ones, and the sums of a convolution of integers. */
+static bool is_fused_type(const struct node *node, enum dtype dtype)
+{
+    return dtype == DTYPE_F32 || dtype == DTYPE_F64 || (dtype == DTYPE_I32 && rows_convolves(node));
 }
 
 /* The group that a node joins; its own index: none. */
@@ -46,7 +54,7 @@ static int group_of(const struct grouping *g, int index)
     for (int i = 1; i < node->output_count; i++)
         if (node->outputs[i])
             return index;
-    if (!output || pass_pins(g->context, output) || (output->dtype != DTYPE_F32 && output->dtype != DTYPE_F64))
+    if (!output || pass_pins(g->context, output) || !is_fused_type(node, output->dtype))
         return index;
     int group = g->readers[output->id];
     if (group < 0 || !is_pointwise(g->graph->nodes[group]) || !same_shape(output, g->graph->nodes[group]->outputs[0]))
@@ -103,8 +111,8 @@ static double node_work(struct node *node)
     const struct value *weights = node->input_count > 1 ? node->inputs[1] : NULL;
     if (is_view(node))
         return 0;
-    if (is_op(node, "Conv"))
-        return made * product(weights->dims, 1, weights->rank);
+    if (rows_convolves(node))
+        return made * product(weights->dims, 1, weights->rank) / (output->dtype == DTYPE_I32 ? INTEGERS_FASTER : 1);
     if (is_op(node, "ConvTranspose"))
         return read * product(weights->dims, 1, weights->rank);
     if (is_op(node, "MatMul") && input->rank > 0)

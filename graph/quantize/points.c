@@ -55,7 +55,8 @@ int quantize_moved_inputs(const struct node *node)
 
 static bool reads_integers(const struct node *node)
 {
-    return is_elementwise(node) || is_op(node, "AveragePool") || is_op(node, "Conv") || quantize_moved_inputs(node) > 0;
+    return is_elementwise(node) || is_op(node, "AveragePool") || is_op(node, "GlobalAveragePool") ||
+           is_op(node, "Conv") || quantize_moved_inputs(node) > 0;
 }
 
 /* --- the graph ------------------------------------------------------------------------------------------- */

@@ -41,6 +41,7 @@ struct layer {
     /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
      * each output then goes into a bias. */
     const double *means;
+    const double *reach; /* the same channels' largest magnitudes */
     int64_t mean_count;
     float *shift; /* that is added to the outputs; NULL: nothing */
 };
@@ -69,6 +70,12 @@ struct quantize_plan {
 /* Finds the layers that the form can make small; all of them are chosen. The graph is one that passes of PASS_ONCE have
  * been through. `quantize_plan.graph`, form, bits, block, in_pairs and region are given. OUT_OF_MEMORY. */
 enum status quantize_find(struct quantize_plan *plan, struct error *error);
+
+/* Scales the channels between layers such that they have like magnitudes (cross-layer equalisation), by what
+ * calibration saw of the layers' inputs, which has to be done anew after that; what the graph, which is the plan's,
+ * computes stays the same but for rounding. New weights lie in its region. *pairs: of layers that were found.
+ * OUT_OF_MEMORY. */
+enum status quantize_equalise(const struct quantize_plan *plan, struct graph *graph, int *pairs, struct error *error);
 
 /* Fills in the points; quantize_find does. */
 enum status quantize_find_points(struct quantize_plan *plan, struct error *error);

@@ -107,16 +107,27 @@ static bool can_overwrite(const struct life *lives, const struct step *step, int
            value_bytes(root) == value_bytes(step->outputs[0]) && !shared_elsewhere(step, root);
 }
 
-struct value *overwritten_root(const struct life *lives, const struct step *step, int s)
+/* foreign: whether output 0 lies in the caller's memory. */
+static struct value *root_under_output(const struct life *lives, const struct step *step, int s, bool foreign)
 {
     const struct value *output = step->in_place ? step->outputs[0] : NULL;
-    if (!output || output->alias || output->dims_at_run || !is_ours(output, &lives[output->id]) ||
-        lives[output->id].first != s)
+    if (!output || output->alias || output->data || output->rank < 0 || output->dims_at_run ||
+        lives[output->id].first != s || lives[output->id].foreign != foreign)
         return NULL;
     for (int i = 0; i < step->input_count; i++)
         if (step->in_place & 1u << i && can_overwrite(lives, step, s, step->inputs[i]))
             return value_root(step->inputs[i], NULL);
     return NULL;
+}
+
+struct value *overwritten_root(const struct life *lives, const struct step *step, int s)
+{
+    return root_under_output(lives, step, s, false);
+}
+
+struct value *root_in_output(const struct life *lives, const struct step *step, int s)
+{
+    return root_under_output(lives, step, s, true);
 }
 
 /* --- progress ------------------------------------------------------------------------------------------- */

@@ -29,6 +29,10 @@ bool output_is_whole(struct value *output);
 /* The root that dies at step s and whose memory output 0 of the step takes over; NULL: there is none. */
 struct value *overwritten_root(const struct life *lives, const struct step *step, int s);
 
+/* The same where output 0 lies in the caller's memory, in which the root may lie as well: nothing else does before step
+ * s. */
+struct value *root_in_output(const struct life *lives, const struct step *step, int s);
+
 /* Of as many tasks as run at once, on a device one after another; false where it passes all memory. */
 bool step_workspaces(const struct step *step, int threads, size_t *bytes);
 

@@ -233,7 +233,7 @@ static bool reduce_supports(const void *params)
 {
     const struct reduce_params *p = (const struct reduce_params *)params;
     struct epilogue epilogue = reduce_epilogue(p);
-    return with_type(p->dtype, [](auto) {}) && cuda_epilogue_supports(&epilogue);
+    return !p->bytes && with_type(p->dtype, [](auto) {}) && cuda_epilogue_supports(&epilogue);
 }
 
 extern "C" const struct kernel reduce_cuda = {

@@ -145,27 +145,56 @@ static int reduce_tasks(const void *params)
 #undef T
 #undef LARGEST
 
-#define REDUCE(type, condition)                                           \
-    static bool reduce_supports_##type(const void *params)                \
-    {                                                                     \
-        enum dtype dtype = ((const struct reduce_params *)params)->dtype; \
-        return condition;                                                 \
-    }                                                                     \
-    const struct kernel reduce_##type##_reference = {                     \
-        .name = "reduce_" #type "_reference",                             \
-        .family = FAMILY_reduce,                                          \
-        .supports = reduce_supports_##type,                               \
-        .workspace_bytes = reduce_workspace,                              \
-        .tasks = reduce_tasks,                                            \
-        .run = reduce_run_##type,                                         \
+static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct reduce_params *p = plan->params;
+    const struct epilogue epilogue = reduce_epilogue(p);
+    const int64_t count = elements(p->folded_rank, p->folded);
+    int64_t first, last;
+    task_range(elements(p->kept_rank, p->kept), plan->tasks[0], task, &first, &last);
+    for (; first < last; first++) {
+        const uint8_t *x = (const uint8_t *)call->inputs[0] + offset_at(p->kept_rank, p->kept, p->kept_strides, first);
+        int32_t sum = 0;
+        for (int64_t i = 0; i < count; i++) {
+            const uint8_t byte = x[offset_at(p->folded_rank, p->folded, p->folded_strides, i)];
+            sum += p->bytes == DTYPE_I8 ? (int8_t)byte : byte;
+        }
+        const float mean = (float)sum / (float)count;
+        const struct epilogue_tile tile = {.results = &mean, .rows = 1, .column = first, .columns = 1};
+        if (p->epilogue)
+            epilogue_run(&epilogue, call, &tile, call->workspace);
+        else
+            ((float *)call->outputs[0])[first] = mean;
+    }
+}
+
+static bool is_of(const struct reduce_params *p, enum dtype dtype)
+{
+    return p->dtype == dtype && !p->bytes;
+}
+
+#define REDUCE(type, condition)                            \
+    static bool reduce_supports_##type(const void *params) \
+    {                                                      \
+        const struct reduce_params *p = params;            \
+        return condition;                                  \
+    }                                                      \
+    const struct kernel reduce_##type##_reference = {      \
+        .name = "reduce_" #type "_reference",              \
+        .family = FAMILY_reduce,                           \
+        .supports = reduce_supports_##type,                \
+        .workspace_bytes = reduce_workspace,               \
+        .tasks = reduce_tasks,                             \
+        .run = reduce_run_##type,                          \
     };
-REDUCE(f32, dtype == DTYPE_F32)
-REDUCE(f64, dtype == DTYPE_F64)
-REDUCE(i8, dtype == DTYPE_I8)
-REDUCE(i16, dtype == DTYPE_I16)
-REDUCE(i32, dtype == DTYPE_I32)
-REDUCE(i64, dtype == DTYPE_I64)
-REDUCE(u8, dtype == DTYPE_U8 || dtype == DTYPE_BOOL)
-REDUCE(u16, dtype == DTYPE_U16)
-REDUCE(u32, dtype == DTYPE_U32)
-REDUCE(u64, dtype == DTYPE_U64)
+REDUCE(f32, is_of(p, DTYPE_F32))
+REDUCE(f64, is_of(p, DTYPE_F64))
+REDUCE(i8, is_of(p, DTYPE_I8))
+REDUCE(i16, is_of(p, DTYPE_I16))
+REDUCE(i32, is_of(p, DTYPE_I32))
+REDUCE(i64, is_of(p, DTYPE_I64))
+REDUCE(u8, is_of(p, DTYPE_U8) || is_of(p, DTYPE_BOOL))
+REDUCE(u16, is_of(p, DTYPE_U16))
+REDUCE(u32, is_of(p, DTYPE_U32))
+REDUCE(u64, is_of(p, DTYPE_U64))
+REDUCE(bytes, p->bytes)

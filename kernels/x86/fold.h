@@ -56,6 +56,11 @@ float SET_NAME(fold_along)(const struct fold *fold, const struct folded *folded,
 void SET_NAME(fold_across)(const struct fold *fold, const struct folded *folded, const float *from, int64_t n,
                            int64_t step, const vf *shifts, vf *results);
 
+/* Means of n rows of bytes, at most STRIPES * LANES, whose elements are `step` apart; is_signed: of them. `means` has
+ * room for STRIPES * LANES. */
+void SET_NAME(mean_bytes)(const struct folded *folded, const uint8_t *from, bool is_signed, int64_t n, int64_t step,
+                          float *means);
+
 /* One run of elements `step` apart into 16 partial results; and n outputs, at most STRIPES * LANES of them, `step`
  * apart, for each element of a run `down` apart. */
 #define FOLD(name, expression)                                                                                  \

@@ -52,16 +52,23 @@ static bool folds_across(const struct reduce_params *p)
 /* Where the tile's first output folds from. */
 struct tile {
     const struct reduce_params *params;
-    const float *from;
+    const void *from;
+    int64_t size;        /* bytes of an element of x */
     int64_t count, step; /* outputs, and how far they are apart in x */
     struct folded folded;
 };
+
+/* Where output j folds from. */
+static const void *from_output(const struct tile *tile, int64_t j)
+{
+    return (const char *)tile->from + j * tile->step * tile->size;
+}
 
 static void fold_tile(const struct tile *tile, const struct fold *fold, float *sums, const float *shifts)
 {
     if (!folds_across(tile->params)) {
         for (int64_t j = 0; j < tile->count; j++)
-            sums[j] = SET_NAME(fold_along)(fold, &tile->folded, tile->from + j * tile->step, shifts[j]);
+            sums[j] = SET_NAME(fold_along)(fold, &tile->folded, from_output(tile, j), shifts[j]);
         return;
     }
     for (int64_t j = 0; j < tile->count; j += STRIPES * LANES) {
@@ -69,7 +76,7 @@ static void fold_tile(const struct tile *tile, const struct fold *fold, float *s
         for (int k = 0; k < STRIPES; k++)
             shift[k] = vf_load(shifts + j + k * LANES);
         SET_NAME(fold_across)
-        (fold, &tile->folded, tile->from + j * tile->step, least(tile->count - j, STRIPES * LANES), tile->step, shift,
+        (fold, &tile->folded, from_output(tile, j), least(tile->count - j, STRIPES * LANES), tile->step, shift,
          results);
         for (int k = 0; k < STRIPES; k++)
             vf_store(sums + j + k * LANES, results[k]);
@@ -92,11 +99,23 @@ static vf finished(const struct reduce_params *p, vf sum, vf shift)
     }
 }
 
+static void mean_tile(const struct tile *tile, float *y)
+{
+    for (int64_t j = 0; j < tile->count; j += STRIPES * LANES)
+        SET_NAME(mean_bytes)
+    (&tile->folded, from_output(tile, j), tile->params->bytes == DTYPE_I8, least(tile->count - j, STRIPES * LANES),
+     tile->step, y + j);
+}
+
 /* y has room for TILE. */
 static void reduce_tile(const struct tile *tile, float *y)
 {
     const struct reduce_params *p = tile->params;
     float shifts[TILE] = {0};
+    if (p->bytes) {
+        mean_tile(tile, y);
+        return;
+    }
     if (p->kind == REDUCE_LOG_SUM_EXP) {
         fold_tile(tile, folds[REDUCE_MAX], shifts, shifts);
         for (int64_t i = 0; i < TILE; i++)
@@ -136,6 +155,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
     static const int64_t one = 1, nowhere = 0;
     int last_kept = p->kept_rank - 1;
     struct tile tile = {.params = p,
+                        .size = p->bytes ? 1 : (int64_t)sizeof(float),
                         .step = last_kept >= 0 ? p->kept_strides[last_kept] : 0,
                         .folded = {p->folded_rank, p->folded, p->folded_strides}};
     if (p->folded_rank == 0) /* each element alone */
@@ -148,7 +168,7 @@ static void reduce_run(const struct kernel_plan *plan, const struct kernel_call 
         tile.count = least(TILE, least(left, last - first));
         tile.from = call->inputs[0];
         if (tile.from) /* NULL: nothing to fold */
-            tile.from += offset_at(p->kept_rank, p->kept, p->kept_strides, first);
+            tile.from = (const char *)tile.from + offset_at(p->kept_rank, p->kept, p->kept_strides, first) * tile.size;
         reduce_tile(&tile, results);
         store_tile(plan->state, call, results, first, tile.count);
         first += tile.count;
@@ -167,7 +187,10 @@ COLD bool reduce_plan(const void *params, const struct kernel_facts *facts, stru
     state->has_form = p->epilogue && epilogue_recognise(&state->epilogue, &state->form);
     plan->state = state;
     plan->phases = 1;
-    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept), 1 + 65536 / (1 + elements(p->folded_rank, p->folded)));
+    /* Fewer bytes of a row take as long. */
+    int64_t least_outputs = p->bytes ? STRIPES * LANES : 1;
+    plan->tasks[0] = task_count(elements(p->kept_rank, p->kept),
+                                least_outputs + 65536 / (1 + elements(p->folded_rank, p->folded)));
     plan->task_bytes = SET_NAME(epilogue_store_bytes)(&state->epilogue, state->has_form ? &state->form : NULL);
     return true;
 }

@@ -175,6 +175,19 @@ static void overwrite_inputs(struct placing *p)
     }
 }
 
+/* What a result in the caller's memory may be written over lies there from its start. */
+static void place_in_outputs(struct placing *p)
+{
+    const struct step_list *steps = &p->program->segment.steps;
+    for (int s = 0; s < steps->count; s++) {
+        struct value *root = root_in_output(p->lives, steps->steps[s], s), *output = steps->steps[s]->outputs[0];
+        if (!root || root->on_device != output->on_device || p->program->places[output->id].space != SPACE_OUTPUT)
+            continue;
+        root->alias = output;
+        p->lives[root->id].foreign = true;
+    }
+}
+
 /* --- the arena ------------------------------------------------------------------------------------------- */
 
 static enum space arena_of(bool on_device)
@@ -392,6 +405,7 @@ enum status place_values(struct program *program, const struct program_options *
     TRY(place_outputs(&p));
     segment_lives(&program->segment, p.lives); /* again, with the copies to outputs */
     find_makers(&p);                           /* as long as a view is a view, and no result lies over an input */
+    place_in_outputs(&p);
     overwrite_inputs(&p);
     program->step_count = program->segment.steps.count;
     TRY(plan_arenas(&p));

@@ -49,7 +49,7 @@ static struct bound bound_of(const struct reduce_params *p)
 
 static void add_operands(struct maker *maker, const struct reduce_params *p)
 {
-    struct operand *x = add_input(maker, "x", p->dtype), *y = add_output(maker, "y", p->dtype);
+    struct operand *x = add_input(maker, "x", p->bytes ? p->bytes : p->dtype), *y = add_output(maker, "y", p->dtype);
     for (int i = 0; i < p->kept_rank; i++)
         strided_axis(&x->at, p->kept[i], p->kept_strides[i]);
     for (int i = 0; i < p->folded_rank; i++)
@@ -89,6 +89,8 @@ static void make_reduce(struct maker *maker)
     p->kind = (enum reduce_kind)random_below(&maker->random, REDUCE_COUNT);
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I8, DTYPE_I16, DTYPE_I32, DTYPE_I64,
                                         DTYPE_U8, DTYPE_U16, DTYPE_U32, DTYPE_U64, DTYPE_BOOL));
+    if (p->dtype == DTYPE_F32 && p->kind == REDUCE_MEAN && random_once_in(&maker->random, 2))
+        p->bytes = random_once_in(&maker->random, 2) ? DTYPE_U8 : DTYPE_I8;
     if (p->dtype == DTYPE_BOOL)
         p->kind = random_once_in(&maker->random, 2) ? REDUCE_MAX : REDUCE_MIN;
     choose_sizes(maker, p);
@@ -100,7 +102,8 @@ static void make_reduce(struct maker *maker)
     } else {
         make_numbers(maker, x);
     }
-    describe(maker, " %s %s", kinds[p->kind], dtype_name(p->dtype));
+    describe(maker, " %s %s%s%s", kinds[p->kind], dtype_name(p->dtype), p->bytes ? " of " : "",
+             p->bytes ? dtype_name(p->bytes) : "");
     describe_numbers(maker, "kept", p->kept_rank, p->kept);
     describe_numbers(maker, "strides", p->kept_rank, p->kept_strides);
     describe_numbers(maker, "folded", p->folded_rank, p->folded);
@@ -116,10 +119,12 @@ static void make_reduce(struct maker *maker)
 static const struct {
     const char *name;
     int64_t kept, kept_stride, folded, folded_stride;
-} cases[] = {{"rows 1024x768", 1024, 768, 768, 1},
-             {"columns 1024x768", 768, 1, 1024, 768},
-             {"images 1280x49", 1280, 49, 49, 1},
-             {"pairs 25700x2", 25700, 2, 2, 1}};
+    enum dtype bytes;
+} cases[] = {{"rows 1024x768", 1024, 768, 768, 1, DTYPE_NONE},
+             {"columns 1024x768", 768, 1, 1024, 768, DTYPE_NONE},
+             {"images 1280x49", 1280, 49, 49, 1, DTYPE_NONE},
+             {"pairs 25700x2", 25700, 2, 2, 1, DTYPE_NONE},
+             {"channels of bytes 384x400", 384, 1, 400, 384, DTYPE_U8}};
 
 static void make_listed(struct maker *maker, size_t index)
 {
@@ -127,6 +132,7 @@ static void make_listed(struct maker *maker, size_t index)
     *p = (struct reduce_params){
         .dtype = DTYPE_F32,
         .kind = REDUCE_MEAN,
+        .bytes = cases[index].bytes,
         .kept_rank = 1,
         .folded_rank = 1,
         .kept = {cases[index].kept},
