@@ -17,6 +17,8 @@ struct value *op_view(struct op_context *c, struct value *value, int rank, const
 struct value *op_iota(struct op_context *c, int64_t count, int rank, int axis);
 /* A scalar 0 of any type; NULL: no memory. */
 struct value *op_zero(struct op_context *c, enum dtype dtype);
+/* exp(-2 pi i k / length) for all k: a constant f64 [length, 2]; NULL: no memory. */
+struct value *op_roots_of_unity(struct op_context *c, int64_t length);
 /* Every element of `output` becomes the one element of `scalar`. */
 enum status op_fill(struct op_context *c, struct value *scalar, struct value *output);
 /* `output` becomes `input` with axis i of the result being axis order[i] of the input, both contiguous. `dims` are the
