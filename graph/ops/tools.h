@@ -36,6 +36,11 @@ enum status op_take(struct op_context *c, struct value *input, struct value *out
 enum status op_pad(struct op_context *c, struct value *input, struct value *output, const int64_t *begin,
                    struct value *fill);
 
+/* What a Pad puts before and after each axis of input 0; negative amounts crop. */
+struct padding {
+    int64_t begin[MAX_RANK], end[MAX_RANK];
+};
+enum status op_padding(struct op_context *c, struct padding *padding);
 /* Whether a Resize or Upsample repeats each element of axis i factors[i] times, and does no more. */
 bool op_resize_repeats(struct op_context *c, int64_t *factors);
 /* Which elements of input 0 a Slice takes along each axis: `count` from `start` on, `step` apart. */

@@ -9,7 +9,7 @@ static void transform(const struct stft_params *p, const struct kernel_call *cal
     const float *window = call->inputs[1];
     const double *roots = call->inputs[2];
     *re = *im = 0;
-    for (int64_t n = 0, turn = 0; n < p->length; n++, turn = (turn + bin) % p->length) {
+    for (int64_t n = 0, turn = 0; n < p->length; n++, turn += turn + bin < p->length ? bin : bin - p->length) {
         int64_t source = stft_source(p, p->start + frame * p->hop + n);
         double x = source < 0 ? 0 : (double)signal[source] * (double)window[n];
         *re += x * roots[2 * turn];

@@ -61,13 +61,24 @@ static void stft_pack(const struct kernel_plan *plan, int which, const void *fro
 
 /* --- frames -------------------------------------------------------------------------------------------------- */
 
-/* The samples of a frame that lies partly outside its signal. */
-static void fill_frame(const struct stft_params *p, const float *signal, int64_t start, float *to)
+static void fill_outside(const struct stft_params *p, const float *signal, int64_t start, int64_t first, int64_t last,
+                         float *to)
 {
-    for (int64_t n = 0; n < p->length; n++) {
+    for (int64_t n = first; n < last; n++) {
         int64_t source = stft_source(p, start + n);
         to[n] = source < 0 ? 0 : signal[source];
     }
+}
+
+/* The samples of a frame that lies partly outside its signal. */
+static void fill_frame(const struct stft_params *p, const float *signal, int64_t start, float *to)
+{
+    int64_t first = least(p->length, start < 0 ? -start : 0), last = least(p->length, p->samples - start);
+    last = last < first ? first : last;
+    fill_outside(p, signal, start, 0, first, to);
+    if (first < last)
+        memcpy(to + first, signal + start + first, (size_t)(last - first) * sizeof *to);
+    fill_outside(p, signal, start, last, p->length, to);
 }
 
 /* Lanes without a frame of their own repeat the first. */

@@ -52,6 +52,7 @@ static enum status run_shaped_passes(struct resolution *result, const struct spe
         .strip_threads = options->facts.cpu & CPU_AVX2 && !options->sides ? options->facts.threads : 0,
         .observer = options->observer,
         .shaped = true,
+        .on_host = !options->sides,
     };
     context.resolve.constant_limit -= result->constant_bytes;
     graph->nodes = result->kept;
