@@ -11,10 +11,10 @@
 
 struct front {
     int64_t length, bins, hop;
-    int64_t taps;    /* of the window, in the middle of the frame; 0: all */
-    bool pairs;      /* rows of the two parts of a bin follow each other */
-    double sign;     /* of the sines */
-    double mistake;  /* of one weight, times the window's largest factor */
+    int64_t taps;   /* of the window, in the middle of the frame; 0: all */
+    bool pairs;     /* rows of the two parts of a bin follow each other */
+    double sign;    /* of the sines */
+    double mistake; /* of one weight, times the window's largest factor */
     bool biased, is_image;
     int64_t channels, dilation, pad;
 };

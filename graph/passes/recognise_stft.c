@@ -110,12 +110,14 @@ static const struct op *spectrum_op(void)
 static void attributes_of(const struct spectrum *s, enum stft_result result, struct attribute *attributes)
 {
     const struct attribute results[] = {ATTRIBUTE_TEXT("result", "parts"), ATTRIBUTE_TEXT("result", "pairs"),
-                                               ATTRIBUTE_TEXT("result", "power"),
-                                               ATTRIBUTE_TEXT("result", "magnitude")};
-    const struct attribute all[SPECTRUM_ATTRIBUTES] = {
-        ATTRIBUTE_I("bins", s->bins),           ATTRIBUTE_I("frames", s->frames),     ATTRIBUTE_I("hop", s->hop),
-        ATTRIBUTE_I("start", s->start),         ATTRIBUTE_I("mirrored", s->mirrored),
-        ATTRIBUTE_I("conjugate", s->conjugate), results[result]};
+                                        ATTRIBUTE_TEXT("result", "power"), ATTRIBUTE_TEXT("result", "magnitude")};
+    const struct attribute all[SPECTRUM_ATTRIBUTES] = {ATTRIBUTE_I("bins", s->bins),
+                                                       ATTRIBUTE_I("frames", s->frames),
+                                                       ATTRIBUTE_I("hop", s->hop),
+                                                       ATTRIBUTE_I("start", s->start),
+                                                       ATTRIBUTE_I("mirrored", s->mirrored),
+                                                       ATTRIBUTE_I("conjugate", s->conjugate),
+                                                       results[result]};
     memcpy(attributes, all, sizeof all);
 }
 
@@ -331,8 +333,8 @@ static enum status visit_squares(struct rewriter *r, struct node *sum)
     const struct node *parts = spectrum_maker(r, view->inputs[0], "parts", &s);
     const struct value *halves = sum->inputs[0];
     TRY(op_axes(&c, "axes", 1, halves->rank, axes, &count));
-    if (!parts || halves->rank != 4 || count != 1 || axes[0] != 1 || halves->dims[1] != 2 || halves->dims[2] != s.bins ||
-        halves->dims[3] != s.frames)
+    if (!parts || halves->rank != 4 || count != 1 || axes[0] != 1 || halves->dims[1] != 2 ||
+        halves->dims[2] != s.bins || halves->dims[3] != s.frames)
         return STATUS_OK;
     TRY(rewrite_absorb(r, sum, parts));
     TRY(rewrite_absorb(r, sum, view));
