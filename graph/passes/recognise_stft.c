@@ -67,14 +67,21 @@ static bool is_smooth(int64_t n)
     return n == 1;
 }
 
-/* Weights of one input channel whose rows may be waves: an even number of samples, of which fast transforms are made.
- * false: they are not. */
+/* Weights of one input channel with two rows a bin, for an even number of samples, of which fast transforms are made.
+ */
+static bool is_candidate(const struct value *weights)
+{
+    if (!weights->data || weights->dtype != DTYPE_F32 || weights->rank < 3 || weights->dims[1] != 1 ||
+        weights->dims[0] < 2 || weights->dims[0] % 2 != 0)
+        return false;
+    int64_t length = weights->dims[weights->rank - 1];
+    return length >= LEAST_LENGTH && length <= MOST_LENGTH && length % 2 == 0 && is_smooth(length);
+}
+
+/* Of a candidate. False: its first row is no window. */
 static bool begin_basis(struct rewriter *r, const struct value *weights, struct basis *basis)
 {
     int64_t length = weights->dims[weights->rank - 1];
-    if (!weights->data || weights->dtype != DTYPE_F32 || length < LEAST_LENGTH || length > MOST_LENGTH ||
-        length % 2 != 0 || !is_smooth(length) || weights->dims[0] < 2)
-        return false;
     *basis = (struct basis){.rows = weights->data, .count = weights->dims[0], .length = length};
     double most = 0, *turn = region_array(&r->context->scratch, (size_t)length * 2, sizeof *turn);
     for (int64_t n = 0; n < length; n++)
@@ -262,9 +269,8 @@ static enum status visit_conv(struct rewriter *r, struct node *conv)
     const struct value *weights = conv->inputs[1];
     struct basis basis;
     struct spectrum s;
-    if (weights->rank < 3 || !weights->data || weights->dims[1] != 1 || weights->dims[0] % 2 != 0 ||
-        !rewrite_fits(r, (size_t)weights->dims[weights->rank - 1] * sizeof(float) + 64) || !read_frames(r, conv, &s) ||
-        !begin_basis(r, weights, &basis))
+    if (!is_candidate(weights) || !rewrite_fits(r, (size_t)weights->dims[weights->rank - 1] * sizeof(float) + 64) ||
+        !read_frames(r, conv, &s) || !begin_basis(r, weights, &basis))
         return STATUS_OK;
     s.bins = weights->dims[0] / 2;
     if (s.bins > basis.length / 2 + 1 || !pays(&s, basis.length))
@@ -363,7 +369,16 @@ static enum status visit(struct rewriter *r, struct node *node)
     return is_op(node, "Sqrt") ? visit_root(r, node) : STATUS_OK;
 }
 
+/* Most graphs have none, and are spared the walk. */
+static bool has_candidate(const struct graph *graph)
+{
+    for (int i = 0; i < graph->node_count; i++)
+        if (is_op(graph->nodes[i], "Conv") && is_candidate(graph->nodes[i]->inputs[1]))
+            return true;
+    return false;
+}
+
 enum status recognise_stft(struct graph *graph, struct pass_context *context, struct error *error)
 {
-    return context->on_host ? rewrite_graph(graph, context, visit, error) : STATUS_OK;
+    return context->on_host && has_candidate(graph) ? rewrite_graph(graph, context, visit, error) : STATUS_OK;
 }
