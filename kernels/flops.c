@@ -23,6 +23,7 @@
 #include "kernels/roi.h"
 #include "kernels/scatter.h"
 #include "kernels/softmax.h"
+#include "kernels/stft.h"
 #include "kernels/topk.h"
 #include "kernels/trees.h"
 #include "kernels/unique.h"
@@ -204,6 +205,12 @@ static double roi_work(const struct roi_params *p)
     return 4 * (double)p->regions * (double)p->channels * samples;
 }
 
+/* As the definition has it, which is what the reference kernel does. */
+static double stft_work(const struct stft_params *p)
+{
+    return 2 * product(p->batch, p->frames, p->bins) * (double)p->length;
+}
+
 static double family_work(enum kernel_family family, const void *params)
 {
     switch (family) {
@@ -272,6 +279,8 @@ static double family_work(enum kernel_family family, const void *params)
         const struct softmax_params *p = params;
         return 3 * product(p->outer, p->axis, p->inner);
     }
+    case FAMILY_stft:
+        return stft_work(params);
     case FAMILY_topk: {
         const struct topk_params *p = params;
         return (double)p->outer * (double)p->inner * sorting(p->count);

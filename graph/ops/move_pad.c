@@ -3,12 +3,7 @@
 
 #include <string.h>
 
-/* What goes before and after each axis; negative amounts crop. */
-struct padding {
-    int64_t begin[MAX_RANK], end[MAX_RANK];
-};
-
-static enum status read_padding(struct op_context *c, struct padding *padding)
+enum status op_padding(struct op_context *c, struct padding *padding)
 {
     const struct value *input = op_input(c, 0);
     int64_t from_input[2 * MAX_RANK];
@@ -40,7 +35,7 @@ static enum status shapes_pad(struct op_context *c)
     const struct value *input = op_input(c, 0);
     struct padding padding;
     int64_t dims[MAX_RANK];
-    TRY(read_padding(c, &padding));
+    TRY(op_padding(c, &padding));
     TRY(op_allow(c, 2, TYPE(input->dtype)));
     if (op_input(c, 2) && value_elements(op_input(c, 2)) != 1)
         return op_error(c, STATUS_INVALID_MODEL, "the value to pad with must be a scalar");
@@ -112,7 +107,7 @@ static enum status pad_by_repeating(struct op_context *c, const struct padding *
 static enum status lower_pad(struct op_context *c)
 {
     struct padding padding;
-    TRY(read_padding(c, &padding));
+    TRY(op_padding(c, &padding));
     struct value *input = op_input(c, 0), *output = op_output(c, 0), *fill = op_input(c, 2);
     const char *mode = op_string(c, "mode");
     if (strcmp(mode, "reflect") == 0 || strcmp(mode, "edge") == 0 || strcmp(mode, "wrap") == 0)

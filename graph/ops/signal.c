@@ -56,8 +56,7 @@ static enum status shapes_dft(struct op_context *c)
     return op_set_output(c, 0, signal->dtype, signal->rank, dims);
 }
 
-/* exp(-2 pi i k / length) for all k: [length, 2]. */
-static struct value *roots_of_unity(struct op_context *c, int64_t length)
+struct value *op_roots_of_unity(struct op_context *c, int64_t length)
 {
     double *roots = region_array(c->graph->region, (size_t)length, 2 * sizeof *roots);
     for (int64_t k = 0; roots && k < length; k++) {
@@ -70,7 +69,7 @@ static struct value *roots_of_unity(struct op_context *c, int64_t length)
 
 static enum status emit_dft(struct op_context *c, const struct dft *dft, struct value *signal, struct value *output)
 {
-    struct value *inputs[2] = {signal, roots_of_unity(c, dft->length)};
+    struct value *inputs[2] = {signal, op_roots_of_unity(c, dft->length)};
     struct axis_split split = op_split_at(signal, dft->axis);
     int parts = (int)signal->dims[signal->rank - 1];
     struct dft_params params = {.outer = split.outer,

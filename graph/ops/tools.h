@@ -17,6 +17,8 @@ struct value *op_view(struct op_context *c, struct value *value, int rank, const
 struct value *op_iota(struct op_context *c, int64_t count, int rank, int axis);
 /* A scalar 0 of any type; NULL: no memory. */
 struct value *op_zero(struct op_context *c, enum dtype dtype);
+/* exp(-2 pi i k / length) for all k: a constant f64 [length, 2]; NULL: no memory. */
+struct value *op_roots_of_unity(struct op_context *c, int64_t length);
 /* Every element of `output` becomes the one element of `scalar`. */
 enum status op_fill(struct op_context *c, struct value *scalar, struct value *output);
 /* `output` becomes `input` with axis i of the result being axis order[i] of the input, both contiguous. `dims` are the
@@ -34,6 +36,11 @@ enum status op_take(struct op_context *c, struct value *input, struct value *out
 enum status op_pad(struct op_context *c, struct value *input, struct value *output, const int64_t *begin,
                    struct value *fill);
 
+/* What a Pad puts before and after each axis of input 0; negative amounts crop. */
+struct padding {
+    int64_t begin[MAX_RANK], end[MAX_RANK];
+};
+enum status op_padding(struct op_context *c, struct padding *padding);
 /* Whether a Resize or Upsample repeats each element of axis i factors[i] times, and does no more. */
 bool op_resize_repeats(struct op_context *c, int64_t *factors);
 /* Which elements of input 0 a Slice takes along each axis: `count` from `start` on, `step` apart. */

@@ -28,6 +28,7 @@ const struct pass passes[] = {
     {"transposes", PASS_ONCE | PASS_SHAPED, merge_transposes},
     {"constant-chains", PASS_ONCE | PASS_SHAPED, merge_constants},
     {"fold-pad", PASS_ONCE | PASS_SHAPED, fold_pads},
+    {"recognise-stft", PASS_SHAPED, recognise_stft},
     {"fold-weights", PASS_ONCE, fold_weights},
     {"merge-affine", PASS_ONCE | PASS_SHAPED, merge_affine},
     {"means-first", PASS_ONCE, take_means_first},

@@ -78,6 +78,7 @@ enum status fold_pads(struct graph *graph, struct pass_context *context, struct 
 enum status fold_weights(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
+enum status recognise_stft(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_reductions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);

@@ -9,6 +9,7 @@
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
 #include "kernels/sort.h"
+#include "kernels/stft.h"
 
 #include <string.h>
 
@@ -132,6 +133,13 @@ static bool walk_pool(struct pool_params *p, const struct step *step, int operan
     return !step->outputs[1];
 }
 
+static bool walk_stft(struct stft_params *p, int operand, struct walk *walk)
+{
+    int64_t positions[SPATIAL_AXES] = {1, 1, p->frames};
+    add_image(walk, p->batch, stft_channels(p), positions, &p->y);
+    return operand < 0;
+}
+
 static bool walk_matmul(struct matmul_params *p, int operand, struct walk *walk)
 {
     struct matrix_strides *const operands[] = {&p->a, &p->b, &p->d, &p->a_zero, &p->b_zero, &p->c};
@@ -223,6 +231,8 @@ static bool walk_of(struct step *step, int operand, struct walk *walk)
         return walk_normalize(step->params, operand, walk);
     case FAMILY_gather:
         return walk_gather(step->params, operand, walk);
+    case FAMILY_stft:
+        return walk_stft(step->params, operand, walk);
     case FAMILY_copy:
         return walk_copy(step->params, operand, walk);
     default:

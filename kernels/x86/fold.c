@@ -1,7 +1,5 @@
 #include "kernels/x86/fold.h"
 
-#include <string.h>
-
 FOLD(add, vf_add(s, x))
 const struct fold SET_NAME(fold_sum) = {add_along, add_across, NULL, 0};
 

@@ -35,17 +35,18 @@ TRANSPOSE_SQUARE(4)
 TRANSPOSE_SQUARE(8)
 #undef TRANSPOSE_SQUARE
 
-static inline void transpose_quad(const char *from, int64_t from_step, char *to, int64_t to_step)
+static inline void transpose_quad_of(const char *const *rows, char *to, int64_t to_step)
 {
     for (int i = 0; i < QUAD; i++)
         for (int j = 0; j < QUAD; j++)
-            memcpy(to + j * to_step + i * 4, from + i * from_step + j * 4, 4);
+            memcpy(to + j * to_step + i * 4, rows[i] + j * 4, 4);
 }
 
 static inline void interleave_quads(const char *from, int64_t from_step, char *to)
 {
-    transpose_quad(from, from_step, to, 16);
-    transpose_quad(from + 16, from_step, to + 64, 16);
+    for (int i = 0; i < QUAD; i++)
+        for (int j = 0; j < 2 * QUAD; j++)
+            memcpy(to + 4 * (j * QUAD + i), from + i * from_step + 4 * j, 4);
 }
 
 #else
@@ -133,12 +134,12 @@ static inline void transpose_4(const char *from, int64_t from_step, char *to, in
     }
 }
 
-static inline void transpose_quad(const char *from, int64_t from_step, char *to, int64_t to_step)
+static inline void transpose_quad_of(const char *const *rows, char *to, int64_t to_step)
 {
     __m128 r[4];
     UNROLL
     for (int i = 0; i < 4; i++)
-        r[i] = _mm_loadu_ps((const float *)(const void *)(from + i * from_step));
+        r[i] = _mm_loadu_ps((const float *)(const void *)rows[i]);
     __m128 a = _mm_unpacklo_ps(r[0], r[1]), b = _mm_unpackhi_ps(r[0], r[1]);
     __m128 c = _mm_unpacklo_ps(r[2], r[3]), d = _mm_unpackhi_ps(r[2], r[3]);
     _mm_storeu_ps((float *)(void *)to, _mm_movelh_ps(a, c));
@@ -182,6 +183,12 @@ static inline void transpose_8(const char *from, int64_t from_step, char *to, in
 }
 
 #endif
+
+static inline void transpose_quad(const char *from, int64_t from_step, char *to, int64_t to_step)
+{
+    transpose_quad_of((const char *const[]){from, from + from_step, from + 2 * from_step, from + 3 * from_step}, to,
+                      to_step);
+}
 
 /* Four rows. Where columns become rows without a gap, the last ones are taken together with some before them. */
 static void transpose_quads(const char *from, int64_t from_step, char *to, int64_t to_step, int64_t columns)
@@ -252,4 +259,21 @@ void SET_NAME(transpose)(int64_t bytes, const void *from, int64_t from_step, voi
     default:
         transpose_rows_8(from, from_step, to, to_step, rows, columns);
     }
+}
+
+void SET_NAME(transpose_lanes)(const float *const *rows, float *to, int64_t columns)
+{
+    int64_t j = 0;
+    for (; j + QUAD <= columns; j += QUAD)
+        UNROLL
+    for (int i = 0; i < LANES; i += QUAD) {
+        const char *quad[QUAD];
+        UNROLL
+        for (int k = 0; k < QUAD; k++)
+            quad[k] = (const char *)(rows[i + k] + j);
+        transpose_quad_of(quad, (char *)(to + j * LANES + i), LANES * sizeof *to);
+    }
+    for (; j < columns; j++)
+        for (int i = 0; i < LANES; i++)
+            to[j * LANES + i] = rows[i][j];
 }

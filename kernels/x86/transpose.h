@@ -9,5 +9,7 @@
  * a whole. */
 void SET_NAME(transpose)(int64_t bytes, const void *from, int64_t from_step, void *to, int64_t to_step, int64_t rows,
                          int64_t columns);
+/* LANES rows of floats, which lie anywhere, become the lanes of vectors, one a column. */
+void SET_NAME(transpose_lanes)(const float *const *rows, float *to, int64_t columns);
 
 #endif

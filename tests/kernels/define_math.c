@@ -4,6 +4,7 @@
 #include "kernels/det.h"
 #include "kernels/dft.h"
 #include "kernels/linear_attention.h"
+#include "kernels/stft.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -81,6 +82,40 @@ static double dft_cost(const struct problem *problem)
 }
 
 const struct definition define_dft = {.element = dft_element, .cost = dft_cost};
+
+/* --- stft ---------------------------------------------------------------------------------------------------- */
+
+/* at: signal, channel, two axes of one place, frame. */
+static number stft_element(const struct problem *problem, const struct operands *operands, int output,
+                           const int64_t *at)
+{
+    const struct stft_params *p = problem->params;
+    bool whole = p->result == STFT_POWER || p->result == STFT_MAGNITUDE, pairs = p->result == STFT_PAIRS;
+    int64_t bin = whole ? at[1] : pairs ? at[1] / 2 : at[1] % p->bins, part = pairs ? at[1] % 2 : at[1] / p->bins;
+    number re = 0, im = 0;
+    (void)output;
+    for (int64_t n = 0; n < p->length; n++) {
+        int64_t place = p->start + at[4] * p->hop + n, last = p->samples - 1;
+        int64_t source = place < 0 ? -place : place > last ? 2 * last - place : place;
+        if (source != place && !p->mirrored)
+            continue;
+        number x = input_at(problem, operands, 0, at[0] * p->x_batch + source) * input_at(problem, operands, 1, n);
+        number angle = 2 * PI * (number)(n * bin % p->length) / (number)p->length;
+        re += x * cosl(angle);
+        im -= x * sinl(angle);
+    }
+    number power = re * re + im * im;
+    if (whole)
+        return p->result == STFT_POWER ? power : sqrtl(power);
+    return part == 0 ? re : p->conjugate ? -im : im;
+}
+
+static double stft_cost(const struct problem *problem)
+{
+    return 20 * (double)((const struct stft_params *)problem->params)->length;
+}
+
+const struct definition define_stft = {.element = stft_element, .cost = stft_cost};
 
 /* --- linear attention ---------------------------------------------------------------------------------------- */
 
