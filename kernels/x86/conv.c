@@ -120,8 +120,8 @@ static bool is_even(const struct conv_params *p, int64_t *step)
 static bool find_offsets(struct convolution *conv, struct region *region)
 {
     const struct conv_params *p = conv->params;
-    int64_t *offsets = region_array(region, (size_t)conv->taps + 1, sizeof *offsets);
-    conv->zeros = region_array(region, (size_t)conv->channels + 1, sizeof *conv->zeros);
+    int64_t *offsets = region_array(region, (size_t)conv->taps, sizeof *offsets);
+    conv->zeros = region_array(region, (size_t)conv->channels, sizeof *conv->zeros);
     conv->offsets = offsets;
     conv->even = is_point(&p->window) && is_even(p, &conv->point_step);
     for (int64_t tap = 0; offsets && tap < conv->taps; tap++) {
