@@ -27,7 +27,7 @@ static enum status no_memory(const struct model_reader *r)
 static enum status read_names(const struct model_reader *r, const uint8_t *indices, size_t count,
                               const char *const **result)
 {
-    const char **names = region_array(r->region, count + 1, sizeof *names);
+    const char **names = region_array(r->region, count, sizeof *names);
     if (!names)
         return no_memory(r);
     for (size_t i = 0; i < count; i++)
@@ -172,7 +172,7 @@ static enum status read_strings_attribute(struct model_reader *r, uint64_t count
 {
     const uint8_t *indices;
     TRY(model_take(r, SECTION_REFERENCES, count, &indices));
-    const char **strings = region_array(r->region, (size_t)count + 1, sizeof *strings);
+    const char **strings = region_array(r->region, (size_t)count, sizeof *strings);
     if (!strings)
         return no_memory(r);
     for (size_t i = 0; i < count; i++)
@@ -469,8 +469,8 @@ static enum status read_metadata(const struct model_reader *r, struct model_meta
     size_t count = (section->size - sizeof record) / 8;
     if (count > INT32_MAX)
         return NOT_SUPPORTED(r, "has %s pairs; at most %d are supported", grouped(count).text, INT32_MAX);
-    const char **keys = region_array(r->region, count + 1, sizeof *keys);
-    const char **values = region_array(r->region, count + 1, sizeof *values);
+    const char **keys = region_array(r->region, count, sizeof *keys);
+    const char **values = region_array(r->region, count, sizeof *values);
     if (!keys || !values)
         return no_memory(r);
     for (size_t i = 0; i < count; i++) {

@@ -86,7 +86,7 @@ enum status model_check_contents(const struct model_reader *r, struct model_meta
 {
     uint32_t count = (uint32_t)section_records(r, SECTION_TENSORS);
     bool leaves = r->options->leaves_packed && metadata->pack_count > 0;
-    struct model_tensor *unread = leaves ? region_array(r->region, (size_t)count + 1, sizeof *unread) : NULL;
+    struct model_tensor *unread = leaves ? region_array(r->region, (size_t)count, sizeof *unread) : NULL;
     const uint8_t *weights = r->sections[SECTION_WEIGHTS].bytes;
     size_t end = 0;
     int pack = 0;

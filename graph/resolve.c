@@ -284,7 +284,7 @@ int live_nodes(struct node **nodes, int count, unsigned char *live)
 unsigned char *resolution_needs(const struct resolution *resolution)
 {
     const struct graph *graph = resolution->graph;
-    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count);
     for (int i = 0; live && i < graph->output_count; i++)
         live[graph->outputs[i]->id] = 1;
     for (int i = 0; live && i < resolution->rest_count; i++)

@@ -359,7 +359,7 @@ bool region_map_make(const struct region *region, struct region *where, struct r
     *map = (struct region_map){0};
     for (const struct region_block *block = region->newest; block; block = block->older)
         map->count++;
-    map->spans = region_array(where, map->count + 1, sizeof *map->spans);
+    map->spans = region_array(where, map->count, sizeof *map->spans);
     if (!map->spans)
         return false;
     size_t i = 0;

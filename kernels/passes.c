@@ -536,8 +536,8 @@ struct passes *passes_make(const struct pointwise_params *program, struct region
     l.values[0] = (struct pass_value){0};
     memset(l.held, 0, sizeof l.held);
     lower_program(&l);
-    passes->values = region_array(region, (size_t)passes->value_count + 1, sizeof *passes->values);
-    passes->passes = region_array(region, (size_t)passes->pass_count + 1, sizeof *passes->passes);
+    passes->values = region_array(region, (size_t)passes->value_count, sizeof *passes->values);
+    passes->passes = region_array(region, (size_t)passes->pass_count, sizeof *passes->passes);
     if (!passes->values || !passes->passes)
         return NULL;
     memcpy(passes->values, l.values, (size_t)passes->value_count * sizeof *passes->values);

@@ -152,7 +152,7 @@ static enum status session_start(struct infer_session *session, const infer_sess
     if (!session->no_optimize)
         TRY(optimise(session, error));
     session->result_bytes =
-        region_array(&session->region, 2 * (size_t)session->graph->output_count + 1, sizeof *session->result_bytes);
+        region_array(&session->region, 2 * (size_t)session->graph->output_count, sizeof *session->result_bytes);
     if (!session->result_bytes)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while making a session");
     return STATUS_OK;

@@ -43,7 +43,7 @@ struct value *make_declared(struct value *value, int rank, const int64_t *dims)
 struct value *make_ints(struct graph *graph, const char *name, int count, const int64_t *ints)
 {
     size_t bytes = (size_t)count * sizeof *ints;
-    void *data = region_allocate(graph->region, bytes + 1);
+    void *data = region_allocate(graph->region, bytes);
     ck_assert_ptr_nonnull(data);
     for (size_t i = 0; i < bytes; i++)
         ((char *)data)[i] = ((const char *)ints)[i];

@@ -16,7 +16,7 @@ static size_t kept_count;
 static void *keep_copy(const void *data, size_t bytes)
 {
     ck_assert_uint_lt(kept_count, sizeof kept / sizeof kept[0]);
-    void *copy = malloc(bytes + 1);
+    void *copy = malloc(bytes);
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, data, bytes);
     return kept[kept_count++] = copy;

@@ -63,7 +63,7 @@ static struct value *make_constant(struct rig *rig, enum dtype dtype, int rank, 
 {
     int64_t elements;
     ck_assert(shape_elements(rank, dims, &elements));
-    void *data = region_allocate(&rig->maker.region, dtype_bytes(dtype, elements) + 1);
+    void *data = region_allocate(&rig->maker.region, dtype_bytes(dtype, elements));
     for (int64_t i = 0; i < elements; i++)
         store(dtype, data, i, number ? *number : reach * next_number(rig), !number);
     return graph_add_constant(rig->graph, name_of(rig, 'c'), dtype, rank, dims, data);

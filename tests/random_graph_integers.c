@@ -33,7 +33,7 @@ static struct value *small_weights(struct random_maker *m, int rank, const int64
     int64_t elements;
     if (!shape_elements(rank, dims, &elements) || elements > RANDOM_MOST_ELEMENTS)
         return NULL;
-    int8_t *data = region_allocate(m->graph->region, (size_t)elements + 1);
+    int8_t *data = region_allocate(m->graph->region, (size_t)elements);
     for (int64_t i = 0; i < elements; i++)
         data[i] = (int8_t)(roll(m->dice, 255) - 127);
     struct value *inputs[2] = {graph_add_constant(m->graph, "", DTYPE_I8, rank, dims, data), random_scalar(m, 0.01)};

@@ -110,7 +110,7 @@ struct value *rig_random(struct rig *rig, int rank, const int64_t *dims)
     int64_t elements;
     uint64_t state = ++rig->seed;
     ck_assert(shape_elements(rank, dims, &elements));
-    void *data = region_allocate(&rig->maker.region, dtype_bytes(rig->dtype, elements) + 1);
+    void *data = region_allocate(&rig->maker.region, dtype_bytes(rig->dtype, elements));
     fill_random(rig->dtype, data, elements, false, &state);
     return graph_add_constant(rig->graph, region_format(&rig->maker.region, "c%d", rig->graph->value_count), rig->dtype,
                               rank, dims, data);
@@ -272,7 +272,7 @@ static void begin_value(struct memory *memory, struct value *root)
     if (root->data || memory->buffers[root->id])
         return;
     size_t bytes = value_bytes(root);
-    memory->buffers[root->id] = malloc(bytes + 1);
+    memory->buffers[root->id] = malloc(bytes);
     memory->owners[root->id] = root;
     ck_assert_ptr_nonnull(memory->buffers[root->id]);
     memset(memory->buffers[root->id], RUBBISH, bytes);
@@ -364,12 +364,12 @@ static void compare_runs(const struct segment *before, const struct segment *aft
     uint64_t state = (uint64_t)run;
     for (int i = 0; i < graph->input_count; i++) {
         const struct value *input = graph->inputs[i];
-        inputs[i] = region_allocate(region, value_bytes(input) + 1);
+        inputs[i] = region_allocate(region, value_bytes(input));
         fill_random(input->dtype, inputs[i], value_elements(input), run == RUNS - 1, &state);
     }
     for (int i = 0; i < graph->output_count; i++)
         for (int way = 0; way < 2; way++)
-            outputs[way][i] = region_allocate(region, value_bytes(graph->outputs[i]) + 1);
+            outputs[way][i] = region_allocate(region, value_bytes(graph->outputs[i]));
     run_steps(before, (const void *const *)inputs, outputs[0]);
     run_steps(after, (const void *const *)inputs, outputs[1]);
     for (int i = 0; i < graph->output_count; i++)

@@ -56,7 +56,7 @@ static void put(enum dtype dtype, void *data, int64_t at, double number)
 /* Numbers between -2 and 2, by a linear congruential generator (Knuth, MMIX). */
 static void *filled(enum dtype dtype, size_t elements, uint64_t seed)
 {
-    void *data = calloc(elements + 1, sizeof(double));
+    void *data = calloc(dtype_bytes(dtype, (int64_t)elements), 1);
     ck_assert_ptr_nonnull(data);
     for (size_t i = 0; i < elements; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -77,8 +77,9 @@ static struct problem make_problem(struct attention_params p, enum layout layout
     const struct attention_strides *strides[OPERANDS] = {&p.q, &p.k, &p.v, &p.mask, &p.y};
     struct problem problem = {.p = p};
     for (int i = 0; i < OPERANDS; i++) {
-        problem.elements[i] = (size_t)(p.batch * strides[i]->batch);
-        problem.data[i] = filled(i == MASK ? p.mask_dtype : p.dtype, problem.elements[i], (uint64_t)i + 1);
+        enum dtype dtype = i == MASK ? p.mask_dtype : p.dtype;
+        problem.elements[i] = dtype == DTYPE_NONE ? 0 : (size_t)(p.batch * strides[i]->batch);
+        problem.data[i] = filled(dtype, problem.elements[i], (uint64_t)i + 1);
     }
     return problem;
 }
@@ -170,7 +171,7 @@ static void solve(struct problem *problem)
     const struct attention_params *p = &problem->p;
     size_t bytes = problem->elements[Y] * (dtype_bits(p->dtype) / 8), written = 0;
     run_tasks(problem, true);
-    void *backwards = malloc(bytes + 1);
+    void *backwards = malloc(bytes);
     ck_assert_ptr_nonnull(backwards);
     memcpy(backwards, problem->data[Y], bytes);
     run_tasks(problem, false);

@@ -9,7 +9,7 @@
 
 static float *numbers(size_t count, unsigned seed)
 {
-    float *list = calloc(count + 1, sizeof *list);
+    float *list = calloc(count, sizeof *list);
     for (size_t i = 0; i < count; i++) {
         seed = seed * 1664525u + 1013904223u;
         list[i] = (float)(int)(seed >> 24) / 64 - 2;

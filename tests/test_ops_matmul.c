@@ -9,7 +9,7 @@
 
 static float *numbers(int64_t count, unsigned seed)
 {
-    float *list = calloc((size_t)count + 1, sizeof *list);
+    float *list = calloc((size_t)count, sizeof *list);
     for (int64_t i = 0; i < count; i++) {
         seed = seed * 1664525u + 1013904223u;
         list[i] = (float)(int)(seed >> 24) / 64 - 2;

@@ -51,6 +51,15 @@ START_TEST(attention_with_wider_values)
     struct test_tensor out[1];
     RUN_OP(in, out, MICROSOFT, .op = "Attention", ATTRIBUTES(attributes));
     expect_f32(&out[0], y0, 2e-6, 3, 1, 2, 2);
+    /* Widths that do not make up the ten columns: of keys another than of queries, or one below 0. */
+    static const int64_t others[][3] = {{4, 2, 2}, {4, 4, 4}, {-2, -2, 14}, {6, 6, -2}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct attribute changed[COUNT(attributes)];
+        memcpy(changed, attributes, sizeof changed);
+        changed[1] = ATTRIBUTE_LIST("qkv_hidden_sizes", 3, others[i]);
+        REFUSED(STATUS_INVALID_MODEL, "10 columns of weights cannot be cut", in, MICROSOFT, .op = "Attention",
+                ATTRIBUTES(changed));
+    }
 }
 END_TEST
 

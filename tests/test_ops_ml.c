@@ -278,11 +278,23 @@ START_TEST(old_trees_classify)
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(silent));
     expect_i64(&out[0], first, 1, 2);
     expect_f32(&out[1], nothing, 0, 2, 2, 2);
+    const int64_t one[] = {1};
+    silent[11] = ATTRIBUTE_LIST("classlabels_int64s", 1, one);
+    refuse_call(&(struct op_call){ML("TreeEnsembleClassifier"), .inputs = in, .input_count = 1, .outputs = out,
+                                  .output_count = 2, ATTRIBUTES(silent)},
+                STATUS_UNSUPPORTED, "a single class label");
     list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_classes);
     list[11] = (struct attribute)ATTRIBUTE_VALUE("classlabels_int64s", &of_labels);
     RUN_OP(in, out, ML("TreeEnsembleClassifier"), ATTRIBUTES(list));
     expect_i64(&out[0], chosen, 1, 2);
     expect_f32(&out[1], scores, 0, 2, 2, 2);
+    /* A tensor of numbers with fractions is no list of integers. */
+    const struct value of_limits = {
+        .name = "", .dtype = DTYPE_F32, .rank = 1, .dims = {3}, .data = votes, .bytes = sizeof votes};
+    list[9] = (struct attribute)ATTRIBUTE_VALUE("class_ids", &of_limits);
+    refuse_call(&(struct op_call){ML("TreeEnsembleClassifier"), .inputs = in, .input_count = 1, .outputs = out,
+                                  .output_count = 2, ATTRIBUTES(list)},
+                STATUS_INVALID_MODEL, "class_ids");
 }
 END_TEST
 

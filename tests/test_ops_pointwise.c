@@ -206,6 +206,13 @@ START_TEST(old_operands_broadcast_where_they_say_so)
     run_op(&call);
     expect_f32(&out, sum, 0, 2, 2, 3);
     call.attribute_count = 0;
+    call.inputs = (struct test_tensor[]){in[0], in[0]};
+    run_op(&call);
+    expect_f32(&out, (const float[]){2, 4, 6, 8, 10, 12}, 0, 2, 2, 3);
+    call.inputs = (struct test_tensor[]){in[0], TENSOR(DTYPE_F32, a, 2, 2, 1)};
+    ck_assert_int_eq(run_op_status(&call, &error), STATUS_INVALID_MODEL);
+    call.inputs = in;
+    error = (struct error){0};
     ck_assert_int_eq(run_op_status(&call, &error), STATUS_INVALID_MODEL);
     ck_assert_ptr_nonnull(strstr(error.text, "shapes 2x3 and 3 do not go together in opset 6, where broadcast is 0"));
     call.attribute_count = 1;

@@ -381,6 +381,25 @@ START_TEST(modes_that_are_none_are_refused)
 }
 END_TEST
 
+START_TEST(there_are_as_many_targets_as_an_index_tells_apart)
+{
+    static struct ensemble e;
+    static struct attributes a;
+    make_small(&e);
+    describe(&a, &e, false);
+    named(&a, "n_targets")->i = 0;
+    refuse(&a, "it has 0 targets");
+    named(&a, "n_targets")->i = (int64_t)INT32_MAX + 1;
+    refuse(&a, "it has 2147483648 targets");
+    named(&a, "n_targets")->i = INT32_MAX;
+    struct test_tensor in[] = {F32(e.split, 2, 0, FEATURES)}, out[1]; /* no rows: no scores either */
+    struct op_call call = regressor(&a, in, out);
+    struct error error = {0};
+    ck_assert_int_eq(run_op_status(&call, &error), STATUS_OK);
+    ck_assert_int_eq(out[0].dims[1], INT32_MAX);
+}
+END_TEST
+
 Suite *ops_trees_suite(void)
 {
     Suite *suite = suite_create("ops_trees");
@@ -389,6 +408,7 @@ Suite *ops_trees_suite(void)
     tcase_add_loop_test(tests, ensembles_that_contradict_themselves_are_refused, 0, 2);
     tcase_add_loop_test(tests, lists_of_other_lengths_are_refused, 0, 2);
     tcase_add_test(tests, modes_that_are_none_are_refused);
+    tcase_add_test(tests, there_are_as_many_targets_as_an_index_tells_apart);
     suite_add_tcase(suite, tests);
     return suite;
 }

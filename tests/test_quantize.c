@@ -52,7 +52,7 @@ static const infer_tensor *run_graph(struct rig *rig, struct graph *graph, struc
     for (int i = 0; i < graph->input_count; i++) {
         int64_t elements;
         ck_assert(shape_elements(graph->inputs[i]->rank, rig->input_dims[i], &elements));
-        float *data = region_array(&rig->maker.region, (size_t)elements + 1, sizeof *data);
+        float *data = region_array(&rig->maker.region, (size_t)elements, sizeof *data);
         for (int64_t k = 0; k < elements; k++)
             data[k] = (float)sin(0.7 * (double)(k + 1) + (double)(k * k % 17));
         inputs[i] = infer_input(data, INFER_FLOAT32, graph->inputs[i]->rank, rig->input_dims[i]);
@@ -63,7 +63,7 @@ static const infer_tensor *run_graph(struct rig *rig, struct graph *graph, struc
     *running = running_begin(model, NULL);
     run_well(running->context, inputs, (size_t)graph->input_count, &output, 1);
     infer_tensor *kept = region_allocate(&rig->maker.region, sizeof *kept);
-    void *data = region_allocate(&rig->maker.region, output.bytes + 1);
+    void *data = region_allocate(&rig->maker.region, output.bytes);
     memcpy(data, output.data, output.bytes);
     *kept = output;
     kept->data = data;

@@ -17,7 +17,7 @@
 
 static const void *numbers(struct maker *maker, size_t bytes, int least, int most)
 {
-    int8_t *data = region_buffer(&maker->region, bytes + 1);
+    int8_t *data = region_buffer(&maker->region, bytes);
     unsigned random = 1;
     ck_assert_ptr_nonnull(data);
     for (size_t i = 0; i < bytes; i++) {

@@ -97,7 +97,7 @@ struct bench {
 
 static void *room(struct bench *bench, enum dtype dtype, int64_t elements)
 {
-    void *data = region_buffer(&bench->rig.maker.region, dtype_bytes(dtype, elements) + 1);
+    void *data = region_buffer(&bench->rig.maker.region, dtype_bytes(dtype, elements));
     ck_assert_ptr_nonnull(data);
     memset(data, 0xa5, dtype_bytes(dtype, elements));
     return data;

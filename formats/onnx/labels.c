@@ -23,11 +23,10 @@ static const struct attribute *labels_of(const struct node *node)
 
 enum status onnx_find_labels(struct import *im, struct graph *graph)
 {
-    im->labels = region_array(&im->scratch, (size_t)graph->value_count + 1, sizeof(const struct attribute *));
+    im->labels = region_array(&im->scratch, (size_t)graph->value_count, sizeof(const struct attribute *));
     if (!im->labels)
         return onnx_no_memory(im);
     im->labelled = graph->value_count; /* elements of sequences that leave the model come behind */
-    memset(im->labels, 0, ((size_t)graph->value_count + 1) * sizeof(const struct attribute *));
     for (int i = 0; i < graph->node_count; i++) {
         const struct node *node = graph->nodes[i];
         struct value *output = node->output_count > 0 ? node->outputs[0] : NULL;
@@ -67,8 +66,8 @@ static const char *label_lines(struct import *im, const struct attribute *labels
 enum status onnx_add_labels(struct import *im, const struct graph *graph, struct model_metadata *metadata)
 {
     size_t most = (size_t)metadata->count + (size_t)graph->output_count;
-    const char **keys = region_array(im->region, most + 1, sizeof *keys);
-    const char **values = region_array(im->region, most + 1, sizeof *values);
+    const char **keys = region_array(im->region, most, sizeof *keys);
+    const char **values = region_array(im->region, most, sizeof *values);
     if (!keys || !values)
         return onnx_no_memory(im);
     for (int i = 0; i < metadata->count; i++) {

@@ -31,7 +31,7 @@ static enum status shapes_if(struct op_context *c)
 static enum status expand_if(struct op_context *c)
 {
     const struct graph *branch = chosen_branch(c);
-    struct value **outputs = region_array(c->graph->region, (size_t)branch->output_count + 1, sizeof *outputs);
+    struct value **outputs = region_array(c->graph->region, (size_t)branch->output_count, sizeof *outputs);
     if (!outputs)
         return op_no_memory(c);
     for (int i = 0; i < c->node->output_count; i++)
@@ -195,7 +195,7 @@ static bool *directions(struct op_context *c, const char *name, int count)
 {
     int given;
     const int64_t *raw = op_int_list(c, name, &given);
-    bool *reverse = region_array(c->graph->region, (size_t)count + 1, sizeof *reverse);
+    bool *reverse = region_array(c->graph->region, (size_t)count, sizeof *reverse);
     for (int i = 0; reverse && i < count && i < given; i++)
         reverse[i] = raw[i] != 0;
     return reverse;
@@ -206,7 +206,7 @@ static enum status lower_scan(struct op_context *c)
     struct scan_counts counts;
     TRY(scan_counts(c, &counts));
     int *input_axes = region_array(c->graph->region, (size_t)counts.scan_inputs, sizeof *input_axes);
-    int *output_axes = region_array(c->graph->region, (size_t)counts.scan_outputs + 1, sizeof *output_axes);
+    int *output_axes = region_array(c->graph->region, (size_t)counts.scan_outputs, sizeof *output_axes);
     bool *input_reverse = directions(c, "scan_input_directions", counts.scan_inputs);
     bool *output_reverse = directions(c, "scan_output_directions", counts.scan_outputs);
     if (!input_axes || !output_axes || !input_reverse || !output_reverse)

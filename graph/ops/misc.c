@@ -148,9 +148,9 @@ static enum status sort_pool(struct op_context *c, const struct ngrams_params *p
     int numbers, places, sizes;
     const int64_t *from = op_int_list(c, "pool_int64s", &numbers), *indices = op_int_list(c, "ngram_indexes", &places);
     const int64_t *starts = op_int_list(c, "ngram_counts", &sizes);
-    int64_t *sorted = region_array(region, (size_t)numbers + 1, sizeof *sorted);
-    int32_t *places_sorted = region_array(region, (size_t)places + 1, sizeof *places_sorted);
-    int64_t *order = region_array(region, (size_t)places + 1, 2 * sizeof *order);
+    int64_t *sorted = region_array(region, (size_t)numbers, sizeof *sorted);
+    int32_t *places_sorted = region_array(region, (size_t)places, sizeof *places_sorted);
+    int64_t *order = region_array(region, (size_t)places, 2 * sizeof *order);
     if (!sorted || !places_sorted || !order)
         return op_no_memory(c);
     int64_t *next = sorted, done = 0;

@@ -108,7 +108,7 @@ static struct value *reorder(struct op_context *c, const struct value *list, con
 {
     int64_t count = list->dims[0], dims[1] = {count + (last != NULL)};
     size_t bytes = dtype_bytes(list->dtype, 1);
-    char *data = region_array(c->graph->region, (size_t)dims[0] + 1, bytes);
+    char *data = region_array(c->graph->region, (size_t)dims[0], bytes);
     if (!data)
         return NULL;
     for (int64_t i = 0; i < count; i++)
@@ -123,7 +123,7 @@ static enum status lower_label_encoder(struct op_context *c)
     struct value *input = op_input(c, 0), *output = op_output(c, 0), keys, values;
     TRY(read_encoder(c, &keys, &values));
     size_t count = (size_t)keys.dims[0];
-    int64_t *room = region_array(c->graph->region, count + 1, 2 * sizeof *room);
+    int64_t *room = region_array(c->graph->region, count, 2 * sizeof *room);
     struct value *otherwise = encoder_default(c, values.dtype);
     if (!room || !otherwise)
         return op_no_memory(c);

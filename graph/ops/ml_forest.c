@@ -5,13 +5,13 @@ enum status forest_allocate(struct op_context *c, struct forest *f)
 {
     struct region *region = c->graph->region;
     size_t each = dtype_bits(f->dtype) / 8;
-    f->node = region_array(region, (size_t)f->nodes + 1, sizeof *f->node);
-    f->splits = region_array(region, (size_t)f->nodes + 1, each);
-    f->member = region_array(region, (size_t)f->members + 1, each);
-    f->weights = region_array(region, (size_t)f->entries + 1, each);
-    f->ends = region_array(region, (size_t)f->leaves + 2, sizeof *f->ends);
-    f->target = region_array(region, (size_t)f->entries + 1, sizeof *f->target);
-    f->roots = region_array(region, (size_t)f->trees + 1, sizeof *f->roots);
+    f->node = region_array(region, (size_t)f->nodes, sizeof *f->node);
+    f->splits = region_array(region, (size_t)f->nodes, each);
+    f->member = region_array(region, (size_t)f->members, each);
+    f->weights = region_array(region, (size_t)f->entries, each);
+    f->ends = region_array(region, (size_t)f->leaves + 1, sizeof *f->ends);
+    f->target = region_array(region, (size_t)f->entries, sizeof *f->target);
+    f->roots = region_array(region, (size_t)f->trees, sizeof *f->roots);
     bool done = f->node && f->splits && f->member && f->weights && f->ends && f->target && f->roots;
     return done ? STATUS_OK : op_no_memory(c);
 }

@@ -37,7 +37,7 @@ static int8_t mode_of(const char *name)
 static enum status read_modes(struct op_context *c, const struct attribute *strings, const struct value *places,
                               struct nodes *nodes)
 {
-    int8_t *modes = region_buffer(&nodes->scratch, (size_t)nodes->count + 1);
+    int8_t *modes = region_buffer(&nodes->scratch, (size_t)nodes->count);
     if (!modes)
         return op_no_memory(c);
     nodes->modes = modes;
@@ -59,7 +59,7 @@ static enum status read_modes(struct op_context *c, const struct attribute *stri
 static enum status number_nodes(struct op_context *c, struct nodes *nodes)
 {
     int32_t inner = 0, leaves = 0;
-    nodes->branches = region_array(&nodes->scratch, (size_t)nodes->count + 1, sizeof *nodes->branches);
+    nodes->branches = region_array(&nodes->scratch, (size_t)nodes->count, sizeof *nodes->branches);
     if (!nodes->branches)
         return op_no_memory(c);
     for (int64_t i = 0; i < nodes->count; i++)
@@ -243,7 +243,7 @@ static enum status read_entries(struct op_context *c, const char *prefix, struct
     TRY(forest_ints(c, name[2], f->entries, &entries.targets));
     if (!ml_numbers(c, NULL, name[3], name[4], &entries.weights) || entries.weights.dims[0] != f->entries)
         return op_error(c, STATUS_INVALID_MODEL, "%s must have %lld entries", name[3], (long long)f->entries);
-    int32_t *leaf = region_array(&nodes->scratch, (size_t)f->entries + 1, sizeof *leaf);
+    int32_t *leaf = region_array(&nodes->scratch, (size_t)f->entries, sizeof *leaf);
     if (!leaf)
         return op_no_memory(c);
     TRY(find_leaves(c, &entries, nodes, leaf, f));

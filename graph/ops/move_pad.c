@@ -69,7 +69,7 @@ static enum status pad_axis(struct op_context *c, struct value *input, struct va
                             int64_t begin)
 {
     int64_t count = output->dims[axis], n = input->dims[axis];
-    int64_t *sources = region_array(c->graph->region, (size_t)count + 1, sizeof *sources);
+    int64_t *sources = region_array(c->graph->region, (size_t)count, sizeof *sources);
     if (!sources)
         return op_no_memory(c);
     if (n == 0 && count > 0)

@@ -91,7 +91,7 @@ static enum status spread(struct op_context *c, const struct layout *layout, str
 {
     struct value *from = *parameter;
     int64_t count = layout->dims[layout->axis];
-    int64_t *blocks = region_array(c->graph->region, (size_t)count + 1, sizeof *blocks);
+    int64_t *blocks = region_array(c->graph->region, (size_t)count, sizeof *blocks);
     if (!blocks)
         return op_no_memory(c);
     for (int64_t i = 0; i < count; i++)

@@ -250,7 +250,7 @@ static enum status resize_nearest(struct op_context *c, const struct resize *res
                                   struct value *output)
 {
     const struct axis_geometry *g = &resize->axes[axis];
-    int64_t *places = region_array(c->graph->region, (size_t)g->output + 1, sizeof *places);
+    int64_t *places = region_array(c->graph->region, (size_t)g->output, sizeof *places);
     if (!places)
         return op_no_memory(c);
     for (int64_t i = 0; i < g->output; i++)

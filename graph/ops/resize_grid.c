@@ -107,7 +107,7 @@ static struct value *original_grid(struct op_context *c, int rank, const int64_t
     for (int i = 0; i < rank; i++)
         points *= dims[i];
     int64_t shape[2] = {points, rank + 1};
-    double *grid = region_array(c->graph->region, (size_t)points * 4 + 1, sizeof *grid), *next = grid;
+    double *grid = region_array(c->graph->region, (size_t)(points * shape[1]), sizeof *grid), *next = grid;
     for (int64_t point = 0; grid && point < points; point++) {
         int64_t rest = point;
         for (int axis = rank - 1; axis >= 0; axis--) {

@@ -49,7 +49,7 @@ static enum status read_position(struct op_context *c, int i, int count, int las
 /* Room for `count` values; NULL: c->error says why. */
 static struct value **reserve(struct op_context *c, int count)
 {
-    struct value **values = region_array(c->graph->region, (size_t)count + 1, sizeof *values);
+    struct value **values = region_array(c->graph->region, (size_t)count, sizeof *values);
     if (!values)
         op_no_memory(c);
     return values;
@@ -155,7 +155,7 @@ static enum status cut_evenly(struct op_context *c, int64_t dim, int64_t size, s
     if (parts > MOST_ELEMENTS)
         return too_many_parts(c, parts);
     cut->count = (int)parts;
-    cut->sizes = region_array(c->graph->region, (size_t)parts + 1, sizeof *cut->sizes);
+    cut->sizes = region_array(c->graph->region, (size_t)parts, sizeof *cut->sizes);
     if (!cut->sizes)
         return op_no_memory(c);
     for (int64_t i = 0; i < parts; i++)
@@ -168,7 +168,7 @@ static enum status cut_by_list(struct op_context *c, int64_t dim, struct cut *cu
     int64_t parts = op_input(c, 1)->dims[0], left = dim;
     if (parts > MOST_ELEMENTS)
         return too_many_parts(c, parts);
-    cut->sizes = region_array(c->graph->region, (size_t)parts + 1, sizeof *cut->sizes);
+    cut->sizes = region_array(c->graph->region, (size_t)parts, sizeof *cut->sizes);
     if (!cut->sizes)
         return op_no_memory(c);
     TRY(op_ints(c, 1, MOST_ELEMENTS, cut->sizes, &cut->count));
@@ -383,7 +383,7 @@ static enum status expand_map(struct op_context *c)
 {
     int count = op_input(c, 0)->list->count, results = op_graph(c, "body")->output_count;
     struct value **inputs = reserve(c, c->node->input_count), **made = reserve(c, results);
-    struct value **lists = region_array(c->graph->region, (size_t)results * (size_t)count + 1, sizeof *lists);
+    struct value **lists = region_array(c->graph->region, (size_t)results * (size_t)count, sizeof *lists);
     if (!inputs || !made || !lists)
         return op_no_memory(c);
     for (int element = 0; element < count; element++) {

@@ -106,7 +106,7 @@ OPERATOR(EyeLike, 1, 1, 1, 1, shapes_eye_like, .lower = lower_eye_like)
 
 static enum status set_ints(struct op_context *c, int rank, int count, const int64_t *ints)
 {
-    int64_t *data = region_array(c->graph->region, (size_t)count + 1, sizeof *data);
+    int64_t *data = region_array(c->graph->region, (size_t)count, sizeof *data);
     if (!data)
         return op_no_memory(c);
     for (int i = 0; i < count; i++)

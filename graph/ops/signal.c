@@ -222,7 +222,7 @@ static enum status lower_window(struct op_context *c)
     static const double kinds[3][3] = {{0.5, -0.5, 0}, {25.0 / 46, -21.0 / 46, 0}, {0.42, -0.5, 0.08}};
     const double *weights = kinds[c->node->op->detail];
     int64_t size = op_output(c, 0)->dims[0], period = op_int(c, "periodic") ? size : size - 1;
-    double *data = region_array(c->graph->region, (size_t)size + 1, sizeof *data);
+    double *data = region_array(c->graph->region, (size_t)size, sizeof *data);
     if (!data)
         return op_no_memory(c);
     for (int64_t i = 0; i < size; i++) {
@@ -283,7 +283,7 @@ static enum status lower_mel(struct op_context *c)
     struct mel mel;
     TRY(read_mel(c, &mel));
     int64_t bins = mel.length / 2 + 1;
-    double *data = region_array(c->graph->region, (size_t)bins * (size_t)mel.bands + 1, sizeof *data);
+    double *data = region_array(c->graph->region, (size_t)bins * (size_t)mel.bands, sizeof *data);
     if (!data)
         return op_no_memory(c);
     for (int64_t i = 0; i < mel.bands; i++) {

@@ -20,7 +20,7 @@ struct value *op_view(struct op_context *c, struct value *value, int rank, const
 
 struct value *op_iota(struct op_context *c, int64_t count, int rank, int axis)
 {
-    int64_t dims[MAX_RANK], *data = region_array(c->graph->region, (size_t)count + 1, sizeof *data);
+    int64_t dims[MAX_RANK], *data = region_array(c->graph->region, (size_t)count, sizeof *data);
     if (!data)
         return NULL;
     for (int64_t i = 0; i < count; i++)

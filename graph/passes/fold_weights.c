@@ -126,7 +126,7 @@ static enum status visit(struct rewriter *r, struct node *node)
 enum status fold_weights(struct graph *graph, struct pass_context *context, struct error *error)
 {
     struct products products = {.count = graph->value_count};
-    products.of = region_array(&context->scratch, (size_t)graph->value_count + 1, sizeof *products.of);
+    products.of = region_array(&context->scratch, (size_t)graph->value_count, sizeof *products.of);
     if (!products.of)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     TRY(rewrite_graph_with(graph, context, visit, &products, error));

@@ -508,8 +508,8 @@ static enum status rewrite_narrow(struct graph *graph, struct pass_context *cont
                                   struct error *error)
 {
     struct narrowing narrowing = {.count = graph->value_count};
-    narrowing.of = region_array(&context->scratch, (size_t)narrowing.count + 1, sizeof *narrowing.of);
-    narrowing.looked = region_allocate(&context->scratch, (size_t)narrowing.count + 1);
+    narrowing.of = region_array(&context->scratch, (size_t)narrowing.count, sizeof *narrowing.of);
+    narrowing.looked = region_allocate(&context->scratch, (size_t)narrowing.count);
     if (!narrowing.of || !narrowing.looked)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     return rewrite_graph_with(graph, context, visitor, &narrowing, error);

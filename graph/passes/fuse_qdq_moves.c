@@ -194,7 +194,7 @@ static enum status move(struct rewriter *r, const struct node *node, int count, 
 /* All parts have the same parameters. */
 static enum status look_at_parts(struct rewriter *r, struct node *node, int depth, struct quantised *result)
 {
-    struct value **parts = region_array(&r->context->scratch, (size_t)node->input_count + 1, sizeof *parts);
+    struct value **parts = region_array(&r->context->scratch, (size_t)node->input_count, sizeof *parts);
     if (!parts)
         return op_no_memory(&r->c);
     for (int i = 0; i < node->input_count; i++) {

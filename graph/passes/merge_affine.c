@@ -120,7 +120,7 @@ static enum status visit(struct rewriter *r, struct node *node)
 enum status merge_affine(struct graph *graph, struct pass_context *context, struct error *error)
 {
     struct chains chains = {.count = graph->value_count};
-    chains.of = region_array(&context->scratch, (size_t)graph->value_count + 1, sizeof *chains.of);
+    chains.of = region_array(&context->scratch, (size_t)graph->value_count, sizeof *chains.of);
     if (!chains.of)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     return rewrite_graph_with(graph, context, visit, &chains, error);

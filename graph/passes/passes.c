@@ -55,7 +55,7 @@ static bool is_done(const struct pass_context *context, const struct pass *pass)
 static enum status pin(const struct graph *graph, struct pass_context *context, const unsigned char *needed,
                        struct error *error)
 {
-    unsigned char *pins = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    unsigned char *pins = region_allocate(graph->region, (size_t)graph->value_count);
     if (!pins)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while optimising graph '%s'", graph->name);
     for (int i = 0; needed && i < graph->value_count; i++)

@@ -106,7 +106,7 @@ static struct value *per_channel(struct rewriter *r, const struct value *x, doub
 {
     size_t count = (size_t)x->dims[1], each = dtype_bytes(x->dtype, 1);
     const struct value *one = op_constant_scalar(&r->c, x->dtype, number);
-    char *list = one ? region_array(r->c.graph->region, count + 1, each) : NULL;
+    char *list = one ? region_array(r->c.graph->region, count, each) : NULL;
     if (!list) {
         op_no_memory(&r->c);
         return NULL;

@@ -321,7 +321,7 @@ struct value *rewrite_buffer(struct rewriter *r, enum dtype dtype, int rank, con
                  r->context->resolve.constant_limit);
         return NULL;
     }
-    *data = region_buffer(r->c.graph->region, bytes + 1);
+    *data = region_buffer(r->c.graph->region, bytes);
     struct value *constant = *data ? graph_add_constant(r->c.graph, "", dtype, rank, dims, *data) : NULL;
     if (!constant || !reserve(r)) {
         no_memory(r);

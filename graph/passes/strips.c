@@ -90,7 +90,7 @@ static enum status make_node_rows(struct cutting *c, struct node *node, const st
     c->node = node;
     int count, input_count = map->kind == ROWS_REPEAT ? 3 : node->input_count;
     const struct attribute *attributes = rows_attributes(c->graph, node, map, made, &count);
-    struct value **inputs = region_array(c->graph->region, (size_t)input_count + 1, sizeof *inputs);
+    struct value **inputs = region_array(c->graph->region, (size_t)input_count, sizeof *inputs);
     if (!attributes || !inputs)
         return no_memory(c);
     for (int i = 0; i < node->input_count && i < input_count; i++) {
@@ -185,7 +185,7 @@ static enum status copy_stage(struct cutting *c, int position)
 static enum status cut(struct graph *graph, const struct strip_plan *plan, struct error *error)
 {
     struct cutting c = {.plan = plan, .graph = graph, .error = error, .result = graph_create(graph->region, "")};
-    c.made = region_array(plan->stages->region, (size_t)graph->value_count + 1, sizeof *c.made);
+    c.made = region_array(plan->stages->region, (size_t)graph->value_count, sizeof *c.made);
     int position = 0, longest = 0;
     for (int i = 0; i < plan->region_count; i++) {
         int length = plan->regions[i].end - plan->regions[i].begin;

@@ -145,7 +145,7 @@ static bool collect(const struct search *search, struct strip_plan *plan)
         end = region->strips > 0 ? region->begin : end - 1;
     }
     plan->region_count = count;
-    plan->regions = region_array(search->stages->region, (size_t)count + 1, sizeof *plan->regions);
+    plan->regions = region_array(search->stages->region, (size_t)count, sizeof *plan->regions);
     for (int end = search->stages->count; plan->regions && end > 0;) {
         const struct strip_region *region = &search->chosen[end];
         if (region->strips > 0)

@@ -137,7 +137,7 @@ static size_t least_peak(struct search *search, size_t *peaks)
 static bool collect(struct search *search, struct strip_plan *plan)
 {
     int count = search->stages->count;
-    plan->regions = region_array(search->stages->region, (size_t)count + 1, sizeof *plan->regions);
+    plan->regions = region_array(search->stages->region, (size_t)count, sizeof *plan->regions);
     if (!plan->regions)
         return false;
     plan->region_count = 0;

@@ -156,8 +156,8 @@ static void describe(struct stages *stages, struct stage *stage)
 static bool make_stages(struct stages *stages, const struct grouping *g)
 {
     int count = stages->graph->node_count;
-    int *numbers = region_array(stages->region, (size_t)count + 1, sizeof *numbers);
-    stages->list = region_array(stages->region, (size_t)count + 1, sizeof *stages->list);
+    int *numbers = region_array(stages->region, (size_t)count, sizeof *numbers);
+    stages->list = region_array(stages->region, (size_t)count, sizeof *stages->list);
     if (!numbers || !stages->list)
         return false;
     for (int n = 0; n < count; n++)
@@ -222,7 +222,7 @@ static void note_memory(struct stages *stages, const struct grouping *g)
 
 struct stages *stages_of(struct graph *graph, const struct pass_context *context, struct region *region)
 {
-    size_t nodes = (size_t)graph->node_count + 1, values = (size_t)graph->value_count + 1;
+    size_t nodes = (size_t)graph->node_count, values = (size_t)graph->value_count;
     struct stages *stages = region_allocate(region, sizeof *stages);
     struct grouping g = {.stages = stages, .graph = graph, .context = context};
     g.groups = region_array(region, nodes, sizeof *g.groups);
@@ -265,7 +265,7 @@ static void visit_operands(const struct stage *stage, each_operand *visit, void 
 static struct stage_order *order_create(const struct stages *stages)
 {
     struct region *region = stages->region;
-    size_t count = (size_t)stages->count + 2, values = (size_t)stages->graph->value_count + 1;
+    size_t count = (size_t)stages->count, values = (size_t)stages->graph->value_count;
     struct stage_order *order = region_allocate(region, sizeof *order);
     if (!order)
         return NULL;
@@ -495,9 +495,9 @@ struct stage_order *order_greedy(const struct stages *stages)
 {
     struct stage_order *order = order_create(stages);
     struct greedy g = {.stages = stages};
-    unsigned char *done = region_allocate(stages->region, (size_t)stages->count + 1);
-    g.reads = region_array(stages->region, (size_t)stages->graph->value_count + 1, sizeof *g.reads);
-    g.waiting = region_array(stages->region, (size_t)stages->count + 1, sizeof *g.waiting);
+    unsigned char *done = region_allocate(stages->region, (size_t)stages->count);
+    g.reads = region_array(stages->region, (size_t)stages->graph->value_count, sizeof *g.reads);
+    g.waiting = region_array(stages->region, (size_t)stages->count, sizeof *g.waiting);
     if (!order || !done || !g.reads || !g.waiting)
         return NULL;
     for (g.stage = 0; g.stage < stages->count; g.stage++)

@@ -62,7 +62,7 @@ static struct order inverse(const struct order *order)
 static const struct attribute *order_attribute(struct rewriter *r, const struct order *order)
 {
     struct attribute *attribute = region_allocate(r->c.graph->region, sizeof *attribute);
-    int64_t *perm = region_array(r->c.graph->region, (size_t)order->rank + 1, sizeof *perm);
+    int64_t *perm = region_array(r->c.graph->region, (size_t)order->rank, sizeof *perm);
     if (!attribute || !perm) {
         op_no_memory(&r->c);
         return NULL;

@@ -65,7 +65,7 @@ static struct node *make(struct application *a, const char *name, const char *op
                          const struct attribute *attributes)
 {
     struct graph *graph = a->graph;
-    struct attribute *kept = region_array(graph->region, (size_t)attribute_count + 1, sizeof *kept);
+    struct attribute *kept = region_array(graph->region, (size_t)attribute_count, sizeof *kept);
     for (int i = 0; i < output_count; i++)
         if (!outputs[i] && !(outputs[i] = graph_add_value(graph, "", DTYPE_NONE, -1, NULL)))
             return NULL;
@@ -315,7 +315,7 @@ static enum status apply_dynamic(struct application *a, const struct layer *laye
 static struct value *shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
 {
     int64_t count = layer->weights->dims[layer->axis];
-    float *data = region_array(a->graph->region, (size_t)count + 1, sizeof *data);
+    float *data = region_array(a->graph->region, (size_t)count, sizeof *data);
     if (!data)
         return NULL;
     for (int64_t i = 0; i < count; i++)
@@ -372,7 +372,7 @@ static enum status place_gather(struct application *a, struct node *node)
 /* The graphs inside the node are made small as well; what is found for that goes with the copy. */
 static enum status place_graphs(struct application *a, struct node *node)
 {
-    struct attribute *own = region_array(a->graph->region, (size_t)node->attribute_count + 1, sizeof *own);
+    struct attribute *own = region_array(a->graph->region, (size_t)node->attribute_count, sizeof *own);
     if (!own)
         return no_memory(a);
     memcpy(own, node->attributes, (size_t)node->attribute_count * sizeof *own);
@@ -425,7 +425,7 @@ static bool append_quantised(struct application *a, const struct value *value)
 
 static enum status find_readers(struct application *a, struct region *region)
 {
-    bool *read = region_array(region, (size_t)a->value_count + 1, sizeof *read);
+    bool *read = region_array(region, (size_t)a->value_count, sizeof *read);
     if (!read)
         return no_memory(a);
     for (int i = 0; i < a->node_count; i++) {
@@ -448,15 +448,15 @@ static enum status begin(struct application *a, struct region *region)
     a->graph = graph_clone(graph, region);
     a->node_count = graph->node_count;
     a->value_count = graph->value_count;
-    a->of = region_array(region, (size_t)a->value_count + 1, sizeof(struct quantised *));
-    a->small = region_array(region, (size_t)a->value_count + 1, sizeof(struct value *));
-    a->makers = region_array(region, (size_t)a->value_count + 1, sizeof *a->makers);
-    a->read_by_others = region_array(region, (size_t)a->value_count + 1, sizeof *a->read_by_others);
-    a->settled = region_array(region, (size_t)a->value_count + 1, sizeof *a->settled);
-    a->integers = region_array(region, (size_t)a->value_count + 1, sizeof *a->integers);
-    a->moved = region_array(region, (size_t)a->node_count + 1, sizeof(struct quantum *));
-    a->layers = region_array(region, (size_t)a->node_count + 1, sizeof(struct layer *));
-    a->tables = region_array(region, (size_t)a->value_count + 1, sizeof(struct layer *));
+    a->of = region_array(region, (size_t)a->value_count, sizeof(struct quantised *));
+    a->small = region_array(region, (size_t)a->value_count, sizeof(struct value *));
+    a->makers = region_array(region, (size_t)a->value_count, sizeof *a->makers);
+    a->read_by_others = region_array(region, (size_t)a->value_count, sizeof *a->read_by_others);
+    a->settled = region_array(region, (size_t)a->value_count, sizeof *a->settled);
+    a->integers = region_array(region, (size_t)a->value_count, sizeof *a->integers);
+    a->moved = region_array(region, (size_t)a->node_count, sizeof(struct quantum *));
+    a->layers = region_array(region, (size_t)a->node_count, sizeof(struct layer *));
+    a->tables = region_array(region, (size_t)a->value_count, sizeof(struct layer *));
     if (!a->graph || !a->of || !a->small || !a->makers || !a->read_by_others || !a->settled || !a->integers ||
         !a->moved || !a->layers || !a->tables)
         return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);

@@ -38,7 +38,7 @@ bool quantize_drop_attributes(struct graph *graph)
         struct node *node = graph->nodes[i];
         if (!has_window(node))
             continue;
-        struct attribute *kept = region_array(graph->region, (size_t)node->attribute_count + 1, sizeof *kept);
+        struct attribute *kept = region_array(graph->region, (size_t)node->attribute_count, sizeof *kept);
         int count = 0;
         if (!kept)
             return false;

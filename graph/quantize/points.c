@@ -175,7 +175,7 @@ static bool lies_in_memory(const struct finding *f, const struct value *value)
 enum status quantize_find_points(struct quantize_plan *plan, struct error *error)
 {
     const struct graph *graph = plan->graph;
-    size_t values = (size_t)graph->value_count + 1, nodes = (size_t)graph->node_count + 1;
+    size_t values = (size_t)graph->value_count, nodes = (size_t)graph->node_count;
     struct finding f = {.plan = plan,
                         .readings = region_array(plan->region, values, sizeof *f.readings),
                         .makers = region_array(plan->region, values, sizeof *f.makers),

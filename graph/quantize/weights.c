@@ -50,7 +50,7 @@ static enum status halve_scales(struct quantize_plan *plan, struct layer *layer,
     int64_t count = layer->weights->dims[layer->axis];
     if (plan->form == QUANTIZE_DYNAMIC || layer->kind == LAYER_TABLE || count == 1)
         return STATUS_OK;
-    uint16_t *halves = region_array(plan->region, (size_t)count + 1, sizeof *halves);
+    uint16_t *halves = region_array(plan->region, (size_t)count, sizeof *halves);
     if (!halves)
         return no_memory(error);
     for (int64_t c = 0; c < count; c++)
@@ -105,8 +105,8 @@ static enum status by_channel(struct quantize_plan *plan, struct layer *layer, s
         span.outer *= i < layer->axis ? layer->weights->dims[i] : 1;
         span.inner *= i > layer->axis ? layer->weights->dims[i] : 1;
     }
-    int8_t *narrow = region_buffer(plan->region, (size_t)value_elements(layer->weights) + 1);
-    layer->scales = region_array(plan->region, (size_t)span.count + 1, sizeof *layer->scales);
+    int8_t *narrow = region_buffer(plan->region, (size_t)value_elements(layer->weights));
+    layer->scales = region_array(plan->region, (size_t)span.count, sizeof *layer->scales);
     if (!narrow || !layer->scales)
         return no_memory(error);
     const float *x = content(layer);
@@ -200,8 +200,8 @@ static enum status by_block(struct quantize_plan *plan, struct layer *layer, str
     const int64_t depth = dims[1 - layer->axis], along = layer->axis == 0 ? 1 : dims[1],
                   across = layer->axis == 0 ? dims[1] : 1;
     const int64_t block_along = layer->axis == 0 ? 1 : channels, block_across = layer->axis == 0 ? blocks : 1;
-    uint8_t *narrow = region_allocate(plan->region, (size_t)value_elements(layer->weights) / 2 + 2);
-    layer->half_scales = region_array(plan->region, (size_t)(channels * blocks) + 1, sizeof *layer->half_scales);
+    uint8_t *narrow = region_allocate(plan->region, ((size_t)value_elements(layer->weights) + 1) / 2);
+    layer->half_scales = region_array(plan->region, (size_t)(channels * blocks), sizeof *layer->half_scales);
     if (!narrow || !layer->half_scales)
         return no_memory(error);
     for (int64_t c = 0; c < channels; c++)
@@ -223,7 +223,7 @@ static enum status by_block(struct quantize_plan *plan, struct layer *layer, str
 static enum status to_half(struct quantize_plan *plan, struct layer *layer, struct error *error)
 {
     int64_t count = value_elements(layer->weights);
-    uint16_t *narrow = region_buffer(plan->region, 2 * (size_t)count + 1);
+    uint16_t *narrow = region_buffer(plan->region, 2 * (size_t)count);
     if (!narrow)
         return no_memory(error);
     for (int64_t i = 0; i < count; i++)
@@ -268,8 +268,8 @@ static void channels_of(const struct layer *layer, int64_t at, int64_t *output, 
 static enum status find_shift(struct quantize_plan *plan, struct layer *layer, struct error *error)
 {
     int64_t outputs = layer->weights->dims[layer->axis], output, input;
-    double *sums = region_array(plan->region, (size_t)outputs + 1, sizeof *sums);
-    layer->shift = region_array(plan->region, (size_t)outputs + 1, sizeof *layer->shift);
+    double *sums = region_array(plan->region, (size_t)outputs, sizeof *sums);
+    layer->shift = region_array(plan->region, (size_t)outputs, sizeof *layer->shift);
     if (!sums || !layer->shift)
         return no_memory(error);
     for (int64_t at = 0; at < value_elements(layer->weights); at++) {

@@ -486,14 +486,14 @@ static bool attempt(struct absorption *a, int index, bool (*how)(struct absorpti
 static bool allocate_tables(struct absorption *a)
 {
     const struct segment *segment = a->segment;
-    size_t values = (size_t)segment->graph->value_count + 1, steps = (size_t)segment->steps.count;
+    size_t values = (size_t)segment->graph->value_count, steps = (size_t)segment->steps.count;
     if (!root_steps_find(segment, &a->scratch, &a->index) || !peak_begin(&a->sums, segment->steps.count, &a->scratch))
         return false;
     a->traffic = region_array(&a->scratch, values, sizeof *a->traffic);
     a->lives = region_array(&a->scratch, values, sizeof *a->lives);
     a->own = region_array(&a->scratch, steps, sizeof *a->own);
-    a->readers.steps = region_array(&a->scratch, (size_t)a->index.entry_count + 1, sizeof *a->readers.steps);
-    a->siblings.steps = region_array(&a->scratch, (size_t)a->index.entry_count + 1, sizeof *a->siblings.steps);
+    a->readers.steps = region_array(&a->scratch, (size_t)a->index.entry_count, sizeof *a->readers.steps);
+    a->siblings.steps = region_array(&a->scratch, (size_t)a->index.entry_count, sizeof *a->siblings.steps);
     return a->traffic && a->lives && a->own && a->readers.steps && a->siblings.steps;
 }
 

@@ -164,7 +164,7 @@ static int relocate(struct layout *l, struct value *value, struct step **changed
 
 static bool find_outside(struct layout *l)
 {
-    l->outside = region_array(&l->scratch, (size_t)l->uses.value_count + 1, sizeof *l->outside);
+    l->outside = region_array(&l->scratch, (size_t)l->uses.value_count, sizeof *l->outside);
     for (int i = 0; l->outside && i < l->uses.value_count; i++)
         if (l->uses.outside[i])
             l->outside[value_root(l->segment->graph->values[i], NULL)->id] = true;
@@ -174,7 +174,7 @@ static bool find_outside(struct layout *l)
 static enum status choose(struct layout *l)
 {
     const struct segment *segment = l->segment;
-    struct step **changed = region_array(&l->scratch, (size_t)segment->steps.count + 1, sizeof *changed);
+    struct step **changed = region_array(&l->scratch, (size_t)segment->steps.count, sizeof *changed);
     if (!changed || !uses_count(segment, &l->scratch, &l->uses) || !find_outside(l) ||
         !root_steps_find(segment, &l->scratch, &l->index))
         return no_memory(l);

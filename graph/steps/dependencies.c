@@ -27,7 +27,7 @@ static bool find_written_once(struct progress *progress, struct dependencies *d)
 {
     const struct segment *segment = progress->segment;
     const struct graph *graph = segment->graph;
-    size_t values = (size_t)graph->value_count + 1;
+    size_t values = (size_t)graph->value_count;
     size_t *written = region_array(&progress->region, values, sizeof *written);
     d->once = region_array(&progress->region, values, sizeof *d->once);
     if (!written || !d->once)
@@ -92,7 +92,7 @@ static bool turn_around(struct progress *progress, struct dependencies *d)
 {
     int pairs = d->befores_of[d->count];
     d->afters_of = region_array(&progress->region, (size_t)d->count + 2, sizeof *d->afters_of);
-    d->afters = region_array(&progress->region, (size_t)pairs + 1, sizeof *d->afters);
+    d->afters = region_array(&progress->region, (size_t)pairs, sizeof *d->afters);
     if (!d->afters_of || !d->afters)
         return false;
     for (int i = 0; i < pairs; i++)
@@ -113,7 +113,7 @@ static bool begin_stretch(struct progress *progress, int first, int count, struc
     if (!d->once && !find_written_once(progress, d))
         return false;
     if (!d->latest)
-        d->latest = region_array(region, (size_t)progress->segment->graph->value_count + 1, sizeof *d->latest);
+        d->latest = region_array(region, (size_t)progress->segment->graph->value_count, sizeof *d->latest);
     *d = (struct dependencies){
         .latest = d->latest, .once = d->once, .first = first, .count = count, .words = (count + 63) / 64};
     d->before = region_array(region, (size_t)count * (size_t)d->words, sizeof *d->before);

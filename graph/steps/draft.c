@@ -200,7 +200,7 @@ struct node *joint_node(struct region *region, const struct node *base, const st
 {
     int count = first->source_count + second->source_count;
     struct node *node = region_allocate(region, sizeof *node);
-    const char **sources = region_array(region, (size_t)count + 1, sizeof *sources);
+    const char **sources = region_array(region, (size_t)count, sizeof *sources);
     if (!node || !sources)
         return NULL;
     *node = *base;

@@ -71,9 +71,9 @@ static enum status run_step(struct evaluating *e, struct step *step)
     TRY(count_work(e, step));
     step_finish(step);
     TRY(select_kernel(step, e->how->facts, 0, region, e->c.error));
-    const void **inputs = region_array(region, (size_t)step->input_count + 1, sizeof *inputs);
-    void **outputs = region_array(region, (size_t)step->output_count + 1, sizeof *outputs);
-    int64_t **dims = region_array(region, (size_t)step->output_count + 1, sizeof *dims);
+    const void **inputs = region_array(region, (size_t)step->input_count, sizeof *inputs);
+    void **outputs = region_array(region, (size_t)step->output_count, sizeof *outputs);
+    int64_t **dims = region_array(region, (size_t)step->output_count, sizeof *dims);
     void *workspace, *shared;
     TRY(scratch_buffer(e, step->plan->task_bytes, &workspace));
     TRY(scratch_buffer(e, step->plan->shared_bytes, &shared));
@@ -144,7 +144,7 @@ static enum status evaluate_here(struct evaluating *e, size_t *made)
     if (e->bytes > e->limit)
         return op_error(&e->c, STATUS_MEMORY_LIMIT, "its constant result takes %zu bytes, past the limit of %zu",
                         e->bytes, e->limit);
-    void *memory = region_buffer(e->c.graph->region, e->bytes + 1);
+    void *memory = region_buffer(e->c.graph->region, e->bytes);
     if (!memory)
         return op_no_memory(&e->c);
     *made += e->bytes;
@@ -197,7 +197,7 @@ static bool writes(const struct step *step, const struct value *value)
 static enum status find_results(struct evaluating *e)
 {
     const struct node *node = e->c.node;
-    e->results = region_array(&e->scratch, (size_t)node->output_count + 1, sizeof(struct value *));
+    e->results = region_array(&e->scratch, (size_t)node->output_count, sizeof(struct value *));
     if (!e->results)
         return op_no_memory(&e->c);
     for (int i = 0; i < node->output_count; i++) {
@@ -262,7 +262,7 @@ struct evaluator evaluator_of(const struct evaluation *evaluation)
 
 static enum status evaluate_alone(struct evaluating *e, struct step *step, size_t *made)
 {
-    e->results = region_array(&e->scratch, (size_t)step->output_count + 1, sizeof(struct value *));
+    e->results = region_array(&e->scratch, (size_t)step->output_count, sizeof(struct value *));
     if (!e->results)
         return op_no_memory(&e->c);
     for (int i = 0; i < step->output_count; i++)

@@ -23,7 +23,7 @@ enum status fold_steps(struct segment *segment, const struct step_pass_options *
 {
     struct step_list *steps = &segment->steps;
     struct evaluation evaluation = {.facts = options->facts, .store = options->store, .work = options->work};
-    int *writers = region_array(steps->region, (size_t)segment->graph->value_count + 1, sizeof *writers);
+    int *writers = region_array(steps->region, (size_t)segment->graph->value_count, sizeof *writers);
     if (!writers)
         return error_set(error, STATUS_OUT_OF_MEMORY, "out of memory while folding graph '%s'", segment->graph->name);
     for (int s = 0; s < steps->count; s++)

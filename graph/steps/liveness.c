@@ -185,15 +185,15 @@ static void list_steps(struct progress *progress, int threads)
 
 bool progress_begin(struct progress *progress, const struct segment *segment, int threads)
 {
-    size_t values = (size_t)segment->graph->value_count + 1, steps = (size_t)segment->steps.count, operands = 0;
+    size_t values = (size_t)segment->graph->value_count, steps = (size_t)segment->steps.count, operands = 0;
     for (size_t s = 0; s < steps; s++)
         if (segment->steps.steps[s])
             operands += (size_t)segment->steps.steps[s]->input_count + (size_t)segment->steps.steps[s]->output_count;
     *progress = (struct progress){.segment = segment};
     region_init(&progress->region, segment->graph->region->allocator);
     progress->touches_of = region_array(&progress->region, steps + 1, sizeof *progress->touches_of);
-    progress->touches = region_array(&progress->region, operands + 1, sizeof *progress->touches);
-    progress->workspaces = region_array(&progress->region, steps + 1, sizeof *progress->workspaces);
+    progress->touches = region_array(&progress->region, operands, sizeof *progress->touches);
+    progress->workspaces = region_array(&progress->region, steps, sizeof *progress->workspaces);
     progress->bytes = region_array(&progress->region, values, sizeof *progress->bytes);
     progress->left = region_array(&progress->region, values, sizeof *progress->left);
     progress->written = region_array(&progress->region, values, sizeof *progress->written);

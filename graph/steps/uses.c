@@ -16,7 +16,7 @@ static void count_step(struct uses *uses, const struct step *step, int index)
 
 static bool allocate_tables(struct uses *uses, struct region *region, int value_count)
 {
-    size_t values = (size_t)value_count + 1;
+    size_t values = (size_t)value_count;
     *uses = (struct uses){.value_count = value_count,
                           .outside = region_array(region, values, sizeof *uses->outside),
                           .reads = region_array(region, values, sizeof *uses->reads),
@@ -66,12 +66,12 @@ static void append_entry(struct root_steps *found, struct value *operand, int st
 bool root_steps_find(const struct segment *segment, struct region *region, struct root_steps *found)
 {
     const struct step_list *steps = &segment->steps;
-    size_t values = (size_t)segment->graph->value_count + 1, operands = 0;
+    size_t values = (size_t)segment->graph->value_count, operands = 0;
     for (int s = 0; s < steps->count; s++)
         if (steps->steps[s])
             operands += (size_t)steps->steps[s]->input_count + (size_t)steps->steps[s]->output_count;
     *found = (struct root_steps){.lists = region_array(region, values, sizeof *found->lists),
-                                 .entries = region_array(region, operands + 1, sizeof *found->entries)};
+                                 .entries = region_array(region, operands, sizeof *found->entries)};
     if (!found->lists || !found->entries)
         return false;
     for (size_t i = 0; i < values; i++)

@@ -57,7 +57,7 @@ COLD bool conv_supports(const void *params)
 static bool find_places(struct convolution *conv, struct region *region)
 {
     const struct conv_params *p = conv->params;
-    int64_t *places = region_array(region, 2 * (size_t)conv->taps + 1, sizeof *places), *weights = places + conv->taps;
+    int64_t *places = region_array(region, 2 * (size_t)conv->taps, sizeof *places), *weights = places + conv->taps;
     for (int64_t tap = 0; places && tap < conv->taps; tap++) {
         int64_t at[SPATIAL_AXES];
         coordinates(p->window.kernel, tap, at);

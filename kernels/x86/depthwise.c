@@ -450,7 +450,7 @@ COLD bool depthwise_plan(const void *params, const struct kernel_facts *facts, s
     if (!d)
         return false;
     describe(p, d);
-    uint8_t *masks = region_allocate(region, (size_t)mask_count(w, d) + 1);
+    uint8_t *masks = region_allocate(region, (size_t)mask_count(w, d));
     if (!masks)
         return false;
     make_masks(w, d, masks);

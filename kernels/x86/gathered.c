@@ -24,7 +24,7 @@ bool SET_NAME(gathered_plan)(const struct conv_params *p, struct region *region,
                                     p->input_channels >= LEAST_TURNED};
     g->places = p->x.spatial[2] == g->unit && w->dilation[2] == 1 ? w->kernel[2] : 1;
     g->count = g->depth / (g->places * g->unit);
-    struct run *run = region_array(region, (size_t)g->count + 1, sizeof *run);
+    struct run *run = region_array(region, (size_t)g->count, sizeof *run);
     g->runs = run;
     for (int64_t channel = 0; run && channel < (g->by_channel ? p->input_channels : 1); channel++)
         for (int64_t tap = 0; tap < taps; tap += g->places, run++) {

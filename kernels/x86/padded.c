@@ -48,7 +48,7 @@ bool SET_NAME(padded_plan)(const struct gathered *g, int64_t positions, struct r
     size_t bytes = (size_t)(padded->channels * padded->channel_floats + VECTOR) * sizeof(float);
     if (!is_taken(g) || bytes > MOST_BYTES)
         return true;
-    int64_t *offsets = region_array(region, (size_t)g->depth + 1, sizeof *offsets), length = g->places * g->unit;
+    int64_t *offsets = region_array(region, (size_t)g->depth, sizeof *offsets), length = g->places * g->unit;
     int64_t runs_of_channel = g->count / padded->channels;
     for (int64_t i = 0; offsets && i < g->depth; i++) {
         const struct run *run = &g->runs[i / length];

@@ -54,7 +54,7 @@ static bool sort_places(const struct window *w, int i, struct region *region, st
 {
     int64_t count = w->kernel[i], spread = w->spread[i];
     int32_t *first = region_array(region, (size_t)spread + 1, sizeof *first);
-    int32_t *places = region_array(region, (size_t)count + 1, sizeof *places);
+    int32_t *places = region_array(region, (size_t)count, sizeof *places);
     if (!first || !places)
         return false;
     int32_t next = 0;
@@ -166,7 +166,7 @@ COLD bool transposed_plan(const void *params, const struct kernel_facts *facts, 
     const struct conv_params *p = params;
     const struct window *w = &p->window;
     struct transposed *t = region_allocate(region, sizeof *t);
-    float *zeros = region_array(region, (size_t)p->input_channels + 1, sizeof *zeros);
+    float *zeros = region_array(region, (size_t)p->input_channels, sizeof *zeros);
     if (!t || !zeros)
         return false;
     *t = (struct transposed){.params = p,

@@ -256,7 +256,7 @@ static enum status plan_side(struct placing *p, bool on_device, struct arena_pla
 {
     struct program *program = p->program;
     struct region *region = &program->region;
-    size_t most = (size_t)p->graph->value_count + (size_t)program->segment.steps.count + 1;
+    size_t most = (size_t)p->graph->value_count + (size_t)program->segment.steps.count;
     struct arena_plan arena = {
         .buffers = region_array(region, most, sizeof *arena.buffers),
         .owners = region_array(region, most, sizeof *arena.owners),

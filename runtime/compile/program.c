@@ -409,7 +409,7 @@ static bool learn(struct program *program, struct graph *own, const void *conten
     if (parent->segment.needed) {
         struct value *value = own->values[parent->segment.needed->id];
         size_t bytes = value_bytes(value);
-        void *copy = region_buffer(&program->region, bytes + 1);
+        void *copy = region_buffer(&program->region, bytes);
         if (!copy)
             return false;
         if (bytes) /* an empty input may have no memory */

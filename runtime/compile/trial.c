@@ -38,7 +38,7 @@ static bool branches(const struct graph *graph)
 /* Passes drop what nobody reads before they look at it. */
 static bool drop_unread(struct graph *graph)
 {
-    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count + 1);
+    unsigned char *live = region_allocate(graph->region, (size_t)graph->value_count);
     if (!live)
         return false;
     for (int i = 0; i < graph->output_count; i++)

@@ -442,7 +442,7 @@ void derived_init_within(struct derived *derived, const struct derived *outer, s
 
 unsigned char *derived_marks(const struct derived *derived, struct region *region)
 {
-    return region_allocate(region, (size_t)derived->holder.count + 1);
+    return region_allocate(region, (size_t)derived->holder.count);
 }
 
 void derived_mark_pack(const struct derived *derived, unsigned char *marks, const void *pack)

@@ -11,7 +11,7 @@ bool stored_packs_init(struct stored_packs *stored, const char *file, const stru
     stored->file = region_string(region, file);
     stored->checked = region_array(region, (size_t)metadata->pack_count, sizeof *stored->checked);
     stored->count = metadata->pack_count;
-    stored->whole = region_array(region, (size_t)metadata->unread_count + 1, sizeof *stored->whole);
+    stored->whole = region_array(region, (size_t)metadata->unread_count, sizeof *stored->whole);
     stored->unread_count = metadata->unread_count;
     return stored->file && stored->checked && stored->whole;
 }

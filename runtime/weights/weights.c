@@ -270,7 +270,7 @@ static void add(struct weight_holder *holder, struct weight *entry)
 
 bool weight_holder_move(struct weight_holder *holder, struct region *region)
 {
-    struct weight **copy = region_array(region, (size_t)holder->count + 1, sizeof *copy);
+    struct weight **copy = region_array(region, (size_t)holder->count, sizeof *copy);
     if (!copy)
         return false;
     if (holder->count)

@@ -309,7 +309,7 @@ static bool pack_follows_key(struct attempt *attempt, const struct kernel_plan *
     const struct kernel_pack *key = &plan->packs[which];
     const void *inputs[MOST_INPUTS];
     void *outputs[MOST_OUTPUTS];
-    unsigned char *bytes = region_allocate(attempt->region, key->bytes + 1);
+    unsigned char *bytes = region_allocate(attempt->region, key->bytes);
     if (!bytes)
         return wrong(attempt, "out of memory");
     operands_point(e->problem, e->operands, inputs, outputs);
