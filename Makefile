@@ -10,6 +10,8 @@
 # make CUDA=1: with kernels for GPUs, which needs nvcc; check-cuda-emulation: these kernels, run on the CPU
 # Options: BUILD=dir  CC=clang  LD, AR, OBJCOPY, STRIP  SANITIZE=address,undefined|thread  WERROR=1  V=1 (show whole commands)
 
+.DEFAULT_GOAL := all
+
 BUILD   ?= build
 CC      ?= cc
 OBJCOPY ?= objcopy

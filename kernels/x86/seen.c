@@ -31,8 +31,8 @@ bool SET_NAME(seen_plan)(const struct conv_params *p, struct region *region, str
 {
     const struct window *w = &p->window;
     *seen = (struct seen){.params = p, .taps = w->kernel[0] * w->kernel[1] * w->kernel[2]};
-    int64_t *offsets = region_array(region, (size_t)seen->taps + 1, sizeof *offsets);
-    seen->zeros = region_array(region, (size_t)p->input_channels + 1, sizeof *seen->zeros);
+    int64_t *offsets = region_array(region, (size_t)seen->taps, sizeof *offsets);
+    seen->zeros = region_array(region, (size_t)p->input_channels, sizeof *seen->zeros);
     seen->offsets = offsets;
     seen->even = is_point(w) && is_even(p, &seen->point_step);
     for (int64_t tap = 0; offsets && tap < seen->taps; tap++) {

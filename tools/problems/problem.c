@@ -35,7 +35,8 @@ void problem_make(const struct family_problems *family, uint64_t seed, uint64_t 
                   struct problem *problem)
 {
     static const enum fill fills[] = {FILL_SPECIAL, FILL_EXTREME};
-    struct maker maker = {.random = random_for(random_for(seed, family->family).state, index),
+    const char *name = kernel_family_name(family->family);
+    struct maker maker = {.random = random_for(random_for(seed, random_number_of(name)).state, index),
                           .region = region,
                           .index = index,
                           .problem = problem};
@@ -43,10 +44,9 @@ void problem_make(const struct family_problems *family, uint64_t seed, uint64_t 
     maker.large = random_once_in(&maker.random, 4);
     if (random_once_in(&maker.random, 2))
         maker.numbers = fills[random_below(&maker.random, 2)];
-    describe(&maker, "%s", kernel_family_name(family->family));
+    describe(&maker, "%s", name);
     family->make(&maker);
-    snprintf(problem->name, sizeof problem->name, "%s %llu", kernel_family_name(family->family),
-             (unsigned long long)index);
+    snprintf(problem->name, sizeof problem->name, "%s %llu", name, (unsigned long long)index);
 }
 
 size_t listed_problem_count(void)

@@ -50,4 +50,13 @@ static inline struct random random_for(uint64_t seed, uint64_t index)
     return random;
 }
 
+/* FNV-1a: a number for a name that no other name's coming and going changes. */
+static inline uint64_t random_number_of(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash;
+}
+
 #endif
