@@ -283,24 +283,37 @@ static struct interval float_unary(enum pointwise_opcode opcode, const struct in
     return opcode == POINTWISE_SIN || opcode == POINTWISE_COS ? of_turns(opcode, result, x) : result;
 }
 
-static bool holds_zero(const struct interval *x)
+static bool holds(const struct interval *x, number value)
 {
-    return x->low <= 0 && x->high >= 0;
+    return x->low <= value && x->high >= value;
 }
 
 /* Of a product: 0 times an infinity is NaN, and neither need be an end of its interval. */
 static bool may_be_zero_times_infinity(const struct interval *x, const struct interval *y)
 {
-    return (holds_zero(x) && (isinf(y->low) || isinf(y->high))) || (holds_zero(y) && (isinf(x->low) || isinf(x->high)));
+    return (holds(x, 0) && (isinf(y->low) || isinf(y->high))) || (holds(y, 0) && (isinf(x->low) || isinf(x->high)));
+}
+
+/* One of the two is NaN, and the result is too, but where it does not depend on that one. */
+static struct interval with_nan(enum pointwise_opcode opcode, const struct interval *x, const struct interval *y)
+{
+    if (opcode == POINTWISE_PRELU && is_nan(y) && x->low >= 0)
+        return *x;
+    if ((opcode == POINTWISE_PRELU && x->low < 0 && x->high >= 0) || (opcode == POINTWISE_POW && holds(x, 1)) ||
+        (opcode == POINTWISE_POW && holds(y, 0)))
+        return interval_open;
+    return interval_of(binary(opcode, x->low, y->low));
 }
 
 static struct interval float_binary(enum pointwise_opcode opcode, const struct interval *x, const struct interval *y)
 {
     if ((opcode == POINTWISE_DIV && is_either_zero(y)) || (opcode == POINTWISE_POW && is_either_zero(x)))
         return interval_open;
-    if (is_nan(x) || is_nan(y) || (interval_is_point(x) && interval_is_point(y)))
+    if (interval_is_point(x) && interval_is_point(y))
         return interval_of(binary(opcode, x->low, y->low));
-    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds_zero(y)) ||
+    if (is_nan(x) || is_nan(y))
+        return with_nan(opcode, x, y);
+    if (opcode == POINTWISE_MOD || opcode == POINTWISE_FMOD || (opcode == POINTWISE_DIV && holds(y, 0)) ||
         ((opcode == POINTWISE_MUL || opcode == POINTWISE_PRELU) && may_be_zero_times_infinity(x, y)) ||
         (opcode == POINTWISE_POW && !(x->low > 0)))
         return interval_open;
