@@ -1,4 +1,5 @@
 #include "formats/model_file_writer.h"
+#include "graph/op.h"
 #include "kernels/sort.h"
 
 #include <stdlib.h>
@@ -135,35 +136,45 @@ static enum status match_uses(struct model_writer *w, struct tensor_use *uses, s
     return STATUS_OK;
 }
 
+static enum status add_tensor(struct model_writer *w, struct tensor_use *use, size_t *end)
+{
+    struct tensor_record record = {align_up(*end, ALIGNMENT), use->bytes, use->checksum};
+    use->index = (uint32_t)section_count(w, SECTION_TENSORS);
+    model_append(w, &w->sections[SECTION_TENSORS], &record, sizeof record);
+    model_append(w, &w->tensors, &use->data, sizeof use->data);
+    if (!add_size((size_t)record.offset, use->bytes, end) || *end > SIZE_MAX / 2)
+        return error_set(w->error, STATUS_UNSUPPORTED, "the model's weights are too large for this machine");
+    return STATUS_OK;
+}
+
+/* Those that a pack stands for come last: where packs are read, nobody reads them, so the others are not to lie among
+ * them, for which whole blocks of the file would be read in and mapped. */
 static enum status number_tensors(struct model_writer *w)
 {
     struct tensor_use *uses = (void *)w->tensor_uses.items;
     size_t count = w->tensor_uses.bytes / sizeof *uses, end = 0;
-    uint32_t next = 0;
-    enum status status = match_uses(w, uses, count);
-    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (uses[i].same_as != i) {
-            uses[i].index = uses[uses[i].same_as].index;
-            continue;
-        }
-        uses[i].index = next++;
-        struct tensor_record record = {align_up(end, ALIGNMENT), uses[i].bytes, uses[i].checksum};
-        model_append(w, &w->sections[SECTION_TENSORS], &record, sizeof record);
-        model_append(w, &w->tensors, &uses[i].data, sizeof uses[i].data);
-        if (!add_size((size_t)record.offset, uses[i].bytes, &end) || end > SIZE_MAX / 2)
-            return error_set(w->error, STATUS_UNSUPPORTED, "the model's weights are too large for this machine");
-    }
+    TRY(match_uses(w, uses, count));
+    for (size_t i = 0; i < count; i++)
+        uses[uses[i].same_as].packed |= uses[i].packed;
+    for (int packed = 0; packed < 2; packed++)
+        for (size_t i = 0; i < count; i++)
+            if (uses[i].same_as == i && uses[i].packed == packed)
+                TRY(add_tensor(w, &uses[i], &end));
+    for (size_t i = 0; i < count; i++)
+        uses[i].index = uses[uses[i].same_as].index;
     w->sections[SECTION_WEIGHTS].bytes = end;
-    return status;
+    return STATUS_OK;
 }
 
-uint32_t model_tensor_around(const struct model_writer *w, const void *data, size_t bytes, uint64_t *offset)
+uint32_t model_tensor_around(struct model_writer *w, const void *data, size_t bytes, uint64_t *offset)
 {
-    const struct tensor_use *uses = (const void *)w->tensor_uses.items;
+    struct tensor_use *uses = (void *)w->tensor_uses.items;
     for (size_t i = 0; i < w->tensor_uses.bytes / sizeof *uses; i++) {
         *offset = (uintptr_t)data - (uintptr_t)uses[i].data;
-        if (*offset <= uses[i].bytes && bytes <= uses[i].bytes - *offset)
-            return uses[i].index;
+        if (*offset > uses[i].bytes || bytes > uses[i].bytes - *offset)
+            continue;
+        uses[i].packed |= bytes == uses[i].bytes;
+        return uses[i].index;
     }
     return MODEL_NONE;
 }
