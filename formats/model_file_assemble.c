@@ -210,8 +210,8 @@ enum status model_number(struct model_writer *w)
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-/* Fills in the table; sections without content are left out. Returns where the last ends of those
- * before the weights and the zeros behind it, which the weights begin after. */
+/* Fills in the table; sections without content are left out. Returns where the last ends of those that are not in
+ * parts, and the zeros behind it, which the first in parts begins after. */
 static size_t place_sections(const struct model_writer *w, uint32_t count, struct section_record *table)
 {
     size_t end = sizeof(struct model_header) + count * sizeof *table, head = 0;
@@ -223,10 +223,12 @@ static size_t place_sections(const struct model_writer *w, uint32_t count, struc
         *table = (struct section_record){
             .version = type->version, .flags = type->flags, .offset = offset, .bytes = w->sections[i].bytes};
         memcpy(table->type, type->type, sizeof table->type);
-        if (!(type->flags & SECTION_IN_PARTS))
+        if (!(type->flags & SECTION_IN_PARTS)) {
             table->checksum = file_checksum(w->sections[i].items, w->sections[i].bytes);
-        if (i <= SECTION_WEIGHTS)
-            head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
+            head = offset + w->sections[i].bytes;
+        } else if (head == end) {
+            head = offset;
+        }
         end = offset + w->sections[i].bytes;
         table++;
     }
@@ -245,8 +247,8 @@ static void fill_head(const struct model_writer *w, uint32_t count, const struct
     header.header_checksum = file_checksum(&header, offsetof(struct model_header, header_checksum));
     memcpy(head, &header, sizeof header);
     memcpy(head + sizeof header, table, count * sizeof *table);
-    for (int i = 0; i < SECTION_WEIGHTS; i++)
-        if (w->sections[i].bytes)
+    for (int i = 0; i < SECTION_COUNT; i++)
+        if (w->sections[i].bytes && !(model_section_types[i].flags & SECTION_IN_PARTS))
             memcpy(head + table++->offset, w->sections[i].items, w->sections[i].bytes);
 }
 
@@ -281,11 +283,11 @@ enum status model_assemble(struct model_writer *w, struct file_part **parts, siz
     const struct pack_record *packs = (const void *)w->sections[SECTION_PACKS].items;
     const void *const *tensor_data = (const void *)w->tensors.items, *const *pack_data = (const void *)w->packs.items;
     size_t end = 0;
-    for (size_t i = 0; i < tensor_count; i++)
-        next = place_part(next, &end, tensors[i].offset, tensor_data[i], tensors[i].bytes);
-    end -= align_up(end, ALIGNMENT); /* the packs' section begins at the next multiple, and they count from there */
     for (size_t i = 0; i < pack_count; i++)
         next = place_part(next, &end, packs[i].offset, pack_data[i], packs[i].bytes);
+    end -= align_up(end, ALIGNMENT); /* the weights begin at the next multiple, and their offsets count from there */
+    for (size_t i = 0; i < tensor_count; i++)
+        next = place_part(next, &end, tensors[i].offset, tensor_data[i], tensors[i].bytes);
     *part_count = (size_t)(next - *parts);
     return STATUS_OK;
 }

@@ -56,8 +56,8 @@ uint32_t model_tensor_around(struct model_writer *w, const void *data, size_t by
 void model_append_pack(struct model_writer *w, struct pack_record *record, const void *data, size_t bytes);
 /* Between the walks: numbers what was collected, empties the sections, and fills those of strings and tensors. */
 enum status model_number(struct model_writer *w);
-/* After the walks: the file, in parts. The first is header, table and all sections but the weights
- * and the packs. */
+/* After the walks: the file, in parts. The first is header, table and all sections but those that are in parts
+ * themselves: packs and weights. */
 enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count);
 
 #endif
