@@ -24,8 +24,9 @@ static const char help[] =
     "                          may hold many samples along a first axis\n"
     "  --method auto|minmax|percentile|entropy|mse   how the range of an activation follows from what was seen; auto\n"
     "                          tries all and takes what is nearest float32 on the samples\n"
-    "  --dynamic               int8 without samples: the scales of activations are found in each run, of products "
-    "alone\n"
+    "  --dynamic               int8 without samples: the scales of activations are found in each run. With samples "
+    "what is\n"
+    "                          slower so, here and now, stays float32\n"
     "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (32)\n"
     "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
     "multiply them at\n"
@@ -307,8 +308,8 @@ static bool has_slow_layers(const struct study *study)
 static enum status decide(const struct request *request, struct study *study, double *relative, struct error *error)
 {
     bool full = request->most_error >= 0 || request->report;
-    enum status status =
-        study->samples && study->plan.form == QUANTIZE_STATIC ? study_speed(study, full, error) : STATUS_OK;
+    bool on_integers = study->plan.form == QUANTIZE_STATIC || study->plan.form == QUANTIZE_DYNAMIC;
+    enum status status = study->samples && on_integers ? study_speed(study, full, error) : STATUS_OK;
     if (!study->samples || !full || status != STATUS_OK)
         return status == STATUS_OK && has_slow_layers(study) ? study_times(study, error) : status;
     status =
