@@ -185,8 +185,14 @@ static enum status quantise(struct application *a, struct value *value, const st
 struct value *apply_narrow(struct application *a, const struct layer *layer, enum dtype dtype)
 {
     const struct value *w = layer->weights;
-    const char *name = *w->name ? apply_name(a, w->name, dtype_name(dtype)) : "";
-    return name ? graph_add_constant(a->graph, name, dtype, w->rank, w->dims, layer->narrow) : NULL;
+    struct shared *shared = &a->narrow[w->id];
+    if (shared->value && shared->axis == layer->axis)
+        return shared->value;
+    bool named = *w->name && !shared->value;
+    const char *name = named ? apply_name(a, w->name, dtype_name(dtype)) : "";
+    struct value *made = name ? graph_add_constant(a->graph, name, dtype, w->rank, w->dims, layer->narrow) : NULL;
+    *shared = (struct shared){made, layer->axis};
+    return made;
 }
 
 struct value *apply_scales(struct application *a, const struct layer *layer)
@@ -385,6 +391,7 @@ static enum status begin(struct application *a, struct region *region)
     a->value_count = graph->value_count;
     a->of = region_array(region, (size_t)a->value_count, sizeof(struct quantised *));
     a->small = region_array(region, (size_t)a->value_count, sizeof(struct value *));
+    a->narrow = region_array(region, (size_t)a->value_count, sizeof *a->narrow);
     a->makers = region_array(region, (size_t)a->value_count, sizeof *a->makers);
     a->read_by_others = region_array(region, (size_t)a->value_count, sizeof *a->read_by_others);
     a->settled = region_array(region, (size_t)a->value_count, sizeof *a->settled);
@@ -392,8 +399,8 @@ static enum status begin(struct application *a, struct region *region)
     a->moved = region_array(region, (size_t)a->node_count, sizeof(struct quantum *));
     a->layers = region_array(region, (size_t)a->node_count, sizeof(struct layer *));
     a->tables = region_array(region, (size_t)a->value_count, sizeof(struct layer *));
-    if (!a->graph || !a->of || !a->small || !a->makers || !a->read_by_others || !a->settled || !a->integers ||
-        !a->moved || !a->layers || !a->tables)
+    if (!a->graph || !a->of || !a->small || !a->narrow || !a->makers || !a->read_by_others || !a->settled ||
+        !a->integers || !a->moved || !a->layers || !a->tables)
         return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);
     memset(a->makers, -1, (size_t)a->value_count * sizeof *a->makers);
     for (int i = 0; i < a->node_count; i++)

@@ -13,6 +13,12 @@ struct quantised {
     struct value *dynamic[3]; /* of DynamicQuantizeLinear, instead: integers, scale, zero point */
 };
 
+/* The content that layers of the same weights have in common, where their scales go along the same axis. */
+struct shared {
+    struct value *value; /* NULL: there is none yet */
+    int axis;
+};
+
 struct application {
     struct quantize_plan *plan;
     struct graph *graph;
@@ -25,6 +31,7 @@ struct application {
     bool *settled;                /* by value id: it is quantised for whoever reads it */
     bool *integers;               /* by value id: convolutions on integers are behind it, see trace_integers */
     struct value **small;         /* by value id: of constants that several layers share, what stands for them */
+    struct shared *narrow;        /* by value id: of weights, their content in a small type */
     int node_count, value_count;  /* of the graph before */
     struct node **nodes;          /* in their new order */
     int count, capacity;

@@ -34,8 +34,7 @@ static struct value *columns(struct application *a, const struct layer *layer)
 static struct value *by_channel(struct application *a, const struct layer *layer, const struct value *list)
 {
     const int64_t dims[MAX_RANK] = {layer->weights->dims[0], 1, 1, 1, 1, 1, 1, 1};
-    return list ? graph_add_constant(a->graph, list->name, list->dtype, layer->weights->rank - 1, dims, list->data)
-                : NULL;
+    return list ? graph_add_constant(a->graph, "", list->dtype, layer->weights->rank - 1, dims, list->data) : NULL;
 }
 
 /* x w + bias as (integers of x times w) scales + bias. */
@@ -81,7 +80,7 @@ static struct value *turned(struct application *a, const struct layer *layer)
             for (int64_t n = 0; n < from[1]; n++)
                 *data++ = narrow[(d * from[1] + n) * from[2] + k];
     data -= value_elements(layer->weights);
-    return graph_add_constant(a->graph, layer->weights->name, DTYPE_I8, 3, dims, data);
+    return graph_add_constant(a->graph, "", DTYPE_I8, 3, dims, data);
 }
 
 /* Puts the weights of one product, their scales and zero points into their places. False: no memory. */
@@ -127,7 +126,7 @@ static struct value *dequantised(struct application *a, const struct layer *laye
         return NULL;
     memcpy(dims, layer->weights->dims, (size_t)rank * sizeof *dims);
     struct value *operands[2] = {
-        graph_add_constant(a->graph, layer->weights->name, DTYPE_I8, 2, rows, layer->narrow),
+        graph_add_constant(a->graph, "", DTYPE_I8, 2, rows, layer->narrow),
         graph_add_constant(a->graph, "", DTYPE_F32, 1, rows, layer->scales),
     };
     struct value *shape = graph_add_constant(a->graph, "", DTYPE_I64, 1, &rank, dims);
