@@ -116,7 +116,7 @@ static const char *stays_floating(const struct quantize_plan *plan, const struct
         return "transposed convolutions have no arithmetic of integers";
     if (dynamic && layer->kind == LAYER_CONV && !has_plain_bias(layer))
         return "its bias is no constant";
-    if (dynamic && layer->kind == LAYER_CONV && layer->weights->dims[1] == 1)
+    if (dynamic && layer->kind == LAYER_CONV && layer->weights->dims[1] == 1 && node_int(node, "group") > 1)
         return "a sum of one channel gains less by integers than quantising takes";
     if (layer->kind != LAYER_RECURRENT)
         return NULL;
