@@ -72,8 +72,6 @@ static enum status halve_scales(struct quantize_plan *plan, struct layer *layer,
 static int64_t term_at(const struct layer *layer, int64_t channel, int64_t term)
 {
     const struct value *weights = layer->weights;
-    if (layer->kind == LAYER_RECURRENT)
-        return channel * weights->dims[2] + term;
     if (layer->kind == LAYER_PRODUCT)
         return layer->axis == 0 ? channel * weights->dims[1] + term : term * weights->dims[1] + channel;
     int64_t depth = weights->dims[1], window = value_elements(weights) / weights->dims[0] / depth;
@@ -82,10 +80,11 @@ static int64_t term_at(const struct layer *layer, int64_t channel, int64_t term)
 
 /* The largest sum of two neighbouring terms of one sign. A byte by each of two integers, added, fits 16 bits where the
  * two add up to no more than 128, and CPUs without VNNI multiply such pairs at a time; so scales are made for it. Where
- * rounding adds one to 127, 128 is left. Depthwise convolutions gain nothing by it. */
+ * rounding adds one to 127, 128 is left. Depthwise convolutions gain nothing by it, and of recurrent layers, whose
+ * error comes back with every step, scales are as fine as can be. */
 static float largest_pair(const struct layer *layer, int64_t channel)
 {
-    int64_t terms = value_elements(layer->weights) / quantize_channels(layer);
+    int64_t terms = value_elements(layer->weights) / layer->weights->dims[layer->axis];
     float largest = 0;
     for (int64_t i = 0; i + 1 < terms; i += 2) {
         float a = content(layer)[term_at(layer, channel, i)], b = content(layer)[term_at(layer, channel, i + 1)];
@@ -99,7 +98,7 @@ static bool takes_pairs(const struct quantize_plan *plan, const struct layer *la
 {
     return plan->in_pairs && (plan->form == QUANTIZE_STATIC || plan->form == QUANTIZE_DYNAMIC) &&
            layer->weights->rank >= 2 && value_elements(layer->weights) > 0 &&
-           (layer->kind == LAYER_RECURRENT || (layer->kind == LAYER_PRODUCT && layer->weights->rank == 2) ||
+           ((layer->kind == LAYER_PRODUCT && layer->weights->rank == 2) ||
             (layer->kind == LAYER_CONV && layer->weights->dims[1] > 1));
 }
 
