@@ -486,6 +486,12 @@ START_TEST(a_convolution_that_is_quantised_at_run_time)
     rig_output(&rig, rig_op2(&rig, "Conv", lines, w));
     struct quantize_plan plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
     expect(&rig, &plan, "DynamicQuantizeLinear ConvInteger Cast Mul Mul", 0.02);
+    /* Of inputs whose means are known, what rounding the weights adds is taken back. */
+    const double means[] = {0.1, -0.2, 0.1, 0.2, -0.1};
+    plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+    plan.layers[0].means = means;
+    plan.layers[0].mean_count = 5;
+    expect(&rig, &plan, "DynamicQuantizeLinear ConvInteger Cast Mul Mul Add", 0.02);
     finish(&rig);
 }
 END_TEST

@@ -185,7 +185,7 @@ enum status study_calibrate(struct study *study, struct error *error)
             error_prefix(error, "%s", samples_path(study->samples, i));
     }
     study_close(&running);
-    return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;
+    return status == STATUS_OK ? take_means(study, error) : status;
 }
 
 /* --- the error of the whole ------------------------------------------------------------------------------ */

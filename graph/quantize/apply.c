@@ -251,8 +251,7 @@ static struct value *cast_weights(struct application *a, const struct layer *lay
                   : (*known = apply_build(a, apply_name(a, layer->name, "cast"), "Cast", 1, &half, NULL, 1, &to));
 }
 
-/* The bias and the shift in one. NULL: no memory. */
-static struct value *shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
+struct value *apply_shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
 {
     int64_t count = layer->weights->dims[layer->axis];
     float *data = region_array(a->graph->region, (size_t)count, sizeof *data);
@@ -264,12 +263,16 @@ static struct value *shifted_bias(struct application *a, const struct layer *lay
     return name ? graph_add_constant(a->graph, name, DTYPE_F32, 1, &count, data) : NULL;
 }
 
+bool apply_knows_bias(const struct layer *layer, const struct value *bias)
+{
+    return !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
+                     bias->dims[0] == layer->weights->dims[layer->axis]);
+}
+
 static bool takes_bias(const struct layer *layer, const struct node *node)
 {
-    const struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
-    bool known = !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
-                           bias->dims[0] == layer->weights->dims[layer->axis]);
-    return known && (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
+    return apply_knows_bias(layer, node->input_count > 2 ? node->inputs[2] : NULL) &&
+           (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
 }
 
 /* Appends the node with the shift in its bias, or in an Add behind it. */
@@ -277,7 +280,7 @@ static enum status append_shifted(struct application *a, const struct layer *lay
 {
     struct value *result = node->outputs[0];
     struct value *bias = takes_bias(layer, node) && node->input_count > 2 ? node->inputs[2] : NULL;
-    struct value *shift = shifted_bias(a, layer, bias);
+    struct value *shift = apply_shifted_bias(a, layer, bias);
     struct value **inputs = region_array(a->graph->region, 3, sizeof(struct value *));
     if (!shift || !inputs)
         return apply_no_memory(a);

@@ -57,6 +57,11 @@ const char *apply_name(struct application *a, const char *name, const char *what
 struct value *apply_narrow(struct application *a, const struct layer *layer, enum dtype dtype);
 struct value *apply_scales(struct application *a, const struct layer *layer);
 
+/* The bias (NULL: none), which apply_knows_bias, and the layer's shift in one. NULL: no memory. */
+struct value *apply_shifted_bias(struct application *a, const struct layer *layer, const struct value *bias);
+/* There is no bias, or a constant with an element an output channel. */
+bool apply_knows_bias(const struct layer *layer, const struct value *bias);
+
 /* Appends what takes the place of a layer's node whose activation is quantised in each run, or of any LAYER_RECURRENT.
  */
 enum status apply_dynamic(struct application *a, const struct layer *layer, struct node *node);

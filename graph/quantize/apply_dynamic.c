@@ -44,12 +44,14 @@ static enum status apply_product(struct application *a, const struct layer *laye
     const bool conv = layer->kind == LAYER_CONV;
     struct quantised *x = quantised_at_run(a, layer, node->inputs[0]);
     struct value *w = conv ? apply_narrow(a, layer, DTYPE_I8) : columns(a, layer), *scales = apply_scales(a, layer);
-    struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL, *addend = bias;
+    struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
+    const bool shifts = layer->shift && apply_knows_bias(layer, bias), adds = bias || shifts;
+    struct value *addend = shifts ? apply_shifted_bias(a, layer, bias) : bias;
     if (conv) {
         scales = by_channel(a, layer, scales);
-        addend = by_channel(a, layer, bias);
+        addend = by_channel(a, layer, addend);
     }
-    if (!x || !w || !scales || (bias && !addend))
+    if (!x || !w || !scales || (adds && !addend))
         return apply_no_memory(a);
     struct value *sums = apply_build(a, layer->name, conv ? "ConvInteger" : "MatMulInteger", 3,
                                      (struct value *[]){x->dynamic[0], w, x->dynamic[2]}, NULL,
