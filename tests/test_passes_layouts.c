@@ -100,6 +100,31 @@ START_TEST(what_follows_channels_last_has_them_so)
 }
 END_TEST
 
+/* What is quantised at run time is looked at as a whole, and stays between two convolutions as they want it. */
+START_TEST(what_is_quantised_at_run_time_has_channels_last)
+{
+    struct rig rig;
+    struct value *y = rig_convolve(&rig, begin(&rig, DIMS(1, 3, 6, 6)), 3, 8);
+    const struct attribute scalar = ATTRIBUTE_I("keepdims", 0);
+    struct value *most = rig_node(&rig, "ReduceMax", 1, &y, 1, &scalar);
+    struct value *range = rig_op2(&rig, "Sub", most, rig_node(&rig, "ReduceMin", 1, &y, 1, &scalar));
+    rig_output(&rig, rig_convolve(&rig, rig_op2(&rig, "Div", y, range), 8, 5));
+    struct segment before = rig_lower(&rig, FUSE), after = rig_lower(&rig, FUSE);
+    struct error error = {0};
+    const struct step_pass_options options = {.facts = &plain_facts, .channels_last = true};
+    ck_assert_int_eq(choose_layouts(&after, &options, &error), STATUS_OK);
+    int extremes = 0;
+    for (int i = 0; i < after.steps.count; i++)
+        if (is_family(after.steps.steps[i], FAMILY_reduce)) {
+            ck_assert(value_root(after.steps.steps[i]->inputs[0], NULL)->strides);
+            extremes++;
+        }
+    ck_assert_int_eq(extremes, 2);
+    compare_segments(&before, &after, &rig.maker.region);
+    rig_end(&rig);
+}
+END_TEST
+
 /* --- what a convolution scales ----------------------------------------------------------------------------- */
 
 static struct value *scaled(struct rig *rig, struct value *x, int64_t channels, bool swapped, bool cut)
@@ -189,6 +214,7 @@ Suite *passes_layouts_suite(void)
     tcase_add_test(last, a_model_of_channels_last_stays_so);
     tcase_add_test(last, what_is_normalised_and_padded_keeps_channels_last);
     tcase_add_test(last, what_follows_channels_last_has_them_so);
+    tcase_add_test(last, what_is_quantised_at_run_time_has_channels_last);
     suite_add_tcase(suite, last);
     TCase *scales = tcase_create("scaled inputs");
     tcase_add_test(scales, a_convolution_scales_what_it_reads);

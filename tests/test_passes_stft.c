@@ -1,6 +1,7 @@
 /* Short-time Fourier transforms that are written as convolutions: which bases are taken for what they are, and what is
  * taken in before and behind them. Results with passes and without differ by less than the rounding of a convolution's
  * sums, N 2^-24 of the largest. */
+#include "graph/passes/passes.h"
 #include "tests/pass_test.h"
 #include "tests/suites.h"
 
@@ -44,6 +45,22 @@ static struct value *basis(struct rig *rig, const struct front *f)
     data[5 * f->length * f->channels + 7] += (float)(f->mistake * 1.25);
     return graph_add_constant(rig->graph, "basis", DTYPE_F32, rank, dims, data);
 }
+
+/* By its weights alone, so that whoever would change them knows. */
+START_TEST(weights_tell_what_they_are)
+{
+    for (int i = 0; i < 4; i++) {
+        struct rig rig;
+        struct front f = plain;
+        rig_begin(&rig);
+        f.pairs = i == 1;
+        f.mistake = i == 2 ? 1e-3 : 0;
+        f.channels = i == 3 ? 2 : 1;
+        ck_assert_int_eq(is_fourier_basis(basis(&rig, &f), &rig.maker.region), i < 2);
+        region_free(&rig.maker.region);
+    }
+}
+END_TEST
 
 static int64_t samples_of(const struct front *f)
 {
@@ -239,6 +256,7 @@ Suite *passes_stft_suite(void)
     tcase_add_test(tests, rounding_is_no_difference);
     tcase_add_loop_test(tests, other_convolutions, 0, 7);
     tcase_add_test(tests, trained_weights);
+    tcase_add_test(tests, weights_tell_what_they_are);
     tcase_add_loop_test(tests, power_and_magnitude, 0, 4);
     tcase_add_loop_test(tests, other_sums, 0, 4);
     tcase_add_loop_test(tests, sum_of_squares, 0, 2);

@@ -447,9 +447,130 @@ START_TEST(a_transposed_convolution)
         const struct attribute group = ATTRIBUTE_I("group", 2);
         rig_output(&rig, rig_node(&rig, "ConvTranspose", 2, (struct value *[]){x, rig_weights(&rig, DIMS(4, 3, 2, 2))},
                                   1, &group));
-        struct quantize_plan plan = plan_of(&rig, (enum quantize_form)form, 8, form == QUANTIZE_DYNAMIC ? 0 : 1);
-        if (plan.count > 0)
-            expect(&rig, &plan, "DequantizeLinear ConvTranspose", 0.02);
+        struct quantize_plan plan = plan_of(&rig, (enum quantize_form)form, 8, 1);
+        ck_assert_ptr_null(plan.layers[0].input);
+        expect(&rig, &plan, "DequantizeLinear ConvTranspose", 0.02);
+        finish(&rig);
+    }
+}
+END_TEST
+
+/* Where scales are found in each run: with a bias and without one, of images and of lines. */
+START_TEST(a_convolution_that_is_quantised_at_run_time)
+{
+    static const int64_t strides[] = {2, 2}, ones[] = {1, 1};
+    const struct attribute attributes[] = {ATTRIBUTE_LIST("strides", 2, strides), ATTRIBUTE_I("group", 2),
+                                           ATTRIBUTE_LIST("dilations", 2, ones)};
+    for (int bias = 0; bias < 2; bias++) {
+        struct rig rig;
+        rig_begin(&rig);
+        struct value *inputs[] = {rig_input(&rig, DIMS(1, 6, 7, 7)), rig_weights(&rig, DIMS(4, 3, 3, 3)),
+                                  bias ? rig_weights(&rig, DIMS(4)) : NULL};
+        struct value *y = rig_node(&rig, "Conv", 2 + bias, inputs, 3, attributes);
+        rig_output(&rig, y);
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+        expect(&rig, &plan,
+               bias ? "DynamicQuantizeLinear ConvInteger Cast Mul Mul Add"
+                    : "DynamicQuantizeLinear ConvInteger Cast Mul Mul",
+               0.02);
+        struct region region;
+        ck_assert_int_eq(applied(&plan, &region)->nodes[1]->attribute_count, 2);
+        region_free(&region);
+        plan.layers[0].weights_only = true;
+        expect(&rig, &plan, "DequantizeLinear Conv", 0.02);
+        finish(&rig);
+    }
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *lines = rig_input(&rig, DIMS(2, 5, 19)), *w = rig_weights(&rig, DIMS(4, 5, 3));
+    rig_output(&rig, rig_op2(&rig, "Conv", lines, w));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+    expect(&rig, &plan, "DynamicQuantizeLinear ConvInteger Cast Mul Mul", 0.02);
+    /* Of inputs whose means are known, what rounding the weights adds is taken back. */
+    const double means[] = {0.1, -0.2, 0.1, 0.2, -0.1};
+    plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+    plan.layers[0].means = means;
+    plan.layers[0].mean_count = 5;
+    expect(&rig, &plan, "DynamicQuantizeLinear ConvInteger Cast Mul Mul Add", 0.02);
+    finish(&rig);
+}
+END_TEST
+
+/* Sums too short to be worth it, and a bias that is not known: their weights alone. */
+START_TEST(convolutions_that_gain_nothing_at_run_time)
+{
+    for (int known = 0; known < 2; known++) {
+        struct rig rig;
+        rig_begin(&rig);
+        const struct attribute group = ATTRIBUTE_I("group", 4);
+        struct value *x = rig_input(&rig, DIMS(1, 4, 9)), *w = rig_weights(&rig, DIMS(4, known ? 1 : 4, 3));
+        struct value *inputs[] = {x, w, known ? rig_weights(&rig, DIMS(4)) : rig_input(&rig, DIMS(4))};
+        rig_output(&rig, rig_node(&rig, "Conv", 3, inputs, known, &group));
+        struct quantize_plan plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+        ck_assert(plan.layers[0].weights_only && plan.layers[0].why && !plan.layers[0].input);
+        expect(&rig, &plan, "DequantizeLinear Conv", 0.02);
+        finish(&rig);
+    }
+}
+END_TEST
+
+/* Two layers of the same weights: these are there once. */
+START_TEST(weights_that_dynamic_layers_share)
+{
+    struct rig rig;
+    rig_begin(&rig);
+    struct value *w = rig_weights(&rig, DIMS(6, 6)), *x = rig_input(&rig, DIMS(3, 6));
+    rig_output(&rig, rig_op2(&rig, "MatMul", rig_op1(&rig, "Tanh", rig_op2(&rig, "MatMul", x, w)), w));
+    struct quantize_plan plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 2);
+    expect(&rig, &plan,
+           "DynamicQuantizeLinear MatMulInteger Cast Mul Mul Tanh DynamicQuantizeLinear MatMulInteger Cast Mul Mul",
+           0.03);
+    struct region region;
+    const struct graph *graph = applied(&plan, &region);
+    ck_assert_ptr_eq(graph->nodes[1]->inputs[1], graph->nodes[7]->inputs[1]);
+    region_free(&region);
+    finish(&rig);
+}
+END_TEST
+
+static struct quantize_plan plan_of_recurrent(struct rig *rig, const char *op, int64_t gates, const char *direction)
+{
+    const int64_t d = strcmp(direction, "bidirectional") == 0 ? 2 : 1, hidden = 5;
+    const struct attribute attributes[] = {
+        ATTRIBUTE_I("hidden_size", hidden),
+        ATTRIBUTE_I("layout", 0),
+        {.name = "direction", .kind = ATTRIBUTE_STRING, .count = strlen(direction), .string = direction}};
+    rig_begin(rig);
+    struct value *inputs[] = {rig_input(rig, DIMS(6, 2, 7)), rig_weights(rig, DIMS(d, gates * hidden, 7)),
+                              rig_weights(rig, DIMS(d, gates * hidden, hidden)),
+                              rig_weights(rig, DIMS(d, 2 * gates * hidden))};
+    rig_output(rig, rig_node(rig, op, 4, inputs, 3, attributes));
+    return plan_of(rig, QUANTIZE_DYNAMIC, 8, 1);
+}
+
+/* Weights of both products in 8 bits with a scale a row of each direction; only an LSTM computes on them. */
+START_TEST(recurrent_layers)
+{
+    static const char *const directions[] = {"forward", "reverse", "bidirectional"};
+    for (int i = 0; i < 3; i++) {
+        struct rig rig;
+        struct quantize_plan plan = plan_of_recurrent(&rig, "LSTM", 4, directions[i]);
+        expect(&rig, &plan, "DynamicQuantizeLSTM", 0.02);
+        struct region region;
+        const struct node *node = applied(&plan, &region)->nodes[0];
+        ck_assert_int_eq(node->input_count, 12);
+        ck_assert_int_eq(node->inputs[8]->dims[1], 20);
+        ck_assert_ptr_null(node_attribute(node, "layout"));
+        region_free(&region);
+        plan.layers[0].weights_only = true;
+        expect(&rig, &plan, "DequantizeLinear Reshape DequantizeLinear Reshape LSTM", 0.02);
+        finish(&rig);
+        plan = plan_of_recurrent(&rig, "GRU", 3, directions[i]);
+        ck_assert(plan.layers[0].weights_only && plan.layers[0].why && !plan.layers[0].input);
+        expect(&rig, &plan, "DequantizeLinear Reshape DequantizeLinear Reshape GRU", 0.02);
+        ((float *)(uintptr_t)plan.layers[0].states->data)[3] = INFINITY;
+        plan = plan_of(&rig, QUANTIZE_DYNAMIC, 8, 1);
+        ck_assert(!plan.layers[0].chosen);
         finish(&rig);
     }
 }
@@ -637,6 +758,10 @@ Suite *quantize_suite(void)
     tcase_add_test(graphs, pairs_of_weights);
     tcase_add_test(graphs, scales_in_two_bytes);
     tcase_add_test(graphs, a_transposed_convolution);
+    tcase_add_test(graphs, a_convolution_that_is_quantised_at_run_time);
+    tcase_add_test(graphs, convolutions_that_gain_nothing_at_run_time);
+    tcase_add_test(graphs, weights_that_dynamic_layers_share);
+    tcase_add_test(graphs, recurrent_layers);
     tcase_add_test(graphs, attributes_that_say_nothing);
     tcase_add_test(graphs, numbers_of_channels_become_two);
     tcase_add_test(graphs, graphs_inside);

@@ -346,6 +346,19 @@ START_TEST(reduction_walks)
 }
 END_TEST
 
+/* Of whole tensors: what depends on the order of its terms keeps it. */
+START_TEST(extremes_walk)
+{
+    static const char *const ops[] = {"ReduceMax", "ReduceMin", "ReduceSum"};
+    for (int i = 0; i < 3; i++) {
+        struct bench bench;
+        struct value *x = begin(&bench, DTYPE_F32, DIMS(4, 3, 2, 5));
+        const struct attribute scalar = ATTRIBUTE_I("keepdims", 0);
+        end(&bench, rig_node(&bench.rig, ops[i], 1, &x, 1, &scalar), i < 2 ? "c-" : "--");
+    }
+}
+END_TEST
+
 START_TEST(normalization_walks)
 {
     struct bench bench;
@@ -468,6 +481,7 @@ Suite *walk_suite(void)
     tcase_add_test(families, product_walks);
     tcase_add_test(families, attention_walks);
     tcase_add_test(families, reduction_walks);
+    tcase_add_test(families, extremes_walk);
     tcase_add_test(families, normalization_walks);
     tcase_add_test(families, normalization_of_channels_walks);
     tcase_add_test(families, gather_walks);

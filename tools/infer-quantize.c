@@ -24,8 +24,9 @@ static const char help[] =
     "                          may hold many samples along a first axis\n"
     "  --method auto|minmax|percentile|entropy|mse   how the range of an activation follows from what was seen; auto\n"
     "                          tries all and takes what is nearest float32 on the samples\n"
-    "  --dynamic               int8 without samples: the scales of activations are found in each run, of products "
-    "alone\n"
+    "  --dynamic               int8 without samples: the scales of activations are found in each run. With samples "
+    "what is\n"
+    "                          slower so, here and now, stays float32\n"
     "  --weights-only int8|int4   weights alone, in int8 or in blocks of int4; --block N: of so many weights (32)\n"
     "  --full-range            the finest scales of weights: by a fifth to a third finer, but CPUs without VNNI "
     "multiply them at\n"
@@ -284,6 +285,19 @@ static enum status keep_nodes(const struct request *request, struct quantize_pla
     return STATUS_OK;
 }
 
+/* Runs make fast transforms of convolutions that are transforms, as long as their weights are what they were. Where
+ * nothing is measured, nobody else would tell. */
+static void keep_transforms(struct quantize_plan *plan)
+{
+    for (int i = 0; i < plan->count && plan->form == QUANTIZE_DYNAMIC; i++) {
+        struct layer *layer = &plan->layers[i];
+        if (layer->kind != LAYER_CONV || !is_fourier_basis(layer->weights, plan->region))
+            continue;
+        layer->chosen = layer->weights_only = false;
+        layer->why = "it is a Fourier transform, which is faster than a convolution";
+    }
+}
+
 static void warn_of_error(const struct request *request, double relative)
 {
     char text[160];
@@ -307,8 +321,8 @@ static bool has_slow_layers(const struct study *study)
 static enum status decide(const struct request *request, struct study *study, double *relative, struct error *error)
 {
     bool full = request->most_error >= 0 || request->report;
-    enum status status =
-        study->samples && study->plan.form == QUANTIZE_STATIC ? study_speed(study, full, error) : STATUS_OK;
+    bool on_integers = study->plan.form == QUANTIZE_STATIC || study->plan.form == QUANTIZE_DYNAMIC;
+    enum status status = study->samples && on_integers ? study_speed(study, full, error) : STATUS_OK;
     if (!study->samples || !full || status != STATUS_OK)
         return status == STATUS_OK && has_slow_layers(study) ? study_times(study, error) : status;
     status =
@@ -383,6 +397,8 @@ static enum status work(const struct request *request, const infer_model *model,
         status = quantize_find(&study->plan, error);
     if (status == STATUS_OK)
         status = keep_nodes(request, &study->plan, error);
+    if (status == STATUS_OK)
+        keep_transforms(&study->plan);
     if (status != STATUS_OK)
         return status;
     if (study->plan.count == 0)

@@ -185,7 +185,7 @@ enum status study_calibrate(struct study *study, struct error *error)
             error_prefix(error, "%s", samples_path(study->samples, i));
     }
     study_close(&running);
-    return status == STATUS_OK && study->plan.form != QUANTIZE_DYNAMIC ? take_means(study, error) : status;
+    return status == STATUS_OK ? take_means(study, error) : status;
 }
 
 /* --- the error of the whole ------------------------------------------------------------------------------ */
@@ -362,13 +362,24 @@ static void compare_layer(struct comparison *comparison, int i, const infer_tens
     }
 }
 
+/* A recurrent layer may have others than the first alone. NULL: LAYER_CONSTANT. */
+static const struct value *output_of(const struct layer *layer)
+{
+    const struct value *output = NULL;
+    for (int i = 0; layer->node && i < layer->node->output_count && !output; i++)
+        output = layer->node->outputs[i];
+    return output;
+}
+
 static void compare_value(void *user, const char *name, const infer_tensor *tensor)
 {
     struct comparison *comparison = user;
     const struct quantize_plan *plan = &comparison->study->plan;
-    for (int i = 0; i < plan->count && tensor->dtype == INFER_FLOAT32; i++)
-        if (plan->layers[i].node && strcmp(plan->layers[i].node->outputs[0]->name, name) == 0)
+    for (int i = 0; i < plan->count && tensor->dtype == INFER_FLOAT32; i++) {
+        const struct value *output = output_of(&plan->layers[i]);
+        if (output && strcmp(output->name, name) == 0)
             compare_layer(comparison, i, tensor);
+    }
 }
 
 #define MOST_COMPARED 4 /* samples */

@@ -75,7 +75,7 @@ enum status study_layers(struct study *study, struct error *error);
 /* Fills in before and after: the least of some runs. */
 enum status study_times(struct study *study, struct error *error);
 /* Layers that take longer on integers than in float32, here and now, keep only their weights small; all: also where the
- * model as a whole is faster. */
+ * model as a whole is faster. Where it is slower even so, those of them that are become float32 again. */
 enum status study_speed(struct study *study, bool all, struct error *error);
 /* Makes the fewest multiply-adds float32 again that bring the error to no more than `most`; *relative: what is reached.
  * `progress` (NULL: nobody) is called before each try. */

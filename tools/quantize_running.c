@@ -160,34 +160,77 @@ enum status study_times(struct study *study, struct error *error)
 /* What counts as slower: more than times vary by. */
 #define SLOWER 1.1        /* of a layer */
 #define SLOWER_MODEL 1.03 /* of all of them */
-#define LEAST_LOSS 20e-6  /* seconds */
+#define LEAST_LOSS 20e-6  /* seconds, */
+#define LEAST_SHARE 0.02  /* or so much of the model, where that is less */
 #define ROUNDS 3          /* a layer that changes may change what its neighbours take */
 
 static const char slow_layer[] = "it is slower on integers here",
-                  slow_model[] = "the model is no faster on integers here";
+                  slow_model[] = "the model is no faster on integers here",
+                  slow_weights[] = "its weights in int8 make it slower here";
 
-static bool is_slower(double before, double after, double by)
+static bool is_slower(const struct study *study, double before, double after, double by)
 {
-    return after > by * before && after - before > LEAST_LOSS;
+    return after > by * before && after - before > fmin(LEAST_LOSS, LEAST_SHARE * study->seconds_before);
 }
 
-static void set_float(struct layer *layer, bool on, const char *why)
+/* What has been decided about a layer. */
+struct decision {
+    bool chosen, weights_only;
+    const char *why;
+};
+
+static void note(const struct study *study, struct decision *decisions)
 {
-    layer->weights_only = on;
-    layer->why = on ? why : NULL;
+    for (int i = 0; i < study->plan.count; i++) {
+        const struct layer *layer = &study->plan.layers[i];
+        decisions[i] = (struct decision){layer->chosen, layer->weights_only, layer->why};
+    }
+}
+
+static void take_back(struct study *study, const struct decision *decisions)
+{
+    for (int i = 0; i < study->plan.count; i++) {
+        struct layer *layer = &study->plan.layers[i];
+        layer->chosen = decisions[i].chosen;
+        layer->weights_only = decisions[i].weights_only;
+        layer->why = decisions[i].why;
+    }
+}
+
+static bool is_slower_model(const struct study *study)
+{
+    return is_slower(study, study->seconds_before, study->seconds_after, SLOWER_MODEL);
+}
+
+/* Weights in int8 can cost time as well: what passes recognise by its weights is not what it was. Where the model is
+ * slower, that has to go. Whether a layer changed. */
+static bool drop_slow_weights(struct study *study)
+{
+    bool changed = false;
+    for (int i = 0; i < study->plan.count && is_slower_model(study); i++) {
+        struct layer *layer = &study->plan.layers[i];
+        const struct layer_facts *facts = &study->facts[i];
+        if (!layer->chosen || !layer->weights_only || !is_slower(study, facts->before, facts->after, SLOWER))
+            continue;
+        layer->chosen = layer->weights_only = false;
+        layer->why = slow_weights;
+        changed = true;
+    }
+    return changed;
 }
 
 /* Whether a layer changed. */
 static bool drop_slow(struct study *study)
 {
-    bool changed = false;
+    bool changed = drop_slow_weights(study);
     for (int i = 0; i < study->plan.count; i++) {
         struct layer *layer = &study->plan.layers[i];
         const struct layer_facts *facts = &study->facts[i];
-        bool slow = is_slower(facts->before, facts->after, SLOWER);
+        bool slow = is_slower(study, facts->before, facts->after, SLOWER);
         if (!layer->chosen || layer->weights_only || !layer->input || !slow)
             continue;
-        set_float(layer, true, slow_layer);
+        layer->weights_only = true;
+        layer->why = slow_layer;
         changed = true;
     }
     return changed;
@@ -195,33 +238,47 @@ static bool drop_slow(struct study *study)
 
 /* What the layers of float32 cost beside themselves, at their borders, only the whole tells: of all that was tried, the
  * fastest stays, and float32 where none was faster. */
-static enum status try_rounds(struct study *study, bool all, bool *best, struct error *error)
+static enum status try_rounds(struct study *study, bool all, struct decision *best, struct error *error)
 {
     double least = INFINITY;
     for (int round = 0; round <= ROUNDS; round++) {
         enum status status = study_times(study, error);
         if (status != STATUS_OK)
             return status;
-        if (round == 0 && !all && !is_slower(study->seconds_before, study->seconds_after, SLOWER_MODEL))
+        if (round == 0 && !all && !is_slower_model(study))
             return STATUS_OK;
-        for (int i = 0; study->seconds_after < least && i < study->plan.count; i++)
-            best[i] = study->plan.layers[i].weights_only;
+        if (study->seconds_after < least)
+            note(study, best);
         least = fmin(least, study->seconds_after);
         if (!drop_slow(study))
             break;
     }
-    for (int i = 0; i < study->plan.count; i++) {
+    take_back(study, best);
+    for (int i = 0; i < study->plan.count && least >= study->seconds_before; i++) {
         struct layer *layer = &study->plan.layers[i];
-        if (layer->chosen && layer->input)
-            set_float(layer, least >= study->seconds_before || best[i], best[i] ? slow_layer : slow_model);
+        if (!layer->chosen || layer->weights_only || !layer->input)
+            continue;
+        layer->weights_only = true;
+        layer->why = slow_model;
     }
     return STATUS_OK;
 }
 
+static enum status keep_slow_weights(struct study *study, struct error *error)
+{
+    bool any = false;
+    for (int i = 0; i < study->plan.count; i++)
+        any = any || (study->plan.layers[i].chosen && study->plan.layers[i].weights_only);
+    enum status status = any ? study_times(study, error) : STATUS_OK;
+    if (any && status == STATUS_OK)
+        drop_slow_weights(study);
+    return status;
+}
+
 enum status study_speed(struct study *study, bool all, struct error *error)
 {
-    bool *best = calloc((size_t)study->plan.count + 1, sizeof *best);
+    struct decision *best = calloc((size_t)study->plan.count + 1, sizeof *best);
     enum status status = best ? try_rounds(study, all, best, error) : no_memory(error);
     free(best);
-    return status;
+    return status == STATUS_OK ? keep_slow_weights(study, error) : status;
 }

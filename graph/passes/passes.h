@@ -79,6 +79,8 @@ enum status fold_weights(struct graph *graph, struct pass_context *context, stru
 enum status recognise_activations(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_normalization(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_stft(struct graph *graph, struct pass_context *context, struct error *error);
+/* Whether that is what a Conv by these weights may become. */
+bool is_fourier_basis(const struct value *weights, struct region *scratch);
 enum status recognise_softmax(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_reductions(struct graph *graph, struct pass_context *context, struct error *error);
 enum status recognise_attention(struct graph *graph, struct pass_context *context, struct error *error);

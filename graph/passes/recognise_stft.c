@@ -79,11 +79,11 @@ static bool is_candidate(const struct value *weights)
 }
 
 /* Of a candidate. False: its first row is no window. */
-static bool begin_basis(struct rewriter *r, const struct value *weights, struct basis *basis)
+static bool begin_basis(struct region *scratch, const struct value *weights, struct basis *basis)
 {
     int64_t length = weights->dims[weights->rank - 1];
     *basis = (struct basis){.rows = weights->data, .count = weights->dims[0], .length = length};
-    double most = 0, *turn = region_array(&r->context->scratch, (size_t)length * 2, sizeof *turn);
+    double most = 0, *turn = region_array(scratch, (size_t)length * 2, sizeof *turn);
     for (int64_t n = 0; n < length; n++)
         most = fmax(most, fabs((double)basis->rows[n]));
     if (!turn || !(most > 0) || most > (double)INFINITY / 2)
@@ -96,6 +96,25 @@ static bool begin_basis(struct rewriter *r, const struct value *weights, struct 
     basis->cosines = turn;
     basis->sines = turn + length;
     return true;
+}
+
+/* The rows are those of both parts of `bins` bins: all of one part and then all of the other, or in pairs. */
+static bool has_parts(const struct basis *basis, int64_t bins, bool pairs, bool *conjugate)
+{
+    int64_t apart = pairs ? basis->length : bins * basis->length, step = 1 + pairs;
+    return are_sines(basis, basis->rows + apart, step, bins, conjugate) &&
+           are_waves(basis, basis->rows, step, bins, COSINE);
+}
+
+bool is_fourier_basis(const struct value *weights, struct region *scratch)
+{
+    struct basis basis;
+    bool conjugate;
+    if (!is_candidate(weights) || !begin_basis(scratch, weights, &basis))
+        return false;
+    int64_t bins = weights->dims[0] / 2;
+    return bins <= basis.length / 2 + 1 && value_elements(weights) == weights->dims[0] * basis.length &&
+           (has_parts(&basis, bins, false, &conjugate) || has_parts(&basis, bins, true, &conjugate));
 }
 
 /* --- what becomes of it -------------------------------------------------------------------------------------- */
@@ -254,9 +273,7 @@ static struct value *window_of(struct rewriter *r, const struct basis *basis)
 static enum status try_parts(struct rewriter *r, struct node *conv, struct spectrum *s, const struct basis *basis,
                              bool pairs)
 {
-    int64_t apart = pairs ? basis->length : s->bins * basis->length, step = 1 + pairs;
-    if (!are_sines(basis, basis->rows + apart, step, s->bins, &s->conjugate) ||
-        !are_waves(basis, basis->rows, step, s->bins, COSINE))
+    if (!has_parts(basis, s->bins, pairs, &s->conjugate))
         return STATUS_OK;
     if (!(s->window = window_of(r, basis)))
         return op_built(&r->c);
@@ -270,7 +287,7 @@ static enum status visit_conv(struct rewriter *r, struct node *conv)
     struct basis basis;
     struct spectrum s;
     if (!is_candidate(weights) || !rewrite_fits(r, (size_t)weights->dims[weights->rank - 1] * sizeof(float) + 64) ||
-        !read_frames(r, conv, &s) || !begin_basis(r, weights, &basis))
+        !read_frames(r, conv, &s) || !begin_basis(&r->context->scratch, weights, &basis))
         return STATUS_OK;
     s.bins = weights->dims[0] / 2;
     if (s.bins > basis.length / 2 + 1 || !pays(&s, basis.length))

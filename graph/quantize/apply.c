@@ -1,7 +1,8 @@
 /* The graph with its layers made small. Nodes are changed where they are in a copy, and what they need stands before
  * them; what quantises a value stands behind the node that makes it. */
+#include "graph/quantize/apply.h"
+
 #include "graph/op.h"
-#include "graph/quantize/quantize.h"
 
 #include <string.h>
 
@@ -9,41 +10,14 @@
  * dense block among them. */
 #define MOST_MOVES 128
 
-/* A value that is quantised: what its readers get instead. */
-struct quantised {
-    struct quantised *next; /* of the same value with another quantum */
-    struct quantum quantum;
-    struct value *numbers; /* DequantizeLinear(QuantizeLinear(value)) */
-    struct node *nodes[2];
-    struct value *dynamic[3]; /* of DynamicQuantizeLinear, instead: integers, scale, zero point */
-};
-
-struct application {
-    struct quantize_plan *plan;
-    struct graph *graph;
-    struct quantised **of;        /* by id of the values that there were */
-    const struct quantum **moved; /* by node: what its inputs have been quantised with */
-    const struct layer **tables;  /* by value id: of QUANTIZE_HALF, what is gathered from; NULL: none */
-    const struct layer **layers;  /* by node; NULL: none */
-    int *makers;                  /* by value id: its node, or -1 */
-    bool *read_by_others;         /* by value id: others than one layer, or one operator that moves, read it */
-    bool *settled;                /* by value id: it is quantised for whoever reads it */
-    bool *integers;               /* by value id: see trace_integers */
-    struct value **small;         /* by value id: of constants that several layers share, what stands for them */
-    int node_count, value_count;  /* of the graph before */
-    struct node **nodes;          /* in their new order */
-    int count, capacity;
-    struct error *error;
-};
-
-static enum status no_memory(struct application *a)
+enum status apply_no_memory(struct application *a)
 {
     return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", a->graph->name);
 }
 
 /* --- building -------------------------------------------------------------------------------------------- */
 
-static bool append(struct application *a, struct node *node)
+bool apply_append(struct application *a, struct node *node)
 {
     if (a->count == a->capacity) {
         int larger = a->capacity ? a->capacity * 2 : 256;
@@ -59,10 +33,9 @@ static bool append(struct application *a, struct node *node)
     return true;
 }
 
-/* A node beside the graph's list: who calls says where it stands. NULL: no memory. */
-static struct node *make(struct application *a, const char *name, const char *op, int input_count,
-                         struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
-                         const struct attribute *attributes)
+struct node *apply_make(struct application *a, const char *name, const struct op *op, int input_count,
+                        struct value *const *inputs, int output_count, struct value **outputs, int attribute_count,
+                        const struct attribute *attributes)
 {
     struct graph *graph = a->graph;
     struct attribute *kept = region_array(graph->region, (size_t)attribute_count, sizeof *kept);
@@ -73,23 +46,23 @@ static struct node *make(struct application *a, const char *name, const char *op
         return NULL;
     if (attribute_count)
         memcpy(kept, attributes, (size_t)attribute_count * sizeof *kept);
-    struct node *node = graph_add_node(graph, op_find("", op), NEWEST_OPSET, region_string(graph->region, name),
-                                       input_count, inputs, output_count, outputs, attribute_count, kept);
+    struct node *node = graph_add_node(graph, op, NEWEST_OPSET, region_string(graph->region, name), input_count, inputs,
+                                       output_count, outputs, attribute_count, kept);
     if (node)
         graph->node_count--;
     return node;
 }
 
-/* The same in its place: at the end of the new list. Its output. */
-static struct value *build(struct application *a, const char *name, const char *op, int input_count,
-                           struct value *const *inputs, struct value *output, int attribute_count,
-                           const struct attribute *attributes)
+struct value *apply_build(struct application *a, const char *name, const char *op, int input_count,
+                          struct value *const *inputs, struct value *output, int attribute_count,
+                          const struct attribute *attributes)
 {
     for (int i = 0; i < input_count; i++)
         if (!inputs[i])
             return NULL;
-    struct node *node = make(a, name, op, input_count, inputs, 1, &output, attribute_count, attributes);
-    return node && append(a, node) ? output : NULL;
+    struct node *node =
+        apply_make(a, name, op_find("", op), input_count, inputs, 1, &output, attribute_count, attributes);
+    return node && apply_append(a, node) ? output : NULL;
 }
 
 static struct value *scalar(struct application *a, enum dtype dtype, const void *data)
@@ -101,7 +74,7 @@ static struct value *scalar(struct application *a, enum dtype dtype, const void 
     return graph_add_constant(a->graph, "", dtype, 0, NULL, copy);
 }
 
-static const char *name_of(struct application *a, const char *name, const char *what)
+const char *apply_name(struct application *a, const char *name, const char *what)
 {
     return region_format(a->graph->region, "%s_%s", name, what);
 }
@@ -128,10 +101,11 @@ static struct quantised *there_and_back(struct application *a, struct value *val
     if (!made || !inputs[1] || !inputs[2])
         return NULL;
     made->quantum = *quantum;
-    made->nodes[0] = make(a, value->name, "QuantizeLinear", 3, inputs, 1, &integers, 0, NULL);
+    made->nodes[0] = apply_make(a, value->name, op_find("", "QuantizeLinear"), 3, inputs, 1, &integers, 0, NULL);
     inputs[0] = integers;
     if (made->nodes[0])
-        made->nodes[1] = make(a, value->name, "DequantizeLinear", 3, inputs, 1, &made->numbers, 0, NULL);
+        made->nodes[1] =
+            apply_make(a, value->name, op_find("", "DequantizeLinear"), 3, inputs, 1, &made->numbers, 0, NULL);
     if (!made->nodes[1])
         return NULL;
     return *place = made;
@@ -199,7 +173,7 @@ static enum status quantise(struct application *a, struct value *value, const st
     }
     struct quantised *made = there_and_back(a, value, quantum);
     if (!made)
-        return no_memory(a);
+        return apply_no_memory(a);
     if (for_all)
         redirect(a, value, made->numbers);
     *numbers = made->numbers;
@@ -208,14 +182,20 @@ static enum status quantise(struct application *a, struct value *value, const st
 
 /* --- weights --------------------------------------------------------------------------------------------- */
 
-static struct value *narrow_constant(struct application *a, const struct layer *layer, enum dtype dtype)
+struct value *apply_narrow(struct application *a, const struct layer *layer, enum dtype dtype)
 {
     const struct value *w = layer->weights;
-    const char *name = *w->name ? name_of(a, w->name, dtype_name(dtype)) : "";
-    return name ? graph_add_constant(a->graph, name, dtype, w->rank, w->dims, layer->narrow) : NULL;
+    struct shared *shared = &a->narrow[w->id];
+    if (shared->value && shared->axis == layer->axis)
+        return shared->value;
+    bool named = *w->name && !shared->value;
+    const char *name = named ? apply_name(a, w->name, dtype_name(dtype)) : "";
+    struct value *made = name ? graph_add_constant(a->graph, name, dtype, w->rank, w->dims, layer->narrow) : NULL;
+    *shared = (struct shared){made, layer->axis};
+    return made;
 }
 
-static struct value *scales_of(struct application *a, const struct layer *layer)
+struct value *apply_scales(struct application *a, const struct layer *layer)
 {
     int64_t dims[2] = {layer->weights->dims[layer->axis], 0};
     if (!quantize_in_blocks(a->plan, layer))
@@ -237,12 +217,12 @@ static struct value *dequantised_weights(struct application *a, const struct lay
     const struct attribute attributes[3] = {ATTRIBUTE_I("axis", blocks ? 1 - layer->axis : layer->axis),
                                             ATTRIBUTE_I("output_dtype", DTYPE_F32),
                                             ATTRIBUTE_I("block_size", a->plan->block)};
-    struct value *inputs[2] = {narrow_constant(a, layer, blocks ? DTYPE_I4 : DTYPE_I8), scales_of(a, layer)};
-    return *known = build(a, layer->name, "DequantizeLinear", 2, inputs, NULL,
-                          blocks               ? 3
-                          : layer->half_scales ? 2
-                                               : 1,
-                          attributes);
+    struct value *inputs[2] = {apply_narrow(a, layer, blocks ? DTYPE_I4 : DTYPE_I8), apply_scales(a, layer)};
+    return *known = apply_build(a, layer->name, "DequantizeLinear", 2, inputs, NULL,
+                                blocks               ? 3
+                                : layer->half_scales ? 2
+                                                     : 1,
+                                attributes);
 }
 
 /* --- layers ---------------------------------------------------------------------------------------------- */
@@ -252,67 +232,26 @@ static enum status apply_table(struct application *a, const struct layer *layer,
 {
     const int64_t column[2] = {layer->weights->dims[0], 1};
     const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
-    struct value *table = narrow_constant(a, layer, DTYPE_I8), *index = node->inputs[1];
+    struct value *table = apply_narrow(a, layer, DTYPE_I8), *index = node->inputs[1];
     struct value *scales = graph_add_constant(a->graph, "", DTYPE_F32, 2, column, layer->scales);
-    struct value *rows = build(a, layer->name, "Gather", 2, (struct value *[]){table, index}, NULL, 0, NULL);
-    struct value *factors = build(a, layer->name, "Gather", 2, (struct value *[]){scales, index}, NULL, 0, NULL);
-    struct value *numbers = build(a, layer->name, "Cast", 1, &rows, NULL, 1, &to);
+    struct value *rows = apply_build(a, layer->name, "Gather", 2, (struct value *[]){table, index}, NULL, 0, NULL);
+    struct value *factors = apply_build(a, layer->name, "Gather", 2, (struct value *[]){scales, index}, NULL, 0, NULL);
+    struct value *numbers = apply_build(a, layer->name, "Cast", 1, &rows, NULL, 1, &to);
     struct value *done =
-        build(a, layer->name, "Mul", 2, (struct value *[]){numbers, factors}, node->outputs[0], 0, NULL);
-    return done ? STATUS_OK : no_memory(a);
+        apply_build(a, layer->name, "Mul", 2, (struct value *[]){numbers, factors}, node->outputs[0], 0, NULL);
+    return done ? STATUS_OK : apply_no_memory(a);
 }
 
 static struct value *cast_weights(struct application *a, const struct layer *layer)
 {
     struct value **known = &a->small[layer->weights->id];
     const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
-    struct value *half = *known ? NULL : narrow_constant(a, layer, DTYPE_F16);
-    return *known ? *known : (*known = build(a, name_of(a, layer->name, "cast"), "Cast", 1, &half, NULL, 1, &to));
+    struct value *half = *known ? NULL : apply_narrow(a, layer, DTYPE_F16);
+    return *known ? *known
+                  : (*known = apply_build(a, apply_name(a, layer->name, "cast"), "Cast", 1, &half, NULL, 1, &to));
 }
 
-/* The value by DynamicQuantizeLinear, once for all that read it. */
-static struct quantised *dynamic(struct application *a, struct value *value)
-{
-    struct quantised **place = &a->of[value->id];
-    if (*place)
-        return *place;
-    struct quantised *made = region_allocate(a->graph->region, sizeof *made);
-    struct node *node =
-        made ? make(a, value->name, "DynamicQuantizeLinear", 1, &value, 3, made->dynamic, 0, NULL) : NULL;
-    return node && append(a, node) ? (*place = made) : NULL;
-}
-
-/* Weights as columns: a Gemm may have them as rows. */
-static struct value *columns(struct application *a, const struct layer *layer)
-{
-    static const int64_t turn[2] = {1, 0};
-    const struct attribute perm = ATTRIBUTE_LIST("perm", 2, turn);
-    struct value *w = narrow_constant(a, layer, DTYPE_I8);
-    return layer->axis == 1 || !w ? w : build(a, layer->name, "Transpose", 1, &w, NULL, 1, &perm);
-}
-
-/* x w + bias as (integers of x times w) scales + bias. */
-static enum status apply_dynamic(struct application *a, const struct layer *layer, struct node *node)
-{
-    const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
-    struct quantised *x = dynamic(a, node->inputs[0]);
-    struct value *w = columns(a, layer), *bias = node->input_count > 2 ? node->inputs[2] : NULL;
-    if (!x || !w)
-        return no_memory(a);
-    struct value *sums =
-        build(a, layer->name, "MatMulInteger", 3, (struct value *[]){x->dynamic[0], w, x->dynamic[2]}, NULL, 0, NULL);
-    struct value *numbers = build(a, layer->name, "Cast", 1, &sums, NULL, 1, &to);
-    struct value *scales =
-        build(a, layer->name, "Mul", 2, (struct value *[]){x->dynamic[1], scales_of(a, layer)}, NULL, 0, NULL);
-    struct value *scaled =
-        build(a, layer->name, "Mul", 2, (struct value *[]){numbers, scales}, bias ? NULL : node->outputs[0], 0, NULL);
-    if (scaled && bias)
-        scaled = build(a, layer->name, "Add", 2, (struct value *[]){scaled, bias}, node->outputs[0], 0, NULL);
-    return scaled ? STATUS_OK : no_memory(a);
-}
-
-/* The bias and the shift in one. NULL: no memory. */
-static struct value *shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
+struct value *apply_shifted_bias(struct application *a, const struct layer *layer, const struct value *bias)
 {
     int64_t count = layer->weights->dims[layer->axis];
     float *data = region_array(a->graph->region, (size_t)count, sizeof *data);
@@ -320,16 +259,20 @@ static struct value *shifted_bias(struct application *a, const struct layer *lay
         return NULL;
     for (int64_t i = 0; i < count; i++)
         data[i] = (bias ? ((const float *)bias->data)[i] : 0) + layer->shift[i];
-    const char *name = bias && *bias->name ? name_of(a, bias->name, "shifted") : "";
+    const char *name = bias && *bias->name ? apply_name(a, bias->name, "shifted") : "";
     return name ? graph_add_constant(a->graph, name, DTYPE_F32, 1, &count, data) : NULL;
+}
+
+bool apply_knows_bias(const struct layer *layer, const struct value *bias)
+{
+    return !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
+                     bias->dims[0] == layer->weights->dims[layer->axis]);
 }
 
 static bool takes_bias(const struct layer *layer, const struct node *node)
 {
-    const struct value *bias = node->input_count > 2 ? node->inputs[2] : NULL;
-    bool known = !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
-                           bias->dims[0] == layer->weights->dims[layer->axis]);
-    return known && (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
+    return apply_knows_bias(layer, node->input_count > 2 ? node->inputs[2] : NULL) &&
+           (is_op(node, "Conv") || (is_op(node, "Gemm") && node_float(node, "beta") == 1));
 }
 
 /* Appends the node with the shift in its bias, or in an Add behind it. */
@@ -337,25 +280,25 @@ static enum status append_shifted(struct application *a, const struct layer *lay
 {
     struct value *result = node->outputs[0];
     struct value *bias = takes_bias(layer, node) && node->input_count > 2 ? node->inputs[2] : NULL;
-    struct value *shift = shifted_bias(a, layer, bias);
+    struct value *shift = apply_shifted_bias(a, layer, bias);
     struct value **inputs = region_array(a->graph->region, 3, sizeof(struct value *));
     if (!shift || !inputs)
-        return no_memory(a);
+        return apply_no_memory(a);
     if (takes_bias(layer, node)) {
         inputs[0] = node->inputs[0];
         inputs[1] = node->inputs[1];
         inputs[2] = shift;
         node->inputs = inputs;
         node->input_count = 3;
-        return append(a, node) ? STATUS_OK : no_memory(a);
+        return apply_append(a, node) ? STATUS_OK : apply_no_memory(a);
     }
     if (is_op(node, "Conv")) /* a bias that only a run tells */
-        return append(a, node) ? STATUS_OK : no_memory(a);
+        return apply_append(a, node) ? STATUS_OK : apply_no_memory(a);
     struct value *product = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
     node->outputs[0] = product;
-    bool done = product && append(a, node) &&
-                build(a, layer->name, "Add", 2, (struct value *[]){product, shift}, result, 0, NULL);
-    return done ? STATUS_OK : no_memory(a);
+    bool done = product && apply_append(a, node) &&
+                apply_build(a, layer->name, "Add", 2, (struct value *[]){product, shift}, result, 0, NULL);
+    return done ? STATUS_OK : apply_no_memory(a);
 }
 
 /* Rows of a table in float16 are made floating, the table is not. */
@@ -363,10 +306,11 @@ static enum status place_gather(struct application *a, struct node *node)
 {
     const struct attribute to = ATTRIBUTE_I("to", DTYPE_F32);
     struct value *result = node->outputs[0], *rows = graph_add_value(a->graph, "", DTYPE_NONE, -1, NULL);
-    node->inputs[0] = narrow_constant(a, a->tables[node->inputs[0]->id], DTYPE_F16);
+    node->inputs[0] = apply_narrow(a, a->tables[node->inputs[0]->id], DTYPE_F16);
     node->outputs[0] = rows;
-    bool done = node->inputs[0] && rows && append(a, node) && build(a, node->name, "Cast", 1, &rows, result, 1, &to);
-    return done ? STATUS_OK : no_memory(a);
+    bool done = node->inputs[0] && rows && apply_append(a, node) &&
+                apply_build(a, node->name, "Cast", 1, &rows, result, 1, &to);
+    return done ? STATUS_OK : apply_no_memory(a);
 }
 
 /* The graphs inside the node are made small as well; what is found for that goes with the copy. */
@@ -374,7 +318,7 @@ static enum status place_graphs(struct application *a, struct node *node)
 {
     struct attribute *own = region_array(a->graph->region, (size_t)node->attribute_count, sizeof *own);
     if (!own)
-        return no_memory(a);
+        return apply_no_memory(a);
     memcpy(own, node->attributes, (size_t)node->attribute_count * sizeof *own);
     node->attributes = own;
     for (int i = 0; i < node->attribute_count; i++) {
@@ -387,7 +331,7 @@ static enum status place_graphs(struct application *a, struct node *node)
         TRY(quantize_apply(&inner, a->graph->region, &small, a->error));
         own[i].graph = small;
     }
-    return append(a, node) ? STATUS_OK : no_memory(a);
+    return apply_append(a, node) ? STATUS_OK : apply_no_memory(a);
 }
 
 /* Appends the node, or what takes its place. */
@@ -398,18 +342,18 @@ static enum status place(struct application *a, int index)
     if (gathers_half(a, node))
         return place_gather(a, node);
     if (!layer || !layer->chosen)
-        return append(a, node) ? STATUS_OK : no_memory(a);
+        return apply_append(a, node) ? STATUS_OK : apply_no_memory(a);
     if (layer->kind == LAYER_GRAPHS)
         return place_graphs(a, node);
     if (layer->kind == LAYER_TABLE && !quantize_in_blocks(a->plan, layer))
         return apply_table(a, layer, node);
-    if (a->plan->form == QUANTIZE_DYNAMIC)
+    if (layer->kind == LAYER_RECURRENT || (a->plan->form == QUANTIZE_DYNAMIC && !layer->weights_only))
         return apply_dynamic(a, layer, node);
     struct value *weights = dequantised_weights(a, layer);
     node->inputs[layer->kind == LAYER_TABLE ? 0 : 1] = weights;
     if (weights && layer->shift)
         return append_shifted(a, layer, node);
-    return weights && append(a, node) ? STATUS_OK : no_memory(a);
+    return weights && apply_append(a, node) ? STATUS_OK : apply_no_memory(a);
 }
 
 /* --- all of it ------------------------------------------------------------------------------------------- */
@@ -418,7 +362,7 @@ static bool append_quantised(struct application *a, const struct value *value)
 {
     const struct quantised *made = value && value->id < a->value_count ? a->of[value->id] : NULL;
     for (; made; made = made->next)
-        if (!append(a, made->nodes[0]) || !append(a, made->nodes[1]))
+        if (!apply_append(a, made->nodes[0]) || !apply_append(a, made->nodes[1]))
             return false;
     return true;
 }
@@ -427,7 +371,7 @@ static enum status find_readers(struct application *a, struct region *region)
 {
     bool *read = region_array(region, (size_t)a->value_count, sizeof *read);
     if (!read)
-        return no_memory(a);
+        return apply_no_memory(a);
     for (int i = 0; i < a->node_count; i++) {
         const struct node *node = a->plan->graph->nodes[i];
         bool looks_through = a->layers[i] || quantize_moved_inputs(node) > 0;
@@ -450,6 +394,7 @@ static enum status begin(struct application *a, struct region *region)
     a->value_count = graph->value_count;
     a->of = region_array(region, (size_t)a->value_count, sizeof(struct quantised *));
     a->small = region_array(region, (size_t)a->value_count, sizeof(struct value *));
+    a->narrow = region_array(region, (size_t)a->value_count, sizeof *a->narrow);
     a->makers = region_array(region, (size_t)a->value_count, sizeof *a->makers);
     a->read_by_others = region_array(region, (size_t)a->value_count, sizeof *a->read_by_others);
     a->settled = region_array(region, (size_t)a->value_count, sizeof *a->settled);
@@ -457,8 +402,8 @@ static enum status begin(struct application *a, struct region *region)
     a->moved = region_array(region, (size_t)a->node_count, sizeof(struct quantum *));
     a->layers = region_array(region, (size_t)a->node_count, sizeof(struct layer *));
     a->tables = region_array(region, (size_t)a->value_count, sizeof(struct layer *));
-    if (!a->graph || !a->of || !a->small || !a->makers || !a->read_by_others || !a->settled || !a->integers ||
-        !a->moved || !a->layers || !a->tables)
+    if (!a->graph || !a->of || !a->small || !a->narrow || !a->makers || !a->read_by_others || !a->settled ||
+        !a->integers || !a->moved || !a->layers || !a->tables)
         return error_set(a->error, STATUS_OUT_OF_MEMORY, "out of memory while making graph '%s' small", graph->name);
     memset(a->makers, -1, (size_t)a->value_count * sizeof *a->makers);
     for (int i = 0; i < a->node_count; i++)
@@ -554,7 +499,7 @@ static enum status place_casts(struct application *a)
         a->tables[weights->id] = layer;
         struct value *wide = is_read_whole(a, weights) ? cast_weights(a, layer) : weights;
         if (!wide)
-            return no_memory(a);
+            return apply_no_memory(a);
         redirect(a, weights, wide);
     }
     return STATUS_OK;
@@ -570,20 +515,20 @@ enum status quantize_apply(struct quantize_plan *plan, struct region *region, st
         TRY(place_casts(&a));
     for (int i = 0; i < a.graph->input_count; i++)
         if (!append_quantised(&a, a.graph->inputs[i]))
-            return no_memory(&a);
+            return apply_no_memory(&a);
     for (int i = 0; i < a.node_count; i++) {
         TRY(place(&a, i));
         const struct node *was = plan->graph->nodes[i];
         for (int k = 0; k < was->output_count && plan->form == QUANTIZE_STATIC; k++)
             if (was->outputs[k] && !append_quantised(&a, a.graph->values[was->outputs[k]->id]))
-                return no_memory(&a);
+                return apply_no_memory(&a);
     }
     a.graph->nodes = a.nodes;
     a.graph->node_count = a.count;
     a.graph->node_capacity = a.capacity;
     graph_drop_unused(a.graph);
     if (!quantize_drop_attributes(a.graph))
-        return no_memory(&a);
+        return apply_no_memory(&a);
     *graph = a.graph;
     return STATUS_OK;
 }

@@ -12,6 +12,11 @@ static bool all_are(const struct attribute *attribute, int64_t number)
     return true;
 }
 
+static bool is_convolution(const struct node *node)
+{
+    return is_op(node, "Conv") || is_op(node, "ConvInteger") || is_op(node, "ConvTranspose");
+}
+
 /* The window of a Conv follows from its weights. */
 static bool says_nothing(const struct node *node, const struct attribute *attribute)
 {
@@ -21,7 +26,7 @@ static bool says_nothing(const struct node *node, const struct attribute *attrib
     if (attribute->kind != ATTRIBUTE_INTS)
         return false;
     if (strcmp(name, "kernel_shape") == 0)
-        return is_op(node, "Conv") || is_op(node, "ConvTranspose");
+        return is_convolution(node);
     if (strcmp(name, "pads") == 0)
         return all_are(attribute, 0);
     return (strcmp(name, "strides") == 0 || strcmp(name, "dilations") == 0) && all_are(attribute, 1);
@@ -29,7 +34,7 @@ static bool says_nothing(const struct node *node, const struct attribute *attrib
 
 static bool has_window(const struct node *node)
 {
-    return is_op(node, "Conv") || is_op(node, "ConvTranspose") || is_op(node, "MaxPool") || is_op(node, "AveragePool");
+    return is_convolution(node) || is_op(node, "MaxPool") || is_op(node, "AveragePool");
 }
 
 bool quantize_drop_attributes(struct graph *graph)

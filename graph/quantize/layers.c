@@ -9,6 +9,7 @@
 #define LEAST_HALF 64
 /* A sum of so many products of u8 and s8 is exact in int32. */
 #define DEEPEST (INT32_MAX / (255 * 127))
+#define DEEPEST_STATES 32768 /* of recurrent layers, whose weights might have zero points */
 
 static bool is_weight(const struct value *value)
 {
@@ -43,14 +44,12 @@ static bool read_conv(const struct node *node, struct layer *layer)
     return value_elements(w) / w->dims[0] <= DEEPEST;
 }
 
-/* Its arithmetic stays floating: the layer has no input. */
-static bool read_transposed_conv(const struct quantize_plan *plan, const struct node *node, struct layer *layer)
+static bool read_transposed_conv(const struct node *node, struct layer *layer)
 {
     if (!is_op(node, "ConvTranspose") || !is_weight(node->inputs[1]) || node->inputs[1]->rank < 3)
         return false;
     layer->kind = LAYER_CONV;
     layer->axis = 1;
-    layer->weights_only = plan->form == QUANTIZE_STATIC;
     return true;
 }
 
@@ -78,25 +77,69 @@ static bool read_table(const struct node *node, struct layer *layer)
     return true;
 }
 
+static bool read_recurrent(const struct quantize_plan *plan, const struct node *node, struct layer *layer)
+{
+    bool recurrent = is_op(node, "LSTM") || is_op(node, "GRU") || is_op(node, "RNN");
+    if (plan->form != QUANTIZE_DYNAMIC || !recurrent || !is_weight(node->inputs[1]) || !is_weight(node->inputs[2]) ||
+        node->inputs[1]->rank != 3 || node->inputs[2]->rank != 3)
+        return false;
+    layer->kind = LAYER_RECURRENT;
+    layer->axis = 1;
+    layer->states = node->inputs[2];
+    return true;
+}
+
 /* Dynamic products: a Gemm that does more than multiply and add stays. */
 static bool suits(const struct quantize_plan *plan, const struct layer *layer)
 {
-    if (plan->form != QUANTIZE_DYNAMIC || layer->kind == LAYER_TABLE)
-        return true;
-    return layer->kind == LAYER_PRODUCT && (is_op(layer->node, "MatMul") || (node_float(layer->node, "alpha") == 1 &&
-                                                                             node_float(layer->node, "beta") == 1));
+    const struct node *node = layer->node;
+    return plan->form != QUANTIZE_DYNAMIC || !is_op(node, "Gemm") ||
+           (node_float(node, "alpha") == 1 && node_float(node, "beta") == 1);
+}
+
+/* Its bias, if there is one, is a constant with an element a channel. */
+static bool has_plain_bias(const struct layer *layer)
+{
+    const struct value *bias = layer->node->input_count > 2 ? layer->node->inputs[2] : NULL;
+    return !bias || (bias->data && bias->dtype == DTYPE_F32 && bias->rank == 1 &&
+                     bias->dims[0] == layer->weights->dims[layer->axis]);
+}
+
+/* Why its activation stays float32, whatever becomes of its weights. NULL: it need not. */
+static const char *stays_floating(const struct quantize_plan *plan, const struct layer *layer)
+{
+    const struct node *node = layer->node;
+    bool dynamic = plan->form == QUANTIZE_DYNAMIC;
+    if ((!dynamic && plan->form != QUANTIZE_STATIC) || layer->kind == LAYER_TABLE)
+        return NULL;
+    if (is_op(node, "ConvTranspose"))
+        return "transposed convolutions have no arithmetic of integers";
+    if (dynamic && layer->kind == LAYER_CONV && !has_plain_bias(layer))
+        return "its bias is no constant";
+    if (dynamic && layer->kind == LAYER_CONV && layer->weights->dims[1] == 1 && node_int(node, "group") > 1)
+        return "a sum of one channel gains less by integers than quantising takes";
+    if (layer->kind != LAYER_RECURRENT)
+        return NULL;
+    bool plain = is_op(node, "LSTM") && node_int(node, "layout") == 0;
+    return !plain ? "among recurrent layers, only an LSTM whose layout is 0 has arithmetic of integers"
+           : layer->weights->dims[2] > DEEPEST || layer->states->dims[2] > DEEPEST_STATES ? "its sums pass 32 bits"
+                                                                                          : NULL;
+}
+
+static bool all_finite(const struct value *weights)
+{
+    for (int64_t i = 0; weights && i < value_elements(weights); i++)
+        if (!isfinite(((const float *)weights->data)[i]))
+            return false;
+    return true;
 }
 
 /* Numbers that int8 cannot stand for. */
 static const char *fault_of(const struct quantize_plan *plan, const struct layer *layer)
 {
-    double largest = 0;
-    const float *numbers = layer->weights->data;
-    for (int64_t i = 0; i < value_elements(layer->weights); i++) {
-        if (!isfinite(numbers[i]))
-            return "its weights hold NaN or infinity";
-        largest = fmax(largest, fabs((double)numbers[i]));
-    }
+    if (!all_finite(layer->weights) || !all_finite(layer->states))
+        return "its weights hold NaN or infinity";
+    double largest = quantize_largest(layer);
     bool half = plan->form == QUANTIZE_HALF && largest > 65504;
     /* Blocks have their scales in float16. */
     bool blocks = quantize_in_blocks(plan, layer) && largest > 65504 * 5;
@@ -152,16 +195,19 @@ static enum status find_nodes(struct quantize_plan *plan, int *capacity, struct 
     for (int i = 0; i < plan->graph->node_count; i++) {
         const struct node *node = plan->graph->nodes[i];
         struct layer layer = {.name = node->name, .op = node->op->name, .node = node, .node_index = i, .chosen = true};
-        bool found = read_conv(node, &layer) || read_transposed_conv(plan, node, &layer) ||
-                     read_product(node, &layer) || read_table(node, &layer);
+        bool found = read_conv(node, &layer) || read_transposed_conv(node, &layer) || read_product(node, &layer) ||
+                     read_table(node, &layer) || read_recurrent(plan, node, &layer);
         if (!found)
             continue;
         layer.weights = node->inputs[layer.kind == LAYER_TABLE ? 0 : 1];
-        layer.input = layer.kind == LAYER_TABLE || is_op(node, "ConvTranspose") ? NULL : node->inputs[0];
-        if (!suits(plan, &layer) || (layer.input && layer.input->data))
+        const char *floating = stays_floating(plan, &layer), *fault = fault_of(plan, &layer);
+        bool reads = layer.kind != LAYER_TABLE && !is_op(node, "ConvTranspose");
+        layer.input = reads && !floating ? node->inputs[0] : NULL;
+        if (!suits(plan, &layer) || (reads && node->inputs[0]->data))
             continue;
-        layer.why = fault_of(plan, &layer);
-        layer.chosen = !layer.why;
+        layer.weights_only = floating != NULL;
+        layer.why = fault ? fault : floating;
+        layer.chosen = !fault;
         if (!add(plan, &layer, capacity))
             return no_memory(error);
     }

@@ -8,17 +8,19 @@
 
 enum quantize_form {
     QUANTIZE_STATIC,  /* QuantizeLinear and DequantizeLinear of activations, with scales that calibration found */
-    QUANTIZE_DYNAMIC, /* DynamicQuantizeLinear and MatMulInteger: scales are found in each run */
+    QUANTIZE_DYNAMIC, /* DynamicQuantizeLinear, MatMulInteger and ConvInteger; DynamicQuantizeLSTM: scales are found in
+                       * each run */
     QUANTIZE_WEIGHTS, /* DequantizeLinear of the weights alone */
     QUANTIZE_HALF,    /* weights in float16, with a Cast */
 };
 
 enum layer_kind {
     LAYER_CONV,
-    LAYER_PRODUCT,  /* MatMul or Gemm by constant weights on the right */
-    LAYER_TABLE,    /* Gather of rows */
-    LAYER_CONSTANT, /* of QUANTIZE_HALF: a constant, whoever reads it */
-    LAYER_GRAPHS,   /* the graphs inside a node, where no activation is quantised: all that is in them */
+    LAYER_PRODUCT,   /* MatMul or Gemm by constant weights on the right */
+    LAYER_TABLE,     /* Gather of rows */
+    LAYER_RECURRENT, /* of QUANTIZE_DYNAMIC: RNN, GRU and LSTM by constant weights */
+    LAYER_CONSTANT,  /* of QUANTIZE_HALF: a constant, whoever reads it */
+    LAYER_GRAPHS,    /* the graphs inside a node, where no activation is quantised: all that is in them */
 };
 
 struct layer {
@@ -27,16 +29,19 @@ struct layer {
     const char *op;          /* of its node; "constant" */
     const struct node *node; /* NULL: LAYER_CONSTANT */
     int node_index;
-    const struct value *input;   /* the activation; NULL: none */
+    const struct value *input;   /* the activation; NULL: none, or it stays float32 in any case */
     const struct value *weights; /* NULL: LAYER_GRAPHS */
-    int axis;                    /* of the weights' output channels */
+    const struct value *states;  /* of LAYER_RECURRENT: the weights of the states, R */
+    int axis;                    /* of the weights' output channels; of LAYER_RECURRENT each direction has its own */
     bool chosen;                 /* it is made small */
-    bool weights_only;           /* of QUANTIZE_STATIC: chosen, but its activation stays float32 */
-    const char *why;             /* it cannot be, or was not; NULL: it is, or nobody has decided yet */
-    struct quantum quantum;      /* of the activation; QUANTIZE_STATIC */
+    bool weights_only;           /* of QUANTIZE_STATIC and _DYNAMIC: chosen, but its activation stays float32 */
+    const char *why; /* it cannot be, or was not, or only its weights are; NULL: it is, or nobody has decided yet */
+    struct quantum quantum; /* of the activation; QUANTIZE_STATIC */
     /* Made once, for any number of graphs: the weights' new content, and its scales. NULL: not yet. */
     void *narrow;
-    float *scales;         /* a channel */
+    float *scales;       /* a channel */
+    void *narrow_states; /* the same of LAYER_RECURRENT's other weights */
+    float *state_scales;
     uint16_t *half_scales; /* the same in float16, where they are stored so; of 4 bits: a block, and no other scales */
     /* Of the input's channels, as calibration saw them; NULL: not known. What rounding the weights adds to the mean of
      * each output then goes into a bias. */
@@ -107,6 +112,23 @@ bool quantize_drop_attributes(struct graph *graph);
 int64_t quantize_blocks(const struct quantize_plan *plan, const struct layer *layer);
 /* The layer's weights are stored in 4 bits. */
 bool quantize_in_blocks(const struct quantize_plan *plan, const struct layer *layer);
+/* Output channels of the weights, which have a scale each. */
+static inline int64_t quantize_channels(const struct layer *layer)
+{
+    const int64_t *dims = layer->weights->dims;
+    return layer->kind == LAYER_RECURRENT ? dims[0] * dims[1] : dims[layer->axis];
+}
+
+/* Of LAYER_RECURRENT: a layer of the weights of the states. */
+static inline struct layer quantize_states(const struct layer *layer)
+{
+    struct layer states = *layer;
+    states.weights = layer->states;
+    states.narrow = layer->narrow_states;
+    states.scales = layer->state_scales;
+    return states;
+}
+
 /* The largest magnitude of the weights. */
 double quantize_largest(const struct layer *layer);
 

@@ -16,12 +16,17 @@ static const float *content(const struct layer *layer)
     return layer->weights->data;
 }
 
-double quantize_largest(const struct layer *layer)
+static double largest_of(const struct value *weights)
 {
     double largest = 0;
-    for (int64_t i = 0; layer->weights && i < value_elements(layer->weights); i++)
-        largest = fmax(largest, fabs((double)content(layer)[i]));
+    for (int64_t i = 0; weights && i < value_elements(weights); i++)
+        largest = fmax(largest, fabs((double)((const float *)weights->data)[i]));
     return largest;
+}
+
+double quantize_largest(const struct layer *layer)
+{
+    return fmax(largest_of(layer->weights), largest_of(layer->states));
 }
 
 /* --- int8, a scale a channel ----------------------------------------------------------------------------- */
@@ -75,7 +80,8 @@ static int64_t term_at(const struct layer *layer, int64_t channel, int64_t term)
 
 /* The largest sum of two neighbouring terms of one sign. A byte by each of two integers, added, fits 16 bits where the
  * two add up to no more than 128, and CPUs without VNNI multiply such pairs at a time; so scales are made for it. Where
- * rounding adds one to 127, 128 is left. Depthwise convolutions gain nothing by it. */
+ * rounding adds one to 127, 128 is left. Depthwise convolutions gain nothing by it, and of recurrent layers, whose
+ * error comes back with every step, scales are as fine as can be. */
 static float largest_pair(const struct layer *layer, int64_t channel)
 {
     int64_t terms = value_elements(layer->weights) / layer->weights->dims[layer->axis];
@@ -100,9 +106,9 @@ static enum status by_channel(struct quantize_plan *plan, struct layer *layer, s
 {
     struct axis_span {
         int64_t outer, count, inner;
-    } span = {1, layer->weights->dims[layer->axis], 1};
+    } span = {1, quantize_channels(layer), 1};
     for (int i = 0; i < layer->weights->rank; i++) {
-        span.outer *= i < layer->axis ? layer->weights->dims[i] : 1;
+        span.outer *= i < layer->axis && layer->kind != LAYER_RECURRENT ? layer->weights->dims[i] : 1;
         span.inner *= i > layer->axis ? layer->weights->dims[i] : 1;
     }
     int8_t *narrow = region_buffer(plan->region, (size_t)value_elements(layer->weights));
@@ -282,10 +288,22 @@ static enum status find_shift(struct quantize_plan *plan, struct layer *layer, s
     return STATUS_OK;
 }
 
+static enum status of_recurrent(struct quantize_plan *plan, struct layer *layer, struct error *error)
+{
+    struct layer states = quantize_states(layer);
+    TRY(by_channel(plan, layer, error));
+    TRY(by_channel(plan, &states, error));
+    layer->narrow_states = states.narrow;
+    layer->state_scales = states.scales;
+    return STATUS_OK;
+}
+
 enum status quantize_weights(struct quantize_plan *plan, struct layer *layer, struct error *error)
 {
     if (layer->narrow)
         return STATUS_OK;
+    if (layer->kind == LAYER_RECURRENT)
+        return of_recurrent(plan, layer, error);
     if (plan->form == QUANTIZE_HALF)
         return to_half(plan, layer, error);
     TRY(quantize_in_blocks(plan, layer) ? by_block(plan, layer, error) : by_channel(plan, layer, error));

@@ -164,8 +164,19 @@ static bool walk_attention(struct attention_params *p, int operand, struct walk 
     return true;
 }
 
+/* Extremes of whole tensors, which are the same in whatever order elements are taken. */
+static bool takes_any_order(const struct reduce_params *p)
+{
+    return p->kept_rank == 0 && (p->kind == REDUCE_MAX || p->kind == REDUCE_MIN);
+}
+
 static bool walk_reduce(struct reduce_params *p, int operand, struct walk *walk)
 {
+    if (takes_any_order(p)) {
+        add_space(walk, &p->folded_rank, p->folded, p->folded_strides);
+        space_holds(walk, p->folded_strides);
+        return operand == 0;
+    }
     add_space(walk, &p->kept_rank, p->kept, p->kept_strides);
     space_holds(walk, p->kept_strides);
     add_axes(walk, p->folded_rank, p->folded, p->folded_strides);
@@ -315,6 +326,30 @@ static enum outcome relocate(struct walk *walk, const struct relocation *r, int6
     return DONE;
 }
 
+static int by_stride(const void *a, const void *b)
+{
+    const struct axis *x = a, *y = b;
+    return (x->other < y->other) - (x->other > y->other);
+}
+
+/* Goes through the elements as they lie. */
+static void take_in_order(struct reduce_params *p)
+{
+    struct axis axes[MAX_RANK];
+    int count = p->folded_rank;
+    for (int i = 0; i < count; i++)
+        axes[i] = (struct axis){.dim = p->folded[i], .other = p->folded_strides[i]};
+    sort_items(axes, (size_t)count, sizeof *axes, by_stride);
+    p->folded_rank = 0;
+    for (int i = 0; i < count; i++) {
+        int last = p->folded_rank - 1;
+        bool joins = last >= 0 && p->folded_strides[last] == axes[i].dim * axes[i].other;
+        int at = joins ? last : p->folded_rank++;
+        p->folded[at] = joins ? p->folded[at] * axes[i].dim : axes[i].dim;
+        p->folded_strides[at] = axes[i].other;
+    }
+}
+
 int64_t step_walk_start(const struct step *step, int operand)
 {
     const struct copy_params *p = step->params;
@@ -345,6 +380,8 @@ struct step *step_relocated(const struct step *step, int operand, const struct r
         outcome = walk_of(copy, index, &walk) ? relocate(&walk, relocation, base) : REFUSED;
     if (!copy || outcome == REFUSED)
         return NULL;
+    if (copy->family == FAMILY_reduce && takes_any_order(copy->params))
+        take_in_order(copy->params);
     if (copy->family == FAMILY_copy) {
         struct copy_params *p = copy->params;
         *(index < 0 ? &p->output_offset : &p->input_offset) = 0;

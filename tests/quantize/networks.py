@@ -1,5 +1,5 @@
-"""Networks with random weights, of the kinds that are quantised: an image classifier of inverted residuals, and an encoder
-of words."""
+"""Networks with random weights, of the kinds that are quantised: an image classifier of inverted residuals, an encoder of
+words, and one of sound by convolutions of lines and recurrent layers."""
 
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper
@@ -104,3 +104,33 @@ def text_network():
         wide = net.node("Relu", linear(net, x, WIDTH, 4 * WIDTH))
         x = layer_norm(net, net.node("Add", x, linear(net, wide, 4 * WIDTH, WIDTH)))
     return net.finish([words], x, ["batch", "length", WIDTH])
+
+
+# --- sound --------------------------------------------------------------------------------------------------------
+
+HIDDEN = 128
+
+
+def recurrent(net, op, x, depth, direction):
+    """[steps, batch, depth] as [steps, batch, directions HIDDEN]."""
+    gates, directions = {"LSTM": 4, "GRU": 3}[op] * HIDDEN, 2 if direction == "bidirectional" else 1
+    w, r = (net.matrix(directions, gates, size, fan_in=2 * size) for size in (depth, HIDDEN))
+    bias = net.constant(net.random.normal(0, 0.1, (directions, 2 * gates)).astype(np.float32))
+    y = net.node(op, x, w, r, bias, hidden_size=HIDDEN, direction=direction)
+    turned = net.node("Transpose", y, perm=[0, 2, 1, 3])
+    return net.node("Reshape", turned, net.constant(np.array([0, 0, -1], np.int64)))
+
+
+def sound_network(op):
+    """`op`: LSTM or GRU, one both ways and one forward."""
+    net = Network(3)
+    sound = helper.make_tensor_value_info("sound", TensorProto.FLOAT, [1, 40, "frames"])
+    x, channels = "sound", 40
+    for width in (128, 128):
+        x = net.node("Relu", net.node("Conv", x, net.matrix(width, channels, 3, fan_in=3 * channels), net.vector(width),
+                                      kernel_shape=[3], pads=[1, 1]))
+        channels = width
+    x = net.node("Transpose", x, perm=[2, 0, 1])
+    x = recurrent(net, op, x, 128, "bidirectional")
+    x = recurrent(net, op, x, 2 * HIDDEN, "forward")
+    return net.finish([sound], linear(net, x, HIDDEN, 32), ["frames", 1, 32])
