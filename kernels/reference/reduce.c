@@ -112,33 +112,31 @@ static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel
     }
 }
 
-static bool is_of(const struct reduce_params *p, enum dtype dtype)
+static bool reduce_supports(const void *params)
 {
-    return p->dtype == dtype && !p->bytes;
+    const struct reduce_params *p = params;
+    return p->bytes || p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 || p->dtype == DTYPE_BOOL ||
+           (dtype_is_integer(p->dtype) && dtype_bits(p->dtype) >= 8);
 }
 
-#define REDUCE(type, function, condition)                  \
-    static bool reduce_supports_##type(const void *params) \
-    {                                                      \
-        const struct reduce_params *p = params;            \
-        return condition;                                  \
-    }                                                      \
-    const struct kernel reduce_##type##_reference = {      \
-        .name = "reduce_" #type "_reference",              \
-        .family = FAMILY_reduce,                           \
-        .supports = reduce_supports_##type,                \
-        .workspace_bytes = reduce_workspace,               \
-        .tasks = reduce_tasks,                             \
-        .run = reduce_run_##function,                      \
-    };
-REDUCE(f32, floats, is_of(p, DTYPE_F32))
-REDUCE(f64, floats, is_of(p, DTYPE_F64))
-REDUCE(i8, integers, is_of(p, DTYPE_I8))
-REDUCE(i16, integers, is_of(p, DTYPE_I16))
-REDUCE(i32, integers, is_of(p, DTYPE_I32))
-REDUCE(i64, integers, is_of(p, DTYPE_I64))
-REDUCE(u8, naturals, is_of(p, DTYPE_U8) || is_of(p, DTYPE_BOOL))
-REDUCE(u16, naturals, is_of(p, DTYPE_U16))
-REDUCE(u32, naturals, is_of(p, DTYPE_U32))
-REDUCE(u64, naturals, is_of(p, DTYPE_U64))
-REDUCE(bytes, bytes, p->bytes)
+static void reduce_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct reduce_params *p = plan->params;
+    if (p->bytes)
+        reduce_run_bytes(plan, call, task);
+    else if (dtype_is_float(p->dtype))
+        reduce_run_floats(plan, call, task);
+    else if (dtype_is_signed_integer(p->dtype))
+        reduce_run_integers(plan, call, task);
+    else
+        reduce_run_naturals(plan, call, task);
+}
+
+const struct kernel reduce_reference = {
+    .name = "reduce_reference",
+    .family = FAMILY_reduce,
+    .supports = reduce_supports,
+    .workspace_bytes = reduce_workspace,
+    .tasks = reduce_tasks,
+    .run = reduce_run,
+};
