@@ -1,4 +1,5 @@
 #include "formats/model_file_writer.h"
+#include "graph/op.h"
 #include "kernels/sort.h"
 
 #include <stdlib.h>
@@ -135,35 +136,45 @@ static enum status match_uses(struct model_writer *w, struct tensor_use *uses, s
     return STATUS_OK;
 }
 
+static enum status add_tensor(struct model_writer *w, struct tensor_use *use, size_t *end)
+{
+    struct tensor_record record = {align_up(*end, ALIGNMENT), use->bytes, use->checksum};
+    use->index = (uint32_t)section_count(w, SECTION_TENSORS);
+    model_append(w, &w->sections[SECTION_TENSORS], &record, sizeof record);
+    model_append(w, &w->tensors, &use->data, sizeof use->data);
+    if (!add_size((size_t)record.offset, use->bytes, end) || *end > SIZE_MAX / 2)
+        return error_set(w->error, STATUS_UNSUPPORTED, "the model's weights are too large for this machine");
+    return STATUS_OK;
+}
+
+/* Those that a pack stands for come last: where packs are read, nobody reads them, so the others are not to lie among
+ * them, for which whole blocks of the file would be read in and mapped. */
 static enum status number_tensors(struct model_writer *w)
 {
     struct tensor_use *uses = (void *)w->tensor_uses.items;
     size_t count = w->tensor_uses.bytes / sizeof *uses, end = 0;
-    uint32_t next = 0;
-    enum status status = match_uses(w, uses, count);
-    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
-        if (uses[i].same_as != i) {
-            uses[i].index = uses[uses[i].same_as].index;
-            continue;
-        }
-        uses[i].index = next++;
-        struct tensor_record record = {align_up(end, ALIGNMENT), uses[i].bytes, uses[i].checksum};
-        model_append(w, &w->sections[SECTION_TENSORS], &record, sizeof record);
-        model_append(w, &w->tensors, &uses[i].data, sizeof uses[i].data);
-        if (!add_size((size_t)record.offset, uses[i].bytes, &end) || end > SIZE_MAX / 2)
-            return error_set(w->error, STATUS_UNSUPPORTED, "the model's weights are too large for this machine");
-    }
+    TRY(match_uses(w, uses, count));
+    for (size_t i = 0; i < count; i++)
+        uses[uses[i].same_as].packed |= uses[i].packed;
+    for (int packed = 0; packed < 2; packed++)
+        for (size_t i = 0; i < count; i++)
+            if (uses[i].same_as == i && uses[i].packed == packed)
+                TRY(add_tensor(w, &uses[i], &end));
+    for (size_t i = 0; i < count; i++)
+        uses[i].index = uses[uses[i].same_as].index;
     w->sections[SECTION_WEIGHTS].bytes = end;
-    return status;
+    return STATUS_OK;
 }
 
-uint32_t model_tensor_around(const struct model_writer *w, const void *data, size_t bytes, uint64_t *offset)
+uint32_t model_tensor_around(struct model_writer *w, const void *data, size_t bytes, uint64_t *offset)
 {
-    const struct tensor_use *uses = (const void *)w->tensor_uses.items;
+    struct tensor_use *uses = (void *)w->tensor_uses.items;
     for (size_t i = 0; i < w->tensor_uses.bytes / sizeof *uses; i++) {
         *offset = (uintptr_t)data - (uintptr_t)uses[i].data;
-        if (*offset <= uses[i].bytes && bytes <= uses[i].bytes - *offset)
-            return uses[i].index;
+        if (*offset > uses[i].bytes || bytes > uses[i].bytes - *offset)
+            continue;
+        uses[i].packed |= bytes == uses[i].bytes;
+        return uses[i].index;
     }
     return MODEL_NONE;
 }
@@ -199,8 +210,8 @@ enum status model_number(struct model_writer *w)
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-/* Fills in the table; sections without content are left out. Returns where the last ends of those
- * before the weights and the zeros behind it, which the weights begin after. */
+/* Fills in the table; sections without content are left out. Returns where the last ends of those that are not in
+ * parts, and the zeros behind it, which the first in parts begins after. */
 static size_t place_sections(const struct model_writer *w, uint32_t count, struct section_record *table)
 {
     size_t end = sizeof(struct model_header) + count * sizeof *table, head = 0;
@@ -212,10 +223,12 @@ static size_t place_sections(const struct model_writer *w, uint32_t count, struc
         *table = (struct section_record){
             .version = type->version, .flags = type->flags, .offset = offset, .bytes = w->sections[i].bytes};
         memcpy(table->type, type->type, sizeof table->type);
-        if (!(type->flags & SECTION_IN_PARTS))
+        if (!(type->flags & SECTION_IN_PARTS)) {
             table->checksum = file_checksum(w->sections[i].items, w->sections[i].bytes);
-        if (i <= SECTION_WEIGHTS)
-            head = i == SECTION_WEIGHTS ? offset : offset + w->sections[i].bytes;
+            head = offset + w->sections[i].bytes;
+        } else if (head == end) {
+            head = offset;
+        }
         end = offset + w->sections[i].bytes;
         table++;
     }
@@ -234,8 +247,8 @@ static void fill_head(const struct model_writer *w, uint32_t count, const struct
     header.header_checksum = file_checksum(&header, offsetof(struct model_header, header_checksum));
     memcpy(head, &header, sizeof header);
     memcpy(head + sizeof header, table, count * sizeof *table);
-    for (int i = 0; i < SECTION_WEIGHTS; i++)
-        if (w->sections[i].bytes)
+    for (int i = 0; i < SECTION_COUNT; i++)
+        if (w->sections[i].bytes && !(model_section_types[i].flags & SECTION_IN_PARTS))
             memcpy(head + table++->offset, w->sections[i].items, w->sections[i].bytes);
 }
 
@@ -270,11 +283,11 @@ enum status model_assemble(struct model_writer *w, struct file_part **parts, siz
     const struct pack_record *packs = (const void *)w->sections[SECTION_PACKS].items;
     const void *const *tensor_data = (const void *)w->tensors.items, *const *pack_data = (const void *)w->packs.items;
     size_t end = 0;
-    for (size_t i = 0; i < tensor_count; i++)
-        next = place_part(next, &end, tensors[i].offset, tensor_data[i], tensors[i].bytes);
-    end -= align_up(end, ALIGNMENT); /* the packs' section begins at the next multiple, and they count from there */
     for (size_t i = 0; i < pack_count; i++)
         next = place_part(next, &end, packs[i].offset, pack_data[i], packs[i].bytes);
+    end -= align_up(end, ALIGNMENT); /* the weights begin at the next multiple, and their offsets count from there */
+    for (size_t i = 0; i < tensor_count; i++)
+        next = place_part(next, &end, tensors[i].offset, tensor_data[i], tensors[i].bytes);
     *part_count = (size_t)(next - *parts);
     return STATUS_OK;
 }

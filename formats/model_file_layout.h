@@ -15,7 +15,8 @@ _Static_assert(sizeof(float) == 4, "lists of floats are used as they lie");
 #define MODEL_FORMAT_VERSION 2 /* that is written; older ones are read */
 #define MODEL_NONE UINT32_MAX  /* an index of nothing */
 
-/* In the order in which they are written. */
+/* In the order in which they are written: those in parts last, and of the weights those last that packs stand for. So
+ * all that is read where packs are lies together. */
 enum model_section {
     SECTION_STRINGS,
     SECTION_METADATA,
@@ -33,8 +34,8 @@ enum model_section {
     SECTION_FLOATS,
     SECTION_DEFAULTS,
     SECTION_PACKS,
-    SECTION_WEIGHTS,
     SECTION_PACKED,
+    SECTION_WEIGHTS,
     SECTION_COUNT,
 };
 

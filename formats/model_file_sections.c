@@ -19,8 +19,8 @@ const struct model_section_type model_section_types[SECTION_COUNT] = {
     [SECTION_FLOATS] = {"flts", 1, SECTION_REQUIRED, sizeof(float)},
     [SECTION_DEFAULTS] = {"dflt", 1, SECTION_REQUIRED, sizeof(uint32_t)},
     [SECTION_PACKS] = {"pack", 1, 0, sizeof(struct pack_record)},
-    [SECTION_WEIGHTS] = {"wgts", 1, SECTION_REQUIRED | SECTION_IN_PARTS, 1},
     [SECTION_PACKED] = {"pckd", 1, SECTION_IN_PARTS, 1},
+    [SECTION_WEIGHTS] = {"wgts", 1, SECTION_REQUIRED | SECTION_IN_PARTS, 1},
 };
 
 /* --- header and table --------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct tensor_use {
     size_t bytes;
     uint64_t checksum;
     uint32_t same_as; /* the first use of the same bytes: itself, where they are new */
+    bool packed;      /* there is a pack of all of it */
     uint32_t index;   /* among the tensors of the file */
 };
 
@@ -48,15 +49,15 @@ void model_append(struct model_writer *w, struct model_list *list, const void *i
 /* The string's index; 0 while collecting. */
 uint32_t model_string_index(struct model_writer *w, const char *text, size_t length);
 uint32_t model_tensor_index(struct model_writer *w, const void *data, size_t bytes);
-/* After all tensors: the one that these bytes lie in, and where; MODEL_NONE: none. While collecting, it has no number
- * yet: 0. */
-uint32_t model_tensor_around(const struct model_writer *w, const void *data, size_t bytes, uint64_t *offset);
+/* After all tensors: the one that these bytes, which a pack is made of, lie in, and where; MODEL_NONE: none. While
+ * collecting, it has no number yet: 0. */
+uint32_t model_tensor_around(struct model_writer *w, const void *data, size_t bytes, uint64_t *offset);
 /* A record that is complete but for the place of its data, and the data. Nothing while collecting. */
 void model_append_pack(struct model_writer *w, struct pack_record *record, const void *data, size_t bytes);
 /* Between the walks: numbers what was collected, empties the sections, and fills those of strings and tensors. */
 enum status model_number(struct model_writer *w);
-/* After the walks: the file, in parts. The first is header, table and all sections but the weights
- * and the packs. */
+/* After the walks: the file, in parts. The first is header, table and all sections but those that are in parts
+ * themselves: packs and weights. */
 enum status model_assemble(struct model_writer *w, struct file_part **parts, size_t *part_count);
 
 #endif

@@ -7,8 +7,7 @@
 
 #define GRAIN ((size_t)256) /* of a block's bytes, and its alignment */
 #define LEAST_BLOCK ((size_t)2 * 1024)
-#define LEAST_AREA (2 * LARGE_PAGE)
-#define MOST_AHEAD (8 * LARGE_PAGE) /* address space beyond what is asked for */
+#define AREA (8 * LARGE_PAGE) /* address space, of which only what is touched is memory; larger for a larger block */
 
 #ifdef ADDRESSES_CHECKED
 #define POOLS false
@@ -93,18 +92,16 @@ static struct page_span map_area(size_t bytes)
     return (struct page_span){map + before, bytes};
 }
 
-/* Areas grow with the pool, so that a large one has few of them. */
+/* Far more than most blocks: those of a small model, its arena too, then lie side by side, and what would be left over
+ * at the ends of several areas is no large page of its own. */
 static bool add_area(struct page_pool *pool, size_t bytes)
 {
     size_t needed = align_up(bytes, LARGE_PAGE);
-    size_t ahead = pool->area_bytes < LEAST_AREA   ? LEAST_AREA
-                   : pool->area_bytes > MOST_AHEAD ? MOST_AHEAD
-                                                   : pool->area_bytes;
     struct page_area *area = malloc(sizeof *area);
     if (!area)
         return false;
-    *area = (struct page_area){atomic_load(&pool->areas), map_area(needed > ahead ? needed : ahead)};
-    if (!area->span.start && needed < ahead)
+    *area = (struct page_area){atomic_load(&pool->areas), map_area(needed > AREA ? needed : AREA)};
+    if (!area->span.start && needed < AREA)
         area->span = map_area(needed);
     if (!area->span.start) {
         free(area);
@@ -112,7 +109,6 @@ static bool add_area(struct page_pool *pool, size_t bytes)
     }
     atomic_store(&pool->areas, area);
     pool->area_count++;
-    pool->area_bytes += area->span.bytes;
     add_free(pool, area->span);
     return true;
 }

@@ -24,15 +24,15 @@ struct page_area {
 /* For any number of threads. It may not move, for `allocator` points back to it. Blocks below 2 KB are the default
  * allocator's, and so are all where memory is searched for faults (AddressSanitizer), which must know each block.
  *
- * Address space grows with need and goes back when the pool is freed; memory goes back as soon as two large pages side
- * by side hold no block. A process that forked off while another thread held the lock gets blocks of the default
- * allocator, and releases none of before the fork. */
+ * Address space comes 16 MB at a time, or as much as a larger block needs, and goes back when the pool is freed; memory
+ * goes back as soon as two large pages side by side hold no block. A process that forked off while another thread held
+ * the lock gets blocks of the default allocator, and releases none of before the fork. */
 struct page_pool {
     struct allocator allocator; /* hand this on */
     pid_t process;
     _Atomic(struct page_area *) areas; /* the newest; changed under the lock, read without it */
     pthread_mutex_t mutex;             /* of all below */
-    size_t area_count, area_bytes;
+    size_t area_count;
     struct page_span *free; /* what no block has, by address, no two adjacent */
     size_t free_count, free_capacity;
     size_t blocks;

@@ -147,9 +147,10 @@ if grep -q avx2 /proc/cpuinfo; then
     infer-run "$packed" "$digit" --isa avx2 -o "$work/of_packed" && infer-run "$optimised" "$digit" --isa avx2 -o "$work/of_optimised"
     same "a packed file gives the same bits" "$work/of_packed/output_0.npy" "$work/of_optimised/output_0.npy"
     python3 - "$packed" "$work/damaged_pack.bin" <<'PY'
-import sys
+import struct, sys
 bytes_ = bytearray(open(sys.argv[1], "rb").read())
-bytes_[-8] ^= 1
+offset, size = struct.unpack_from("<QQ", bytes_, bytes_.index(b"pckd") + 16)
+bytes_[offset + size - 8] ^= 1
 open(sys.argv[2], "wb").write(bytes_)
 PY
     refused 1 "damaged_pack\.bin: pack [0-9]+, made of '.*' for avx2, does not match its checksum" \

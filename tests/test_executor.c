@@ -315,6 +315,27 @@ START_TEST(more_threads_than_cores_do_not_spin)
 }
 END_TEST
 
+/* Calls that read something; -1: the system does not tell. */
+static long read_calls(void)
+{
+    FILE *file = fopen("/proc/self/io", "r");
+    long calls = -1;
+    if (file && fscanf(file, "rchar: %*d wchar: %*d syscr: %ld", &calls) != 1)
+        calls = -1;
+    if (file)
+        fclose(file);
+    return calls;
+}
+
+START_TEST(one_thread_needs_no_look_at_the_cores)
+{
+    long first = read_calls(), before = read_calls();
+    struct infer_executor *executor = make_executor(1);
+    ck_assert_int_eq(read_calls() - before, before - first);
+    infer_executor_release(executor);
+}
+END_TEST
+
 /* --- the caller's own pool ---------------------------------------------------------------------------------------- */
 
 struct own_pool {
@@ -448,6 +469,7 @@ Suite *executor_suite(void)
     if (!SANITIZED) /* whose shadow memory needs addresses without end */
         tcase_add_test(tests, threads_that_do_not_start_are_done_without);
     tcase_add_test(tests, more_threads_than_cores_do_not_spin);
+    tcase_add_test(tests, one_thread_needs_no_look_at_the_cores);
     tcase_add_test(tests, the_callers_pool_is_asked);
     tcase_add_test(tests, workers_round_to_nearest);
     tcase_add_test(tests, a_child_lets_go_of_its_parents_executor);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,6 +88,121 @@ START_TEST(a_file_written_is_the_file_mapped)
     ck_assert_int_eq(stat(path, &info), 0);
     ck_assert_int_eq(info.st_mode & 0777, 0640);
     assert_only("a");
+}
+END_TEST
+
+/* Calls that wrote something; -1: the system does not tell. */
+static long write_calls(void)
+{
+    FILE *file = fopen("/proc/self/io", "r");
+    char line[128];
+    long calls = -1;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "syscw: %ld", &calls) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return calls;
+}
+
+START_TEST(many_parts_are_written_in_few_calls)
+{
+    enum { PARTS = 1000 };
+    struct file_part parts[PARTS];
+    char *expected = calloc(PARTS * (PARTS + 1), 1);
+    size_t bytes = 0;
+    for (int i = 0; i < PARTS; i++) { /* of 0 to 999 bytes, some of the empty ones at the end */
+        size_t size = i > PARTS - 300 ? 0 : (size_t)(i * 7 % PARTS);
+        parts[i] = (struct file_part){memset(expected + bytes, i, size), size};
+        bytes += size;
+    }
+    long before = write_calls();
+    ck_assert_int_eq(file_write_parts(in_folder("a"), PARTS, parts, NULL), STATUS_OK);
+    long calls = write_calls() - before;
+    struct file_map map;
+    ck_assert_int_eq(file_map_path(&map, in_folder("a"), 0, &default_allocator, NULL), STATUS_OK);
+    ck_assert_uint_eq(map.size, bytes);
+    ck_assert_mem_eq(map.bytes, expected, bytes);
+    file_unmap(&map);
+    free(expected);
+    if (before >= 0)
+        ck_assert_int_le(calls, PARTS / 100);
+}
+END_TEST
+
+static void be_interrupted(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void write_while_interrupted(const char *path, size_t count, const struct file_part *parts)
+{
+    struct sigaction action = {.sa_handler = be_interrupted};
+    struct itimerval often = {{0, 2000}, {0, 2000}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    _exit(file_write_parts(path, count, parts, NULL) == STATUS_OK ? 0 : 1);
+}
+
+/* The pipe holds less than a part, and nobody reads it at first: a signal ends the call in the middle. */
+START_TEST(what_a_call_leaves_over_is_written)
+{
+    static char first[300000], second[100000];
+    const struct file_part parts[] = {{first, sizeof first}, {NULL, 0}, {second, sizeof second}};
+    memset(first, 'a', sizeof first);
+    memset(second, 'b', sizeof second);
+    ck_assert_int_eq(mkfifo(in_folder("pipe"), 0600), 0);
+    pid_t writer = fork();
+    if (writer == 0)
+        write_while_interrupted(in_folder("pipe"), 3, parts);
+    int descriptor = open(in_folder("pipe"), O_RDONLY), status;
+    struct file_map map;
+    usleep(20000);
+    ck_assert_int_eq(file_map_descriptor(&map, "pipe", descriptor, SIZE_MAX, &default_allocator, NULL), STATUS_OK);
+    ck_assert_int_eq(waitpid(writer, &status, 0), writer);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    ck_assert_uint_eq(map.size, sizeof first + sizeof second);
+    ck_assert_mem_eq(map.bytes, first, sizeof first);
+    ck_assert_mem_eq((const char *)map.bytes + sizeof first, second, sizeof second);
+    file_unmap(&map);
+    close(descriptor);
+}
+END_TEST
+
+/* Whether the system was asked for large pages where an address is mapped. */
+static bool has_large_pages(const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool here = false, large = false;
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            here = (uintptr_t)address >= start && (uintptr_t)address < end;
+        large = large || (here && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg"));
+    }
+    if (file)
+        fclose(file);
+    return large;
+}
+
+START_TEST(a_large_file_is_cached_in_large_blocks)
+{
+    static const char block[LARGE_PAGE];
+    const struct file_part parts[] = {{block, sizeof block}, {block, sizeof block}};
+    bool known = access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0;
+    for (size_t count = 1; count <= 2; count++) {
+        struct file_map map;
+        ck_assert_int_eq(file_write_parts(in_folder("a"), count, parts, NULL), STATUS_OK);
+        ck_assert_int_eq(file_map_path(&map, in_folder("a"), 0, &default_allocator, NULL), STATUS_OK);
+        ck_assert(!known || has_large_pages(map.bytes));
+        file_unmap(&map);
+    }
+    struct file_map small;
+    write_text(in_folder("b"), "small");
+    ck_assert_int_eq(file_map_path(&small, in_folder("b"), 0, &default_allocator, NULL), STATUS_OK);
+    ck_assert(!has_large_pages(small.bytes));
+    file_unmap(&small);
 }
 END_TEST
 
@@ -332,6 +448,9 @@ Suite *file_suite(void)
     TCase *tests = tcase_create("file");
     tcase_add_checked_fixture(tests, make_folder, remove_folder);
     tcase_add_test(tests, a_file_written_is_the_file_mapped);
+    tcase_add_test(tests, many_parts_are_written_in_few_calls);
+    tcase_add_test(tests, what_a_call_leaves_over_is_written);
+    tcase_add_test(tests, a_large_file_is_cached_in_large_blocks);
     tcase_add_test(tests, a_map_outlives_a_file_that_is_replaced);
     tcase_add_test(tests, links_are_followed_and_devices_written_to);
     tcase_add_test(tests, what_is_no_file_is_refused_by_name);

@@ -504,8 +504,8 @@ START_TEST(packs_stand_in_the_order_of_what_they_are_made_of)
     struct image again = write_model(copy, &read);
     ck_assert_uint_eq(again.size, image.size);
     ck_assert_mem_eq(again.bytes, image.bytes, image.size);
-    ((char *)again.bytes)[again.size - 1] ^= 1;
     read_model(again, &read);
+    ((char *)(uintptr_t)read.packs[1].data)[read.packs[1].bytes - 1] ^= 1;
     ck_assert(model_pack_is_whole(&read.packs[0]) && !model_pack_is_whole(&read.packs[1]));
 }
 END_TEST
@@ -538,6 +538,34 @@ START_TEST(weights_that_are_packed_may_be_left_unread)
         ck_assert_int_eq(model_tensor_is_whole(&read.unread[0]), !damaged);
         ck_assert_int_eq(try_read(image.bytes, image.size, NULL, &error), damaged ? STATUS_INVALID_MODEL : STATUS_OK);
         ((char *)(uintptr_t)read.unread[0].data)[largest->bytes - 1] ^= 1;
+    }
+}
+END_TEST
+
+/* What is read is not to lie among it. */
+START_TEST(weights_that_are_packed_come_last)
+{
+    struct graph *graph = dtypes_graph(&region), *copy;
+    struct model_pack pack = some_packs(graph)[1];
+    const struct value *first = graph->values[0];
+    for (int i = 0; !first->bytes || first->rank < 1; i++)
+        first = graph->values[i];
+    pack.source = first->data;
+    pack.dtype = first->dtype;
+    pack.rank = first->rank;
+    memcpy(pack.dims, first->dims, sizeof pack.dims);
+    struct model_metadata metadata = {.name = "", .producer = "", .description = "", .pack_count = 1, .packs = &pack};
+    struct model_metadata read;
+    struct error error = {0};
+    struct image image = write_model(graph, &metadata);
+    ck_assert_int_eq(model_read("model.bin", image.bytes, image.size,
+                                &(struct model_read_options){.leaves_packed = true}, &region, &copy, &read, &error),
+                     STATUS_OK);
+    ck_assert_int_eq(read.unread_count, 1);
+    for (int i = 0; i < copy->value_count; i++) {
+        const struct value *value = copy->values[i];
+        ck_assert(!value->bytes || value->data == read.unread[0].data ||
+                  (const char *)value->data + value->bytes <= (const char *)read.unread[0].data);
     }
 }
 END_TEST
@@ -699,6 +727,7 @@ Suite *model_file_suite(void)
     tcase_add_loop_test(tests, every_cut_is_refused, 0, SAMPLES);
     tcase_add_test(tests, packs_stand_in_the_order_of_what_they_are_made_of);
     tcase_add_test(tests, weights_that_are_packed_may_be_left_unread);
+    tcase_add_test(tests, weights_that_are_packed_come_last);
     tcase_add_test(tests, trusted_weights_are_not_read);
     tcase_add_test(tests, what_no_file_can_hold_is_not_written);
     tcase_add_loop_test(tests, no_memory_is_an_error_wherever_it_happens, 0, 2);

@@ -56,10 +56,12 @@ START_TEST(blocks_are_apart)
         if (blocks[i].start)
             block_end(&pool, &blocks[i]);
     ck_assert_uint_eq(pool.blocks, 0);
-    size_t free_bytes = 0;
+    size_t free_bytes = 0, area_bytes = 0;
     for (size_t i = 0; i < pool.free_count; i++)
         free_bytes += pool.free[i].bytes;
-    ck_assert_uint_eq(free_bytes, pool.area_bytes);
+    for (const struct page_area *area = pool.areas; area; area = area->older)
+        area_bytes += area->span.bytes;
+    ck_assert_uint_eq(free_bytes, area_bytes);
     page_pool_free(&pool);
 }
 END_TEST
@@ -112,6 +114,23 @@ START_TEST(blocks_of_2_kb_and_more_share_pages)
         ck_assert_uint_eq(pool.blocks, 0);
         page_pool_free(&pool);
     }
+}
+END_TEST
+
+/* Tables and the arena of a small model, so that no page is begun for the end of either. */
+START_TEST(blocks_lie_side_by_side)
+{
+    static const size_t bytes[] = {1500 << 10, 6300 << 10, 3100 << 10};
+    struct page_pool pool;
+    struct block blocks[3];
+    page_pool_init(&pool);
+    for (int i = 0; i < 3; i++)
+        block_make(&pool, &blocks[i], bytes[i], (unsigned char)i);
+    for (int i = 1; i < 3; i++)
+        ck_assert_ptr_eq(blocks[i].start, blocks[i - 1].start + bytes[i - 1]);
+    for (int i = 0; i < 3; i++)
+        block_end(&pool, &blocks[i]);
+    page_pool_free(&pool);
 }
 END_TEST
 
@@ -192,6 +211,7 @@ Suite *page_pool_suite(void)
     tcase_add_test(tests, what_was_released_is_given_out_again);
 #ifndef ADDRESSES_CHECKED
     tcase_add_test(tests, blocks_of_2_kb_and_more_share_pages);
+    tcase_add_test(tests, blocks_lie_side_by_side);
     tcase_add_test(tests, memory_goes_back);
     tcase_add_test(tests, a_request_too_large_is_refused);
 #endif

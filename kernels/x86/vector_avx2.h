@@ -436,9 +436,9 @@ static inline void vi_store_quarters(uint8_t *const *to, vi x)
 {
     const __m128i first = _mm256_castsi256_si128(x), second = _mm256_extracti128_si256(x, 1);
     _mm_storel_epi64((__m128i *)to[0], first);
-    _mm_storeh_pd((double *)(void *)to[1], _mm_castsi128_pd(first));
+    _mm_storeh_pi((__m64 *)(void *)to[1], _mm_castsi128_ps(first));
     _mm_storel_epi64((__m128i *)to[2], second);
-    _mm_storeh_pd((double *)(void *)to[3], _mm_castsi128_pd(second));
+    _mm_storeh_pi((__m64 *)(void *)to[3], _mm_castsi128_ps(second));
 }
 static inline void vi_store_u16(uint16_t *to, vi x)
 {

@@ -153,9 +153,9 @@ static number grid_along(const struct problem *problem, const struct operands *o
                          int64_t offset)
 {
     const struct grid_sample_params *p = problem->params;
-    number sum = 0, first = floorl(point[axis]) - 1;
     if (axis == p->rank)
         return input_at(problem, operands, 0, offset);
+    number sum = 0, first = floorl(point[axis]) - 1;
     for (int i = 0; i < 4; i++) {
         number weight = grid_weight(p, point[axis] - (first + i));
         int64_t element = grid_element(p, first + i, p->dims[axis]);
