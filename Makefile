@@ -103,7 +103,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 # Of what -Oz has gcc do, this makes code larger.
 SMALL := -Oz $(call only_gcc,-fno-tree-loop-im -fno-move-loop-invariants -fno-tree-dominator-opts)
 THROUGH_WEIGHTS := kernels/convert.c graph/passes/numbers.c graph/passes/product.c formats/hash.c formats/xxh3.c
-FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul multiply pointwise trees)
+FAST_REFERENCE := $(patsubst %,kernels/reference/%.c,conv copy gather matmul multiply order pointwise topk trees)
 EACH_STEP := kernels/copy.c kernels/gather.c $(wildcard runtime/executor*.c runtime/runner*.c)
 PLANNING := graph/graph.c graph/op.c graph/resolve.c kernels/base.c kernels/kernel.c kernels/sort.c $(patsubst %,graph/passes/%.c,common_subexpressions passes rewrite strips_sweep) \
             $(patsubst %,graph/planner/%.c,placed search) $(patsubst %,graph/steps/%.c,dependencies liveness peak schedule uses walk)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What libinfer.a promises at link time: only infer_* is global, nothing runs before main, it needs libc, libm and
-# pthread alone, and nothing outside the kernels of an ISA needs more than the oldest x86-64 CPU.
+# pthread alone, and nothing outside the kernels of an ISA needs more than the oldest x86-64 CPU; and that make alone makes it.
 set -u
 cd "$(dirname "$0")/.."
 build=${1:-build}
@@ -25,6 +25,10 @@ verdict "the library runs code before main" \
     "$(readelf -S -W "$build/libinfer.a" | grep -E '\.(init_array|ctors|preinit_array)')"
 verdict "the library has writable global state" \
     "$(objdump -t "$build/libinfer.a" | grep -E '\sO\s+\.(data|bss|tbss|tdata)' | grep -v '\.data\.rel\.ro')"
+
+# An included file's first goal would become that of the whole. (Nothing is made for `Makefile`, whatever the goal.)
+goal=$(env -u MAKEFLAGS make -qp Makefile 2>/dev/null | sed -n 's/^\.DEFAULT_GOAL := //p')
+verdict "make alone does not make all" "$([ "$goal" = all ] || echo "its goal is '$goal'")"
 
 # A program of nothing but infer.h, linked with the three libraries and nothing else.
 work=$(mktemp -d)

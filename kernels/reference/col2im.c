@@ -32,17 +32,13 @@ static int col2im_tasks(const void *params)
 #define BODY "kernels/reference/col2im.inc"
 #include "kernels/reference/numeric_types.inc"
 
-#define COL2IM(type, type_number)                     \
-    static bool supports_##type(const void *params)   \
-    {                                                 \
-        const struct col2im_params *p = params;       \
-        return p->dtype == (type_number);             \
-    }                                                 \
-    const struct kernel col2im_##type##_reference = { \
-        .name = "col2im_" #type "_reference",         \
-        .family = FAMILY_col2im,                      \
-        .supports = supports_##type,                  \
-        .tasks = col2im_tasks,                        \
-        .run = col2im_run_##type,                     \
-    };
-NUMERIC_TYPES(COL2IM)
+NUMERIC_SUPPORTS(col2im)
+NUMERIC_RUN(col2im)
+
+const struct kernel col2im_reference = {
+    .name = "col2im_reference",
+    .family = FAMILY_col2im,
+    .supports = numeric_supports,
+    .tasks = col2im_tasks,
+    .run = numeric_run,
+};

@@ -11,17 +11,13 @@ static int cumulative_tasks(const void *params)
 #define BODY "kernels/reference/cumulative.inc"
 #include "kernels/reference/numeric_types.inc"
 
-#define CUMULATIVE(type, type_number)                     \
-    static bool supports_##type(const void *params)       \
-    {                                                     \
-        const struct cumulative_params *p = params;       \
-        return p->dtype == (type_number);                 \
-    }                                                     \
-    const struct kernel cumulative_##type##_reference = { \
-        .name = "cumulative_" #type "_reference",         \
-        .family = FAMILY_cumulative,                      \
-        .supports = supports_##type,                      \
-        .tasks = cumulative_tasks,                        \
-        .run = cumulative_run_##type,                     \
-    };
-NUMERIC_TYPES(CUMULATIVE)
+NUMERIC_SUPPORTS(cumulative)
+NUMERIC_RUN(cumulative)
+
+const struct kernel cumulative_reference = {
+    .name = "cumulative_reference",
+    .family = FAMILY_cumulative,
+    .supports = numeric_supports,
+    .tasks = cumulative_tasks,
+    .run = numeric_run,
+};

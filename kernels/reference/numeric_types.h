@@ -22,4 +22,32 @@
     X(f16, DTYPE_F16)    \
     X(bf16, DTYPE_BF16)
 
+static inline bool is_numeric_type(enum dtype dtype)
+{
+#define NUMERIC_BIT(type, type_dtype) | 1u << (type_dtype)
+    return (0u NUMERIC_TYPES(NUMERIC_BIT)) >> dtype & 1;
+#undef NUMERIC_BIT
+}
+
+/* numeric_supports and numeric_run of a family whose parameters have a `dtype`; the latter calls what NAME(run) is for
+ * it. */
+#define NUMERIC_SUPPORTS(family)                                                 \
+    static bool numeric_supports(const void *params)                             \
+    {                                                                            \
+        return is_numeric_type(((const struct family##_params *)params)->dtype); \
+    }
+#define NUMERIC_RUN_OF(type, type_dtype) \
+    case type_dtype:                     \
+        run_##type(plan, call, task);    \
+        break;
+#define NUMERIC_RUN(family)                                                                           \
+    static void numeric_run(const struct kernel_plan *plan, const struct kernel_call *call, int task) \
+    {                                                                                                 \
+        switch ((enum dtype)((const struct family##_params *)plan->params)->dtype) {                  \
+            NUMERIC_TYPES(NUMERIC_RUN_OF)                                                             \
+        default:                                                                                      \
+            break;                                                                                    \
+        }                                                                                             \
+    }
+
 #endif

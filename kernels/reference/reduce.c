@@ -29,7 +29,9 @@ static int reduce_tasks(const void *params)
 }
 
 /* Floating types are summed in double: the result is the rounded sum for any length that occurs. */
-#define ACCUMULATOR double
+#define TYPE_NAME floats
+#define T double
+#define NARROWER(X) X(DTYPE_F32, float)
 #define PLUS(a, b) ((a) + (b))
 #define TIMES(a, b) ((a) * (b))
 #define MAGNITUDE(a) fabs(a)
@@ -37,113 +39,55 @@ static int reduce_tasks(const void *params)
 #define ROUNDED(a) (a)
 #define IS_NAN(a) isnan(a)
 #define IS_FINITE(a) isfinite(a)
-#define LARGEST INFINITY
-#define SMALLEST (-INFINITY)
-#define TYPE_NAME f32
-#define T float
+#define LARGEST(bits) INFINITY
+#define SMALLEST(bits) (-INFINITY)
 #include "kernels/reference/reduce.inc"
 #undef TYPE_NAME
 #undef T
-#define TYPE_NAME f64
-#define T double
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef ACCUMULATOR
+#undef NARROWER
 #undef PLUS
 #undef TIMES
 #undef MAGNITUDE
+#undef MEAN
 #undef ROUNDED
 #undef IS_NAN
 #undef IS_FINITE
-#undef MEAN
 #undef LARGEST
 #undef SMALLEST
 
 /* Integers wrap: the unsigned operation has the bits of the signed one. The mean of nothing is 0. */
 #define IS_NAN(a) false
 #define IS_FINITE(a) true
-#define ACCUMULATOR int64_t
-#define MEAN(sum, count) ((count) ? (sum) / (ACCUMULATOR)(count) : 0)
-#define ROUNDED(a) f64_to_i64(a)
+#define MEAN(sum, count) ((count) ? (sum) / (T)(count) : 0)
+#define TYPE_NAME integers
+#define T int64_t
+#define NARROWER(X) X(DTYPE_I8, int8_t) X(DTYPE_I16, int16_t) X(DTYPE_I32, int32_t)
 #define PLUS(a, b) ((int64_t)((uint64_t)(a) + (uint64_t)(b)))
 #define TIMES(a, b) ((int64_t)((uint64_t)(a) * (uint64_t)(b)))
 #define MAGNITUDE(a) ((a) < 0 ? (int64_t)(0 - (uint64_t)(a)) : (a))
-#define TYPE_NAME i8
-#define T int8_t
-#define LARGEST INT8_MAX
-#define SMALLEST INT8_MIN
+#define ROUNDED(a) f64_to_i64(a)
+#define LARGEST(bits) (INT64_MAX >> (64 - (bits)))
+#define SMALLEST(bits) (-LARGEST(bits) - 1)
 #include "kernels/reference/reduce.inc"
 #undef TYPE_NAME
 #undef T
-#undef LARGEST
-#undef SMALLEST
-#define TYPE_NAME i16
-#define T int16_t
-#define LARGEST INT16_MAX
-#define SMALLEST INT16_MIN
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#undef SMALLEST
-#define TYPE_NAME i32
-#define T int32_t
-#define LARGEST INT32_MAX
-#define SMALLEST INT32_MIN
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#undef SMALLEST
-#define TYPE_NAME i64
-#define T int64_t
-#define LARGEST INT64_MAX
-#define SMALLEST INT64_MIN
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#undef SMALLEST
-#undef ACCUMULATOR
+#undef NARROWER
 #undef PLUS
 #undef TIMES
 #undef MAGNITUDE
 #undef ROUNDED
-#define ACCUMULATOR uint64_t
-#define ROUNDED(a) f64_to_u64(a)
+#undef LARGEST
+#undef SMALLEST
+#define TYPE_NAME naturals
+#define T uint64_t
+#define NARROWER(X) X(DTYPE_BOOL, uint8_t) X(DTYPE_U8, uint8_t) X(DTYPE_U16, uint16_t) X(DTYPE_U32, uint32_t)
 #define PLUS(a, b) ((a) + (b))
 #define TIMES(a, b) ((a) * (b))
 #define MAGNITUDE(a) (a)
-#define SMALLEST 0
-#define TYPE_NAME u8
-#define T uint8_t
-#define LARGEST UINT8_MAX
+#define ROUNDED(a) f64_to_u64(a)
+#define LARGEST(bits) (UINT64_MAX >> (64 - (bits)))
+#define SMALLEST(bits) 0
 #include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#define TYPE_NAME u16
-#define T uint16_t
-#define LARGEST UINT16_MAX
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#define TYPE_NAME u32
-#define T uint32_t
-#define LARGEST UINT32_MAX
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
-#define TYPE_NAME u64
-#define T uint64_t
-#define LARGEST UINT64_MAX
-#include "kernels/reference/reduce.inc"
-#undef TYPE_NAME
-#undef T
-#undef LARGEST
 
 static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
@@ -168,33 +112,31 @@ static void reduce_run_bytes(const struct kernel_plan *plan, const struct kernel
     }
 }
 
-static bool is_of(const struct reduce_params *p, enum dtype dtype)
+static bool reduce_supports(const void *params)
 {
-    return p->dtype == dtype && !p->bytes;
+    const struct reduce_params *p = params;
+    return p->bytes || p->dtype == DTYPE_F32 || p->dtype == DTYPE_F64 || p->dtype == DTYPE_BOOL ||
+           (dtype_is_integer(p->dtype) && dtype_bits(p->dtype) >= 8);
 }
 
-#define REDUCE(type, condition)                            \
-    static bool reduce_supports_##type(const void *params) \
-    {                                                      \
-        const struct reduce_params *p = params;            \
-        return condition;                                  \
-    }                                                      \
-    const struct kernel reduce_##type##_reference = {      \
-        .name = "reduce_" #type "_reference",              \
-        .family = FAMILY_reduce,                           \
-        .supports = reduce_supports_##type,                \
-        .workspace_bytes = reduce_workspace,               \
-        .tasks = reduce_tasks,                             \
-        .run = reduce_run_##type,                          \
-    };
-REDUCE(f32, is_of(p, DTYPE_F32))
-REDUCE(f64, is_of(p, DTYPE_F64))
-REDUCE(i8, is_of(p, DTYPE_I8))
-REDUCE(i16, is_of(p, DTYPE_I16))
-REDUCE(i32, is_of(p, DTYPE_I32))
-REDUCE(i64, is_of(p, DTYPE_I64))
-REDUCE(u8, is_of(p, DTYPE_U8) || is_of(p, DTYPE_BOOL))
-REDUCE(u16, is_of(p, DTYPE_U16))
-REDUCE(u32, is_of(p, DTYPE_U32))
-REDUCE(u64, is_of(p, DTYPE_U64))
-REDUCE(bytes, p->bytes)
+static void reduce_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
+{
+    const struct reduce_params *p = plan->params;
+    if (p->bytes)
+        reduce_run_bytes(plan, call, task);
+    else if (dtype_is_float(p->dtype))
+        reduce_run_floats(plan, call, task);
+    else if (dtype_is_signed_integer(p->dtype))
+        reduce_run_integers(plan, call, task);
+    else
+        reduce_run_naturals(plan, call, task);
+}
+
+const struct kernel reduce_reference = {
+    .name = "reduce_reference",
+    .family = FAMILY_reduce,
+    .supports = reduce_supports,
+    .workspace_bytes = reduce_workspace,
+    .tasks = reduce_tasks,
+    .run = reduce_run,
+};

@@ -58,16 +58,17 @@ const struct kernel scatter_set_reference = {
 #define BODY "kernels/reference/scatter.inc"
 #include "kernels/reference/numeric_types.inc"
 
-#define SCATTER(type, type_number)                                       \
-    static bool supports_##type(const void *params)                      \
-    {                                                                    \
-        const struct scatter_params *p = params;                         \
-        return p->reduction != SCATTER_SET && p->dtype == (type_number); \
-    }                                                                    \
-    const struct kernel scatter_##type##_reference = {                   \
-        .name = "scatter_" #type "_reference",                           \
-        .family = FAMILY_scatter,                                        \
-        .supports = supports_##type,                                     \
-        .run = reduce_run_##type,                                        \
-    };
-NUMERIC_TYPES(SCATTER)
+NUMERIC_RUN(scatter)
+
+static bool reduce_supports(const void *params)
+{
+    const struct scatter_params *p = params;
+    return p->reduction != SCATTER_SET && is_numeric_type(p->dtype);
+}
+
+const struct kernel scatter_reduce_reference = {
+    .name = "scatter_reduce_reference",
+    .family = FAMILY_scatter,
+    .supports = reduce_supports,
+    .run = numeric_run,
+};

@@ -1,9 +1,11 @@
 #include "kernels/unique.h"
 
 #include "kernels/reference/numeric_types.h"
+#include "kernels/reference/order.h"
 #include "kernels/sort.h"
+#include "kernels/walk.h"
 
-#include <string.h>
+NUMERIC_SUPPORTS(unique)
 
 /* Four arrays of `count`: the slices in order, room to merge, the group of each slice, and the final number of each
  * group. */
@@ -18,8 +20,28 @@ struct slices {
     const void *elements;
 };
 
+/* Order of two slices by their elements in turn. */
+static int compare(const void *context, int64_t a, int64_t b)
+{
+    const struct slices *slices = context;
+    const struct unique_params *p = slices->params;
+    uint64_t left[ORDER_STRETCH], right[ORDER_STRETCH];
+    for (int64_t o = 0; o < p->outer; o++) {
+        const int64_t row = o * p->count * p->inner;
+        for (int64_t i = 0, n; i < p->inner; i += n) {
+            n = least(i ? ORDER_STRETCH : 1, p->inner - i); /* most differ in the first */
+            order_keys(p->dtype, slices->elements, row + a * p->inner + i, n, 1, left);
+            order_keys(p->dtype, slices->elements, row + b * p->inner + i, n, 1, right);
+            for (int64_t j = 0; j < n; j++)
+                if (left[j] != right[j])
+                    return left[j] < right[j] ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
 /* Numbers the groups of equal slices; returns how many there are. */
-static int64_t group_slices(const struct slices *slices, const int64_t *order, int64_t *group, sort_compare *compare)
+static int64_t group_slices(const struct slices *slices, const int64_t *order, int64_t *group)
 {
     int64_t groups = 0;
     for (int64_t i = 0; i < slices->params->count; i++) {
@@ -40,23 +62,24 @@ static void number_groups(const struct unique_params *p, const int64_t *group, i
             number[group[i]] = next++;
 }
 
-static void write_slice(const struct unique_params *p, const struct kernel_call *call, size_t element_bytes,
-                        int64_t slice, int64_t number, int64_t groups)
+static void write_slice(const struct unique_params *p, const struct kernel_call *call, int64_t slice, int64_t number,
+                        int64_t groups)
 {
-    size_t bytes = (size_t)p->inner * element_bytes;
+    size_t bytes = dtype_bytes(p->dtype, p->inner);
     for (int64_t o = 0; o < p->outer; o++)
         memcpy((char *)call->outputs[0] + (size_t)(o * groups + number) * bytes,
                (const char *)call->inputs[0] + (size_t)(o * p->count + slice) * bytes, bytes);
 }
 
-static void unique(const struct unique_params *p, const struct kernel_call *call, size_t element_bytes,
-                   sort_compare *compare)
+static void unique_run(const struct kernel_plan *plan, const struct kernel_call *call, int task)
 {
+    (void)task;
+    const struct unique_params *p = plan->params;
     struct slices slices = {p, call->inputs[0]};
     int64_t *room = call->workspace, *group = room + 2 * p->count, *number = room + 3 * p->count;
     int64_t *firsts = call->outputs[1], *inverse = call->outputs[2], *counts = call->outputs[3];
     int64_t *order = sort_numbers(p->count, room, room + p->count, compare, &slices);
-    int64_t groups = group_slices(&slices, order, group, compare);
+    int64_t groups = group_slices(&slices, order, group);
     number_groups(p, group, number, groups);
     if (counts)
         memset(counts, 0, (size_t)groups * sizeof *counts);
@@ -66,7 +89,7 @@ static void unique(const struct unique_params *p, const struct kernel_call *call
         if (first && firsts)
             firsts[own] = slice;
         if (first && call->outputs[0])
-            write_slice(p, call, element_bytes, slice, own, groups);
+            write_slice(p, call, slice, own, groups);
         if (inverse)
             inverse[slice] = own;
         if (counts)
@@ -80,25 +103,10 @@ static void unique(const struct unique_params *p, const struct kernel_call *call
         call->output_dims[3][0] = groups;
 }
 
-#define BODY "kernels/reference/unique.inc"
-#include "kernels/reference/numeric_types.inc"
-
-#define UNIQUE(type, type_number)                                                                    \
-    static void run_##type(const struct kernel_plan *plan, const struct kernel_call *call, int task) \
-    {                                                                                                \
-        (void)task;                                                                                  \
-        unique(plan->params, call, dtype_bytes(type_number, 1), compare_##type);                     \
-    }                                                                                                \
-    static bool supports_##type(const void *params)                                                  \
-    {                                                                                                \
-        const struct unique_params *p = params;                                                      \
-        return p->dtype == (type_number);                                                            \
-    }                                                                                                \
-    const struct kernel unique_##type##_reference = {                                                \
-        .name = "unique_" #type "_reference",                                                        \
-        .family = FAMILY_unique,                                                                     \
-        .supports = supports_##type,                                                                 \
-        .workspace_bytes = unique_workspace,                                                         \
-        .run = run_##type,                                                                           \
-    };
-NUMERIC_TYPES(UNIQUE)
+const struct kernel unique_reference = {
+    .name = "unique_reference",
+    .family = FAMILY_unique,
+    .supports = numeric_supports,
+    .workspace_bytes = unique_workspace,
+    .run = unique_run,
+};
