@@ -152,7 +152,6 @@ static void make_listed(struct maker *maker, size_t index)
 const struct family_problems reduce_problems = {
     .family = FAMILY_reduce,
     .make = make_reduce,
-    .share = 4, /* one kernel of a device takes all types */
     .table_count = sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };
