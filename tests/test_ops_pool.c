@@ -177,6 +177,34 @@ START_TEST(regions_round_to_whole_elements)
 }
 END_TEST
 
+/* 29 columns in 7 parts: the last ends with column 28, although 29 / 7 * 7 is more than 29 in double. */
+START_TEST(parts_of_a_region_end_at_exact_quotients)
+{
+    const int64_t pooled[] = {1, 7};
+    const float regions[] = {0, 0, 0, 28, 0}, want[] = {4, 8, 12, 16, 20, 24, 28};
+    float x[30];
+    for (int i = 0; i < 30; i++)
+        x[i] = (float)i;
+    const struct attribute attribute = ATTRIBUTE_LIST("pooled_shape", 2, pooled);
+    const struct test_tensor inputs[] = {TENSOR(DTYPE_F32, x, 4, 1, 1, 1, 30), TENSOR(DTYPE_F32, regions, 2, 1, 5)};
+    struct test_tensor y = run_simple("MaxRoiPool", 2, inputs, 1, &attribute);
+    expect_f32(&y, want, 0, 4, 1, 1, 1, 7);
+}
+END_TEST
+
+/* The middle one of three samples lies at the very edge, which counts, and the last past it. */
+START_TEST(samples_at_the_edge_of_an_image_count)
+{
+    const float x[] = {1, 2, 3}, region[] = {1, 0, 6, 1}, want[] = {7.0f / 3, 3, 0};
+    const int64_t batch[] = {0};
+    const struct attribute attributes[] = {ATTRIBUTE_I("output_width", 3), ATTRIBUTE_I("sampling_ratio", 1)};
+    const struct test_tensor inputs[] = {TENSOR(DTYPE_F32, x, 4, 1, 1, 1, 3), TENSOR(DTYPE_F32, region, 2, 1, 4),
+                                         TENSOR(DTYPE_I64, batch, 1, 1)};
+    struct test_tensor y = run_simple("RoiAlign", 3, inputs, 2, attributes);
+    expect_f32(&y, want, 1e-6f, 4, 1, 1, 1, 3);
+}
+END_TEST
+
 START_TEST(regions_of_no_image_and_of_no_end_are_faults)
 {
     const float x[] = {1, 2, 3, 4}, region[] = {0, 0, 2, 2}, endless[] = {0, 0, INFINITY, 2};
@@ -219,6 +247,8 @@ Suite *ops_pool_suite(void)
     tcase_add_test(tests, unpooling_puts_maxima_back);
     tcase_add_test(tests, unpooling_what_was_pooled);
     tcase_add_test(tests, regions_round_to_whole_elements);
+    tcase_add_test(tests, parts_of_a_region_end_at_exact_quotients);
+    tcase_add_test(tests, samples_at_the_edge_of_an_image_count);
     tcase_add_test(tests, regions_of_no_image_and_of_no_end_are_faults);
     tcase_add_test(tests, windows_that_make_no_sense_are_refused);
     suite_add_tcase(suite, tests);

@@ -240,18 +240,16 @@ static number align_bin(const struct bin *bin, const int64_t *at)
 {
     const struct roi_params *p = bin->problem->params;
     const int64_t pooled[] = {p->pooled_height, p->pooled_width};
-    number step[2], sum = 0, most = -(number)INFINITY;
+    number sum = 0, most = -(number)INFINITY;
     int64_t samples[2];
-    for (int i = 0; i < 2; i++) {
-        step[i] = bin->size[i] / (number)pooled[i];
-        samples[i] = p->samples > 0 ? p->samples : (int64_t)fmaxl(ceill(step[i]), 0);
-    }
+    for (int i = 0; i < 2; i++)
+        samples[i] = p->samples > 0 ? p->samples : (int64_t)fmaxl(ceill(bin->size[i] / (number)pooled[i]), 0);
     for (int64_t k = 0; k < samples[0] * samples[1]; k++) {
         const int64_t number_of[] = {k / samples[1], k % samples[1]};
         number point[2], values[4];
-        for (int i = 0; i < 2; i++)
-            point[i] =
-                bin->begin[i] + step[i] * ((number)at[2 + i] + ((number)number_of[i] + 0.5L) / (number)samples[i]);
+        for (int i = 0; i < 2; i++) /* exact where it is a place at an edge */
+            point[i] = bin->begin[i] + bin->size[i] * (number)(2 * (at[2 + i] * samples[i] + number_of[i]) + 1) /
+                                           (number)(2 * pooled[i] * samples[i]);
         weigh_neighbours(bin, point, values);
         for (int i = 0; i < 4; i++) {
             sum += values[i];
@@ -266,13 +264,15 @@ static number align_bin(const struct bin *bin, const int64_t *at)
 static number whole_bin(const struct bin *bin, const int64_t *at)
 {
     const struct roi_params *p = bin->problem->params;
-    number height = bin->size[0] / (number)p->pooled_height, width = bin->size[1] / (number)p->pooled_width, most = 0;
+    number height = bin->size[0], width = bin->size[1], rows = (number)p->pooled_height, most = 0;
+    number columns = (number)p->pooled_width;
     bool any = false;
     for (int64_t row = 0; row < p->height; row++)
         for (int64_t column = 0; column < p->width; column++) {
             number y = (number)row - bin->begin[0], x = (number)column - bin->begin[1];
-            bool inside = y >= floorl((number)at[2] * height) && y < ceill((number)(at[2] + 1) * height) &&
-                          x >= floorl((number)at[3] * width) && x < ceill((number)(at[3] + 1) * width);
+            bool inside =
+                y >= floorl((number)at[2] * height / rows) && y < ceill((number)(at[2] + 1) * height / rows) &&
+                x >= floorl((number)at[3] * width / columns) && x < ceill((number)(at[3] + 1) * width / columns);
             number value = input_at(bin->problem, bin->operands, 0, bin->image + row * p->width + column);
             if (inside && (!any || value > most))
                 most = value;

@@ -107,9 +107,17 @@ struct cell {
     const struct recurrent_function *f;
     int64_t direction, item, time;
     number h[MOST_UNITS], c[MOST_UNITS];
-    number scale; /* of quantised states; 0: they are all 0 */
-    number zero;  /* and their zero point */
+    bool overflows; /* a number has left the type's range: what comes of that is up to the order of sums */
+    number scale;   /* of quantised states; 0: they are all 0 */
+    number zero;    /* and their zero point */
 };
+
+/* x, which a kernel holds in the problem's type. */
+static number held(struct cell *cell, number x)
+{
+    cell->overflows = cell->overflows || !(fabsl(x) <= number_largest(cell->p->dtype));
+    return x;
+}
 
 static number bias_of(const struct cell *cell, int64_t unit, bool recurrent)
 {
@@ -145,23 +153,29 @@ static number from_quantized_state(const struct cell *cell, int64_t unit, const 
     return sum * cell->scale * input_at(cell->problem, cell->operands, 7, column) + bias_of(cell, unit, true);
 }
 
-static number from_state(const struct cell *cell, int64_t unit, const number *state)
+static number from_state(struct cell *cell, int64_t unit, const number *state)
 {
     if (cell->p->quantized)
         return from_quantized_state(cell, unit, state);
     const struct recurrent_params *p = cell->p;
-    number sum = bias_of(cell, unit, true);
-    for (int64_t i = 0; i < p->hidden; i++)
-        sum += state[i] * input_at(cell->problem, cell->operands, 1,
-                                   (cell->direction * recurrent_gates(p) * p->hidden + unit) * p->hidden + i);
+    number sum = bias_of(cell, unit, true), magnitudes = fabsl(sum);
+    for (int64_t i = 0; i < p->hidden; i++) {
+        number term = state[i] * input_at(cell->problem, cell->operands, 1,
+                                          (cell->direction * recurrent_gates(p) * p->hidden + unit) * p->hidden + i);
+        sum += term;
+        magnitudes += fabsl(term);
+    }
+    held(cell, magnitudes);
     return sum;
 }
 
-static number peephole(const struct cell *cell, int64_t gate, int64_t i)
+/* What the cell's state adds to a gate. */
+static number peephole(struct cell *cell, int64_t gate, int64_t i)
 {
     if (cell->problem->inputs[6].absent)
         return 0;
-    return input_at(cell->problem, cell->operands, 6, (cell->direction * 3 + gate) * cell->p->hidden + i);
+    int64_t at = (cell->direction * 3 + gate) * cell->p->hidden + i;
+    return held(cell, input_at(cell->problem, cell->operands, 6, at) * cell->c[i]);
 }
 
 static void step_rnn(struct cell *cell, number *next)
@@ -174,17 +188,17 @@ static void step_gru(struct cell *cell, number *next)
 {
     const struct recurrent_params *p = cell->p;
     int64_t n = p->hidden;
-    number update[MOST_UNITS], reset[MOST_UNITS], held[MOST_UNITS];
+    number update[MOST_UNITS], reset[MOST_UNITS], gated[MOST_UNITS];
     for (int64_t i = 0; i < n; i++) {
         update[i] = activated(p, &cell->f[0], from_input(cell, i) + from_state(cell, i, cell->h));
         reset[i] = activated(p, &cell->f[0], from_input(cell, n + i) + from_state(cell, n + i, cell->h));
-        held[i] = reset[i] * cell->h[i];
+        gated[i] = held(cell, reset[i] * cell->h[i]);
     }
     for (int64_t i = 0; i < n; i++) {
         number inner = p->linear_before_reset ? reset[i] * from_state(cell, 2 * n + i, cell->h)
-                                              : from_state(cell, 2 * n + i, held);
-        number fresh = activated(p, &cell->f[1], from_input(cell, 2 * n + i) + inner);
-        next[i] = (1 - update[i]) * fresh + update[i] * cell->h[i];
+                                              : from_state(cell, 2 * n + i, gated);
+        number fresh = activated(p, &cell->f[1], from_input(cell, 2 * n + i) + held(cell, inner));
+        next[i] = held(cell, (1 - update[i]) * fresh) + held(cell, update[i] * cell->h[i]);
     }
 }
 
@@ -196,12 +210,12 @@ static void step_lstm(struct cell *cell, number *next)
         number gates[4];
         for (int64_t gate = 0; gate < 4; gate++)
             gates[gate] = from_input(cell, gate * n + i) + from_state(cell, gate * n + i, cell->h);
-        number in = activated(p, &cell->f[0], gates[0] + peephole(cell, 0, i) * cell->c[i]);
-        number forget = activated(p, &cell->f[0], gates[2] + peephole(cell, 2, i) * cell->c[i]);
+        number in = activated(p, &cell->f[0], gates[0] + peephole(cell, 0, i));
+        number forget = activated(p, &cell->f[0], gates[2] + peephole(cell, 2, i));
         if (p->couple_forget)
             forget = 1 - in;
-        cell->c[i] = forget * cell->c[i] + in * activated(p, &cell->f[1], gates[3]);
-        number out = activated(p, &cell->f[0], gates[1] + peephole(cell, 1, i) * cell->c[i]);
+        cell->c[i] = held(cell, forget * cell->c[i]) + held(cell, in * activated(p, &cell->f[1], gates[3]));
+        number out = activated(p, &cell->f[0], gates[1] + peephole(cell, 1, i));
         struct recurrent_params unclipped = *p;
         if (p->quantized)
             unclipped.clip = (double)INFINITY;
@@ -214,7 +228,8 @@ static void step(struct cell *cell)
     number next[MOST_UNITS];
     void (*const steps[])(struct cell *, number *) = {step_rnn, step_gru, step_lstm};
     steps[cell->p->cell](cell, next);
-    memcpy(cell->h, next, (size_t)cell->p->hidden * sizeof *next);
+    for (int64_t i = 0; i < cell->p->hidden; i++)
+        cell->h[i] = held(cell, next[i]);
 }
 
 static void start_states(struct cell *cell)
@@ -244,7 +259,7 @@ static void run_step(struct cell *cell, int64_t t, number *const *values)
     if (t < length)
         step(cell);
     for (int64_t i = 0; i < p->hidden && values[0]; i++)
-        values[0][cell->time * step_row + row + i] = t < length ? cell->h[i] : 0;
+        values[0][cell->time * step_row + row + i] = t >= length ? 0 : cell->overflows ? ANYTHING : cell->h[i];
 }
 
 /* The scale and zero point of the states that go into step `t`. */
@@ -277,9 +292,9 @@ static void run_direction(struct cell *cells, number *const *values)
         int64_t row = (cells->direction * p->batch + item) * p->hidden;
         for (int64_t i = 0; i < p->hidden; i++) {
             if (values[1])
-                values[1][row + i] = cells[item].h[i];
+                values[1][row + i] = cells[item].overflows ? ANYTHING : cells[item].h[i];
             if (values[2])
-                values[2][row + i] = cells[item].c[i];
+                values[2][row + i] = cells[item].overflows ? ANYTHING : cells[item].c[i];
         }
     }
 }

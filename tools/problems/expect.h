@@ -5,6 +5,8 @@
 #include "tools/problems/number.h"
 #include "tools/problems/problem.h"
 
+#include <float.h>
+
 /* Operands as they lie in memory: from the first to the last byte that their strides reach; NULL: absent or empty. */
 struct operands {
     void *inputs[MOST_INPUTS], *outputs[MOST_OUTPUTS];
@@ -61,6 +63,8 @@ struct verdict {
 /* The outputs of a kernel, where the oracle has no fault. */
 void expectation_check(const struct expectation *expectation, const struct kernel *kernel, const struct operands *got,
                        struct verdict *verdict);
+/* A truth that is larger than any number of any type: what is right cannot be said. */
+#define ANYTHING LDBL_MAX
 /* An element of the oracle's own plain output, counted in C order, against the truth. */
 void expectation_check_oracle(const struct expectation *expectation, int output, int64_t index, number truth,
                               struct verdict *verdict);

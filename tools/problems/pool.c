@@ -36,8 +36,10 @@ static void add_operands(struct maker *maker, const struct pool_params *p)
     strided_image(&add_input(maker, "x", p->dtype)->at, p->batch, p->channels, w->input, &p->x);
     struct operand *y = add_output(maker, "y", p->dtype);
     strided_image(&y->at, p->batch, p->channels, w->output, &p->y);
-    if (p->kind == POOL_AVERAGE)
+    if (p->kind == POOL_AVERAGE) {
         y->bound.sum = 4 + 2 * sqrt((double)window_taps(w));
+        y->bound.divisor = (double)window_taps(w);
+    }
     if (p->kind == POOL_LP) {
         y->bound.relative = 16 + 2 * sqrt((double)window_taps(w));
         y->bound.absolute = pow(p->dtype == DTYPE_F32 ? 0x1p-120 : 0x1p-1000, 1 / (double)p->power); /* underflow */
@@ -75,8 +77,7 @@ static void make_pool(struct maker *maker)
     x->odd_in = 12;
     if (p->kind == POOL_MAX && random_once_in(&maker->random, 3))
         x->fill = FILL_SPECIAL;
-    bool may_overflow = p->kind == POOL_LP || (p->kind == POOL_AVERAGE && p->dtype == DTYPE_F32);
-    if (may_overflow && x->fill == FILL_EXTREME) /* sums may be f32, and pass its range */
+    if (p->kind == POOL_LP && x->fill == FILL_EXTREME) /* sums of powers pass any range */
         x->fill = FILL_NUMBERS;
     describe(maker, " %s %s batch=%lld channels=%lld count_padding=%d power=%lld", kinds[p->kind], dtype_name(p->dtype),
              (long long)p->batch, (long long)p->channels, p->count_padding, (long long)p->power);

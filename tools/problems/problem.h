@@ -34,6 +34,7 @@ enum fill {
 struct bound {
     bool bits;       /* the same bits: what is moved or counted, not computed */
     double sum;      /* times what the same problem gives with the magnitudes of its inputs: of sums of products */
+    double divisor;  /* of a mean: what its sum, which may pass the type's range, is divided by */
     double relative; /* times the magnitude of the element itself */
     double largest;  /* times the largest magnitude of the output */
     double absolute;

@@ -24,6 +24,13 @@ static struct recurrent_function make_function(struct maker *maker, bool small)
                                        (float)random_real(&maker->random, 0.2, 0.6)};
 }
 
+/* Those with which states double their exponent each step, until they leave the type's range. */
+static struct recurrent_function make_growing(struct maker *maker)
+{
+    static const enum recurrent_activation kinds[] = {ACTIVATION_RELU, ACTIVATION_LEAKY_RELU, ACTIVATION_AFFINE};
+    return (struct recurrent_function){kinds[random_below(&maker->random, 3)], 0.5f, 0.5f};
+}
+
 static void place_operands(struct recurrent_params *p, bool batch_first)
 {
     int64_t units = recurrent_gates(p) * p->hidden, row = p->directions * p->hidden;
@@ -168,10 +175,11 @@ static void make_recurrent(struct maker *maker)
         describe(maker, " quantized %s", dtype_name(p->weights));
     describe(maker, " reverse=%d couple_forget=%d linear_before_reset=%d clip=%g batch_first=%d", p->reverse,
              p->couple_forget, p->linear_before_reset, p->clip, p->x_batch > p->x_step);
+    bool grows = p->dtype == DTYPE_F64 && isinf(p->clip) && random_once_in(&maker->random, 4);
     for (int d = 0; d < 2; d++)
         for (int i = 0; i < 3; i++) {
             struct recurrent_function *f = &p->functions[d][i];
-            *f = make_function(maker, p->quantized);
+            *f = grows ? make_growing(maker) : make_function(maker, p->quantized);
             if (p->quantized && i == 0) /* a gate between 0 and 1 keeps roundings of states small */
                 f->kind = random_once_in(&maker->random, 2) ? ACTIVATION_SIGMOID : ACTIVATION_HARD_SIGMOID;
             describe(maker, " %s(%g,%g)", activations[f->kind], (double)f->alpha, (double)f->beta);
@@ -180,6 +188,10 @@ static void make_recurrent(struct maker *maker)
     add_states(maker, p);
     if (p->quantized)
         add_scales(maker, p);
+    if (grows) {
+        maker->problem->inputs[0].high = 1e40;
+        maker->problem->inputs[0].low = -1e40;
+    }
     add_results(maker, p, (int)random_below(&maker->random, 6));
     describe(maker, " inputs=");
     for (int i = 0; i < maker->problem->input_count; i++)

@@ -35,8 +35,9 @@ static struct bound bound_of(const struct reduce_params *p)
         return (struct bound){.bits = false};
     case REDUCE_PROD:
         return (struct bound){.relative = 2 + (double)folded_count(p)};
-    case REDUCE_SUM:
     case REDUCE_MEAN:
+        return (struct bound){.sum = units, .divisor = (double)folded_count(p)};
+    case REDUCE_SUM:
     case REDUCE_L1:
     case REDUCE_SUM_SQUARE:
         return (struct bound){.sum = units};
@@ -87,6 +88,8 @@ static void make_reduce(struct maker *maker)
     static const char *const kinds[] = {"sum", "mean", "prod", "max", "min", "l1", "l2", "square", "log", "log_exp"};
     struct reduce_params *p = make_params(maker, sizeof *p);
     p->kind = (enum reduce_kind)random_below(&maker->random, REDUCE_COUNT);
+    if (random_once_in(&maker->random, 6)) /* of which there are the most: of bytes, of sums past the range */
+        p->kind = REDUCE_MEAN;
     p->dtype = make_dtype(maker, DTYPES(DTYPE_F32, DTYPE_F32, DTYPE_F64, DTYPE_I8, DTYPE_I16, DTYPE_I32, DTYPE_I64,
                                         DTYPE_U8, DTYPE_U16, DTYPE_U32, DTYPE_U64, DTYPE_BOOL));
     if (p->dtype == DTYPE_F32 && p->kind == REDUCE_MEAN && random_once_in(&maker->random, 2))
@@ -101,6 +104,8 @@ static void make_reduce(struct maker *maker)
         x->high = dtype_is_float(p->dtype) ? 1.7 : 4;
     } else {
         make_numbers(maker, x);
+        if (p->kind == REDUCE_MEAN && dtype_is_float(p->dtype) && !p->bytes && random_once_in(&maker->random, 2))
+            x->fill = FILL_EXTREME; /* sums may be f32, and pass its range */
     }
     describe(maker, " %s %s%s%s", kinds[p->kind], dtype_name(p->dtype), p->bytes ? " of " : "",
              p->bytes ? dtype_name(p->bytes) : "");

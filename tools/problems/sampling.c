@@ -64,7 +64,21 @@ const struct family_problems grid_sample_problems = {.family = FAMILY_grid_sampl
 
 /* --- roi ----------------------------------------------------------------------------------------------------- */
 
-/* Corners at quarters of an element: where bins begin is exact. */
+/* The first and the last corner of a region along an axis, in quarters of an element. */
+static void choose_region(struct maker *maker, const struct roi_params *p, int64_t size, int64_t *corners)
+{
+    struct random *random = &maker->random;
+    corners[0] = random_between(random, -4, 4 * size);
+    corners[1] = corners[0] + random_between(random, p->half_pixel ? 1 : -2, 4 * size);
+    if (p->kind == ROI_MAX || !random_once_in(random, 3))
+        return;
+    /* Its middle, where a sample may lie, at an edge, past which samples are 0. */
+    int64_t reach = random_between(random, 2, 2 * size + 2), edge = random_once_in(random, 2) ? size : -1;
+    corners[0] = 4 * edge + (p->half_pixel ? 2 : 0) - reach;
+    corners[1] = corners[0] + 2 * reach;
+}
+
+/* Corners at quarters of an element are exact. */
 static void give_regions(struct maker *maker, const struct roi_params *p, bool outside)
 {
     struct operand *regions = add_input(maker, "regions", p->dtype);
@@ -76,11 +90,10 @@ static void give_regions(struct maker *maker, const struct roi_params *p, bool o
         if (p->columns == 5)
             number_put(p->dtype, given, 5 * i, (number)(outside && i == 0 ? p->batch : batch));
         for (int k = 0; k < 2; k++) {
-            int64_t begin = random_between(&maker->random, -4, 4 * sizes[k]);
-            int64_t end = begin + random_between(&maker->random, p->half_pixel ? 1 : -2, 4 * sizes[k]);
-            int64_t at = i * p->columns + p->columns - 4 + k;
-            number_put(p->dtype, given, at, (number)begin / (4 * (number)p->scale));
-            number_put(p->dtype, given, at + 2, (number)end / (4 * (number)p->scale));
+            int64_t corners[2], at = i * p->columns + p->columns - 4 + k;
+            choose_region(maker, p, sizes[k], corners);
+            for (int j = 0; j < 2; j++)
+                number_put(p->dtype, given, at + 2 * j, (number)corners[j] / (4 * (number)p->scale));
         }
     }
     regions->fill = FILL_GIVEN;
