@@ -46,7 +46,7 @@ static void make_col2im(struct maker *maker)
     describe_window(maker, w);
 }
 
-const struct family_problems col2im_problems = {.family = FAMILY_col2im, .make = make_col2im};
+const struct family_problems col2im_problems = {.family = FAMILY_col2im, .make = make_col2im, .share = NUMERIC_TYPES};
 
 /* --- deform -------------------------------------------------------------------------------------------------- */
 

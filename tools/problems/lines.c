@@ -95,5 +95,6 @@ static void make_topk(struct maker *maker)
 }
 
 const struct family_problems argmax_problems = {.family = FAMILY_argmax, .make = make_argmax};
-const struct family_problems cumulative_problems = {.family = FAMILY_cumulative, .make = make_cumulative};
-const struct family_problems topk_problems = {.family = FAMILY_topk, .make = make_topk};
+const struct family_problems cumulative_problems = {
+    .family = FAMILY_cumulative, .make = make_cumulative, .share = NUMERIC_TYPES};
+const struct family_problems topk_problems = {.family = FAMILY_topk, .make = make_topk, .share = NUMERIC_TYPES};

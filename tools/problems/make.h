@@ -14,6 +14,9 @@ struct maker {
     struct problem *problem;
 };
 
+/* The share of a family one of whose kernels takes all numeric types. */
+#define NUMERIC_TYPES 12
+
 /* Zeroed memory that lives as long as the problem. A program that makes problems and has no memory ends here. */
 void *make_room(struct maker *maker, size_t count, size_t bytes_each);
 /* The parameter struct; what it points to. */

@@ -152,6 +152,7 @@ static void make_listed(struct maker *maker, size_t index)
 const struct family_problems reduce_problems = {
     .family = FAMILY_reduce,
     .make = make_reduce,
+    .share = NUMERIC_TYPES,
     .table_count = sizeof cases / sizeof cases[0],
     .make_listed = make_listed,
 };

@@ -83,4 +83,5 @@ static void make_scatter(struct maker *maker)
     describe_addressing(maker, &p->at);
 }
 
-const struct family_problems scatter_problems = {.family = FAMILY_scatter, .make = make_scatter};
+const struct family_problems scatter_problems = {
+    .family = FAMILY_scatter, .make = make_scatter, .share = NUMERIC_TYPES};

@@ -135,7 +135,7 @@ static void make_unique(struct maker *maker)
              (long long)p->count, (long long)p->inner, p->sorted);
 }
 
-const struct family_problems unique_problems = {.family = FAMILY_unique, .make = make_unique};
+const struct family_problems unique_problems = {.family = FAMILY_unique, .make = make_unique, .share = NUMERIC_TYPES};
 
 /* --- random -------------------------------------------------------------------------------------------------- */
 

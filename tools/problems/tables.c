@@ -66,7 +66,7 @@ static void make_lookup(struct maker *maker)
              (long long)p->keys, p->value_bytes);
 }
 
-const struct family_problems lookup_problems = {.family = FAMILY_lookup, .make = make_lookup};
+const struct family_problems lookup_problems = {.family = FAMILY_lookup, .make = make_lookup, .share = NUMERIC_TYPES};
 
 /* --- ngrams -------------------------------------------------------------------------------------------------- */
 
