@@ -727,7 +727,7 @@ done_with "--max-error that is kept" 'layers +[0-3] of 4 .*error +0 |layers +[0-
     infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 5e-5
 done_with "--max-error 0: nothing is made small" 'layers +0 of 4 .*error +0,' \
     infer-quantize "$model" "$work/x.bin" --precision int8 --calibrate tests/demo/held_out_images.npy --max-error 0
-done_with "--dynamic" 'layers +2 of 2' infer-quantize "$model" "$work/x.bin" --precision int8 --dynamic
+done_with "--dynamic" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --precision int8 --dynamic
 done_with "weights alone" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int8
 done_with "weights of four bits" 'layers +4 of 4' infer-quantize "$model" "$work/x.bin" --weights-only int4 --block 16
 done_with "runs with them" 'output.*scores' infer-run "$work/x.bin" "$digit"

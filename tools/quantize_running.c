@@ -160,8 +160,9 @@ enum status study_times(struct study *study, struct error *error)
 /* What counts as slower: more than times vary by. */
 #define SLOWER 1.1        /* of a layer */
 #define SLOWER_MODEL 1.03 /* of all of them */
-#define LEAST_LOSS 20e-6  /* seconds, */
-#define LEAST_SHARE 0.02  /* or so much of the model, where that is less */
+#define SURE_LOSS 20e-6   /* seconds that count in any model, */
+#define LEAST_SHARE 0.02  /* or so much of its time, where that is less */
+#define LEAST_LOSS 5e-6   /* but what a busy machine adds to any time does not */
 #define ROUNDS 3          /* a layer that changes may change what its neighbours take */
 
 static const char slow_layer[] = "it is slower on integers here",
@@ -170,7 +171,8 @@ static const char slow_layer[] = "it is slower on integers here",
 
 static bool is_slower(const struct study *study, double before, double after, double by)
 {
-    return after > by * before && after - before > fmin(LEAST_LOSS, LEAST_SHARE * study->seconds_before);
+    double least = fmax(LEAST_LOSS, fmin(SURE_LOSS, LEAST_SHARE * study->seconds_before));
+    return after > by * before && after - before > least;
 }
 
 /* What has been decided about a layer. */
