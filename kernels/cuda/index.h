@@ -102,7 +102,7 @@ template <typename A> static __device__ __forceinline__ A exchanged(A value, int
  * values of shared memory. */
 template <typename A, typename F> static __device__ __forceinline__ A team_fold(teams t, A value, A *shared, F fold)
 {
-    int size = team_size(t), rank = team_rank(t), number = team_number(t);
+    int size = team_size(t), rank = team_rank(t), own = (int)threadIdx.x; /* a value a thread: no conflicts of banks */
     if (size == 1)
         return value;
     if (!t.together && size <= WARP) {
@@ -111,15 +111,15 @@ template <typename A, typename F> static __device__ __forceinline__ A team_fold(
         return value;
     }
     __syncthreads();
-    shared[rank * t.across + number] = value;
+    shared[own] = value;
+    int step = t.together ? t.across : 1; /* from one of a team to the next */
     for (int half = size / 2; half > 0; half /= 2) {
         __syncthreads();
         if (rank < half)
-            shared[rank * t.across + number] =
-                fold(shared[rank * t.across + number], shared[(rank + half) * t.across + number]);
+            shared[own] = fold(shared[own], shared[own + half * step]);
     }
     __syncthreads();
-    return shared[number];
+    return shared[own - rank * step];
 }
 
 /* Teams for so many results of `each` elements; near: neighbouring results are nearer in memory than what is folded. */
